@@ -1,0 +1,12 @@
+"""A local endpoint that answers as DeepInfra does, for tries without a key, for tests and for benches.
+
+It stands alone: nothing of batchchat outside this folder is imported.
+"""
+
+from __future__ import annotations
+
+from batchchat.mock.faults import Fault, parse_fault
+from batchchat.mock.options import Options
+from batchchat.mock.server import MockServer
+
+__all__ = ["Fault", "MockServer", "Options", "parse_fault"]

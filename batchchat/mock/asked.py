@@ -1,0 +1,140 @@
+"""What a client asked, parsed once at the edge and trusted inside; what is not to be answered is `Refused`.
+
+The statuses and bodies of refusals are the ones DeepInfra is known for. Not every parameter is understood,
+but every one is part of the request's identity, and unknown ones are no error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from batchchat.mock.usage import count_prompt
+
+__all__ = ["Asked", "Refused", "parse_asked", "refused_model"]
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+UNKNOWN_MODEL = "no-such"
+STREAM_KEYS = frozenset({"stream", "stream_options"})
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of the mock
+    """A request that gets a status and a JSON body in place of an answer."""
+
+    def __init__(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One valid request.
+
+    `identity` is of the whole body, `content` of the body without how it is delivered.
+    """
+
+    model: str
+    messages: list[dict[str, Any]]
+    prompt_tokens: int
+    max_tokens: int | None
+    stream: bool
+    include_usage: bool
+    identity: bytes
+    content: bytes
+
+
+def parse_asked(raw: bytes, context_length: int) -> Asked:
+    """Parse and check a request's body. Raises `Refused`: 400 no JSON, 404 model, 422 fields, 400 context."""
+    try:
+        body = orjson.loads(raw)
+        # Fails too, at 254 levels of nesting, where reading allows 1024.
+        identity = _digest(body)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
+        raise Refused(400, {"error": {"message": f"The body is not JSON: {error}"}}) from None
+    if not isinstance(body, dict):
+        raise _bad_field("Input should be an object", "dict_type")
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise _bad_field("Field required" if model is None else "Input should be a name", "missing", "model")
+    messages = _checked_messages(body.get("messages"))
+    stream = _checked_flag(body, "stream")
+    max_tokens = _checked_max_tokens(body)
+    if body.get("n") not in (None, 1):
+        raise _bad_field("The mock gives one choice", "less_than_equal", "n")
+    refused_model(model)
+    prompt_tokens = count_prompt(messages, body.get("tools"))
+    if prompt_tokens > context_length:
+        message = f"Requested input length {prompt_tokens} exceeds maximum input length {context_length}"
+        raise Refused(400, {"error": {"message": message, "type": "invalid_request_error"}})
+    delivered = not STREAM_KEYS.isdisjoint(body)
+    return Asked(
+        model=model,
+        messages=messages,
+        prompt_tokens=prompt_tokens,
+        max_tokens=max_tokens,
+        stream=stream,
+        include_usage=stream and _wants_usage(body.get("stream_options")),
+        identity=identity,
+        content=_digest({k: v for k, v in body.items() if k not in STREAM_KEYS}) if delivered else identity,
+    )
+
+
+def refused_model(model: str) -> None:
+    """Raise the 404 of an unknown model; every name is known that does not start with `no-such`."""
+    if model.startswith(UNKNOWN_MODEL):
+        raise Refused(404, {"detail": {"error": f"The model `{model}` does not exist"}})
+
+
+def _digest(value: Any) -> bytes:
+    return blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def _bad_field(message: str, kind: str, *place: str | int) -> Refused:
+    return Refused(422, {"detail": [{"loc": ["body", *place], "msg": message, "type": kind}]})
+
+
+def _checked_messages(messages: Any) -> list[dict[str, Any]]:
+    if messages is None:
+        raise _bad_field("Field required", "missing", "messages")
+    if not isinstance(messages, list):
+        raise _bad_field("Input should be a list", "list_type", "messages")
+    if not messages:
+        raise _bad_field("List should have at least 1 item", "too_short", "messages")
+    for place, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise _bad_field("Input should be an object", "dict_type", "messages", place)
+        role = message.get("role")
+        if not isinstance(role, str) or role not in ROLES:
+            known = ", ".join(sorted(ROLES))
+            raise _bad_field(f"Input should be one of {known}", "enum", "messages", place, "role")
+        if not isinstance(message.get("content"), str | list | None):
+            raise _bad_field("Input should be a text or parts", "string_type", "messages", place, "content")
+    return messages
+
+
+def _checked_flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if not isinstance(value, bool | None):
+        raise _bad_field("Input should be true or false", "bool_type", name)
+    return bool(value)
+
+
+def _checked_max_tokens(body: dict[str, Any]) -> int | None:
+    limits: list[int] = []
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = body.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise _bad_field("Input should be a whole number from 1 up", "int_type", name)
+        limits.append(value)
+    return min(limits, default=None)
+
+
+def _wants_usage(options: Any) -> bool:
+    return isinstance(options, dict) and options.get("include_usage") is True

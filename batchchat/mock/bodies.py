@@ -1,0 +1,120 @@
+"""The bytes of answers, in the founding page's shapes and order of keys.
+
+`estimated_cost` is written as the exact decimal (`0.0000268`): of at most 15 digits, so a client's float of
+it prints as that very decimal again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from batchchat.mock.chance import drawn
+from batchchat.mock.usage import INPUT_NANO_USD, OUTPUT_NANO_USD, Usage, per_million_usd, plain_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchchat.mock.replies import Reply
+
+__all__ = ["DONE", "chunks", "completion", "event", "model_entry", "model_list", "response_id"]
+
+MODELS = ("microsoft/WizardLM-2-8x22B", "meta-llama/Meta-Llama-3.1-8B-Instruct")
+MODELS_CREATED = 1713100000
+MAX_TOKENS = 16384
+
+DONE = b"data: [DONE]\n\n"
+
+_PIECE = re.compile(r"\s*\S+|\s+")
+
+
+def response_id(seed: int, arrival: int, cost_nano_usd: int) -> str:
+    """An id of its own for each arrival.
+
+    Its last 12 hex digits are what was billed: no table of ids is kept.
+    """
+    return f"chatcmpl-{drawn('id', seed, arrival):016x}{cost_nano_usd:012x}"
+
+
+def completion(reply: Reply, model: str, id_: str, created: int) -> bytes:
+    """A plain answer."""
+    message = {"role": "assistant", "content": reply.text}
+    return orjson.dumps(
+        {
+            "id": id_,
+            "object": "chat.completion",
+            "created": created,
+            "model": model,
+            "choices": [{"index": 0, "message": message, "finish_reason": reply.finish_reason}],
+            "usage": _usage(reply.usage),
+        }
+    )
+
+
+def chunks(reply: Reply, model: str, id_: str, created: int, *, include_usage: bool) -> Iterator[bytes]:
+    """The events of a streamed answer, up to and with [DONE].
+
+    As on the page, each delta of text has the role.
+    """
+
+    def chunk(choices: list[Any], **more: Any) -> bytes:
+        return event(
+            {
+                "id": id_,
+                "object": "chat.completion.chunk",
+                "created": created,
+                "model": model,
+                "choices": choices,
+                **more,
+            }
+        )
+
+    deltas = reply.deltas or ("", *_PIECE.findall(reply.text))
+    for content in deltas:
+        delta = {"role": "assistant", "content": content}
+        yield chunk([{"index": 0, "delta": delta, "finish_reason": None}])
+    yield chunk([{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}])
+    if include_usage:
+        yield chunk([], usage=_usage(reply.usage))
+    yield DONE
+
+
+def event(data: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def model_entry(model: str, context_length: int) -> dict[str, Any]:
+    """A model as /models shows it; prices are USD per million tokens."""
+    return {
+        "id": model,
+        "object": "model",
+        "created": MODELS_CREATED,
+        "owned_by": model.partition("/")[0],
+        "root": model,
+        "parent": None,
+        "metadata": {
+            "context_length": context_length,
+            "max_tokens": MAX_TOKENS,
+            "pricing": {
+                "input_tokens": per_million_usd(INPUT_NANO_USD),
+                "output_tokens": per_million_usd(OUTPUT_NANO_USD),
+            },
+        },
+    }
+
+
+def model_list(context_length: int) -> dict[str, Any]:
+    """What GET /models gives; the mock answers for any other name as well."""
+    return {"object": "list", "data": [model_entry(model, context_length) for model in MODELS]}
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "estimated_cost": orjson.Fragment(plain_usd(usage.cost_nano_usd)),
+    }

@@ -1,0 +1,93 @@
+"""What can go wrong on purpose, and which request it befalls.
+
+    kind           the client sees                                     billed
+    429            429 engine_overloaded at once, no slot taken        no
+    500, 503       the status, after the latency                       no
+    drop           the connection closed, no byte sent                 no
+    error-in-200   200 with an `error` object (OpenRouter does that)   no
+    drop-after     the connection closed, no byte sent                 yes
+    truncate       200, half of the body, then the connection closed   yes
+    garbage        200 with bytes that are no JSON                     yes
+    empty          a whole answer with content ""                      yes
+    slow           the answer, `slow_s` later                          yes
+
+Each configured fault draws once a request, from the seed and the request's arrival number alone; the first
+that hits wins, in the order they were given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from batchchat.mock.chance import uniform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["KINDS", "OVERLOADED", "UNBILLED_ANSWERS", "Fault", "draw_fault", "parse_fault"]
+
+KINDS = (
+    "429",
+    "500",
+    "503",
+    "drop",
+    "drop-after",
+    "truncate",
+    "garbage",
+    "empty",
+    "slow",
+    "error-in-200",
+)
+
+# As DeepInfra sends it; the type misleads, it can be tried again.
+OVERLOADED: dict[str, Any] = {
+    "error": {
+        "message": "Model busy, retry later",
+        "type": "invalid_request_error",
+        "code": "engine_overloaded",
+    }
+}
+
+UNBILLED_ANSWERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "500": (500, {"error": {"message": "Internal error"}}),
+    "503": (503, {"error": {"message": "Service unavailable"}}),
+    "error-in-200": (200, {"error": {"message": "Provider returned error", "code": 502}}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault and the share of requests it befalls, 0 to 1."""
+
+    kind: str
+    probability: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault kind {self.kind!r}: the kinds are {', '.join(KINDS)}")
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"the probability of fault {self.kind} is {self.probability}, not within 0 to 1")
+
+
+def parse_fault(text: str) -> Fault:
+    """Read `KIND=PROBABILITY`, such as `429=0.05`.
+
+    Raises `ValueError` that names the text and what is accepted.
+    """
+    kind, _, probability = text.partition("=")
+    try:
+        return Fault(kind.strip(), float(probability))
+    except ValueError:
+        raise ValueError(
+            f"fault {text!r} is not KIND=PROBABILITY with a kind of {', '.join(KINDS)} "
+            "and a probability within 0 to 1, such as 429=0.05"
+        ) from None
+
+
+def draw_fault(faults: Iterable[Fault], seed: int, arrival: int) -> str | None:
+    """The kind of fault that befalls the request that arrived as number `arrival`, or None."""
+    for place, fault in enumerate(faults):
+        if uniform("fault", seed, arrival, place, fault.kind) < fault.probability:
+            return fault.kind
+    return None

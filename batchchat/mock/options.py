@@ -1,0 +1,48 @@
+"""How a mock server behaves: one frozen noun, valid once built."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchchat.mock.faults import Fault
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a `MockServer` is told. Raises `ValueError` naming the option and its value.
+
+    `latency_s` passes before each answer, plus up to `latency_jitter_s`, drawn from the request, the seed and
+    the arrival number. Above `max_concurrent` in flight, or `rate_limit` a minute, comes a 429. A prompt of
+    more than `context_length` tokens is a 400. With an `api_key`, every path but /stats wants it.
+    `reply_tokens` is the median length of a reply. `slow_s` is what the fault `slow` adds.
+    """
+
+    latency_s: float = 0.0
+    latency_jitter_s: float = 0.0
+    max_concurrent: int | None = None
+    rate_limit: float | None = None
+    context_length: int = 65536
+    api_key: str | None = field(default=None, repr=False)
+    seed: int = 0
+    faults: tuple[Fault, ...] = ()
+    reply_tokens: int = 85
+    slow_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("latency_s", "latency_jitter_s", "slow_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is {value}, not a number of seconds from 0 up")
+        for name in ("max_concurrent", "context_length", "reply_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, not a number from 1 up")
+        if self.rate_limit is not None and not (math.isfinite(self.rate_limit) and self.rate_limit > 0):
+            raise ValueError(f"rate_limit is {self.rate_limit}, not a number of requests per minute above 0")
+        if self.api_key == "":
+            raise ValueError("api_key is empty: leave it out to take every request")

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.mock.asked import Asked, parse_asked
+from batchchat.mock.replies import Reply, empty_reply, reply_to
+
+
+def ask(content: str = "Why?", **params: Any) -> Asked:
+    body = {"model": "m", "messages": [{"role": "user", "content": content}], **params}
+    return parse_asked(orjson.dumps(body), 65536)
+
+
+def reply(asked: Asked, seed: int = 0) -> Reply:
+    return reply_to(asked, seed, 85)
+
+
+@given(st.text(), st.integers(), st.integers(1, 400))
+def test_max_tokens_holds(content: str, seed: int, max_tokens: int) -> None:
+    """No reply is longer than max_tokens; `length` says it was cut, and then it has exactly so many."""
+    got = reply(ask(content, max_tokens=max_tokens), seed)
+    assert 1 <= got.usage.completion_tokens <= max_tokens
+    assert len(got.text) <= 4 * max_tokens
+    if got.finish_reason == "length":
+        assert got.usage.completion_tokens == max_tokens
+    else:
+        assert got.text.endswith(".")
+
+
+def test_the_seed_changes_the_reply() -> None:
+    """A reply repeats for the same request and seed, and is another for another seed or parameter."""
+    assert reply(ask()) == reply(ask())
+    texts = {
+        reply(ask()).text,
+        reply(ask(), seed=1).text,
+        reply(ask(temperature=0.5)).text,
+        reply(ask(seed=3)).text,
+    }
+    assert len(texts) == 4
+
+
+def test_streaming_does_not_change_the_reply() -> None:
+    """The same request streamed gets the same text and usage."""
+    assert reply(ask()) == reply(ask(stream=True, stream_options={"include_usage": True}))
+
+
+def test_lengths_are_skewed() -> None:
+    """Most replies have 60 to 120 tokens, a few are several times as long."""
+    tokens = [reply(ask(f"question {number}")).usage.completion_tokens for number in range(2000)]
+    assert 80 < statistics.median(tokens) < 110
+    assert statistics.mean(tokens) > statistics.median(tokens) + 5
+    assert max(tokens) > 400
+
+
+@pytest.mark.parametrize("extra", [{}, {"temperature": 0.7}, {"max_tokens": 16}])
+def test_hello_is_the_pages(extra: dict[str, Any]) -> None:
+    """The page's first request gets the page's reply, with parameters too if it fits them."""
+    got = reply(ask("Hello!", **extra))
+    assert got.text.startswith(" Hello! It's nice")
+    assert (got.usage.prompt_tokens, got.usage.completion_tokens, got.usage.cost_nano_usd) == (15, 16, 26_800)
+
+
+def test_a_page_reply_that_does_not_fit_is_not_given() -> None:
+    """max_tokens holds for the page's conversations as for any."""
+    assert reply(ask("Hello!", max_tokens=5)).usage.completion_tokens <= 5
+
+
+def test_an_empty_reply_costs_its_prompt() -> None:
+    """An empty reply has no completion tokens and a cost."""
+    got = empty_reply(ask())
+    assert (got.text, got.usage.completion_tokens) == ("", 0)
+    assert got.usage.cost_nano_usd > 0
