@@ -1,0 +1,21 @@
+"""Job file -> frozen, valid `JobSpec`."""
+
+from batchchat.job.keys import KEYS, PLANNED, Key
+from batchchat.job.load import load_job
+from batchchat.job.overrides import Override
+from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, OutputSpec, Price, Retry, Timeout
+
+__all__ = [
+    "KEYS",
+    "PLANNED",
+    "EndpointSpec",
+    "InputSpec",
+    "JobSpec",
+    "Key",
+    "OutputSpec",
+    "Override",
+    "Price",
+    "Retry",
+    "Timeout",
+    "load_job",
+]

@@ -1,0 +1,130 @@
+"""The tree against the table of keys: values by dotted name, and every fault, one for each root cause.
+
+A key that is wrong, or that was most likely meant by an unknown one, is `spoiled`: nothing that follows
+from its absence is told as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchchat.job.endpoint import needs_deepinfra_key, read_key, vet_key_name
+from batchchat.job.faults import Fault, Place, RefusedError
+from batchchat.job.keys import KEYS, children, nearest, not_a_key
+from batchchat.job.spec import MOCK
+from batchchat.job.tree import Branch, Node, is_null, wrong_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from batchchat.secret import Secret
+
+__all__ = ["Checked", "check"]
+
+DEFAULTS: Mapping[str, Any] = {key.name: key.default for key in KEYS}
+DEEPINFRA_TOKEN = "DEEPINFRA_TOKEN"  # noqa: S105  a variable's name
+
+
+@dataclass(slots=True)
+class Checked:
+    """What the tree holds: `values` of the keys that are set and valid, by dotted name."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    spoiled: set[str] = field(default_factory=set)
+    faults: list[Fault] = field(default_factory=list)
+    api_key_env: str | None = None
+    api_key: Secret | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values.get(name, DEFAULTS[name])
+
+    def is_spoiled(self, name: str) -> bool:
+        """Whether `name` or the section it stands in is spoiled."""
+        return name in self.spoiled or name.partition(".")[0] in self.spoiled
+
+    def place(self, name: str) -> Place:
+        """Where `name` is written, or else where it would be: at its section, at the file's first key."""
+        return self.places.get(name) or self.places.get(name.rpartition(".")[0]) or self.places[""]
+
+    def tell(self, name: str, sentence: str) -> None:
+        """Add a fault about `name`."""
+        self.faults.append(Fault(self.place(name), f"`{name}` {sentence}"))
+
+
+def check(tree: Branch, environ: Mapping[str, str], spoiled: Iterable[str] = (), *, sends: bool = True) -> Checked:
+    """Read every key of `tree`, then look at what keys ask of one another; the API key only for what `sends`."""
+    checked = Checked(places={"": tree.place}, spoiled=set(spoiled))
+    _section(tree, "", checked)
+    for key in KEYS:
+        if key.required and key.name not in checked.values and not checked.is_spoiled(key.name):
+            checked.tell(key.name, f"is missing. It takes {key.kind.takes}.")
+    _price(checked)
+    if sends:
+        _api_key(checked, environ)
+    return checked
+
+
+def _section(branch: Branch, section: str, checked: Checked) -> None:
+    known = children(section)
+    for leaf, node in branch.entries.items():
+        dotted = f"{section}.{leaf}" if section else leaf
+        if leaf not in known:
+            checked.faults.append(Fault(node.place, not_a_key(section, leaf)))
+            if near := nearest(section, leaf):
+                checked.spoiled.add(near)
+            continue
+        checked.places[dotted] = node.place
+        if is_null(node):
+            continue
+        try:
+            checked.values |= _value(dotted, node, checked)
+        except RefusedError as exc:
+            checked.faults += exc.faults
+            checked.spoiled.add(dotted)
+
+
+def _value(dotted: str, node: Node, checked: Checked) -> dict[str, Any]:
+    section, _, leaf = dotted.rpartition(".")
+    key = children(section)[leaf]
+    if key:
+        return {dotted: key.kind.read(dotted, node)}
+    if not isinstance(node, Branch):
+        raise wrong_type(dotted, node, "a mapping", hidden=dotted == "endpoint")
+    _section(node, dotted, checked)
+    return {}
+
+
+def _price(checked: Checked) -> None:
+    """A price is whole or absent."""
+    if not any(name.startswith("price.") for name in checked.values):
+        return
+    for name in ("price.input", "price.output"):
+        if name not in checked.values and not checked.is_spoiled(name):
+            checked.tell(name, "is missing. A price takes `input` and `output`, USD per million tokens.")
+
+
+def _api_key(checked: Checked, environ: Mapping[str, str]) -> None:
+    """Find the variable of the key and read it, where the endpoint takes one."""
+    name = "endpoint.api_key_env"
+    if checked.is_spoiled(name):
+        return
+    url_unknown = checked.is_spoiled("endpoint.base_url")
+    variable: str | None = checked[name]
+    try:
+        if variable is not None:
+            vet_key_name(variable, checked.place(name), environ)
+        elif not url_unknown and not _brings_own(checked) and needs_deepinfra_key(checked["endpoint.base_url"]):
+            variable = DEEPINFRA_TOKEN
+        checked.api_key_env = variable
+        if variable is not None and not url_unknown and checked["endpoint.base_url"] != MOCK:
+            checked.api_key = read_key(variable, checked.place(name), environ)
+    except RefusedError as exc:
+        checked.faults += exc.faults
+
+
+def _brings_own(checked: Checked) -> bool:
+    """Whether the headers authorize by themselves, or are wrong and might."""
+    headers = checked["endpoint.headers"]
+    return checked.is_spoiled("endpoint.headers") or any(header.lower() == "authorization" for header in headers)

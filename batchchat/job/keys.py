@@ -1,0 +1,179 @@
+"""The keys of a job, declared once.
+
+The loader, the README's reference and the JSON Schema are read off this table. A key is accepted only once it
+does something; what the contract has beyond that stands in `PLANNED` and is refused by name. Defaults are
+those of the nouns in `spec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from batchchat.job.endpoint import base_url, headers, key_name
+from batchchat.job.kinds import Kind, line, money, number, one_of, prose, texts, whole
+from batchchat.job.params import WELL_KNOWN, params
+from batchchat.job.paths import input_paths, output_path
+from batchchat.job.spec import EndpointSpec, Retry, Timeout
+from batchchat.job.tree import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FREE", "KEYS", "PLANNED", "SECTIONS", "Key", "children", "nearest", "not_a_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the job file: its dotted name, what it takes, what it is for, its default or words for it."""
+
+    name: str
+    kind: Kind
+    help: str
+    default: Any = None
+    required: bool = False
+    default_words: str | None = None
+
+
+_RETRY = Retry()
+_TIMEOUT = Timeout()
+_SECONDS = number(above=0)
+_PATIENCE = number(least=0)
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "name",
+        line(),
+        "what the job is called in messages",
+        default_words="the job file's name without its suffix",
+    ),
+    Key("input.path", input_paths(), "file, folder or glob of rows, or a list of them", required=True),
+    Key(
+        "input.format",
+        one_of(("auto", "messages", "prompt", "openai-batch"), planned=("turns", "sharegpt")),
+        "how a row holds its conversation",
+        default="auto",
+    ),
+    Key(
+        "input.id",
+        line("the name of a column"),
+        "column of unique ids; without one, a hash of the conversation",
+    ),
+    Key("input.column", line("the name of a column"), "column of the conversation or the prompt"),
+    Key(
+        "input.params",
+        line("the name of a column"),
+        "column whose object is merged over `params`, row by row",
+    ),
+    Key("input.first", whole(1), "only the first N rows"),
+    Key("input.columns", texts(), "columns carried to the output", default_words="all but the conversation"),
+    Key("system", prose(), "system message put first where a conversation has none"),
+    Key("model", line("the name of a model"), "the model, as the endpoint names it", required=True),
+    Key(
+        "endpoint.base_url",
+        base_url(),
+        "where requests go; `mock` needs no key",
+        default=EndpointSpec().base_url,
+    ),
+    Key(
+        "endpoint.api_key_env",
+        key_name(),
+        "the variable that holds the key",
+        default_words="DEEPINFRA_TOKEN at api.deepinfra.com, else none",
+    ),
+    Key("endpoint.headers", headers(), "further HTTP headers", default={}),
+    Key("params", params(), "parameters of the request, sent as they stand", default={}),
+    Key("concurrency", whole(1, 10_000), "ceiling of requests in flight", default=200),
+    Key("timeout.total", _SECONDS, "seconds for one attempt", default=_TIMEOUT.total),
+    Key("timeout.connect", _SECONDS, "seconds until an attempt is connected", default=_TIMEOUT.connect),
+    Key("retry.max_attempts", whole(1), "attempts for one row", default=_RETRY.max_attempts),
+    Key("retry.max_wait", _PATIENCE, "longest wait between two attempts, seconds", default=_RETRY.max_wait),
+    Key("retry.max_elapsed", _PATIENCE, "longest time spent on one row, seconds", default=_RETRY.max_elapsed),
+    Key("retry.max_outage", _PATIENCE, "longest outage that is waited out, seconds", default=_RETRY.max_outage),
+    Key(
+        "retry.stop_after_failures",
+        whole(1),
+        "the run stops if this many first rows all fail alike",
+        default=_RETRY.stop_after_failures,
+    ),
+    Key("drain", _PATIENCE, "seconds that requests in flight get after a signal", default=30.0),
+    Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
+    Key("price.output", money(), "USD per million completion tokens"),
+    Key("price.cached_input", money(), "USD per million cached prompt tokens"),
+    Key("output.path", output_path(), "the Parquet file to write", required=True),
+)
+
+# The contract's keys that later versions bring.
+PLANNED: frozenset[str] = frozenset(
+    {
+        "template",
+        "samples",
+        "adaptive",
+        "limits",
+        "budget",
+        "expect",
+        "input.random",
+        "input.seed",
+        "output.order",
+        "output.raw",
+    }
+)
+
+SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(key.name.partition(".")[0] for key in KEYS if "." in key.name))
+# Keys whose entries are the user's own.
+FREE: tuple[str, ...] = ("params", "endpoint.headers")
+
+_NAMES = {key.name for key in KEYS}
+
+
+def children(section: str) -> Mapping[str, Key | None]:
+    """The keys right under `section` ("" is the top); None stands for a section."""
+    found: dict[str, Key | None] = {}
+    for key in KEYS:
+        head, _, leaf = key.name.rpartition(".")
+        if head == section:
+            found[leaf] = key
+        elif not section:
+            found[head] = None
+    return found
+
+
+def not_a_key(section: str, leaf: str) -> str:
+    """The sentence about `leaf` under `section` ("" is the top), which is no key, or not yet one."""
+    dotted = f"{section}.{leaf}" if section else leaf
+    if dotted in PLANNED:
+        return f"`{dotted}` is not in this version of batchchat yet; leave it out."
+    of = f"`{section}`" if section else "a job"
+    begin = f"`{printable(leaf)}` is not a key of {of}."
+    near = nearest(section, leaf)
+    if near in PLANNED:
+        return f"{begin} `{near}` is near, and not in this version of batchchat yet; leave it out."
+    if near and section and not near.startswith(f"{section}."):
+        return f"{begin} Did you mean `{near}`, at the top of the job?"
+    if near:
+        return f"{begin} Did you mean `{near.removeprefix(f'{section}.') if section else near}`?"
+    known = list(children(section))
+    listed = " and ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
+    return f"{begin} {'It' if section else 'A job'} takes {listed}."
+
+
+def nearest(section: str, leaf: str) -> str | None:
+    """The dotted key most likely meant: the nearest name here, else the same name at its right place."""
+    prefix = f"{section}." if section else ""
+    here = [*children(section), *(p.removeprefix(prefix) for p in PLANNED if _within(p, section))]
+    if leaf in WELL_KNOWN and not section:
+        return f"params.{leaf}"
+    word = leaf.lower().replace("-", "_")
+    if close := get_close_matches(word, here, n=1, cutoff=0.7):
+        return prefix + close[0]
+    if section:
+        return next((name for name in children("") if name == leaf), None) if "." not in leaf else None
+    if leaf.partition(".")[0] in _NAMES or leaf.rpartition(".")[0] in _NAMES:
+        return leaf.rpartition(".")[0]
+    elsewhere = [name for name in sorted(_NAMES) if name.rpartition(".")[2] == leaf]
+    return elsewhere[0] if len(elsewhere) == 1 else None
+
+
+def _within(planned: str, section: str) -> bool:
+    return planned.rpartition(".")[0] == section

@@ -1,0 +1,150 @@
+"""A job file -> `JobSpec`: the one way in.
+
+Everything wrong is told at once; nothing is accepted and ignored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchchat.errors import JobError
+from batchchat.job.blank import blanked
+from batchchat.job.check import Checked, check
+from batchchat.job.faults import Fault, Place, RefusedError, job_error
+from batchchat.job.overrides import Override, comment_lines, overlay, put
+from batchchat.job.paths import resolved, resolved_input
+from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, OutputSpec, Price, Retry, Timeout
+from batchchat.job.tree import Branch, Scalar, is_null, kind_of, printable
+from batchchat.job.yamltext import compose, unfold
+from batchchat.secret import Blanker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["load_job"]
+
+LARGEST = 1 << 20
+_TOO_LARGE = "is over 1 MiB, which is no job file. The job comes here; the rows are named in its `input.path`."
+
+
+def load_job(
+    path: Path,
+    *,
+    overrides: Sequence[Override] = (),
+    environ: Mapping[str, str],
+    output: Path | None = None,
+    sends: bool = True,
+) -> JobSpec:
+    """Read the job at `path`, with `overrides` and `output` laid over it.
+
+    `output` is relative to the working directory. A command that does not send needs no API key.
+    Raises `JobError` with every fault found: those of the file in its order, then those of the options in theirs.
+    """
+    text = _text(path)
+    try:
+        tree, faults = _tree(text, path, environ)
+    except RefusedError as exc:
+        raise job_error(exc.faults) from None
+    laid, more, spoiled = overlay(tree, overrides, environ)
+    if output is not None:
+        place = Place.of_option(f"--output {printable(str(output))}", len(overrides))
+        laid = put(laid, ("output", "path"), "", Scalar(place, str(output), str(output), str(output)))
+    checked = check(laid, environ, spoiled, sends=sends)
+    if faults := [*faults, *more, *checked.faults]:
+        raise job_error(faults)
+    kept = _kept_text(text, tree, overrides, output, checked)
+    return _job(path, kept, checked, environ, Path.cwd() if output is not None else path.parent)
+
+
+def _text(path: Path) -> str:
+    """The text of the job file; the faults of a file that has none."""
+    try:
+        if path.is_dir():
+            raise JobError([f"{path}: is a folder. Name the job file in it."])
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        raise JobError([f"{path}: there is no such file."]) from None
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not a path"
+        raise JobError([f"{path}: can't be read: {reason}."]) from None
+    if len(data) > LARGEST:
+        raise JobError([f"{path}: {_TOO_LARGE}"])
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise JobError(
+            [f"{path}:{line}: this is not UTF-8 (byte 0x{data[exc.start]:02x}). Save the file as UTF-8."]
+        ) from None
+
+
+def _tree(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Branch, list[Fault]]:
+    def place_at(line: int, column: int) -> Place:
+        return Place.in_file(str(path), line, column)
+
+    root = compose(text, place_at)
+    node, faults = (None, []) if root is None else unfold(root, place_at, environ)
+    if node is None or is_null(node):
+        sentence = "is empty. A job has at least `input.path`, `model` and `output.path`."
+        raise RefusedError(Fault(Place(str(path)), sentence))
+    if not isinstance(node, Branch):
+        sentence = f"a job is a mapping of keys such as `model: ...`, and this is {kind_of(node)}."
+        raise RefusedError(Fault(node.place, sentence))
+    return node, faults
+
+
+def _kept_text(text: str, tree: Branch, overrides: Sequence[Override], output: Path | None, checked: Checked) -> str:
+    kept = blanked(text, tree, [override.key for override in overrides])
+    lines = comment_lines(overrides)
+    if output is not None:
+        lines.append(f"# --output {printable(str(output))}")
+    if lines:
+        kept = "\n".join([kept.removesuffix("\n"), *lines, ""])
+    # The key itself may stand in a comment, or as a variable's default.
+    return Blanker([checked.api_key] if checked.api_key else []).text(kept)
+
+
+def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
+    folder = path.parent
+    typed: tuple[str, ...] = checked["input.path"]
+    price = None
+    if checked["price.input"] is not None:
+        price = Price(checked["price.input"], checked["price.output"], checked["price.cached_input"])
+    return JobSpec(
+        name=checked["name"] or path.stem,
+        path=path,
+        text=text,
+        input=InputSpec(
+            paths=tuple(resolved_input(one, folder, environ) for one in typed),
+            typed=typed,
+            format=checked["input.format"],
+            id=checked["input.id"],
+            column=checked["input.column"],
+            params=checked["input.params"],
+            first=checked["input.first"],
+            columns=checked["input.columns"],
+        ),
+        model=checked["model"],
+        output=OutputSpec(resolved(checked["output.path"], output_folder, environ), checked["output.path"]),
+        system=checked["system"],
+        endpoint=EndpointSpec(
+            base_url=checked["endpoint.base_url"],
+            api_key_env=checked.api_key_env,
+            api_key=checked.api_key,
+            headers=dict(checked["endpoint.headers"]),
+        ),
+        params=dict(checked["params"]),
+        concurrency=checked["concurrency"],
+        timeout=Timeout(checked["timeout.total"], checked["timeout.connect"]),
+        retry=Retry(
+            max_attempts=checked["retry.max_attempts"],
+            max_wait=checked["retry.max_wait"],
+            max_elapsed=checked["retry.max_elapsed"],
+            max_outage=checked["retry.max_outage"],
+            stop_after_failures=checked["retry.stop_after_failures"],
+        ),
+        drain=checked["drain"],
+        price=price,
+    )

@@ -1,0 +1,123 @@
+"""`params`: any mapping of JSON values, sent as it stands.
+
+What would break a run (a number as text, `stream: true`, a conversation) is refused before it starts.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from batchchat.job.faults import Fault, RefusedError
+from batchchat.job.kinds import Kind, Read, gathered, number, numbered, whole
+from batchchat.job.tree import (
+    Bad,
+    Branch,
+    Listing,
+    Node,
+    Scalar,
+    is_null,
+    kind_of,
+    printable,
+    shown,
+    wrong_type,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["WELL_KNOWN", "params"]
+
+# Names people know from the OpenAI API: only to say `params.top_p` to one who wrote `top_p` at the top.
+WELL_KNOWN = (
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "min_p",
+    "n",
+    "presence_penalty",
+    "reasoning_effort",
+    "repetition_penalty",
+    "response_format",
+    "stop",
+    "stream",
+    "temperature",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+)
+_CHECKED: Mapping[str, Kind] = {
+    "max_tokens": whole(1),
+    "max_completion_tokens": whole(1),
+    "temperature": number(),
+}
+# name -> (the one value that is taken, why no other)
+_FIXED: Mapping[str, tuple[Any, str]] = {
+    "n": (1, "batchchat keeps one reply a request; leave it out."),
+    "stream": (False, "batchchat reads whole replies; leave it out."),
+}
+_ELSEWHERE: Mapping[str, str] = {
+    "model": "is not taken there; set `model` instead.",
+    "messages": "is not taken there; conversations come from `input.path`.",
+}
+
+
+def params() -> Kind:
+    """The mapping as JSON values; null stays null."""
+    takes = "a mapping of parameters, such as {temperature: 0.7}"
+
+    def read(name: str, node: Node) -> dict[str, Any]:
+        if not isinstance(node, Branch):
+            raise wrong_type(name, node, takes)
+        return _mapping(name, node, _param)
+
+    schema: dict[str, Any] = {known: kind.schema for known, kind in _CHECKED.items()}
+    schema |= {known: {"const": value} for known, (value, _) in _FIXED.items()}
+    schema |= dict.fromkeys(_ELSEWHERE, False)
+    return Kind(takes, {"type": "object", "properties": schema}, read)
+
+
+def _mapping(name: str, node: Branch, read: Read) -> dict[str, Any]:
+    named = [(f"{name}.{printable(key)}", entry) for key, entry in node.entries.items()]
+    return dict(zip(node.entries, gathered(read, named), strict=True))
+
+
+def _param(name: str, node: Node) -> Any:
+    """One parameter, checked where it is a known one."""
+    key = name.partition(".")[2]
+    if key in _ELSEWHERE:
+        raise RefusedError(Fault(node.place, f"`{name}` {_ELSEWHERE[key]}"))
+    if isinstance(node, Bad) or is_null(node):
+        return _json(name, node)
+    if key in _FIXED:
+        return _fixed(name, node, *_FIXED[key])
+    if key in _CHECKED:
+        _CHECKED[key].read(name, node)
+    return _json(name, node)
+
+
+def _fixed(name: str, node: Node, only: Any, why: str) -> Any:
+    if isinstance(node, Scalar) and type(node.value) is type(only) and node.value == only:
+        return only
+    said = shown(node) if isinstance(node, Scalar) else kind_of(node)
+    raise RefusedError(Fault(node.place, f"`{name}` is {said}. {why}"))
+
+
+def _json(name: str, node: Node) -> Any:
+    """`node` as the value JSON has for it."""
+    match node:
+        case Branch():
+            return _mapping(name, node, _json)
+        case Listing():
+            return gathered(_json, numbered(name, node))
+        case Scalar(value=float(value)) if not math.isfinite(value):
+            sentence = f"`{name}` is {shown(node)}, which JSON has no number for."
+            raise RefusedError(Fault(node.place, sentence))
+        case Scalar():
+            return node.value
+        case Bad():
+            raise wrong_type(name, node, "")

@@ -1,0 +1,91 @@
+"""Input and output paths: files of this machine, relative to the job file's folder, `~` the user's home."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from typing import TYPE_CHECKING
+
+from batchchat.job.faults import Fault, RefusedError
+from batchchat.job.kinds import Kind, gathered, line, numbered
+from batchchat.job.tree import Listing, Node, Scalar, printable, wrong_type, wrong_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["input_paths", "output_path", "resolved", "resolved_input"]
+
+# One slash: pathlib folds `s3://b` to `s3:/b` before we see it.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+_MAGIC = re.compile(r"[*?\[]")
+_SUFFIX = ".parquet"
+
+
+def input_paths() -> Kind:
+    """A path, folder or glob, or a list of them, as written."""
+    takes = "a path, a glob, or a list of them"
+    item = line("a path")
+
+    def read_one(name: str, node: Node) -> str:
+        path: str = item.read(name, node)
+        _no_url(name, node, path)
+        return path
+
+    def read(name: str, node: Node) -> tuple[str, ...]:
+        if isinstance(node, Listing):
+            if not node.items:
+                raise RefusedError(Fault(node.place, f"`{name}` is an empty list. It takes {takes}."))
+            return tuple(gathered(read_one, numbered(name, node)))
+        if not isinstance(node, Scalar) or not isinstance(node.value, str):
+            raise wrong_type(name, node, takes)
+        return (read_one(name, node),)
+
+    one = item.schema
+    return Kind(takes, {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}, read)
+
+
+def output_path() -> Kind:
+    """The path of the Parquet file to write, as written."""
+    takes = f"a path that ends in {_SUFFIX}"
+    item = line(takes)
+
+    def read(name: str, node: Node) -> str:
+        path: str = item.read(name, node)
+        assert isinstance(node, Scalar)
+        _no_url(name, node, path)
+        if not path.endswith(_SUFFIX):
+            raise wrong_value(name, node, f"{takes} (a folder of part files is not in this version yet)")
+        if os.path.basename(path) == _SUFFIX:  # noqa: PTH119
+            raise wrong_value(name, node, f"{takes}, with a name before that")
+        return path
+
+    return Kind(takes, {"type": "string", "pattern": r"[^/]\.parquet$"}, read)
+
+
+def _no_url(name: str, node: Node, path: str) -> None:
+    """Refuse a URL, of which only the scheme is shown: presigned ones hold a signature."""
+    if url := _URL.match(path):
+        scheme = printable(url.group(1), 12)
+        sentence = f"`{name}` is a URL ({scheme}://...), which is not in this version yet."
+        sentence += " It takes a path on this machine."
+        raise RefusedError(Fault(node.place, sentence))
+
+
+def resolved(typed: str, folder: Path, environ: Mapping[str, str]) -> Path:
+    """`typed` against `folder`, absolute. `..` is kept, since a folder may be a link."""
+    return folder.absolute() / _at_home(typed, environ)
+
+
+def resolved_input(typed: str, folder: Path, environ: Mapping[str, str]) -> str:
+    """The same for an input, whose globs stay; brackets in the job's own folder are then no glob."""
+    home = _at_home(typed, environ)
+    base = str(folder.absolute())
+    return os.path.join(glob.escape(base) if _MAGIC.search(typed) else base, home)  # noqa: PTH118
+
+
+def _at_home(typed: str, environ: Mapping[str, str]) -> str:
+    if (typed == "~" or typed.startswith("~/")) and environ.get("HOME"):
+        return environ["HOME"] + typed[1:]
+    return os.path.expanduser(typed)  # noqa: PTH111

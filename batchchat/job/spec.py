@@ -1,0 +1,119 @@
+"""The job, frozen and valid: what the rest of the program trusts.
+
+Only `load.load_job` builds one from a file. Nothing in a `repr` is secret: keys and header values are
+`Secret`s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+    from pathlib import Path
+
+    from batchchat.secret import Secret
+
+__all__ = ["MOCK", "EndpointSpec", "InputSpec", "JobSpec", "OutputSpec", "Price", "Retry", "Timeout"]
+
+MOCK = "mock"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """Where rows come from.
+
+    `typed` are the paths as given, `paths` the same against the job's folder; globs stay globs.
+    """
+
+    paths: tuple[str, ...]
+    typed: tuple[str, ...]
+    format: str = "auto"
+    id: str | None = None
+    column: str | None = None
+    params: str | None = None
+    first: int | None = None
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """Whom to ask. `base_url` is `mock`, or an http(s) URL without a slash at its path's end."""
+
+    base_url: str = "https://api.deepinfra.com/v1/openai"
+    api_key_env: str | None = None
+    api_key: Secret | None = None
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Seconds for one attempt: in all, and until it is connected."""
+
+    total: float = 600.0
+    connect: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How long a row and an endpoint are tried. `max_wait`, `max_elapsed` and `max_outage` are seconds."""
+
+    max_attempts: int = 6
+    max_wait: float = 120.0
+    max_elapsed: float = 3600.0
+    max_outage: float = 3600.0
+    stop_after_failures: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens, to the digit that was written."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """Where the result goes: `path` absolute, `typed` as given."""
+
+    path: Path
+    typed: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A valid job.
+
+    `path` is the job file as typed, `text` the job as written: `${NAME}` unexpanded, no header values, the
+    overrides as comment lines at its end. `drain` is seconds.
+    """
+
+    name: str
+    path: Path
+    text: str
+    input: InputSpec
+    model: str
+    output: OutputSpec
+    system: str | None = None
+    endpoint: EndpointSpec = EndpointSpec()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: int = 200
+    timeout: Timeout = Timeout()
+    retry: Retry = Retry()
+    drain: float = 30.0
+    price: Price | None = None
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether the embedded endpoint answers."""
+        return self.endpoint.base_url == MOCK
+
+    @property
+    def host(self) -> str:
+        """Whom we talk to, for people: `api.deepinfra.com`, `localhost:8000`, `the embedded mock`."""
+        return "the embedded mock" if self.is_mock else urlsplit(self.endpoint.base_url).netloc.lower()

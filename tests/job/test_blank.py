@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.job.given import MOCK, TOP, load
+
+SECRET = "sEcReT-0123456789"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '  headers: {X-A: SECRET, X-B: \'SECRET\', "X-C":"SECRET"}',
+        ('  headers:\n    X-A: SECRET\n    X-B: SECRET more\n      and SECRET\n    X-C: "SECRET\\\n      SECRET"'),
+        ("  headers:\n    X-A: |\n      SECRET\n    X-B: >-\n      SECRET\n      SECRET\n\n    X-C: !!str SECRET"),
+        "  headers:\n    # X-Old: SECRET\n    X-A: &a SECRET # SECRET\n    X-B: *a\n    X-C: b\n    # SECRET",
+        "  # api_key: SECRET\n  headers: &h\n    ? X-A\n    : SECRET\n    X-B: ''\n    X-C: c",
+        "  headers: {<<: {X-A: SECRET, X-B: b}, X-B: SECRET, X-C: SECRET}",
+        "  headers: {<<: [{X-A: SECRET}, {X-A: SECRET, X-B: b}], X-B: c, X-C: '${NO:-SECRET}'}",
+    ],
+)
+def test_header_values_are_blanked(body: str) -> None:
+    """No header value stays in the kept text, in any style, and the rest of the job stays the same."""
+    job = load(f"{TOP}endpoint:\n  base_url: mock\n{body.replace('SECRET', SECRET)}\nparams: {{a: 1}} # kept\n")
+    assert SECRET not in job.text
+    assert "# kept" in job.text
+    again = load(job.text)
+    assert set(job.endpoint.headers) == set(again.endpoint.headers) == {"X-A", "X-B", "X-C"}
+    assert (again.params, again.model, again.input.typed) == (job.params, job.model, job.input.typed)
+    assert again.text == job.text
+
+
+@pytest.mark.parametrize(
+    ("body", "typed"),
+    [
+        ("endpoint: {base_url: mock, api_key_env: SECRET}", "endpoint.api_key_env=A_NAME"),
+        ("endpoint: {base_url: 'http://a:SECRET@b', api_key_env: A}", "endpoint.base_url=mock"),
+        ("endpoint:\n  base_url: mock\n  headers: Bearer SECRET", "endpoint.headers={}"),
+        ("endpoint:\n  api_key: SECRET", "endpoint={base_url: mock}"),
+        ("endpoint: {base_url: mock}\nretry:\n  key: SECRET\n", "retry={}"),
+    ],
+)
+def test_what_an_override_replaced(body: str, typed: str) -> None:
+    """What nobody vetted because an override replaced it is not kept either."""
+    job = load(f"{TOP}{body.replace('SECRET', SECRET)}\nname: n\n", typed)
+    assert SECRET not in job.text
+    assert job.name == "n"
+    assert yaml.safe_load(job.text)["name"] == "n"
+
+
+def test_an_alias_of_a_header() -> None:
+    """A header's value that stands elsewhere under an anchor is blanked there."""
+    job = load(f"{MOCK[:-2]}, headers: {{X-A: *a}}}}\n".replace("model: m", f"name: &a {SECRET}\nmodel: m"))
+    assert job.endpoint.headers["X-A"].reveal() == SECRET
+    assert SECRET not in job.text
+
+
+lines = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30)
+names = st.from_regex(r"X-[A-Za-z]{1,8}", fullmatch=True)
+
+
+@given(
+    st.dictionaries(names.map(str.title), lines.map(lambda text: f"{SECRET}{text}".replace("$", "")), min_size=1),
+    st.dictionaries(names, lines.map(lambda text: text.replace("$", ""))),
+    st.sampled_from(['"', "'", None]),
+    st.booleans(),
+)
+def test_any_header_is_blanked(headers: dict[str, str], params: dict[str, str], style: Any, flow: bool) -> None:
+    """Whatever the headers and the style, the kept text is the same job but for their values."""
+    tree = {"endpoint": {"base_url": "mock", "headers": headers}, "params": params}
+    dumped = yaml.safe_dump(tree, default_style=style, default_flow_style=flow, width=20, sort_keys=False)
+    if flow:
+        rest = dumped.strip().removeprefix("{")
+        text = f"{{input: {{path: q.jsonl}}, model: m, output: {{path: o.parquet}}, {rest}"
+    else:
+        text = f"{TOP}{dumped}"
+    job = load(text)
+    again = load(job.text)
+    assert SECRET not in job.text
+    assert list(again.endpoint.headers) == list(job.endpoint.headers)
+    assert {value.reveal() for value in again.endpoint.headers.values()} == {"***"}
+    assert (again.params, again.input.typed) == (job.params, job.input.typed)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from batchchat.job import KEYS, PLANNED
+from batchchat.job.keys import SECTIONS, not_a_key
+from tests.job.given import MOCK, faults
+
+
+def test_the_table_is_whole() -> None:
+    """Each key has words for its help and for what it takes, and a schema that is JSON."""
+    assert len({key.name for key in KEYS}) == len(KEYS)
+    for key in KEYS:
+        assert key.help, key.name
+        assert key.kind.takes, key.name
+        assert json.loads(json.dumps(dict(key.kind.schema))), key.name
+        assert key.name not in PLANNED
+        assert key.default is None or not key.required
+    assert SECTIONS == ("input", "endpoint", "timeout", "retry", "price", "output")
+
+
+@pytest.mark.parametrize(
+    ("section", "leaf", "said"),
+    [
+        ("", "concurency", "`concurency` is not a key of a job. Did you mean `concurrency`?"),
+        ("", "Model", "`Model` is not a key of a job. Did you mean `model`?"),
+        ("", "max_wait", "`max_wait` is not a key of a job. Did you mean `retry.max_wait`?"),
+        ("", "temperature", "`temperature` is not a key of a job. Did you mean `params.temperature`?"),
+        (
+            "",
+            "sample",
+            (
+                "`sample` is not a key of a job. `samples` is near, and not in this version of "
+                "batchchat yet; "
+                "leave it out."
+            ),
+        ),
+        ("endpoint", "api_key", "`api_key` is not a key of `endpoint`. Did you mean `api_key_env`?"),
+        ("endpoint", "x", "`x` is not a key of `endpoint`. It takes base_url, api_key_env and headers."),
+        (
+            "endpoint",
+            "model",
+            "`model` is not a key of `endpoint`. Did you mean `model`, at the top of the job?",
+        ),
+        ("output", "x", "`x` is not a key of `output`. It takes path."),
+        ("output", "raw", "`output.raw` is not in this version of batchchat yet; leave it out."),
+        (
+            "",
+            "a\nb",
+            (
+                "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, "
+                "concurrency, timeout, retry, drain, price and output."
+            ),
+        ),
+    ],
+)
+def test_not_a_key(section: str, leaf: str, said: str) -> None:
+    """An unknown key is told with the nearest one, the right place of its name, or the keys there are."""
+    assert not_a_key(section, leaf) == said
+
+
+@pytest.mark.parametrize("name", sorted(PLANNED))
+def test_planned_keys_are_refused(name: str) -> None:
+    """What later versions bring is refused by name, null or not, never accepted and ignored."""
+    section, _, leaf = name.rpartition(".")
+    line = {"input": 1, "output": 3}.get(section, 5)
+    said = f"job.yaml:{line}: `{name}` is not in this version of batchchat yet; leave it out."
+    for value in ("null", "{max_cost: 3}", "7"):
+        if section:
+            text = MOCK.replace(f"{section}: {{", f"{section}: {{{leaf}: {value}, ")
+        else:
+            text = f"{MOCK}{leaf}: {value}\n"
+        assert faults(text) == [said]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.job.given import MOCK, faults
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("concurrency: 10001", "`concurrency` is 10001. It takes a whole number from 1 to 10,000."),
+        (
+            "concurrency: 1e3",
+            "`concurrency` is 1e3, a decimal number. It takes a whole number from 1 to 10,000.",
+        ),
+        ("concurrency: true", "`concurrency` is true, a boolean. It takes a whole number from 1 to 10,000."),
+        ("timeout: {total: 0}", "`timeout.total` is 0. It takes a number above 0."),
+        ("timeout: {connect: .inf}", "`timeout.connect` is .inf. It takes a number above 0."),
+        ("retry: {max_attempts: 0}", "`retry.max_attempts` is 0. It takes a whole number above 0."),
+        ("retry: {max_wait: -1}", "`retry.max_wait` is -1. It takes a number, 0 or more."),
+        (
+            "retry: {stop_after_failures: 0}",
+            "`retry.stop_after_failures` is 0. It takes a whole number above 0.",
+        ),
+        ("drain: 1m", '`drain` is "1m", text. It takes a number, 0 or more.'),
+        ("price: {input: -1, output: 1}", "`price.input` is -1. It takes a number, 0 or more."),
+        ("price: {input: '1', output: 1}", '`price.input` is "1", text. It takes a number, 0 or more.'),
+        ("price: {input: 1e999, output: 1}", "`price.input` is 1e999. It takes a number, 0 or more."),
+        ("name: 2024", "`name` is 2024, a whole number. It takes text."),
+        ('name: "a\\tb"', "`name` is a\\tb. It takes text on one line."),
+        ('system: " "', "`system` is  . It takes text that is not blank."),
+        (f"drain: {'x' * 99}", f'`drain` is "{"x" * 27}...{"x" * 27}", text. It takes a number, 0 or more.'),
+    ],
+)
+def test_refused(written: str, said: str) -> None:
+    """Each kind says what stands there and what it takes."""
+    assert faults(f"{MOCK}{written}") == [f"job.yaml:5: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("first: 0", "`input.first` is 0. It takes a whole number above 0."),
+        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt or openai-batch."),
+        (
+            "format: 1",
+            "`input.format` is 1, a whole number. It takes auto, messages, prompt or openai-batch.",
+        ),
+        (
+            "format: sharegpt",
+            (
+                "`input.format` is sharegpt, which is not in this version yet. "
+                "It takes auto, messages, prompt or openai-batch."
+            ),
+        ),
+        ("columns: a", '`input.columns` is "a", text. It takes a list of texts.'),
+        ("columns: [1]", "`input.columns[0]` is 1, a whole number. It takes text."),
+        ("id: 3", "`input.id` is 3, a whole number. It takes the name of a column."),
+    ],
+)
+def test_refused_input(written: str, said: str) -> None:
+    """The same for the keys of `input`."""
+    assert faults(MOCK.replace("q.jsonl}", f"q.jsonl, {written}}}")) == [f"job.yaml:1: {said}"]

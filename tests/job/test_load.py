@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import json
+import pickle
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.errors import JobError
+from batchchat.job import InputSpec, Override, Price, Retry, Timeout, load_job
+from tests.job.given import KEYED, MOCK, TOKEN, TOP, faults, load
+
+EVERYTHING = """\
+name: chef-questions
+input:
+  path: [../q-*.jsonl, /data/more.parquet]
+  format: prompt
+  id: key
+  column: text
+  params: own
+  first: 10
+  columns: [a, b]
+system: Be brief.
+model: microsoft/WizardLM-2-8x22B
+endpoint:
+  base_url: http://localhost:8000/v1/
+  api_key_env: LOCAL_KEY
+  headers: {X-Team: red}
+params: {temperature: 0.7, max_tokens: 512}
+concurrency: 64
+timeout: {total: 60, connect: 2.5}
+retry: {max_attempts: 3, max_wait: 1, max_elapsed: 2, max_outage: 0, stop_after_failures: 5}
+drain: 0
+price: {input: 0.10, output: 4.8e-1, cached_input: 0}
+output: {path: out/x.parquet}
+"""
+
+
+def test_everything() -> None:
+    """Every accepted key arrives in the spec."""
+    job = load(EVERYTHING, environ={"LOCAL_KEY": " local-key-1234\n"})
+    assert job.name == "chef-questions"
+    assert (job.path.name, job.system, job.model) == ("job.yaml", "Be brief.", "microsoft/WizardLM-2-8x22B")
+    folder = job.path.parent
+    assert job.input == InputSpec(
+        paths=(f"{folder}/../q-*.jsonl", "/data/more.parquet"),
+        typed=("../q-*.jsonl", "/data/more.parquet"),
+        format="prompt",
+        id="key",
+        column="text",
+        params="own",
+        first=10,
+        columns=("a", "b"),
+    )
+    assert (job.endpoint.base_url, job.endpoint.api_key_env) == ("http://localhost:8000/v1", "LOCAL_KEY")
+    assert job.endpoint.api_key is not None
+    assert job.endpoint.api_key.reveal() == "local-key-1234"
+    assert job.endpoint.headers["X-Team"].reveal() == "red"
+    assert job.params == {"temperature": 0.7, "max_tokens": 512}
+    assert (job.concurrency, job.timeout, job.drain) == (64, Timeout(60.0, 2.5), 0.0)
+    assert job.retry == Retry(3, 1.0, 2.0, 0.0, 5)
+    assert job.price == Price(Decimal("0.10"), Decimal("0.48"), Decimal(0))
+    assert (job.output.path, job.output.typed) == (folder / "out/x.parquet", "out/x.parquet")
+
+
+def test_prices_keep_their_digits() -> None:
+    """A price is the decimal that is written, never a float of it."""
+    job = load(MOCK + "price: {input: 0.1000000000000000000001, output: .5}\n")
+    assert job.price is not None
+    assert str(job.price.input) == "0.1000000000000000000001"
+
+
+@pytest.mark.parametrize("tail", ["", "retry: {}\nname: null\nprice: {}\ntimeout: ~\nparams:\n"])
+def test_defaults(tail: str) -> None:
+    """What is absent, null or an empty section has the contract's defaults."""
+    job = load(TOP + tail, environ=KEYED)
+    assert (job.name, job.concurrency, job.drain, job.price, job.params) == ("job", 200, 30.0, None, {})
+    assert (job.timeout, job.retry) == (Timeout(600.0, 10.0), Retry(6, 120.0, 3600.0, 3600.0, 50))
+    assert job.endpoint.base_url == "https://api.deepinfra.com/v1/openai"
+    assert (job.endpoint.api_key_env, job.host, job.is_mock) == (
+        "DEEPINFRA_TOKEN",
+        "api.deepinfra.com",
+        False,
+    )
+    assert (job.input.format, job.input.columns, job.system) == ("auto", None, None)
+
+
+@pytest.mark.parametrize("tail", ["endpoint: {base_url: mock}", "endpoint: {base_url: mock, api_key_env: NO_SUCH}"])
+def test_mock_reads_no_key(tail: str) -> None:
+    """The mock needs no key, and a variable named for it stays unread."""
+    job = load(TOP + tail)
+    assert (job.is_mock, job.host, job.endpoint.api_key) == (True, "the embedded mock", None)
+
+
+def test_nothing_secret_in_repr() -> None:
+    """Neither key nor header values stand in the spec's repr, and it survives pickling."""
+    job = load(EVERYTHING.replace("red", "header-secret"), environ={"LOCAL_KEY": TOKEN})
+    assert TOKEN not in repr(job)
+    assert "header-secret" not in repr(job)
+    assert pickle.loads(pickle.dumps(job)) == job
+
+
+def test_all_faults_in_file_order() -> None:
+    """Several faults are told together, in file order, one for each root cause."""
+    text = """\
+modle: x
+concurency: 3
+max_tokens: 3
+concurrency: ${N:-0}
+retry: 5
+input: {path: s3://bucket/x, frist: 0, format: turns}
+params: {max_tokens: "512", n: 4, stream: true}
+output: {path: out/x}
+endpoint: {api_key: zzzz}
+system: ${NOPE}
+foo: bar
+price: {input: 1}
+samples: 3
+timeout: {connect: yes, total: true}
+"""
+    assert faults(text) == [
+        "job.yaml:1: `modle` is not a key of a job. Did you mean `model`?",
+        "job.yaml:2: `concurency` is not a key of a job. Did you mean `concurrency`?",
+        "job.yaml:3: `max_tokens` is not a key of a job. Did you mean `params.max_tokens`?",
+        ("job.yaml:4: `concurrency` is ${N:-0}, whose value does not fit. It takes a whole number from 1 to 10,000."),
+        "job.yaml:5: `retry` is 5, a whole number. It takes a mapping.",
+        (
+            "job.yaml:6: `input.path` is a URL (s3://...), which is not in this version yet. "
+            "It takes a path on this machine."
+        ),
+        "job.yaml:6: `frist` is not a key of `input`. Did you mean `first`?",
+        (
+            "job.yaml:6: `input.format` is turns, which is not in this version yet. "
+            "It takes auto, messages, prompt or openai-batch."
+        ),
+        'job.yaml:7: `params.max_tokens` is "512", text. It takes a whole number above 0.',
+        "job.yaml:7: `params.n` is 4. batchchat keeps one reply a request; leave it out.",
+        "job.yaml:7: `params.stream` is true. batchchat reads whole replies; leave it out.",
+        (
+            "job.yaml:8: `output.path` is out/x. It takes a path that ends in .parquet "
+            "(a folder of part files is not in this version yet)."
+        ),
+        "job.yaml:9: `api_key` is not a key of `endpoint`. Did you mean `api_key_env`?",
+        ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
+        (
+            "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
+            "endpoint, params, "
+            "concurrency, timeout, retry, drain, price and output."
+        ),
+        "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
+        "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",
+        'job.yaml:14: `timeout.connect` is "yes", text. It takes a number above 0.',
+        "job.yaml:14: `timeout.total` is true, a boolean. It takes a number above 0.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "model: m\noutput: {path: o.parquet}\n",
+            "job.yaml:1: `input.path` is missing. It takes a path, a glob, or a list of them.",
+        ),
+        (
+            "model: m\ninput: {first: 1}\noutput: {path: o.parquet}",
+            "job.yaml:2: `input.path` is missing. It takes a path, a glob, or a list of them.",
+        ),
+        (
+            "input: {path: a}\noutput: {path: o.parquet}\nmodel:\n",
+            "job.yaml:3: `model` is missing. It takes the name of a model.",
+        ),
+        (
+            "input: {path: a}\nmodel: m\noutput:\n",
+            "job.yaml:3: `output.path` is missing. It takes a path that ends in .parquet.",
+        ),
+    ],
+)
+def test_missing(text: str, fault: str) -> None:
+    """A key that is needed and missing is named where it would stand."""
+    assert faults(f"{text}\nendpoint: {{base_url: mock}}\n") == [fault]
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"", "job.yaml: is empty. A job has at least `input.path`, `model` and `output.path`."),
+        (b"# nothing\n", "job.yaml: is empty. A job has at least `input.path`, `model` and `output.path`."),
+        (b"- a\n", "job.yaml:1: a job is a mapping of keys such as `model: ...`, and this is a list."),
+        (b"hello\n", "job.yaml:1: a job is a mapping of keys such as `model: ...`, and this is text."),
+        (b"a: 1\nb: \xff\n", "job.yaml:2: this is not UTF-8 (byte 0xff). Save the file as UTF-8."),
+        (b"a: 1\nb: \x01\n", "job.yaml:2: this is not YAML: a control character stands here."),
+        (
+            b"#" * (1 << 20) + b"#",
+            (
+                "job.yaml: is over 1 MiB, which is no job file. "
+                "The job comes here; the rows are named in its `input.path`."
+            ),
+        ),
+    ],
+)
+def test_no_job(data: bytes, fault: str) -> None:
+    """A file that can't be a job is told in one sentence."""
+    assert faults(data) == [fault]
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A path that is missing, a folder or no path at all is told in one sentence."""
+    for path, said in [
+        (tmp_path / "no.yaml", "there is no such file."),
+        (tmp_path, "is a folder. Name the job file in it."),
+        (tmp_path / "a\0b", "can't be read: not a path."),
+        (tmp_path / ("x" * 300), "can't be read: File name too long."),
+    ]:
+        with pytest.raises(JobError) as caught:
+            load_job(path, environ={})
+        assert caught.value.faults == [f"{path}: {said}"]
+
+
+def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--output` stands for the file's output.path and is relative to the working directory."""
+    monkeypatch.chdir(tmp_path)
+    job = load(MOCK.replace("o.parquet", "broken"), output=Path("mine/x.parquet"))
+    assert (job.output.path, job.output.typed) == (tmp_path / "mine/x.parquet", "mine/x.parquet")
+    assert job.text.endswith("\n# --output mine/x.parquet\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "fault"),
+    [
+        (
+            "mine",
+            (
+                "--output mine: `output.path` is mine. It takes a path that ends in .parquet "
+                "(a folder of part files is not in this version yet)."
+            ),
+        ),
+        (
+            "s3://b/x.parquet",
+            (
+                "--output s3:/b/x.parquet: `output.path` is a URL (s3://...), "
+                "which is not in this version yet. It takes a path on this machine."
+            ),
+        ),
+    ],
+)
+def test_output_option_is_checked(output: str, fault: str) -> None:
+    """A bad `--output` is told under its own name."""
+    with pytest.raises(JobError) as caught:
+        load(MOCK, output=Path(output))
+    assert caught.value.faults == [fault]
+
+
+def test_text_is_the_job_as_written() -> None:
+    """The kept text has variables unexpanded and the overrides as comment lines."""
+    text = MOCK + "concurrency: ${N:-3}  # few\n"
+    assert load(text).text == text
+    assert load(text, "retry.max_wait=5", "name=${N:-x}").text == (
+        text + "# --set retry.max_wait=5\n# --set name=${N:-x}\n"
+    )
+
+
+def test_key_in_a_comment_is_blanked() -> None:
+    """The key's value is taken out of the kept text wherever it stands."""
+    assert TOKEN not in load(f"{TOP}# was {TOKEN}\n", environ=KEYED).text
+
+
+def test_named_option() -> None:
+    """A named option is told as it was typed."""
+    with pytest.raises(JobError) as caught:
+        load_job(
+            Path(__file__).parent / "no.yaml",
+            overrides=[Override("--concurrency", "concurrency", "0")],
+            environ={},
+        )
+    assert "there is no such file" in str(caught.value)
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(
+    lambda word: "${" not in word and "://" not in word and not word.startswith("~")
+)
+scalars: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words
+)
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3)
+)
+seconds = st.floats(0.001, 1e9)
+jobs = st.fixed_dictionaries(
+    {
+        "input": st.fixed_dictionaries(
+            {"path": words | st.lists(words, min_size=1, max_size=3)},
+            optional={"id": words, "first": st.integers(1, 10**9), "columns": st.lists(words, max_size=3)},
+        ),
+        "model": words,
+        "endpoint": st.just({"base_url": "mock"}),
+        "output": st.fixed_dictionaries({"path": words.map(lambda word: f"{word}x.parquet")}),
+    },
+    optional={
+        "name": words,
+        "system": words,
+        "concurrency": st.integers(1, 10_000),
+        "drain": seconds,
+        "params": st.dictionaries(words.map(lambda word: f"x-{word}"), json_values, max_size=4),
+        "timeout": st.fixed_dictionaries({}, optional={"total": seconds, "connect": seconds}),
+        "retry": st.fixed_dictionaries({}, optional={"max_attempts": st.integers(1, 99), "max_wait": seconds}),
+    },
+)
+
+
+@given(jobs)
+def test_any_job_round_trips(job: dict[str, Any]) -> None:
+    """Any mapping of known keys arrives with its values; JSON is YAML."""
+    spec = load(json.dumps(job, ensure_ascii=False))
+    path = job["input"]["path"]
+    assert spec.input.typed == tuple([path] if isinstance(path, str) else path)
+    assert (spec.input.id, spec.input.first) == (job["input"].get("id"), job["input"].get("first"))
+    assert (spec.name, spec.model, spec.system) == (job.get("name", "job"), job["model"], job.get("system"))
+    assert (spec.concurrency, spec.drain) == (job.get("concurrency", 200), job.get("drain", 30.0))
+    assert spec.params == job.get("params", {})
+    assert spec.timeout == Timeout(**job.get("timeout", {}))
+    assert spec.retry == Retry(**job.get("retry", {}))
+
+
+secrets = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=8, max_size=40).map(
+    lambda text: f"Zq{text}qZ"
+)
+places = st.sampled_from(
+    [
+        ("{}", "apikey"),
+        ("retry: {}", "key"),
+        ("endpoint: {}", "api_key"),
+        ("endpoint: {}", "api_key_env"),
+        ("endpoint: {}", "headers"),
+        ("endpoint: {headers: {}}", "X-Key"),
+        ("endpoint: {headers: {}}", "Bad Name"),
+        ("endpoint: {headers: {}}", "Host"),
+    ]
+)
+
+
+@given(secrets, places, st.sampled_from(["text", "list", "mapping", "option", "option list"]))
+def test_no_fault_repeats_a_secret(secret: str, place: tuple[str, str], how: str) -> None:
+    """What stands under an unknown key, in headers or in api_key_env is in no message, whatever it is."""
+    frame, key = place
+    value: Any = {"list": [secret], "mapping": {"a": secret}}.get(how, secret)
+    entry = f"{json.dumps(key)}: {json.dumps(value)}"
+    body = entry if frame == "{}" else frame.replace("{}", f"{{{entry}}}")
+    top = TOP + "concurrency: no\n"
+    if how.startswith("option"):
+        above = {"{}": "", "retry: {}": "retry.", "endpoint: {}": "endpoint."}.get(frame, "endpoint.headers.")
+        said = faults(top, f"{above}{key}={f'[{json.dumps(secret)}]' if 'list' in how else secret}")
+    else:
+        said = faults(f"{top}{body}\n")
+    assert said
+    assert secret not in "\n".join(said)
+    assert json.dumps(secret)[1:-1] not in "\n".join(said)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchchat.job.paths import resolved, resolved_input
+from tests.job.given import MOCK, faults, load
+
+URL = "which is not in this version yet. It takes a path on this machine."
+
+
+def test_against_the_folder_of_the_job() -> None:
+    """Relative paths are relative to the job file, `~` is the home, globs stay globs."""
+    home = {"HOME": "/home/ada"}
+    folder = Path("/jobs/[old]")
+    assert resolved("x.parquet", folder, home) == Path("/jobs/[old]/x.parquet")
+    assert resolved("~/x.parquet", folder, home) == Path("/home/ada/x.parquet")
+    assert resolved_input("../a.jsonl", folder, home) == "/jobs/[old]/../a.jsonl"
+    assert resolved_input("*.jsonl", folder, home) == "/jobs/[[]old]/*.jsonl"
+    assert resolved_input("/data/[ab].jsonl", folder, home) == "/data/[ab].jsonl"
+    assert resolved_input("~/a.jsonl", folder, home) == "/home/ada/a.jsonl"
+
+
+def test_relative_job_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paths of a job are absolute, however it was named."""
+    monkeypatch.chdir(tmp_path)
+    assert resolved_input("a", Path("jobs"), {}) == str(tmp_path / "jobs/a")
+
+
+def test_variables_in_paths() -> None:
+    """A path from a variable is typed as what it became."""
+    assert load(MOCK, "input.path=${D}/x.jsonl", environ={"D": "/data"}).input.typed == ("/data/x.jsonl",)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("[]", "`input.path` is an empty list. It takes a path, a glob, or a list of them."),
+        ("{a: b}", "`input.path` is a mapping. It takes a path, a glob, or a list of them."),
+        ("7", "`input.path` is 7, a whole number. It takes a path, a glob, or a list of them."),
+        ('""', '`input.path` is "". It takes a path that is not blank.'),
+        ("[a, 7]", "`input.path[1]` is 7, a whole number. It takes a path."),
+        ('"a\\nb"', "`input.path` is a\\nb. It takes a path on one line."),
+        ("[a, gs://b/c]", f"`input.path[1]` is a URL (gs://...), {URL}"),
+        ("https://h/x?sig=abc", f"`input.path` is a URL (https://...), {URL}"),
+    ],
+)
+def test_bad_input(path: str, said: str) -> None:
+    """An input path that won't do is told with the way out, and of a URL only its scheme."""
+    assert faults(MOCK.replace("{path: q.jsonl}", f"\n  path: {path}")) == [f"job.yaml:2: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            "out/x",
+            (
+                "`output.path` is out/x. It takes a path that ends in .parquet "
+                "(a folder of part files is not in this version yet)."
+            ),
+        ),
+        (
+            "out/.parquet",
+            "`output.path` is out/.parquet. It takes a path that ends in .parquet, with a name before that.",
+        ),
+        ("[a]", "`output.path` is a list. It takes a path that ends in .parquet."),
+        ("s3://b/x.parquet", f"`output.path` is a URL (s3://...), {URL}"),
+    ],
+)
+def test_bad_output(path: str, said: str) -> None:
+    """An output path that won't do is told with the way out."""
+    assert faults(MOCK.replace("{path: o.parquet}", f"\n  path: {path}")) == [f"job.yaml:4: {said}"]
