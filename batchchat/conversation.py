@@ -1,0 +1,87 @@
+"""The nouns of a row: where it stands, what it asks, how it ended.
+
+All are frozen and hold plain JSON values; nothing here reads, sends or writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+__all__ = ["ROLES", "BadRow", "ErrorKind", "Key", "Message", "Row", "Status"]
+
+Message = dict[str, Any]
+"""`{role, content, ...}` as the user wrote it; unknown keys pass through untouched."""
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+class Key(NamedTuple):
+    """What an output row is known by; unique in a run. `variant` is empty and `sample` 0 where there is but one."""
+
+    id: str
+    variant: str = ""
+    sample: int = 0
+
+
+class Status(StrEnum):
+    """How a row ended."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    INVALID = "invalid"
+
+
+class ErrorKind(StrEnum):
+    """Why a row has no answer: the closed list of the contract."""
+
+    INVALID_INPUT = "invalid_input"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    QUOTA = "quota"
+    RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    GATEWAY_TIMEOUT = "gateway_timeout"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    BAD_RESPONSE = "bad_response"
+    EMPTY_REPLY = "empty_reply"
+    TOO_LARGE = "too_large"
+    SCHEMA = "schema"
+    TURN_FAILED = "turn_failed"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A good input row.
+
+    `ordinal` is its position in this reading, from 0, over all files; `place` is `<file>:<line>` for messages to a
+    person. `model` and `params` are the row's own and win over the job's. `carried` holds the columns that go to the
+    output as they are, in the JSON form of `cells`.
+    """
+
+    key: Key
+    ordinal: int
+    place: str
+    messages: list[Message]
+    params: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    carried: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """An input row that can't be sent, with the sentence that says why."""
+
+    key: Key
+    ordinal: int
+    place: str
+    error: str
+    carried: dict[str, Any] = field(default_factory=dict)

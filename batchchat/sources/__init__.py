@@ -1,0 +1,7 @@
+"""Files to rows: what comes in."""
+
+from __future__ import annotations
+
+from batchchat.sources.source import Source, open_source
+
+__all__ = ["Source", "open_source"]

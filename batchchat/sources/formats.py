@@ -1,0 +1,163 @@
+"""The formats of input rows: where in the columns the conversation stands, and what else is asked for.
+
+A format turns a row's columns into what is asked, or into the sentence that says why nothing can be. It
+never changes the columns it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from batchchat.sources.conversations import fault_of
+from batchchat.sources.jsonvalue import listed, parse, said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchchat.conversation import Message
+
+__all__ = ["Asked", "Format", "format_of", "recognised_format", "row_params", "without_absent"]
+
+
+class Asked(NamedTuple):
+    """A conversation, with the row's own parameters and model."""
+
+    messages: list[Message]
+    params: dict[str, Any]
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """`columns` are those it reads, `left_out` those that don't go to the output of their own accord."""
+
+    name: str
+    columns: tuple[str, ...]
+    left_out: tuple[str, ...]
+    id: str | None
+    ask: Callable[[dict[str, Any]], Asked | str]
+
+
+def format_of(name: str, column: str | None) -> Format:
+    """The format `name`, with its conversation in `column` if it has one of the user's choice."""
+    if name == "openai-batch":
+        return Format(name, ("body",), ("custom_id", "method", "url", "body"), "custom_id", _ask_batch)
+    where = column or name if name == "prompt" else column or "messages"
+    ask = _ask_prompt if name == "prompt" else _ask_messages
+    return Format(name, (where,), (where,), None, partial(ask, where))
+
+
+def recognised_format(columns: dict[str, Any], column: str | None) -> tuple[Format, str] | None:
+    """The first format that a row fits, and by which columns; None where it fits none."""
+    if "custom_id" in columns and type(_opened(columns.get("body"))) is dict:
+        return format_of("openai-batch", column), "`custom_id` and `body`"
+    where = column or "messages"
+    if type(_opened(columns.get(where))) is list:
+        return format_of("messages", column), f"the column `{where}`"
+    where = column or "prompt"
+    if type(columns.get(where)) is str:
+        return format_of("prompt", column), f"the column `{where}`"
+    return None
+
+
+def without_absent(value: Any) -> Any:
+    """A Parquet cell without the null keys of its structs: Arrow fills what a row doesn't have with null.
+
+    `content` stays, since a message with tool calls says something by its null.
+    """
+    if type(value) is dict:
+        # Most values are text; a call for each would double the cost of a row.
+        return {
+            k: v if type(v) is str else without_absent(v) for k, v in value.items() if v is not None or k == "content"
+        }
+    if type(value) is list:
+        return [without_absent(v) for v in value]
+    return value
+
+
+def row_params(value: Any, where: str) -> tuple[dict[str, Any], str | None] | str:
+    """The parameters and the model that a column holds (null: none), or the sentence that says why not."""
+    if value is None:
+        return {}, None
+    try:
+        params = _parsed(value)
+    except ValueError as error:
+        return f"`{where}` {error}"
+    if type(params) is not dict:
+        return f"`{where}` is {said(params)}. It takes an object of parameters."
+    if "messages" in params:
+        return f"`{where}.messages` can't stand there: the conversation has its own column."
+    return _split(params, where)
+
+
+def _split(params: dict[str, Any], where: str) -> tuple[dict[str, Any], str | None] | str:
+    stream, n, model = params.get("stream"), params.get("n"), params.get("model")
+    if stream is not None and stream is not False:
+        return f"`{where}.stream` is {said(stream)}. Replies are read whole: leave it out."
+    if n is not None and (n != 1 or type(n) is not int):
+        return f"`{where}.n` is {said(n)}. It takes 1: for more completions of a row set `samples`."
+    if model is not None and (type(model) is not str or not model):
+        return f"`{where}.model` is {said(model)}. It takes a model's name."
+    return {k: v for k, v in params.items() if k not in {"model", "messages"}}, model
+
+
+def _ask_messages(where: str, columns: dict[str, Any]) -> Asked | str:
+    if where not in columns:
+        return _missing(where, columns)
+    value = columns[where]
+    if type(value) is str:
+        try:
+            value = _parsed(value)
+        except ValueError as error:
+            return f"`{where}` {error}"
+    return fault_of(value, where) or Asked(value, {}, None)
+
+
+def _ask_prompt(where: str, columns: dict[str, Any]) -> Asked | str:
+    if where not in columns:
+        return _missing(where, columns)
+    prompt = columns[where]
+    if type(prompt) is not str:
+        return f"`{where}` is {said(prompt)}. It takes text."
+    if not prompt or prompt.isspace():
+        return f"`{where}` is empty"
+    return Asked([{"role": "user", "content": prompt}], {}, None)
+
+
+def _ask_batch(columns: dict[str, Any]) -> Asked | str:
+    if "body" not in columns:
+        return _missing("body", columns)
+    url = columns.get("url")
+    if type(url) is str and not url.endswith("/chat/completions"):
+        return f"`url` is {said(url)}. It takes /v1/chat/completions."
+    try:
+        body = _parsed(columns["body"])
+    except ValueError as error:
+        return f"`body` {error}"
+    if type(body) is not dict:
+        return f"`body` is {said(body)}. It takes an object with messages."
+    if "messages" not in body:
+        return _missing("body.messages", body)
+    fault = fault_of(body["messages"], "body.messages")
+    if fault is not None:
+        return fault
+    split = _split(body, "body")
+    return split if isinstance(split, str) else Asked(body["messages"], *split)
+
+
+def _missing(where: str, columns: dict[str, Any]) -> str:
+    return f"`{where}` is missing. There is {listed(columns)}."
+
+
+def _parsed(value: Any) -> Any:
+    # A lone surrogate can't be part of JSON text: it is refused as what is not UTF-8.
+    return parse(value.encode(errors="surrogatepass")) if type(value) is str else value
+
+
+def _opened(value: Any) -> Any:
+    try:
+        return _parsed(value)
+    except ValueError:
+        return None

@@ -1,0 +1,89 @@
+"""One JSON text to a value, or the sentence that says why not; and a value shown to a person, shortened.
+
+Values nest at most 200 deep: orjson writes 254 levels, and the journal puts some of its own around a row.
+"""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from batchchat.jsontext import dumps, loads, scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["listed", "nearest", "parse", "said", "shown"]
+
+_DEEPEST = 200
+_LONGEST_SHOWN = 60
+_MOST_LISTED = 8
+
+_KINDS: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def parse(data: bytes) -> Any:
+    """The value of one JSON text. Raises `ValueError` with a fragment such as `is not JSON: ...`."""
+    try:
+        value = loads(data)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8: byte {error.start + 1:,} is 0x{data[error.start]:02x}") from None
+    except json.JSONDecodeError as error:
+        said = error.msg[:1].lower() + error.msg[1:]
+        raise ValueError(f"is not JSON: {said} at column {error.colno:,}") from None
+    except ValueError as error:
+        # Nested past Python's recursion, or an integer of more than 4,300 digits.
+        raise ValueError(f"is not read: {str(error).split(' for ')[0].lower()}") from None
+    # Without that many brackets it can't be that deep, and to count them costs 0.4 µs/KB.
+    brackets = data.count(b"[") + data.count(b"{")
+    if brackets > _DEEPEST and isinstance(value, dict | list) and _deeper_than(value, _DEEPEST):
+        raise ValueError(f"is nested more than {_DEEPEST} deep")
+    return value
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        children = (child for node in level for child in (node.values() if isinstance(node, dict) else node))
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def shown(value: Any) -> str:
+    """`value` as JSON in at most 60 characters."""
+    if isinstance(value, str):
+        value = value[: _LONGEST_SHOWN + 1]
+        text = f'"{scrub(value)}"'.replace("\n", "\\n")
+    else:
+        text = dumps(value).decode()
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+
+
+def said(value: Any) -> str:
+    """`value` and what it is, to stand after `is`: `7, a number`."""
+    return shown(value) if value is None or type(value) is bool else f"{shown(value)}, {_KINDS[type(value)]}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names of some, in backticks: "`id`, `prompt` and 3 more"."""
+    every = list(names)
+    some = [f"`{scrub(name[:_LONGEST_SHOWN])}`" for name in every[:_MOST_LISTED]]
+    more = [f"{len(every) - len(some):,} more"] if len(every) > len(some) else []
+    return " and ".join([", ".join(some), *more]) if every else "no column"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean ...?` where one of `known` is near, else nothing."""
+    close = get_close_matches(name, list(known), 1)
+    return f" Did you mean `{scrub(close[0])}`?" if close else ""

@@ -1,0 +1,153 @@
+"""Where a row's conversation stands, and what else it asks for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from batchchat.sources.formats import Asked, format_of, recognised_format, row_params, without_absent
+from tests.sources.folder import user
+
+HI = user("hi")
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "columns", "asked"),
+    [
+        ("messages", None, {"messages": HI, "model": "m"}, Asked(HI, {}, None)),
+        ("messages", None, {"messages": json.dumps(HI)}, Asked(HI, {}, None)),
+        ("messages", "chat", {"chat": HI, "messages": 0}, Asked(HI, {}, None)),
+        ("prompt", None, {"prompt": "hi"}, Asked(HI, {}, None)),
+        ("prompt", "q", {"q": "hi"}, Asked(HI, {}, None)),
+        ("openai-batch", "q", {"body": {"messages": HI}}, Asked(HI, {}, None)),
+        (
+            "openai-batch",
+            None,
+            {"body": {"messages": HI, "model": "m", "seed": 0}, "url": "/v1/chat/completions", "method": "POST"},
+            Asked(HI, {"seed": 0}, "m"),
+        ),
+        (
+            "openai-batch",
+            None,
+            {"body": json.dumps({"messages": HI, "stream": False})},
+            Asked(HI, {"stream": False}, None),
+        ),
+    ],
+)
+def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any], asked: Asked) -> None:
+    """Each format gives conversation, parameters and model, and leaves the columns as they were."""
+    before = json.dumps(columns)
+    assert format_of(name, column).ask(columns) == asked
+    assert json.dumps(columns) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "error"),
+    [
+        ("messages", {"id": 1, "text": "x"}, "`messages` is missing. There is `id`, `text`."),
+        ("messages", {}, "`messages` is missing. There is no column."),
+        ("messages", {"messages": "hi"}, "`messages` is not JSON: expecting value at column 1"),
+        ("messages", {"messages": "\ud800"}, "`messages` is not UTF-8: byte 1 is 0xed"),
+        ("messages", {"messages": []}, "`messages` is empty"),
+        ("prompt", {"text": "x"}, "`prompt` is missing. There is `text`."),
+        ("prompt", {"prompt": 7}, "`prompt` is 7, a number. It takes text."),
+        ("prompt", {"prompt": None}, "`prompt` is null. It takes text."),
+        ("prompt", {"prompt": " \n"}, "`prompt` is empty"),
+        ("openai-batch", {"custom_id": "1"}, "`body` is missing. There is `custom_id`."),
+        ("openai-batch", {"body": [1]}, "`body` is [1], a list. It takes an object with messages."),
+        (
+            "openai-batch",
+            {"body": "{"},
+            "`body` is not JSON: expecting property name enclosed in double quotes at column 2",
+        ),
+        ("openai-batch", {"body": {"input": "x"}}, "`body.messages` is missing. There is `input`."),
+        ("openai-batch", {"body": {"messages": []}}, "`body.messages` is empty"),
+        (
+            "openai-batch",
+            {"body": {"messages": HI}, "url": "/v1/embeddings"},
+            '`url` is "/v1/embeddings", text. It takes /v1/chat/completions.',
+        ),
+        (
+            "openai-batch",
+            {"body": {"messages": HI, "stream": True}},
+            "`body.stream` is true. Replies are read whole: leave it out.",
+        ),
+        (
+            "openai-batch",
+            {"body": {"messages": HI, "n": 2}},
+            "`body.n` is 2, a number. It takes 1: for more completions of a row set `samples`.",
+        ),
+        (
+            "openai-batch",
+            {"body": {"messages": HI, "model": 7}},
+            "`body.model` is 7, a number. It takes a model's name.",
+        ),
+    ],
+)
+def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -> None:
+    """The sentence names the field, the value and what it takes."""
+    assert format_of(name, None).ask(columns) == error
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, ({}, None)),
+        ({}, ({}, None)),
+        ({"seed": 1, "n": 1, "stream": False}, ({"seed": 1, "n": 1, "stream": False}, None)),
+        ({"model": "m", "tools": []}, ({"tools": []}, "m")),
+        ({"model": None, "n": None}, ({"n": None}, None)),
+        ('{"seed":1}', ({"seed": 1}, None)),
+        ("x", "`p` is not JSON: expecting value at column 1"),
+        ([1], "`p` is [1], a list. It takes an object of parameters."),
+        ("[1]", "`p` is [1], a list. It takes an object of parameters."),
+        ({"messages": []}, "`p.messages` can't stand there: the conversation has its own column."),
+        ({"stream": True}, "`p.stream` is true. Replies are read whole: leave it out."),
+        ({"stream": "yes"}, '`p.stream` is "yes", text. Replies are read whole: leave it out.'),
+        ({"n": 0}, "`p.n` is 0, a number. It takes 1: for more completions of a row set `samples`."),
+        ({"n": True}, "`p.n` is true. It takes 1: for more completions of a row set `samples`."),
+        ({"model": ""}, '`p.model` is "", text. It takes a model\'s name.'),
+    ],
+)
+def test_a_rows_own_parameters(value: Any, expected: Any) -> None:
+    """An object, as JSON text too, or nothing; its model is taken out."""
+    assert row_params(value, "p") == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "name", "by"),
+    [
+        ({"custom_id": 1, "body": {}, "messages": [], "prompt": ""}, None, "openai-batch", "`custom_id` and `body`"),
+        ({"custom_id": 1, "body": "{}"}, None, "openai-batch", "`custom_id` and `body`"),
+        ({"custom_id": 1, "body": "x", "prompt": ""}, None, "prompt", "the column `prompt`"),
+        ({"messages": [], "prompt": ""}, None, "messages", "the column `messages`"),
+        ({"messages": "[]"}, None, "messages", "the column `messages`"),
+        ({"model": "m", "messages": HI}, None, "messages", "the column `messages`"),
+        ({"chat": [], "prompt": ""}, "chat", "messages", "the column `chat`"),
+        ({"chat": "[1]"}, "chat", "messages", "the column `chat`"),
+        ({"chat": "hello", "messages": []}, "chat", "prompt", "the column `chat`"),
+        ({"messages": "hello", "prompt": "x"}, None, "prompt", "the column `prompt`"),
+    ],
+)
+def test_what_a_row_is_recognised_by(columns: dict[str, Any], column: str | None, name: str, by: str) -> None:
+    """openai-batch goes before messages, and messages before prompt."""
+    found = recognised_format(columns, column)
+    assert found is not None
+    assert (found[0].name, found[1]) == (name, by)
+
+
+@pytest.mark.parametrize(
+    ("columns", "column"),
+    [({}, None), ({"messages": "x"}, None), ({"prompt": [1]}, None), ({"prompt": "x"}, "q"), ({"q": 1}, "q")],
+)
+def test_what_fits_no_format(columns: dict[str, Any], column: str | None) -> None:
+    """Nothing is guessed."""
+    assert recognised_format(columns, column) is None
+
+
+def test_nulls_that_arrow_put_in_are_taken_out() -> None:
+    """Null keys of structs go, at any depth, but for `content`; lists keep their nulls."""
+    value = [{"role": "assistant", "content": None, "name": None, "tool_calls": [{"id": "1", "x": None}, None]}]
+    assert without_absent(value) == [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}, None]}]
