@@ -1,0 +1,1 @@
+"""The bounded loop and its gate."""

@@ -1,0 +1,269 @@
+"""The bounded loop: a fixed number of workers plays scripts, one after the other.
+
+A worker takes a row, sends its request as a plain await and, where that is the end of it, goes on to the next. With
+the first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new
+rows are taken while no more than the number of workers are so in recovery. Rows alive are bounded by twice the workers,
+whatever the input.
+
+It knows scripts, exchanges and verdicts; nothing of files, HTTP or money.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from batchchat.conversation import ErrorKind, Status
+from batchchat.dispatch.gate import Closed, Gate
+from batchchat.exchange import NOTHING_SPENT, Action, Exchange, Outcome, Request, Script, Spent
+from batchchat.policy.decision import Policy, Stop
+from batchchat.policy.retry import RowStop, RowWait, retrying
+
+__all__ = ["ALL_FAIL_ALIKE", "ENDPOINT_REFUSES", "Dispatcher", "Listener", "RetryPolicies", "Send", "Work"]
+
+ENDPOINT_REFUSES = "endpoint refuses"
+ALL_FAIL_ALIKE = "all fail alike"
+
+_PASSING = {ErrorKind.BAD_RESPONSE, ErrorKind.CONNECTION}
+
+Send = Callable[[Request], Awaitable[Exchange]]
+RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
+
+
+@dataclass(slots=True)
+class Work:
+    """A row under way. `spent` is what its attempts used up, those of earlier runs included."""
+
+    script: Script
+    queued_at: float
+    spent: Spent = NOTHING_SPENT
+    exchanges: list[Exchange] = field(default_factory=list)
+
+
+class Listener(Protocol):
+    """Who is told. None of it may block, but `room`."""
+
+    def finished(self, work: Work, outcome: Outcome) -> None:
+        """A row came to its end."""
+
+    def tried(self, work: Work, exchange: Exchange) -> None:
+        """An attempt did not finish its row; where it was or may have been billed, it must be kept."""
+
+    def cut(self, work: Work, request: Request) -> None:
+        """A request was in flight when we cut it off: it may have been billed."""
+
+    async def room(self) -> None:
+        """Returns when another row may be started."""
+
+
+class Dispatcher:
+    """Plays what `take` gives (None at the end) until that is done or `stop` is called."""
+
+    def __init__(
+        self,
+        *,
+        take: Callable[[], Awaitable[Work | None]],
+        send: Send,
+        policies: list[Policy],
+        retry: RetryPolicies,
+        listener: Listener,
+        workers: int,
+        stop_after_failures: int,
+        answered_models: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._take = take
+        self._send = send
+        self._retry = retry
+        self._listener = listener
+        self._workers = workers
+        self._alike = _AllFailAlike(stop_after_failures)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._recovering = 0
+        self._recovered = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._abandoned = False
+        self._defect: BaseException | None = None
+        self._answered_models = set(answered_models)
+        self.gate = Gate(policies, clock, self.stop)
+        self.stopped: Stop | None = None
+
+    @property
+    def recovering(self) -> int:
+        """Rows that failed and are being tried again: in backoff, or in flight once more."""
+        return self._recovering
+
+    async def run(self) -> None:
+        """Returns when every row is played, or, after `stop`, when what was in flight has ended.
+
+        Raises what went wrong in ourselves or the listener, after the same. Cancelled, it abandons.
+        """
+        for _ in range(self._workers):
+            self._start(self._worker())
+        try:
+            await self._idle.wait()
+        except asyncio.CancelledError:
+            self.abandon()
+            await self._idle.wait()
+            raise
+        if self._defect is not None:
+            raise self._defect
+
+    def stop(self, why: Stop | None = None) -> None:
+        """Send nothing more; rows in backoff are left unfinished. The first reason stands."""
+        if not self._stopping.is_set():
+            self.stopped = why
+            self._stopping.set()
+            self.gate.close()
+            self._recovered.set()
+
+    def abandon(self) -> None:
+        """Cut off what is in flight; `run` returns as soon as that is done."""
+        self.stop()
+        self._abandoned = True
+        for task in self._tasks:
+            task.cancel()
+
+    def _start(self, play: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(play)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error: BaseException | None
+        if task.cancelled():
+            error = None if self._abandoned else RuntimeError("a row was cancelled, and not by us")
+        else:
+            error = task.exception()
+        if error is not None:
+            self._defect = self._defect or error
+            self.stop()
+        if not self._tasks:
+            self._idle.set()
+
+    async def _worker(self) -> None:
+        with suppress(Closed):
+            while not self._stopping.is_set():
+                await self._listener.room()
+                while self._recovering > self._workers and not self._stopping.is_set():
+                    self._recovered.clear()
+                    await self._recovered.wait()
+                if self._stopping.is_set() or (work := await self._take()) is None:
+                    return
+                await self._play(work)
+
+    async def _play(self, work: Work) -> None:
+        """Send the row's requests until it ends, or until one fails and the row moves to recovery."""
+        step = work.script.next(work.exchanges)
+        while isinstance(step, Request):
+            exchange = await self._attempt(work, step)
+            if exchange.verdict.action is Action.RETRY:
+                # Counted here and not by the task: the worker goes on before that runs.
+                self._recovering += 1
+                self._start(self._try_again(work, exchange)).add_done_callback(self._recovery_ended)
+                return
+            work.exchanges.append(exchange)
+            step = work.script.next(work.exchanges)
+        self._listener.finished(work, step)
+        if self._alike.seen(step):
+            self.stop(Stop(ALL_FAIL_ALIKE, step.exchange))
+
+    async def _try_again(self, work: Work, failed: Exchange) -> None:
+        first: Exchange | None = failed
+
+        async def attempt() -> Exchange:
+            # tenacity makes the first attempt at once: that is the one which has failed already.
+            nonlocal first, failed
+            if first is not None:
+                first = None
+                return failed
+            failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
+            return failed
+
+        with suppress(Closed):
+            work.exchanges.append(_given_up(await retrying(*self._retry(), self._pause)(attempt)))
+            await self._play(work)
+
+    def _recovery_ended(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002
+        self._recovering -= 1
+        self._recovered.set()
+
+    async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Exchange:
+        await self.gate.admit(request.ask, again=because is not None)
+        if because is not None:
+            work.spent = work.spent.because_of(because)
+        exchange = None
+        try:
+            exchange = await self._send(request)
+        except asyncio.CancelledError:
+            self._listener.cut(work, request)
+            raise
+        finally:
+            self.gate.settle(request.ask, exchange)
+        exchange = self._judged_in_context(exchange)
+        work.spent = work.spent.plus(exchange)
+        action = exchange.verdict.action
+        if action is Action.RETRY or action is Action.STOP_RUN:
+            self._listener.tried(work, exchange)
+        if action is Action.STOP_RUN:
+            self.stop(Stop(ENDPOINT_REFUSES, exchange))
+            raise Closed
+        return exchange
+
+    def _judged_in_context(self, exchange: Exchange) -> Exchange:
+        """403, 404 and the like stop the run only while this endpoint and model have answered nothing.
+
+        Later a 403 or a 404 speaks of one prompt. A web page, a redirect or a foreign certificate does not: whoever
+        stands before the endpoint for a while must not fail the rows of that while.
+        """
+        action, model = exchange.verdict.action, exchange.request.model
+        if action is Action.ACCEPT:
+            self._answered_models.add(model)
+        elif action is Action.STOP_UNLESS_ANSWERED:
+            later = Action.RETRY if exchange.verdict.kind in _PASSING else Action.FAIL_ROW
+            resolved = later if model in self._answered_models else Action.STOP_RUN
+            return replace(exchange, verdict=replace(exchange.verdict, action=resolved))
+        return exchange
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+        raise Closed
+
+
+class _AllFailAlike:
+    """Notices when the first `most` finished rows all failed for one reason: a million 422s are no night's work."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._kind: ErrorKind | None = None
+        self._watching = True
+
+    def seen(self, outcome: Outcome) -> bool:
+        """Whether this outcome makes it so."""
+        if not self._watching:
+            return False
+        kind = outcome.exchange.verdict.kind
+        if outcome.status is not Status.FAILED or (self._kind is not None and kind is not self._kind):
+            self._watching = False
+            return False
+        self._kind = kind
+        self._left -= 1
+        return self._left == 0
+
+
+def _given_up(exchange: Exchange) -> Exchange:
+    """A retryable failure that has used up its row's attempts ends the row."""
+    if exchange.verdict.action is Action.RETRY:
+        return replace(exchange, verdict=replace(exchange.verdict, action=Action.FAIL_ROW))
+    return exchange

@@ -1,0 +1,127 @@
+"""The gate: the semaphore whose size can move. One permit is one attempt; a permit is never held during backoff.
+
+All policies admit or none holds. Who has waited longest goes first, and a retry goes before a fresh row; nobody
+overtakes a line, so a permit that gets free is handed to its head. Closing the gate turns away everyone who waits, also
+who was just let in and has not sent; what is in flight settles as ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from batchchat.exchange import Ask, Exchange
+from batchchat.policy.decision import Go, Policy, Stop, Wait
+
+__all__ = ["Closed", "Gate"]
+
+_Line = deque[tuple["asyncio.Future[bool]", Ask]]
+"""Who waits: a future that becomes whether a permit was had, and what is asked for."""
+
+
+class Closed(Exception):  # noqa: N818 (a message between tasks, not an error)
+    """Nothing more is sent in this run."""
+
+
+class Gate:
+    """asyncio around `policies`. `stopped` is called once with the first `Stop` a policy answers."""
+
+    def __init__(self, policies: Sequence[Policy], clock: Callable[[], float], stopped: Callable[[Stop], None]) -> None:
+        self._policies = tuple(policies)
+        self._clock = clock
+        self._stopped = stopped
+        self._again: _Line = deque()
+        self._fresh: _Line = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.in_flight = 0
+        self.most_in_flight = 0
+
+    async def admit(self, ask: Ask, *, again: bool = False) -> None:
+        """Wait until a request may be sent; `again` for a retry. Raises `Closed`."""
+        if self._closed:
+            raise Closed
+        line = self._again if again else self._fresh
+        if not self._again and (again or not self._fresh) and self._let_in(ask):
+            return
+        await self._wait(line, ask)
+        self._vet(ask)
+
+    def settle(self, ask: Ask, exchange: Exchange | None) -> None:
+        """The request that was admitted with `ask` ended (None: we cut it off); the next in line goes."""
+        now = self._clock()
+        for policy in self._policies:
+            policy.settle(now, ask, exchange)
+        self.in_flight -= 1
+        if self._again or self._fresh:
+            self._serve()
+
+    def close(self) -> None:
+        """Admit nobody any more."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for line in (self._again, self._fresh):
+            for waiter, _ in line:
+                if not waiter.done():
+                    waiter.set_result(False)
+            line.clear()
+
+    def _let_in(self, ask: Ask) -> bool:
+        """Hold a permit if all policies agree now; else see to it that somebody asks again in time."""
+        now = self._clock()
+        for policy in self._policies:
+            decision = policy.admit(now, ask)
+            if not isinstance(decision, Go):
+                self._refuse(decision)
+                return False
+        for policy in self._policies:
+            policy.hold(now, ask)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        return True
+
+    def _refuse(self, decision: Wait | Stop) -> None:
+        if isinstance(decision, Stop):
+            self.close()
+            self._stopped(decision)
+        elif decision.seconds is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(decision.seconds, self._serve)
+
+    def _serve(self) -> None:
+        """Let in from the head of the line as many as may go."""
+        while line := self._again or self._fresh:
+            waiter, ask = line[0]
+            if not waiter.done():  # else its task was cancelled and has not run yet
+                if not self._let_in(ask):
+                    return
+                waiter.set_result(True)
+            line.popleft()
+
+    def _vet(self, ask: Ask) -> None:
+        """The gate may have been closed since the permit was handed over."""
+        if self._closed:
+            self.settle(ask, None)
+            raise Closed
+
+    async def _wait(self, line: _Line, ask: Ask) -> None:
+        if self._closed:
+            raise Closed
+        place: tuple[asyncio.Future[bool], Ask] = (asyncio.get_running_loop().create_future(), ask)
+        waiter = place[0]
+        line.append(place)
+        try:
+            if not await waiter:
+                raise Closed
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                with suppress(ValueError):
+                    line.remove(place)
+                self._serve()  # the next one's ask may be smaller
+            elif waiter.result():
+                self.settle(ask, None)
+            raise

@@ -1,0 +1,1 @@
+"""Requests to JSON and back, and what responses mean."""

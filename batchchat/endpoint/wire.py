@@ -1,0 +1,103 @@
+"""Requests to JSON and responses back, as OpenAI-compatible endpoints speak it; pure.
+
+What the user set is sent as it stands and nothing else. Of a response everything is optional: what is missing or of
+an unexpected type is None, never a guess and never an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from batchchat import jsontext
+from batchchat.conversation import Key, Message
+from batchchat.exchange import Reply, Request, Usage
+from batchchat.keytable import hash64
+
+__all__ = ["compose", "read_reply", "read_usage"]
+
+_MOST_USD = 10**9
+
+
+def compose(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
+    """The request for one completion. Its fingerprint is the same for equal content, whatever the order of keys."""
+    content = {"model": model, "messages": messages, **params}
+    return Request(
+        key=key,
+        step=0,
+        model=model,
+        messages=messages,
+        body=jsontext.dumps(content),
+        fingerprint=hash64(jsontext.canonical(content)),
+    )
+
+
+def read_reply(payload: dict[str, Any]) -> Reply | None:
+    """The first choice of a chat completion, or None where there is none."""
+    choices = payload.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    choice = choices[0]
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return None
+    calls = message.get("tool_calls")
+    return Reply(
+        text=_content(message.get("content")),
+        finish_reason=_text(choice.get("finish_reason")),
+        tool_calls=calls if isinstance(calls, list) and calls else None,
+        refusal=_text(message.get("refusal")),
+        # vLLM, DeepSeek and DeepInfra say reasoning_content, OpenRouter says reasoning.
+        reasoning=_text(message.get("reasoning_content")) or _text(message.get("reasoning")),
+        model=_text(payload.get("model")),
+        service_tier=_text(payload.get("service_tier")),
+        response_id=_text(payload.get("id")),
+    )
+
+
+def read_usage(payload: dict[str, Any]) -> Usage | None:
+    """The tokens and the cost that the response reports, or None where it reports nothing."""
+    usage = payload.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    cost = _usd(usage.get("estimated_cost"))
+    return Usage(
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        total_tokens=_count(usage.get("total_tokens")),
+        cached_tokens=_detail(usage.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=_detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        cost_usd=cost if cost is not None else _usd(usage.get("cost")),
+    )
+
+
+def _content(value: Any) -> str | None:
+    """A reply's text; Mistral sends it as a list of parts when the model reasons."""
+    if isinstance(value, list):
+        parts = [part.get("text") for part in value if isinstance(part, dict)]
+        return "".join(part for part in parts if isinstance(part, str))
+    return _text(value)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; some servers send 12.0."""
+    if type(value) is int:
+        return value if 0 <= value < 1 << 63 else None
+    return int(value) if isinstance(value, float) and value.is_integer() and 0 <= value < 1 << 63 else None
+
+
+def _detail(details: Any, name: str) -> int | None:
+    return _count(details.get(name)) if isinstance(details, dict) else None
+
+
+def _usd(value: Any) -> float | None:
+    if type(value) is int and value > _MOST_USD:  # an integer may be longer than a float can hold
+        return None
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        return None
+    return float(value)

@@ -1,0 +1,213 @@
+"""The nouns of sending: what is asked, what came back, what it means, what it cost.
+
+A **Request** is one body for one endpoint. An **Exchange** is one attempt at it, paid or not. A **Verdict** says what
+to do about it and who pays. An **Outcome** is how a row ended; **Spent** is what all its attempts used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+from batchchat.conversation import ErrorKind, Key, Message, Row, Status
+
+__all__ = [
+    "NOTHING_SPENT",
+    "Action",
+    "Ask",
+    "Billed",
+    "Cost",
+    "Exchange",
+    "Failure",
+    "Outcome",
+    "Reply",
+    "Request",
+    "Scope",
+    "Script",
+    "Spent",
+    "Usage",
+    "Verdict",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The most a request may use: tokens of the prompt and the reply, and USD; None where no bound is known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One body to send. `step` counts the requests of a row from 0; `fingerprint` hashes messages, model and params.
+
+    Attempts at the same request share its body. `messages` are those of the body, for the output row.
+    """
+
+    key: Key
+    step: int
+    model: str
+    messages: list[Message]
+    body: bytes
+    fingerprint: int
+    ask: Ask = field(default_factory=Ask)
+
+
+class Action(StrEnum):
+    """What to do after an attempt."""
+
+    ACCEPT = "accept"
+    RETRY = "retry"
+    FAIL_ROW = "fail row"
+    STOP_RUN = "stop run"
+    STOP_UNLESS_ANSWERED = "stop run unless this endpoint and model have answered before"
+
+
+class Scope(StrEnum):
+    """Whose fault it was: what is the endpoint's uses up neither a row's attempts nor its time."""
+
+    ROW = "row"
+    ENDPOINT = "endpoint"
+
+
+class Billed(StrEnum):
+    """Whether the provider may have charged for an attempt."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    YES = "yes"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt means. `kind` is None for an accepted one; `wait_s` is what the endpoint asked us to wait."""
+
+    action: Action
+    scope: Scope = Scope.ROW
+    billed: Billed = Billed.NO
+    kind: ErrorKind | None = None
+    wait_s: float | None = None
+    instant: bool = False
+    """A stale pooled connection: the first such failure of a row is tried again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and USD as the endpoint reported them; None is what it did not report."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an exchange cost, and who says so: `reported` by the endpoint, or computed from the `job`'s price."""
+
+    usd: Decimal
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model said. `tool_calls` is the list as it came; `model` is the one that served."""
+
+    text: str | None
+    finish_reason: str | None = None
+    tool_calls: list[Any] | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    response_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, in the endpoint's words where it had any; secrets are blanked, the text is shortened."""
+
+    kind: ErrorKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One attempt. Times: `started_at` and `finished_at` in seconds since the epoch, `latency_s` monotonic."""
+
+    request: Request
+    verdict: Verdict
+    started_at: float
+    finished_at: float
+    latency_s: float
+    http_status: int | None = None
+    reply: Reply | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the attempts of one row used up so far. `retries` counts what each further attempt was made for, by kind."""
+
+    attempts: int = 0
+    possibly_billed: int = 0
+    cost_usd: Decimal | None = None
+    retries: dict[str, int] = field(default_factory=dict)
+
+    def plus(self, exchange: Exchange) -> Spent:
+        """This and one more attempt."""
+        cost = self.cost_usd
+        if exchange.cost is not None:
+            cost = exchange.cost.usd if cost is None else cost + exchange.cost.usd
+        billed = self.possibly_billed + (exchange.verdict.billed is Billed.MAYBE)
+        return Spent(self.attempts + 1, billed, cost, self.retries)
+
+    def because_of(self, kind: ErrorKind) -> Spent:
+        """This, and a further attempt is about to be made because of `kind`."""
+        retries = {**self.retries, kind.value: self.retries.get(kind.value, 0) + 1}
+        return Spent(self.attempts, self.possibly_billed, self.cost_usd, retries)
+
+    def __add__(self, other: Spent) -> Spent:
+        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        retries = dict(self.retries)
+        for kind, count in other.retries.items():
+            retries[kind] = retries.get(kind, 0) + count
+        return Spent(
+            self.attempts + other.attempts,
+            self.possibly_billed + other.possibly_billed,
+            sum(known, Decimal(0)) if known else None,
+            retries,
+        )
+
+
+NOTHING_SPENT = Spent()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a row ended. `messages` is the whole conversation that was asked, without the reply."""
+
+    row: Row
+    status: Status
+    messages: list[Message]
+    exchange: Exchange
+
+
+class Script(Protocol):
+    """What to ask next for one row; pure. Single messages, turns and re-asks are scripts."""
+
+    @property
+    def row(self) -> Row:
+        """The row it plays."""
+
+    def next(self, exchanges: Sequence[Exchange]) -> Request | Outcome:
+        """The next request after the settled `exchanges` (each accepted, or the failure that ends the row)."""

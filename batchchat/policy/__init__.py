@@ -1,0 +1,1 @@
+"""Rules on sending and on trying again; pure."""

@@ -1,0 +1,94 @@
+"""When a row is tried again and when it is given up, as tenacity's stop and wait policies over its attempts.
+
+A failure of scope `endpoint` uses up neither attempts nor time of a row (`policy.outage` bounds those). Backoff is
+exponential with full jitter (the AWS Architecture Blog's "Exponential Backoff And Jitter"); what the endpoint asks for
+in `Retry-After` is a floor, jittered upwards so that the rows do not come back as one. Less than a second is no answer
+to how long it will be busy (some send 0 with each 429), so it does not shorten our own backoff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+from batchchat.conversation import ErrorKind
+from batchchat.exchange import Action, Exchange, Scope
+
+__all__ = ["MOST_ATTEMPTS_BY_KIND", "RowStop", "RowWait", "retrying"]
+
+MOST_ATTEMPTS_BY_KIND = {ErrorKind.EMPTY_REPLY: 3}
+"""An empty reply is paid for each time, so it is tried again only twice."""
+
+_RETRY_AFTER_JITTER = 0.25
+_SHORTEST_RETRY_AFTER_S = 1.0
+_LONGEST_RETRY_AFTER_S = 3600.0
+"""`max_wait` bounds our own backoff; the endpoint's word is taken, but not for a day."""
+
+
+class RowStop(stop_base):
+    """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them."""
+
+    def __init__(self, max_attempts: int, max_elapsed_s: float) -> None:
+        self._max_attempts = max_attempts
+        self._max_elapsed_s = max_elapsed_s
+        self._own = 0
+        self._spent_s = 0.0
+        self._by_kind: dict[ErrorKind, int] = {}
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        exchange = _exchange(retry_state)
+        verdict = exchange.verdict
+        if verdict.scope is Scope.ENDPOINT or verdict.kind is None:
+            return False
+        self._own += 1
+        self._by_kind[verdict.kind] = self._by_kind.get(verdict.kind, 0) + 1
+        # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
+        self._spent_s += exchange.latency_s + retry_state.upcoming_sleep
+        most = min(self._max_attempts, MOST_ATTEMPTS_BY_KIND.get(verdict.kind, self._max_attempts))
+        return (
+            self._own >= self._max_attempts
+            or self._by_kind[verdict.kind] >= most
+            or self._spent_s > self._max_elapsed_s
+        )
+
+
+class RowWait(wait_base):
+    """Seconds until the next attempt: full jitter under an exponential ceiling, or what the endpoint asked for."""
+
+    def __init__(self, max_wait_s: float, random: Random) -> None:
+        self._ceiling = wait_exponential(multiplier=1, max=max_wait_s)
+        self._random = random
+        self._instant_left = 1
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        verdict = _exchange(retry_state).verdict
+        if verdict.instant and self._instant_left:
+            self._instant_left -= 1
+            return 0.0
+        own = self._random.uniform(0.0, self._ceiling(retry_state))
+        if verdict.wait_s is None:
+            return own
+        asked = min(verdict.wait_s, _LONGEST_RETRY_AFTER_S) * (1 + _RETRY_AFTER_JITTER * self._random.random())
+        return asked if verdict.wait_s >= _SHORTEST_RETRY_AFTER_S else max(asked, own)
+
+
+def retrying(stop: RowStop, wait: RowWait, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """Tenacity's loop over attempts: its result is the last exchange, accepted or not."""
+    return AsyncRetrying(
+        stop=stop,
+        wait=wait,
+        sleep=sleep,
+        retry=retry_if_result(lambda exchange: exchange.verdict.action is Action.RETRY),
+        retry_error_callback=_exchange,
+    )
+
+
+def _exchange(retry_state: RetryCallState) -> Exchange:
+    assert retry_state.outcome is not None
+    exchange = retry_state.outcome.result()
+    assert isinstance(exchange, Exchange)
+    return exchange

@@ -1,0 +1,1 @@
+"""Decides what to ask next; pure."""

@@ -1,0 +1,41 @@
+"""The script of one message: one request, and whatever comes of it is the row's outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchchat.conversation import Key, Message, Row, Status
+from batchchat.exchange import Action, Exchange, Outcome, Request
+
+__all__ = ["Compose", "SingleMessage", "single_message"]
+
+Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
+"""(key, model, messages, params) -> the request for an endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleMessage:
+    """Plays one row."""
+
+    row: Row
+    request: Request
+
+    def next(self, exchanges: Sequence[Exchange]) -> Request | Outcome:
+        if not exchanges:
+            return self.request
+        last = exchanges[-1]
+        status = Status.ANSWERED if last.verdict.action is Action.ACCEPT else Status.FAILED
+        return Outcome(self.row, status, self.request.messages, last)
+
+
+def single_message(
+    row: Row, *, model: str, params: Mapping[str, Any], system: str | None, compose: Compose
+) -> SingleMessage:
+    """The script for `row`: its own model and params over the job's, `system` first where it has none."""
+    messages = row.messages
+    if system is not None and messages[0]["role"] not in {"system", "developer"}:
+        messages = [{"role": "system", "content": system}, *messages]
+    merged = {**params, **row.params} if row.params else params
+    return SingleMessage(row, compose(row.key, row.model or model, messages, merged))

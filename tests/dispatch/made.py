@@ -1,0 +1,73 @@
+"""Exchanges, rows and scripts, made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from batchchat.conversation import ErrorKind, Key, Row, Status
+from batchchat.dispatch.dispatcher import Work
+from batchchat.exchange import (
+    Action,
+    Billed,
+    Cost,
+    Exchange,
+    Failure,
+    Outcome,
+    Reply,
+    Request,
+    Scope,
+    Verdict,
+)
+
+
+def request(name: str = "1", model: str = "m") -> Request:
+    return Request(Key(name), 0, model, [{"role": "user", "content": name}], b"{}", 1)
+
+
+def accepted(asked: Request, cost: str | None = None) -> Exchange:
+    paid = None if cost is None else Cost(Decimal(cost), "reported")
+    return Exchange(asked, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0.1, 200, Reply("hi"), cost=paid)
+
+
+def failed(
+    asked: Request,
+    kind: ErrorKind = ErrorKind.SERVER_ERROR,
+    action: Action = Action.RETRY,
+    *,
+    status: int | None = 500,
+    cost: str | None = None,
+    latency_s: float = 0.1,
+    **verdict: Any,
+) -> Exchange:
+    paid = None if cost is None else Cost(Decimal(cost), "reported")
+    judged = Verdict(action, kind=kind, **verdict)
+    return Exchange(asked, judged, 0, 0, latency_s, status, failure=Failure(kind, "no"), cost=paid)
+
+
+def refused(asked: Request, **given: Any) -> Exchange:
+    """A failure that is the endpoint's."""
+    return failed(asked, ErrorKind.RATE_LIMIT, scope=Scope.ENDPOINT, **{"status": 429, **given})
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A script of so many requests, one after the other."""
+
+    row: Row
+    steps: int = 1
+    model: str = "m"
+
+    def next(self, exchanges: Sequence[Exchange]) -> Request | Outcome:
+        last = exchanges[-1] if exchanges else None
+        if last is not None and last.verdict.action is not Action.ACCEPT:
+            return Outcome(self.row, Status.FAILED, [], last)
+        if last is not None and len(exchanges) == self.steps:
+            return Outcome(self.row, Status.ANSWERED, [], last)
+        return replace(request(self.row.key.id, self.model), step=len(exchanges))
+
+
+def work(name: str, steps: int = 1, model: str = "m") -> Work:
+    return Work(Steps(Row(Key(name), 0, f"f:{name}", []), steps, model), 0.0)

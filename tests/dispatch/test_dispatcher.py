@@ -1,0 +1,533 @@
+"""The dispatcher plays every row to its end, bounded, whatever the endpoint does; and stops when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchchat.conversation import ErrorKind, Status
+from batchchat.dispatch.dispatcher import ALL_FAIL_ALIKE, ENDPOINT_REFUSES, Dispatcher, Send, Work
+from batchchat.exchange import Action, Billed, Exchange, Outcome, Request
+from batchchat.policy.concurrency import Concurrency
+from batchchat.policy.decision import Policy, Stop
+from batchchat.policy.outage import NEVER_REACHED, Outage
+from batchchat.policy.retry import RowStop, RowWait
+from tests.dispatch.made import accepted, failed, refused, work
+
+
+class House:
+    """A dispatcher with all around it, and what it told."""
+
+    def __init__(  # what a dispatcher takes
+        self,
+        rows: Iterable[Work],
+        send: Send,
+        *,
+        workers: int = 4,
+        ceiling: int | None = None,
+        max_attempts: int = 6,
+        max_wait_s: float = 0.001,
+        stop_after: int = 50,
+        policies: tuple[Policy, ...] = (),
+    ) -> None:
+        self._rows = iter(rows)
+        self.taken = 0
+        self.ended = 0
+        self.most_alive = 0
+        self.outcomes: list[tuple[Work, Outcome]] = []
+        self.tries: list[Exchange] = []
+        self.cuts: list[str] = []
+        self.dispatcher = Dispatcher(
+            take=self.take,
+            send=send,
+            policies=[Concurrency(ceiling or workers), *policies],
+            retry=lambda: (RowStop(max_attempts, 3600), RowWait(max_wait_s, Random(1))),
+            listener=self,
+            workers=workers,
+            stop_after_failures=stop_after,
+        )
+
+    async def take(self) -> Work | None:
+        row = next(self._rows, None)
+        if row is not None:
+            self.taken += 1
+            self.most_alive = max(self.most_alive, self.taken - len(self.outcomes))
+        return row
+
+    def finished(self, work: Work, outcome: Outcome) -> None:
+        self.outcomes.append((work, outcome))
+
+    def tried(self, work: Work, exchange: Exchange) -> None:
+        self.tries.append(exchange)
+
+    def cut(self, work: Work, request: Request) -> None:
+        self.cuts.append(request.key.id)
+
+    async def room(self) -> None:
+        return
+
+    def run(self, during: Callable[[], Awaitable[None]] | None = None) -> House:
+        async def main() -> None:
+            running = asyncio.create_task(self.dispatcher.run())
+            if during is not None:
+                await during()
+            await asyncio.wait_for(running, 10)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert left == set()
+            assert self.dispatcher.gate.in_flight == 0
+            assert self.dispatcher.recovering == 0
+
+        asyncio.run(main())
+        return self
+
+    def ends(self) -> dict[str, Status]:
+        return {outcome.row.key.id: outcome.status for _, outcome in self.outcomes}
+
+
+def rows(count: int, **given: Any) -> Iterable[Work]:
+    return (work(str(number), **given) for number in range(count))
+
+
+def test_every_row_comes_to_one_end() -> None:
+    """A hundred rows over four workers are a hundred outcomes, and never more than four are alive or in flight."""
+
+    async def send(request: Request) -> Exchange:
+        await asyncio.sleep(0)
+        return accepted(request)
+
+    house = House(rows(100), send).run()
+    assert house.ends() == {str(number): Status.ANSWERED for number in range(100)}
+    assert house.most_alive <= 4
+    assert house.dispatcher.gate.most_in_flight == 4
+    assert house.dispatcher.stopped is None
+    assert (house.tries, house.cuts) == ([], [])
+
+
+def test_no_rows_are_no_work() -> None:
+    """An empty input ends at once."""
+
+    async def send(request: Request) -> Exchange:
+        raise AssertionError
+
+    assert House([], send).run().outcomes == []
+
+
+@pytest.mark.parametrize("pause", [False, True])
+def test_rows_alive_are_bounded_though_everything_fails(pause: bool) -> None:
+    """While every row is in backoff, at most twice the workers were taken, though a send fails without yielding."""
+
+    async def send(request: Request) -> Exchange:
+        if pause:
+            await asyncio.sleep(0)
+        return failed(request)
+
+    house = House(rows(10_000), send, max_wait_s=100)
+
+    async def during() -> None:
+        await asyncio.sleep(0.1)
+        assert house.taken <= 8
+        assert house.dispatcher.recovering <= 8
+        house.dispatcher.stop()
+
+    house.run(during)
+    assert house.most_alive <= 8
+    assert house.outcomes == []
+
+
+def test_backoff_holds_no_permit() -> None:
+    """With one worker and one permit, a row in a long backoff does not keep the others from being answered."""
+
+    async def send(request: Request) -> Exchange:
+        await asyncio.sleep(0)
+        return failed(request) if request.key.id == "0" else accepted(request)
+
+    house = House(rows(2), send, workers=1, max_wait_s=100)
+
+    async def during() -> None:
+        await asyncio.sleep(0.05)
+        assert house.ends() == {"1": Status.ANSWERED}
+        assert house.dispatcher.gate.in_flight == 0
+        house.dispatcher.stop()
+
+    house.run(during)
+    assert house.ends() == {"1": Status.ANSWERED}
+
+
+def test_a_retry_does_not_starve_behind_fresh_rows() -> None:
+    """A row that failed once is answered while thousands of fresh ones wait, though no worker ever idles."""
+    seen: Counter[str] = Counter()
+
+    async def send(request: Request) -> Exchange:
+        await asyncio.sleep(0)
+        seen[request.key.id] += 1
+        first = request.key.id == "0" and seen["0"] == 1
+        return failed(request) if first else accepted(request)
+
+    house = House(rows(5000), send, workers=1, max_wait_s=0.001).run()
+    ends = [outcome.row.key.id for _, outcome in house.outcomes]
+    assert len(ends) == 5000
+    assert ends.index("0") < 2500
+
+
+def test_the_end_of_the_input_waits_for_retries() -> None:
+    """Rows in backoff when the last one was taken are still played to their end."""
+    seen: Counter[str] = Counter()
+
+    async def send(request: Request) -> Exchange:
+        seen[request.key.id] += 1
+        return failed(request) if seen[request.key.id] < 3 else accepted(request)
+
+    house = House(rows(4), send, max_wait_s=0.02).run()
+    assert set(house.ends().values()) == {Status.ANSWERED}
+    assert seen == {str(number): 3 for number in range(4)}
+
+
+def test_what_a_row_spent_is_summed_over_its_attempts() -> None:
+    """Attempts, possibly billed ones, cost in Decimal and retries by reason are those of the whole row."""
+    script: list[Callable[[Request], Exchange]] = [
+        lambda request: failed(request, ErrorKind.TIMEOUT, billed=Billed.MAYBE),
+        lambda request: failed(request, ErrorKind.EMPTY_REPLY, billed=Billed.YES, cost="0.1"),
+        refused,
+        lambda request: failed(request, ErrorKind.TIMEOUT, billed=Billed.MAYBE),
+        lambda request: accepted(request, cost="0.2"),
+    ]
+    answers = iter(script)
+
+    async def send(request: Request) -> Exchange:
+        return next(answers)(request)
+
+    house = House(rows(1), send).run()
+    spent = house.outcomes[0][0].spent
+    assert (spent.attempts, spent.possibly_billed, spent.cost_usd) == (5, 2, Decimal("0.3"))
+    assert spent.retries == {"timeout": 2, "empty_reply": 1, "rate_limit": 1}
+    assert [exchange.verdict.billed for exchange in house.tries] == [Billed.MAYBE, Billed.YES, Billed.NO, Billed.MAYBE]
+
+
+def test_a_row_is_given_up_after_its_attempts() -> None:
+    """The last failure is the row's; attempts is what max_attempts says, and refusals come on top."""
+    answers = iter([refused] * 20)
+
+    async def send(request: Request) -> Exchange:
+        return next(answers, failed)(request)
+
+    house = House(rows(1), send, max_attempts=3).run()
+    ((work, outcome),) = house.outcomes
+    assert (outcome.status, work.spent.attempts) == (Status.FAILED, 23)
+    assert outcome.exchange.verdict.action is Action.FAIL_ROW
+    assert outcome.exchange.verdict.kind is ErrorKind.SERVER_ERROR
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 2])
+@pytest.mark.parametrize("recovers", [True, False])
+def test_a_script_of_several_requests_is_played_in_order(fails_at: int, recovers: bool) -> None:
+    """Each answer comes before the next request; a failure is tried again at its step, and ends the row if it stays."""
+    asked: list[int] = []
+
+    async def send(request: Request) -> Exchange:
+        await asyncio.sleep(0)
+        asked.append(request.step)
+        fails = request.step == fails_at and (not recovers or asked.count(fails_at) == 1)
+        return failed(request) if fails else accepted(request, cost="1")
+
+    house = House([work("1", steps=3)], send, max_attempts=2).run()
+    ((played, outcome),) = house.outcomes
+    upto = 3 if recovers else fails_at + 1
+    assert asked == sorted([*range(upto), fails_at])
+    assert outcome.status is (Status.ANSWERED if recovers else Status.FAILED)
+    assert [exchange.request.step for exchange in played.exchanges] == list(range(upto))
+    assert played.spent.attempts == upto + 1
+    assert played.spent.cost_usd == (Decimal(3) if recovers else Decimal(fails_at) if fails_at else None)
+
+
+def test_stop_drains_what_is_in_flight_and_leaves_the_rest() -> None:
+    """After `stop` what was sent is still answered, nothing new is sent, rows in backoff stay unfinished."""
+    release = asyncio.Event()
+    sent: list[str] = []
+
+    async def send(request: Request) -> Exchange:
+        sent.append(request.key.id)
+        if request.key.id == "0":
+            return failed(request)
+        await release.wait()
+        return failed(request) if request.key.id == "1" else accepted(request)
+
+    house = House(rows(100), send, max_wait_s=100, ceiling=3)
+
+    async def during() -> None:
+        await asyncio.sleep(0.02)
+        assert sent == ["0", "1", "2", "3"]
+        why = Stop("asked for")
+        house.dispatcher.stop(why)
+        house.dispatcher.stop(Stop("later"))
+        assert house.dispatcher.stopped is why
+        release.set()
+
+    house.run(during)
+    assert sent == ["0", "1", "2", "3"]
+    assert house.ends() == {"2": Status.ANSWERED, "3": Status.ANSWERED}
+    assert house.cuts == []
+
+
+def test_stop_before_a_permitted_retry_runs_sends_nothing() -> None:
+    """A row that was handed a permit in the moment of the stop is not sent any more."""
+    release = asyncio.Event()
+    sent: list[str] = []
+
+    async def send(request: Request) -> Exchange:
+        sent.append(request.key.id)
+        await release.wait()
+        return accepted(request)
+
+    house = House(rows(3), send, workers=2, ceiling=1)
+
+    async def during() -> None:
+        await asyncio.sleep(0.01)
+        release.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        house.dispatcher.stop()
+
+    house.run(during)
+    assert len(house.outcomes) == len(sent)
+
+
+def test_abandon_cuts_and_tells_what_was_in_flight() -> None:
+    """Requests in flight are cut off and told, once each; rows that wait for a permit or in backoff are not."""
+
+    async def send(request: Request) -> Exchange:
+        if request.key.id == "0":
+            return failed(request)
+        await asyncio.sleep(60)
+        return accepted(request)
+
+    house = House(rows(100), send, max_wait_s=100, workers=5, ceiling=3)
+
+    async def during() -> None:
+        await asyncio.sleep(0.02)
+        house.dispatcher.abandon()
+        house.dispatcher.abandon()
+
+    house.run(during)
+    assert sorted(house.cuts) == ["1", "2", "3"]
+    assert house.outcomes == []
+
+
+def test_a_cancelled_run_leaves_nothing_behind() -> None:
+    """Cancelled from outside, it abandons and is over only when all its tasks are."""
+
+    async def send(request: Request) -> Exchange:
+        await asyncio.sleep(60)
+        return accepted(request)
+
+    house = House(rows(10), send)
+
+    async def main() -> None:
+        running = asyncio.create_task(house.dispatcher.run())
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    assert len(house.cuts) == 4
+
+
+def test_a_request_that_is_cancelled_by_another_is_a_defect() -> None:
+    """A cancellation that is none of ours is not lost: it stops the run, and the request is told as cut."""
+
+    async def send(request: Request) -> Exchange:
+        if request.key.id == "1":
+            raise asyncio.CancelledError
+        await asyncio.sleep(0.01)
+        return accepted(request)
+
+    house = House(rows(10), send)
+    with pytest.raises(RuntimeError, match=r"^a row was cancelled, and not by us$"):
+        house.run()
+    assert house.cuts == ["1"]
+
+
+def test_a_refusal_stops_the_run() -> None:
+    """STOP_RUN sends nothing more, drains what is in flight, leaves its own row unfinished and says why."""
+
+    async def send(request: Request) -> Exchange:
+        if request.key.id == "2":
+            await asyncio.sleep(0.01)
+            return failed(request, ErrorKind.QUOTA, Action.STOP_RUN, status=402)
+        await asyncio.sleep(0.05)
+        return accepted(request)
+
+    house = House(rows(100), send).run()
+    assert house.ends() == {"0": Status.ANSWERED, "1": Status.ANSWERED, "3": Status.ANSWERED}
+    stopped = house.dispatcher.stopped
+    assert stopped is not None
+    assert stopped.reason == ENDPOINT_REFUSES
+    assert stopped.exchange is house.tries[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "later"),
+    [
+        (ErrorKind.FORBIDDEN, Status.FAILED),
+        (ErrorKind.NOT_FOUND, Status.FAILED),
+        (ErrorKind.BAD_RESPONSE, Status.ANSWERED),
+        (ErrorKind.CONNECTION, Status.ANSWERED),
+    ],
+)
+def test_a_refusal_after_an_answer_does_not_stop_the_run(kind: ErrorKind, later: Status) -> None:
+    """Once the model has answered, 403 and 404 fail their row, and what stood before the endpoint is tried again."""
+    refusals = iter([True])
+
+    async def send(request: Request) -> Exchange:
+        if request.key.id == "1" and next(refusals, False):
+            return failed(request, kind, Action.STOP_UNLESS_ANSWERED)
+        return accepted(request)
+
+    house = House(rows(5), send, workers=1).run()
+    assert house.ends() == {str(number): Status.ANSWERED for number in range(5)} | {"1": later}
+
+
+def test_a_refusal_of_a_model_that_answered_nothing_stops_the_run() -> None:
+    """The answers of another model don't count."""
+
+    async def send(request: Request) -> Exchange:
+        if request.model == "other":
+            return failed(request, ErrorKind.NOT_FOUND, Action.STOP_UNLESS_ANSWERED)
+        return accepted(request)
+
+    house = House([work("0"), work("1", model="other"), work("2")], send, workers=1).run()
+    assert house.ends() == {"0": Status.ANSWERED}
+    assert house.dispatcher.stopped is not None
+    assert house.dispatcher.stopped.reason == ENDPOINT_REFUSES
+
+
+@pytest.mark.parametrize(
+    ("ends", "stops"),
+    [
+        ("ffff", True),
+        ("ffffaaaa", True),
+        ("fffaffff", False),
+        ("affffff", False),
+        ("fffgfff", False),
+        ("fff", False),
+    ],
+)
+def test_the_run_stops_when_the_first_rows_all_fail_alike(ends: str, stops: bool) -> None:
+    """With the fourth of four equal failures at the very start; one answer or another reason, and never again."""
+
+    async def send(request: Request) -> Exchange:
+        end = ends[int(request.key.id)]
+        if end == "a":
+            return accepted(request)
+        return failed(request, ErrorKind.BAD_REQUEST if end == "f" else ErrorKind.TOO_LARGE, Action.FAIL_ROW)
+
+    house = House(rows(len(ends)), send, workers=1, stop_after=4).run()
+    assert len(house.outcomes) == (4 if stops else len(ends))
+    stopped = house.dispatcher.stopped
+    assert (stopped is not None and stopped.reason == ALL_FAIL_ALIKE) is stops
+
+
+def test_an_endpoint_that_is_never_there_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outage policy's word ends the run with its reason, and no row is failed for it."""
+
+    async def send(request: Request) -> Exchange:
+        await asyncio.sleep(0)
+        return refused(request, status=None)
+
+    monkeypatch.setattr("batchchat.policy.outage.FIRST_CONTACT_S", 0.05)
+    house = House(rows(10), send, policies=(Outage(3600),)).run()
+    assert house.outcomes == []
+    assert house.dispatcher.stopped is not None
+    assert house.dispatcher.stopped.reason == NEVER_REACHED
+    assert house.dispatcher.stopped.exchange is not None
+
+
+class Defect(Exception):  # noqa: N818 (what it stands for)
+    pass
+
+
+@pytest.mark.parametrize("where", ["send", "take", "finished", "tried", "room", "retry", "next", "cut"])
+def test_a_defect_of_ours_surfaces(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever raises, run() raises it after what was in flight has ended; nothing hangs, nothing is swallowed."""
+    calls = 0
+
+    def defect(*args: Any) -> Any:
+        raise Defect(where)
+
+    async def send(request: Request) -> Exchange:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.001)
+        if calls == 20 and where == "send":
+            raise Defect(where)
+        if calls == 20 and where == "cut":
+            raise asyncio.CancelledError
+        return failed(request) if calls % 5 == 0 else accepted(request)
+
+    house = House(rows(1000), send)
+    if where in {"finished", "tried", "cut", "room"}:
+        monkeypatch.setattr(house, where, defect)
+    elif where in {"take", "retry"}:
+        monkeypatch.setattr(house.dispatcher, f"_{where}", defect)
+    elif where == "next":
+        monkeypatch.setattr("tests.dispatch.made.Steps.next", defect)
+    with pytest.raises(Defect, match=where):
+        house.run()
+    assert house.dispatcher.gate.in_flight == 0
+    assert len(house.outcomes) < 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    plans=st.lists(st.lists(st.sampled_from(["ok", "fail", "refuse", "reject"]), max_size=6), max_size=25),
+    workers=st.integers(1, 6),
+    ceiling=st.integers(1, 6),
+    stop_at=st.integers(0, 60),
+    abandons=st.booleans(),
+)
+def test_whatever_happens_every_row_ends_at_most_once(
+    plans: list[list[str]], workers: int, ceiling: int, stop_at: int, abandons: bool
+) -> None:
+    """Any mix of failures, stops and cuts finishes each row once or leaves it for a stop; all bounds hold."""
+    left = {str(number): iter(plan) for number, plan in enumerate(plans)}
+    sent: Counter[str] = Counter()
+
+    async def send(request: Request) -> Exchange:
+        sent[request.key.id] += 1
+        if sum(sent.values()) == stop_at:
+            house.dispatcher.abandon() if abandons else house.dispatcher.stop()
+        await asyncio.sleep(0)
+        match next(left[request.key.id], "ok"):
+            case "fail":
+                return failed(request)
+            case "refuse":
+                return refused(request)
+            case "reject":
+                return failed(request, ErrorKind.BAD_REQUEST, Action.FAIL_ROW)
+            case _:
+                return accepted(request)
+
+    house = House(
+        rows(len(plans)), send, workers=workers, ceiling=ceiling, max_wait_s=0, max_attempts=4, stop_after=10**6
+    )
+    house.run()
+    ends = Counter(outcome.row.key.id for _, outcome in house.outcomes)
+    assert set(ends.values()) <= {1}
+    stopped = 0 < stop_at <= sum(sent.values())
+    if not stopped:
+        assert len(ends) == len(plans)
+    if not (stopped and abandons):
+        assert house.cuts == []
+    assert house.dispatcher.gate.most_in_flight <= ceiling
+    assert house.most_alive <= 2 * workers
+    for played, outcome in house.outcomes:
+        assert played.spent.attempts == sent[outcome.row.key.id]

@@ -1,0 +1,258 @@
+"""The gate never lets in more than its policies allow, forgets nobody, and lets nobody overtake."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from batchchat.dispatch.gate import Closed, Gate
+from batchchat.exchange import Ask, Exchange
+from batchchat.policy.concurrency import Concurrency
+from batchchat.policy.decision import GO, Decision, Policy, Stop, Wait
+
+ASK = Ask()
+
+
+class Scripted:
+    """A policy that answers what it is told to, and counts what it was told."""
+
+    def __init__(self, answer: Decision = GO) -> None:
+        self.answer = answer
+        self.held = 0
+        self.settled: list[Exchange | None] = []
+
+    def admit(self, now: float, ask: Ask) -> Decision:
+        return self.answer
+
+    def hold(self, now: float, ask: Ask) -> None:
+        self.held += 1
+
+    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:
+        self.settled.append(exchange)
+
+
+def gate(*policies: Policy) -> tuple[Gate, list[Stop]]:
+    stops: list[Stop] = []
+    return Gate(policies, time.monotonic, stops.append), stops
+
+
+async def idle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+class Line:
+    """Tasks that ask for a permit, and the order in which they got it."""
+
+    def __init__(self, through: Gate) -> None:
+        self.gate = through
+        self.order: list[str] = []
+
+    async def join(self, name: str, *, again: bool = False) -> asyncio.Task[None]:
+        async def wait() -> None:
+            await self.gate.admit(ASK, again=again)
+            self.order.append(name)
+
+        task = asyncio.create_task(wait())
+        await idle()
+        return task
+
+
+def test_who_waited_longest_goes_first_and_retries_before_fresh_rows() -> None:
+    """Of fresh rows and of retries the first goes first; a retry overtakes fresh rows and no other retry."""
+
+    async def main() -> list[str]:
+        through, _ = gate(Concurrency(1))
+        await through.admit(ASK)
+        line = Line(through)
+        tasks = [await line.join(name, again=name.startswith("again")) for name in ("a", "b", "again1", "again2", "c")]
+        for _ in tasks:
+            through.settle(ASK, None)
+            await idle()
+        return line.order
+
+    assert asyncio.run(main()) == ["again1", "again2", "a", "b", "c"]
+
+
+def test_a_permit_that_gets_free_is_not_snatched_from_who_waits() -> None:
+    """One that settles and asks again at once stands behind the one that waited, so nobody starves."""
+
+    async def main() -> list[str]:
+        through, _ = gate(Concurrency(1))
+        await through.admit(ASK)
+        line = Line(through)
+        waiting = await line.join("waited")
+        through.settle(ASK, None)
+        again = asyncio.create_task(through.admit(ASK))  # before the one that waited could run
+        await idle()
+        assert not again.done()
+        through.settle(ASK, None)
+        await asyncio.gather(waiting, again)
+        return line.order
+
+    assert asyncio.run(main()) == ["waited"]
+
+
+def test_a_cancelled_waiter_is_forgotten() -> None:
+    """Cancelled in the same moment in which a permit gets free, it breaks nothing and its turn goes on."""
+
+    async def main() -> tuple[list[str], int]:
+        through, _ = gate(Concurrency(1))
+        await through.admit(ASK)
+        line = Line(through)
+        first, second = await line.join("first"), await line.join("second")
+        first.cancel()
+        through.settle(ASK, None)
+        results = await asyncio.gather(first, second, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        return line.order, through.in_flight
+
+    assert asyncio.run(main()) == (["second"], 1)
+
+
+def test_a_permit_given_to_one_that_is_cancelled_goes_on() -> None:
+    """A waiter that was let in and cancelled before it could run gives its permit to the next."""
+
+    async def main() -> tuple[list[str], int]:
+        through, _ = gate(Concurrency(1))
+        await through.admit(ASK)
+        line = Line(through)
+        first, second = await line.join("first"), await line.join("second")
+        through.settle(ASK, None)
+        first.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        return line.order, through.in_flight
+
+    assert asyncio.run(main()) == (["second"], 1)
+
+
+def test_closing_turns_everybody_away() -> None:
+    """Who waits, who comes later and who was just let in and has not run are told so; no permit is kept."""
+
+    async def main() -> int:
+        through, _ = gate(Concurrency(1))
+        await through.admit(ASK)
+        line = Line(through)
+        tasks = [await line.join("let in"), await line.join("waits"), await line.join("again", again=True)]
+        through.settle(ASK, None)
+        through.close()
+        results = await asyncio.gather(*tasks, through.admit(ASK), return_exceptions=True)
+        assert [type(result) for result in results] == [Closed] * 4
+        assert line.order == []
+        return through.in_flight
+
+    assert asyncio.run(main()) == 0
+
+
+def test_a_wait_in_seconds_ends_by_itself() -> None:
+    """A policy that says when to ask again is asked then, though nothing settles."""
+
+    async def main() -> float:
+        slow = Scripted(Wait(0.05))
+        through, _ = gate(slow)
+        asyncio.get_running_loop().call_later(0.12, setattr, slow, "answer", GO)
+        start = time.monotonic()
+        await asyncio.gather(*(through.admit(ASK) for _ in range(3)))
+        assert slow.held == through.in_flight == through.most_in_flight == 3
+        return time.monotonic() - start
+
+    assert 0.12 <= asyncio.run(main()) < 1
+
+
+def test_the_next_in_line_is_asked_when_the_head_goes_away() -> None:
+    """A small request behind one that may not go is let in when that one is cancelled."""
+
+    class Small(Scripted):
+        def admit(self, now: float, ask: Ask) -> Decision:
+            return Wait() if ask.prompt_tokens else GO
+
+    async def main() -> None:
+        through, _ = gate(Small())
+        large = asyncio.create_task(through.admit(Ask(prompt_tokens=9)))
+        await idle()
+        small = asyncio.create_task(through.admit(ASK))
+        await idle()
+        assert not small.done()
+        large.cancel()
+        await asyncio.wait_for(small, 1)
+        assert large.cancelled()
+
+    asyncio.run(main())
+
+
+def test_all_policies_admit_or_none_holds() -> None:
+    """A policy that would let a request go holds nothing while another refuses, and hears of each end."""
+
+    async def main() -> None:
+        willing, unwilling = Scripted(), Scripted(Wait())
+        through, _ = gate(willing, unwilling)
+        task = asyncio.create_task(through.admit(ASK))
+        await idle()
+        assert (willing.held, unwilling.held) == (0, 0)
+        unwilling.answer = GO
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await through.admit(ASK)
+        through.settle(ASK, None)
+        assert (willing.held, unwilling.held) == (1, 1)
+        assert willing.settled == unwilling.settled == [None]
+
+    asyncio.run(main())
+
+
+def test_a_stop_is_told_once_and_closes() -> None:
+    """The first Stop is handed on, everybody else is turned away without another word."""
+
+    async def main() -> list[Stop]:
+        policy = Scripted(Wait())
+        through, stops = gate(policy)
+        tasks = [asyncio.create_task(through.admit(ASK)) for _ in range(3)]
+        await idle()
+        policy.answer = Stop("enough")
+        results = await asyncio.gather(through.admit(ASK, again=True), *tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [Closed] * 4
+        return stops
+
+    assert asyncio.run(main()) == [Stop("enough")]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_wakeup_is_lost_under_random_cancels(seed: int) -> None:
+    """Hundreds of tasks that come, send, are cancelled and come again all end, and the ceiling always holds."""
+    chance = random.Random(seed)
+    ceiling = chance.randint(1, 5)
+
+    async def main() -> tuple[int, int]:
+        through, _ = gate(Concurrency(ceiling), Scripted())
+        ended = 0
+
+        async def one(number: int) -> None:
+            nonlocal ended
+            await through.admit(ASK, again=number % 3 == 0)
+            try:
+                assert through.in_flight <= ceiling
+                for _ in range(chance.randint(0, 3)):
+                    await asyncio.sleep(0)
+            finally:
+                through.settle(ASK, None)
+            ended += 1
+
+        tasks = []
+        cancelled = 0
+        for number in range(500):
+            tasks.append(asyncio.create_task(one(number)))
+            if chance.random() < 0.3:
+                cancelled += chance.choice(tasks).cancel()
+            if chance.random() < 0.5:
+                await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        assert through.in_flight == 0
+        assert through.most_in_flight <= ceiling
+        return ended, sum(task.cancelled() for task in tasks)
+
+    ended, cancelled = asyncio.run(main())
+    assert ended + cancelled == 500
+    assert ended > 100

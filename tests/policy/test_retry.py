@@ -1,0 +1,157 @@
+"""Backoff and giving up, as tenacity drives them, with a sleep that only writes down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.conversation import ErrorKind, Key
+from batchchat.exchange import Action, Billed, Exchange, Failure, Request, Scope, Verdict
+from batchchat.policy.retry import RowStop, RowWait, retrying
+
+REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
+
+
+def exchange(
+    kind: ErrorKind | None = ErrorKind.SERVER_ERROR,
+    scope: Scope = Scope.ROW,
+    wait_s: float | None = None,
+    latency_s: float = 0.0,
+    *,
+    instant: bool = False,
+) -> Exchange:
+    action = Action.RETRY if kind else Action.ACCEPT
+    verdict = Verdict(action, scope, Billed.NO, kind, wait_s, instant)
+    return Exchange(REQUEST, verdict, 0, 0, latency_s, failure=Failure(kind, "no") if kind else None)
+
+
+ANSWER = exchange(None)
+REFUSAL = exchange(ErrorKind.RATE_LIMIT, Scope.ENDPOINT)
+
+
+class Highest(Random):
+    """Draws the upper end, so that a wait is its ceiling."""
+
+    def random(self) -> float:
+        return 1.0
+
+
+def played(
+    attempts: Sequence[Exchange],
+    *,
+    max_attempts: int = 6,
+    max_elapsed_s: float = 1e9,
+    max_wait_s: float = 120,
+    random: Random | None = None,
+) -> tuple[Exchange, int, list[float]]:
+    """The result, the number of attempts and the waits; the last of `attempts` goes on for ever."""
+    waits: list[float] = []
+    made = 0
+
+    async def sleep(seconds: float) -> None:
+        waits.append(float(seconds))
+
+    async def attempt() -> Exchange:
+        nonlocal made
+        made += 1
+        return attempts[min(made, len(attempts)) - 1]
+
+    stop, wait = RowStop(max_attempts, max_elapsed_s), RowWait(max_wait_s, random or Random(1))
+    return asyncio.run(retrying(stop, wait, sleep)(attempt)), made, waits
+
+
+@pytest.mark.parametrize("max_attempts", [1, 2, 6, 20])
+def test_max_attempts_is_counted_exactly(max_attempts: int) -> None:
+    """A row that always fails is sent so often, and its last failure is the result."""
+    result, made, waits = played([exchange()], max_attempts=max_attempts)
+    assert (made, len(waits)) == (max_attempts, max_attempts - 1)
+    assert result.verdict.action is Action.RETRY
+
+
+@given(refusals=st.integers(0, 40), max_attempts=st.integers(1, 5))
+def test_refusals_use_up_neither_attempts_nor_time(refusals: int, max_attempts: int) -> None:
+    """However many, however slow and however long they ask to wait, the row still has all its own."""
+    slow = exchange(ErrorKind.OVERLOADED, Scope.ENDPOINT, wait_s=3000.0, latency_s=500.0)
+    _, made, _ = played([slow] * refusals + [exchange()], max_attempts=max_attempts, max_elapsed_s=1000)
+    assert made == refusals + max_attempts
+
+
+@given(seed=st.integers(), max_wait_s=st.floats(0, 1000), attempts=st.integers(2, 30))
+def test_waits_stay_under_a_ceiling_that_doubles(seed: int, max_wait_s: float, attempts: int) -> None:
+    """The n-th is between 0 and 2^(n-1) seconds, and never over max_wait."""
+    _, _, waits = played([exchange()], max_attempts=attempts, max_wait_s=max_wait_s, random=Random(seed))
+    assert len(waits) == attempts - 1
+    for number, wait in enumerate(waits):
+        assert 0 <= wait <= min(2**number, max_wait_s)
+
+
+def test_the_ceiling_doubles_up_to_max_wait() -> None:
+    """1, 2, 4… seconds, then max_wait."""
+    assert played([exchange()], max_attempts=8, max_wait_s=20, random=Highest())[2] == [1, 2, 4, 8, 16, 20, 20]
+    assert played([REFUSAL] * 2000 + [ANSWER], random=Highest())[2][-1] == 120
+
+
+@given(seed=st.integers(), asked=st.floats(0, 90_000), attempts=st.integers(2, 9))
+def test_retry_after_is_a_floor(seed: int, asked: float, attempts: int) -> None:
+    """What the endpoint asks for is waited, up to an hour, and at most a quarter more; max_wait does not cut it."""
+    failure = exchange(wait_s=asked)
+    for wait in played([failure], max_attempts=attempts, max_wait_s=5, random=Random(seed))[2]:
+        floor = min(asked, 3600)
+        assert floor <= wait
+        assert wait <= max(floor * 1.25, 5 if asked < 1 else 0)
+
+
+def test_retry_after_zero_does_not_hammer() -> None:
+    """An endpoint that sends 0 with each refusal is met with our own backoff."""
+    hasty = exchange(ErrorKind.RATE_LIMIT, Scope.ENDPOINT, wait_s=0.0)
+    assert played([hasty] * 4 + [ANSWER], random=Highest())[2] == [1, 2, 4, 8]
+    assert played([exchange(wait_s=1.0)] * 4 + [ANSWER], random=Highest())[2] == [1.25] * 4
+
+
+@pytest.mark.parametrize(("latency_s", "made"), [(0, 5), (10, 3), (29, 2), (31, 1), (1000, 1)])
+def test_max_elapsed_bounds_the_time_spent(latency_s: float, made: int) -> None:
+    """A row is given up when its attempts and waits, with the wait to come, pass max_elapsed."""
+    failure = exchange(latency_s=latency_s)
+    assert played([failure], max_attempts=99, max_elapsed_s=30.5, random=Highest())[1] == made
+
+
+def test_an_empty_reply_is_tried_again_twice() -> None:
+    """It is paid for each time; other failures in between don't give it more, and count for themselves."""
+    empty = exchange(ErrorKind.EMPTY_REPLY)
+    assert played([empty])[1] == 3
+    assert played([empty, exchange(), empty, REFUSAL, empty], max_attempts=9)[1] == 5
+    assert played([empty], max_attempts=2)[1] == 2
+    assert played([exchange(), exchange(), empty, ANSWER])[0] is ANSWER
+
+
+def test_a_stale_connection_is_tried_again_at_once_and_only_once() -> None:
+    """The first wait is 0, the second is backoff."""
+    stale = exchange(ErrorKind.CONNECTION, instant=True)
+    _, made, waits = played([stale], max_attempts=4, random=Highest())
+    assert (made, waits) == (4, [0, 2, 4])
+    assert played([exchange(), stale, stale, ANSWER], random=Highest())[2] == [1, 0, 4]
+
+
+@pytest.mark.parametrize("action", [Action.ACCEPT, Action.FAIL_ROW, Action.STOP_RUN])
+def test_what_is_not_to_be_retried_is_the_result(action: Action) -> None:
+    """Accepted or failed for good, it ends the loop at once."""
+    end = Exchange(REQUEST, Verdict(action, kind=ErrorKind.BAD_REQUEST), 0, 0, 0)
+    assert played([exchange(), end])[:2] == (end, 2)
+
+
+def test_what_an_attempt_raises_comes_through() -> None:
+    """Tenacity keeps nothing back: an exception is neither retried nor wrapped."""
+
+    async def attempt() -> Exchange:
+        raise ZeroDivisionError
+
+    async def sleep(seconds: float) -> None:
+        raise AssertionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(retrying(RowStop(6, 1), RowWait(1, Random(1)), sleep)(attempt))
