@@ -1,0 +1,153 @@
+"""The finished output row, whole: what the journal keeps and the Parquet tells.
+
+It is a plain JSON object, since a journal line is one; absent keys are unknown. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, TypedDict
+
+from batchchat.conversation import BadRow, ErrorKind, Key, Status
+from batchchat.exchange import Outcome, Reply, Spent, Usage
+
+__all__ = ["RowRecord", "key_of", "record_of_bad_row", "record_of_outcome", "spent_of"]
+
+
+class RowRecord(TypedDict, total=False):
+    """One line of kind `row`."""
+
+    kind: str
+    id: str
+    variant: str
+    sample: int
+    fp: str  # the fingerprint of the request, 16 hex digits
+    place: str
+    ordinal: int  # in the input, when the row was read
+    status: str
+    model: str  # as requested
+    messages: list[dict[str, Any]]  # as asked, without the reply
+    reply: dict[str, Any]
+    usage: dict[str, int]
+    cost_usd: float
+    cost_source: str
+    attempts: int
+    possibly_billed: int
+    retries: dict[str, int]
+    latency_s: float
+    wait_s: float
+    started_at: float
+    finished_at: float
+    http_status: int
+    error_kind: str
+    error: str
+    carried: dict[str, Any]
+    mock: bool  # there, and true, where the embedded mock answered
+
+
+def key_of(record: RowRecord) -> Key:
+    """The key of a `row` or `step` record."""
+    return Key(record["id"], record["variant"], record["sample"])
+
+
+def spent_of(record: RowRecord) -> Spent:
+    """What a failed row had used up, to be carried into its next record."""
+    cost = record.get("cost_usd")
+    return Spent(
+        record.get("attempts", 0),
+        record.get("possibly_billed", 0),
+        None if cost is None else Decimal(repr(cost)),
+        record.get("retries", {}),
+    )
+
+
+def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRecord:
+    """The record of a row that was sent. `queued_at`: when it was taken from the input, seconds since the epoch."""
+    exchange = outcome.exchange
+    key = outcome.row.key
+    record: RowRecord = {
+        "kind": "row",
+        "id": key.id,
+        "variant": key.variant,
+        "sample": key.sample,
+        "fp": f"{exchange.request.fingerprint:016x}",
+        "place": outcome.row.place,
+        "ordinal": outcome.row.ordinal,
+        "status": outcome.status.value,
+        "model": exchange.request.model,
+        "messages": outcome.messages,
+        "attempts": spent.attempts,
+        "possibly_billed": spent.possibly_billed,
+        "started_at": exchange.started_at,
+        "finished_at": exchange.finished_at,
+        "latency_s": round(exchange.latency_s, 6),
+        "wait_s": max(0.0, round(exchange.started_at - queued_at, 6)),
+    }
+    if exchange.reply is not None:
+        record["reply"] = _reply(exchange.reply)
+    if exchange.usage is not None and (usage := _usage(exchange.usage)):
+        record["usage"] = usage
+    if spent.cost_usd is not None:
+        record["cost_usd"] = float(spent.cost_usd)
+    if exchange.cost is not None:
+        record["cost_source"] = exchange.cost.source
+    if spent.retries:
+        record["retries"] = spent.retries
+    if exchange.http_status is not None:
+        record["http_status"] = exchange.http_status
+    if outcome.status is not Status.ANSWERED and exchange.failure is not None:
+        record["error_kind"] = exchange.failure.kind.value
+        record["error"] = exchange.failure.text
+    if outcome.row.carried:
+        record["carried"] = outcome.row.carried
+    return record
+
+
+def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:
+    """The record of a row that could not be sent."""
+    record: RowRecord = {
+        "kind": "row",
+        "id": row.key.id,
+        "variant": row.key.variant,
+        "sample": row.key.sample,
+        "fp": f"{fingerprint:016x}",
+        "place": row.place,
+        "ordinal": row.ordinal,
+        "status": Status.INVALID.value,
+        "error_kind": ErrorKind.INVALID_INPUT.value,
+        "error": row.error,
+    }
+    if row.carried:
+        record["carried"] = row.carried
+    return record
+
+
+def _reply(reply: Reply) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in (
+            ("text", reply.text),
+            ("finish_reason", reply.finish_reason),
+            ("tool_calls", reply.tool_calls),
+            ("refusal", reply.refusal),
+            ("reasoning", reply.reasoning),
+            ("model", reply.model),
+            ("service_tier", reply.service_tier),
+            ("response_id", reply.response_id),
+        )
+        if value is not None
+    }
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        name: value
+        for name, value in (
+            ("prompt_tokens", usage.prompt_tokens),
+            ("completion_tokens", usage.completion_tokens),
+            ("total_tokens", usage.total_tokens),
+            ("cached_tokens", usage.cached_tokens),
+            ("reasoning_tokens", usage.reasoning_tokens),
+        )
+        if value is not None
+    }

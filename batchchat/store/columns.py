@@ -1,0 +1,180 @@
+"""The output's columns, declared once: name, Arrow type, where a record holds it, what it means.
+
+The same for every job, whatever is null in it; carried columns come after. Parquet, JSONL and the reference read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from batchchat import cells, jsontext
+from batchchat.record import RowRecord
+
+__all__ = ["COLUMNS", "MESSAGES", "Column", "carried_names", "conversation"]
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_TEXT = pa.string()
+_TIME = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; `take` gets its JSON values from records, None where one is unknown."""
+
+    name: str
+    type: pa.DataType
+    take: Callable[[Sequence[RowRecord]], list[Any]]
+    meaning: str
+
+    def array(self, rows: Sequence[RowRecord]) -> pa.Array[Any]:
+        """The column of `rows`. Lone surrogates, which no Parquet text can hold, become U+FFFD."""
+        values = self.take(rows)
+        kind: Any = self.type  # the stubs have an overload for each type there is, and none for all
+        if values.count(None) == len(values):
+            nulls: pa.Array[Any] = pa.nulls(len(values), kind)
+            return nulls
+        if self.type is MESSAGES:
+            return _messages_array(values)
+        if self.type is _TEXT:
+            return _text_array(values)
+        if self.type is _TIME:
+            micros = [None if at is None else round(at * 1e6) for at in values]
+            return cells.decode(micros, pa.int64()).cast(_TIME)
+        return cells.decode(values, self.type)
+
+    def json(self, row: RowRecord) -> Any:
+        """The value as JSON, times in ISO 8601 UTC."""
+        value = self.take([row])[0]
+        if self.type is _TIME and value is not None:
+            return datetime.fromtimestamp(value, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return value
+
+
+def conversation(row: RowRecord) -> list[dict[str, Any]] | None:
+    """All messages, the reply last; None for a row that was never read."""
+    messages = row.get("messages")
+    if messages is None or (reply := row.get("reply")) is None:
+        return messages
+    message = {"role": "assistant", "content": reply.get("text")}
+    message |= {name: reply[name] for name in ("tool_calls", "refusal") if name in reply}
+    return [*messages, message]
+
+
+def _fits(row: RowRecord) -> bool:
+    """Whether structs of role and content hold the row's conversation whole."""
+    if (reply := row.get("reply")) is not None and (
+        not isinstance(reply.get("text"), str) or "tool_calls" in reply or "refusal" in reply
+    ):
+        return False
+    for message in row.get("messages", ()):  # a loop: `all` over a generator takes three times as long
+        if len(message) != 2 or not isinstance(message.get("content"), str):  # noqa: PLR2004
+            return False
+    return True
+
+
+def _messages(rows: Sequence[RowRecord]) -> list[Any]:
+    return [conversation(row) if _fits(row) else None for row in rows]
+
+
+def _messages_json(rows: Sequence[RowRecord]) -> list[Any]:
+    return [None if _fits(row) else _json(conversation(row)) for row in rows]
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else jsontext.dumps(value).decode()
+
+
+def _messages_array(lists: list[list[dict[str, Any]] | None]) -> pa.Array[Any]:
+    offsets: list[int | None] = []
+    flat: list[dict[str, Any]] = []
+    for messages in lists:
+        offsets.append(None if messages is None else len(flat))
+        flat.extend(messages or ())
+    offsets.append(len(flat))
+    struct = pa.StructArray.from_arrays(
+        [_text_array([message[name] for message in flat]) for name in ("role", "content")],
+        fields=list(MESSAGES.value_type),
+    )
+    # The stubs know neither an Array of offsets nor a list type; Arrow takes both.
+    lists_: Any = pa.ListArray
+    array: pa.Array[Any] = lists_.from_arrays(cells.decode(offsets, pa.int32()), struct, type=MESSAGES)
+    return array
+
+
+def _text_array(values: list[Any]) -> pa.Array[Any]:
+    try:
+        return cells.decode(values, _TEXT)
+    except UnicodeEncodeError:
+        return cells.decode([None if value is None else jsontext.scrub(value) for value in values], _TEXT)
+
+
+# A comprehension a column: a function called for each value took three times as long.
+
+
+def _field(name: str) -> Callable[[Sequence[Any]], list[Any]]:
+    return lambda rows: [row.get(name) for row in rows]
+
+
+def _in(part: str, name: str) -> Callable[[Sequence[Any]], list[Any]]:
+    return lambda rows: [row[part].get(name) if part in row else None for row in rows]
+
+
+def _json_in(part: str, name: str) -> Callable[[Sequence[Any]], list[Any]]:
+    inner = _in(part, name)
+    return lambda rows: [_json(value) for value in inner(rows)]
+
+
+_INT, _SMALL, _FLOAT = pa.int64(), pa.int32(), pa.float64()
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", _TEXT, _field("id"), "the row's id, given or derived from its conversation"),
+    Column("sample", _SMALL, _field("sample"), "which completion of the conversation, from 0"),
+    Column("status", _TEXT, _field("status"), "answered, failed or invalid"),
+    Column("response", _TEXT, _in("reply", "text"), "the reply's text"),
+    Column("finish_reason", _TEXT, _in("reply", "finish_reason"), "why the model stopped"),
+    Column("messages", MESSAGES, _messages, "the conversation with the reply"),
+    Column("messages_json", _TEXT, _messages_json, "the same as JSON, only where role and content can't hold it"),
+    Column("tool_calls", _TEXT, _json_in("reply", "tool_calls"), "the reply's tool calls, as JSON"),
+    Column("parsed", _TEXT, _json_in("reply", "parsed"), "the reply parsed by a schema, as JSON"),
+    Column("reasoning", _TEXT, _in("reply", "reasoning"), "the reasoning the endpoint showed"),
+    Column("refusal", _TEXT, _in("reply", "refusal"), "the refusal the endpoint marked as one"),
+    Column("model", _TEXT, _in("reply", "model"), "the model as served"),
+    Column("model_requested", _TEXT, _field("model"), "the model as asked for"),
+    Column("service_tier", _TEXT, _in("reply", "service_tier"), "the tier as served"),
+    Column("response_id", _TEXT, _in("reply", "response_id"), "the endpoint's id of the response"),
+    Column("prompt_tokens", _INT, _in("usage", "prompt_tokens"), "as reported, of the last attempt that did"),
+    Column("completion_tokens", _INT, _in("usage", "completion_tokens"), "as reported"),
+    Column("total_tokens", _INT, _in("usage", "total_tokens"), "as reported"),
+    Column("cached_tokens", _INT, _in("usage", "cached_tokens"), "as reported"),
+    Column("reasoning_tokens", _INT, _in("usage", "reasoning_tokens"), "as reported"),
+    Column("cost_usd", _FLOAT, _field("cost_usd"), "USD, the sum of what all attempts reported; null where unknown"),
+    Column("cost_source", _TEXT, _field("cost_source"), "who says so: reported, or computed from the job's price"),
+    Column("attempts", _SMALL, _field("attempts"), "requests sent for the row"),
+    Column("possibly_billed_attempts", _SMALL, _field("possibly_billed"), "those that ended without a known bill"),
+    Column("latency_s", _FLOAT, _field("latency_s"), "seconds the last attempt took"),
+    Column("wait_s", _FLOAT, _field("wait_s"), "seconds in queue and backoff before it"),
+    Column("started_at", _TIME, _field("started_at"), "when the last attempt was sent"),
+    Column("finished_at", _TIME, _field("finished_at"), "when it ended"),
+    Column("http_status", _SMALL, _field("http_status"), "its HTTP status"),
+    Column("error_kind", _TEXT, _field("error_kind"), "why there is no answer, from a closed list"),
+    Column("error", _TEXT, _field("error"), "the reason in words"),
+    Column("raw", _TEXT, _field("raw"), "the response's JSON as it came"),
+)
+
+
+def carried_names(names: Iterable[str]) -> dict[str, str]:
+    """The output name of each carried column: its own, with `input_` before one that collides."""
+    taken = {column.name for column in COLUMNS}
+    renamed: dict[str, str] = {}
+    for name in names:
+        out = jsontext.scrub(name)
+        while out in taken:
+            out = f"input_{out}"
+        taken.add(out)
+        renamed[name] = out
+    return renamed

@@ -1,0 +1,73 @@
+"""The run folder `<stem>.run/` beside an output: where it stands, whose it is, how an old run is set aside.
+
+Nothing here deletes: what stands in the way is refused with the way out, or renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from batchchat.errors import OutputError
+from batchchat.store.parquet import is_ours
+from batchchat.store.segments import segments
+
+__all__ = ["check_output", "folder_of", "make_folder", "set_aside"]
+
+
+def folder_of(output: Path) -> Path:
+    """The run folder of `output`."""
+    return output.with_name(f"{output.stem}.run")
+
+
+def check_output(output: Path, typed: str, inputs: Iterable[Path], *, fresh: bool) -> None:
+    """Refuse an output that is an input, is not ours, or can't be extended. `typed`: the path as the user wrote it."""
+    if output.is_dir():
+        raise OutputError(f"{typed} is a folder. Name a file in it, for example {typed.rstrip('/')}/output.parquet.")
+    if not output.exists():
+        return
+    if any(path.samefile(output) for path in inputs):
+        raise OutputError(f"{typed} is both the input and the output. Give `output.path` another name.")
+    if not is_ours(output):
+        raise OutputError(
+            f"{typed} is there already and was not written by batchchat. Move it away, or name another `output.path`."
+        )
+    if not fresh and not segments(folder_of(output)):
+        raise OutputError(
+            f"{typed} is there, but its run folder {folder_of(output).name} is not, so what it holds can't be continued"
+            " and would be paid for again. Name another `output.path`, or set it aside with --fresh."
+        )
+
+
+def make_folder(output: Path, typed: str) -> Path:
+    """The run folder, made where it is missing. Raises `OutputError` where it can't be written."""
+    folder = folder_of(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"{typed} can't be written: {error.strerror} ({error.filename}). Name another `output.path`, or mend that."
+        ) from error
+    return folder
+
+
+def set_aside(output: Path) -> list[Path]:
+    """Rename the output and its run folder to a dated name of their own, which `export` still reads; the new names."""
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
+    number = 0
+    while True:
+        dated = output.with_name(f"{output.stem}.{stamp}{f'-{number}' if number else ''}{output.suffix}")
+        if not dated.exists() and not folder_of(dated).exists():
+            break
+        number += 1
+    moved = []
+    for old, new in ((folder_of(output), folder_of(dated)), (output, dated)):
+        if old.exists():
+            old.rename(new)
+            moved.append(new)
+    return moved

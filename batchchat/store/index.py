@@ -1,0 +1,100 @@
+"""Where each row stands: its fingerprint, its line in the journal, its place in the input; no Python object per row.
+
+A row is known by a 64-bit hash of its key (see `keytable`). About 45 bytes a row, table included.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchchat.conversation import Key, Status
+from batchchat.keytable import KeyTable, hash_here
+
+__all__ = ["Index"]
+
+_NOWHERE = (1 << 64) - 1
+_GONE = -1
+_STATUSES = ("", Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value)
+_CODES = {status: code for code, status in enumerate(_STATUSES)}
+_SLICE = 10_000
+
+
+class Index:
+    """Entries are numbered from 0 in order of first sight."""
+
+    def __init__(self) -> None:
+        self._table = KeyTable()
+        self._fingerprints = array("Q")
+        self._places = array("Q")
+        self._ordinals = array("q")
+        self._statuses = bytearray()
+        self.in_input = 0
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def add(self, key: Key) -> int:
+        """The entry of `key`, made when it is new."""
+        number, new = self._table.add(hash_here(key))
+        if new:
+            self._fingerprints.append(0)
+            self._places.append(_NOWHERE)
+            self._ordinals.append(_GONE)
+            self._statuses.append(0)
+        return number
+
+    def find(self, key: Key) -> int | None:
+        """The entry of `key`, or None."""
+        return self._table.find(hash_here(key))
+
+    def place_in_input(self, entry: int, ordinal: int) -> None:
+        """The row of `entry` is the one at `ordinal` of the input."""
+        if self._ordinals[entry] == _GONE:
+            self.in_input += 1
+        self._ordinals[entry] = ordinal
+
+    def is_in_input(self, entry: int) -> bool:
+        """Whether the input, as read in this run, has the row."""
+        return self._ordinals[entry] != _GONE
+
+    def finish(self, entry: int, status: str, fingerprint: int, at: int) -> None:
+        """The row's record stands at location `at`."""
+        self._statuses[entry] = _CODES[status]
+        self._fingerprints[entry] = fingerprint
+        self._places[entry] = at
+
+    def status(self, entry: int) -> str:
+        """How the row ended; empty where it hasn't."""
+        return _STATUSES[self._statuses[entry]]
+
+    def fingerprint(self, entry: int) -> int:
+        """The fingerprint of the request that the record answers."""
+        return self._fingerprints[entry]
+
+    def at(self, entry: int) -> int:
+        """The location of the row's record; only of a finished row."""
+        return self._places[entry]
+
+    def finished(self) -> Iterator[int]:
+        """Entries with a record, in order of first sight."""
+        return (entry for entry, code in enumerate(self._statuses) if code)
+
+    def finished_in_input(self) -> int:
+        """How many finished rows the input has."""
+        return sum(1 for entry in self.finished() if self._ordinals[entry] != _GONE)
+
+    def in_input_order(self) -> Iterator[int]:
+        """The finished entries of the input, in its order."""
+        # The ordinals are handed to Arrow as they lie in memory; its sort is stable and takes 8 bytes a row.
+        ordinals = pa.Array.from_buffers(pa.int64(), len(self), [None, pa.py_buffer(self._ordinals)])
+        order: Any = pc.array_sort_indices(ordinals)
+        del ordinals  # an array that is lent out can't grow
+        for start in range(0, len(order), _SLICE):
+            for entry in order.slice(start, _SLICE).to_pylist():
+                if self._ordinals[entry] != _GONE and self._statuses[entry]:
+                    yield entry

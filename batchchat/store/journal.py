@@ -1,0 +1,238 @@
+"""The journal: append-only, and the only truth about a run. A row counts as done when its line is synced.
+
+Group commit without a timer: while one group of lines is written and synced in a thread, the next gathers. `unsynced`
+is bounded by the caller, who awaits `room()` before it starts more. After a failed write or sync nothing more is
+written: the file is cut back to its last synced group and the run stops, for what the kernel did with the pages of a
+failed sync is not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchchat.errors import MachineError
+from batchchat.store import records
+from batchchat.store.atomic import sync_folder
+from batchchat.store.segments import location, offset_of, segment_of, segment_path
+
+__all__ = ["Committed", "Journal"]
+
+SEGMENT_BYTES = 256 << 20
+
+Committed = Callable[[Sequence[tuple[int, Any]]], None]
+"""Called in the event loop with the (location, record) pairs of each synced group, in order."""
+
+
+class _File:
+    """The open segment: bytes in, synced bytes on disk. Runs in the writer's thread."""
+
+    def __init__(self, folder: Path, end: int, write: Callable[[int, Any], int], sync: Callable[[int], None]) -> None:
+        self._folder = folder
+        self._write = write
+        self._sync = sync
+        self.number, self.size = segment_of(end), offset_of(end)
+        self._descriptor = self._open(self.number)
+        try:
+            os.ftruncate(self._descriptor, self.size)
+            if self.size and os.pread(self._descriptor, 1, self.size - 1) != b"\n":
+                self.append(b"\n")
+        except OSError:
+            self.close()
+            raise
+
+    def _open(self, number: int) -> int:
+        path = segment_path(self._folder, number)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        sync_folder(self._folder)
+        return descriptor
+
+    def append(self, data: bytes) -> None:
+        """Write and sync `data`, or leave the file as it was and raise `OSError`."""
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._write(self._descriptor, view) :]
+            self._sync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, self.size)
+            raise
+        self.size += len(data)
+
+    def roll(self) -> None:
+        """Go on in the next segment."""
+        following = self._open(self.number + 1)
+        os.close(self._descriptor)
+        self._descriptor = following
+        self.number, self.size = self.number + 1, 0
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Lines written and synced together, their records, and where the first stands once they are."""
+
+    lines: list[bytes]
+    records: list[Any]
+    at: Future[int]
+
+
+class Journal:
+    """Open for appending from `end`, the location behind the last intact line. Use inside a running event loop.
+
+    `broke` is called once when nothing more can be kept.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        end: int,
+        committed: Committed,
+        broke: Callable[[], None] = lambda: None,
+        *,
+        write: Callable[[int, Any], int] = os.write,
+        sync: Callable[[int], None] = os.fdatasync,
+    ) -> None:
+        self._folder = folder
+        self._committed = committed
+        self._broke = broke
+        self.failed: BaseException | None = None
+        self.unsynced = 0
+        self._lines: list[bytes] = []
+        self._records: list[Any] = []
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._group: _Group | None = None
+        self._thread = ThreadPoolExecutor(1, "journal")
+        with _told(folder):
+            self._file = _File(folder, end, write, sync)
+
+    def append(self, record: Any) -> None:
+        """Queue `record`; it is durable once `committed` was called with it. After a failure nothing is taken."""
+        if self.failed is not None:
+            return
+        self._lines.append(records.encode(record))
+        self._records.append(record)
+        self.unsynced += 1
+        if self._group is None:
+            self._start_group()
+
+    async def room(self, most: int) -> None:
+        """Wait until at most `most` records are unsynced. Raises the `MachineError` of a failed write."""
+        while self.unsynced > most and self.failed is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append((most, waiter))
+            await waiter
+        if self.failed is not None:
+            raise self.failed
+
+    async def settled(self) -> None:
+        """Wait until everything appended is synced."""
+        await self.room(0)
+
+    def close(self) -> None:
+        """Finish the group under way, then write what still waits its turn; `committed` is called with both.
+
+        Raises the `MachineError` of a write that fails here; one that failed before was told by `room`.
+        """
+        self._thread.shutdown(wait=True)
+        try:
+            if self.failed is None:
+                self._finish()
+        except BaseException as error:
+            self.failed = error
+            raise
+        finally:
+            self._group = None
+            self._file.close()
+
+    def _finish(self) -> None:
+        with _told(self._folder):
+            if (group := self._group) is not None:
+                self._group = None
+                self._commit(group)
+            if self._records:
+                last = _Group(self._lines, self._records, Future())
+                self._lines, self._records = [], []
+                last.at.set_result(self._write_group(last.lines))
+                self._commit(last)
+
+    def _start_group(self) -> None:
+        group = _Group(self._lines, self._records, self._thread.submit(self._write_group, self._lines))
+        self._lines, self._records, self._group = [], [], group
+        asyncio.wrap_future(group.at).add_done_callback(lambda done: self._group_done(group, done.exception()))
+
+    def _write_group(self, lines: list[bytes]) -> int:
+        """Write one group; its location. In the writer's thread."""
+        if self._file.size >= SEGMENT_BYTES:
+            self._file.roll()
+        at = location(self._file.number, self._file.size)
+        self._file.append(b"".join(lines))
+        return at
+
+    def _group_done(self, group: _Group, error: BaseException | None) -> None:
+        if self._group is not group or self.failed is not None:
+            return  # `close` was quicker, or nothing counts any more
+        self._group = None
+        if error is not None:
+            # Anything but an OSError is a defect of ours; the run must learn of it all the same.
+            self._fail(_machine_error(self._folder, error) if isinstance(error, OSError) else error)
+            return
+        if self._lines:
+            self._start_group()
+        try:
+            self._commit(group)
+        except Exception as defect:  # noqa: BLE001 (asyncio would only log it; the run must end)
+            self._fail(defect)
+            return
+        self._wake()
+
+    def _commit(self, group: _Group) -> None:
+        """The group is synced: tell where its records stand. Raises what writing it raised."""
+        at, placed = group.at.result(), []
+        self.unsynced -= len(group.records)
+        for line, record in zip(group.lines, group.records, strict=True):
+            placed.append((at, record))
+            at += len(line)
+        self._committed(placed)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failed is not None:
+            return
+        self.failed = error
+        self._wake()
+        self._broke()
+
+    def _wake(self) -> None:
+        still = []
+        for most, waiter in self._waiting:
+            if waiter.done():
+                continue
+            if self.failed is not None or self.unsynced <= most:
+                waiter.set_result(None)
+            else:
+                still.append((most, waiter))
+        self._waiting = still
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Turns an `OSError` of the disk into the sentence a person reads."""
+    try:
+        yield
+    except OSError as error:
+        raise _machine_error(folder, error) from error
+
+
+def _machine_error(folder: Path, error: OSError) -> MachineError:
+    return MachineError(
+        f"the journal in {folder} can't be written: {error.strerror or error}."
+        " Every row told as done is kept; make room or mend the disk, then start the same command again."
+    )

@@ -1,0 +1,181 @@
+"""What the journal adds up to: the index of finished rows and the sums over them. Replay and a live run fold alike.
+
+A row's later record takes the place of the earlier one. What was paid for an answer so replaced, or for a row that has
+gone from the input, stays in `superseded` and `gone`; what a failed row had cost is carried into its next record.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+
+from batchchat import cells
+from batchchat.conversation import Key, Status
+from batchchat.exchange import NOTHING_SPENT, Spent
+from batchchat.record import RowRecord, key_of, spent_of
+from batchchat.store.index import Index
+from batchchat.store.parquet import CarriedColumn
+from batchchat.store.segments import LineReader
+from batchchat.totals import Totals
+
+__all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
+
+_NULL, _TEXT = cells.Kind.NULL, cells.Kind.TEXT
+_ANSWERED, _FAILED, _INVALID = Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value
+
+
+def schema_text(types: Mapping[str, pa.DataType]) -> str | None:
+    """Arrow types of columns as text for a `run` record; None where there are none."""
+    return base64.b64encode(pa.schema(list(types.items())).serialize()).decode() if types else None
+
+
+def schema_of(text: str | None) -> pa.Schema:
+    """The inverse of `schema_text`."""
+    return pa.schema([]) if text is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+
+
+@dataclass(slots=True)
+class Paid:
+    """Money and rows that are in no row of the output any more."""
+
+    rows: int = 0
+    cost_usd: Decimal = field(default_factory=Decimal)
+
+    def take(self, row: RowRecord) -> None:
+        """Add what `row` cost."""
+        self.rows += 1
+        if (cost := row.get("cost_usd")) is not None:
+            self.cost_usd += Decimal(repr(cost))
+
+
+class Ledger:
+    """The fold of a journal. `pending` holds what unfinished rows have used up, by key."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = LineReader(folder)
+        self.index = Index()
+        self.totals = Totals()
+        self.superseded = Paid()
+        self.gone = Paid()
+        self.pending: dict[Key, Spent] = {}
+        self.runs: list[dict[str, Any]] = []
+        self.answered_models: dict[str, set[str]] = {}
+        """By endpoint, the models that have answered there."""
+        self._models: set[str] = set()
+        self.at_risk = 0
+        """Requests that were, or may have been, in flight when earlier runs were killed."""
+        self._hold = 0
+        self._kinds: dict[str, cells.Kind] = {}
+        self._declared: frozenset[str] = frozenset()
+        self._undeclared: set[str] = set()
+        self._first_seen: dict[str, tuple[int, int]] = {}
+        self._all_seen_by = 0
+
+    def fold(self, at: int, record: dict[str, Any]) -> None:
+        """Take in one record, in the journal's order."""
+        kind = record["kind"]
+        if kind == "row":
+            self._fold_row(at, cast("RowRecord", record))
+        elif kind == "step":
+            key = key_of(cast("RowRecord", record))
+            self.pending[key] = self.pending.get(key, NOTHING_SPENT) + spent_of(cast("RowRecord", record))
+        elif kind == "hold":
+            self._hold = record["requests"]
+        else:
+            self.runs.append(record)
+            self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
+            self._declared = frozenset(schema_of(record.get("columns")).names)
+            self.at_risk += self._hold
+            self._hold = 0
+
+    def close_replay(self) -> None:
+        """The journal ends here: what its last hold had not settled may have been billed."""
+        self.at_risk += self._hold
+        self._hold = 0
+
+    def spent_before(self, key: Key) -> Spent:
+        """What earlier attempts at an unanswered row used up: by its steps, or by its failed record."""
+        spent = self.pending.get(key, NOTHING_SPENT)
+        entry = self.index.find(key)
+        if entry is not None and self.index.status(entry) == _FAILED:
+            spent = spent_of(self.read(entry)) + spent
+        return spent
+
+    def read(self, entry: int) -> RowRecord:
+        """The record of a finished entry."""
+        return cast("RowRecord", self._lines.read(self.index.at(entry))[0])
+
+    def retire_gone(self) -> None:
+        """The input was read to its end: rows that it no longer has leave the totals."""
+        for entry in self.index.finished():
+            if not self.index.is_in_input(entry):
+                row = self.read(entry)
+                self.totals.remove(row)
+                if row["status"] != _INVALID:
+                    self.gone.take(row)
+
+    def carried_columns(self) -> dict[str, CarriedColumn]:
+        """How the carried columns are typed: as the runs declared them, else widened over the rows' values.
+
+        Declared columns come first, in their order, whether or not a finished row has them; then the others in the
+        order of the input's rows.
+        """
+        types: dict[str, set[pa.DataType]] = {}
+        for run in self.runs:
+            for column in schema_of(run.get("columns")):
+                types.setdefault(column.name, set()).add(column.type)
+        columns: dict[str, CarriedColumn] = {}
+        for name in (*types, *sorted(self._kinds, key=self._first_seen.__getitem__)):
+            declared = types.get(name, set())
+            if len(declared) == 1 and name not in self._undeclared:
+                columns[name] = next(iter(declared))
+            elif name in self._kinds:
+                columns[name] = self._kinds[name]
+        return columns
+
+    def close(self) -> None:
+        """Close the segments that were read."""
+        self._lines.close()
+
+    def _fold_row(self, at: int, row: RowRecord) -> None:
+        index, status = self.index, row["status"]
+        key = key_of(row)
+        entry = index.add(key)
+        if before := index.status(entry):
+            self._replace(entry, before, status)
+        self.totals.add(row)
+        if carried := row.get("carried"):
+            self._note_columns(carried, row["ordinal"])
+        if status == _ANSWERED:
+            self._models.add(row["model"])
+        index.finish(entry, status, int(row["fp"], 16), at)
+        # What an invalid row had used up while it was good waits for the day it is good again.
+        if self.pending and status != _INVALID:
+            self.pending.pop(key, None)
+
+    def _note_columns(self, carried: dict[str, Any], ordinal: int) -> None:
+        kinds, declared = self._kinds, self._declared
+        for name, value in carried.items():
+            if (kind := kinds.get(name, _NULL)) is not _TEXT:
+                kinds[name] = cells.widen(kind, value)
+            if name not in declared:
+                self._undeclared.add(name)
+        # Rows end in any order; after the first few of an input none changes where a column was first seen.
+        first = self._first_seen
+        if ordinal < self._all_seen_by or len(kinds) > len(first):
+            for position, name in enumerate(carried):
+                first[name] = min(first.get(name, (ordinal, position)), (ordinal, position))
+            self._all_seen_by = max(seen for seen, _ in first.values())
+
+    def _replace(self, entry: int, before: str, now: str) -> None:
+        old = self.read(entry)
+        self.totals.remove(old)
+        # A failed row's next record carries its cost, but an invalid one was never sent and carries none.
+        if before == _ANSWERED or (before != _INVALID and now == _INVALID):
+            self.superseded.take(old)

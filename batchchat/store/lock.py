@@ -1,0 +1,111 @@
+"""One run at a time for one output: flock(2) on a file in the run folder.
+
+The kernel releases it whatever happens to the process. What is written in it (pid, host, since when) only serves the
+message to a second process: in a container the next run may have the very same pid.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from batchchat import jsontext
+from batchchat.errors import OutputError
+
+__all__ = ["Lock", "holder"]
+
+NAME = "lock"
+_AGAIN_S = 0.001
+
+
+class Lock:
+    """Held from `take` until `release` or the end of the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, folder: Path, output: str) -> Lock:
+        """Lock `folder`, or raise `OutputError` naming who holds it. `output` is the path as the user typed it."""
+        try:
+            while (descriptor := _try(folder / NAME, output)) is None:
+                time.sleep(_AGAIN_S)
+        except OSError as error:
+            raise OutputError(
+                f"{output} can't be locked: {error.strerror} ({folder / NAME})."
+                " Name another `output.path`, or mend that."
+            ) from error
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        with suppress(OSError):  # a full disk must not end a run that has the lock: the journal will tell
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, jsontext.dumps(owner) + b"\n", 0)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let the next run in. A second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _try(path: Path, output: str) -> int | None:
+    """The locked descriptor, or None where it is worth another try. Raises `OutputError` where a run holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            if _locked(descriptor, fcntl.LOCK_SH):
+                return None  # `holder` was just looking
+            raise OutputError(_in_use(_read(descriptor), output))
+        if not _same_file(descriptor, path):
+            return None  # the folder was set aside between opening and locking
+        kept, descriptor = descriptor, -1
+        return kept
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holder(folder: Path) -> dict[str, Any] | None:
+    """Who holds the lock of `folder` (pid, host, since), or None where nobody does."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _locked(descriptor, fcntl.LOCK_SH) else _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> dict[str, Any]:
+    try:
+        owner = jsontext.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        owner = None  # its owner is just about to write it
+    return owner if isinstance(owner, dict) else {}
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _in_use(owner: dict[str, Any], output: str) -> str:
+    who = f"pid {owner['pid']} on {owner['host']}" if "pid" in owner else "another process"
+    since = time.strftime(" since %H:%M", time.localtime(owner["since"])) if "since" in owner else ""
+    return f"{output} is in use by {who}{since}."

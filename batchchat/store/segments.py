@@ -1,0 +1,227 @@
+"""The journal's files on disk: numbered segments of lines, read back in order.
+
+    journal-000001.jsonl, journal-000002.jsonl, …
+
+A location is one integer, segment number << 40 | offset in bytes, so that an index keeps 8 bytes a row. Reading never
+changes a file. A hurt line is told with its place and never used; what stands behind it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchchat.errors import MachineError, OutputError
+from batchchat.store import records
+
+__all__ = ["Damage", "LineReader", "Scan", "location", "offset_of", "scan", "segment_of", "segment_path", "segments"]
+
+_BLOCK = 1 << 20
+_NAME = re.compile(r"journal-(\d{6})\.jsonl")
+
+
+def location(segment: int, offset: int) -> int:
+    """One integer for a place in the journal."""
+    return segment << 40 | offset
+
+
+def segment_of(at: int) -> int:
+    """The segment's number of a location."""
+    return at >> 40
+
+
+def offset_of(at: int) -> int:
+    """The offset in bytes of a location."""
+    return at & (1 << 40) - 1
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Where segment `number` stands."""
+    return folder / f"journal-{number:06d}.jsonl"
+
+
+def segments(folder: Path) -> list[int]:
+    """The numbers of the segments there are, in order."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of the journal that no checksum covers: `torn` where nothing intact stands behind them."""
+
+    path: Path
+    offset: int
+    length: int
+    torn: bool
+
+    def __str__(self) -> str:
+        if self.length == 1:
+            # Most often a line's end. A row of which one byte was written was never told as done.
+            return f"{self.path.name}: 1 byte at offset {self.offset:,} is damaged; no finished row is lost by it"
+        if self.torn:
+            return (
+                f"{self.path.name}: the last {self.length:,} bytes were torn when the run was killed and are cut off;"
+                " what they held is sent again"
+            )
+        return (
+            f"{self.path.name}: {self.length:,} bytes at offset {self.offset:,} are damaged and not used;"
+            " what they held is sent again"
+        )
+
+
+class Scan:
+    """One reading of all segments. Iterate for (location, record); then `damages` and `end` are known.
+
+    `end` is the location behind the last intact line: where writing goes on, the torn rest cut off.
+    """
+
+    def __init__(self, folder: Path, numbers: list[int] | None = None) -> None:
+        self._folder = folder
+        self._numbers = segments(folder) if numbers is None else numbers
+        self.damages: list[Damage] = []
+        self.end = location(self._numbers[-1], 0) if self._numbers else location(1, 0)
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number in self._numbers:
+            yield from self._segment(number)
+
+    def _segment(self, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        path = segment_path(self._folder, number)
+        # Writing goes on in the last segment, also where nothing in it is intact.
+        self.end = location(number, 0)
+        reached = size = 0
+        for offset, line in _lines(path):
+            size = offset + len(line)
+            for start, end, record in _intact_parts(line):
+                _check_format(path, record)
+                self._tell(path, reached, offset + start, torn=False)
+                reached = offset + end
+                self.end = location(number, reached)
+                yield location(number, offset + start), record
+        self._tell(path, reached, size, torn=number == self._numbers[-1])
+
+    def _tell(self, path: Path, start: int, end: int, *, torn: bool) -> None:
+        if start < end:
+            self.damages.append(Damage(path, start, end - start, torn))
+
+
+def scan(folder: Path) -> Scan:
+    """A reading of the journal in `folder`."""
+    return Scan(folder)
+
+
+def _check_format(path: Path, record: dict[str, Any]) -> None:
+    if record["kind"] == "run" and record.get("format") != records.FORMAT:
+        raise OutputError(
+            f"{path} is a journal of format {record.get('format')!r}, of batchchat {record.get('version', 'unknown')};"
+            f" this version reads format {records.FORMAT}. Use that version, or set the run aside with --fresh."
+        )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines with their newline and offset; the last may lack it."""
+    offset = 0
+    with _told(path), path.open("rb", buffering=_BLOCK) as file:
+        for line in file:
+            yield offset, line
+            offset += len(line)
+
+
+def _intact_parts(line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Start, end and record of what is intact in `line`: all of it, or what a hurt newline joined or cut.
+
+    A newline belongs to the record before it. Where it is missing, `Journal` writes one before it goes on.
+    """
+    body = line.removesuffix(b"\n")
+    if (record := records.decode(body)) is not None:
+        yield 0, len(line), record
+        return
+    for start, part in records.salvage(body):
+        end = start + len(part)
+        if (record := records.decode(part)) is not None:
+            yield start, len(line) if end == len(body) else end, record
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+class LineReader:
+    """Reads single lines back by location. Lines near each other share one read: the input's order is nearly theirs."""
+
+    _WINDOW = 1 << 20
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[int, int] = {}
+        self._segment = -1
+        self._start = 0
+        self._data = b""
+
+    def read(self, at: int) -> tuple[dict[str, Any], int]:
+        """The record at location `at` and its length in bytes. Raises `MachineError` where it is no longer intact."""
+        number, offset = segment_of(at), offset_of(at)
+        found = self._record(number, offset)
+        if found is None:
+            # What was read ahead may be older than the line: a torn tail that was cut off and written over since.
+            self._segment = -1
+            found = self._record(number, offset)
+        if found is not None:
+            return found
+        raise MachineError(
+            f"{segment_path(self._folder, number)}: the line at offset {offset:,} was intact when the run began and is"
+            " damaged now. The disk may be failing; start the same command again to send that row once more."
+        )
+
+    def _record(self, number: int, offset: int) -> tuple[dict[str, Any], int] | None:
+        line = self._line(number, offset)
+        if (record := records.decode(line)) is not None:
+            return record, len(line)
+        for start, part in records.salvage(line):
+            if start == 0 and (record := records.decode(part)) is not None:
+                return record, len(part)
+        return None
+
+    def _line(self, number: int, offset: int) -> bytes:
+        """What stands from `offset` to the next newline, or to the end of the file."""
+        start = offset - self._start
+        if number == self._segment and 0 <= start < len(self._data):
+            end = self._data.find(b"\n", start)
+            if end >= 0:
+                return self._data[start:end]
+        # Rows stand in the order they finished: the next one asked for may be a little before this one.
+        before = min(offset, self._WINDOW // 2)
+        with _told(segment_path(self._folder, number)):
+            size = self._WINDOW
+            while True:
+                data = os.pread(self._file(number), size, offset - before)
+                end = data.find(b"\n", before)
+                if end >= 0 or len(data) < size:
+                    break
+                size *= 4
+        self._segment, self._start, self._data = number, offset - before, data
+        return data[before : end if end >= 0 else len(data)]
+
+    def _file(self, number: int) -> int:
+        if number not in self._files:
+            path = segment_path(self._folder, number)
+            self._files[number] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._files[number]
+
+    def close(self) -> None:
+        """Close the segments that were opened."""
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+        self._segment, self._data = -1, b""

@@ -1,0 +1,147 @@
+"""The sums of a run: rows, tokens, money, latency, failures; a fold over finished rows that can also be taken back.
+
+Money is summed in Decimal, so that the order of rows and restarts play no part; a sum that lacks rows says how many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from batchchat.conversation import Status
+from batchchat.record import RowRecord
+
+__all__ = ["Example", "Totals"]
+
+# Latencies are kept in buckets 0.2 % wide: three significant digits on a screen need no more, and a million rows
+# need little more memory than a thousand.
+_BUCKETS_PER_E = 500
+# In Python 3.11 a member of an enum takes 0.1 µs to look up; these are looked up for each row.
+_ANSWERED, _INVALID = Status.ANSWERED.value, Status.INVALID.value
+_NONE: dict[str, int] = {}
+_ZERO = Decimal(0)
+TOKEN_FIELDS = ("prompt_tokens", "completion_tokens", "cached_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a kind of failure, to be shown: its id, its place in the input, its reason."""
+
+    id: str
+    place: str
+    text: str
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over the rows of an output; `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    without_usage: int = 0
+    cost_usd: dict[str, Decimal] = field(default_factory=dict)
+    known_cost_rows: Counter[str] = field(default_factory=Counter)
+    unknown_cost_rows: int = 0
+    attempts: int = 0
+    possibly_billed: int = 0
+    mock_answers: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, Example] = field(default_factory=dict)
+    latency_buckets: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def answered(self) -> int:
+        """Rows with an answer."""
+        return self.rows[Status.ANSWERED]
+
+    @property
+    def failed(self) -> int:
+        """Rows that were sent and have no answer."""
+        return self.rows[Status.FAILED]
+
+    @property
+    def invalid(self) -> int:
+        """Rows that could not be sent."""
+        return self.rows[Status.INVALID]
+
+    @property
+    def finished(self) -> int:
+        """Rows of every status."""
+        return self.answered + self.failed + self.invalid
+
+    @property
+    def known_cost_usd(self) -> Decimal | None:
+        """The sum of all known costs; None where none is known."""
+        return sum(self.cost_usd.values(), _ZERO) if self.cost_usd else None
+
+    def add(self, row: RowRecord) -> None:
+        """Count a finished row."""
+        self._count(row, 1)
+        if row["status"] != _ANSWERED:
+            example = Example(row["id"], row["place"], row.get("error", ""))
+            self.examples.setdefault(row["error_kind"], example)
+
+    def remove(self, row: RowRecord) -> None:
+        """Take back a row that was counted."""
+        self._count(row, -1)
+        kind = row.get("error_kind", "")
+        if (example := self.examples.get(kind)) and example.id == row["id"]:
+            del self.examples[kind]
+
+    def _count(self, row: RowRecord, sign: int) -> None:
+        status = row["status"]
+        answered = status == _ANSWERED
+        self.rows[status] += sign
+        if not answered:
+            self.failures[row["error_kind"]] += sign
+            if status == _INVALID:
+                return
+        self.attempts += sign * row["attempts"]
+        self.possibly_billed += sign * row["possibly_billed"]
+        if answered and "mock" in row:
+            self.mock_answers += sign
+        for kind, count in row.get("retries", _NONE).items():
+            self.retries[kind] += sign * count
+        if (cost := row.get("cost_usd")) is not None:
+            self._count_cost(row.get("cost_source", "reported"), cost, sign)
+        elif answered:
+            self.unknown_cost_rows += sign
+        self._count_tokens(row.get("usage"), sign, answered=answered)
+        if answered:
+            self.latency_buckets[_bucket(row["latency_s"])] += sign
+
+    def _count_tokens(self, usage: dict[str, int] | None, sign: int, *, answered: bool) -> None:
+        if usage is not None:
+            tokens = self.tokens
+            for name in TOKEN_FIELDS:
+                tokens[name] += sign * usage.get(name, 0)
+        elif answered:
+            self.without_usage += sign
+
+    def _count_cost(self, source: str, cost: float, sign: int) -> None:
+        self.known_cost_rows[source] += sign
+        if self.known_cost_rows[source]:
+            usd = Decimal(repr(cost))
+            self.cost_usd[source] = self.cost_usd.get(source, _ZERO) + (usd if sign > 0 else -usd)
+        else:
+            # A sum of nothing is unknown, not 0.
+            del self.cost_usd[source]
+
+    def latency_s(self, share: float) -> float | None:
+        """The latency that `share` (0 to 1) of the answered rows did not exceed, within 0.1 %; None without rows."""
+        count = sum(self.latency_buckets.values())
+        if not count:
+            return None
+        rank, seen = max(1, math.ceil(share * count)), 0
+        for bucket in sorted(self.latency_buckets):
+            seen += self.latency_buckets[bucket]
+            if seen >= rank:
+                break
+        return math.exp(bucket / _BUCKETS_PER_E)
+
+
+def _bucket(latency_s: float) -> int:
+    return round(math.log(max(latency_s, 1e-6)) * _BUCKETS_PER_E)

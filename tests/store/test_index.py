@@ -1,0 +1,84 @@
+"""Where each row stands."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.conversation import Key, Status
+from batchchat.store.index import Index
+
+_keys = st.builds(
+    Key,
+    st.text(st.sampled_from("a\x1f\ud8001"), max_size=4),
+    st.text(st.sampled_from("a\x1f1"), max_size=2),
+    st.integers(0, 2),
+)
+
+
+@given(st.lists(_keys))
+def test_each_key_has_one_entry(keys: list[Key]) -> None:
+    """Entries are numbered in order of first sight; no two keys share one, whatever stands in their ids."""
+    index = Index()
+    entries = [index.add(key) for key in keys]
+    first_seen = list(dict.fromkeys(keys))
+    assert entries == [first_seen.index(key) for key in keys]
+    assert [index.find(key) for key in keys] == entries
+    assert len(index) == len(first_seen)
+    assert index.find(Key("nowhere")) is None
+
+
+def test_an_entry_begins_without_a_record() -> None:
+    """A key just seen is not finished, and not in the input."""
+    index = Index()
+    entry = index.add(Key("a"))
+    assert (index.status(entry), index.is_in_input(entry), list(index.finished())) == ("", False, [])
+    assert index.finished_in_input() == 0
+
+
+def test_a_finished_row_is_found_again() -> None:
+    """Status, fingerprint and location are those of the last record, at full width."""
+    index = Index()
+    entry = index.add(Key("a", "v", 3))
+    index.finish(entry, Status.FAILED, 1, 2)
+    index.finish(entry, "answered", 2**64 - 1, 2**63)
+    assert (index.status(entry), index.fingerprint(entry), index.at(entry)) == ("answered", 2**64 - 1, 2**63)
+    assert list(index.finished()) == [entry]
+
+
+@given(st.lists(st.tuples(st.integers(-1, 9), st.booleans()), max_size=30))
+def test_rows_come_in_the_order_of_the_input(rows: list[tuple[int, bool]]) -> None:
+    """Finished rows of the input come by ordinal, equals by first sight; others do not come."""
+    index = Index()
+    for number, (ordinal, done) in enumerate(rows):
+        entry = index.add(Key(str(number)))
+        if ordinal >= 0:
+            index.place_in_input(entry, ordinal)
+        if done:
+            index.finish(entry, "answered", 0, number)
+    wanted = sorted((ordinal, entry) for entry, (ordinal, done) in enumerate(rows) if done and ordinal >= 0)
+    assert list(index.in_input_order()) == [entry for _, entry in wanted]
+    assert index.finished_in_input() == len(wanted)
+    assert index.in_input == sum(ordinal >= 0 for ordinal, _ in rows)
+
+
+def test_a_row_placed_twice_counts_once() -> None:
+    """A second reading of the input moves a row, and does not double it."""
+    index = Index()
+    entry = index.add(Key("a"))
+    index.place_in_input(entry, 5)
+    index.place_in_input(entry, 6)
+    assert index.in_input == 1
+
+
+def test_rows_may_be_added_while_the_order_is_read() -> None:
+    """Half a walk over the rows does not lock the index."""
+    index = Index()
+    for number in range(3):
+        entry = index.add(Key(str(number)))
+        index.place_in_input(entry, number)
+        index.finish(entry, "answered", 0, number)
+    walk = index.in_input_order()
+    assert next(walk) == 0
+    index.place_in_input(index.add(Key("new")), 3)
+    assert list(walk) == [1, 2]

@@ -1,0 +1,253 @@
+"""What the journal adds up to, against a recomputation that is as plain as can be."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchchat.cells import Kind
+from batchchat.conversation import Key
+from batchchat.exchange import NOTHING_SPENT, Spent
+from batchchat.record import RowRecord, key_of, spent_of
+from batchchat.store.ledger import Ledger, Paid, schema_of, schema_text
+from batchchat.store.segments import location, scan
+from batchchat.totals import Totals
+from tests.store.given import answered, bare, failed, invalid, run_record, write_segment
+
+_ids = st.sampled_from(["a", "b", "c"])
+_costs = st.none() | st.integers(0, 10**12).map(lambda n: n / 10**12)
+_attempts = st.integers(1, 3)
+
+
+def step(id_: str, **fields: Any) -> dict[str, Any]:
+    key = {"kind": "step", "id": id_, "variant": "", "sample": 0}
+    return key | {"attempts": 1, "possibly_billed": 0, "cost_usd": None} | fields
+
+
+_records = st.one_of(
+    st.builds(answered, _ids, cost_usd=_costs, attempts=_attempts),
+    st.builds(failed, _ids, cost_usd=_costs, attempts=_attempts),
+    st.builds(invalid, _ids),
+    st.builds(step, _ids, cost_usd=_costs, possibly_billed=st.integers(0, 1)),
+    st.builds(lambda n: {"kind": "hold", "requests": n, "usd": None}, st.integers(0, 9)),
+    st.just(run_record()),
+)
+
+
+class Naive:
+    """The journal read with lists and dictionaries."""
+
+    def __init__(self, journal: list[Any]) -> None:
+        rows = [record for record in journal if record["kind"] == "row"]
+        self.last: dict[Key, RowRecord] = {key_of(row): row for row in rows}
+        self.superseded: list[RowRecord] = []
+        self.pending: dict[Key, Spent] = {}
+        self.at_risk = hold = 0
+        seen: dict[Key, RowRecord] = {}
+        for record in journal:
+            if record["kind"] == "hold":
+                hold = record["requests"]
+            elif record["kind"] == "run":
+                self.at_risk, hold = self.at_risk + hold, 0
+            elif record["kind"] == "step":
+                key = key_of(record)
+                self.pending[key] = self.pending.get(key, NOTHING_SPENT) + spent_of(record)
+            else:
+                key, old = key_of(record), seen.get(key_of(record))
+                if old and (old["status"] == "answered" or (old["status"] == "failed" and _bad(record))):
+                    self.superseded.append(old)
+                if not _bad(record):
+                    self.pending.pop(key, None)
+                seen[key] = record
+        self.at_risk += hold
+
+    def totals(self) -> Totals:
+        totals = Totals()
+        for row in self.last.values():
+            totals.add(row)
+        return totals
+
+    def spent_before(self, key: Key) -> Spent:
+        row = self.last.get(key)
+        spent = spent_of(row) if row and row["status"] == "failed" else NOTHING_SPENT
+        return spent + self.pending.get(key, NOTHING_SPENT)
+
+
+def _bad(record: RowRecord) -> bool:
+    return record["status"] == "invalid"
+
+
+def paid(rows: list[RowRecord]) -> Paid:
+    costs = [Decimal(repr(row["cost_usd"])) for row in rows if "cost_usd" in row]
+    return Paid(len(rows), sum(costs, Decimal(0)))
+
+
+def replayed(folder: Path) -> Ledger:
+    ledger = Ledger(folder)
+    for at, record in scan(folder):
+        ledger.fold(at, record)
+    ledger.close_replay()
+    return ledger
+
+
+def figures(totals: Totals) -> dict[str, Any]:
+    return {name: getattr(totals, name) for name in Totals.__slots__ if name != "examples"}
+
+
+@given(st.lists(_records, max_size=14), st.sets(_ids))
+@settings(max_examples=200, deadline=None)
+def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: set[str]) -> None:
+    """Whatever is superseded, failed, answered after all, pending or gone: every sum is that of the last records."""
+    naive = Naive(journal)
+    with TemporaryDirectory() as folder:
+        write_segment(Path(folder), 1, journal)
+        ledger = replayed(Path(folder))
+        assert figures(ledger.totals) == figures(naive.totals())
+        assert ledger.superseded == paid(naive.superseded)
+        assert ledger.pending == naive.pending
+        assert ledger.at_risk == naive.at_risk
+        assert len(ledger.runs) == sum(record["kind"] == "run" for record in journal)
+        for key, row in naive.last.items():
+            entry = ledger.index.find(key)
+            assert entry is not None
+            assert bare(ledger.read(entry)) == row
+        for id_ in ("a", "b", "c"):
+            assert ledger.spent_before(Key(id_)) == naive.spent_before(Key(id_))
+
+        for ordinal, id_ in enumerate(sorted(in_input)):
+            ledger.index.place_in_input(ledger.index.add(Key(id_)), ordinal)
+        gone = [naive.last.pop(Key(id_)) for id_ in ("a", "b", "c") if id_ not in in_input and Key(id_) in naive.last]
+        ledger.retire_gone()
+        assert figures(ledger.totals) == figures(naive.totals())
+        assert ledger.gone == paid([row for row in gone if not _bad(row)])
+        ledger.close()
+
+
+@given(st.lists(_records, max_size=14))
+@settings(max_examples=100, deadline=None)
+def test_no_money_is_forgotten(journal: list[Any]) -> None:
+    """What rows, superseded answers and pending steps cost is all that was ever paid, where failures are carried on."""
+    with TemporaryDirectory() as folder:
+        # As the drive does it: a row's record holds what was spent on it before.
+        lived: list[Any] = []
+        paid_for = Decimal(0)
+        for record in journal:
+            if record["kind"] not in {"row", "step"}:
+                lived.append(record)
+                continue
+            cost = spent_of(record).cost_usd
+            paid_for += cost or 0
+            if record["kind"] == "row" and not _bad(record):
+                before = Naive(lived).spent_before(key_of(record))
+                whole = (spent_of(record) + before).cost_usd
+                lived.append(record | {"cost_usd": None if whole is None else float(whole)})
+            else:
+                lived.append(record)
+        write_segment(Path(folder), 1, [{k: v for k, v in one.items() if v is not None} for one in lived])
+        ledger = replayed(Path(folder))
+        pending = sum((spent.cost_usd or Decimal(0) for spent in ledger.pending.values()), Decimal(0))
+        assert (ledger.totals.known_cost_usd or 0) + ledger.superseded.cost_usd + pending == paid_for
+        ledger.close()
+
+
+def test_an_answer_that_becomes_invalid_stays_paid(tmp_path: Path) -> None:
+    """A failed row that cost money and can't be read any more leaves its cost among the superseded."""
+    write_segment(tmp_path, 1, [failed(cost_usd=0.5), step("b", cost_usd=0.25), invalid(), invalid("b")])
+    ledger = replayed(tmp_path)
+    assert ledger.superseded == Paid(1, Decimal("0.5"))
+    assert ledger.totals.known_cost_usd is None
+    assert ledger.spent_before(Key("b")) == Spent(1, 0, Decimal("0.25"))
+    ledger.close()
+
+
+def test_a_hold_that_was_not_settled_is_at_risk(tmp_path: Path) -> None:
+    """Each run that was killed leaves its last hold; one that settled leaves none."""
+    hold = [{"kind": "hold", "requests": n, "usd": None} for n in range(10)]
+    journal = [run_record(), hold[9], hold[4], run_record(), hold[8], hold[0], run_record(), hold[3]]
+    write_segment(tmp_path, 1, journal)
+    assert replayed(tmp_path).at_risk == 7
+
+
+def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> None:
+    """The fold reads an old record back though the reader had looked ahead before the file was cut."""
+    (first, second, third) = write_segment(tmp_path, 1, [answered(), answered(cost_usd=2.0), answered(cost_usd=3.0)])
+    path = tmp_path / "journal-000001.jsonl"
+    whole = path.read_bytes()
+    size = second & (1 << 40) - 1
+    path.write_bytes(whole[:size] + b"?" * 50 + b"\n" * 300)
+    ledger = Ledger(tmp_path)
+    ledger.fold(first, {**answered()})
+    assert ledger.read(0)["cost_usd"] == answered()["cost_usd"]
+    path.write_bytes(whole)
+    ledger.fold(second, {**answered(cost_usd=2.0)})
+    ledger.fold(third, {**answered(cost_usd=3.0)})
+    assert ledger.superseded == Paid(2, Decimal("2.000123"))
+    ledger.close()
+
+
+def columns_of(*journal: Any) -> dict[str, Any]:
+    ledger = Ledger(Path())
+    for at, record in enumerate(journal):
+        ledger.fold(location(1, at), {**record})
+    return ledger.carried_columns()
+
+
+@given(st.permutations(range(5)))
+def test_json_columns_stand_in_the_order_of_the_input(order: list[int]) -> None:
+    """In whatever order rows end, columns stand as one who reads the input meets them."""
+    carried: list[dict[str, Any]] = [{"b": 1}, {"c": 1, "a": 1}, {"a": 1, "d": 1}, {}, {"e": 1, "b": 1}]
+    rows = [answered(str(n), ordinal=n, carried=carried[n]) for n in order]
+    assert list(columns_of(run_record(), *rows)) == ["b", "c", "a", "d", "e"]
+
+
+def row(id_: str, **carried: Any) -> RowRecord:
+    return answered(id_, carried=carried)
+
+
+def test_json_columns_are_widened_over_all_rows() -> None:
+    """Null gives way to bool, int to float, any other mix is text; failed and invalid rows count too."""
+    assert columns_of(
+        run_record(),
+        row("a", n=None, b=True, i=1, f=1, m=1, o=None),
+        failed("b", carried={"n": None, "b": None, "i": 2, "f": 0.5, "m": "x"}),
+        invalid("c", carried={"later": {"a": 1}}),
+    ) == {"n": Kind.NULL, "b": Kind.BOOL, "i": Kind.INT, "f": Kind.FLOAT, "m": Kind.TEXT, "o": Kind.NULL} | {
+        "later": Kind.TEXT
+    }
+
+
+DATES = {"day": pa.date32(), "list": pa.list_(pa.int8())}
+
+
+def test_declared_columns_keep_type_and_order() -> None:
+    """A Parquet input's types hold though no row has a value, or there is no row; they come first."""
+    run = run_record(columns=schema_text(DATES))
+    assert list(columns_of(run).items()) == list(DATES.items())
+    assert list(columns_of(run, row("a", x=1, list=[1], day=3)).items()) == [*DATES.items(), ("x", Kind.INT)]
+
+
+def test_a_column_that_runs_declare_apart_is_widened() -> None:
+    """Where two runs' types differ, the values decide."""
+    runs = [run_record(columns=schema_text({"n": kind})) for kind in (pa.int32(), pa.float32())]
+    assert columns_of(runs[0], row("a", n=1), runs[1], row("b", n=1.5)) == {"n": Kind.FLOAT}
+    assert columns_of(runs[0], runs[1]) == {}
+
+
+def test_a_declared_column_outlives_a_run_that_leaves_it_out() -> None:
+    """A type holds while no row of an undeclaring run has the column, and is widened once one has."""
+    run, bare_run = run_record(columns=schema_text(DATES)), run_record()
+    assert columns_of(run, row("a", day=3), bare_run, row("b", x=1))["day"] == pa.date32()
+    assert columns_of(run, row("a", day=3), bare_run, row("b", day="Monday"))["day"] is Kind.TEXT
+
+
+@pytest.mark.parametrize("types", [{}, DATES])
+def test_a_schema_survives_as_text(types: dict[str, pa.DataType]) -> None:
+    """The types of a run record come back as they were."""
+    assert schema_of(schema_text(types)) == pa.schema(list(types.items()))
