@@ -1,0 +1,6 @@
+"""`python -m batchchat`."""
+
+from batchchat.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="batchchat")

@@ -1,0 +1,23 @@
+"""`batchchat`: the group of commands."""
+
+from __future__ import annotations
+
+import click
+
+from batchchat import __version__
+from batchchat.cli.export import export
+from batchchat.cli.mock_server import mock_server
+from batchchat.cli.run import run
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="batchchat %(version)s")
+def main() -> None:
+    """Send files of conversations to a chat completions endpoint; get replies, usage and cost as Parquet."""
+
+
+main.add_command(run)
+main.add_command(export)
+main.add_command(mock_server)

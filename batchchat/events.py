@@ -1,0 +1,142 @@
+"""The closed list of things that happen in a run. The bar, the log, run.json and the summary subscribe to them.
+
+An event says what happened in figures; how that reads is its subscriber's business. None holds a secret, a prompt or
+a reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+__all__ = [
+    "Draining",
+    "Event",
+    "Failing",
+    "Finished",
+    "Planned",
+    "Progress",
+    "Publishing",
+    "Replayed",
+    "ServedByAnother",
+    "Started",
+    "Subscriber",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run begins: what, with which model, where, how many at once, from what."""
+
+    name: str
+    model: str
+    host: str
+    concurrency: int
+    source: str
+    recognised: str | None
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The journal of an earlier run was read; `damages` are sentences."""
+
+    damages: tuple[str, ...]
+    at_risk: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a resume will do. All are rows; `changed` ones were answered to another request."""
+
+    total: int
+    kept: int
+    kept_changed: int
+    resend_changed: int
+    retry_failed: int
+    new: int
+    invalid: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of the run, several times a second. `total` is None while nothing is known of it."""
+
+    elapsed_s: float
+    total: int | None
+    estimated: bool
+    answered: int
+    failed: int
+    invalid: int
+    kept: int
+    in_flight: int
+    recovering: int
+    ceiling: int
+    cost_usd: Decimal | None
+    expected_cost_usd: Decimal | None
+    completion_tokens: int
+    tokens_per_s: float
+    rows_per_s: float
+    eta_s: float | None
+
+    @property
+    def finished(self) -> int:
+        """Rows of the output so far."""
+        return self.answered + self.failed + self.invalid
+
+
+@dataclass(frozen=True, slots=True)
+class ServedByAnother:
+    """The endpoint serves a model under another name than the one asked for; told once for each pair."""
+
+    requested: str
+    served: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """The first row that failed of its kind."""
+
+    kind: str
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """Nothing new is sent; `in_flight` requests get up to `wait_s` seconds."""
+
+    reason: str
+    in_flight: int
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """The Parquet is being written."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over.
+
+    Where something stopped it, `text` says what in full, and `reason` without what the endpoint said. `left` is None
+    where that is not known.
+    """
+
+    exit_code: int
+    text: str
+    reason: str
+    answered: int
+    failed: int
+    invalid: int
+    left: int | None
+    cost_usd: Decimal | None
+
+
+Event = Started | Replayed | Planned | Progress | ServedByAnother | Failing | Draining | Publishing | Finished
+Subscriber = Callable[[Event], None]

@@ -1,0 +1,200 @@
+"""Events as a person follows them: a tqdm bar on a terminal, log lines elsewhere, and the lines of `run.log`.
+
+One line changes in place; everything else scrolls and stays true. Nothing here holds a prompt, a reply or a key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from shutil import get_terminal_size
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from batchchat import events, figures
+from batchchat.events import Event, Progress
+
+__all__ = ["Bar", "Lines", "Silent", "log_file", "text_of"]
+
+_LINE_EVERY_S = 60.0
+_WIDE = 100  # columns
+
+
+def text_of(event: Event) -> str | None:
+    """The line an event is told in; None for those that have none."""
+    match event:
+        case events.Started():
+            return (
+                f"{event.name} · {event.model} at {event.host} · up to {figures.count(event.concurrency)} in flight\n"
+                f"input  {event.source}{f' (recognised: {event.recognised})' if event.recognised else ''}"
+            )
+        case events.Replayed():
+            lines = [*event.damages]
+            if event.at_risk:
+                lines.append(
+                    f"a run before was killed: up to {figures.count(event.at_risk)} requests were in flight then or"
+                    " not yet kept, and may have been billed"
+                )
+            return "\n".join(f"journal {line}" for line in lines)
+        case events.Planned():
+            return _planned(event)
+        case events.ServedByAnother():
+            return f"the endpoint serves {event.served} for {event.requested}; the price may differ"
+        case events.Failing():
+            return f"first {event.kind}: row {event.id}: {event.text}"
+        case events.Draining():
+            return (
+                f"{event.reason}: nothing more is sent, {figures.count(event.in_flight)} in flight get up to"
+                f" {figures.duration(event.wait_s)}; once more stops at once"
+            )
+        case _:
+            return None
+
+
+def _planned(event: events.Planned) -> str:
+    parts = []
+    if event.kept:
+        parts.append(f"{figures.count(event.kept)} finished before {_are(event.kept)} kept")
+    if event.kept_changed:
+        parts[0] += f" ({figures.count(event.kept_changed)} of them answered another request)"
+    for number, words in (
+        (event.retry_failed, f"failed before {_are(event.retry_failed)} tried again"),
+        (event.resend_changed, f"{_are(event.resend_changed)} sent again (request changed)"),
+        (event.new, "new"),
+        (event.invalid, "invalid"),
+        (event.gone, "gone from the input"),
+    ):
+        if number:
+            parts.append(f"{figures.count(number)} {words}")
+    return "resume " + " · ".join(parts)
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _figures(event: Progress, *, brief: bool = False) -> str:
+    """Money, pace and trouble; `brief` leaves out what can be done without."""
+    parts = []
+    if event.cost_usd is not None:
+        expected = None if brief else event.expected_cost_usd
+        about = f" of about {figures.money(expected)}" if expected is not None else ""
+        parts.append(f"{figures.money(event.cost_usd)}{about}")
+    if event.failed:
+        parts.append(f"{figures.count(event.failed)} failed")
+    if event.invalid:
+        parts.append(f"{figures.count(event.invalid)} invalid")
+    if event.recovering:
+        parts.append(f"{figures.count(event.recovering)} retrying")
+    parts.append(f"{figures.count(event.in_flight)} in flight")
+    if event.tokens_per_s and not brief:
+        parts.append(f"{figures.compact(event.tokens_per_s)} tok/s")
+    return " · ".join(parts)
+
+
+def _of_total(event: Progress) -> str:
+    if event.total is None:
+        return figures.count(event.finished)
+    about = "about " if event.estimated else ""
+    return f"{figures.count(event.finished)}/{about}{figures.count(event.total)}"
+
+
+def _clock(span_s: float | None) -> str:
+    return "?" if span_s is None else tqdm.format_interval(round(span_s))
+
+
+def _line(event: Progress) -> str:
+    left = f" · {figures.duration(event.eta_s)} left" if event.eta_s else ""
+    pace = f"{event.rows_per_s:.1f}/s"
+    return f"{_clock(event.elapsed_s)} {_of_total(event)} rows · {pace} · {_figures(event)}{left}"
+
+
+class Silent:
+    """Tells nothing."""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+
+
+class Bar:
+    """One line that changes in place on a terminal; other events scroll above it."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, Progress):
+            self._show(event)
+        elif isinstance(event, events.Publishing | events.Finished):
+            self._close()
+        elif text := text_of(event):
+            tqdm.write(text, file=self._stream)
+
+    def _show(self, event: Progress) -> None:
+        if self._bar is None:
+            tqdm.monitor_interval = 0  # we refresh it ourselves; no thread is needed
+            self._bar = tqdm(file=self._stream, dynamic_ncols=True, mininterval=0, leave=True, bar_format="{l_bar}")
+        bar = self._bar
+        bar.n, bar.total = event.finished, event.total
+        pace = f"{event.rows_per_s:.1f} rows/s"
+        figures_ = _figures(event, brief=get_terminal_size().columns < _WIDE)
+        text = f"{_of_total(event)} [{_clock(event.elapsed_s)}<{_clock(event.eta_s)}, {pace}]  {figures_}"
+        meter = "{percentage:3.0f}%|{bar}| " if event.total else ""
+        bar.bar_format = meter + text.replace("{", "{{").replace("}", "}}")
+        bar.refresh()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Lines:
+    """A line at each change of state, and one a minute, each after a `stamp`.
+
+    Without `quotes` nothing an endpoint said is repeated: it may have echoed a prompt.
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], stamp: Callable[[], str] = lambda: "", *, quotes: bool = True
+    ) -> None:
+        self._write = write
+        self._stamp = stamp
+        self._quotes = quotes
+        self._next_s = _LINE_EVERY_S
+        self._last: Progress | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, Progress):
+            self._last = event
+            if event.elapsed_s >= self._next_s:
+                self._next_s = event.elapsed_s + _LINE_EVERY_S
+                self._write(self._stamp() + _line(event))
+            return
+        if isinstance(event, events.Publishing | events.Finished) and self._last is not None:
+            self._write(self._stamp() + _line(self._last))
+            self._last = None
+        for line in (self._text(event) or "").splitlines():
+            self._write(self._stamp() + line)
+
+    def _text(self, event: Event) -> str | None:
+        if isinstance(event, events.Finished):
+            why = event.text if self._quotes else event.reason
+            return f"exit {event.exit_code}: {why}" if why else None
+        if isinstance(event, events.Failing) and not self._quotes:
+            return f"first {event.kind}: row {event.id}"
+        return text_of(event)
+
+
+def log_file(stream: IO[str]) -> Lines:
+    """`run.log`: the same lines, each with the date and time in UTC, and no word of a prompt or a reply."""
+
+    def write(line: str) -> None:
+        stream.write(line + "\n")
+        stream.flush()
+
+    return Lines(write, lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()), quotes=False)

@@ -1,0 +1,96 @@
+"""The wiring: a job's spec to the parts that play it. Only this module knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from random import Random
+
+from batchchat.conversation import Row
+from batchchat.cost.prices import pricing
+from batchchat.dispatch.dispatcher import RetryPolicies, Send
+from batchchat.endpoint import network, wire
+from batchchat.endpoint.client import Client, Endpoint, completions_url
+from batchchat.exchange import Script
+from batchchat.job import JobSpec
+from batchchat.policy.retry import RowStop, RowWait
+from batchchat.run.drive import Limits
+from batchchat.run.reading import ScriptFor
+from batchchat.script.single import single_message
+from batchchat.secret import Blanker, Secret
+
+__all__ = ["blanker_for", "limits_for", "retry_for", "scripts_for", "sender"]
+
+# Headers whose values may stand in a reply: who asks, and from where.
+_NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
+
+
+def scripts_for(job: JobSpec) -> ScriptFor:
+    """The script of each row."""
+
+    def script_for(row: Row) -> Script:
+        return single_message(row, model=job.model, params=job.params, system=job.system, compose=wire.compose)
+
+    return script_for
+
+
+def retry_for(job: JobSpec, random: Random) -> RetryPolicies:
+    """Fresh stop and wait policies for a row that failed."""
+    retry = job.retry
+    return lambda: (RowStop(retry.max_attempts, retry.max_elapsed), RowWait(retry.max_wait, random))
+
+
+def limits_for(job: JobSpec) -> Limits:
+    """What bounds the drive."""
+    return Limits(
+        concurrency=job.concurrency,
+        max_outage_s=job.retry.max_outage,
+        stop_after_failures=job.retry.stop_after_failures,
+        drain_s=job.drain,
+    )
+
+
+def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:
+    """Blanks the key, header values and a proxy's password."""
+    headers = job.endpoint.headers
+    secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
+    if job.endpoint.api_key is not None:
+        secrets.append(job.endpoint.api_key)
+    if not job.is_mock and (proxy := network.proxy_for(job.endpoint.base_url, environ)) is not None:
+        secrets += [secret for secret in (proxy.password, proxy.url) if secret is not None]
+    return Blanker(secrets)
+
+
+@asynccontextmanager
+async def sender(job: JobSpec, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Send]:
+    """The open client's `send`; the embedded mock lives as long."""
+    network.raise_file_limit(job.concurrency)
+    if not job.is_mock:
+        async with Client(_endpoint(job, job.endpoint.base_url, environ), blanker, pricing(job.price)) as client:
+            yield client.send
+        return
+    from batchchat.mock import MockServer, Options
+
+    # It answers about as a small model does, so that a first run shows how a real one looks.
+    mock = MockServer(Options(latency_s=0.2, latency_jitter_s=0.4))
+    root = await mock.start()
+    try:
+        async with Client(_endpoint(job, f"{root}/v1/openai", {}), blanker, pricing(job.price)) as client:
+            yield client.send
+    finally:
+        await mock.stop()
+
+
+def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoint:
+    headers = dict(job.endpoint.headers)
+    key = job.endpoint.api_key
+    if key is not None and not any(name.lower() == "authorization" for name in headers):
+        headers["Authorization"] = Secret(f"Bearer {key.reveal()}")
+    return Endpoint(
+        url=completions_url(base_url),
+        headers=headers,
+        total_s=job.timeout.total,
+        connect_s=job.timeout.connect,
+        proxy=network.proxy_for(base_url, environ),
+        tls=network.tls_context(environ) if base_url.startswith("https:") else None,
+    )

@@ -1,0 +1,233 @@
+"""The drive: source → dispatch → journal, and what is told on the way. It ends when all is sent, or drained.
+
+An answer counts when it is synced: totals, progress and events come from the journal's commits, never from replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from batchchat.conversation import Status
+from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
+from batchchat.events import Draining, Failing, Progress, ServedByAnother, Subscriber
+from batchchat.exchange import Billed, Exchange, Outcome, Request
+from batchchat.policy.concurrency import Concurrency
+from batchchat.policy.decision import Stop
+from batchchat.policy.outage import Outage
+from batchchat.record import RowRecord, record_of_outcome
+from batchchat.run.pace import Pace
+from batchchat.run.reading import Feed
+from batchchat.run.signals import Signals
+from batchchat.store.journal import Journal
+from batchchat.store.ledger import Ledger
+from batchchat.totals import Totals
+
+__all__ = ["Drive", "Limits"]
+
+_TICK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds the drive; times in seconds."""
+
+    concurrency: int
+    max_outage_s: float
+    stop_after_failures: int
+    drain_s: float
+
+
+class Drive:
+    """One drive over one feed."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        send: Send,
+        retry: RetryPolicies,
+        limits: Limits,
+        limit: int | None,
+        mock: bool,
+        host: str,
+        tell: Subscriber,
+        signals: Signals,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._limits = limits
+        self._limit = limit
+        self._mock = mock
+        self.cuts = 0
+        self._tell = tell
+        self._signals = signals
+        self._clock = clock
+        self._start = clock()
+        self._pace = Pace()
+        self._pairs: set[tuple[str, str]] = set()
+        self._concurrency = Concurrency(limits.concurrency)
+        self._dispatcher = Dispatcher(
+            take=self._take,
+            send=send,
+            policies=[self._concurrency, Outage(limits.max_outage_s)],
+            retry=retry,
+            listener=self,
+            workers=limits.concurrency,
+            stop_after_failures=limits.stop_after_failures,
+            answered_models=ledger.answered_models.get(host, ()),
+            clock=clock,
+        )
+        self.feed: Feed
+        self.journal: Journal
+        self.kept_before = ledger.totals.finished
+        self.sent_rows: list[RowRecord] = []
+        """The first rows that were finished here, for a run small enough to be read."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the drive began."""
+        return self._clock() - self._start
+
+    async def run(self, journal: Journal, feed: Feed) -> Stop | None:
+        """Send all there is to send; the reason where something but a signal stopped it."""
+        self.journal, self.feed = journal, feed
+        # What may be billed and not be kept if the process dies: as many in flight, and as many not yet synced.
+        journal.append({"kind": "hold", "requests": 2 * self._limits.concurrency, "usd": None, "at": time.time()})
+        self._signals.on_change(self._signalled)
+        ticker = asyncio.create_task(self._tick())
+        try:
+            await self._dispatcher.run()
+            await journal.settled()
+        finally:
+            ticker.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticker
+        self._progress()
+        return self._dispatcher.stopped
+
+    def abandon(self) -> None:
+        """Cut off what is in flight."""
+        self._dispatcher.abandon()
+
+    def committed(self, placed: Sequence[tuple[int, Any]]) -> None:
+        """A group of records is synced: now they count."""
+        for at, record in placed:
+            self._ledger.fold(at, record)
+            if record["kind"] == "row" and record["status"] != Status.INVALID:
+                self._count(record)
+
+    def _count(self, row: RowRecord) -> None:
+        if len(self.sent_rows) <= _READABLE_ROWS:
+            self.sent_rows.append(row)
+        if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
+            self._tell(Failing(row["error_kind"], row["id"], row["error"]))
+        served = row.get("reply", _NOTHING).get("model")
+        if served is not None and served != row["model"] and (row["model"], served) not in self._pairs:
+            self._pairs.add((row["model"], served))
+            self._tell(ServedByAnother(row["model"], served))
+
+    async def _take(self) -> Work | None:
+        return await self.feed.take()
+
+    def finished(self, work: Work, outcome: Outcome) -> None:
+        """A row came to its end: keep it whole."""
+        record = record_of_outcome(outcome, work.spent, work.queued_at)
+        if self._mock:
+            record["mock"] = True
+        self.journal.append(record)
+
+    def tried(self, work: Work, exchange: Exchange) -> None:
+        """An attempt that did not finish its row is kept when it cost something, or may have."""
+        if exchange.verdict.billed is not Billed.NO or exchange.cost is not None:
+            cost = None if exchange.cost is None else float(exchange.cost.usd)
+            kind = exchange.verdict.kind
+            self._keep_step(work, exchange.request, exchange.verdict.billed, cost, kind.value if kind else "")
+
+    def cut(self, work: Work, request: Request) -> None:
+        """We cut a request off: it may have been billed."""
+        self.cuts += 1
+        self._keep_step(work, request, Billed.MAYBE, None, "cut")
+
+    async def room(self) -> None:
+        """Another row may start when at most as many as are in flight wait to be synced."""
+        if self.journal.unsynced > self._limits.concurrency or self.journal.failed is not None:
+            await self.journal.room(self._limits.concurrency)
+
+    def _keep_step(self, work: Work, request: Request, billed: Billed, cost_usd: float | None, why: str) -> None:
+        key = work.script.row.key
+        self.journal.append(
+            {
+                "kind": "step",
+                "id": key.id,
+                "variant": key.variant,
+                "sample": key.sample,
+                "fp": f"{request.fingerprint:016x}",
+                "step": request.step,
+                "attempts": 1,
+                "possibly_billed": int(billed is Billed.MAYBE),
+                "cost_usd": cost_usd,
+                "why": why,
+                "at": time.time(),
+            }
+        )
+
+    def _signalled(self) -> None:
+        if self._signals.impatient:
+            self._dispatcher.abandon()
+            return
+        self._dispatcher.stop()
+        asyncio.get_running_loop().call_later(self._limits.drain_s, self._dispatcher.abandon)
+        self._tell(Draining(self._signals.name, self._dispatcher.gate.in_flight, self._limits.drain_s))
+
+    async def _tick(self) -> None:
+        while True:
+            self._progress()
+            await asyncio.sleep(_TICK_S)
+
+    def _progress(self) -> None:
+        totals = self._ledger.totals
+        total, estimated = self.feed.total()
+        if self._limit is not None:
+            most = self.kept_before + self._limit
+            total, estimated = (most, False) if total is None or estimated or total > most else (total, False)
+        self._pace.note(self.elapsed_s, totals.finished, totals.tokens["completion_tokens"])
+        self._tell(
+            Progress(
+                elapsed_s=self.elapsed_s,
+                total=total,
+                estimated=estimated,
+                answered=totals.answered,
+                failed=totals.failed,
+                invalid=totals.invalid,
+                kept=self.kept_before,
+                in_flight=self._dispatcher.gate.in_flight,
+                recovering=self._dispatcher.recovering,
+                ceiling=self._concurrency.ceiling,
+                cost_usd=totals.known_cost_usd,
+                expected_cost_usd=_expected(totals, total),
+                completion_tokens=totals.tokens["completion_tokens"],
+                tokens_per_s=self._pace.tokens_per_s,
+                rows_per_s=self._pace.rows_per_s,
+                eta_s=self._pace.eta_s(total),
+            )
+        )
+
+
+def _expected(totals: Totals, total: int | None) -> Decimal | None:
+    """What the whole will cost, by the mean of the answers so far; None before there are enough to tell."""
+    known = totals.answered - totals.unknown_cost_rows
+    cost = totals.known_cost_usd
+    if total is None or cost is None or known < _ENOUGH_ANSWERS:
+        return None
+    return cost / known * (total - totals.invalid - totals.failed)
+
+
+_ENOUGH_ANSWERS = 20
+_READABLE_ROWS = 20
+_NOTHING: dict[str, Any] = {}

@@ -1,0 +1,111 @@
+"""What becomes of each row, given what the journal has of it: kept or sent, and why. Pure.
+
+the journal has          the request is      then
+nothing, or invalid                          send: new
+answered                 the same            keep
+answered                 another             keep or send as the user says; undecided without a word
+failed                   the same            keep; send with --retry-failed
+failed                   another             send: its request changed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+
+from batchchat.conversation import Status
+from batchchat.events import Planned
+
+__all__ = ["Changed", "Fate", "Tally", "fate"]
+
+
+class Changed(Enum):
+    """What the user wants done with rows answered to another request."""
+
+    ASK = "ask"
+    KEEP = "keep"
+    RESEND = "resend"
+
+
+class Fate(Enum):
+    """What becomes of a row."""
+
+    KEEP = "keep"
+    KEEP_CHANGED = "keep, though its request changed"
+    SEND_NEW = "new"
+    SEND_FAILED = "failed before"
+    SEND_CHANGED = "its request changed"
+    UNDECIDED = "answered, and its request changed"
+
+    @property
+    def sends(self) -> bool:
+        """Whether the row is sent."""
+        return self is Fate.SEND_NEW or self is Fate.SEND_FAILED or self is Fate.SEND_CHANGED
+
+
+def fate(status: str, *, same_request: bool, retry_failed: bool, changed: Changed) -> Fate:
+    """The fate of a good row whose record has `status` (empty: none)."""
+    if status == Status.ANSWERED:
+        if same_request:
+            return Fate.KEEP
+        return {
+            Changed.ASK: Fate.UNDECIDED,
+            Changed.KEEP: Fate.KEEP_CHANGED,
+            Changed.RESEND: Fate.SEND_CHANGED,
+        }[changed]
+    if status == Status.FAILED:
+        if retry_failed:
+            return Fate.SEND_FAILED
+        return Fate.KEEP if same_request else Fate.SEND_CHANGED
+    return Fate.SEND_NEW
+
+
+@dataclass(slots=True)
+class Tally:
+    """The fates of all rows of an input.
+
+    `invalid_new` are bad rows not noted yet; `changed_cost_usd` is what the undecided or changed answers had cost.
+    """
+
+    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    invalid: int = 0
+    invalid_new: int = 0
+    first_invalid: list[str] = field(default_factory=list)
+    changed_cost_usd: Decimal = field(default_factory=Decimal)
+    changed_unknown_cost: int = 0
+
+    @property
+    def to_send(self) -> int:
+        """Rows that will be sent."""
+        return sum(count for fate_, count in self.fates.items() if fate_.sends)
+
+    @property
+    def nothing_new(self) -> bool:
+        """Whether there is nothing to send, nor to note."""
+        return not self.to_send and not self.invalid_new
+
+    @property
+    def good(self) -> int:
+        """Rows that could be sent."""
+        return sum(self.fates.values())
+
+    def decide(self, changed: Changed) -> None:
+        """The user has spoken on the undecided rows."""
+        settled = Fate.SEND_CHANGED if changed is Changed.RESEND else Fate.KEEP_CHANGED
+        self.fates[settled] += self.fates[Fate.UNDECIDED]
+        self.fates[Fate.UNDECIDED] = 0
+
+    def planned(self, gone: int) -> Planned:
+        """The tally as an event."""
+        fates = self.fates
+        return Planned(
+            total=self.good + self.invalid,
+            kept=fates[Fate.KEEP] + fates[Fate.KEEP_CHANGED],
+            kept_changed=fates[Fate.KEEP_CHANGED],
+            resend_changed=fates[Fate.SEND_CHANGED],
+            retry_failed=fates[Fate.SEND_FAILED],
+            new=fates[Fate.SEND_NEW],
+            invalid=self.invalid,
+            gone=gone,
+        )

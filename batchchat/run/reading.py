@@ -1,0 +1,163 @@
+"""The reading of the input against the journal: once to survey it before a resume, once to send.
+
+Both passes decide a row's fate by the same rule, so that what was announced is what happens. The event loop gets its
+turn every few hundred rows: a million kept rows must not hold up the replies that are on their way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+from batchchat.conversation import BadRow, Row, Status
+from batchchat.dispatch.dispatcher import Work
+from batchchat.exchange import NOTHING_SPENT, Request, Script
+from batchchat.keytable import hash64
+from batchchat.record import RowRecord, record_of_bad_row
+from batchchat.run.plan import Changed, Fate, Tally, fate
+from batchchat.sources import Source
+from batchchat.store.ledger import Ledger
+
+__all__ = ["Feed", "Reading", "ScriptFor"]
+
+ScriptFor = Callable[[Row], Script]
+
+_ROWS_A_TURN = 200
+_FIRST_INVALID = 5
+
+
+class Reading:
+    """Rows of the source with their fates; places them in the ledger's index on the way."""
+
+    def __init__(self, source: Source, script_for: ScriptFor, ledger: Ledger, *, retry_failed: bool) -> None:
+        self._source = source
+        self._script_for = script_for
+        self._ledger = ledger
+        self._retry_failed = retry_failed
+        self.changed = Changed.ASK
+
+    def rows(self) -> Iterator[tuple[Script, Fate] | BadRow]:
+        """Good rows as the script to play with its fate, and bad ones as they are."""
+        index = self._ledger.index
+        for row in self._source.read():
+            entry = index.add(row.key)
+            index.place_in_input(entry, row.ordinal)
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            script = self._script_for(row)
+            status = index.status(entry)
+            yield script, self._fate(script, status, index.fingerprint(entry)) if status else Fate.SEND_NEW
+
+    def _fate(self, script: Script, status: str, fingerprint: int) -> Fate:
+        request = script.next(())
+        assert isinstance(request, Request)
+        return fate(
+            status,
+            same_request=fingerprint == request.fingerprint,
+            retry_failed=self._retry_failed,
+            changed=self.changed,
+        )
+
+    def note_of(self, row: BadRow) -> RowRecord | None:
+        """What to keep of a bad row; None where it is noted already, or was answered when it still could be read."""
+        index = self._ledger.index
+        entry = index.add(row.key)
+        fingerprint = hash64(f"{row.place}\x1f{row.error}".encode("utf-8", "surrogatepass"))
+        status = index.status(entry)
+        if status == Status.ANSWERED or (status == Status.INVALID and index.fingerprint(entry) == fingerprint):
+            return None
+        return record_of_bad_row(row, fingerprint)
+
+    async def survey(self) -> Tally:
+        """Read the whole input and count; nothing is sent or written."""
+        tally = Tally()
+        for number, found in enumerate(self.rows(), 1):
+            if number % _ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+            if isinstance(found, BadRow):
+                tally.invalid += 1
+                tally.invalid_new += self.note_of(found) is not None
+                if len(tally.first_invalid) < _FIRST_INVALID:
+                    tally.first_invalid.append(f"{found.place}: {found.error}")
+                continue
+            script, fate_ = found
+            tally.fates[fate_] += 1
+            if fate_ in {Fate.UNDECIDED, Fate.SEND_CHANGED, Fate.KEEP_CHANGED}:
+                self._add_changed_cost(tally, script)
+        return tally
+
+    def _add_changed_cost(self, tally: Tally, script: Script) -> None:
+        entry = self._ledger.index.find(script.row.key)
+        assert entry is not None
+        record = self._ledger.read(entry)
+        if record["status"] != Status.ANSWERED:
+            return
+        if (cost := record.get("cost_usd")) is None:
+            tally.changed_unknown_cost += 1
+        else:
+            tally.changed_cost_usd += Decimal(repr(cost))
+
+
+class Feed:
+    """What the dispatcher takes its work from: rows to send, one after the other; bad rows go to `keep` on the way."""
+
+    def __init__(
+        self, reading: Reading, source: Source, ledger: Ledger, keep: Callable[[RowRecord], None], limit: int | None
+    ) -> None:
+        self._reading = reading
+        self._rows = reading.rows()
+        self._source = source
+        self._ledger = ledger
+        self._keep = keep
+        self._left = limit
+        self.rows_read = 0
+        self.good_rows = 0
+        self.exhausted = False
+        self.first_bad: str | None = None
+
+    async def take(self) -> Work | None:
+        """The next row to send, or None at the input's end or the limit."""
+        while self._left != 0:
+            # No await between a row's reading and its going: several workers take at once.
+            found = next(self._rows, None)
+            if found is None:
+                self.exhausted = True
+                return None
+            self.rows_read += 1
+            if isinstance(found, BadRow):
+                self.first_bad = self.first_bad or f"{found.place}: {found.error}"
+                if (note := self._reading.note_of(found)) is not None:
+                    self._keep(note)
+            else:
+                self.good_rows += 1
+                script, fate_ = found
+                if fate_.sends:
+                    return self._work(script, fate_)
+            if self.rows_read % _ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+        return None
+
+    def _work(self, script: Script, fate_: Fate) -> Work:
+        if self._left is not None:
+            self._left -= 1
+        ledger, key = self._ledger, script.row.key
+        spent = ledger.spent_before(key) if ledger.pending or fate_ is not Fate.SEND_NEW else NOTHING_SPENT
+        return Work(script, time.time(), spent)
+
+    def total(self) -> tuple[int | None, bool]:
+        """Rows of the input, and whether that is an estimate from the bytes read so far."""
+        if self.exhausted:
+            return self.rows_read, False
+        if self._source.rows_total is not None:
+            return self._source.rows_total, False
+        if not self.rows_read or not self._source.bytes_read:
+            return None, True
+        return max(self.rows_read, round(self.rows_read * self._source.bytes_total / self._source.bytes_read)), True
+
+    def left(self) -> int | None:
+        """Rows of the input that are not finished; None where its end was not seen."""
+        total, estimated = self.total()
+        return None if total is None or estimated else total - self._ledger.index.finished_in_input()

@@ -1,0 +1,315 @@
+"""A session: one run of one job, from its lock to its exit code.
+
+The order is a promise. What can be refused is refused before anything is sent: input, output, lock, journal, a missing
+decision. What was acknowledged is in the journal before anything is told. The Parquet is made of the journal alone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from batchchat import __version__
+from batchchat.errors import (
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    BatchchatError,
+    EndpointError,
+    InputError,
+    MachineError,
+    OutputError,
+)
+from batchchat.events import Finished, Publishing, Replayed, Started, Subscriber
+from batchchat.job import JobSpec
+from batchchat.policy.decision import Stop
+from batchchat.record import RowRecord
+from batchchat.run import build, publish
+from batchchat.run.drive import Drive
+from batchchat.run.plan import Changed, Fate, Tally
+from batchchat.run.reading import Feed, Reading
+from batchchat.run.reasons import (
+    changed_rows_question,
+    mixed_mock,
+    nothing_good,
+    signal_words,
+    stop_reason,
+    stop_words,
+    strict_refusal,
+)
+from batchchat.run.signals import Signals
+from batchchat.sources import Source, open_source
+from batchchat.store.folder import check_output, make_folder, set_aside
+from batchchat.store.journal import Journal
+from batchchat.store.ledger import Ledger, schema_text
+from batchchat.store.lock import Lock
+from batchchat.store.records import FORMAT
+from batchchat.store.segments import scan, segments
+
+__all__ = ["Ended", "Options", "Session"]
+
+_SIGNALLED = 128
+_PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, EndpointError.exit_code}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command says beyond the job.
+
+    `again` is the command that continues; `ask` puts a yes/no question to a person, and is None where there is nobody.
+    """
+
+    again: str
+    limit: int | None = None
+    retry_failed: bool = False
+    changed: Changed = Changed.ASK
+    fresh: bool = False
+    strict: bool = False
+    ask: Callable[[str], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a session ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished."""
+
+    exit_code: int
+    elapsed_s: float
+    ledger: Ledger
+    left: int | None
+    stopped: str | None = None
+    rows: list[RowRecord] = field(default_factory=list)
+    set_aside: list[Path] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Drove:
+    """What a drive left behind; as it stands here, where there was nothing to drive."""
+
+    stop: Stop | None = None
+    error: BatchchatError | None = None
+    elapsed_s: float = 0.0
+    left: int | None = None
+    cuts: int = 0
+    rows: list[RowRecord] = field(default_factory=list)
+
+
+class Session:
+    """One run. `folder` is known as soon as there is one, also when `play` raises."""
+
+    def __init__(self, job: JobSpec, options: Options, environ: Mapping[str, str], tell: Subscriber) -> None:
+        self._job = job
+        self._options = options
+        self._environ = environ
+        self._tell = tell
+        self._signals = Signals()
+        self.blanker = build.blanker_for(job, environ)
+        self.folder: Path | None = None
+
+    async def play(self, opened: Callable[[Path], None] = lambda _folder: None) -> Ended:
+        """Run or resume the job. `opened` is called with the run folder once it is ours.
+
+        Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
+        """
+        job, output = self._job, self._job.output
+        source = open_source(job.input)
+        check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
+        folder = make_folder(output.path, output.typed)
+        lock = Lock.take(folder, output.typed)
+        aside: list[Path] = []
+        try:
+            if self._options.fresh and (segments(folder) or output.path.exists()):
+                aside = set_aside(output.path)
+                folder = make_folder(output.path, output.typed)
+                lock.release()
+                lock = Lock.take(folder, output.typed)
+            self.folder = folder
+            opened(folder)
+            with self._signals.handled():
+                return await self._play(folder, source, aside)
+        finally:
+            lock.release()
+
+    async def _play(self, folder: Path, source: Source, aside: list[Path]) -> Ended:
+        job, options = self._job, self._options
+        self._tell(
+            Started(
+                job.name, job.model, job.host, job.concurrency, source.description, source.recognised, job.output.typed
+            )
+        )
+        ledger = Ledger(folder)
+        try:
+            journal_end = self._replay(folder, ledger)
+            reading = Reading(source, build.scripts_for(job), ledger, retry_failed=options.retry_failed)
+            resumes = bool(len(ledger.index))
+            tally = await self._survey(reading, ledger) if resumes or options.strict else None
+            if self._signals.received is not None or (tally is not None and tally.nothing_new):
+                return self._end(folder, ledger, Drove(left=tally.to_send if tally else None), aside)
+            drove = await self._drive(folder, journal_end, reading, source, ledger)
+            return self._end(folder, ledger, drove, aside)
+        finally:
+            ledger.close()
+
+    def _replay(self, folder: Path, ledger: Ledger) -> int:
+        """Fold the journal there is; the location where it goes on."""
+        reading = scan(folder)
+        for at, record in reading:
+            ledger.fold(at, record)
+        ledger.close_replay()
+        if reading.damages or ledger.at_risk:
+            self._tell(Replayed(tuple(str(damage) for damage in reading.damages), ledger.at_risk))
+        totals = ledger.totals
+        others = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
+        if others:
+            raise OutputError(mixed_mock(self._job, others))
+        return reading.end
+
+    async def _survey(self, reading: Reading, ledger: Ledger) -> Tally:
+        """Look before a resume: what is kept, what is sent, what needs a word from the user first."""
+        options = self._options
+        reading.changed = options.changed
+        tally = await reading.survey()
+        if self._signals.received is not None:
+            return tally
+        if not tally.good:
+            raise InputError(nothing_good(self._job, next(iter(tally.first_invalid), None)))
+        if options.strict and tally.invalid:
+            raise InputError(strict_refusal(self._job, tally))
+        if tally.fates[Fate.UNDECIDED]:
+            reading.changed = self._decide(tally)
+            tally.decide(reading.changed)
+        ledger.retire_gone()
+        if ledger.totals.finished or ledger.gone.rows:
+            self._tell(tally.planned(ledger.gone.rows))
+        return tally
+
+    def _decide(self, tally: Tally) -> Changed:
+        question = changed_rows_question(tally)
+        if self._options.ask is None:
+            raise OutputError(
+                f"{question} --resend-changed pays for them again, --keep-changed keeps the answers there are."
+            )
+        with self._signals.left_alone():
+            return Changed.RESEND if self._options.ask(f"{question} Send them again?") else Changed.KEEP
+
+    async def _drive(self, folder: Path, journal_end: int, reading: Reading, source: Source, ledger: Ledger) -> Drove:
+        job = self._job
+        drove = Drove()
+        async with build.sender(job, self._environ, self.blanker) as send:
+            drive = Drive(
+                ledger=ledger,
+                send=send,
+                retry=build.retry_for(job, Random()),  # noqa: S311 (jitter)
+                limits=build.limits_for(job),
+                limit=self._options.limit,
+                mock=job.is_mock,
+                host=job.host,
+                tell=self._tell,
+                signals=self._signals,
+            )
+            journal = Journal(folder, journal_end, drive.committed, drive.abandon)
+            try:
+                journal.append(self._run_record(source))
+                feed = Feed(reading, source, ledger, journal.append, self._options.limit)
+                drove.stop = await drive.run(journal, feed)
+            except BatchchatError as error:
+                drove.error = error
+            finally:
+                # Whatever ended the drive, nothing is in flight any more.
+                journal.append({"kind": "hold", "requests": 0, "usd": None, "at": time.time()})
+                self._close(journal, drove)
+            if feed.exhausted and not feed.good_rows:
+                raise InputError(nothing_good(job, feed.first_bad))
+            drove.rows, drove.elapsed_s, drove.left = drive.sent_rows, drive.elapsed_s, feed.left()
+            drove.cuts = drive.cuts
+        return drove
+
+    def _close(self, journal: Journal, drove: Drove) -> None:
+        try:
+            journal.close()
+        except MachineError as error:
+            drove.error = drove.error or error
+
+    def _run_record(self, source: Source) -> dict[str, Any]:
+        """What a session notes of itself; nothing in it is secret."""
+        job = self._job
+        return {
+            "kind": "run",
+            "format": FORMAT,
+            "version": __version__,
+            "name": job.name,
+            "model": job.model,
+            "mock": job.is_mock,
+            "endpoint": job.host,
+            "job": self.blanker.text(job.text),
+            "columns": schema_text(source.column_types),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "at": time.time(),
+        }
+
+    def _end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
+        """Publish where the contract says so, and draw the sum."""
+        job, totals = self._job, ledger.totals
+        stopped, reason = None, ""
+        if self._signals.received is not None:
+            code = _SIGNALLED + self._signals.received
+            stopped = reason = signal_words(self._signals, drove.cuts)
+        elif drove.error is not None:
+            code, stopped = drove.error.exit_code, str(drove.error)
+            reason = stopped
+        elif drove.stop is not None:
+            code, stopped = EndpointError.exit_code, stop_words(drove.stop, job)
+            reason = stop_reason(drove.stop)
+        else:
+            code = EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK
+        if code in _PUBLISHED and not publish.is_published(job.output.path, publish.content_of(ledger)):
+            self._tell(Publishing(totals.finished))
+            try:
+                publish.publish(job.output.path, folder, ledger, self._metadata())
+            except MachineError as error:
+                code, stopped = error.exit_code, str(error)
+                reason = stopped
+        self._tell(
+            Finished(
+                exit_code=code,
+                text=stopped or "",
+                reason=reason,
+                answered=totals.answered,
+                failed=totals.failed,
+                invalid=totals.invalid,
+                left=drove.left,
+                cost_usd=totals.known_cost_usd,
+            )
+        )
+        return Ended(
+            exit_code=code,
+            elapsed_s=drove.elapsed_s,
+            ledger=ledger,
+            left=drove.left,
+            stopped=stopped,
+            rows=drove.rows,
+            set_aside=aside,
+        )
+
+    def _metadata(self) -> dict[str, Any]:
+        job = self._job
+        price = job.price
+        return {
+            "name": job.name,
+            "job": self.blanker.text(job.text),
+            "model": job.model,
+            "endpoint": job.host,
+            "price": None
+            if price is None
+            else {
+                "input": str(price.input),
+                "output": str(price.output),
+                "cached_input": None if price.cached_input is None else str(price.cached_input),
+                "source": "job",
+            },
+        }

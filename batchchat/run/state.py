@@ -1,0 +1,111 @@
+"""Keeps `run.json` true while a run goes on: what another shell, or a monitor, wants to know of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from batchchat import __version__
+from batchchat.events import Event, Finished, Progress
+from batchchat.store.state import write_state
+
+__all__ = ["StateFile"]
+
+_EVERY_S = 1.0
+
+
+class StateFile:
+    """Subscribes to events and replaces `run.json` each second, and at the end; a run that is refused changes nothing.
+
+    A disk that refuses it does not end the run: the journal will tell if it is full.
+    """
+
+    def __init__(
+        self, folder: Path, job: str, output: str, again: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._written = float("-inf")
+        self._state: dict[str, Any] = {
+            "job": job,
+            "output": output,
+            "state": "running",
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started_at": _now(),
+            "updated_at": _now(),
+            "rows": {"total": None, "answered": 0, "failed": 0, "invalid": 0, "left": None},
+            "in_flight": 0,
+            "ceiling": None,
+            "rows_per_s": 0.0,
+            "cost_usd": None,
+            "max_cost": None,
+            "eta_s": None,
+            "exit_code": None,
+            "next_command": again,
+            "version": __version__,
+            "environment": {"python": platform.python_version(), "system": platform.platform()},
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, Progress):
+            self._note(event)
+            if self._clock() - self._written >= _EVERY_S:
+                self._write()
+        elif isinstance(event, Finished):
+            done = event.exit_code in {0, 3}
+            self._state["state"] = "finished" if done else "stopped"
+            left = event.left
+            finished = event.answered + event.failed + event.invalid
+            self._state |= {
+                "exit_code": event.exit_code,
+                "in_flight": 0,
+                "rows": {
+                    "total": None if left is None else finished + left,
+                    "answered": event.answered,
+                    "failed": event.failed,
+                    "invalid": event.invalid,
+                    "left": left,
+                },
+                "cost_usd": None if event.cost_usd is None else float(event.cost_usd),
+                "eta_s": None,
+            }
+            if done:
+                self._state["next_command"] = None
+            self._write()
+
+    def _note(self, event: Progress) -> None:
+        total = None if event.estimated else event.total
+        self._state |= {
+            "rows": {
+                "total": event.total,
+                "answered": event.answered,
+                "failed": event.failed,
+                "invalid": event.invalid,
+                "left": None if total is None else total - event.finished,
+            },
+            "in_flight": event.in_flight,
+            "ceiling": event.ceiling,
+            "rows_per_s": round(event.rows_per_s, 3),
+            "cost_usd": None if event.cost_usd is None else float(event.cost_usd),
+            "eta_s": None if event.eta_s is None else round(event.eta_s, 1),
+        }
+
+    def _write(self) -> None:
+        self._state["updated_at"] = _now()
+        self._written = self._clock()
+        try:
+            write_state(self._folder, self._state)
+        except OSError:
+            return
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

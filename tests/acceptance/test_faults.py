@@ -1,0 +1,64 @@
+"""Every fault of the mock at once: each row ends truly, and the books agree to the last digit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from batchchat.conversation import ErrorKind
+from batchchat.mock.faults import KINDS
+from tests.acceptance.job import Job, rows
+from tests.acceptance.servers import mock_process
+
+
+def test_every_fault_at_five_per_cent(job: Job) -> None:
+    """Of 2,000 rows each is answered or failed with a reason of the closed list, and the sums are the server's own."""
+    faults = [word for kind in KINDS for word in ("--fault", f"{kind}=0.05")]
+    with mock_process("--seed", "7", *faults) as mock:
+        job.write(rows(2000), endpoint__base_url=mock.url, concurrency=128, retry__max_wait=0.2)
+        ended = job.run("--progress", "none")
+        stats = mock.stats()
+    table = job.table()
+    failed = [row for row in table if row["status"] == "failed"]
+    assert ended.code == (3 if failed else 0), ended.err
+    assert [row["id"] for row in table] == [row["id"] for row in rows(2000)]
+    assert {row["status"] for row in table} <= {"answered", "failed"}
+    assert len(failed) < 40
+    assert {row["error_kind"] for row in failed} <= {kind.value for kind in ErrorKind}
+    assert all(row["error"] for row in failed)
+    assert all((row["error_kind"] is None) == (row["status"] == "answered") for row in table)
+
+    paid = sum((Decimal(repr(row["cost_usd"])) for row in table if row["cost_usd"] is not None), Decimal(0))
+    assert paid == Decimal(stats["reported_cost_usd"])
+    assert Decimal(repr(job.state()["cost_usd"])) == paid
+    assert stats["answered"] == len(table) - len(failed)
+    assert sum(row["attempts"] for row in table) == stats["requests"] == sum(stats["statuses"].values())
+
+
+def test_what_may_have_been_billed(job: Job) -> None:
+    """Each attempt whose answer never came, or came in no form that can be read, is counted as possibly billed."""
+    faults = [f"--fault={kind}=0.2" for kind in ("drop-after", "truncate", "garbage")]
+    with mock_process(*faults) as mock:
+        job.write(rows(200), endpoint__base_url=mock.url, retry__max_wait=0.05, retry__max_attempts=30)
+        ended = job.run("--progress", "none")
+        stats = mock.stats()
+    assert ended.code == 0
+    lost = stats["billed_twice"]
+    assert lost == stats["requests"] - 200
+    assert sum(row["possibly_billed_attempts"] for row in job.table()) == lost
+    assert f"\n            not in it: {lost} attempts that broke off and may have been billed\n" in ended.out
+
+
+def test_the_reason_is_the_endpoints(job: Job) -> None:
+    """A row that fails for good says what the endpoint said, and the sum has what its attempts had cost."""
+    with mock_process("--fault", "empty=1") as mock:
+        job.write(rows(3), endpoint__base_url=mock.url, retry__max_wait=0.01)
+        ended = job.run()
+        stats = mock.stats()
+    assert ended.code == 3
+    assert [(row["error_kind"], row["error"], row["attempts"]) for row in job.table()] == [
+        ("empty_reply", "the reply is empty (finish_reason stop)", 3)
+    ] * 3
+    assert sum(Decimal(repr(row["cost_usd"])) for row in job.table()) == Decimal(stats["cost_usd"])
+    assert "  failed    3 empty_reply  " in ended.out
+    assert ": the reply is empty (finish_reason stop)\n" in ended.out
+    assert ended.out.endswith("\n\nnext  batchchat run job.yaml --retry-failed\n")

@@ -1,0 +1,263 @@
+"""What can't be done is refused in one sentence that names the thing and the way out; nothing is sent, nothing lost."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.job import Job, rows, until
+from tests.acceptance.servers import Asked, completion, http, mock_thread, raw_server
+
+
+def no_parquet(job: Job) -> None:
+    (job.folder / "in.parquet").write_bytes(b"{}")
+    job.write(input__path="in.parquet")
+
+
+REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
+    "missing input": (
+        lambda job: job.input.unlink(),
+        "in.jsonl is not there. Relative paths are relative to the job file.",
+    ),
+    "empty input": (lambda job: job.write([]), "in.jsonl has no rows. Name a file that has at least one."),
+    "no good row": (
+        lambda job: job.write([{"id": 1, "messages": []}, {"id": 2, "messages": []}], input__format="messages"),
+        "in.jsonl has no row that can be sent. The first: in.jsonl:1: `messages` is empty."
+        " Check `input.format` and `input.column`.",
+    ),
+    "no good line": (
+        lambda job: job.write(["{broken", "{broken"]),
+        "in.jsonl:1: the line is not JSON: expecting property name enclosed in double quotes at column 2"
+        " (none of the first 2 rows is good).",
+    ),
+    "no conversation": (
+        lambda job: job.write([{"id": 1, "text": "x"}]),
+        "in.jsonl:1 has `id`, `text`: no conversation is found there. It takes `messages` (a list), `prompt`"
+        " (text), or `custom_id` with `body`; a column of another name goes under `input.column`.",
+    ),
+    "Parquet that is none": (
+        no_parquet,
+        "in.parquet is not Parquet: it doesn't begin with PAR1. Name it for what it is.",
+    ),
+    "an output below a file": (
+        lambda job: job.write(output__path="in.jsonl/out.parquet"),
+        "in.jsonl/out.parquet can't be written: Not a directory (FOLDER/in.jsonl/out.run)."
+        " Name another `output.path`, or mend that.",
+    ),
+    "an output that is a folder": (
+        lambda job: (job.folder / "out.parquet").mkdir(),
+        "out.parquet is a folder. Name a file in it, for example out.parquet/output.parquet.",
+    ),
+    "an output that is not ours": (
+        lambda job: job.output.write_text("my thesis"),
+        "out.parquet is there already and was not written by batchchat. Move it away, or name another `output.path`.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_before_anything_is_sent(job: Job, name: str) -> None:
+    """Exit 2, one sentence, no traceback, no request, and nothing of the user's is touched."""
+    spoil, sentence = REFUSED[name]
+    with raw_server(lambda _: http(200, completion())) as server:
+        job.write(rows(1), endpoint__base_url=server.url)
+        spoil(job)
+        ended = job.run()
+        assert server.requests == 0
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.errors == [f"error: {sentence.replace('FOLDER', str(job.folder))}"]
+    assert "Traceback" not in ended.err
+    if name == "an output that is not ours":
+        assert job.output.read_text() == "my thesis"
+
+
+def test_output_is_the_input(job: Job) -> None:
+    """An output that is the input is refused, by whatever name it goes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([{"id": "a", "prompt": "Hello"}])
+    pq.write_table(table, job.folder / "in.parquet")
+    (job.folder / "out.parquet").symlink_to("in.parquet")
+    before = (job.folder / "in.parquet").read_bytes()
+    for path in ("in.parquet", "out.parquet"):
+        job.write(input__path="in.parquet", output__path=path)
+        ended = job.run()
+        assert ended.code == 2
+        assert ended.err == (f"error: {path} is both the input and the output. Give `output.path` another name.\n")
+    assert (job.folder / "in.parquet").read_bytes() == before
+
+
+def test_run_folder_is_gone(job: Job) -> None:
+    """Without its run folder an output can't be continued, and is not paid for again unasked."""
+    with mock_thread() as mock:
+        job.write(rows(3), endpoint__base_url=mock.url)
+        assert job.run().code == 0
+        for path in job.run_folder.iterdir():
+            path.unlink()
+        job.run_folder.rmdir()
+        ended = job.run()
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err == (
+            "error: out.parquet is there, but its run folder out.run is not, so what it holds can't be continued"
+            " and would be paid for again. Name another `output.path`, or set it aside with --fresh.\n"
+        )
+        assert not job.run_folder.exists()
+        assert mock.stats()["requests"] == 3
+        assert job.run("--fresh").code == 0
+        assert mock.stats()["requests"] == 6
+    assert len(list(job.folder.glob("out.20*.parquet"))) == 1
+
+
+def test_two_on_one_output(job: Job) -> None:
+    """A second process on the same output is refused at once, naming the first, which goes on unharmed."""
+    with raw_server(lambda asked: None if asked.said == "Question 0" else http(200, completion())) as server:
+        job.write(rows(20), endpoint__base_url=server.url)
+        first = job.start()
+        until(lambda: job.acknowledged() == 19)
+        for option in ("--fresh", "--retry-failed"):
+            second = job.run(option)
+            assert (second.code, second.out) == (2, "")
+            assert re.fullmatch(
+                rf"error: out\.parquet is in use by pid {first.process.pid} on {re.escape(socket.gethostname())}"
+                r" since \d\d:\d\d\.\n",
+                second.err,
+            )
+        assert job.state()["pid"] == first.process.pid
+        server.release(lambda _: http(200, completion()))
+        assert first.end().code == 0
+        assert server.requests == 20
+    assert len(job.table()) == 20
+
+
+SAYS: dict[str, tuple[Callable[[Asked], bytes], str]] = {
+    "401": (
+        lambda _: http(401, {"detail": "Unauthorized"}),
+        "HOST refused a request without a key (HTTP 401): Unauthorized. Name the variable that holds one in"
+        " `endpoint.api_key_env`.",
+    ),
+    "403": (
+        lambda _: http(403, {"detail": "Not for you"}),
+        "HOST refuses a request without a key for `m` (HTTP 403): Not for you.",
+    ),
+    "404": (
+        lambda _: http(404, {"detail": {"error": "The model `m` does not exist"}}),
+        "HOST does not know `m` or the address (HTTP 404): The model `m` does not exist. Check `model` and"
+        " `endpoint.base_url`.",
+    ),
+    "html": (
+        lambda _: http(200, b"<html><h1>Welcome</h1>", content_type="text/html"),
+        "HOST is no chat completions endpoint (HTTP 200): a web page in place of JSON: <html><h1>Welcome</h1>. Check"
+        " `endpoint.base_url`; it usually ends in /v1 or /v1/openai.",
+    ),
+    "redirect": (
+        lambda _: http(301, b"", location="https://elsewhere/v1"),
+        "HOST is no chat completions endpoint (HTTP 301): HTTP 301, a redirect to https://elsewhere/v1. Check"
+        " `endpoint.base_url`; it usually ends in /v1 or /v1/openai.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_endpoint_refuses(job: Job, name: str) -> None:
+    """An endpoint that refuses for good stops the run at once: exit 5, its words, and how to go on."""
+    answer, sentence = SAYS[name]
+    with raw_server(answer) as server:
+        job.write(rows(40), endpoint__base_url=server.url, concurrency=2)
+        ended = job.run()
+        assert server.requests <= 4
+        assert ended.code == 5
+        assert ended.errors == [f"stopped: {sentence.replace('HOST', server.host)}"]
+        assert ended.out.endswith("\n\nnext  batchchat run job.yaml\n")
+        assert "Traceback" not in ended.err
+    assert job.table() == []
+
+
+def test_no_tls(job: Job) -> None:
+    """https:// to a server that speaks none is told at once."""
+    with raw_server(lambda _: http(200, completion())) as server:
+        job.write(rows(3), endpoint__base_url=server.url.replace("http:", "https:"))
+        ended = job.run()
+        assert ended.code == 5
+        assert len(ended.errors) == 1
+        assert ended.errors[0].startswith(f"stopped: no connection to {server.host}: no TLS connection to 127.0.0.1: ")
+        assert ended.errors[0].endswith(". Check `endpoint.base_url` and SSL_CERT_FILE.")
+        assert server.requests == 0
+
+
+def test_all_fail_alike(job: Job) -> None:
+    """When the first rows all fail alike the run stops, says so, and goes on with the command it tells."""
+    with raw_server(lambda _: http(422, {"detail": [{"loc": ["body", "x"], "msg": "not allowed"}]})) as server:
+        job.write(rows(40), endpoint__base_url=server.url, retry__stop_after_failures=10, concurrency=2)
+        ended = job.run()
+        assert ended.code == 5
+        assert ended.errors == [
+            "stopped: the first 10 rows all failed alike, bad_request: body.x: not allowed."
+            " Mend the cause and go on with --retry-failed."
+        ]
+        assert ended.out.endswith("\n\nnext  batchchat run job.yaml --retry-failed\n")
+        assert server.requests <= 12
+        server.answer = lambda _: http(200, completion())
+        assert job.run("--retry-failed").code == 0
+
+
+def test_outage(job: Job) -> None:
+    """An endpoint that goes away for longer than `max_outage` stops the run; the rows stay to be sent."""
+    with raw_server(lambda asked: http(200, completion()) if asked.said < "Question 2" else http(503, b"")) as server:
+        job.write(rows(9), endpoint__base_url=server.url, retry__max_wait=0.1, retry__max_outage=1, concurrency=4)
+        ended = job.run()
+        assert ended.code == 5
+        assert ended.errors == [
+            f"stopped: {server.host} has given no answer for 1.0s (`retry.max_outage`); last seen: HTTP 503 without"
+            " a word (HTTP 503)."
+        ]
+        assert [row["status"] for row in job.table()] == ["answered", "answered"]
+        server.answer = lambda _: http(200, completion())
+        assert job.run().code == 0
+
+
+def test_journal_cannot_be_written(job: Job) -> None:
+    """A full disk stops the run with exit 6, every acknowledged row kept, and it goes on when there is room."""
+    import resource
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    with mock_thread() as mock:
+        job.write(rows(300), endpoint__base_url=mock.url)
+        ended = job.run(preexec_fn=small)
+        assert ended.code == 6
+        assert ended.errors == [
+            f"stopped: the journal in {job.run_folder} can't be written: File too large. Every row told as done is"
+            " kept; make room or mend the disk, then start the same command again."
+        ]
+        assert "next  batchchat run job.yaml\n" in ended.out
+        kept = job.acknowledged()
+        assert 0 < kept < 300
+        assert job.run().code == 0
+        assert mock.stats()["requests"] <= 300 + 2 * 16
+    assert len(job.table()) == 300
+
+
+def test_log_cannot_be_written(job: Job) -> None:
+    """A run.log that can't be written does not end the run."""
+    job.run_folder.mkdir()
+    (job.run_folder / "run.log").symlink_to("/dev/full")
+    with mock_thread() as mock:
+        job.write(rows(30), endpoint__base_url=mock.url)
+        assert job.run().code == 0
+
+
+def test_refusal_leaves_the_state(job: Job) -> None:
+    """A run that is refused leaves run.json telling of the run that was, not of one that never began."""
+    with mock_thread() as mock:
+        job.write(rows(30), endpoint__base_url=mock.url)
+        assert job.run().code == 0
+        before = job.state()
+        job.write(params__temperature=0.1)
+        assert job.run().code == 2
+    assert job.state()["state"] == "finished"
+    assert job.state()["rows"] == before["rows"]

@@ -1,0 +1,230 @@
+"""Signals, and terminals and pipes that go away: drained, the same exit code, resumable, nothing paid twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.job import Job, rows, until
+from tests.acceptance.servers import completion, http, mock_thread, raw_server
+
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+CONTINUE = "next  batchchat run job.yaml\n      batchchat export out.parquet --to parquet -o so-far.parquet\n"
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_first_signal_drains(job: Job, number: signal.Signals, code: int) -> None:
+    """The first signal lets what is in flight finish, says how to go on, and that costs nothing twice."""
+    with mock_thread(latency_s=0.2) as mock:
+        job.write(rows(160), endpoint__base_url=mock.url)
+        running = job.start()
+        until(lambda: mock.stats()["answered"] >= 20)
+        running.signal(number)
+        ended = running.end()
+        assert ended.code == code
+        told = rf"{number.name}: nothing more is sent, \d+ in flight get up to 30s; once more stops at once"
+        assert re.search(f"^{told}$", ended.err, re.MULTILINE)
+        assert ended.errors == [f"stopped: {number.name}, after what was in flight had ended."]
+        assert ended.out.endswith(f"\n\n{CONTINUE}")
+        assert not job.output.exists()
+        stats = mock.stats()
+        assert stats["requests"] == stats["answered"] == job.acknowledged() < 160
+        assert re.search(rf"^job: {job.acknowledged()} (of (about )?160 )?rows answered in ", ended.out)
+        assert re.search(rf"\n  rows      {job.acknowledged()} answered", ended.out)
+        state = job.state()
+        assert (state["state"], state["exit_code"], state["next_command"]) == (
+            "stopped",
+            code,
+            "batchchat run job.yaml",
+        )
+
+        ended = job.run()
+        assert ended.code == 0
+        assert ended.headline.startswith("job: 160 of 160 rows answered for $")
+        assert mock.stats()["requests"] == 160
+        assert mock.stats()["billed_twice"] == 0
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS[:2])
+def test_second_signal_stops_now(job: Job, number: signal.Signals, code: int) -> None:
+    """The second signal ends the run at once, with the journal intact and what was cut off counted."""
+    with raw_server(lambda asked: None if asked.said == "Question 0" else http(200, completion())) as server:
+        job.write(rows(10), endpoint__base_url=server.url, concurrency=4)
+        running = job.start()
+        until(lambda: job.acknowledged() == 9)
+        running.signal(number)
+        running.says(f"{number.name}: nothing more is sent, 1 in flight get up to 30s; once more stops at once")
+        start = time.monotonic()
+        running.signal(number)
+        ended = running.end()
+        assert time.monotonic() - start < 3
+        assert ended.code == code
+        assert "not in it: 1 attempt that broke off and may have been billed\n" in ended.out
+        server.answer = lambda _: http(200, completion())
+        assert job.run().code == 0
+        assert server.requests == 11
+    assert [row["possibly_billed_attempts"] for row in job.table()] == [1] + [0] * 9
+    assert [row["attempts"] for row in job.table()] == [2] + [1] * 9
+
+
+def test_another_second_signal(job: Job) -> None:
+    """The exit code is the first signal's, whichever comes second."""
+    with raw_server(lambda _: None) as server:
+        job.write(rows(4), endpoint__base_url=server.url)
+        running = job.start()
+        until(lambda: server.requests == 4)
+        running.signal(signal.SIGHUP)
+        running.says("SIGHUP: nothing more is sent")
+        running.signal(signal.SIGINT)
+        assert running.end(10).code == 129
+
+
+def test_drain_is_bounded(job: Job) -> None:
+    """Requests in flight get `drain` seconds after a signal, not more."""
+    with raw_server(lambda _: None) as server:
+        job.write(rows(4), endpoint__base_url=server.url, drain=1)
+        running = job.start()
+        until(lambda: server.requests == 4)
+        start = time.monotonic()
+        running.signal(signal.SIGTERM)
+        ended = running.end()
+        assert 0.9 < time.monotonic() - start < 4
+    assert ended.code == 143
+    assert "SIGTERM: nothing more is sent, 4 in flight get up to 1.0s; once more stops at once\n" in ended.err
+    assert "  rows      0 answered · 4 left\n" in ended.out
+    assert ended.errors == ["stopped: SIGTERM, after `drain` ran out with 4 in flight."]
+    assert "not in it: 4 attempts that broke off and may have been billed\n" in ended.out
+
+
+def test_signal_while_all_wait(job: Job) -> None:
+    """Rows in backoff do not hold up the end."""
+    with raw_server(lambda _: http(503, {"error": "down"}, retry_after="60")) as server:
+        job.write(rows(4), endpoint__base_url=server.url)
+        running = job.start()
+        until(lambda: server.requests == 4)
+        time.sleep(0.2)  # the answers are on their way
+        start = time.monotonic()
+        running.signal(signal.SIGTERM)
+        ended = running.end()
+        assert time.monotonic() - start < 3
+    assert ended.code == 143
+    assert "  rows      0 answered · 4 left\n" in ended.out
+
+
+def test_signal_before_anything_is_sent(job: Job) -> None:
+    """A signal that comes while a resume looks at its input ends it before anything is sent."""
+    with raw_server(lambda _: http(200, completion())) as server:
+        job.write(rows(30_000), endpoint__base_url=server.url)
+        assert job.run("--limit", "1").code == 0
+        running = job.start()
+        running.says("input  messages from in.jsonl")
+        running.signal(signal.SIGTERM)
+        ended = running.end()
+        assert ended.code == 143
+        assert ended.out.endswith(CONTINUE)
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_while_starting(job: Job, number: signal.Signals, code: int) -> None:
+    """A signal that comes before the job is even read has the same exit code, to a shell, and no traceback."""
+    job.write(rows(1))
+    os.mkfifo(job.folder / "slow.yaml")  # reading it waits, as on a slow network file system
+    running = job.start("run", "slow.yaml")
+    until(lambda: "yaml" in Path(f"/proc/{running.process.pid}/maps").read_text())
+    time.sleep(0.3)  # from the last import to the reading of the file
+    running.signal(number)
+    ended = running.end(10)
+    assert "Traceback" not in ended.err
+    assert ended.code in {code, -number}
+
+
+def test_nohup_is_respected(job: Job) -> None:
+    """Under nohup the run outlives the shell: a SIGHUP that is ignored when we start stays ignored."""
+    with mock_thread(latency_s=0.2) as mock:
+        job.write(rows(100), endpoint__base_url=mock.url)
+        running = job.start(preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_IGN))
+        until(lambda: mock.stats()["answered"] >= 10)
+        running.signal(signal.SIGHUP)
+        assert running.end().code == 0
+
+
+def test_stderr_goes_away(job: Job) -> None:
+    """A reader of stderr that goes away, `2>&1 | head -1`, does not end the run."""
+    with mock_thread(latency_s=0.2) as mock:
+        job.write(rows(60), endpoint__base_url=mock.url)
+        reader, writer = os.pipe()
+        running = job.start(stdout=subprocess.PIPE, stderr=writer)
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        ended = running.end()
+        assert ended.code == 0
+        assert mock.stats()["requests"] == 60
+    assert len(job.table()) == 60
+
+
+def test_terminal_goes_away(job: Job) -> None:
+    """When the terminal hangs up in mid-run, the run drains as for any SIGHUP, though nobody sees it."""
+    with mock_thread(latency_s=0.2) as mock:
+        job.write(rows(160), endpoint__base_url=mock.url)
+        terminal = job.terminal()
+        until(lambda: mock.stats()["answered"] >= 20)
+        terminal.hang_up()
+        assert terminal.process.wait(20) == 129
+        stats = mock.stats()
+        assert stats["requests"] == stats["answered"] == job.acknowledged()
+        assert "exit 129: SIGHUP" in (job.run_folder / "run.log").read_text()
+
+
+def test_continuing_a_retry(job: Job) -> None:
+    """The command told after a signal continues what was being done: --retry-failed belongs to it."""
+    with raw_server(lambda _: http(400, {"error": "no"})) as server:
+        job.write(rows(8), endpoint__base_url=server.url, concurrency=2, drain=0)
+        assert job.run().code == 3
+        server.answer = lambda asked: http(200, completion()) if asked.said < "Question 4" else None
+        running = job.start("--retry-failed")
+        until(lambda: server.requests == 8 + 6)
+        running.signal(signal.SIGTERM)
+        ended = running.end()
+        assert ended.code == 143
+        server.answer = lambda _: http(200, completion())
+        told = next(line for line in ended.out.splitlines() if line.startswith("next"))
+        assert job.run(*told.split()[2:]).code == 0
+
+
+def test_continuing_a_resend(job: Job) -> None:
+    """The command told after a signal goes on with --resend-changed, which a run without it would refuse."""
+    with raw_server(lambda _: http(200, completion())) as server:
+        job.write(rows(8), endpoint__base_url=server.url, concurrency=2, drain=0)
+        assert job.run().code == 0
+        job.write(params__temperature=0.5)
+        server.answer = lambda asked: http(200, completion()) if asked.said < "Question 4" else None
+        running = job.start("--resend-changed")
+        until(lambda: server.requests == 8 + 6)
+        running.signal(signal.SIGTERM)
+        ended = running.end()
+        assert ended.code == 143
+        server.answer = lambda _: http(200, completion())
+        told = next(line for line in ended.out.splitlines() if line.startswith("next"))
+        ended = job.run(*told.split()[2:])
+        assert ended.code == 0, ended.err
+
+
+def test_continuing_a_trial(job: Job) -> None:
+    """The command told after a signal does not go beyond what was asked for: --limit belongs to it."""
+    with raw_server(lambda _: None) as server:
+        job.write(rows(8), endpoint__base_url=server.url, concurrency=2, drain=0)
+        running = job.start("--limit", "2")
+        until(lambda: server.requests == 2)
+        running.signal(signal.SIGTERM)
+        ended = running.end()
+    assert ended.code == 143
+    assert "next  batchchat run job.yaml --limit 2\n" in ended.out

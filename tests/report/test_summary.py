@@ -1,0 +1,122 @@
+"""The morning, as text."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+from batchchat.conversation import Key
+from batchchat.exchange import Spent
+from batchchat.record import RowRecord
+from batchchat.report.summary import Facts, replies, summary
+from batchchat.store.ledger import Ledger
+
+
+def answered(number: int, **fields: object) -> RowRecord:
+    record: RowRecord = {
+        "kind": "row", "id": f"r{number}", "variant": "", "sample": 0, "fp": "00", "place": f"a.jsonl:{number}",
+        "ordinal": number, "status": "answered", "model": "m", "messages": [{"role": "user", "content": "Hello!"}],
+        "attempts": 1, "possibly_billed": 0, "latency_s": 4.0, "wait_s": 0.0, "started_at": 1.0, "finished_at": 5.0,
+        "reply": {"text": "Hi!"}, "usage": {"prompt_tokens": 15, "completion_tokens": 16, "cached_tokens": 5},
+        "cost_usd": 0.0000268, "cost_source": "reported",
+    }  # fmt: skip
+    record.update(fields)  # type: ignore[typeddict-item]
+    return record
+
+
+def failed(number: int, kind: str, error: str, status: str = "failed") -> RowRecord:
+    return answered(number, status=status, error_kind=kind, error=error, reply=None, cost_usd=None, usage=None)
+
+
+def ledger_of(folder: Path, *rows: RowRecord) -> Ledger:
+    ledger = Ledger(folder)
+    for row in rows:
+        known = {name: value for name, value in row.items() if value is not None}
+        ledger.fold(0, known)
+    return ledger
+
+
+def facts(ledger: Ledger, **fields: object) -> Facts:
+    given: dict[str, object] = {
+        "name": "chef", "ledger": ledger, "elapsed_s": 591.0, "left": 0, "stopped": None,
+        "output": "out/chef.parquet", "output_bytes": 31_000_000, "next_commands": (),
+    }  # fmt: skip
+    return Facts(**(given | fields))  # type: ignore[arg-type]
+
+
+def test_a_good_night(tmp_path: Path) -> None:
+    """All answered: what it cost, how long it took, where it is, and no word more."""
+    ledger = ledger_of(tmp_path, *(answered(number) for number in range(3)))
+    assert summary(facts(ledger)) == (
+        "chef: 3 of 3 rows answered in 9m 51s for <$0.0001\n"
+        "\n"
+        "  rows      3 answered\n"
+        "  tokens    45 in (15 cached) · 48 out\n"
+        "  cost      <$0.0001 reported by the endpoint\n"
+        "  latency   p50 4.00 s · p95 4.00 s · p99 4.00 s\n"
+        "\n"
+        "  output    out/chef.parquet · 31 MB"
+    )
+
+
+def test_a_mixed_night(tmp_path: Path) -> None:
+    """Failures by kind with an example, retries by reason, what is not in the cost beside it, and what to type."""
+    ledger = ledger_of(
+        tmp_path,
+        answered(1, cost_usd=120.5, attempts=3, possibly_billed=1, retries={"rate_limit": 1, "gateway_timeout": 1}),
+        answered(2, cost_usd=None, cost_source=None, usage=None),
+        failed(3, "context_length", "Requested input length 99009 exceeds maximum input length 8192"),
+        failed(4, "context_length", "Requested input length 88000 exceeds maximum input length 8192"),
+        failed(5, "content_filter", "the response was filtered"),
+        failed(6, "invalid_input", "`messages` is empty", "invalid"),
+    )
+    ledger.superseded.cost_usd = Decimal("1.5")
+    ledger.pending[Key("r9")] = Spent(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"))
+    ledger.at_risk = 128
+    text = summary(facts(ledger, left=4, next_commands=["batchchat run chef.yaml --retry-failed"]))
+    assert text == (
+        "chef: 2 of 10 rows answered in 9m 51s for $120.50\n"
+        "\n"
+        "  rows      2 answered · 3 failed · 1 invalid · 4 left\n"
+        "  tokens    15 in (5 cached) · 16 out · unknown for 1 row\n"
+        "  cost      $120.50 reported by the endpoint\n"
+        "            unknown for 1 row: the endpoint reports none and the job has no `price`\n"
+        "            $1.5000 more was paid for answers replaced or gone from the input\n"
+        "            $0.2500 more was paid for attempts at rows that are left\n"
+        "            not in it: 2 attempts that broke off and may have been billed\n"
+        "            not in it: up to 128 requests that were in flight when a run was killed\n"
+        "  latency   p50 4.00 s · p95 4.00 s · p99 4.00 s\n"
+        "  retries   2: 1 rate limit · 1 gateway timeout\n"
+        "  failed    2 context_length  r3: Requested input length 99009 exceeds maximum input length 8192\n"
+        "            1 content_filter  r5: the response was filtered\n"
+        "  invalid   1  a.jsonl:6: `messages` is empty\n"
+        "\n"
+        "  output    out/chef.parquet · 31 MB\n"
+        "\n"
+        "next  batchchat run chef.yaml --retry-failed"
+    )
+
+
+def test_unknown_is_never_nothing(tmp_path: Path) -> None:
+    """A server that reports neither usage nor cost gives unknown, not 0."""
+    ledger = ledger_of(tmp_path, answered(1, cost_usd=None, cost_source=None, usage=None))
+    text = summary(facts(ledger))
+    assert "  tokens    unknown: the endpoint reports none\n" in text
+    assert "  cost      unknown for 1 row: the endpoint reports none and the job has no `price`\n" in text
+    assert "$0" not in text
+
+
+def test_replies_are_read_in_the_order_of_the_input() -> None:
+    """A small run shows prompts and replies, a line each, shortened; failures with their reason."""
+    rows = [
+        failed(3, "bad_request", "no such field"),
+        answered(2, reply={"tool_calls": [{}, {}]}),
+        answered(1, reply={"text": "word " * 100}),
+        answered(4, reply={"refusal": "I can't."}, messages=[{"role": "user", "content": [{"type": "image_url"}]}]),
+    ]
+    lines = replies(rows).splitlines()
+    assert lines[0] == "r1  Hello!"
+    assert lines[1] == "    " + ("word " * 100)[:159] + "…"
+    assert lines[3] == "    (2 tool calls)"
+    assert lines[5] == "    bad_request: no such field"
+    assert lines[6:] == ["r4  (not text)", "    refused: I can't."]

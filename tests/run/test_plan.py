@@ -1,0 +1,61 @@
+"""What becomes of each row on a resume."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.run.plan import Changed, Fate, Tally, fate
+
+ASK, KEEP, RESEND = Changed.ASK, Changed.KEEP, Changed.RESEND
+
+TABLE = [
+    # status, the same request, --retry-failed, changed -> fate
+    ("", False, False, ASK, Fate.SEND_NEW),
+    ("", True, True, KEEP, Fate.SEND_NEW),
+    ("invalid", True, False, ASK, Fate.SEND_NEW),
+    ("invalid", False, False, KEEP, Fate.SEND_NEW),
+    ("answered", True, False, ASK, Fate.KEEP),
+    ("answered", True, True, RESEND, Fate.KEEP),
+    ("answered", False, False, ASK, Fate.UNDECIDED),
+    ("answered", False, True, ASK, Fate.UNDECIDED),
+    ("answered", False, False, KEEP, Fate.KEEP_CHANGED),
+    ("answered", False, False, RESEND, Fate.SEND_CHANGED),
+    ("failed", True, False, ASK, Fate.KEEP),
+    ("failed", True, True, ASK, Fate.SEND_FAILED),
+    ("failed", False, False, ASK, Fate.SEND_CHANGED),
+    ("failed", False, True, KEEP, Fate.SEND_FAILED),
+]
+
+
+@pytest.mark.parametrize(("status", "same", "retry", "changed", "expected"), TABLE)
+def test_the_table_holds(status: str, *, same: bool, retry: bool, changed: Changed, expected: Fate) -> None:
+    """Each row of the contract's table on resuming is decided as it says."""
+    assert fate(status, same_request=same, retry_failed=retry, changed=changed) is expected
+
+
+@given(st.sampled_from(["", "answered", "failed", "invalid"]), st.booleans(), st.booleans())
+def test_an_answer_is_paid_again_only_on_demand(status: str, same: bool, retry: bool) -> None:
+    """Without --resend-changed no answered row is ever sent, whatever else is asked."""
+    for changed in (Changed.ASK, Changed.KEEP):
+        decided = fate(status, same_request=same, retry_failed=retry, changed=changed)
+        assert not (status == "answered" and decided.sends)
+
+
+@given(st.dictionaries(st.sampled_from(list(Fate)), st.integers(0, 1000)), st.integers(0, 50), st.integers(0, 50))
+def test_the_tally_adds_up(counts: dict[Fate, int], invalid: int, gone: int) -> None:
+    """What is announced is every row once: kept, sent or invalid, and a decision moves the undecided whole."""
+    tally = Tally(invalid=invalid, changed_cost_usd=Decimal("0.1"))
+    tally.fates.update(counts)
+    good = tally.good
+    tally.decide(Changed.RESEND)
+    planned = tally.planned(gone)
+    assert tally.fates[Fate.UNDECIDED] == 0
+    assert planned.total == good + invalid
+    sent = planned.new + planned.resend_changed + planned.retry_failed
+    assert planned.kept + sent + planned.invalid == planned.total
+    assert sent == tally.to_send
+    assert planned.gone == gone

@@ -1,0 +1,162 @@
+"""The house stands as drawn: imports go down only, and heavy libraries stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "batchchat"
+
+# From the ground up. A room may import its own floor's room (itself) and every floor below.
+GROUND = {
+    "__init__",
+    "errors",
+    "jsontext",
+    "keytable",
+    "secret",
+    "figures",
+    "cells",
+    "conversation",
+    "exchange",
+    "record",
+    "totals",
+    "events",
+}
+FLOORS: list[set[str]] = [
+    GROUND,
+    {"job"},
+    {"sources", "script", "endpoint", "policy", "cost", "store", "progress", "mock"},
+    {"dispatch", "report"},
+    {"run"},
+    {"cli"},
+    {"__main__"},
+]
+# The wires between rooms of one floor, each with its reason.
+GRANTED = {
+    ("endpoint", "cost"): "the client is given a Pricing to tell the cost of each usage",
+}
+# Who may import what, from outside; modules that are not named here may import none of these.
+LIBRARIES = {
+    "aiohttp": {"endpoint/client.py", "mock/"},
+    "pyarrow": {"cells.py", "sources/", "store/", "report/"},
+    "pandas": {"report/"},
+    "tqdm": {"progress.py"},
+    "tenacity": {"policy/"},
+    "yaml": {"job/"},
+    "click": {"cli/"},
+}
+# run/build.py alone knows more than this many stations.
+STATIONS = {"sources", "script", "endpoint", "policy", "cost", "store", "dispatch", "mock", "progress", "report"}
+MOST_STATIONS = 4
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module is not None
+            if node.module == "batchchat":
+                yield from (f"batchchat.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def rooms_imported(path: Path) -> set[str]:
+    rooms = set()
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "batchchat":
+            room = parts[1] if len(parts) > 1 else "__init__"
+            rooms.add("__init__" if room.startswith("__") else room)
+    return rooms
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, floor in enumerate(FLOORS) if room in floor)
+
+
+def test_every_room_has_its_floor() -> None:
+    """A new folder is drawn into the plan before it is built."""
+    assert {room_of(path) for path in modules()} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_go_down_only(path: Path) -> None:
+    """A room imports itself and lower floors; what passes between rooms of one floor are the ground's nouns."""
+    room = room_of(path)
+    for other in rooms_imported(path) - {room}:
+        same_floor = room in GROUND and other in GROUND
+        assert same_floor or (room, other) in GRANTED or floor_of(other) < floor_of(room), f"{room} -> {other}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_libraries_stay_in_their_rooms(path: Path) -> None:
+    """aiohttp, pyarrow, pandas, tqdm, tenacity, PyYAML and click are imported only where they belong."""
+    for name in imports(path):
+        allowed = LIBRARIES.get(name.split(".")[0])
+        assert allowed is None or name_of(path).startswith(tuple(allowed)), f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_only_the_wiring_knows_many_stations(path: Path) -> None:
+    """No module but run/build.py and the session it serves knows more than four stations."""
+    if name_of(path) != "run/build.py":
+        assert len(rooms_imported(path) & STATIONS) <= MOST_STATIONS
+
+
+def test_the_mock_stands_alone() -> None:
+    """The mock imports nothing of ours, so that it can't share our mistakes."""
+    for path in sorted((PACKAGE / "mock").rglob("*.py")):
+        assert rooms_imported(path) <= {"mock"}, path
+
+
+def test_there_are_no_import_cycles() -> None:
+    """No module imports itself by way of others."""
+    graph = {}
+    for path in modules():
+        name = "batchchat." + name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        graph[name] = set(imports(path))
+    # `from batchchat.job import X` reaches what the package's face imports.
+    done: set[str] = set()
+    on_path: list[str] = []
+
+    def visit(name: str) -> None:
+        assert name not in on_path, " -> ".join([*on_path[on_path.index(name) :], name])
+        if name in done or name not in graph:
+            return
+        on_path.append(name)
+        for other in sorted(graph[name]):
+            visit(other)
+        on_path.pop()
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name)
+
+
+def test_packages_only_hand_names_on() -> None:
+    """An `__init__.py` holds a docstring, imports and `__all__`, and nothing else (the version at the top excepted)."""
+    for path in PACKAGE.rglob("__init__.py"):
+        for node in ast.parse(path.read_text()).body:
+            plain = isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)
+            named = isinstance(node, ast.Assign) and all(
+                isinstance(target, ast.Name) and target.id in {"__all__", "__version__"} for target in node.targets
+            )
+            assert plain or named, f"{path}: {ast.unparse(node)}"

@@ -1,0 +1,116 @@
+"""Events as a person follows them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from batchchat import events
+from batchchat.progress import Bar, Lines, log_file, text_of
+
+STARTED = events.Started(
+    name="chef", model="m", host="api.deepinfra.com", concurrency=1200, source="messages from a.jsonl",
+    recognised=None, output="out/chef.parquet",
+)  # fmt: skip
+PROGRESS = events.Progress(
+    elapsed_s=131.0, total=12477, estimated=False, answered=8238, failed=2, invalid=0, kept=0, in_flight=200,
+    recovering=0, ceiling=200, cost_usd=Decimal("4.12"), expected_cost_usd=Decimal("6.3"), completion_tokens=10**6,
+    tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0,
+)  # fmt: skip
+FINISHED = events.Finished(0, "", "", 12477, 0, 0, 0, Decimal("6.2841"))
+
+TEXTS = [
+    (STARTED, "chef · m at api.deepinfra.com · up to 1,200 in flight\ninput  messages from a.jsonl"),
+    (
+        replace(STARTED, recognised="messages, from the column `messages` of the first row"),
+        "chef · m at api.deepinfra.com · up to 1,200 in flight\n"
+        "input  messages from a.jsonl (recognised: messages, from the column `messages` of the first row)",
+    ),
+    (
+        events.Planned(
+            total=12477, kept=8112, kept_changed=0, resend_changed=41, retry_failed=0, new=4324, invalid=0, gone=0
+        ),
+        "resume 8,112 finished before are kept · 41 are sent again (request changed) · 4,324 new",
+    ),
+    (
+        events.Planned(total=9, kept=3, kept_changed=2, resend_changed=0, retry_failed=1, new=0, invalid=5, gone=4),
+        "resume 3 finished before are kept (2 of them answered another request) · 1 failed before is tried again"
+        " · 5 invalid · 4 gone from the input",
+    ),
+    (
+        events.Replayed(("journal-000001.jsonl: hurt",), 128),
+        "journal journal-000001.jsonl: hurt\n"
+        "journal a run before was killed: up to 128 requests were in flight then or not yet kept, and may have been"
+        " billed",
+    ),
+    (events.ServedByAnother("a", "b"), "the endpoint serves b for a; the price may differ"),
+    (events.Failing("bad_request", "r1", "no"), "first bad_request: row r1: no"),
+    (
+        events.Draining("SIGTERM", 64, 30.0),
+        "SIGTERM: nothing more is sent, 64 in flight get up to 30s; once more stops at once",
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "expected"), TEXTS)
+def test_each_event_has_its_words(event: events.Event, expected: str) -> None:
+    """A person reads exactly this."""
+    assert text_of(event) == expected
+
+
+def test_log_lines_come_once_a_minute_and_at_the_end() -> None:
+    """A pipe gets a line a minute, and the last state before the end; nothing in between."""
+    lines: list[str] = []
+    tell = Lines(lines.append)
+    for tenth in range(1300):
+        tell(replace(PROGRESS, elapsed_s=tenth / 10))
+    assert [line[:5] for line in lines] == ["01:00", "02:00"]
+    tell(PROGRESS)
+    tell(FINISHED)
+    assert lines[-1] == (
+        "02:11 8,240/12,477 rows · 7.3/s · $4.1200 of about $6.3000 · 2 failed · 200 in flight · 31k tok/s"
+        " · 9m 40s left"
+    )
+
+
+def test_an_estimated_total_says_so() -> None:
+    """While the input is still being read its size is `about`."""
+    lines: list[str] = []
+    tell = Lines(lines.append)
+    tell(replace(PROGRESS, estimated=True, total=12500, eta_s=None))
+    assert lines[0].startswith("02:11 8,240/about 12,500 rows")
+
+
+def test_the_reason_of_a_stop_is_logged() -> None:
+    """run.log ends with the exit code and why, stamped with the time."""
+    stream = io.StringIO()
+    log_file(stream)(replace(FINISHED, exit_code=5, text="the key was refused: Ada", reason="unauthorized"))
+    assert stream.getvalue().split(" ", 1)[1] == "exit 5: unauthorized\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "money"),
+    [
+        ("120", "$4.1200 of about $6.3000 · 2 failed · 200 in flight · 31k tok/s"),
+        ("80", "$4.1200 · 2 failed · 200 in flight"),
+    ],
+)
+def test_the_bar_stays_one_line_and_is_closed(monkeypatch: pytest.MonkeyPatch, columns: str, money: str) -> None:
+    """The bar rewrites its line, other events scroll above it, and what it last said stays; a narrow one is brief."""
+    monkeypatch.setenv("COLUMNS", columns)
+    stream = io.StringIO()
+    bar = Bar(stream)
+    bar(STARTED)
+    bar(replace(PROGRESS, total=None, estimated=True))
+    bar(PROGRESS)
+    bar(events.ServedByAnother("a", "b{}"))
+    bar(FINISHED)
+    text = stream.getvalue()
+    assert text.startswith("chef · m at")
+    assert " 66%|" in text
+    assert f"8,240/12,477 [02:11<09:40, 7.3 rows/s]  {money}" in text
+    assert "the endpoint serves b{} for a" in text
+    assert text.endswith("\n")
