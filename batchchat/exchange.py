@@ -2,6 +2,8 @@
 
 A **Request** is one body for one endpoint. An **Exchange** is one attempt at it, paid or not. A **Verdict** says what
 to do about it and who pays. An **Outcome** is how a row ended; **Spent** is what all its attempts used up.
+
+What is made for every row is a named tuple: frozen dataclasses take three times as long to build (0.9 us for 8 fields).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from batchchat.conversation import ErrorKind, Key, Message, Row, Status
 
@@ -42,8 +44,7 @@ class Ask:
     cost_usd: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One body to send. `step` counts the requests of a row from 0; `fingerprint` hashes messages, model and params.
 
     Attempts at the same request share its body. `messages` are those of the body, for the output row.
@@ -55,7 +56,7 @@ class Request:
     messages: list[Message]
     body: bytes
     fingerprint: int
-    ask: Ask = field(default_factory=Ask)
+    ask: Ask = Ask()
 
 
 class Action(StrEnum):
@@ -96,8 +97,7 @@ class Verdict:
     """A stale pooled connection: the first such failure of a row is tried again at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens and USD as the endpoint reported them; None is what it did not report."""
 
     prompt_tokens: int | None = None
@@ -108,16 +108,14 @@ class Usage:
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What an exchange cost, and who says so: `reported` by the endpoint, or computed from the `job`'s price."""
 
     usd: Decimal
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the model said. `tool_calls` is the list as it came; `model` is the one that served."""
 
     text: str | None
@@ -138,8 +136,7 @@ class Failure:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One attempt. Times: `started_at` and `finished_at` in seconds since the epoch, `latency_s` monotonic."""
 
     request: Request
@@ -192,8 +189,7 @@ class Spent:
 NOTHING_SPENT = Spent()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a row ended. `messages` is the whole conversation that was asked, without the reply."""
 
     row: Row

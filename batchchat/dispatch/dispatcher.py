@@ -229,7 +229,7 @@ class Dispatcher:
         elif action is Action.STOP_UNLESS_ANSWERED:
             later = Action.RETRY if exchange.verdict.kind in _PASSING else Action.FAIL_ROW
             resolved = later if model in self._answered_models else Action.STOP_RUN
-            return replace(exchange, verdict=replace(exchange.verdict, action=resolved))
+            return exchange._replace(verdict=replace(exchange.verdict, action=resolved))
         return exchange
 
     async def _pause(self, seconds: float) -> None:
@@ -265,5 +265,5 @@ class _AllFailAlike:
 def _given_up(exchange: Exchange) -> Exchange:
     """A retryable failure that has used up its row's attempts ends the row."""
     if exchange.verdict.action is Action.RETRY:
-        return replace(exchange, verdict=replace(exchange.verdict, action=Action.FAIL_ROW))
+        return exchange._replace(verdict=replace(exchange.verdict, action=Action.FAIL_ROW))
     return exchange

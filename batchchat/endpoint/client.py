@@ -146,17 +146,18 @@ class Client:
         else:
             answer = self._judge(response.status, response.headers, body, complete=True)
         latency_s = time.perf_counter() - start
+        status = None if response is None else response.status
         return Exchange(
-            request=request,
-            verdict=answer.verdict,
-            started_at=started_at,
-            finished_at=started_at + latency_s,
-            latency_s=latency_s,
-            http_status=response.status if response is not None else None,
-            reply=answer.reply,
-            failure=answer.failure,
-            usage=answer.usage,
-            cost=answer.cost,
+            request,
+            answer.verdict,
+            started_at,
+            started_at + latency_s,
+            latency_s,
+            status,
+            answer.reply,
+            answer.failure,
+            answer.usage,
+            answer.cost,
         )
 
     def _judge(self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool) -> _Answer:

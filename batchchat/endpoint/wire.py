@@ -42,17 +42,18 @@ def read_reply(payload: dict[str, Any]) -> Reply | None:
     message = choice.get("message")
     if not isinstance(message, dict):
         return None
-    calls = message.get("tool_calls")
+    get, calls = message.get, message.get("tool_calls")
+    text, reasoning = get("content"), get("reasoning_content")
     return Reply(
-        text=_content(message.get("content")),
-        finish_reason=_text(choice.get("finish_reason")),
-        tool_calls=calls if isinstance(calls, list) and calls else None,
-        refusal=_text(message.get("refusal")),
+        text if type(text) is str else _parts(text),
+        _text(choice.get("finish_reason")),
+        calls if isinstance(calls, list) and calls else None,
+        _text(get("refusal")),
         # vLLM, DeepSeek and DeepInfra say reasoning_content, OpenRouter says reasoning.
-        reasoning=_text(message.get("reasoning_content")) or _text(message.get("reasoning")),
-        model=_text(payload.get("model")),
-        service_tier=_text(payload.get("service_tier")),
-        response_id=_text(payload.get("id")),
+        _text(reasoning) or _text(get("reasoning")),
+        _text(payload.get("model")),
+        _text(payload.get("service_tier")),
+        _text(payload.get("id")),
     )
 
 
@@ -61,23 +62,24 @@ def read_usage(payload: dict[str, Any]) -> Usage | None:
     usage = payload.get("usage")
     if not isinstance(usage, dict):
         return None
-    cost = _usd(usage.get("estimated_cost"))
+    get = usage.get
+    cost = _usd(get("estimated_cost"))
     return Usage(
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        total_tokens=_count(usage.get("total_tokens")),
-        cached_tokens=_detail(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
-        cost_usd=cost if cost is not None else _usd(usage.get("cost")),
+        _count(get("prompt_tokens")),
+        _count(get("completion_tokens")),
+        _count(get("total_tokens")),
+        _detail(get("prompt_tokens_details"), "cached_tokens"),
+        _detail(get("completion_tokens_details"), "reasoning_tokens"),
+        cost if cost is not None else _usd(get("cost")),
     )
 
 
-def _content(value: Any) -> str | None:
+def _parts(value: Any) -> str | None:
     """A reply's text; Mistral sends it as a list of parts when the model reasons."""
-    if isinstance(value, list):
-        parts = [part.get("text") for part in value if isinstance(part, dict)]
-        return "".join(part for part in parts if isinstance(part, str))
-    return _text(value)
+    if not isinstance(value, list):
+        return None
+    parts = [part.get("text") for part in value if isinstance(part, dict)]
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def _text(value: Any) -> str | None:

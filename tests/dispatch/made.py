@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -66,7 +66,7 @@ class Steps:
             return Outcome(self.row, Status.FAILED, [], last)
         if last is not None and len(exchanges) == self.steps:
             return Outcome(self.row, Status.ANSWERED, [], last)
-        return replace(request(self.row.key.id, self.model), step=len(exchanges))
+        return request(self.row.key.id, self.model)._replace(step=len(exchanges))
 
 
 def work(name: str, steps: int = 1, model: str = "m") -> Work:
