@@ -31,13 +31,12 @@ def is_published(output: Path, content: str) -> bool:
 
 
 def publish(output: Path, folder: Path, ledger: Ledger, job: Mapping[str, Any]) -> None:
-    """Write `output`. `job` is what the metadata holds of it. Raises `MachineError`."""
+    """Write `output`. `job` is what the metadata holds of it, its `content` included. Raises `MachineError`."""
     totals = ledger.totals
     cost = totals.known_cost_usd
     metadata = {
         "version": __version__,
         **job,
-        "content": content_of(ledger),
         "totals": {
             "rows": {"answered": totals.answered, "failed": totals.failed, "invalid": totals.invalid},
             **{name: totals.tokens[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")},

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat import __version__
 from batchchat.errors import (
@@ -50,6 +50,7 @@ from batchchat.store.ledger import Ledger, schema_text
 from batchchat.store.lock import Lock
 from batchchat.store.records import FORMAT
 from batchchat.store.segments import scan, segments
+from batchchat.totals import Totals
 
 __all__ = ["Ended", "Options", "Session"]
 
@@ -96,6 +97,14 @@ class Drove:
     left: int | None = None
     cuts: int = 0
     rows: list[RowRecord] = field(default_factory=list)
+
+
+class Why(NamedTuple):
+    """How it ended: `text` says what stopped it in full, `reason` without what an endpoint said."""
+
+    exit_code: int
+    text: str | None
+    reason: str
 
 
 class Session:
@@ -254,31 +263,20 @@ class Session:
 
     def _end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
         """Publish where the contract says so, and draw the sum."""
-        job, totals = self._job, ledger.totals
-        stopped, reason = None, ""
-        if self._signals.received is not None:
-            code = _SIGNALLED + self._signals.received
-            stopped = reason = signal_words(self._signals, drove.cuts)
-        elif drove.error is not None:
-            code, stopped = drove.error.exit_code, str(drove.error)
-            reason = stopped
-        elif drove.stop is not None:
-            code, stopped = EndpointError.exit_code, stop_words(drove.stop, job)
-            reason = stop_reason(drove.stop)
-        else:
-            code = EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK
-        if code in _PUBLISHED and not publish.is_published(job.output.path, publish.content_of(ledger)):
+        output, totals = self._job.output.path, ledger.totals
+        end = self._why(drove, totals)
+        content = publish.content_of(ledger)
+        if end.exit_code in _PUBLISHED and not publish.is_published(output, content):
             self._tell(Publishing(totals.finished))
             try:
-                publish.publish(job.output.path, folder, ledger, self._metadata())
+                publish.publish(output, folder, ledger, {**self._metadata(), "content": content})
             except MachineError as error:
-                code, stopped = error.exit_code, str(error)
-                reason = stopped
+                end = Why(error.exit_code, str(error), str(error))
         self._tell(
             Finished(
-                exit_code=code,
-                text=stopped or "",
-                reason=reason,
+                exit_code=end.exit_code,
+                text=end.text or "",
+                reason=end.reason,
                 answered=totals.answered,
                 failed=totals.failed,
                 invalid=totals.invalid,
@@ -287,14 +285,24 @@ class Session:
             )
         )
         return Ended(
-            exit_code=code,
+            exit_code=end.exit_code,
             elapsed_s=drove.elapsed_s,
             ledger=ledger,
             left=drove.left,
-            stopped=stopped,
+            stopped=end.text,
             rows=drove.rows,
             set_aside=aside,
         )
+
+    def _why(self, drove: Drove, totals: Totals) -> Why:
+        if self._signals.received is not None:
+            words = signal_words(self._signals, drove.cuts)
+            return Why(_SIGNALLED + self._signals.received, words, words)
+        if drove.error is not None:
+            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
+        if drove.stop is not None:
+            return Why(EndpointError.exit_code, stop_words(drove.stop, self._job), stop_reason(drove.stop))
+        return Why(EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK, None, "")
 
     def _metadata(self) -> dict[str, Any]:
         job = self._job
