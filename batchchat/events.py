@@ -62,7 +62,11 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of the run, several times a second. `total` is None while nothing is known of it."""
+    """The state of the run, several times a second.
+
+    `total` is None while nothing is known of it. `done` rows need nothing more: a row that is sent again is not done,
+    though the output still has its earlier record.
+    """
 
     elapsed_s: float
     total: int | None
@@ -70,21 +74,15 @@ class Progress:
     answered: int
     failed: int
     invalid: int
-    kept: int
+    done: int
     in_flight: int
     recovering: int
     ceiling: int
     cost_usd: Decimal | None
     expected_cost_usd: Decimal | None
-    completion_tokens: int
     tokens_per_s: float
     rows_per_s: float
     eta_s: float | None
-
-    @property
-    def finished(self) -> int:
-        """Rows of the output so far."""
-        return self.answered + self.failed + self.invalid
 
 
 @dataclass(frozen=True, slots=True)

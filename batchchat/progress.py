@@ -18,7 +18,7 @@ from batchchat.events import Event, Progress
 __all__ = ["Bar", "Lines", "Silent", "log_file", "text_of"]
 
 _LINE_EVERY_S = 60.0
-_WIDE = 100  # columns
+_WIDE = 120  # columns
 
 
 def text_of(event: Event) -> str | None:
@@ -67,6 +67,8 @@ def _planned(event: events.Planned) -> str:
     ):
         if number:
             parts.append(f"{figures.count(number)} {words}")
+    if not (event.retry_failed or event.resend_changed or event.new):
+        parts.append("nothing to send")
     return "resume " + " · ".join(parts)
 
 
@@ -95,9 +97,9 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
 
 def _of_total(event: Progress) -> str:
     if event.total is None:
-        return figures.count(event.finished)
+        return figures.count(event.done)
     about = "about " if event.estimated else ""
-    return f"{figures.count(event.finished)}/{about}{figures.count(event.total)}"
+    return f"{figures.count(event.done)}/{about}{figures.count(event.total)}"
 
 
 def _clock(span_s: float | None) -> str:
@@ -138,7 +140,7 @@ class Bar:
             tqdm.monitor_interval = 0  # we refresh it ourselves; no thread is needed
             self._bar = tqdm(file=self._stream, dynamic_ncols=True, mininterval=0, leave=True, bar_format="{l_bar}")
         bar = self._bar
-        bar.n, bar.total = event.finished, event.total
+        bar.n, bar.total = event.done, event.total
         pace = f"{event.rows_per_s:.1f} rows/s"
         figures_ = _figures(event, brief=get_terminal_size().columns < _WIDE)
         text = f"{_of_total(event)} [{_clock(event.elapsed_s)}<{_clock(event.eta_s)}, {pace}]  {figures_}"

@@ -16,8 +16,8 @@ STARTED = events.Started(
     recognised=None, output="out/chef.parquet",
 )  # fmt: skip
 PROGRESS = events.Progress(
-    elapsed_s=131.0, total=12477, estimated=False, answered=8238, failed=2, invalid=0, kept=0, in_flight=200,
-    recovering=0, ceiling=200, cost_usd=Decimal("4.12"), expected_cost_usd=Decimal("6.3"), completion_tokens=10**6,
+    elapsed_s=131.0, total=12477, estimated=False, answered=8238, failed=2, invalid=0, done=8240, in_flight=200,
+    recovering=0, ceiling=200, cost_usd=Decimal("4.12"), expected_cost_usd=Decimal("6.3"),
     tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0,
 )  # fmt: skip
 FINISHED = events.Finished(0, "", "", 12477, 0, 0, 0, Decimal("6.2841"))

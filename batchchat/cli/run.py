@@ -20,6 +20,7 @@ from batchchat.events import Event, Subscriber
 from batchchat.job import JobSpec, Override, load_job
 
 if TYPE_CHECKING:
+    from batchchat.run.plan import Changed
     from batchchat.run.session import Ended, Options
 
 __all__ = ["run"]
@@ -214,11 +215,17 @@ def _follower(progress: str) -> Subscriber:
     return Bar(sys.stderr) if progress == "bar" else Lines(lambda line: click.echo(line, err=True))
 
 
-def _ask(question: str) -> bool:
+def _ask(question: str) -> Changed:
+    from batchchat.run.plan import Changed
+
+    text = f"{question}\nSend them again (y), keep the answers there are (k), or stop here (n)? [y/k/N]"
     try:
-        return click.confirm(question, default=False, err=True)
+        answer = click.prompt(
+            text, type=click.Choice(["y", "k", "n"]), default="n", show_default=False, show_choices=False, err=True
+        )
     except click.Abort:  # Ctrl-C, or no more input
         raise KeyboardInterrupt from None
+    return {"y": Changed.RESEND, "k": Changed.KEEP}.get(answer, Changed.ASK)
 
 
 def _shown(path: Path) -> str:

@@ -54,6 +54,7 @@ class Drive:
         retry: RetryPolicies,
         limits: Limits,
         limit: int | None,
+        replaced: int,
         mock: bool,
         host: str,
         tell: Subscriber,
@@ -85,7 +86,10 @@ class Drive:
         )
         self.feed: Feed
         self.journal: Journal
-        self.kept_before = ledger.totals.finished
+        # What is finished and stays so; rows that are sent again count when they are finished once more.
+        self._kept = ledger.totals.finished - replaced
+        self._finished_here = 0
+        self._tokens_here = 0
         self.sent_rows: list[RowRecord] = []
         """The first rows that were finished here, for a run small enough to be read."""
 
@@ -111,6 +115,11 @@ class Drive:
         self._progress()
         return self._dispatcher.stopped
 
+    def left(self) -> int | None:
+        """Rows of the input that are still to be finished; None where its end was not seen."""
+        total, estimated = self.feed.total()
+        return None if total is None or estimated else total - self._kept - self._finished_here
+
     def abandon(self) -> None:
         """Cut off what is in flight."""
         self._dispatcher.abandon()
@@ -119,10 +128,13 @@ class Drive:
         """A group of records is synced: now they count."""
         for at, record in placed:
             self._ledger.fold(at, record)
-            if record["kind"] == "row" and record["status"] != Status.INVALID:
-                self._count(record)
+            if record["kind"] == "row":
+                self._finished_here += 1
+                if record["status"] != Status.INVALID:
+                    self._count(record)
 
     def _count(self, row: RowRecord) -> None:
+        self._tokens_here += row.get("usage", _NOTHING).get("completion_tokens", 0)
         if len(self.sent_rows) <= _READABLE_ROWS:
             self.sent_rows.append(row)
         if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
@@ -194,9 +206,9 @@ class Drive:
         totals = self._ledger.totals
         total, estimated = self.feed.total()
         if self._limit is not None:
-            most = self.kept_before + self._limit
+            most = self._kept + self._limit
             total, estimated = (most, False) if total is None or estimated or total > most else (total, False)
-        self._pace.note(self.elapsed_s, totals.finished, totals.tokens["completion_tokens"])
+        self._pace.note(self.elapsed_s, self._kept + self._finished_here, self._tokens_here)
         self._tell(
             Progress(
                 elapsed_s=self.elapsed_s,
@@ -205,13 +217,12 @@ class Drive:
                 answered=totals.answered,
                 failed=totals.failed,
                 invalid=totals.invalid,
-                kept=self.kept_before,
+                done=self._kept + self._finished_here,
                 in_flight=self._dispatcher.gate.in_flight,
                 recovering=self._dispatcher.recovering,
                 ceiling=self._concurrency.ceiling,
                 cost_usd=totals.known_cost_usd,
                 expected_cost_usd=_expected(totals, total),
-                completion_tokens=totals.tokens["completion_tokens"],
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),

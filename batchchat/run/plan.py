@@ -65,12 +65,14 @@ def fate(status: str, *, same_request: bool, retry_failed: bool, changed: Change
 class Tally:
     """The fates of all rows of an input.
 
-    `invalid_new` are bad rows not noted yet; `changed_cost_usd` is what the undecided or changed answers had cost.
+    `invalid_new` are bad rows not noted yet; `replaced` those sent that have a record already; `changed_cost_usd` is
+    what the undecided or changed answers had cost.
     """
 
     fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
     invalid: int = 0
     invalid_new: int = 0
+    replaced: int = 0
     first_invalid: list[str] = field(default_factory=list)
     changed_cost_usd: Decimal = field(default_factory=Decimal)
     changed_unknown_cost: int = 0
@@ -79,6 +81,11 @@ class Tally:
     def to_send(self) -> int:
         """Rows that will be sent."""
         return sum(count for fate_, count in self.fates.items() if fate_.sends)
+
+    @property
+    def total(self) -> int:
+        """Rows of the input."""
+        return self.good + self.invalid
 
     @property
     def nothing_new(self) -> bool:
@@ -93,6 +100,8 @@ class Tally:
     def decide(self, changed: Changed) -> None:
         """The user has spoken on the undecided rows."""
         settled = Fate.SEND_CHANGED if changed is Changed.RESEND else Fate.KEEP_CHANGED
+        if settled.sends:
+            self.replaced += self.fates[Fate.UNDECIDED]
         self.fates[settled] += self.fates[Fate.UNDECIDED]
         self.fates[Fate.UNDECIDED] = 0
 
@@ -100,7 +109,7 @@ class Tally:
         """The tally as an event."""
         fates = self.fates
         return Planned(
-            total=self.good + self.invalid,
+            total=self.total,
             kept=fates[Fate.KEEP] + fates[Fate.KEEP_CHANGED],
             kept_changed=fates[Fate.KEEP_CHANGED],
             resend_changed=fates[Fate.SEND_CHANGED],

@@ -85,6 +85,8 @@ class Reading:
                 continue
             script, fate_ = found
             tally.fates[fate_] += 1
+            if fate_.sends and self._ledger.index.status(self._ledger.index.add(script.row.key)):
+                tally.replaced += 1
             if fate_ in {Fate.UNDECIDED, Fate.SEND_CHANGED, Fate.KEEP_CHANGED}:
                 self._add_changed_cost(tally, script)
         return tally
@@ -105,8 +107,16 @@ class Feed:
     """What the dispatcher takes its work from: rows to send, one after the other; bad rows go to `keep` on the way."""
 
     def __init__(
-        self, reading: Reading, source: Source, ledger: Ledger, keep: Callable[[RowRecord], None], limit: int | None
+        self,
+        reading: Reading,
+        source: Source,
+        ledger: Ledger,
+        keep: Callable[[RowRecord], None],
+        *,
+        limit: int | None,
+        total: int | None,
     ) -> None:
+        self._total = total
         self._reading = reading
         self._rows = reading.rows()
         self._source = source
@@ -151,13 +161,10 @@ class Feed:
         """Rows of the input, and whether that is an estimate from the bytes read so far."""
         if self.exhausted:
             return self.rows_read, False
+        if self._total is not None:
+            return self._total, False
         if self._source.rows_total is not None:
             return self._source.rows_total, False
         if not self.rows_read or not self._source.bytes_read:
             return None, True
         return max(self.rows_read, round(self.rows_read * self._source.bytes_total / self._source.bytes_read)), True
-
-    def left(self) -> int | None:
-        """Rows of the input that are not finished; None where its end was not seen."""
-        total, estimated = self.total()
-        return None if total is None or estimated else total - self._ledger.index.finished_in_input()

@@ -33,7 +33,7 @@ def _input(job: JobSpec) -> str:
 def nothing_good(job: JobSpec, first_bad: str | None) -> str:
     """An input without one good row."""
     first = f" The first: {first_bad.removesuffix('.')}." if first_bad else ""
-    return f"{_input(job)} has no row that can be sent.{first} Check `input.format` and `input.column`."
+    return f"{_input(job)} has no row that can be sent.{first} Check `input.format`, `input.column` and `input.id`."
 
 
 def strict_refusal(job: JobSpec, tally: Tally) -> str:

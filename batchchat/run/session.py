@@ -62,7 +62,8 @@ _PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, EndpointError.exit_code}
 class Options:
     """What the command says beyond the job.
 
-    `again` is the command that continues; `ask` puts a yes/no question to a person, and is None where there is nobody.
+    `again` is the command that continues; `ask` asks a person what to do about changed rows (ASK: stop),
+    and is None where there is nobody.
     """
 
     again: str
@@ -71,7 +72,7 @@ class Options:
     changed: Changed = Changed.ASK
     fresh: bool = False
     strict: bool = False
-    ask: Callable[[str], bool] | None = None
+    ask: Callable[[str], Changed] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class Session:
             tally = await self._survey(reading, ledger) if resumes or options.strict else None
             if self._signals.received is not None or (tally is not None and tally.nothing_new):
                 return self._end(folder, ledger, Drove(left=tally.to_send if tally else None), aside)
-            drove = await self._drive(folder, journal_end, reading, source, ledger)
+            drove = await self._drive(folder, journal_end, reading=reading, source=source, ledger=ledger, tally=tally)
             return self._end(folder, ledger, drove, aside)
         finally:
             ledger.close()
@@ -203,9 +204,14 @@ class Session:
                 f"{question} --resend-changed pays for them again, --keep-changed keeps the answers there are."
             )
         with self._signals.left_alone():
-            return Changed.RESEND if self._options.ask(f"{question} Send them again?") else Changed.KEEP
+            changed = self._options.ask(question)
+        if changed is Changed.ASK:
+            raise OutputError("stopped at the question; nothing was sent.")
+        return changed
 
-    async def _drive(self, folder: Path, journal_end: int, reading: Reading, source: Source, ledger: Ledger) -> Drove:
+    async def _drive(
+        self, folder: Path, journal_end: int, *, reading: Reading, source: Source, ledger: Ledger, tally: Tally | None
+    ) -> Drove:
         job = self._job
         drove = Drove()
         async with build.sender(job, self._environ, self.blanker) as send:
@@ -215,6 +221,7 @@ class Session:
                 retry=build.retry_for(job, Random()),  # noqa: S311 (jitter)
                 limits=build.limits_for(job),
                 limit=self._options.limit,
+                replaced=0 if tally is None else tally.replaced,
                 mock=job.is_mock,
                 host=job.host,
                 tell=self._tell,
@@ -223,7 +230,14 @@ class Session:
             journal = Journal(folder, journal_end, drive.committed, drive.abandon)
             try:
                 journal.append(self._run_record(source))
-                feed = Feed(reading, source, ledger, journal.append, self._options.limit)
+                feed = Feed(
+                    reading,
+                    source,
+                    ledger,
+                    journal.append,
+                    limit=self._options.limit,
+                    total=None if tally is None else tally.total,
+                )
                 drove.stop = await drive.run(journal, feed)
             except BatchchatError as error:
                 drove.error = error
@@ -233,7 +247,7 @@ class Session:
                 self._close(journal, drove)
             if feed.exhausted and not feed.good_rows:
                 raise InputError(nothing_good(job, feed.first_bad))
-            drove.rows, drove.elapsed_s, drove.left = drive.sent_rows, drive.elapsed_s, feed.left()
+            drove.rows, drove.elapsed_s, drove.left = drive.sent_rows, drive.elapsed_s, drive.left()
             drove.cuts = drive.cuts
         return drove
 

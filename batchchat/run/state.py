@@ -89,7 +89,7 @@ class StateFile:
                 "answered": event.answered,
                 "failed": event.failed,
                 "invalid": event.invalid,
-                "left": None if total is None else total - event.finished,
+                "left": None if total is None else total - event.done,
             },
             "in_flight": event.in_flight,
             "ceiling": event.ceiling,

@@ -26,7 +26,7 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     "no good row": (
         lambda job: job.write([{"id": 1, "messages": []}, {"id": 2, "messages": []}], input__format="messages"),
         "in.jsonl has no row that can be sent. The first: in.jsonl:1: `messages` is empty."
-        " Check `input.format` and `input.column`.",
+        " Check `input.format`, `input.column` and `input.id`.",
     ),
     "no good line": (
         lambda job: job.write(["{broken", "{broken"]),

@@ -66,7 +66,7 @@ def test_finished_run_is_a_no_op(job: Job, server: Raw) -> None:
     assert (first.code, again.code) == (0, 0)
     assert server.requests == 6
     assert (job.journal_file.read_bytes(), job.output.read_bytes(), job.output.stat().st_mtime_ns) == before
-    assert plan(again) == "resume 6 finished before are kept"
+    assert plan(again) == "resume 6 finished before are kept · nothing to send"
     assert again.out.startswith("another: 6 of 6 rows answered for <$0.0001\n")
     assert job.state()["state"] == "finished"
     assert job.state()["rows"] == {"total": 6, "answered": 6, "failed": 0, "invalid": 0, "left": 0}
@@ -99,7 +99,7 @@ def test_failed_stays_failed(job: Job, server: Raw) -> None:
     assert job.run().code == 3
     server.answer = good
     again = job.run()
-    assert (again.code, server.requests, plan(again)) == (3, 6, "resume 6 finished before are kept")
+    assert (again.code, server.requests, plan(again)) == (3, 6, "resume 6 finished before are kept · nothing to send")
     assert "\nnext  batchchat run job.yaml --retry-failed\n" in again.out
     retried = job.run("--retry-failed", "--limit", "1")
     assert plan(retried) == "resume 3 finished before are kept · 3 failed before are tried again"
@@ -138,7 +138,7 @@ def test_changed_params(job: Job, server: Raw) -> None:
     assert (server.requests, job.journal_file.read_bytes()) == (5, journal)
 
     kept = job.run("--keep-changed")
-    assert plan(kept) == "resume 5 finished before are kept (5 of them answered another request)"
+    assert plan(kept) == "resume 5 finished before are kept (5 of them answered another request) · nothing to send"
     assert (kept.code, server.requests) == (0, 5)
     assert {row["model_requested"] for row in job.table()} == {"m"}
     assert job.run().code == 2  # it held for that run only
@@ -174,22 +174,20 @@ def test_kept_row_shows_what_was_answered(job: Job, server: Raw) -> None:
     assert server.requests == 3
 
 
-@pytest.mark.parametrize(("says", "sent"), [("y\n", 6), ("n\n", 3)])
-def test_asked_on_a_terminal(job: Job, server: Raw, says: str, sent: int) -> None:
-    """On a terminal the same is a question: y pays again, n keeps."""
+@pytest.mark.parametrize(("says", "sent", "expected"), [("y\n", 6, 0), ("k\n", 3, 0), ("n\n", 3, 2), ("\n", 3, 2)])
+def test_asked_on_a_terminal(job: Job, server: Raw, says: str, sent: int, expected: int) -> None:
+    """On a terminal the same is a question: y pays again, k keeps, and n, or no word, sends nothing at all."""
     job.write(rows(3), endpoint__base_url=server.url)
     assert job.run().code == 0
     job.write(model="n")
     terminal = job.terminal(columns=200)
-    terminal.shows("Send them again? [y/N]: ")
+    terminal.shows("or stop here (n)? [y/k/N]: ")
     assert server.requests == 3
     terminal.type(says)
     code, screen = terminal.end()
-    assert code == 0, screen
-    assert (
-        "3 rows were answered, for <$0.0001, before their conversation, model or params changed."
-        " Send them again? [y/N]: "
-    ) in screen
+    assert code == expected, screen
+    assert "3 rows were answered, for <$0.0001, before their conversation, model or params changed." in screen
+    assert "Send them again (y), keep the answers there are (k), or stop here (n)? [y/k/N]: " in screen
     assert server.requests == sent
 
 
@@ -199,7 +197,7 @@ def test_interrupted_at_the_question(job: Job, server: Raw) -> None:
     assert job.run().code == 0
     job.write(model="n")
     terminal = job.terminal(columns=200)
-    terminal.shows("Send them again? [y/N]: ")
+    terminal.shows("or stop here (n)? [y/k/N]: ")
     pressed = 0
     while terminal.process.poll() is None:
         assert pressed < 10
@@ -218,7 +216,7 @@ def test_rows_go_and_come_back(job: Job, server: Raw) -> None:
     assert job.run().code == 0
     job.write(rows(4, 2))
     fewer = job.run()
-    assert plan(fewer) == "resume 4 finished before are kept · 2 gone from the input"
+    assert plan(fewer) == "resume 4 finished before are kept · 2 gone from the input · nothing to send"
     assert (fewer.code, [row["id"] for row in job.table()]) == (0, ["r0002", "r0003", "r0004", "r0005"])
     assert "  rows      4 answered · 2 gone from the input, kept in the journal\n" in fewer.out
     assert "            <$0.0001 more was paid for answers replaced or gone from the input\n" in fewer.out
