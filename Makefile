@@ -17,7 +17,7 @@ demo: .venv/installed
 	print(rows[['id', 'category', 'response', 'completion_tokens', 'cost_usd', 'latency_s']].head().to_string(max_colwidth=44))"
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n 4
 
 check: .venv/installed
 	$(BIN)/ruff check .

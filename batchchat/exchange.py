@@ -9,7 +9,7 @@ What is made for every row is a named tuple: frozen dataclasses take three times
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -153,25 +153,33 @@ class Exchange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the attempts of one row used up so far. `retries` counts what each further attempt was made for, by kind."""
+    """What the attempts of one row used up so far.
+
+    `retries` counts what each further attempt was made for, by kind. `cost_source` and `usage` are of the last attempt
+    that had any.
+    """
 
     attempts: int = 0
     possibly_billed: int = 0
     cost_usd: Decimal | None = None
     retries: dict[str, int] = field(default_factory=dict)
+    cost_source: str | None = None
+    usage: Usage | None = None
 
     def plus(self, exchange: Exchange) -> Spent:
         """This and one more attempt."""
-        cost = self.cost_usd
+        cost, source = self.cost_usd, self.cost_source
         if exchange.cost is not None:
             cost = exchange.cost.usd if cost is None else cost + exchange.cost.usd
+            source = exchange.cost.source
         billed = self.possibly_billed + (exchange.verdict.billed is Billed.MAYBE)
-        return Spent(self.attempts + 1, billed, cost, self.retries)
+        usage = self.usage if exchange.usage is None else exchange.usage
+        return Spent(self.attempts + 1, billed, cost, self.retries, source, usage)
 
     def because_of(self, kind: ErrorKind) -> Spent:
         """This, and a further attempt is about to be made because of `kind`."""
         retries = {**self.retries, kind.value: self.retries.get(kind.value, 0) + 1}
-        return Spent(self.attempts, self.possibly_billed, self.cost_usd, retries)
+        return replace(self, retries=retries)
 
     def __add__(self, other: Spent) -> Spent:
         known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
@@ -183,6 +191,8 @@ class Spent:
             self.possibly_billed + other.possibly_billed,
             sum(known, Decimal(0)) if known else None,
             retries,
+            other.cost_source or self.cost_source,
+            other.usage or self.usage,
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from batchchat.conversation import BadRow, ErrorKind, Key, Status
 from batchchat.exchange import Outcome, Reply, Spent, Usage
 
-__all__ = ["RowRecord", "key_of", "record_of_bad_row", "record_of_outcome", "spent_of"]
+__all__ = ["RowRecord", "key_of", "record_of_bad_row", "record_of_outcome", "spent_of", "usage_fields"]
 
 
 class RowRecord(TypedDict, total=False):
@@ -58,6 +58,8 @@ def spent_of(record: RowRecord) -> Spent:
         record.get("possibly_billed", 0),
         None if cost is None else Decimal(repr(cost)),
         record.get("retries", {}),
+        record.get("cost_source"),
+        Usage(**record["usage"]) if record.get("usage") else None,
     )
 
 
@@ -85,12 +87,12 @@ def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRe
     }
     if exchange.reply is not None:
         record["reply"] = _reply(exchange.reply)
-    if exchange.usage is not None and (usage := _usage(exchange.usage)):
+    if spent.usage is not None and (usage := usage_fields(spent.usage)):
         record["usage"] = usage
     if spent.cost_usd is not None:
         record["cost_usd"] = float(spent.cost_usd)
-    if exchange.cost is not None:
-        record["cost_source"] = exchange.cost.source
+    if spent.cost_source is not None:
+        record["cost_source"] = spent.cost_source
     if spent.retries:
         record["retries"] = spent.retries
     if exchange.http_status is not None:
@@ -139,7 +141,8 @@ def _reply(reply: Reply) -> dict[str, Any]:
     }
 
 
-def _usage(usage: Usage) -> dict[str, int]:
+def usage_fields(usage: Usage) -> dict[str, int]:
+    """The tokens that were reported."""
     return {
         name: value
         for name, value in (

@@ -41,7 +41,7 @@ def test_an_answer_is_kept_whole() -> None:
         usage=Usage(5, 0, cost_usd=0.25),
         cost=Cost(Decimal("0.25"), "reported"),
     )
-    spent = Spent(2, 1, Decimal("0.75"), {"timeout": 1})
+    spent = Spent(2, 1, Decimal("0.75"), {"timeout": 1}, "reported", exchange.usage)
     assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, exchange), spent, 99.0) == {
         "kind": "row",
         "id": "q-1",

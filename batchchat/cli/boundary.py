@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from batchchat import __version__
 from batchchat.errors import EXIT_DEFECT, BatchchatError, JobError, MachineError
 from batchchat.secret import Blanker, Secret
 
-__all__ = ["Boundary", "guarded", "put", "say", "say_error", "style"]
+__all__ = ["Boundary", "guarded", "put", "ready_streams", "say", "say_error", "style"]
 
 
 _SIGNALLED = 128
@@ -60,6 +61,21 @@ def _into_file(text: str) -> Path:
     with os.fdopen(descriptor, "w", encoding="utf-8") as log:
         log.write(text)
     return Path(name)
+
+
+def ready_streams() -> None:
+    """Make the standard streams usable: cron and daemons close them, and replies hold what no locale can write."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def style(text: str, colour: str) -> str:

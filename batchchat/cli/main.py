@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from batchchat import __version__
+from batchchat.cli.boundary import ready_streams
 from batchchat.cli.export import export
 from batchchat.cli.mock_server import mock_server
 from batchchat.cli.run import run
@@ -16,6 +17,7 @@ __all__ = ["main"]
 @click.version_option(__version__, message="batchchat %(version)s")
 def main() -> None:
     """Send files of conversations to a chat completions endpoint; get replies, usage and cost as Parquet."""
+    ready_streams()
 
 
 main.add_command(run)

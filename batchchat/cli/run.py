@@ -119,7 +119,10 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
         for subscriber in [*subscribers]:
             try:
                 subscriber(event)
-            except OSError:  # a terminal that hung up, a pipe nobody reads, a full disk: the run goes on unseen
+            except (
+                OSError,
+                ValueError,
+            ):  # a terminal that hung up, a pipe nobody reads, a full disk: the run goes on unseen
                 subscribers.remove(subscriber)
 
     session = Session(job, options, os.environ, tell)
@@ -129,9 +132,10 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
         def opened(folder: Path) -> None:
             boundary.folder = folder
-            log: IO[str] = (folder / "run.log").open("a", encoding="utf-8")
-            stack.callback(_close, log)
-            subscribers.append(log_file(log))
+            with suppress(OSError):  # a run goes on without its log
+                log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
+                stack.callback(_close, log)
+                subscribers.append(log_file(log))
             subscribers.append(StateFile(folder, str(job.path), job.output.typed, again))
 
         ended = _event_loop(session.play(opened))

@@ -81,7 +81,8 @@ class Dispatcher:
         self._retry = retry
         self._listener = listener
         self._workers = workers
-        self._alike = _AllFailAlike(stop_after_failures)
+        self._answered_models = set(answered_models)
+        self._alike = _AllFailAlike(stop_after_failures, watching=not self._answered_models)
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._recovering = 0
@@ -89,7 +90,6 @@ class Dispatcher:
         self._stopping = asyncio.Event()
         self._abandoned = False
         self._defect: BaseException | None = None
-        self._answered_models = set(answered_models)
         self.gate = Gate(policies, clock, self.stop)
         self.stopped: Stop | None = None
 
@@ -242,12 +242,16 @@ class Dispatcher:
 
 
 class _AllFailAlike:
-    """Notices when the first `most` finished rows all failed for one reason: a million 422s are no night's work."""
+    """Notices when the first `most` finished rows all failed for one reason: a million 422s are no night's work.
 
-    def __init__(self, most: int) -> None:
+    Not `watching` where the endpoint has answered in an earlier run: a --retry-failed may well begin with rows that
+    fail again.
+    """
+
+    def __init__(self, most: int, *, watching: bool) -> None:
         self._left = most
         self._kind: ErrorKind | None = None
-        self._watching = True
+        self._watching = watching
 
     def seen(self, outcome: Outcome) -> bool:
         """Whether this outcome makes it so."""

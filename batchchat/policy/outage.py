@@ -24,16 +24,18 @@ class Outage:
     def __init__(self, max_outage_s: float) -> None:
         self._max_outage_s = max_outage_s
         self._reached = False
+        self._in_flight = 0
         self._since: float | None = None
         self._stop: Stop | None = None
 
     def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
         return self._stop or GO
 
-    def hold(self, now: float, ask: Ask) -> None:
-        """Nothing to hold."""
+    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
+        self._in_flight += 1
 
     def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
+        self._in_flight -= 1
         if exchange is None:
             return
         if exchange.http_status is not None:
@@ -44,7 +46,8 @@ class Outage:
         if self._since is None:
             self._since = now
         away_s = now - self._since
-        if not self._reached and away_s >= FIRST_CONTACT_S:
+        # A request that is still in flight has reached it: a slow model, with a few connections refused beside it.
+        if not self._reached and away_s >= FIRST_CONTACT_S and not self._in_flight:
             self._stop = Stop(NEVER_REACHED, exchange)
         elif away_s >= self._max_outage_s:
             self._stop = Stop(OUTAGE, exchange)

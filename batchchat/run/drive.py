@@ -16,11 +16,11 @@ from typing import Any
 from batchchat.conversation import Status
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
 from batchchat.events import Draining, Failing, Progress, ServedByAnother, Subscriber
-from batchchat.exchange import Billed, Exchange, Outcome, Request
+from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Stop
 from batchchat.policy.outage import Outage
-from batchchat.record import RowRecord, record_of_outcome
+from batchchat.record import RowRecord, record_of_outcome, usage_fields
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
 from batchchat.run.signals import Signals
@@ -157,21 +157,20 @@ class Drive:
     def tried(self, work: Work, exchange: Exchange) -> None:
         """An attempt that did not finish its row is kept when it cost something, or may have."""
         if exchange.verdict.billed is not Billed.NO or exchange.cost is not None:
-            cost = None if exchange.cost is None else float(exchange.cost.usd)
             kind = exchange.verdict.kind
-            self._keep_step(work, exchange.request, exchange.verdict.billed, cost, kind.value if kind else "")
+            self._keep_step(work, exchange.request, NOTHING_SPENT.plus(exchange), kind.value if kind else "")
 
     def cut(self, work: Work, request: Request) -> None:
         """We cut a request off: it may have been billed."""
         self.cuts += 1
-        self._keep_step(work, request, Billed.MAYBE, None, "cut")
+        self._keep_step(work, request, Spent(attempts=1, possibly_billed=1), "cut")
 
     async def room(self) -> None:
         """Another row may start when at most as many as are in flight wait to be synced."""
         if self.journal.unsynced > self._limits.concurrency or self.journal.failed is not None:
             await self.journal.room(self._limits.concurrency)
 
-    def _keep_step(self, work: Work, request: Request, billed: Billed, cost_usd: float | None, why: str) -> None:
+    def _keep_step(self, work: Work, request: Request, spent: Spent, why: str) -> None:
         key = work.script.row.key
         self.journal.append(
             {
@@ -181,9 +180,11 @@ class Drive:
                 "sample": key.sample,
                 "fp": f"{request.fingerprint:016x}",
                 "step": request.step,
-                "attempts": 1,
-                "possibly_billed": int(billed is Billed.MAYBE),
-                "cost_usd": cost_usd,
+                "attempts": spent.attempts,
+                "possibly_billed": spent.possibly_billed,
+                "cost_usd": None if spent.cost_usd is None else float(spent.cost_usd),
+                "cost_source": spent.cost_source,
+                "usage": None if spent.usage is None else usage_fields(spent.usage),
                 "why": why,
                 "at": time.time(),
             }

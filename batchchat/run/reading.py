@@ -71,12 +71,14 @@ class Reading:
             return None
         return record_of_bad_row(row, fingerprint)
 
-    async def survey(self) -> Tally:
-        """Read the whole input and count; nothing is sent or written."""
+    async def survey(self, stopped: Callable[[], bool] = lambda: False) -> Tally:
+        """Read the whole input, or until it is `stopped`, and count; nothing is sent or written."""
         tally = Tally()
         for number, found in enumerate(self.rows(), 1):
             if number % _ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
+                if stopped():
+                    break
             if isinstance(found, BadRow):
                 tally.invalid += 1
                 tally.invalid_new += self.note_of(found) is not None
@@ -126,15 +128,20 @@ class Feed:
         self.rows_read = 0
         self.good_rows = 0
         self.exhausted = False
+        self._broken = False
         self.first_bad: str | None = None
 
     async def take(self) -> Work | None:
         """The next row to send, or None at the input's end or the limit."""
         while self._left != 0:
             # No await between a row's reading and its going: several workers take at once.
-            found = next(self._rows, None)
+            try:
+                found = next(self._rows, None)
+            except BaseException:
+                self._broken = True  # what asks next is told the end, which this is not
+                raise
             if found is None:
-                self.exhausted = True
+                self.exhausted = not self._broken
                 return None
             self.rows_read += 1
             if isinstance(found, BadRow):

@@ -133,7 +133,7 @@ class Session:
         aside: list[Path] = []
         try:
             if self._options.fresh and (segments(folder) or output.path.exists()):
-                aside = set_aside(output.path)
+                aside = self._set_aside()
                 folder = make_folder(output.path, output.typed)
                 lock.release()
                 lock = Lock.take(folder, output.typed)
@@ -144,6 +144,13 @@ class Session:
         finally:
             lock.release()
 
+    def _set_aside(self) -> list[Path]:
+        output = self._job.output
+        try:
+            return set_aside(output.path)
+        except OSError as error:
+            raise OutputError(f"{output.typed} can't be set aside: {error.strerror}.") from error
+
     async def _play(self, folder: Path, source: Source, aside: list[Path]) -> Ended:
         job, options = self._job, self._options
         self._tell(
@@ -153,12 +160,14 @@ class Session:
         )
         ledger = Ledger(folder)
         try:
-            journal_end = self._replay(folder, ledger)
+            with self._signals.left_alone():
+                journal_end = self._replay(folder, ledger)
             reading = Reading(source, build.scripts_for(job), ledger, retry_failed=options.retry_failed)
             resumes = bool(len(ledger.index))
             tally = await self._survey(reading, ledger) if resumes or options.strict else None
             if self._signals.received is not None or (tally is not None and tally.nothing_new):
-                return self._end(folder, ledger, Drove(left=tally.to_send if tally else None), aside)
+                left = tally.to_send if tally is not None and self._signals.received is None else None
+                return self._end(folder, ledger, Drove(left=left), aside)
             drove = await self._drive(folder, journal_end, reading=reading, source=source, ledger=ledger, tally=tally)
             return self._end(folder, ledger, drove, aside)
         finally:
@@ -182,7 +191,7 @@ class Session:
         """Look before a resume: what is kept, what is sent, what needs a word from the user first."""
         options = self._options
         reading.changed = options.changed
-        tally = await reading.survey()
+        tally = await reading.survey(lambda: self._signals.received is not None)
         if self._signals.received is not None:
             return tally
         if not tally.good:
@@ -245,8 +254,10 @@ class Session:
                 # Whatever ended the drive, nothing is in flight any more.
                 journal.append({"kind": "hold", "requests": 0, "usd": None, "at": time.time()})
                 self._close(journal, drove)
-            if feed.exhausted and not feed.good_rows:
-                raise InputError(nothing_good(job, feed.first_bad))
+            if feed.exhausted and not feed.good_rows and drove.error is None:
+                drove.error = InputError(nothing_good(job, feed.first_bad))
+                self._tell_finished(self._why(drove, ledger.totals), drove, ledger.totals)
+                raise drove.error
             drove.rows, drove.elapsed_s, drove.left = drive.sent_rows, drive.elapsed_s, drive.left()
             drove.cuts = drive.cuts
         return drove
@@ -283,9 +294,22 @@ class Session:
         if end.exit_code in _PUBLISHED and not publish.is_published(output, content):
             self._tell(Publishing(totals.finished))
             try:
-                publish.publish(output, folder, ledger, {**self._metadata(), "content": content})
+                with self._signals.left_alone():
+                    publish.publish(output, folder, ledger, {**self._metadata(), "content": content})
             except MachineError as error:
                 end = Why(error.exit_code, str(error), str(error))
+        self._tell_finished(end, drove, totals)
+        return Ended(
+            exit_code=end.exit_code,
+            elapsed_s=drove.elapsed_s,
+            ledger=ledger,
+            left=drove.left,
+            stopped=end.text,
+            rows=drove.rows,
+            set_aside=aside,
+        )
+
+    def _tell_finished(self, end: Why, drove: Drove, totals: Totals) -> None:
         self._tell(
             Finished(
                 exit_code=end.exit_code,
@@ -298,17 +322,10 @@ class Session:
                 cost_usd=totals.known_cost_usd,
             )
         )
-        return Ended(
-            exit_code=end.exit_code,
-            elapsed_s=drove.elapsed_s,
-            ledger=ledger,
-            left=drove.left,
-            stopped=end.text,
-            rows=drove.rows,
-            set_aside=aside,
-        )
 
     def _why(self, drove: Drove, totals: Totals) -> Why:
+        if isinstance(drove.error, MachineError):  # whatever else ended it: what could not be kept comes first
+            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
         if self._signals.received is not None:
             words = signal_words(self._signals, drove.cuts)
             return Why(_SIGNALLED + self._signals.received, words, words)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 __all__ = ["Signals"]
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _leave(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 class Signals:
@@ -32,12 +37,15 @@ class Signals:
 
     @contextmanager
     def left_alone(self) -> Iterator[None]:
-        """Let them end the process, while a person is asked something and the loop stands still."""
+        """Let them end the process at once, where the loop stands still and nothing would be lost."""
         heard = self._heard
         self._listen(())
+        before = {number: signal.signal(number, _leave) for number in heard}
         try:
             yield
         finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
             self._listen(heard)
 
     def _listen(self, numbers: Sequence[signal.Signals]) -> None:

@@ -46,9 +46,10 @@ def make_folder(output: Path, typed: str) -> Path:
     folder = folder_of(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        for place in (output.parent, folder):
+            probe = place / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
     except OSError as error:
         raise OutputError(
             f"{typed} can't be written: {error.strerror} ({error.filename}). Name another `output.path`, or mend that."

@@ -44,6 +44,7 @@ def test_an_endpoint_that_was_reached_gets_max_outage() -> None:
     """Any status is contact; then only max_outage bounds refusals and refused connections."""
     policy = after((0.0, REFUSED), (50.0, UNREACHED), (99.9, UNREACHED))
     assert policy.admit(99.9, ASK) == GO
+    policy.hold(100.0, ASK)
     policy.settle(100.0, ASK, UNREACHED)
     assert policy.admit(100.0, ASK) == Stop(OUTAGE, UNREACHED)
 
@@ -53,6 +54,7 @@ def test_any_answer_ends_an_outage(between: Exchange) -> None:
     """An answer or a failure that is the row's own begins the count anew; what we cut off says nothing."""
     policy = after((0.0, REFUSED), (99.0, between), (101.0, REFUSED), (200.0, None), (200.9, REFUSED))
     assert policy.admit(201, ASK) == GO
+    policy.hold(201.0, ASK)
     policy.settle(201.0, ASK, REFUSED)
     assert isinstance(policy.admit(201, ASK), Stop)
 
@@ -65,6 +67,7 @@ def test_a_run_stops_only_when_nothing_came_for_so_long(gaps: list[float], kinds
     policy, now, since, reached, stops = Outage(100), 0.0, None, False, False
     for gap, exchange in zip(gaps, kinds, strict=False):
         now += gap
+        policy.hold(now, ASK)
         policy.settle(now, ASK, exchange)
         reached = reached or (exchange is not None and exchange.http_status is not None)
         if exchange is ANSWERED:
@@ -73,3 +76,15 @@ def test_a_run_stops_only_when_nothing_came_for_so_long(gaps: list[float], kinds
             since = now if since is None else since
             stops = stops or now - since >= (100 if reached else 5)
         assert isinstance(policy.admit(now, ASK), Stop) == stops
+
+
+def test_a_slow_model_is_not_an_absent_one() -> None:
+    """Refused connections beside a request that is still in flight do not mean that the endpoint is not there."""
+    policy = Outage(3600.0)
+    policy.hold(0.0, ASK)
+    for now in (1.0, 9.0):
+        policy.hold(now, ASK)
+        policy.settle(now, ASK, UNREACHED)
+    assert not isinstance(policy.admit(9.0, ASK), Stop)
+    policy.settle(10.0, ASK, UNREACHED)
+    assert isinstance(policy.admit(10.0, ASK), Stop)
