@@ -27,7 +27,6 @@ __all__ = ["run"]
 
 T = TypeVar("T")
 
-_READABLE_ROWS = 20
 _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_code: "red"}
 
 
@@ -155,11 +154,12 @@ def _close(log: IO[str]) -> None:
 def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     """Replies of a small run and the summary on stdout; why it stopped on stderr."""
     from batchchat.report.summary import Facts, replies, summary
+    from batchchat.run.drive import READABLE_ROWS
 
     colour = _COLOURS.get(ended.exit_code, "yellow")
     if ended.stopped:
         say(f"{style('stopped:', colour)} {ended.stopped}")
-    if 0 < len(ended.rows) <= _READABLE_ROWS:
+    if 0 < len(ended.rows) <= READABLE_ROWS:
         put(replies(ended.rows) + "\n")
     output = job.output.path
     facts = Facts(

@@ -28,7 +28,10 @@ from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 from batchchat.totals import Totals
 
-__all__ = ["Drive", "Limits"]
+__all__ = ["READABLE_ROWS", "Drive", "Limits"]
+
+READABLE_ROWS = 20
+"""A run that finishes at most so many shows its replies."""
 
 _TICK_S = 0.2
 
@@ -135,7 +138,7 @@ class Drive:
 
     def _count(self, row: RowRecord) -> None:
         self._tokens_here += row.get("usage", _NOTHING).get("completion_tokens", 0)
-        if len(self.sent_rows) <= _READABLE_ROWS:
+        if len(self.sent_rows) <= READABLE_ROWS:
             self.sent_rows.append(row)
         if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
             self._tell(Failing(row["error_kind"], row["id"], row["error"]))
@@ -241,5 +244,4 @@ def _expected(totals: Totals, total: int | None) -> Decimal | None:
 
 
 _ENOUGH_ANSWERS = 20
-_READABLE_ROWS = 20
 _NOTHING: dict[str, Any] = {}

@@ -33,7 +33,6 @@ class Index:
         self._places = array("Q")
         self._ordinals = array("q")
         self._statuses = bytearray()
-        self.in_input = 0
 
     def __len__(self) -> int:
         return len(self._table)
@@ -54,8 +53,6 @@ class Index:
 
     def place_in_input(self, entry: int, ordinal: int) -> None:
         """The row of `entry` is the one at `ordinal` of the input."""
-        if self._ordinals[entry] == _GONE:
-            self.in_input += 1
         self._ordinals[entry] = ordinal
 
     def is_in_input(self, entry: int) -> bool:
@@ -83,10 +80,6 @@ class Index:
     def finished(self) -> Iterator[int]:
         """Entries with a record, in order of first sight."""
         return (entry for entry, code in enumerate(self._statuses) if code)
-
-    def finished_in_input(self) -> int:
-        """How many finished rows the input has."""
-        return sum(1 for entry in self.finished() if self._ordinals[entry] != _GONE)
 
     def in_input_order(self) -> Iterator[int]:
         """The finished entries of the input, in its order."""
