@@ -41,6 +41,7 @@ class RowRecord(TypedDict, total=False):
     http_status: int
     error_kind: str
     error: str
+    raw: str
     carried: dict[str, Any]
     mock: bool  # there, and true, where the embedded mock answered
 
@@ -100,6 +101,8 @@ def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRe
     if outcome.status is not Status.ANSWERED and exchange.failure is not None:
         record["error_kind"] = exchange.failure.kind.value
         record["error"] = exchange.failure.text
+    if exchange.raw is not None:
+        record["raw"] = exchange.raw
     if outcome.row.carried:
         record["carried"] = outcome.row.carried
     return record

@@ -155,6 +155,7 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     """Replies of a small run and the summary on stdout; why it stopped on stderr."""
     from batchchat.report.summary import Facts, replies, summary
     from batchchat.run.drive import READABLE_ROWS
+    from batchchat.store.parquet import files_of
 
     colour = _COLOURS.get(ended.exit_code, "yellow")
     if ended.stopped:
@@ -164,12 +165,13 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     output = job.output.path
     facts = Facts(
         name=job.name,
-        ledger=ended.ledger,
+        totals=ended.ledger.totals,
+        beside=ended.ledger.beside,
         elapsed_s=ended.elapsed_s,
         left=ended.left,
         stopped=ended.stopped,
         output=_shown(output) if output.exists() and ended.exit_code in {0, 3, 5} else None,
-        output_bytes=output.stat().st_size if output.exists() else None,
+        output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
         next_commands=_next_commands(ended, again, plain, _shown(output)),
         set_aside=[_shown(path) for path in ended.set_aside],
     )

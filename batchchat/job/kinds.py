@@ -25,6 +25,7 @@ __all__ = [
     "one_of",
     "prose",
     "texts",
+    "toggle",
     "whole",
 ]
 
@@ -134,6 +135,18 @@ def _text(takes: str, *, whole_line: bool) -> Kind:
         return node.value
 
     return Kind(takes, {"type": "string", "minLength": 1}, read)
+
+
+def toggle() -> Kind:
+    """True or false; nothing else reads as one."""
+    takes = "true or false"
+
+    def read(name: str, node: Node) -> bool:
+        if not isinstance(node, Scalar) or not isinstance(node.value, bool):
+            raise wrong_type(name, node, takes)
+        return node.value
+
+    return Kind(takes, {"type": "boolean"}, read)
 
 
 def texts() -> Kind:

@@ -127,7 +127,13 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             columns=checked["input.columns"],
         ),
         model=checked["model"],
-        output=OutputSpec(resolved(checked["output.path"], output_folder, environ), checked["output.path"]),
+        output=OutputSpec(
+            path=resolved(checked["output.path"], output_folder, environ),
+            typed=checked["output.path"],
+            order=checked["output.order"],
+            part_rows=checked["output.part_rows"],
+            raw=checked["output.raw"],
+        ),
         system=checked["system"],
         endpoint=EndpointSpec(
             base_url=checked["endpoint.base_url"],

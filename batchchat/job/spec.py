@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from batchchat.secret import Secret
 
-__all__ = ["MOCK", "EndpointSpec", "InputSpec", "JobSpec", "OutputSpec", "Price", "Retry", "Timeout"]
+__all__ = ["MOCK", "PART_ROWS", "EndpointSpec", "InputSpec", "JobSpec", "OutputSpec", "Price", "Retry", "Timeout"]
 
 MOCK = "mock"
+PART_ROWS = 100_000
+"""At some KB a row a part is a few hundred MB, which readers take in parallel and `aws s3 cp` in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,18 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """Where the result goes: `path` absolute, `typed` as given."""
+    """Where the result goes: `path` absolute, `typed` as given; a folder of parts where it has no suffix."""
 
     path: Path
     typed: str
+    order: str = "input"
+    part_rows: int = PART_ROWS
+    raw: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the output is a folder of part files."""
+        return not self.path.suffix
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,4 +93,5 @@ def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoi
         connect_s=job.timeout.connect,
         proxy=network.proxy_for(base_url, environ),
         tls=network.tls_context(environ) if base_url.startswith("https:") else None,
+        keep_raw=job.output.raw,
     )

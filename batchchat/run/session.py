@@ -288,10 +288,10 @@ class Session:
 
     def _end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
         """Publish where the contract says so, and draw the sum."""
-        output, totals = self._job.output.path, ledger.totals
+        output, totals = self._job.output, ledger.totals
         end = self._why(drove, totals)
-        content = publish.content_of(ledger)
-        if end.exit_code in _PUBLISHED and not publish.is_published(output, content):
+        content = publish.content_of(ledger, output)
+        if end.exit_code in _PUBLISHED and not publish.is_published(output.path, content, totals.finished):
             self._tell(Publishing(totals.finished))
             try:
                 with self._signals.left_alone():

@@ -22,7 +22,7 @@ from batchchat.record import RowRecord, key_of, spent_of
 from batchchat.store.index import Index
 from batchchat.store.parquet import CarriedColumn
 from batchchat.store.segments import LineReader
-from batchchat.totals import Totals
+from batchchat.totals import Beside, Totals
 
 __all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
 
@@ -93,6 +93,18 @@ class Ledger:
             self._declared = frozenset(schema_of(record.get("columns")).names)
             self.at_risk += self._hold
             self._hold = 0
+
+    @property
+    def beside(self) -> Beside:
+        """What was paid that is in no row of the totals."""
+        spent = self.pending.values()
+        return Beside(
+            superseded_usd=self.superseded.cost_usd + self.gone.cost_usd,
+            pending_usd=sum((each.cost_usd for each in spent if each.cost_usd is not None), Decimal(0)),
+            pending_possibly_billed=sum(each.possibly_billed for each in spent),
+            at_risk=self.at_risk,
+            gone_rows=self.gone.rows,
+        )
 
     def close_replay(self) -> None:
         """The journal ends here: what its last hold had not settled may have been billed."""

@@ -114,7 +114,7 @@ concurrency: ${N:-0}
 retry: 5
 input: {path: s3://bucket/x, frist: 0, format: turns}
 params: {max_tokens: "512", n: 4, stream: true}
-output: {path: out/x}
+output: {path: out/x.csv}
 endpoint: {api_key: zzzz}
 system: ${NOPE}
 foo: bar
@@ -141,8 +141,8 @@ timeout: {connect: yes, total: true}
         "job.yaml:7: `params.n` is 4. batchchat keeps one reply a request; leave it out.",
         "job.yaml:7: `params.stream` is true. batchchat reads whole replies; leave it out.",
         (
-            "job.yaml:8: `output.path` is out/x. It takes a path that ends in .parquet "
-            "(a folder of part files is not in this version yet)."
+            "job.yaml:8: `output.path` is out/x.csv. It takes a path that ends in .parquet, "
+            "or one without a dot for a folder of part files."
         ),
         "job.yaml:9: `api_key` is not a key of `endpoint`. Did you mean `api_key_env`?",
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
@@ -175,7 +175,8 @@ timeout: {connect: yes, total: true}
         ),
         (
             "input: {path: a}\nmodel: m\noutput:\n",
-            "job.yaml:3: `output.path` is missing. It takes a path that ends in .parquet.",
+            "job.yaml:3: `output.path` is missing. It takes a path that ends in .parquet, or one without a dot for a "
+            "folder of part files.",
         ),
     ],
 )
@@ -232,10 +233,10 @@ def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("output", "fault"),
     [
         (
-            "mine",
+            "mine.csv",
             (
-                "--output mine: `output.path` is mine. It takes a path that ends in .parquet "
-                "(a folder of part files is not in this version yet)."
+                "--output mine.csv: `output.path` is mine.csv. It takes a path that ends in .parquet, "
+                "or one without a dot for a folder of part files."
             ),
         ),
         (

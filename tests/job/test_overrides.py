@@ -119,10 +119,10 @@ def test_null_is_the_default() -> None:
             ),
         ),
         (
-            "output.path=x",
+            "output.path=x.csv",
             (
-                "--set output.path=x: `output.path` is x. It takes a path that ends in .parquet "
-                "(a folder of part files is not in this version yet)."
+                "--set output.path=x.csv: `output.path` is x.csv. It takes a path that ends in .parquet, "
+                "or one without a dot for a folder of part files."
             ),
         ),
     ],
