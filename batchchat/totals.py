@@ -16,7 +16,7 @@ from typing import Any
 from batchchat.conversation import Status
 from batchchat.record import RowRecord
 
-__all__ = ["Beside", "Example", "Totals"]
+__all__ = ["TOKEN_FIELDS", "Beside", "Example", "Totals"]
 
 # Latencies are kept in buckets 0.2 % wide: three significant digits on a screen need no more, and a million rows
 # need little more memory than a thousand.

@@ -8,6 +8,7 @@ from batchchat import __version__
 from batchchat.cli.boundary import ready_streams
 from batchchat.cli.export import export
 from batchchat.cli.mock_server import mock_server
+from batchchat.cli.report import report
 from batchchat.cli.run import run
 
 __all__ = ["main"]
@@ -21,5 +22,6 @@ def main() -> None:
 
 
 main.add_command(run)
+main.add_command(report)
 main.add_command(export)
 main.add_command(mock_server)

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, style
+from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, shown_path, style
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
 from batchchat.events import Event, Subscriber
 from batchchat.job import JobSpec, Override, load_job
@@ -170,10 +170,10 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
         elapsed_s=ended.elapsed_s,
         left=ended.left,
         stopped=ended.stopped,
-        output=_shown(output) if output.exists() and ended.exit_code in {0, 3, 5} else None,
+        output=shown_path(output) if output.exists() and ended.exit_code in {0, 3, 5} else None,
         output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
-        next_commands=_next_commands(ended, again, plain, _shown(output)),
-        set_aside=[_shown(path) for path in ended.set_aside],
+        next_commands=_next_commands(ended, again, plain, shown_path(output)),
+        set_aside=[shown_path(path) for path in ended.set_aside],
     )
     text = summary(facts)
     head, _, rest = text.partition("\n")
@@ -189,6 +189,7 @@ def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[st
             commands.append(f"batchchat export {shlex.quote(output)} --to parquet -o so-far.parquet")
         return commands
     commands = [plain] if ended.left != 0 else []
+    commands.append(f"batchchat report {shlex.quote(output)}")
     return [*commands, f"{plain} --retry-failed"] if ended.ledger.totals.failed else commands
 
 
@@ -232,14 +233,6 @@ def _ask(question: str) -> Changed:
     except click.Abort:  # Ctrl-C, or no more input
         raise KeyboardInterrupt from None
     return {"y": Changed.RESEND, "k": Changed.KEEP}.get(answer, Changed.ASK)
-
-
-def _shown(path: Path) -> str:
-    """A path as one would type it here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _event_loop(play: Coroutine[Any, Any, T]) -> T:

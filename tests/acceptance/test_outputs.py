@@ -35,7 +35,8 @@ def test_a_folder_of_parts(job: Job) -> None:
     assert pd.read_parquet(folder)["id"].tolist() == wanted
     assert pl.read_parquet(folder)["id"].to_list() == wanted
     assert pl.read_parquet(f"{folder}/*.parquet")["id"].to_list() == wanted
-    found = duckdb.sql(f"select id from '{folder}/*.parquet'").fetchall()
+    duck: Any = duckdb.sql(f"select id from '{folder}/*.parquet'")
+    found = duck.fetchall()
     assert [id_ for (id_,) in found] == wanted
 
 
