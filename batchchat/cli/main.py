@@ -7,9 +7,11 @@ import click
 from batchchat import __version__
 from batchchat.cli.boundary import ready_streams
 from batchchat.cli.export import export
+from batchchat.cli.init import init
 from batchchat.cli.mock_server import mock_server
 from batchchat.cli.report import report
 from batchchat.cli.run import run
+from batchchat.cli.schema import schema
 
 __all__ = ["main"]
 
@@ -24,4 +26,6 @@ def main() -> None:
 main.add_command(run)
 main.add_command(report)
 main.add_command(export)
+main.add_command(init)
+main.add_command(schema)
 main.add_command(mock_server)

@@ -134,7 +134,7 @@ def _text(takes: str, *, whole_line: bool) -> Kind:
             raise wrong_value(name, node, needs)
         return node.value
 
-    return Kind(takes, {"type": "string", "minLength": 1}, read)
+    return Kind(takes, {"type": "string", "pattern": r"\S"}, read)
 
 
 def toggle() -> Kind:
