@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, shown_path, style
+from batchchat.cli.sets import override, set_option
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
 from batchchat.events import Event, Subscriber
 from batchchat.job import JobSpec, Override, load_job
@@ -43,7 +44,7 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
 @click.option("--keep-changed", is_flag=True, help="Keep the answers of rows whose request changed.")
 @click.option("--fresh", is_flag=True, help="Set the old run aside under a dated name and start anew.")
 @click.option("--strict", is_flag=True, help="Send nothing if any row is invalid.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any job key: retry.max_wait=5.")
+@set_option
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "log", "none"]),
@@ -84,7 +85,7 @@ def run(
         ]
         if limit is not None:
             flags += ["--limit", str(limit)]
-        overrides = [_override(text) for text in sets]
+        overrides = [override(text) for text in sets]
         if concurrency is not None:
             overrides.append(Override("--concurrency", "concurrency", concurrency))
         spec = load_job(job, overrides=overrides, environ=os.environ, output=output)
@@ -203,13 +204,6 @@ def _command(job: Path, output: Path | None, concurrency: str | None, sets: tupl
     for text in sets:
         words += ["--set", text]
     return shlex.join([*words, *flags])
-
-
-def _override(text: str) -> Override:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise click.UsageError(f"--set takes KEY=VALUE, for example --set retry.max_wait=5; {key!r} has no value.")
-    return Override("--set", key.strip(), value)
 
 
 def _follower(progress: str) -> Subscriber:

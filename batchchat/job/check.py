@@ -53,16 +53,21 @@ class Checked:
         self.faults.append(Fault(self.place(name), f"`{name}` {sentence}"))
 
 
-def check(tree: Branch, environ: Mapping[str, str], spoiled: Iterable[str] = (), *, sends: bool = True) -> Checked:
-    """Read every key of `tree`, then look at what keys ask of one another; the API key only for what `sends`."""
+def check(
+    tree: Branch, environ: Mapping[str, str], spoiled: Iterable[str] = (), *, sends: bool = True, vets: bool = False
+) -> Checked:
+    """Read every key of `tree`, then look at what keys ask of one another.
+
+    The API key is read only for what `sends`, the name of its variable looked at also for what `vets`.
+    """
     checked = Checked(places={"": tree.place}, spoiled=set(spoiled))
     _section(tree, "", checked)
     for key in KEYS:
         if key.required and key.name not in checked.values and not checked.is_spoiled(key.name):
             checked.tell(key.name, f"is missing. It takes {key.kind.takes}.")
     _price(checked)
-    if sends:
-        _api_key(checked, environ)
+    if sends or vets:
+        _api_key(checked, environ, reads=sends)
     return checked
 
 
@@ -105,8 +110,8 @@ def _price(checked: Checked) -> None:
             checked.tell(name, "is missing. A price takes `input` and `output`, USD per million tokens.")
 
 
-def _api_key(checked: Checked, environ: Mapping[str, str]) -> None:
-    """Find the variable of the key and read it, where the endpoint takes one."""
+def _api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:
+    """Find the variable of the key and, if that `reads`, the key itself, where the endpoint takes one."""
     name = "endpoint.api_key_env"
     if checked.is_spoiled(name):
         return
@@ -118,7 +123,7 @@ def _api_key(checked: Checked, environ: Mapping[str, str]) -> None:
         elif not url_unknown and not _brings_own(checked) and needs_deepinfra_key(checked["endpoint.base_url"]):
             variable = DEEPINFRA_TOKEN
         checked.api_key_env = variable
-        if variable is not None and not url_unknown and checked["endpoint.base_url"] != MOCK:
+        if reads and variable is not None and not url_unknown and checked["endpoint.base_url"] != MOCK:
             checked.api_key = read_key(variable, checked.place(name), environ)
     except RefusedError as exc:
         checked.faults += exc.faults

@@ -35,10 +35,12 @@ def load_job(
     environ: Mapping[str, str],
     output: Path | None = None,
     sends: bool = True,
+    vets: bool = False,
 ) -> JobSpec:
     """Read the job at `path`, with `overrides` and `output` laid over it.
 
-    `output` is relative to the working directory. A command that does not send needs no API key.
+    `output` is relative to the working directory. A command that does not send needs no API key;
+    where it `vets`, the name of the key's variable is looked at all the same.
     Raises `JobError` with every fault found: those of the file in its order, then those of the options in theirs.
     """
     text = _text(path)
@@ -50,7 +52,7 @@ def load_job(
     if output is not None:
         place = Place.of_option(f"--output {printable(str(output))}", len(overrides))
         laid = put(laid, ("output", "path"), "", Scalar(place, str(output), str(output), str(output)))
-    checked = check(laid, environ, spoiled, sends=sends)
+    checked = check(laid, environ, spoiled, sends=sends, vets=vets)
     if faults := [*faults, *more, *checked.faults]:
         raise job_error(faults)
     kept = _kept_text(text, tree, overrides, output, checked)
