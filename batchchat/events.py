@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 __all__ = [
+    "Awaited",
     "Draining",
     "Event",
     "Failing",
     "Finished",
+    "Overdue",
     "Planned",
     "Progress",
     "Publishing",
@@ -83,6 +85,26 @@ class Progress:
     tokens_per_s: float
     rows_per_s: float
     eta_s: float | None
+    awaited: Awaited | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The last row a run waits for: its id, how long it is in flight, and when it is cut off."""
+
+    id: str
+    running_s: float
+    bound_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A row at the end of the run is cut off after `ran_s`; `again` where it is sent once more."""
+
+    id: str
+    ran_s: float
+    p99_s: float
+    again: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +158,5 @@ class Finished:
     cost_usd: Decimal | None
 
 
-Event = Started | Replayed | Planned | Progress | ServedByAnother | Failing | Draining | Publishing | Finished
+Event = Started | Replayed | Planned | Progress | ServedByAnother | Failing | Overdue | Draining | Publishing | Finished
 Subscriber = Callable[[Event], None]

@@ -43,6 +43,12 @@ def text_of(event: Event) -> str | None:
             return f"the endpoint serves {event.served} for {event.requested}; the price may differ"
         case events.Failing():
             return f"first {event.kind}: row {event.id}: {event.text}"
+        case events.Overdue():
+            then = "it is sent again, and may be billed twice" if event.again else "it is given up"
+            return (
+                f"row {event.id} is the last and has run {figures.duration(event.ran_s)}, where 99 of 100 answers took"
+                f" at most {figures.duration(event.p99_s)}: {then}"
+            )
         case events.Draining():
             return (
                 f"{event.reason}: nothing more is sent, {figures.count(event.in_flight)} in flight get up to"
@@ -87,7 +93,12 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
         parts.append(f"{figures.count(event.failed)} failed")
     if event.invalid:
         parts.append(f"{figures.count(event.invalid)} invalid")
-    if event.recovering:
+    if event.awaited is not None:
+        row = event.awaited
+        parts.append(
+            f"waiting for row {row.id}, {figures.duration(row.running_s)} of at most {figures.duration(row.bound_s)}"
+        )
+    elif event.recovering:
         parts.append(f"{figures.count(event.recovering)} retrying")
     parts.append(f"{figures.count(event.in_flight)} in flight")
     if event.tokens_per_s and not brief:

@@ -49,6 +49,15 @@ TEXTS = [
     (events.ServedByAnother("a", "b"), "the endpoint serves b for a; the price may differ"),
     (events.Failing("bad_request", "r1", "no"), "first bad_request: row r1: no"),
     (
+        events.Overdue("r9", 41.0, 10.0, again=True),
+        "row r9 is the last and has run 41s, where 99 of 100 answers took at most 10s: it is sent again, and may be"
+        " billed twice",
+    ),
+    (
+        events.Overdue("r9", 161.0, 10.0, again=False),
+        "row r9 is the last and has run 2m 41s, where 99 of 100 answers took at most 10s: it is given up",
+    ),
+    (
         events.Draining("SIGTERM", 64, 30.0),
         "SIGTERM: nothing more is sent, 64 in flight get up to 30s; once more stops at once",
     ),
@@ -82,6 +91,14 @@ def test_an_estimated_total_says_so() -> None:
     tell = Lines(lines.append)
     tell(replace(PROGRESS, estimated=True, total=12500, eta_s=None))
     assert lines[0].startswith("02:11 8,240/about 12,500 rows")
+
+
+def test_the_last_row_is_named() -> None:
+    """A bar that stands still says what it waits for, and for how long at most."""
+    lines: list[str] = []
+    row = events.Awaited("r9", 12.0, 41.0)
+    Lines(lines.append)(replace(PROGRESS, awaited=row, recovering=1, in_flight=1))
+    assert " · waiting for row r9, 12s of at most 41s · 1 in flight" in lines[0]
 
 
 def test_the_reason_of_a_stop_is_logged() -> None:

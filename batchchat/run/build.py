@@ -13,13 +13,14 @@ from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, completions_url
 from batchchat.exchange import Script
 from batchchat.job import JobSpec
+from batchchat.policy import tail
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.run.drive import Limits
 from batchchat.run.reading import ScriptFor
 from batchchat.script.single import single_message
 from batchchat.secret import Blanker, Secret
 
-__all__ = ["blanker_for", "limits_for", "retry_for", "scripts_for", "sender"]
+__all__ = ["blanker_for", "limits_for", "retry_for", "scripts_for", "sender", "tail_for"]
 
 # Headers whose values may stand in a reply: who asks, and from where.
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
@@ -48,6 +49,11 @@ def limits_for(job: JobSpec) -> Limits:
         stop_after_failures=job.retry.stop_after_failures,
         drain_s=job.drain,
     )
+
+
+def tail_for(job: JobSpec) -> tail.Tail:
+    """When a last row that hangs is sent again: never where a row has but one attempt."""
+    return tail.Tail(again=min(tail.MOST_AGAIN, job.retry.max_attempts - 1), floor_s=tail.FLOOR_S)
 
 
 def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:

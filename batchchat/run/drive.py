@@ -15,11 +15,12 @@ from typing import Any
 
 from batchchat.conversation import Status
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
-from batchchat.events import Draining, Failing, Progress, ServedByAnother, Subscriber
+from batchchat.events import Awaited, Draining, Failing, Overdue, Progress, ServedByAnother, Subscriber
 from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Stop
 from batchchat.policy.outage import Outage
+from batchchat.policy.tail import Cut, Tail
 from batchchat.record import RowRecord, record_of_outcome, usage_fields
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
@@ -34,6 +35,7 @@ READABLE_ROWS = 20
 """A run that finishes at most so many shows its replies."""
 
 _TICK_S = 0.2
+_WORTH_A_WORD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Drive:
         send: Send,
         retry: RetryPolicies,
         limits: Limits,
+        tail: Tail,
         limit: int | None,
         replaced: int,
         mock: bool,
@@ -85,6 +88,7 @@ class Drive:
             workers=limits.concurrency,
             stop_after_failures=limits.stop_after_failures,
             answered_models=ledger.answered_models.get(host, ()),
+            tail=tail,
             clock=clock,
         )
         self.feed: Feed
@@ -168,6 +172,10 @@ class Drive:
         self.cuts += 1
         self._keep_step(work, request, Spent(attempts=1, possibly_billed=1), "cut")
 
+    def overdue(self, cut: Cut) -> None:
+        """A row hangs at the end of the run."""
+        self._tell(Overdue(cut.key.id, cut.ran_s, cut.p99_s, cut.again))
+
     async def room(self) -> None:
         """Another row may start when at most as many as are in flight wait to be synced."""
         if self.journal.unsynced > self._limits.concurrency or self.journal.failed is not None:
@@ -230,8 +238,18 @@ class Drive:
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
+                awaited=self._awaited(),
             )
         )
+
+    def _awaited(self) -> Awaited | None:
+        """The row the run waits for, once it is worth a word."""
+        found = self._dispatcher.flight.awaited()
+        if found is None:
+            return None
+        running, bound_s = found
+        ran_s = self._clock() - running.since
+        return Awaited(running.key.id, ran_s, bound_s) if ran_s >= _WORTH_A_WORD_S else None
 
 
 def _expected(totals: Totals, total: int | None) -> Decimal | None:

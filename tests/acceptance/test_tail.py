@@ -1,0 +1,41 @@
+"""The last row never holds the night."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from batchchat.policy import tail
+from tests.acceptance.inside import run_inside
+from tests.acceptance.job import Job, rows
+from tests.acceptance.servers import completion, http, raw_server
+
+
+def test_one_row_of_two_thousand_never_answers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends in bounded time, the other rows answered, and the row's reason says what was waited for."""
+    monkeypatch.setattr(tail, "FLOOR_S", 0.3)
+    with raw_server(lambda asked: None if asked.said == "Question 1999" else http(200, completion())) as server:
+        job.write(rows(2000), endpoint__base_url=server.url, concurrency=64)
+        start = time.monotonic()
+        ended = run_inside(job, monkeypatch)
+        assert time.monotonic() - start < 20
+        assert server.requests == 2002
+    assert ended.code == 3
+    last = job.table()[-1]
+    assert (last["id"], last["status"], last["error_kind"]) == ("r1999", "failed", "timeout")
+    assert (last["attempts"], last["possibly_billed_attempts"], last["http_status"]) == (3, 3, None)
+    assert re.fullmatch(
+        r"no answer within [\d.]+ s at the end of the run, when 99 of 100 answers had taken at most [\d.]+ s;"
+        r" cut off 3 times",
+        last["error"],
+    )
+    assert {row["status"] for row in job.table()[:-1]} == {"answered"}
+    log = (job.run_folder / "run.log").read_text()
+    for told in (ended.err, log):
+        assert (
+            len(re.findall("row r1999 is the last and has run .*: it is sent again, and may be billed twice", told))
+            == 2
+        )
+        assert len(re.findall("row r1999 is the last and has run .*: it is given up", told)) == 1
