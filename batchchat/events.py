@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "Failing",
     "Finished",
+    "OnFinishFailed",
     "Overdue",
     "Planned",
     "Progress",
@@ -158,5 +159,24 @@ class Finished:
     cost_usd: Decimal | None
 
 
-Event = Started | Replayed | Planned | Progress | ServedByAnother | Failing | Overdue | Draining | Publishing | Finished
+@dataclass(frozen=True, slots=True)
+class OnFinishFailed:
+    """The user's command at the end of the run did not succeed; `why` does not repeat it."""
+
+    why: str
+
+
+Event = (
+    Started
+    | Replayed
+    | Planned
+    | Progress
+    | ServedByAnother
+    | Failing
+    | Overdue
+    | Draining
+    | Publishing
+    | Finished
+    | OnFinishFailed
+)
 Subscriber = Callable[[Event], None]

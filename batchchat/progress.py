@@ -47,8 +47,10 @@ def text_of(event: Event) -> str | None:
             then = "it is sent again, and may be billed twice" if event.again else "it is given up"
             return (
                 f"row {event.id} is the last and has run {figures.duration(event.ran_s)}, where 99 of 100 answers took"
-                f" at most {figures.duration(event.p99_s)}: {then}"
+                f" at most {figures.seconds(event.p99_s)}: {then}"
             )
+        case events.OnFinishFailed():
+            return f"on_finish: {event.why}"
         case events.Draining():
             return (
                 f"{event.reason}: nothing more is sent, {figures.count(event.in_flight)} in flight get up to"

@@ -50,12 +50,12 @@ TEXTS = [
     (events.Failing("bad_request", "r1", "no"), "first bad_request: row r1: no"),
     (
         events.Overdue("r9", 41.0, 10.0, again=True),
-        "row r9 is the last and has run 41s, where 99 of 100 answers took at most 10s: it is sent again, and may be"
+        "row r9 is the last and has run 41s, where 99 of 100 answers took at most 10.0 s: it is sent again, and may be"
         " billed twice",
     ),
     (
         events.Overdue("r9", 161.0, 10.0, again=False),
-        "row r9 is the last and has run 2m 41s, where 99 of 100 answers took at most 10s: it is given up",
+        "row r9 is the last and has run 2m 41s, where 99 of 100 answers took at most 10.0 s: it is given up",
     ),
     (
         events.Draining("SIGTERM", 64, 30.0),

@@ -7,7 +7,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -16,13 +16,22 @@ import click
 
 from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, shown_path, style
 from batchchat.cli.sets import override, set_option
-from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
-from batchchat.events import Event, Subscriber
+from batchchat.errors import (
+    EXIT_DEFECT,
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    BatchchatError,
+    EndpointError,
+    MachineError,
+    UsageError,
+)
+from batchchat.events import Event, OnFinishFailed, Subscriber
 from batchchat.job import JobSpec, Override, load_job
 
 if TYPE_CHECKING:
     from batchchat.run.plan import Changed
-    from batchchat.run.session import Ended, Options
+    from batchchat.run.session import Ended, Options, Session
+    from batchchat.totals import Totals
 
 __all__ = ["run"]
 
@@ -109,11 +118,10 @@ def run(
 
 def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boundary: Boundary) -> int:
     """Play the job's session and tell how it ended; the exit code. `plain` is the command without its flags."""
-    from batchchat.progress import log_file
     from batchchat.run.session import Session
-    from batchchat.run.state import StateFile
 
     subscribers: list[Subscriber] = [follower]
+    logs: list[Subscriber] = []
 
     def tell(event: Event) -> None:
         for subscriber in [*subscribers]:
@@ -132,19 +140,54 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
         def opened(folder: Path) -> None:
             boundary.folder = folder
-            with suppress(OSError):  # a run goes on without its log
-                log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
-                stack.callback(_close, log)
-                subscribers.append(log_file(log))
-            subscribers.append(StateFile(folder, str(job.path), job.output.typed, again))
+            logs.extend(_logs(folder, job, again, stack))
+            subscribers.extend(logs)
 
-        ended = _event_loop(session.play(opened))
-    try:
-        _tell_end(job, ended, again, plain)
-    except MachineError as error:
-        say_error(str(error))
-        return ended.exit_code or error.exit_code
-    return ended.exit_code
+        try:
+            ended = _event_loop(session.play(opened))
+        except Exception as error:
+            _on_finish(job, session, logs, error.exit_code if isinstance(error, BatchchatError) else EXIT_DEFECT)
+            raise
+        code = ended.exit_code
+        try:
+            _tell_end(job, ended, again, plain)
+        except MachineError as error:
+            say_error(str(error))
+            code = code or error.exit_code
+        _on_finish(job, session, logs, code, ended.ledger.totals)
+    return code
+
+
+def _logs(folder: Path, job: JobSpec, again: str, stack: ExitStack) -> list[Subscriber]:
+    """What follows the run in its folder: run.log and run.json."""
+    from batchchat.progress import log_file
+    from batchchat.run.state import StateFile
+
+    found: list[Subscriber] = [StateFile(folder, str(job.path), job.output.typed, again)]
+    with suppress(OSError):  # a run goes on without its log
+        log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
+        stack.callback(_close, log)
+        found.append(log_file(log))
+    return found
+
+
+def _on_finish(
+    job: JobSpec, session: Session, logs: Sequence[Subscriber], code: int, totals: Totals | None = None
+) -> None:
+    """Run the job's own command at the very end; its failure is told, and is none of the run's."""
+    from batchchat.run.on_finish import run_command, summary_of
+    from batchchat.run.state import StateFile
+
+    state = next((log.state for log in logs if isinstance(log, StateFile)), None)
+    if job.on_finish is None or state is None or code == UsageError.exit_code or session.at_once:
+        return
+    summary = summary_of(job, state, code, totals)
+    why = run_command(job.on_finish, summary, job.path.resolve().parent, session.blanker.data)
+    if why is not None:
+        say(f"on_finish: {why}. The run's own exit code stays {code}.")
+        for log in logs:
+            with suppress(OSError, ValueError):
+                log(OnFinishFailed(why))
 
 
 def _close(log: IO[str]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from batchchat import figures
 from batchchat.conversation import ErrorKind, Key
 from batchchat.exchange import Action, Billed, Exchange, Failure, Request, Scope, Verdict
 from batchchat.policy.tail import Cut, Running, Tail
@@ -98,8 +99,8 @@ def overdue(request: Request, cut: Cut) -> Exchange:
         Action.RETRY if cut.again else Action.FAIL_ROW, Scope.ENDPOINT, Billed.MAYBE, ErrorKind.TIMEOUT, instant=True
     )
     text = (
-        f"no answer within {cut.ran_s:.3g} s at the end of the run, when 99 of 100 answers had taken at most"
-        f" {cut.p99_s:.3g} s"
+        f"no answer within {figures.seconds(cut.ran_s)} at the end of the run, when 99 of 100 answers had taken at most"
+        f" {figures.seconds(cut.p99_s)}"
     )
     if not cut.again:
         text += f"; cut off {cut.times} times"

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.endpoint import base_url, headers, key_name
-from batchchat.job.kinds import Kind, line, money, number, one_of, prose, texts, toggle, whole
+from batchchat.job.kinds import Kind, command, line, money, number, one_of, prose, texts, toggle, whole
 from batchchat.job.params import WELL_KNOWN, params
 from batchchat.job.paths import input_paths, output_path
 from batchchat.job.spec import PART_ROWS, EndpointSpec, Retry, Timeout
@@ -101,6 +101,7 @@ KEYS: tuple[Key, ...] = (
     Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
     Key("price.output", money(), "USD per million completion tokens"),
     Key("price.cached_input", money(), "USD per million cached prompt tokens"),
+    Key("on_finish", command(), "command run when a run has ended, with its summary as JSON on stdin"),
     Key("output.path", output_path(), "the Parquet file to write, or a folder of part files", required=True),
     Key("output.order", one_of(("input", "completion")), "rows as in the input, or as they finished", default="input"),
     Key("output.part_rows", whole(1), "rows of one part file, where the output is a folder", default=PART_ROWS),

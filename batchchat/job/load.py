@@ -155,4 +155,5 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
         ),
         drain=checked["drain"],
         price=price,
+        on_finish=checked["on_finish"],
     )

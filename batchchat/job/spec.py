@@ -100,7 +100,7 @@ class JobSpec:
     """A valid job.
 
     `path` is the job file as typed, `text` the job as written: `${NAME}` unexpanded, no header values, the
-    overrides as comment lines at its end. `drain` is seconds.
+    overrides as comment lines at its end. `drain` is seconds. `on_finish` is a text for the shell, or words for none.
     """
 
     name: str
@@ -117,6 +117,7 @@ class JobSpec:
     retry: Retry = Retry()
     drain: float = 30.0
     price: Price | None = None
+    on_finish: Secret | tuple[Secret, ...] | None = None
 
     @property
     def is_mock(self) -> bool:

@@ -120,6 +120,11 @@ class Session:
         self.blanker = build.blanker_for(job, environ)
         self.folder: Path | None = None
 
+    @property
+    def at_once(self) -> bool:
+        """Whether a second signal asked for an end without any more ado."""
+        return self._signals.impatient
+
     async def play(self, opened: Callable[[Path], None] = lambda _folder: None) -> Ended:
         """Run or resume the job. `opened` is called with the run folder once it is ours.
 

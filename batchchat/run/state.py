@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,16 @@ class StateFile:
             "max_cost": None,
             "eta_s": None,
             "exit_code": None,
+            "reason": None,
             "next_command": again,
             "version": __version__,
             "environment": {"python": platform.python_version(), "system": platform.platform()},
         }
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What is, or would be, in the file."""
+        return self._state
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -66,6 +72,7 @@ class StateFile:
             finished = event.answered + event.failed + event.invalid
             self._state |= {
                 "exit_code": event.exit_code,
+                "reason": event.reason or None,
                 "in_flight": 0,
                 "rows": {
                     "total": None if left is None else finished + left,

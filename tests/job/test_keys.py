@@ -51,7 +51,7 @@ def test_the_table_is_whole() -> None:
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, "
-                "concurrency, timeout, retry, drain, price and output."
+                "concurrency, timeout, retry, drain, price, on_finish and output."
             ),
         ),
     ],

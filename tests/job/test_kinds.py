@@ -29,6 +29,21 @@ from tests.job.given import MOCK, faults
         ("name: 2024", "`name` is 2024, a whole number. It takes text."),
         ('name: "a\\tb"', "`name` is a\\tb. It takes text on one line."),
         ('system: " "', "`system` is  . It takes text that is not blank."),
+        (
+            "on_finish: 7",
+            "`on_finish` is a whole number (the value is not shown)."
+            " It takes a command: text for the shell, or a list of words.",
+        ),
+        ("on_finish: ' '", "`on_finish` is blank. It takes a command: text for the shell, or a list of words."),
+        (
+            "on_finish: []",
+            "`on_finish` is a list without a program. It takes a command: text for the shell, or a list of words.",
+        ),
+        (
+            "on_finish: [mail, 7]",
+            "`on_finish[1]` is a whole number (the value is not shown)."
+            " It takes a command: text for the shell, or a list of words.",
+        ),
         (f"drain: {'x' * 99}", f'`drain` is "{"x" * 27}...{"x" * 27}", text. It takes a number, 0 or more.'),
     ],
 )

@@ -35,6 +35,7 @@ concurrency: 64
 timeout: {total: 60, connect: 2.5}
 retry: {max_attempts: 3, max_wait: 1, max_elapsed: 2, max_outage: 0, stop_after_failures: 5}
 drain: 0
+on_finish: [./tell.sh, "${WHOM:-me}"]
 price: {input: 0.10, output: 4.8e-1, cached_input: 0}
 output: {path: out/x.parquet}
 """
@@ -62,6 +63,8 @@ def test_everything() -> None:
     assert job.endpoint.headers["X-Team"].reveal() == "red"
     assert job.params == {"temperature": 0.7, "max_tokens": 512}
     assert (job.concurrency, job.timeout, job.drain) == (64, Timeout(60.0, 2.5), 0.0)
+    assert isinstance(job.on_finish, tuple)
+    assert [word.reveal() for word in job.on_finish] == ["./tell.sh", "me"]
     assert job.retry == Retry(3, 1.0, 2.0, 0.0, 5)
     assert job.price == Price(Decimal("0.10"), Decimal("0.48"), Decimal(0))
     assert (job.output.path, job.output.typed) == (folder / "out/x.parquet", "out/x.parquet")
@@ -149,7 +152,7 @@ timeout: {connect: yes, total: true}
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
             "endpoint, params, "
-            "concurrency, timeout, retry, drain, price and output."
+            "concurrency, timeout, retry, drain, price, on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
         "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",
