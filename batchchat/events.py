@@ -6,13 +6,16 @@ a reply.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 __all__ = [
     "Awaited",
+    "ContextEnds",
+    "CutByGateway",
     "Draining",
+    "Environment",
     "Event",
     "Failing",
     "Finished",
@@ -20,11 +23,13 @@ __all__ = [
     "Overdue",
     "Planned",
     "Progress",
+    "PromptCut",
     "Publishing",
     "Replayed",
     "ServedByAnother",
     "Started",
     "Subscriber",
+    "TierChanged",
 ]
 
 
@@ -39,6 +44,19 @@ class Started:
     source: str
     recognised: str | None
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a run runs in and by what rules, for run.log: `place` is this machine, `rules` are of the job."""
+
+    version: str
+    place: str
+    pid: int
+    host: str
+    job: str
+    output: str
+    rules: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +105,10 @@ class Progress:
     rows_per_s: float
     eta_s: float | None
     awaited: Awaited | None = None
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Failed rows by kind."""
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """Attempts of this run that were tried again, by kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +136,40 @@ class ServedByAnother:
 
     requested: str
     served: str
+
+
+@dataclass(frozen=True, slots=True)
+class TierChanged:
+    """The endpoint serves another service tier than the one asked for."""
+
+    asked: str
+    served: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutByGateway:
+    """Several requests ended alike with 502, 504 or 524 after about `latency_s`."""
+
+    http_status: int
+    latency_s: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCut:
+    """A row was answered whose prompt counts fewer tokens than its text can have."""
+
+    id: str
+    text_bytes: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextEnds:
+    """Several rows of different length used exactly `tokens` in all, and none used more."""
+
+    tokens: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +227,12 @@ Event = (
     | Replayed
     | Planned
     | Progress
+    | Environment
     | ServedByAnother
+    | TierChanged
+    | CutByGateway
+    | PromptCut
+    | ContextEnds
     | Failing
     | Overdue
     | Draining

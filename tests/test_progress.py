@@ -47,6 +47,29 @@ TEXTS = [
         " billed",
     ),
     (events.ServedByAnother("a", "b"), "the endpoint serves b for a; the price may differ"),
+    (
+        events.TierChanged("flex", "default"),
+        "the endpoint serves tier default where flex was asked for; the price differs",
+    ),
+    (
+        events.CutByGateway(504, 60.2, 5),
+        "5 requests ended with HTTP 504 after about 1m 00s each: a gateway before the endpoint cuts longer replies,"
+        " which may be billed all the same. Lower `params.max_tokens`",
+    ),
+    (
+        events.PromptCut("r7", 210_000, 4096),
+        "row r7 was answered after 4,096 prompt tokens, too few for its 210 kB of text: the endpoint seems to cut long"
+        " prompts without saying so. Raise its context (Ollama: num_ctx)",
+    ),
+    (
+        events.ContextEnds(4096, 5),
+        "5 rows of different length each used exactly 4,096 tokens in all: the endpoint's context ends there, and it"
+        " cuts prompts or replies without saying so. Raise it (Ollama: num_ctx)",
+    ),
+    (
+        events.Environment("0.1", "Python 3.11 · Linux", 7, "box", "a.yaml", "o.parquet", "64 in flight at most"),
+        "batchchat 0.1 · Python 3.11 · Linux · pid 7 on box\njob    a.yaml -> o.parquet\nrules  64 in flight at most",
+    ),
     (events.Failing("bad_request", "r1", "no"), "first bad_request: row r1: no"),
     (
         events.Overdue("r9", 41.0, 10.0, again=True),
@@ -105,7 +128,35 @@ def test_the_reason_of_a_stop_is_logged() -> None:
     """run.log ends with the exit code and why, stamped with the time."""
     stream = io.StringIO()
     log_file(stream)(replace(FINISHED, exit_code=5, text="the key was refused: Ada", reason="unauthorized"))
-    assert stream.getvalue().split(" ", 1)[1] == "exit 5: unauthorized\n"
+    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert lines == ["end    12,477 answered · $6.2841", "exit 5: unauthorized"]
+
+
+def test_the_log_has_failures_and_retries_by_kind() -> None:
+    """Each minute run.log says what failed and what was tried again; a terminal's line stays short."""
+    stream, lines = io.StringIO(), list[str]()
+    event = replace(PROGRESS, failures={"timeout": 1, "schema": 0}, retries={"timeout": 2, "rate_limit": 1900})
+    log_file(stream)(event)
+    Lines(lines.append)(event)
+    assert stream.getvalue().endswith("left · failed: 1 timeout · tried again: 1,900 rate_limit, 2 timeout\n")
+    assert lines[0].endswith("9m 40s left")
+
+
+def test_the_log_ends_with_the_sum() -> None:
+    """The end of a run is in its log whatever the exit code, with what is left where that is known."""
+    stream = io.StringIO()
+    tell = log_file(stream)
+    tell(events.Finished(0, "", "", 12474, 3, 3, 0, None))
+    tell(events.Finished(143, "SIGTERM", "SIGTERM", 5, 0, 0, None, Decimal("0.5")))
+    tell(events.Finished(143, "SIGTERM", "SIGTERM", 5, 0, 0, 7, Decimal("0.5")))
+    assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == [
+        "end    12,474 answered · 3 failed · 3 invalid · unknown",
+        "exit 0",
+        "end    5 answered · an unknown number left · $0.5000",
+        "exit 143: SIGTERM",
+        "end    5 answered · 7 left · $0.5000",
+        "exit 143: SIGTERM",
+    ]
 
 
 @pytest.mark.parametrize(

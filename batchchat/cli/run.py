@@ -161,13 +161,14 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 def _logs(folder: Path, job: JobSpec, again: str, stack: ExitStack) -> list[Subscriber]:
     """What follows the run in its folder: run.log and run.json."""
     from batchchat.progress import log_file
-    from batchchat.run.state import StateFile
+    from batchchat.run.state import StateFile, environment_of
 
     found: list[Subscriber] = [StateFile(folder, str(job.path), job.output.typed, again)]
     with suppress(OSError):  # a run goes on without its log
         log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
         stack.callback(_close, log)
         found.append(log_file(log))
+        found[-1](environment_of(job))
     return found
 
 

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchchat.conversation import Status
+from batchchat.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
-from batchchat.events import Awaited, Draining, Failing, Overdue, Progress, ServedByAnother, Subscriber
+from batchchat.events import Awaited, Draining, Failing, Overdue, Progress, Subscriber
 from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Stop
 from batchchat.policy.outage import Outage
 from batchchat.policy.tail import Cut, Tail
 from batchchat.record import RowRecord, record_of_outcome, usage_fields
+from batchchat.run.notices import Notices
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
 from batchchat.run.signals import Signals
@@ -65,6 +67,7 @@ class Drive:
         host: str,
         tell: Subscriber,
         signals: Signals,
+        notices: Notices,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -77,7 +80,8 @@ class Drive:
         self._clock = clock
         self._start = clock()
         self._pace = Pace()
-        self._pairs: set[tuple[str, str]] = set()
+        self._notices = notices
+        self._retries: Counter[str] = Counter()
         self._concurrency = Concurrency(limits.concurrency)
         self._dispatcher = Dispatcher(
             take=self._take,
@@ -146,10 +150,6 @@ class Drive:
             self.sent_rows.append(row)
         if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
             self._tell(Failing(row["error_kind"], row["id"], row["error"]))
-        served = row.get("reply", _NOTHING).get("model")
-        if served is not None and served != row["model"] and (row["model"], served) not in self._pairs:
-            self._pairs.add((row["model"], served))
-            self._tell(ServedByAnother(row["model"], served))
 
     async def _take(self) -> Work | None:
         return await self.feed.take()
@@ -160,11 +160,18 @@ class Drive:
         if self._mock:
             record["mock"] = True
         self.journal.append(record)
+        if outcome.status is Status.ANSWERED:
+            self._notices.answered(outcome)
+        else:
+            self._notices.failed(outcome.exchange)
 
     def tried(self, work: Work, exchange: Exchange) -> None:
         """An attempt that did not finish its row is kept when it cost something, or may have."""
+        kind = exchange.verdict.kind
+        if kind is not None:
+            self._retries[kind.value] += 1
+        self._notices.failed(exchange)
         if exchange.verdict.billed is not Billed.NO or exchange.cost is not None:
-            kind = exchange.verdict.kind
             self._keep_step(work, exchange.request, NOTHING_SPENT.plus(exchange), kind.value if kind else "")
 
     def cut(self, work: Work, request: Request) -> None:
@@ -239,6 +246,8 @@ class Drive:
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
                 awaited=self._awaited(),
+                failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},
+                retries=dict(self._retries),
             )
         )
 
@@ -263,3 +272,4 @@ def _expected(totals: Totals, total: int | None) -> Decimal | None:
 
 _ENOUGH_ANSWERS = 20
 _NOTHING: dict[str, Any] = {}
+_INVALID_INPUT = ErrorKind.INVALID_INPUT.value

@@ -31,6 +31,7 @@ from batchchat.policy.decision import Stop
 from batchchat.record import RowRecord
 from batchchat.run import build, publish
 from batchchat.run.drive import Drive
+from batchchat.run.notices import Notices
 from batchchat.run.plan import Changed, Fate, Tally
 from batchchat.run.reading import Feed, Reading
 from batchchat.run.reasons import (
@@ -241,6 +242,7 @@ class Session:
                 host=job.host,
                 tell=self._tell,
                 signals=self._signals,
+                notices=Notices(self._tell, job.params),
             )
             journal = Journal(folder, journal_end, drive.committed, drive.abandon)
             try:
