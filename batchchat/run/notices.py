@@ -18,7 +18,7 @@ from batchchat.exchange import Exchange, Outcome, Usage
 __all__ = ["Notices"]
 
 _GATEWAY_STATUSES = frozenset({502, 504, 524})
-_LONG_S = 20.0
+LONG_S = 20.0
 """A gateway that fails sooner is not one that ends long generations: those wait 60 to 125 s."""
 _ALIKE = 0.1
 _CUTS = 5
@@ -36,10 +36,9 @@ _ASKED_TIERS = frozenset({"flex", "priority"})
 class Notices:
     """Watches the attempts and the answers of a run. `params` are the job's; a row's own win over them."""
 
-    def __init__(self, tell: Subscriber, params: Mapping[str, Any], long_s: float = _LONG_S) -> None:
+    def __init__(self, tell: Subscriber, params: Mapping[str, Any]) -> None:
         self._tell = tell
         self._params = params
-        self._long_s = long_s
         self._told: set[Any] = set()
         self._cuts: deque[float] = deque(maxlen=_CUTS)
         self._most_tokens = 0
@@ -48,7 +47,7 @@ class Notices:
 
     def failed(self, exchange: Exchange) -> None:
         """An attempt failed."""
-        if exchange.http_status not in _GATEWAY_STATUSES or exchange.latency_s < self._long_s:
+        if exchange.http_status not in _GATEWAY_STATUSES or exchange.latency_s < LONG_S:
             return
         cuts = self._cuts
         cuts.append(exchange.latency_s)
