@@ -125,8 +125,8 @@ def guarded() -> Iterator[Boundary]:
         sys.exit(EXIT_DEFECT)
 
 
-def put(text: str) -> None:
-    """A result on stdout. A reader that has gone is no error; a full disk is, and says so."""
+def put(text: str) -> bool:
+    """A result on stdout; whether anybody reads there. A reader that has gone is no error; a full disk is."""
     try:
         click.echo(text)
         sys.stdout.flush()
@@ -135,3 +135,5 @@ def put(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise MachineError(f"stdout can't be written: {error.strerror}.") from error
+        return False
+    return True

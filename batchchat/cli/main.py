@@ -12,6 +12,7 @@ from batchchat.cli.mock_server import mock_server
 from batchchat.cli.report import report
 from batchchat.cli.run import run
 from batchchat.cli.schema import schema
+from batchchat.cli.status import status
 from batchchat.cli.validate import validate
 
 __all__ = ["main"]
@@ -26,6 +27,7 @@ def main() -> None:
 
 main.add_command(validate)
 main.add_command(run)
+main.add_command(status)
 main.add_command(report)
 main.add_command(export)
 main.add_command(init)
