@@ -96,11 +96,14 @@ def say_error(text: str) -> None:
 
 
 def shown_path(path: Path) -> str:
-    """A path as one would type it here."""
+    """A path as one would type it here; `..` stays only where it leaves a link."""
+    plain = Path(os.path.normpath(path))
+    if plain.resolve() != path.resolve():
+        plain = path
     try:
-        return str(path.relative_to(Path.cwd()))
+        return str(plain.relative_to(Path.cwd()))
     except ValueError:
-        return str(path)
+        return str(plain)
 
 
 @contextmanager

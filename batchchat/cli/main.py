@@ -18,7 +18,19 @@ from batchchat.cli.validate import validate
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\
+Example:
+
+    batchchat run jobs/first.yaml --limit 5
+
+\b
+Commands, options, files and job keys complete with this line in ~/.bashrc:
+    eval "$(_BATCHCHAT_COMPLETE=bash_source batchchat)"
+zsh: zsh_source · fish: _BATCHCHAT_COMPLETE=fish_source batchchat | source
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
 @click.version_option(__version__, message="batchchat %(version)s")
 def main() -> None:
     """Send files of conversations to a chat completions endpoint; get replies, usage and cost as Parquet."""

@@ -16,7 +16,7 @@ __all__ = ["schema"]
 def schema() -> None:
     """Print the JSON Schema of the job file, by which editors complete and check one.
 
-    The first line of a job beside it: # yaml-language-server: $schema=job.schema.json
+    A job beside it begins: # yaml-language-server: $schema=job.schema.json
     """
     with guarded():
         from batchchat.job.schema import schema_text
