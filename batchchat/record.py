@@ -64,8 +64,8 @@ def spent_of(record: RowRecord) -> Spent:
     )
 
 
-def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRecord:
-    """The record of a row that was sent. `queued_at`: when it was taken from the input, seconds since the epoch."""
+def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecord:
+    """The record of a row that was sent. `wait_s`: what passed before its last attempt, by a clock that can't jump."""
     exchange = outcome.exchange
     key = outcome.row.key
     record: RowRecord = {
@@ -84,7 +84,7 @@ def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRe
         "started_at": exchange.started_at,
         "finished_at": exchange.finished_at,
         "latency_s": round(exchange.latency_s, 6),
-        "wait_s": max(0.0, round(exchange.started_at - queued_at, 6)),
+        "wait_s": max(0.0, round(wait_s, 6)),
     }
     if exchange.reply is not None:
         record["reply"] = _reply(exchange.reply)

@@ -38,7 +38,7 @@ RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
 
 @dataclass(slots=True)
 class Work:
-    """A row under way. `spent` is what its attempts used up, those of earlier runs included."""
+    """A row under way, taken at the monotonic time `queued_at`; `spent` includes the attempts of earlier runs."""
 
     script: Script
     queued_at: float

@@ -156,7 +156,7 @@ class Drive:
 
     def finished(self, work: Work, outcome: Outcome) -> None:
         """A row came to its end: keep it whole."""
-        record = record_of_outcome(outcome, work.spent, work.queued_at)
+        record = record_of_outcome(outcome, work.spent, time.monotonic() - work.queued_at - outcome.exchange.latency_s)
         if self._mock:
             record["mock"] = True
         self.journal.append(record)
