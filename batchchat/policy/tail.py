@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from batchchat.conversation import Key
 
-__all__ = ["FLOOR_S", "MOST_AGAIN", "Cut", "Running", "Tail"]
+__all__ = ["FLOOR_S", "LEAST_ANSWERS", "MOST_AGAIN", "Cut", "Running", "Tail"]
 
 TIMES_P99 = 4.0
 FLOOR_S = 30.0
@@ -46,14 +46,23 @@ class Cut(NamedTuple):
 
 
 class Tail:
-    """Which of the last attempts are overdue. `again` is how often a row may be sent again; with 0 nothing is cut."""
+    """Which of the last attempts are overdue. `again` is how often a row may be sent again; with 0 nothing is cut.
+
+    `earlier_p99_s` is that of earlier runs, where those had answers enough; it stands until this run has.
+    """
 
     def __init__(
-        self, *, again: int = MOST_AGAIN, floor_s: float = FLOOR_S, least_answers: int = LEAST_ANSWERS
+        self,
+        *,
+        again: int = MOST_AGAIN,
+        floor_s: float = FLOOR_S,
+        least_answers: int = LEAST_ANSWERS,
+        earlier_p99_s: float | None = None,
     ) -> None:
         self._again = again
         self._floor_s = floor_s
         self._least_answers = least_answers
+        self._earlier_p99_s = earlier_p99_s
         self._latencies: deque[float] = deque(maxlen=_LATEST)
         self._cuts: dict[Key, int] = {}
 
@@ -84,5 +93,5 @@ class Tail:
     def _p99_s(self) -> float | None:
         count = len(self._latencies)
         if not self._again or count < self._least_answers:
-            return None
+            return self._earlier_p99_s if self._again else None
         return sorted(self._latencies)[count - count // 100 - 1]

@@ -19,6 +19,7 @@ from batchchat.run.drive import Limits
 from batchchat.run.reading import ScriptFor
 from batchchat.script.single import single_message
 from batchchat.secret import Blanker, Secret
+from batchchat.totals import Totals
 
 __all__ = ["blanker_for", "limits_for", "retry_for", "scripts_for", "sender", "tail_for"]
 
@@ -51,9 +52,13 @@ def limits_for(job: JobSpec) -> Limits:
     )
 
 
-def tail_for(job: JobSpec) -> tail.Tail:
-    """When a last row that hangs is sent again: never where a row has but one attempt."""
-    return tail.Tail(again=min(tail.MOST_AGAIN, job.retry.max_attempts - 1), floor_s=tail.FLOOR_S)
+def tail_for(job: JobSpec, totals: Totals) -> tail.Tail:
+    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
+    return tail.Tail(
+        again=min(tail.MOST_AGAIN, job.retry.max_attempts - 1),
+        floor_s=tail.FLOOR_S,
+        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= tail.LEAST_ANSWERS else None,
+    )
 
 
 def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:

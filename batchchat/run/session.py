@@ -235,7 +235,7 @@ class Session:
                 send=send,
                 retry=build.retry_for(job, Random()),  # noqa: S311 (jitter)
                 limits=build.limits_for(job),
-                tail=build.tail_for(job),
+                tail=build.tail_for(job, ledger.totals),
                 limit=self._options.limit,
                 replaced=0 if tally is None else tally.replaced,
                 mock=job.is_mock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchchat.conversation import Key
@@ -45,13 +45,22 @@ def test_a_short_run_is_left_alone() -> None:
     assert noted(Tail(again=0), *[0.1] * 500).cut(1e9, [Running(ROW, 0)]) == []
 
 
+def test_earlier_runs_count_until_this_one_has_answers() -> None:
+    """A resume for the last few rows knows what an answer takes."""
+    tail = Tail(earlier_p99_s=50.0)
+    assert tail.bound_s(ROW) == 200
+    assert noted(tail, *[10.0] * 100).bound_s(ROW) == 40
+    assert Tail(again=0, earlier_p99_s=50.0).bound_s(ROW) is None
+
+
 def test_the_endpoint_of_now_is_what_counts() -> None:
     """What was slow hours ago gives nobody time now."""
     assert noted(Tail(), *[300.0] * 5_000, *[1.0] * 2_000).bound_s(ROW) == FLOOR_S
 
 
+@settings(max_examples=40)
 @given(
-    latencies=st.lists(st.floats(0, 600), min_size=100, max_size=300),
+    latencies=st.lists(st.floats(0, 600), min_size=100, max_size=150),
     ages=st.lists(st.floats(0, 10_000), max_size=20),
 )
 def test_whatever_was_seen_only_what_is_overdue_is_cut(latencies: list[float], ages: list[float]) -> None:
