@@ -17,7 +17,7 @@ def test_one_row_of_two_thousand_never_answers(job: Job, monkeypatch: pytest.Mon
     """The run ends in bounded time, the other rows answered, and the row's reason says what was waited for."""
     monkeypatch.setattr(tail, "FLOOR_S", 0.1)
     with raw_server(lambda asked: None if asked.said == "Question 1999" else http(200, completion())) as server:
-        job.write(rows(2000), endpoint__base_url=server.url, concurrency=64)
+        job.write(rows(2000), endpoint__base_url=server.url, concurrency=8)
         start = time.monotonic()
         ended = run_inside(job, monkeypatch)
         assert time.monotonic() - start < 20
