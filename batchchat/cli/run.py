@@ -146,7 +146,10 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
         try:
             ended = _event_loop(session.play(opened))
         except Exception as error:
-            _on_finish(job, session, logs, error.exit_code if isinstance(error, BatchchatError) else EXIT_DEFECT)
+            code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
+            if isinstance(error, BatchchatError):
+                code, reason = error.exit_code, str(error)
+            _on_finish(job, session, logs, code, reason=reason)
             raise
         code = ended.exit_code
         try:
@@ -154,7 +157,7 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
         except MachineError as error:
             say_error(str(error))
             code = code or error.exit_code
-        _on_finish(job, session, logs, code, ended.ledger.totals)
+        _on_finish(job, session, logs, code, totals=ended.ledger.totals)
     return code
 
 
@@ -173,16 +176,25 @@ def _logs(folder: Path, job: JobSpec, again: str, stack: ExitStack) -> list[Subs
 
 
 def _on_finish(
-    job: JobSpec, session: Session, logs: Sequence[Subscriber], code: int, totals: Totals | None = None
+    job: JobSpec,
+    session: Session,
+    logs: Sequence[Subscriber],
+    code: int,
+    *,
+    totals: Totals | None = None,
+    reason: str | None = None,
 ) -> None:
-    """Run the job's own command at the very end; its failure is told, and is none of the run's."""
+    """Run the job's own command at the very end; its failure is told, and is none of the run's.
+
+    Where the run broke before it could be summed up there are no `totals`, and `reason` says why.
+    """
     from batchchat.run.on_finish import run_command, summary_of
     from batchchat.run.state import StateFile
 
     state = next((log.state for log in logs if isinstance(log, StateFile)), None)
     if job.on_finish is None or state is None or code == UsageError.exit_code or session.at_once:
         return
-    summary = summary_of(job, state, code, totals)
+    summary = summary_of(job, {**state, "reason": reason or state["reason"]}, code, totals)
     why = run_command(job.on_finish, summary, job.path.resolve().parent, session.blanker.data)
     if why is not None:
         say(f"on_finish: {why}. The run's own exit code stays {code}.")

@@ -165,6 +165,22 @@ def test_a_defect_of_ours_runs_it_too(job: Job, monkeypatch: pytest.MonkeyPatch)
         job.write(rows(4), endpoint__base_url=server.url, on_finish="cat >> got")
         assert run_inside(job, monkeypatch).code == 1
     assert (got(job)["exit_code"], got(job)["state"]) == (1, "stopped")
+    assert got(job)["reason"] == "a defect of batchchat; see run.log"
+
+
+def test_a_journal_that_cannot_be_opened_runs_it_too(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that fails before the first request is exit 6, and the reason is told."""
+
+    def broken(*_: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    with raw_server(lambda _: http(200, completion())) as server:
+        job.write(rows(4), endpoint__base_url=server.url, on_finish="cat >> got")
+        monkeypatch.setattr("batchchat.store.journal._File._open", broken)
+        assert run_inside(job, monkeypatch).code == 6
+        assert server.requests == 0
+    assert (got(job)["exit_code"], got(job)["tokens"]) == (6, None)
+    assert "can't be written: Read-only file system" in got(job)["reason"]
 
 
 def test_a_signal_runs_it_and_a_second_one_does_not(job: Job) -> None:
