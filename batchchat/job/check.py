@@ -66,6 +66,7 @@ def check(
         if key.required and key.name not in checked.values and not checked.is_spoiled(key.name):
             checked.tell(key.name, f"is missing. It takes {key.kind.takes}.")
     _price(checked)
+    _choice_of_rows(checked)
     if sends or vets:
         _api_key(checked, environ, reads=sends)
     return checked
@@ -108,6 +109,15 @@ def _price(checked: Checked) -> None:
     for name in ("price.input", "price.output"):
         if name not in checked.values and not checked.is_spoiled(name):
             checked.tell(name, "is missing. A price takes `input` and `output`, USD per million tokens.")
+
+
+def _choice_of_rows(checked: Checked) -> None:
+    """Rows are chosen in one way; a seed alone chooses none."""
+    random, first, seed = (f"input.{name}" in checked.values for name in ("random", "first", "seed"))
+    if random and first:
+        checked.tell("input.random", "can't stand beside `input.first`: each chooses rows in its way. Leave one out.")
+    if seed and not random and not checked.is_spoiled("input.random"):
+        checked.tell("input.seed", "chooses nothing without `input.random`. Add that, or leave it out.")
 
 
 def _api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:

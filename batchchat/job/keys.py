@@ -51,7 +51,7 @@ KEYS: tuple[Key, ...] = (
     Key("input.path", input_paths(), "file, folder or glob of rows, or a list of them", required=True),
     Key(
         "input.format",
-        one_of(("auto", "messages", "prompt", "openai-batch"), planned=("turns", "sharegpt")),
+        one_of(("auto", "messages", "prompt", "openai-batch", "sharegpt"), planned=("turns",)),
         "how a row holds its conversation",
         default="auto",
     ),
@@ -67,6 +67,8 @@ KEYS: tuple[Key, ...] = (
         "column whose object is merged over `params`, row by row",
     ),
     Key("input.first", whole(1), "only the first N rows"),
+    Key("input.random", whole(1), "only N rows, chosen at random; more rows asked for keep those chosen before"),
+    Key("input.seed", whole(0), "which rows `input.random` chooses", default=0),
     Key("input.columns", texts(), "columns carried to the output", default_words="all but the conversation"),
     Key("system", prose(), "system message put first where a conversation has none"),
     Key("model", line("the name of a model"), "the model, as the endpoint names it", required=True),
@@ -117,8 +119,6 @@ PLANNED: frozenset[str] = frozenset(
         "limits",
         "budget",
         "expect",
-        "input.random",
-        "input.seed",
     }
 )
 

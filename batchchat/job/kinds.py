@@ -68,7 +68,7 @@ def whole(least: int, most: int | None = None) -> Kind:
     if most is not None:
         takes = f"a whole number from {least:,} to {most:,}"
     else:
-        takes = f"a whole number above {least - 1:,}"
+        takes = f"a whole number above {least - 1:,}" if least else "a whole number, 0 or more"
     schema = {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
 
     def read(name: str, node: Node) -> int:

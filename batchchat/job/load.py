@@ -126,6 +126,8 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             column=checked["input.column"],
             params=checked["input.params"],
             first=checked["input.first"],
+            random=checked["input.random"],
+            seed=checked["input.seed"],
             columns=checked["input.columns"],
         ),
         model=checked["model"],

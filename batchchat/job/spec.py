@@ -38,6 +38,8 @@ class InputSpec:
     column: str | None = None
     params: str | None = None
     first: int | None = None
+    random: int | None = None
+    seed: int = 0
     columns: tuple[str, ...] | None = None
 
 

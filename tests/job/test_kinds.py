@@ -56,16 +56,23 @@ def test_refused(written: str, said: str) -> None:
     ("written", "said"),
     [
         ("first: 0", "`input.first` is 0. It takes a whole number above 0."),
-        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt or openai-batch."),
+        ("random: 0", "`input.random` is 0. It takes a whole number above 0."),
+        ("random: 3, seed: -1", "`input.seed` is -1. It takes a whole number, 0 or more."),
+        (
+            "first: 3, random: 3",
+            "`input.random` can't stand beside `input.first`: each chooses rows in its way. Leave one out.",
+        ),
+        ("seed: 3", "`input.seed` chooses nothing without `input.random`. Add that, or leave it out."),
+        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, openai-batch or sharegpt."),
         (
             "format: 1",
-            "`input.format` is 1, a whole number. It takes auto, messages, prompt or openai-batch.",
+            "`input.format` is 1, a whole number. It takes auto, messages, prompt, openai-batch or sharegpt.",
         ),
         (
-            "format: sharegpt",
+            "format: turns",
             (
-                "`input.format` is sharegpt, which is not in this version yet. "
-                "It takes auto, messages, prompt or openai-batch."
+                "`input.format` is turns, which is not in this version yet. "
+                "It takes auto, messages, prompt, openai-batch or sharegpt."
             ),
         ),
         ("columns: a", '`input.columns` is "a", text. It takes a list of texts.'),

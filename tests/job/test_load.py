@@ -138,7 +138,7 @@ timeout: {connect: yes, total: true}
         "job.yaml:6: `frist` is not a key of `input`. Did you mean `first`?",
         (
             "job.yaml:6: `input.format` is turns, which is not in this version yet. "
-            "It takes auto, messages, prompt or openai-batch."
+            "It takes auto, messages, prompt, openai-batch or sharegpt."
         ),
         'job.yaml:7: `params.max_tokens` is "512", text. It takes a whole number above 0.',
         "job.yaml:7: `params.n` is 4. batchchat keeps one reply a request; leave it out.",
