@@ -38,13 +38,14 @@ from batchchat.run.reasons import (
     changed_rows_question,
     mixed_mock,
     nothing_good,
+    own_input,
     signal_words,
     stop_reason,
     stop_words,
     strict_refusal,
 )
 from batchchat.run.signals import Signals
-from batchchat.sources import Source, open_source
+from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger, schema_text
@@ -132,6 +133,8 @@ class Session:
         Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
         """
         job, output = self._job, self._job.output
+        if (entry := entry_that_takes(job.input, output.path)) is not None:
+            raise OutputError(own_input(output.typed, entry))
         source = open_source(job.input)
         check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
         folder = make_folder(output.path, output.typed)
