@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from array import array as machine_array
 from base64 import b64decode, b64encode
-from datetime import date, time
 from decimal import Decimal
 from enum import IntEnum
 from itertools import accumulate, pairwise
@@ -27,7 +26,7 @@ from batchchat.jsontext import dumps, scrub
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Kind", "decode", "decode_widened", "encode", "readable", "widen"]
+__all__ = ["Kind", "decode", "decode_widened", "encode", "widen"]
 
 _OF_TEXT = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _INTEGER_CODES = {8: "b", 16: "h", 32: "i", 64: "q"}
@@ -127,25 +126,6 @@ def decode(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
     if _is_text(kind):
         return _bytes_array([None if v is None else v.encode() for v in values], any_kind)
     return _fixed_array(values, any_kind)
-
-
-def readable(array: pa.Array[Any]) -> list[Any]:
-    """Each cell as a person would write it in JSON: ISO 8601 times, decimals and durations as text, base64 binary."""
-    return [_readable(value) for value in array.to_pylist()]
-
-
-def _readable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _readable(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_readable(inner) for inner in value]
-    if isinstance(value, bytes):
-        return b64encode(value).decode()
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, float) and not isfinite(value):
-        return _text_of(value)
-    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _fixed_array(values: Sequence[Any], kind: Any) -> pa.Array[Any]:

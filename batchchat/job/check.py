@@ -112,12 +112,9 @@ def _price(checked: Checked) -> None:
 
 
 def _choice_of_rows(checked: Checked) -> None:
-    """Rows are chosen in one way; a seed alone chooses none."""
-    random, first, seed = (f"input.{name}" in checked.values for name in ("random", "first", "seed"))
-    if random and first:
+    """Rows are chosen in one way. A seed may stand without `random`, which comes and goes with a --set."""
+    if "input.random" in checked.values and "input.first" in checked.values:
         checked.tell("input.random", "can't stand beside `input.first`: each chooses rows in its way. Leave one out.")
-    if seed and not random and not checked.is_spoiled("input.random"):
-        checked.tell("input.seed", "chooses nothing without `input.random`. Add that, or leave it out.")
 
 
 def _api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:

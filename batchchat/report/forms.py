@@ -22,7 +22,7 @@ __all__ = ["FORMS", "Form", "LeftOut"]
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 _ERROR_STATUS = 400
-_GPT_NAMES = {"user": "human", "assistant": "gpt"}
+_GPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 
 
 class LeftOut(NamedTuple):
@@ -166,13 +166,14 @@ def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | LeftOut:
         return LeftOut("without an answer")
     messages = conversation(row) or []
     if not all(map(_is_plain, messages)):
-        return LeftOut("with more than text in a message, which ShareGPT can't hold")
-    turns = [{"from": _GPT_NAMES.get(each["role"], each["role"]), "value": each["content"]} for each in messages]
+        return LeftOut("with more than text, or a role that ShareGPT has no name for, in a message")
+    turns = [{"from": _GPT_NAMES[each["role"]], "value": each["content"]} for each in messages]
     return jsontext.dumps({"id": row["id"], "conversations": turns, **values}) + b"\n"
 
 
 def _is_plain(message: Message) -> bool:
-    return message.keys() == {"role", "content"} and isinstance(message["content"], str)
+    plain = message.keys() == {"role", "content"} and isinstance(message["content"], str)
+    return plain and message["role"] in _GPT_NAMES
 
 
 def _carried_rows(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchchat import cells
+from batchchat.celltext import as_written
 from batchchat.record import RowRecord
 from batchchat.store.columns import COLUMNS, carried_names
 from batchchat.store.parquet import CarriedColumn
@@ -32,4 +33,4 @@ def column_values(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn
 
 
 def _readable(values: list[Any], kind: CarriedColumn) -> list[Any]:
-    return values if isinstance(kind, cells.Kind) else cells.readable(cells.decode(values, kind))
+    return values if isinstance(kind, cells.Kind) else as_written(values, kind)

@@ -61,10 +61,10 @@ def _pattern(path: str) -> tuple[str, ...]:
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     if not pattern:
         return not parts
-    if pattern[0] == "**" and _matches(parts, pattern[1:]):
+    if pattern[0] == "**" and len(pattern) > 1 and _matches(parts, pattern[1:]):
         return True
     if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
         return False
     if pattern[0] == "**":
-        return _matches(parts[1:], pattern)
+        return (len(pattern) == 1 and len(parts) == 1) or _matches(parts[1:], pattern)
     return (parts[0] == pattern[0] or fnmatchcase(parts[0], pattern[0])) and _matches(parts[1:], pattern[1:])

@@ -55,7 +55,8 @@ def _holds(common: Any, kind: Any) -> bool:
     if pt.is_uint64(kind):
         return bool(pt.is_uint64(common) or pt.is_floating(common) or pt.is_decimal(common))
     if pt.is_decimal(kind) and pt.is_floating(common):
-        return bool(kind.precision <= _DIGITS_OF_A_DOUBLE)
+        # To a narrower float Arrow casts 3.000 as 3.0000002.
+        return bool(pt.is_float64(common) and kind.precision <= _DIGITS_OF_A_DOUBLE)
     return bool(_is_text(kind) == _is_text(common) or pt.is_null(kind))
 
 

@@ -45,7 +45,7 @@ def test_the_table_is_whole() -> None:
             "`model` is not a key of `endpoint`. Did you mean `model`, at the top of the job?",
         ),
         ("output", "x", "`x` is not a key of `output`. It takes path, order, part_rows and raw."),
-        ("input", "random", "`input.random` is not in this version of batchchat yet; leave it out."),
+        ("", "template", "`template` is not in this version of batchchat yet; leave it out."),
         (
             "",
             "a\nb",

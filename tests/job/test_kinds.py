@@ -62,7 +62,6 @@ def test_refused(written: str, said: str) -> None:
             "first: 3, random: 3",
             "`input.random` can't stand beside `input.first`: each chooses rows in its way. Leave one out.",
         ),
-        ("seed: 3", "`input.seed` chooses nothing without `input.random`. Add that, or leave it out."),
         ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, openai-batch or sharegpt."),
         (
             "format: 1",

@@ -81,8 +81,8 @@ def test_null_is_the_default() -> None:
             ("--set limits.requests_per_minute: `limits` is not in this version of batchchat yet; leave it out."),
         ),
         (
-            "output.raw=true",
-            "--set output.raw: `output.raw` is not in this version of batchchat yet; leave it out.",
+            "expect.re_ask=1",
+            "--set expect.re_ask: `expect` is not in this version of batchchat yet; leave it out.",
         ),
         ("modle=x", "--set modle: `modle` is not a key of a job. Did you mean `model`?"),
         (

@@ -23,6 +23,7 @@ from batchchat import cells
 from batchchat.cells import Kind
 from batchchat.record import RowRecord
 from batchchat.report.forms import FORMS, LeftOut
+from batchchat.sources.sharegpt import messages_of
 from batchchat.store.columns import COLUMNS
 from batchchat.store.parquet import CarriedColumn
 from tests.store.given import answered, failed, invalid
@@ -106,7 +107,7 @@ def test_carried_parquet_types_are_readable() -> None:
     kinds: dict[str, CarriedColumn] = {name: array.type for name, array in table.items()}
     found = json.loads(written("jsonl", [answered(carried=carried)], kinds))
     assert {name: found[name] for name in table} == {
-        "at": "2026-01-02T03:04:05+00:00",
+        "at": "2026-01-02T03:04:05Z",
         "day": "2026-01-02",
         "price": "1.10",
         "blob": "AP8=",
@@ -172,9 +173,7 @@ def test_openai_batch_of_raw_responses() -> None:
 
 
 conversations = st.lists(
-    st.fixed_dictionaries(
-        {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool"]), "content": texts}
-    ),
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": texts}),
     min_size=1,
     max_size=4,
 )
@@ -187,18 +186,27 @@ def test_sharegpt_comes_back(messages: list[dict[str, Any]], reply: str) -> None
         written("sharegpt", [answered("x", messages=messages, reply={"text": reply})], {"topic": Kind.TEXT})
     )
     assert (line["id"], line["topic"]) == ("x", "sauce")
-    roles = {"human": "user", "gpt": "assistant"}
-    back = [{"role": roles.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in line["conversations"]]
-    assert back == [*messages, {"role": "assistant", "content": reply}]
+    reply_turn = line["conversations"].pop()
+    assert reply_turn == {"from": "gpt", "value": reply}
+    if messages[-1]["role"] != "assistant":
+        assert messages_of(line["conversations"], "conversations") == messages
 
 
 def test_sharegpt_leaves_out_what_it_cannot_hold() -> None:
     """Rows without an answer, and messages of more than text, are named and not bent to fit."""
     named = [{"role": "user", "content": "Hi", "name": "Ada"}]
-    rows = [failed(), invalid(), answered(reply={"tool_calls": TOOL_CALLS}), answered(messages=named)]
+    developer = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    rows = [
+        failed(),
+        invalid(),
+        answered(reply={"tool_calls": TOOL_CALLS}),
+        answered(messages=named),
+        answered(messages=developer),
+    ]
     assert FORMS["sharegpt"]({}).lines(rows) == [
         LeftOut("without an answer"),
         LeftOut("without an answer"),
-        LeftOut("with more than text in a message, which ShareGPT can't hold"),
-        LeftOut("with more than text in a message, which ShareGPT can't hold"),
+        LeftOut("with more than text, or a role that ShareGPT has no name for, in a message"),
+        LeftOut("with more than text, or a role that ShareGPT has no name for, in a message"),
+        LeftOut("with more than text, or a role that ShareGPT has no name for, in a message"),
     ]
