@@ -493,7 +493,7 @@ def test_a_defect_of_ours_surfaces(where: str, monkeypatch: pytest.MonkeyPatch) 
     assert len(house.outcomes) < 100
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     plans=st.lists(st.lists(st.sampled_from(["ok", "fail", "refuse", "reject"]), max_size=6), max_size=25),
     workers=st.integers(1, 6),

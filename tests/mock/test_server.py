@@ -212,7 +212,7 @@ def test_bodies_of_every_coding(caplog: pytest.LogCaptureFixture) -> None:
 QUESTIONS = st.lists(st.text(max_size=40), min_size=1, max_size=8)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(QUESTIONS, st.integers(0, 3))
 def test_two_servers_answer_alike(questions: list[str], seed: int) -> None:
     """Two servers of one seed give the same replies and usage, in whatever order they are asked."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.errors import InputError
@@ -59,7 +59,6 @@ def content_of(path: Path, packed: bytes) -> tuple[bytes, str]:
     return b"".join(found), ""
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=400), max_size=4), st.sampled_from(PACKED))
 def test_members_and_frames_are_one_file(parts: list[bytes], packed: tuple[str, Pack, str, str]) -> None:
     """What was packed in pieces and put together is read as if in one, and a cut between pieces can't be seen."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchchat.errors import InputError
@@ -47,7 +47,6 @@ _text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 )
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 3).flatmap(lambda width: st.lists(st.lists(_text, min_size=width, max_size=width), max_size=5)),
     st.sampled_from(["\n", "\r\n"]),
@@ -76,7 +75,6 @@ def test_what_was_written_is_read(table: list[list[str]], ends: str, mark: bool,
         assert records(Path(name, "x.csv.zst"), zstandard.compress(content)) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([b'"', b'""', b",", b"\n", b"\r\n", b"a", b"\xff", b"\0", b" "])).map(b"".join))
 @example(b'"\n"')
 @example(b'"a\n\xff\n"b\n"')

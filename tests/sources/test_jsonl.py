@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchchat.errors import InputError
@@ -38,7 +38,6 @@ def plain(folder: Folder, content: bytes) -> list[Record]:
     return records(folder.path / "x.jsonl", content)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.binary(max_size=12) | st.sampled_from([b'{"a":1}', b"\n", b"\r\n", b"\xef\xbb\xbf", b" "])).map(
         b"".join

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.errors import InputError
@@ -47,7 +47,6 @@ _values = st.recursive(
 _objects = st.dictionaries(st.sampled_from(["a", "b", "]"]), _values, max_size=3)
 
 
-@settings(deadline=None)
 @given(
     st.lists(_objects, max_size=6), st.sampled_from([None, 0, 2]), st.booleans(), st.sampled_from([1, 2, 7, 1 << 18])
 )
@@ -59,7 +58,6 @@ def test_what_was_written_is_read(elements: list[Any], indent: int | None, mark:
         assert records(Path(name, "x.json"), content) == list(enumerate(elements, 1))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([b"{", b"}", b"[", b"]", b",", b'"', b"\\", b"1", b"\n", b" ", b"{}", b'{"a":1}']))
     .map(b"".join)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.job.paths import resolved_input
@@ -69,7 +69,6 @@ def test_an_output_in_its_own_input(tmp_path: Path, home: str, typed: str, outpu
 _segments = st.sampled_from(["*", "**", "a", "?", "[ab]", "*.parquet", ".h", "b"])
 
 
-@settings(deadline=None)
 @given(
     st.lists(_segments, min_size=1, max_size=4).map("/".join),
     st.lists(st.sampled_from(["a", "b", ".h", "ab"]), max_size=3),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.conversation import Row
@@ -107,7 +107,6 @@ _lines = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_lines, max_size=12), st.sampled_from([None, "id"]), st.sampled_from([None, "p"]))
 def test_any_lines_are_rows_with_unique_ids(lines: list[bytes], id_column: str | None, params: str | None) -> None:
     """Each line gives one row, good or bad; ids are unique over both, and a second reading is equal."""
@@ -130,7 +129,6 @@ _parts: st.SearchStrategy[Any] = st.text(st.characters(codec="utf-8"), max_size=
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
