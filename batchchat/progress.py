@@ -129,10 +129,9 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
     if event.invalid:
         parts.append(f"{figures.count(event.invalid)} invalid")
     if event.awaited is not None:
-        row = event.awaited
-        parts.append(
-            f"waiting for row {row.id}, {figures.duration(row.running_s)} of at most {figures.duration(row.bound_s)}"
-        )
+        row, ran = event.awaited, figures.duration(event.awaited.running_s)
+        name = figures.shorten(row.id, 24)
+        parts.append(f"waiting for row {name}, {ran} of at most {figures.duration(row.bound_s)}")
     elif event.recovering:
         parts.append(f"{figures.count(event.recovering)} retrying")
     parts.append(f"{figures.count(event.in_flight)} in flight")

@@ -17,6 +17,7 @@ from batchchat.policy.tail import Cut, Running, Tail
 __all__ = ["Attempt", "Flight", "overdue"]
 
 _LOOK_EVERY_S = 0.2
+_ASLEEP_S = 2.0
 
 
 class Attempt:
@@ -53,6 +54,7 @@ class Flight:
         self._told = told
         self._attempts: dict[Key, Attempt] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looked_at = 0.0
 
     def begin(self, key: Key) -> Attempt:
         """An attempt at `key` is sent by this task."""
@@ -68,6 +70,7 @@ class Flight:
     def watch(self) -> None:
         """Look for overdue attempts from now on, until `rest`."""
         if self._timer is None:
+            self._looked_at = self._clock()
             self._look()
 
     def rest(self) -> None:
@@ -85,10 +88,12 @@ class Flight:
 
     def _look(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
-        if not self._alone(len(self._attempts)):
+        now, before, self._looked_at = self._clock(), self._looked_at, self._clock()
+        # Who wakes from a suspend reads first what has arrived in the meantime, and cuts afterwards.
+        if now - before > _ASLEEP_S or not self._alone(len(self._attempts)):
             return
         running = [Running(key, attempt.since) for key, attempt in self._attempts.items() if attempt.cut is None]
-        for cut in self._tail.cut(self._clock(), running):
+        for cut in self._tail.cut(now, running):
             self._attempts[cut.key].end(cut)
             self._told(cut)
 

@@ -8,6 +8,7 @@ to how long it will be busy (some send 0 with each 429), so it does not shorten 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -30,11 +31,15 @@ _LONGEST_RETRY_AFTER_S = 3600.0
 
 
 class RowStop(stop_base):
-    """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them."""
+    """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them.
 
-    def __init__(self, max_attempts: int, max_elapsed_s: float) -> None:
+    An attempt counts for `attempt_s` at most: what took longer was a machine that slept, and no fault of the row.
+    """
+
+    def __init__(self, max_attempts: int, max_elapsed_s: float, attempt_s: float = math.inf) -> None:
         self._max_attempts = max_attempts
         self._max_elapsed_s = max_elapsed_s
+        self._attempt_s = attempt_s
         self._own = 0
         self._spent_s = 0.0
         self._by_kind: dict[ErrorKind, int] = {}
@@ -47,7 +52,7 @@ class RowStop(stop_base):
         self._own += 1
         self._by_kind[verdict.kind] = self._by_kind.get(verdict.kind, 0) + 1
         # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
-        self._spent_s += exchange.latency_s + retry_state.upcoming_sleep
+        self._spent_s += min(exchange.latency_s, self._attempt_s) + retry_state.upcoming_sleep
         most = min(self._max_attempts, MOST_ATTEMPTS_BY_KIND.get(verdict.kind, self._max_attempts))
         return (
             self._own >= self._max_attempts

@@ -38,8 +38,8 @@ def scripts_for(job: JobSpec) -> ScriptFor:
 
 def retry_for(job: JobSpec, random: Random) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed."""
-    retry = job.retry
-    return lambda: (RowStop(retry.max_attempts, retry.max_elapsed), RowWait(retry.max_wait, random))
+    retry, attempt_s = job.retry, job.timeout.total
+    return lambda: (RowStop(retry.max_attempts, retry.max_elapsed, attempt_s), RowWait(retry.max_wait, random))
 
 
 def limits_for(job: JobSpec) -> Limits:

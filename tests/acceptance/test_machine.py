@@ -146,6 +146,7 @@ def test_a_laptop_that_sleeps(job: Job) -> None:
     """Stopped for longer than an attempt may take, a run goes on when it wakes: what hung is sent again."""
     with mock_process("--latency", "0.1") as mock:
         job.write(rows(200), endpoint__base_url=mock.url, concurrency=16, timeout__total=0.8, retry__max_wait=0.1)
+        job.write(retry__max_elapsed=1.1)  # less than the sleep, which is none of the rows' own time
         running = job.start()
         until(lambda: job.acknowledged() >= 40)
         running.signal(signal.SIGSTOP)
