@@ -130,8 +130,10 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
         parts.append(f"{figures.count(event.invalid)} invalid")
     if event.awaited is not None:
         row, ran = event.awaited, figures.duration(event.awaited.running_s)
-        name = figures.shorten(row.id, 24)
-        parts.append(f"waiting for row {name}, {ran} of at most {figures.duration(row.bound_s)}")
+        if brief:
+            return " · ".join([*parts, f"waiting for {figures.shorten(row.id, 12)}, {ran}"])
+        bound = figures.duration(row.bound_s)
+        parts.append(f"waiting for row {figures.shorten(row.id, 24)}, {ran} of at most {bound}")
     elif event.recovering:
         parts.append(f"{figures.count(event.recovering)} retrying")
     parts.append(f"{figures.count(event.in_flight)} in flight")

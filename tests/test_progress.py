@@ -124,6 +124,21 @@ def test_the_last_row_is_named() -> None:
     assert " · waiting for row r9, 12s of at most 41s · 1 in flight" in lines[0]
 
 
+def test_the_last_row_is_named_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns the row and its time are still to be read, and an id that is a hash is shortened."""
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = io.StringIO()
+    bar = Bar(stream)
+    row = events.Awaited("0123456789abcdef" * 2, 12.0, 41.0)
+    bar(
+        replace(
+            PROGRESS, total=300, done=299, answered=299, failed=0, in_flight=1, cost_usd=Decimal("0.1"), awaited=row
+        )
+    )
+    bar(FINISHED)
+    assert "$0.1000 · waiting for 0123456789a…, 12s" in stream.getvalue()
+
+
 def test_the_reason_of_a_stop_is_logged() -> None:
     """run.log ends with the exit code and why, stamped with the time."""
     stream = io.StringIO()
