@@ -27,10 +27,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Send nothing more in this run. `exchange` is the one that showed why, where one did."""
+    """Send nothing more in this run.
+
+    `exchange` is the one that showed why, where one did; `since` is when that began, in seconds since the epoch.
+    """
 
     reason: str
     exchange: Exchange | None = None
+    since: float | None = None
 
 
 Decision = Go | Wait | Stop

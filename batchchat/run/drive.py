@@ -18,14 +18,13 @@ from batchchat.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
 from batchchat.events import Awaited, Draining, Failing, Overdue, Progress, Subscriber
 from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
-from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Stop
-from batchchat.policy.outage import Outage
 from batchchat.policy.tail import Cut, Tail
 from batchchat.record import RowRecord, record_of_outcome, usage_fields
 from batchchat.run.notices import Notices
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
+from batchchat.run.restraint import Restraint
 from batchchat.run.signals import Signals
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
@@ -45,7 +44,6 @@ class Limits:
     """What bounds the drive; times in seconds."""
 
     concurrency: int
-    max_outage_s: float
     stop_after_failures: int
     drain_s: float
 
@@ -59,6 +57,7 @@ class Drive:
         ledger: Ledger,
         send: Send,
         retry: RetryPolicies,
+        restraint: Restraint,
         limits: Limits,
         tail: Tail,
         limit: int | None,
@@ -82,11 +81,11 @@ class Drive:
         self._pace = Pace()
         self._notices = notices
         self._retries: Counter[str] = Counter()
-        self._concurrency = Concurrency(limits.concurrency)
+        self._restraint = restraint
         self._dispatcher = Dispatcher(
             take=self._take,
             send=send,
-            policies=[self._concurrency, Outage(limits.max_outage_s)],
+            policies=restraint.policies,
             retry=retry,
             listener=self,
             workers=limits.concurrency,
@@ -222,6 +221,9 @@ class Drive:
             await asyncio.sleep(_TICK_S)
 
     def _progress(self) -> None:
+        now, restraint = self._clock(), self._restraint
+        for event in restraint.news(now, self.left()):
+            self._tell(event)
         totals = self._ledger.totals
         total, estimated = self.feed.total()
         if self._limit is not None:
@@ -239,12 +241,16 @@ class Drive:
                 done=self._kept + self._finished_here,
                 in_flight=self._dispatcher.gate.in_flight,
                 recovering=self._dispatcher.recovering,
-                ceiling=self._concurrency.ceiling,
+                ceiling=restraint.concurrency.ceiling,
                 cost_usd=totals.known_cost_usd,
                 expected_cost_usd=_expected(totals, total),
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
+                most=restraint.most,
+                down_since=restraint.outage.down_since,
+                probe_in_s=restraint.outage.probe_in_s(now),
+                held_s=restraint.held_s(now),
                 awaited=self._awaited(),
                 failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},
                 retries=dict(self._retries),

@@ -164,7 +164,13 @@ class Session:
         job, options = self._job, self._options
         self._tell(
             Started(
-                job.name, job.model, job.host, job.concurrency, source.description, source.recognised, job.output.typed
+                job.name,
+                job.model,
+                job.host,
+                None if job.ask_concurrency else job.concurrency,
+                source.description,
+                source.recognised,
+                job.output.typed,
             )
         )
         ledger = Ledger(folder)
@@ -232,11 +238,17 @@ class Session:
     ) -> Drove:
         job = self._job
         drove = Drove()
-        async with build.sender(job, self._environ, self.blanker) as send:
+        random = Random()  # noqa: S311 (jitter)
+        async with build.sender(job, self._environ, self.blanker) as opened:
+            if job.ask_concurrency:
+                job, told = await build.allowed(job, opened)
+                self._tell(told)
+            restraint = build.restraint_for(job, random)
             drive = Drive(
                 ledger=ledger,
-                send=send,
-                retry=build.retry_for(job, Random()),  # noqa: S311 (jitter)
+                send=opened.send,
+                retry=build.retry_for(job, random, restraint.outage),
+                restraint=restraint,
                 limits=build.limits_for(job),
                 tail=build.tail_for(job, ledger.totals),
                 limit=self._options.limit,
