@@ -7,6 +7,7 @@ decision. What was acknowledged is in the journal before anything is told. The P
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -138,20 +139,25 @@ class Session:
         source = open_source(job.input)
         check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
         folder = make_folder(output.path, output.typed)
-        lock = Lock.take(folder, output.typed)
+        lock = self._lock(folder)
         aside: list[Path] = []
         try:
             if self._options.fresh and (segments(folder) or output.path.exists()):
                 aside = self._set_aside()
                 folder = make_folder(output.path, output.typed)
                 lock.release()
-                lock = Lock.take(folder, output.typed)
+                lock = self._lock(folder)
             self.folder = folder
             opened(folder)
             with self._signals.handled():
                 return await self._play(folder, source, aside)
         finally:
             lock.release()
+
+    def _lock(self, folder: Path) -> Lock:
+        output = self._job.output
+        here = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
+        return Lock.take(folder, output.typed, f"batchchat status {shlex.quote(here)}")
 
     def _set_aside(self) -> list[Path]:
         output = self._job.output

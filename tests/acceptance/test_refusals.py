@@ -124,7 +124,7 @@ def test_two_on_one_output(job: Job) -> None:
             assert (second.code, second.out) == (2, "")
             assert re.fullmatch(
                 rf"error: out\.parquet is in use by pid {first.process.pid} on {re.escape(socket.gethostname())}"
-                r" since \d\d:\d\d\.\n",
+                r" since \d\d:\d\d\.\nSee it with: batchchat status out\.parquet\n",
                 second.err,
             )
         assert job.state()["pid"] == first.process.pid
