@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.sources.conversations import fault_of
@@ -105,7 +106,21 @@ def _split(params: dict[str, Any], where: str) -> tuple[dict[str, Any], str | No
         return f"`{where}.n` is {said(n)}. It takes 1: for more completions of a row set `samples`."
     if model is not None and (type(model) is not str or not model):
         return f"`{where}.model` is {said(model)}. It takes a model's name."
-    return {k: v for k, v in params.items() if k not in {"model", "messages"}}, model
+    own = {k: v for k, v in params.items() if k not in {"model", "messages"}}
+    return _unsendable(own, where) or (own, model)
+
+
+def _unsendable(value: Any, where: str) -> str | None:
+    """The sentence about a number that JSON has no word for: it would be sent as null."""
+    if type(value) is float and not isfinite(value):
+        return f"`{where}` is {'not a number' if isnan(value) else 'infinite'}, which JSON has no number for."
+    inner = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
+    for name, part in inner:
+        if type(part) is float or type(part) is dict or type(part) is list:
+            said = _unsendable(part, f"{where}.{name}" if type(value) is dict else f"{where}[{name}]")
+            if said is not None:
+                return said
+    return None
 
 
 def _ask_messages(where: str, columns: dict[str, Any]) -> Asked | str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batchchat.sources.blocks import BrokenOffError, lines, unpacked
-from batchchat.sources.jsonvalue import parse, said
+from batchchat.sources.jsonvalue import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,9 +36,6 @@ def read_jsonl(file: InputFile, tell: Callable[[int], None]) -> Iterator[Record]
 
 def _columns(line: bytes) -> dict[str, Any] | str:
     try:
-        value = parse(line)
+        return parse_object(line)
     except ValueError as error:
         return f"the line {error}"
-    if type(value) is dict:
-        return value
-    return f"the line is {said(value)}. It takes an object."

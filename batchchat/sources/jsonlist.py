@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.errors import InputError
 from batchchat.sources.blocks import LONGEST, Blocks, BrokenOffError, unpacked
-from batchchat.sources.jsonvalue import parse, said, shown
+from batchchat.sources.jsonvalue import parse_object, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,12 +194,9 @@ def _elements(window: _Window) -> Iterator[dict[str, Any] | str]:
 
 def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | str:
     try:
-        value = parse(element, (line, column))
+        return parse_object(element, (line, column))
     except ValueError as error:
         return f"the element {error}"
-    if type(value) is dict:
-        return value
-    return f"the element on line {line:,} is {said(value)}. It takes an object."
 
 
 def is_list(file: InputFile) -> bool:

@@ -35,7 +35,7 @@ def entry_that_takes(spec: InputSpec, output: Path) -> str | None:
         if Path(literal).is_dir():
             if _is_below(parts, _real(literal)):
                 return typed
-        elif not os.path.lexists(literal) and _matches(parts, _pattern(path)):
+        elif not os.path.lexists(literal) and _is_matched(parts, path):
             return typed
     return None
 
@@ -51,20 +51,20 @@ def _is_below(parts: tuple[str, ...], folder: tuple[str, ...]) -> bool:
     return not is_passed_over(name, is_folder=False) and not any(is_passed_over(one, is_folder=True) for one in folders)
 
 
-def _pattern(path: str) -> tuple[str, ...]:
-    """The segments of a pattern; the folders before its first wildcard as they really lie."""
+def _is_matched(parts: tuple[str, ...], path: str) -> bool:
     segments = path.split("/")
     wild = next((at for at, part in enumerate(segments) if _MAGIC.search(_ESCAPED.sub("", part))), len(segments))
-    return (*_real(unescaped("/".join(segments[:wild])) or "/"), *segments[wild:])
+    folder = _real(unescaped("/".join(segments[:wild])) or "/")
+    return parts[: len(folder)] == folder and _matches(parts[len(folder) :], tuple(segments[wild:]))
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**" and len(pattern) > 1 and _matches(parts, pattern[1:]):
-        return True
-    if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
-        return False
-    if pattern[0] == "**":
-        return (len(pattern) == 1 and len(parts) == 1) or _matches(parts[1:], pattern)
-    return (parts[0] == pattern[0] or fnmatchcase(parts[0], pattern[0])) and _matches(parts[1:], pattern[1:])
+    if not parts or not pattern:
+        return not parts and not pattern
+    first, *rest = pattern
+    hidden = parts[0].startswith(".") and not first.startswith(".")
+    if first != "**":
+        return not hidden and fnmatchcase(parts[0], first) and _matches(parts[1:], tuple(rest))
+    if not rest:
+        return not any(part.startswith(".") for part in parts)
+    return _matches(parts, tuple(rest)) or (not hidden and _matches(parts[1:], pattern))

@@ -108,6 +108,10 @@ def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -
         ({"stream": "yes"}, '`p.stream` is "yes", text. Replies are read whole: leave it out.'),
         ({"n": 0}, "`p.n` is 0, a number. It takes 1: for more completions of a row set `samples`."),
         ({"n": True}, "`p.n` is true. It takes 1: for more completions of a row set `samples`."),
+        ({"top_p": float("inf")}, "`p.top_p` is infinite, which JSON has no number for."),
+        ({"a": [0.5, {"b": float("nan")}]}, "`p.a[1].b` is not a number, which JSON has no number for."),
+        ({"a": [0.5, {"b": 1e300}]}, ({"a": [0.5, {"b": 1e300}]}, None)),
+        ("", ({}, None)),
         ({"model": ""}, '`p.model` is "", text. It takes a model\'s name.'),
     ],
 )

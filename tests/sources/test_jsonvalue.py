@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.sources.jsonvalue import listed, nearest, parse, said, shown
+from batchchat.sources.jsonvalue import listed, nearest, parse, parse_object, said, shown
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,39 @@ def test_the_nearest_name_is_suggested() -> None:
     """Only a name that is near is suggested."""
     assert nearest("mesages", ["id", "messages"]) == " Did you mean `messages`?"
     assert nearest("mesages", ["id"]) == ""
+
+
+_nested: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.integers(0, 3) | st.sampled_from(["content", '"content"', "prompt"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["content", "messages", "prompt", "a"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["content", "messages", "prompt"]), _nested, max_size=3))
+def test_what_has_each_key_once_is_an_object(value: dict[str, Any]) -> None:
+    """However often a word stands in a row, it is refused only where one object has a key twice."""
+    assert parse_object(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b'{"messages":[{"content":"a"}],"messages":[]}', "messages"),
+        (b'{"messages":[],"messages":[{"content":"a"},{"content":"b"}]}', None),
+        (b'{"messages":[{"content":"a"}],"messages":[{"content":"b"}]}', "messages"),
+        (b'{"messages":[{"content":"a","content":"b"}]}', "content"),
+        (b'{"prompt":"a","prompt":"b"}', "prompt"),
+        (b'{"messages":[{"content":"a"}],"n":1,"n":2}', None),
+    ],
+)
+def test_a_message_is_not_lost_to_a_key_that_stands_twice(data: bytes, name: str | None) -> None:
+    """The last value stands, as for every reader of JSON, but where another message or prompt would be lost."""
+    if name is None:
+        assert parse_object(data) == json.loads(data)
+        return
+    with pytest.raises(ValueError, match=f"^has the key `{name}` twice in one object. Leave one out.$"):
+        parse_object(data)
