@@ -14,9 +14,11 @@ import orjson
 
 __all__ = ["canonical", "dumps", "loads", "loads_lenient", "scrub"]
 
-# Only a run of 20 digits can pass 64 bits, or one of 19 below zero. To look costs 1 µs/KB.
+# Only a run of 20 digits can pass 64 bits, or one of 19 below zero. To look costs 1 µs/KB; most texts are spared it by
+# a look at every ninth byte, of which such a run holds two.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MANY_DIGITS = b"0" * 19
+_STRIDE = 9
 
 
 def loads(data: bytes) -> Any:
@@ -28,6 +30,8 @@ def loads(data: bytes) -> Any:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return _standard_loads(data.decode("utf-8-sig"))
+    if b"00" not in data[::_STRIDE].translate(_DIGITS_TO_ZERO):
+        return value
     digits = data.translate(_DIGITS_TO_ZERO)
     if _MANY_DIGITS in digits and (b"0" + _MANY_DIGITS in digits or b"-" + _MANY_DIGITS in digits):
         return _standard_loads(data.decode("utf-8-sig"))

@@ -45,6 +45,12 @@ def test_integers_over_64_bits_are_read_exactly(text: str) -> None:
     assert loads(text.encode()) == int(text)
 
 
+@given(st.integers(0, 20), st.sampled_from([18446744073709551616, -9223372036854775809, 10**19 * 7, -(10**18) * 97]))
+def test_a_large_integer_is_found_wherever_it_stands(before: int, number: int) -> None:
+    """The look at every ninth byte misses none."""
+    assert loads(b" " * before + b"[%d]" % number) == [number]
+
+
 @pytest.mark.parametrize("text", ["18446744073709551616", "-9223372036854775809"])
 def test_of_a_response_they_may_be_rounded(text: str) -> None:
     """Nothing so large is read of a response, and looking for it would cost twice the parse: a float will do."""
