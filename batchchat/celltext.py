@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-__all__ = ["as_written"]
+__all__ = ["as_written", "is_rewritten"]
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
@@ -29,6 +29,11 @@ def as_written(values: list[Any], kind: pa.DataType) -> list[Any]:
     """Cells of `kind` in the JSON form of `cells.encode`, as a person would write them."""
     write = _writer_of(kind)
     return values if write is None else [None if value is None else write(value) for value in values]
+
+
+def is_rewritten(kind: pa.DataType) -> bool:
+    """Whether cells of `kind` are written otherwise than `cells.encode` has them: such a form needs its type."""
+    return _writer_of(kind) is not None
 
 
 def _writer_of(kind: Any) -> Callable[[Any], Any] | None:

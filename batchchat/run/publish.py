@@ -64,9 +64,11 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
 
 def rows_in_order(ledger: Ledger, lines: LineReader, order: str = "input") -> Iterator[tuple[RowRecord, int]]:
     """The records of the output with their lengths in bytes; `order` is the job's `output.order`."""
+    spelling = ledger.spelling()
     for entry in _entries(ledger, order):
-        record, length = lines.read(ledger.index.at(entry))
-        yield cast("RowRecord", record), length
+        at = ledger.index.at(entry)
+        record, length = lines.read(at)
+        yield spelling.of(at, cast("RowRecord", record)), length
 
 
 def _entries(ledger: Ledger, order: str) -> Iterator[int]:

@@ -22,6 +22,7 @@ from batchchat.record import RowRecord, key_of, spent_of
 from batchchat.store.index import Index
 from batchchat.store.parquet import CarriedColumn
 from batchchat.store.segments import LineReader
+from batchchat.store.spelling import Spelling
 from batchchat.totals import Beside, Totals
 
 __all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
@@ -73,6 +74,7 @@ class Ledger:
         self._hold = 0
         self._kinds: dict[str, cells.Kind] = {}
         self._declared: frozenset[str] = frozenset()
+        self._declarations: list[tuple[int, dict[str, pa.DataType]]] = []
         self._undeclared: set[str] = set()
         self._first_seen: dict[str, tuple[int, int]] = {}
         self._all_seen_by = 0
@@ -90,7 +92,8 @@ class Ledger:
         else:
             self.runs.append(record)
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
-            self._declared = frozenset(schema_of(record.get("columns")).names)
+            self._declarations.append((at, {one.name: one.type for one in schema_of(record.get("columns"))}))
+            self._declared = frozenset(self._declarations[-1][1])
             self.at_risk += self._hold
             self._hold = 0
 
@@ -132,23 +135,36 @@ class Ledger:
                 if row["status"] != _INVALID:
                     self.gone.take(row)
 
+    def spelling(self) -> Spelling:
+        """How the carried cells of earlier runs are written whose column has no type any more."""
+        return Spelling(self._declarations, frozenset(self._typed()))
+
+    def _typed(self) -> dict[str, pa.DataType]:
+        """The columns that every run declared which had them, all as the same type."""
+        types: dict[str, list[pa.DataType]] = {}
+        for _, declared in self._declarations:
+            for name, kind in declared.items():
+                types.setdefault(name, []).append(kind)
+        return {
+            name: kinds[0]
+            for name, kinds in types.items()
+            if name not in self._undeclared and all(kind == kinds[0] for kind in kinds)
+        }
+
     def carried_columns(self) -> dict[str, CarriedColumn]:
         """How the carried columns are typed: as the runs declared them, else widened over the rows' values.
 
         Declared columns come first, in their order, whether or not a finished row has them; then the others in the
         order of the input's rows.
         """
-        types: dict[str, set[pa.DataType]] = {}
-        for run in self.runs:
-            for column in schema_of(run.get("columns")):
-                types.setdefault(column.name, set()).add(column.type)
+        typed, written = self._typed(), self.spelling().names
         columns: dict[str, CarriedColumn] = {}
-        for name in (*types, *sorted(self._kinds, key=self._first_seen.__getitem__)):
-            declared = types.get(name, set())
-            if len(declared) == 1 and name not in self._undeclared:
-                columns[name] = next(iter(declared))
+        declared = (name for _, types in self._declarations for name in types)
+        for name in (*declared, *sorted(self._kinds, key=self._first_seen.__getitem__)):
+            if name in typed:
+                columns[name] = typed[name]
             elif name in self._kinds:
-                columns[name] = self._kinds[name]
+                columns[name] = _TEXT if name in written else self._kinds[name]
         return columns
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from click.testing import CliRunner, Result
@@ -334,3 +336,17 @@ def test_a_nasty_input(job: Job, mock: Mock, monkeypatch: pytest.MonkeyPatch, na
     assert {name for name, row in table.items() if row["status"] == "answered"} == case.answered
     for row_id, columns in case.carried.items():
         assert {column: table[row_id][column] for column in columns} == columns
+
+
+def test_a_column_that_loses_its_type(job: Job, mock: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of another kind that joins later makes no bare integers of the times that are kept."""
+    noon = pa.array([1_709_208_000_000], pa.timestamp("ms"))
+    pq.write_table(pa.table({"id": ["a"], "prompt": ["Hi"], "t": noon}), job.folder / "a.parquet")
+    (job.folder / "b.jsonl").write_bytes(b'{"id": "b", "prompt": "Hi", "t": "noon"}')
+    job.keys |= {"endpoint.base_url": mock.url}
+    job.write(input__path="a.parquet")
+    assert run(job, monkeypatch).exit_code == 0
+    assert pq.read_schema(job.output).field("t").type == pa.timestamp("ms")
+    job.write(input__path=["a.parquet", "b.jsonl"])
+    assert run(job, monkeypatch).exit_code == 0
+    assert [row["t"] for row in job.table()] == ["2024-02-29T12:00:00", "noon"]
