@@ -75,6 +75,8 @@ class Notices:
     def _look_at_prompt(self, id_: str, usage: Usage, exchange: Exchange) -> None:
         """Fewer tokens than its text can have: what is missing was not read. 0 is what some report of a cached one."""
         tokens, request = usage.prompt_tokens, exchange.request
+        if PromptCut in self._told:
+            return
         least = max(_LEAST_BYTES, _BYTES_A_TOKEN * tokens) if tokens else 0
         # The body is at least as long as its text, and its length costs nothing.
         if tokens and len(request.body) >= least and (size := _text_bytes(request.messages)) >= least:

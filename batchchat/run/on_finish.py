@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from batchchat import figures, jsontext
 from batchchat.job import JobSpec
@@ -67,21 +67,24 @@ def run_command(
     limit_s = LIMIT_S if limit_s is None else limit_s
     words = ["/bin/sh", "-c", command.reveal()] if isinstance(command, Secret) else [word.reveal() for word in command]
     given = blank(jsontext.dumps(dict(summary))) + b"\n"
-    try:
-        process = subprocess.Popen(  # noqa: S603 (the user's own command)
-            words, stdin=subprocess.PIPE, stdout=_STDERR, cwd=folder, start_new_session=True
-        )
-    except (OSError, ValueError) as error:
-        return f"it can't be started: {getattr(error, 'strerror', None) or error}"
-    try:
-        with _interrupting():
+    with _Signals() as signals:
+        try:
+            process = subprocess.Popen(  # noqa: S603 (the user's own command)
+                words, stdin=subprocess.PIPE, stdout=_STDERR, cwd=folder, start_new_session=True
+            )
+        except (OSError, ValueError) as error:
+            return f"it can't be started: {getattr(error, 'strerror', None) or error}"
+        try:
+            signals.interrupt()
             process.communicate(given, timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        return f"it was killed after {figures.duration(limit_s)}"
-    except _Interrupted as came:
-        _kill(process)
-        return f"it was killed at a {came}"
+        except subprocess.TimeoutExpired:
+            signals.wait()
+            _kill(process)
+            return f"it was killed after {figures.duration(limit_s)}"
+        except _Interrupted:
+            signals.wait()
+            _kill(process)
+            return f"it was killed at a {signals.came}"
     if process.returncode < 0:
         return f"it ended by {signal.Signals(-process.returncode).name}"
     return f"its exit code is {process.returncode}" if process.returncode else None
@@ -97,19 +100,40 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-@contextmanager
-def _interrupting() -> Iterator[None]:
-    """Signals that end a run raise `_Interrupted`: the command must not outlive us, nor our exit code change."""
+class _Signals:
+    """What ends a run ends its command instead, which must not outlive us; our exit code stays.
 
-    def interrupt(number: int, _frame: object) -> None:
-        raise _Interrupted(signal.Signals(number).name)
+    A signal raises `_Interrupted` between `interrupt` and `wait`, never while a process is being made or killed; one
+    that came earlier raises in `interrupt`. What was ignored before stays so.
+    """
 
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    try:
-        for number in heard:
-            signal.signal(number, interrupt)
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
+    def __init__(self) -> None:
+        self.came: str | None = None
+        self._interrupts = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+        for number in self._before:
+            signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def interrupt(self) -> None:
+        """From here on a signal interrupts."""
+        self._interrupts = True
+        if self.came is not None:
+            raise _Interrupted
+
+    def wait(self) -> None:
+        """From here on it does not."""
+        self._interrupts = False
+
+    def _heard(self, number: int, _frame: object) -> None:
+        self.came = self.came or signal.Signals(number).name
+        if self._interrupts:
+            raise _Interrupted

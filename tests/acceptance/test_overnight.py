@@ -107,7 +107,7 @@ def costs_of(table: Sequence[dict[str, object]]) -> Decimal:
 @pytest.mark.parametrize(("seed", "kills"), [(1, 0), (2, 2)])
 def test_a_small_night(job: Job, seed: int, kills: int) -> None:
     """All faults at once with jitter and kills: nothing hangs, nothing is lost or doubled, each cost is exact."""
-    a_night(job, seed, count=250, kills=kills)
+    a_night(job, seed, count=160, kills=kills)
 
 
 @pytest.mark.soak
