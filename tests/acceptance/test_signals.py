@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -118,6 +119,13 @@ def test_signal_while_all_wait(job: Job) -> None:
     assert "  rows      0 answered · 4 left\n" in ended.out
 
 
+def reads(pid: int, path: Path) -> bool:
+    """Whether the process has the file open."""
+    with suppress(FileNotFoundError):  # one that was closed in the meantime
+        return any(entry.resolve() == path for entry in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
 def test_signal_before_anything_is_sent(job: Job) -> None:
     """A signal that comes while a resume looks at its input ends it before anything is sent."""
     with raw_server(lambda _: http(200, completion())) as server:
@@ -125,6 +133,7 @@ def test_signal_before_anything_is_sent(job: Job) -> None:
         assert job.run("--limit", "1").code == 0
         running = job.start()
         running.says("input  messages from in.jsonl")
+        until(lambda: reads(running.process.pid, job.input))  # before that the journal is read, and a signal is the end
         running.signal(signal.SIGTERM)
         ended = running.end()
         assert ended.code == 143
