@@ -127,7 +127,7 @@ def test_five_thousand_in_flight_under_a_file_limit_of_1024(job: Job) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
 
     with mock_process("--latency", "8") as mock:
-        job.write(rows(6000), endpoint__base_url=mock.url, concurrency=5000, timeout__connect=60)
+        job.write(rows(6000), endpoint__base_url=mock.url, concurrency=5000, timeout__connect=60, adaptive=False)
         start = time.monotonic()
         ended = job.start("--progress", "none", preexec_fn=low).end(300)
         stats = mock.stats()
