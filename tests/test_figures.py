@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.figures import compact, count, duration, money, seconds, shorten, size
+from batchchat.figures import compact, count, duration, money, seconds, shorten, size, time_of_day
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,9 @@ def test_a_shortened_text_is_one_line_of_its_width(text: str, width: int) -> Non
     assert "\n" not in line
     whole = " ".join(text.split())
     assert line == whole or width == 0 or (line.endswith("…") and whole.startswith(line[:-1]))
+
+
+def test_a_time_of_day_says_where_it_is_of() -> None:
+    """UTC is marked, the local one is not."""
+    assert time_of_day(18_134.6, utc=True) == "05:02:14Z"
+    assert time_of_day(18_134.6) == time.strftime("%H:%M:%S", time.localtime(18_134.6))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,23 @@ TEXTS = [
         "journal a run before was killed: up to 128 requests were in flight then or not yet kept, and may have been"
         " billed",
     ),
+    (
+        replace(STARTED, concurrency=None),
+        "chef · m at api.deepinfra.com · as many in flight as the endpoint allows\ninput  messages from a.jsonl",
+    ),
+    (
+        events.Allowed(200, 1_000_000, 200),
+        "limits the endpoint allows 200 in flight and 1,000,000 tokens a minute",
+    ),
+    (events.Allowed(None, 500, 200), "limits the endpoint allows 500 tokens a minute: up to 200 in flight"),
+    (events.Allowed(50_000, None, 10_000), "limits the endpoint allows 50,000 in flight: up to 10,000 in flight"),
+    (
+        events.Allowed(None, None, 200, "HTTP 404"),
+        "limits the endpoint doesn't say what it allows (HTTP 404): up to 200 in flight",
+    ),
+    (events.Lowered(200, 140, 31, 5.0), "rate limited: 200 -> 140 in flight (31 refusals in 5.0s)"),
+    (events.Lowered(2, 1, 1, 0.5), "rate limited: 2 -> 1 in flight (1 refusal in 0.5s)"),
+    (events.Grown(10, 1000), "grown back: 10 -> 1,000 in flight"),
     (events.ServedByAnother("a", "b"), "the endpoint serves b for a; the price may differ"),
     (
         events.TierChanged("flex", "default"),
@@ -91,6 +109,55 @@ TEXTS = [
 def test_each_event_has_its_words(event: events.Event, expected: str) -> None:
     """A person reads exactly this."""
     assert text_of(event) == expected
+
+
+def test_an_outage_is_told_from_when_to_when() -> None:
+    """Since when, what was seen, when it is asked again, how much is left; then how long it was and what it took."""
+    down = events.Down(18_134.0, "HTTP 503", 15.4, 4011)
+    back = events.Back(18_134.0, 18_857.0, 723.0, 9)
+    assert text_of(down, utc=True) == (
+        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 4,011 rows left"
+    )
+    assert text_of(replace(down, left=1), utc=True) == (
+        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 1 row left"
+    )
+    assert text_of(replace(down, left=None), utc=True) == (
+        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s"
+    )
+    assert text_of(back, utc=True) == (
+        "endpoint is back after 12m 03s (05:02:14Z to 05:14:17Z, 9 requests sent meanwhile)"
+    )
+    assert str(text_of(replace(back, probes=1))).endswith(", 1 request sent meanwhile)")
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ({}, "200 in flight"),
+        ({"most": 200}, "200 in flight"),
+        ({"most": 200, "ceiling": 140, "in_flight": 138}, "138/140 in flight"),
+        ({"held_s": 12.4}, "held 12s by the endpoint"),
+        ({"held_s": 0.4}, "200 in flight"),
+        ({"down_since": 1.0, "probe_in_s": 31.0, "held_s": 9.0}, "endpoint down, next probe in 31s"),
+        ({"down_since": 1.0}, "endpoint down, probing"),
+    ],
+)
+def test_the_line_shows_what_holds_it(state: dict[str, Any], shown: str) -> None:
+    """The number in flight, under a ceiling that was lowered, or why nothing is sent."""
+    lines: list[str] = []
+    Lines(lines.append)(replace(PROGRESS, **state))
+    assert f" · {shown} · " in lines[0]
+
+
+def test_growth_is_told_in_the_log_alone() -> None:
+    """It is of interest afterwards; meanwhile the line shows it."""
+    stream, lines = io.StringIO(), list[str]()
+    log_file(stream)(events.Grown(10, 20))
+    Lines(lines.append)(events.Grown(10, 20))
+    bar = io.StringIO()
+    Bar(bar)(events.Grown(10, 20))
+    assert stream.getvalue().endswith("Z grown back: 10 -> 20 in flight\n")
+    assert (lines, bar.getvalue()) == ([], "")
 
 
 def test_log_lines_come_once_a_minute_and_at_the_end() -> None:

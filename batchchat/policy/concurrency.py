@@ -81,6 +81,7 @@ class Concurrency:
         self._step = 1
         self._grown_from = most
         self._told = self.ceiling
+        self._start_untold = False  # it ended below the most
         self._refusals = 0
         self._refusals_from = 0.0
 
@@ -131,10 +132,10 @@ class Concurrency:
         elif after >= before * _TOLD_SHARE_UP or before < after == self._most:
             self._told = after
             return CeilingMoved(before, after)
-        elif after <= before * _TOLD_SHARE_DOWN and after < before:
+        elif after < before and (after <= before * _TOLD_SHARE_DOWN or self._start_untold):
             span_s = now - self._refusals_from
             if now - self._cut_at >= _SETTLED_S or span_s >= _LONGEST_UNTOLD_S:
-                self._told = after
+                self._told, self._start_untold = after, False
                 refusals, self._refusals = self._refusals, 0
                 return CeilingMoved(before, after, refusals, span_s)
         return None
@@ -160,12 +161,13 @@ class Concurrency:
 
     def _cut(self, now: float) -> None:
         in_use = min(self.ceiling, self._peak)
+        if self._starting:
+            self._starting, self._start_untold, self._told = False, True, max(self._told, self.ceiling)
         if self._cuts == 0:
             self._lower(min(in_use - 1, self._grown_from))
         else:
             factor = _FACTORS[min(self._cuts, len(_FACTORS)) - 1]
             self.ceiling = self._reached = max(1, int(in_use * factor))
-        self._starting = False
         self._cuts += 1
         self._cut_at = now
         self._sent = self._refused = self._answers = 0

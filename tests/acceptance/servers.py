@@ -132,6 +132,8 @@ class Raw:
         self.asked: list[Asked] = []
         self.host = ""
         self.loop: Loop
+        self.server: asyncio.Server
+        self._open: set[asyncio.StreamWriter] = set()
         self._released = asyncio.Event()
 
     @property
@@ -147,7 +149,22 @@ class Raw:
         self.answer = answer
         self.loop.loop.call_soon_threadsafe(self._released.set)
 
+    def suspend(self) -> None:
+        """Hang up on everybody and listen no more, as a server that was killed."""
+        self.loop.call(self._suspend())
+
+    async def _suspend(self) -> None:
+        self.server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
+    def resume(self) -> None:
+        """Listen again, at the same place."""
+        host, port = self.host.split(":")
+        self.server = self.loop.call(asyncio.start_server(self.serve, host, int(port), backlog=512))
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 first_byte = await reader.readexactly(1)
@@ -166,6 +183,7 @@ class Raw:
                 await writer.drain()
                 if not answer or b"connection: close" in answer[:400].lower():
                     break
+        self._open.discard(writer)
         writer.close()
 
 
@@ -178,11 +196,11 @@ def raw_server(answer: Answer) -> Iterator[Raw]:
         return await asyncio.start_server(raw.serve, "127.0.0.1", 0, backlog=512)
 
     async def stop() -> None:
-        server.close()
+        raw.server.close()
 
-    server = loop.call(start())
+    raw.server = loop.call(start())
     raw.loop = loop
-    raw.host = "{}:{}".format(*server.sockets[0].getsockname())
+    raw.host = "{}:{}".format(*raw.server.sockets[0].getsockname())
     try:
         yield raw
     finally:

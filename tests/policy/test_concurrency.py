@@ -89,7 +89,7 @@ def test_it_stays_between_one_and_the_most_and_never_locks(
                 assert policy.in_flight <= policy.ceiling
             else:
                 assert isinstance(decision, Wait)
-                assert policy.in_flight if decision.seconds is None else 0 < decision.seconds <= 60
+                assert policy.in_flight if decision.seconds is None else 0 < decision.seconds <= 60.001
         for _ in range(min(times, policy.in_flight)):
             policy.settle(now, ASK, exchange)
             assert 1 <= policy.ceiling <= most
@@ -143,6 +143,20 @@ def test_retry_after_holds_all(adaptive: bool) -> None:
     assert policy.admit(27.0, ASK) == GO
     policy.settle(27.0, ASK, ended(ErrorKind.OVERLOADED, wait_s=1e9))
     assert policy.admit(27.0, ASK) == Wait(60.0)
+
+
+def test_where_the_start_ended_is_told() -> None:
+    """However little was taken back: it says what the endpoint takes of what the job allows."""
+    policy = Concurrency(200)
+    for at in (0.0, 0.25, 0.5):
+        fill(policy, at)
+        policy.news(at)
+    for _ in range(3):
+        policy.settle(0.6, ASK, REFUSED)
+    assert policy.ceiling == 70
+    assert policy.news(0.7) is None
+    assert policy.news(2.6) == CeilingMoved(72, 70, 3, 2.0)
+    assert policy.news(3.0) is None
 
 
 def test_a_cut_is_told_once_it_has_come_to_rest() -> None:
