@@ -20,8 +20,9 @@ from batchchat.events import Event, Subscriber
 from batchchat.job import JobSpec, Override, load_job
 
 if TYPE_CHECKING:
+    from batchchat.run.ending import Ended
     from batchchat.run.plan import Changed
-    from batchchat.run.session import Ended, Options
+    from batchchat.run.session import Options
 
 __all__ = ["run"]
 
@@ -67,8 +68,8 @@ def run(
     """Send every conversation of the input, and write the replies, with usage and cost, to Parquet.
 
     Stopped or killed, the same command goes on where it was: no answer is lost, none is paid for twice. Exit codes:
-    0 all answered, 2 refused (nothing sent), 3 some rows failed or are invalid, 5 stopped by the endpoint, 6 by this
-    machine, 128 + n by a signal.
+    0 all answered, 2 refused (nothing sent), 3 some rows failed or are invalid, 4 stopped by budget or stop_at,
+    5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
     with guarded() as boundary:
         if resend_changed and keep_changed:
@@ -168,7 +169,7 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
         elapsed_s=ended.elapsed_s,
         left=ended.left,
         stopped=ended.stopped,
-        output=_shown(output) if output.exists() and ended.exit_code in {0, 3, 5} else None,
+        output=_shown(output) if output.exists() and ended.exit_code in {0, 3, 4, 5} else None,
         output_bytes=output.stat().st_size if output.exists() else None,
         next_commands=_next_commands(ended, again, plain, _shown(output)),
         set_aside=[_shown(path) for path in ended.set_aside],
