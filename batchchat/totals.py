@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from batchchat.conversation import Status
-from batchchat.record import RowRecord
+from batchchat.record import RowRecord, possibly_billed_usd_of, unreported_usd_of
 
 __all__ = ["Example", "Totals"]
 
@@ -36,7 +36,11 @@ class Example:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the rows of an output; `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source."""
+    """Sums over the rows of an output; `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source.
+
+    Apart from the cost stands what may have been spent, at most and at the job's price: `possibly_billed_usd` for
+    attempts that broke off, but for the `unbounded` ones among them; `unreported_usd` for what told no usage.
+    """
 
     rows: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
@@ -46,6 +50,9 @@ class Totals:
     unknown_cost_rows: int = 0
     attempts: int = 0
     possibly_billed: int = 0
+    possibly_billed_usd: Decimal = _ZERO
+    unbounded: int = 0
+    unreported_usd: Decimal = _ZERO
     mock_answers: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -100,7 +107,10 @@ class Totals:
             if status == _INVALID:
                 return
         self.attempts += sign * row["attempts"]
-        self.possibly_billed += sign * row["possibly_billed"]
+        if attempts := row["possibly_billed"]:
+            self._count_possibly_billed(row, attempts, sign)
+        if "unreported_usd" in row:
+            self.unreported_usd += sign * unreported_usd_of(row)
         if answered and "mock" in row:
             self.mock_answers += sign
         for kind, count in row.get("retries", _NONE).items():
@@ -112,6 +122,13 @@ class Totals:
         self._count_tokens(row.get("usage"), sign, answered=answered)
         if answered:
             self.latency_buckets[_bucket(row["latency_s"])] += sign
+
+    def _count_possibly_billed(self, row: RowRecord, attempts: int, sign: int) -> None:
+        self.possibly_billed += sign * attempts
+        if (usd := possibly_billed_usd_of(row)) is None:
+            self.unbounded += sign * attempts
+        else:
+            self.possibly_billed_usd += sign * usd
 
     def _count_tokens(self, usage: dict[str, int] | None, sign: int, *, answered: bool) -> None:
         if usage is not None:

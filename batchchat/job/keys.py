@@ -97,6 +97,12 @@ KEYS: tuple[Key, ...] = (
         "the run stops if this many first rows all fail alike",
         default=_RETRY.stop_after_failures,
     ),
+    Key(
+        "retry.max_possibly_billed",
+        whole(1),
+        "attempts of one row that may break off and be billed all the same",
+        default=_RETRY.max_possibly_billed,
+    ),
     Key("drain", _PATIENCE, "seconds that requests in flight get after a signal", default=30.0),
     Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
     Key("price.output", money(), "USD per million completion tokens"),

@@ -144,6 +144,7 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             max_elapsed=checked["retry.max_elapsed"],
             max_outage=checked["retry.max_outage"],
             stop_after_failures=checked["retry.stop_after_failures"],
+            max_possibly_billed=checked["retry.max_possibly_billed"],
         ),
         drain=checked["drain"],
         price=price,

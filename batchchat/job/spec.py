@@ -59,13 +59,17 @@ class Timeout:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How long a row and an endpoint are tried. `max_wait`, `max_elapsed` and `max_outage` are seconds."""
+    """How long a row and an endpoint are tried. `max_wait`, `max_elapsed` and `max_outage` are seconds.
+
+    `max_possibly_billed`: attempts of one row that broke off, each of which may have been paid for.
+    """
 
     max_attempts: int = 6
     max_wait: float = 120.0
     max_elapsed: float = 3600.0
     max_outage: float = 3600.0
     stop_after_failures: int = 50
+    max_possibly_billed: int = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from batchchat.conversation import ErrorKind
-from batchchat.exchange import Action, Exchange, Scope
+from batchchat.exchange import Action, Billed, Exchange, Scope
 
 __all__ = ["MOST_ATTEMPTS_BY_KIND", "RowStop", "RowWait", "retrying"]
 
@@ -30,9 +30,16 @@ _LONGEST_RETRY_AFTER_S = 3600.0
 
 
 class RowStop(stop_base):
-    """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them."""
+    """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them.
 
-    def __init__(self, max_attempts: int, max_elapsed_s: float) -> None:
+    Or after `max_possibly_billed` that broke off: a gateway that cuts each long reply has it paid for each time. `why`
+    says so then, since the failure itself does not.
+    """
+
+    def __init__(self, max_attempts: int, max_elapsed_s: float, max_possibly_billed: int | None = None) -> None:
+        self.why: str | None = None
+        self._max_possibly_billed = max_possibly_billed
+        self._possibly_billed = 0
         self._max_attempts = max_attempts
         self._max_elapsed_s = max_elapsed_s
         self._own = 0
@@ -48,6 +55,10 @@ class RowStop(stop_base):
         self._by_kind[verdict.kind] = self._by_kind.get(verdict.kind, 0) + 1
         # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
         self._spent_s += exchange.latency_s + retry_state.upcoming_sleep
+        self._possibly_billed += verdict.billed is Billed.MAYBE
+        if self._max_possibly_billed is not None and self._possibly_billed >= self._max_possibly_billed:
+            self.why = f"{_attempts(self._possibly_billed)} may have been billed (`retry.max_possibly_billed`)"
+            return True
         most = min(self._max_attempts, MOST_ATTEMPTS_BY_KIND.get(verdict.kind, self._max_attempts))
         return (
             self._own >= self._max_attempts
@@ -85,6 +96,10 @@ def retrying(stop: RowStop, wait: RowWait, sleep: Callable[[float], Awaitable[No
         retry=retry_if_result(lambda exchange: exchange.verdict.action is Action.RETRY),
         retry_error_callback=_exchange,
     )
+
+
+def _attempts(number: int) -> str:
+    return "1 attempt" if number == 1 else f"{number} attempts"
 
 
 def _exchange(retry_state: RetryCallState) -> Exchange:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchchat import figures
 from batchchat.conversation import ErrorKind, Status
@@ -113,27 +114,54 @@ def _cost(ledger: Ledger) -> list[str]:
         for source, cost in sorted(totals.cost_usd.items())
         if cost or totals.answered
     ]
+    unsure = _possibly_billed(ledger)
     lines = [" + ".join(known)] if known else []
     if not known and not totals.answered:
         lines.append("none known")
     if totals.unknown_cost_rows:
-        rows = _some_rows(totals.unknown_cost_rows)
-        lines.append(f"unknown for {rows}: the endpoint reports none and the job has no `price`")
+        lines.append(f"unknown for {_some_rows(totals.unknown_cost_rows)}: {_unreported(totals)}")
+    if lines and unsure.bounded:
+        lines[0] += f" · {unsure.bounded}"
     elsewhere = ledger.superseded.cost_usd + ledger.gone.cost_usd
     pending = sum((spent.cost_usd for spent in ledger.pending.values() if spent.cost_usd), start=elsewhere * 0)
     if elsewhere:
         lines.append(f"{figures.money(elsewhere)} more was paid for answers replaced or gone from the input")
     if pending:
         lines.append(f"{figures.money(pending)} more was paid for attempts at rows that are left")
-    possibly = totals.possibly_billed + sum(spent.possibly_billed for spent in ledger.pending.values())
-    if possibly:
-        broke_off = "attempt that broke off" if possibly == 1 else "attempts that broke off"
-        lines.append(f"not in it: {figures.count(possibly)} {broke_off} and may have been billed")
+    if unsure.unbounded:
+        lines.append(f"not in it: {_broke_off(unsure.unbounded)} and may have been billed")
     if ledger.at_risk:
+        most = f", at most {figures.money(ledger.at_risk_usd)}" if ledger.at_risk_usd else ""
         lines.append(
-            f"not in it: up to {figures.count(ledger.at_risk)} requests that were in flight when a run was killed"
+            f"not in it: up to {figures.count(ledger.at_risk)} requests that were in flight when a run was killed{most}"
         )
     return lines
+
+
+class _Unsure(NamedTuple):
+    """What may have been billed: in words where it has a bound, and how many attempts have none."""
+
+    bounded: str
+    unbounded: int
+
+
+def _possibly_billed(ledger: Ledger) -> _Unsure:
+    totals, pending = ledger.totals, ledger.pending.values()
+    usd = [spent.possibly_billed_usd for spent in pending]
+    without = sum(spent.possibly_billed for spent in pending if spent.possibly_billed_usd is None) + totals.unbounded
+    attempts = sum(spent.possibly_billed for spent in pending) + totals.possibly_billed - without
+    most = sum((one for one in usd if one is not None), start=totals.possibly_billed_usd)
+    return _Unsure(f"at most {figures.money(most)} more for {_broke_off(attempts)}" if attempts else "", without)
+
+
+def _broke_off(attempts: int) -> str:
+    return f"{figures.count(attempts)} {'attempt' if attempts == 1 else 'attempts'} that broke off"
+
+
+def _unreported(totals: Totals) -> str:
+    if totals.unreported_usd:
+        return f"the endpoint reports no usage; at most {figures.money(totals.unreported_usd)}"
+    return "the endpoint reports none and the job has no `price`"
 
 
 def _failures(totals: Totals) -> list[tuple[str, str]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
-from batchchat.conversation import Row
+from batchchat.conversation import Key, Message, Row
+from batchchat.cost.ask import most
 from batchchat.cost.prices import pricing
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, completions_url
-from batchchat.exchange import Script
+from batchchat.exchange import Request, Script
 from batchchat.job import JobSpec
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.run.drive import Limits
@@ -26,10 +28,15 @@ _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer",
 
 
 def scripts_for(job: JobSpec) -> ScriptFor:
-    """The script of each row."""
+    """The script of each row; where the job has a price, its requests know the most they may cost."""
+    price = job.price
+
+    def priced(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
+        request = wire.compose(key, model, messages, params)
+        return request if price is None else request._replace(ask=most(messages, params, len(request.body), price))
 
     def script_for(row: Row) -> Script:
-        return single_message(row, model=job.model, params=job.params, system=job.system, compose=wire.compose)
+        return single_message(row, model=job.model, params=job.params, system=job.system, compose=priced)
 
     return script_for
 
@@ -37,7 +44,10 @@ def scripts_for(job: JobSpec) -> ScriptFor:
 def retry_for(job: JobSpec, random: Random) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed."""
     retry = job.retry
-    return lambda: (RowStop(retry.max_attempts, retry.max_elapsed), RowWait(retry.max_wait, random))
+    return lambda: (
+        RowStop(retry.max_attempts, retry.max_elapsed, retry.max_possibly_billed),
+        RowWait(retry.max_wait, random),
+    )
 
 
 def limits_for(job: JobSpec) -> Limits:

@@ -20,7 +20,7 @@ from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Stop
 from batchchat.policy.outage import Outage
-from batchchat.record import RowRecord, record_of_outcome, usage_fields
+from batchchat.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
 from batchchat.run.signals import Signals
@@ -166,7 +166,7 @@ class Drive:
     def cut(self, work: Work, request: Request) -> None:
         """We cut a request off: it may have been billed."""
         self.cuts += 1
-        self._keep_step(work, request, Spent(attempts=1, possibly_billed=1), "cut")
+        self._keep_step(work, request, NOTHING_SPENT.cut(request), "cut")
 
     async def room(self) -> None:
         """Another row may start when at most as many as are in flight wait to be synced."""
@@ -187,6 +187,7 @@ class Drive:
                 "possibly_billed": spent.possibly_billed,
                 "cost_usd": None if spent.cost_usd is None else float(spent.cost_usd),
                 "cost_source": spent.cost_source,
+                **unsure_fields(spent),
                 "usage": None if spent.usage is None else usage_fields(spent.usage),
                 "why": why,
                 "at": time.time(),
