@@ -7,8 +7,9 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +39,7 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")
 @click.option("--concurrency", metavar="N", help="Requests in flight at most.")
+@click.option("--max-cost", metavar="USD", help="What the job may cost in all, over all its resumes.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="Where the Parquet goes.")
 @click.option("--retry-failed", is_flag=True, help="Send rows again that failed before.")
 @click.option("--resend-changed", is_flag=True, help="Pay again for answered rows whose request changed.")
@@ -56,6 +58,7 @@ def run(
     *,
     limit: int | None,
     concurrency: str | None,
+    max_cost: str | None,
     output: Path | None,
     retry_failed: bool,
     resend_changed: bool,
@@ -88,13 +91,18 @@ def run(
         overrides = [_override(text) for text in sets]
         if concurrency is not None:
             overrides.append(Override("--concurrency", "concurrency", concurrency))
+        if max_cost is not None:
+            overrides.append(Override("--max-cost", "budget.max_cost", max_cost))
         spec = load_job(job, overrides=overrides, environ=os.environ, output=output)
         # After the job: a typo in it is told without the half second that the libraries take to load.
         from batchchat.run.plan import Changed
         from batchchat.run.session import Options
 
+        place = None if output is None else str(output)
+        given = {"--output": place, "--concurrency": concurrency, "--max-cost": max_cost}
+        command = partial(_command, job, given, sets)
         options = Options(
-            again=_command(job, output, concurrency, sets, flags),
+            again=partial(command, flags),
             limit=limit,
             retry_failed=retry_failed,
             changed=Changed.RESEND if resend_changed else Changed.KEEP if keep_changed else Changed.ASK,
@@ -102,8 +110,7 @@ def run(
             strict=strict,
             ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
         )
-        plain = _command(job, output, concurrency, sets, [])
-        code = _play(spec, options, plain, _follower(progress), boundary)
+        code = _play(spec, options, command([]), _follower(progress), boundary)
     sys.exit(code)
 
 
@@ -127,7 +134,11 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
     session = Session(job, options, os.environ, tell)
     boundary.blank = session.blanker.text
-    again, plain = session.blanker.text(options.again), session.blanker.text(plain)
+    plain = session.blanker.text(plain)
+
+    def again(change: tuple[str, ...]) -> str:
+        return session.blanker.text(options.again(change))
+
     with ExitStack() as stack:
 
         def opened(folder: Path) -> None:
@@ -136,11 +147,11 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
                 log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
                 stack.callback(_close, log)
                 subscribers.append(log_file(log))
-            subscribers.append(StateFile(folder, str(job.path), job.output.typed, again))
+            subscribers.append(StateFile(folder, job, again))
 
         ended = _event_loop(session.play(opened))
     try:
-        _tell_end(job, ended, again, plain)
+        _tell_end(job, ended, again(ended.change), plain)
     except MachineError as error:
         say_error(str(error))
         return ended.exit_code or error.exit_code
@@ -173,6 +184,7 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
         output_bytes=output.stat().st_size if output.exists() else None,
         next_commands=_next_commands(ended, again, plain, _shown(output)),
         set_aside=[_shown(path) for path in ended.set_aside],
+        max_cost_usd=job.budget.max_cost,
     )
     text = summary(facts)
     head, _, rest = text.partition("\n")
@@ -191,16 +203,17 @@ def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[st
     return [*commands, f"{plain} --retry-failed"] if ended.ledger.totals.failed else commands
 
 
-def _command(job: Path, output: Path | None, concurrency: str | None, sets: tuple[str, ...], flags: list[str]) -> str:
-    """The command that does the same again."""
+def _command(
+    job: Path, given: Mapping[str, str | None], sets: tuple[str, ...], flags: list[str], change: tuple[str, ...] = ()
+) -> str:
+    """The command that does the same again, but for what must `change`."""
     words = ["batchchat", "run", str(job)]
-    if output is not None:
-        words += ["--output", str(output)]
-    if concurrency is not None:
-        words += ["--concurrency", concurrency]
+    for option, value in given.items():
+        if value is not None and option not in change:
+            words += [option, value]
     for text in sets:
         words += ["--set", text]
-    return shlex.join([*words, *flags])
+    return shlex.join([*words, *flags, *change])
 
 
 def _override(text: str) -> Override:

@@ -98,6 +98,11 @@ class Dispatcher:
         """Rows that failed and are being tried again: in backoff, or in flight once more."""
         return self._recovering
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._stopping.is_set()
+
     async def run(self) -> None:
         """Returns when every row is played, or, after `stop`, when what was in flight has ended.
 

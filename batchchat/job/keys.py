@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.job.endpoint import base_url, headers, key_name
 from batchchat.job.kinds import Kind, line, money, number, one_of, prose, texts, whole
+from batchchat.job.moment import stop_at
 from batchchat.job.params import WELL_KNOWN, params
 from batchchat.job.paths import input_paths, output_path
 from batchchat.job.spec import EndpointSpec, Retry, Timeout
@@ -104,6 +105,8 @@ KEYS: tuple[Key, ...] = (
         default=_RETRY.max_possibly_billed,
     ),
     Key("drain", _PATIENCE, "seconds that requests in flight get after a signal", default=30.0),
+    Key("budget.max_cost", money(above=0), "USD the job may cost in all, over all its resumes; needs `price`"),
+    Key("budget.stop_at", stop_at(), "when the run is to end: `07:30`, a date and time, or a duration such as `6h`"),
     Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
     Key("price.output", money(), "USD per million completion tokens"),
     Key("price.cached_input", money(), "USD per million cached prompt tokens"),
@@ -117,7 +120,6 @@ PLANNED: frozenset[str] = frozenset(
         "samples",
         "adaptive",
         "limits",
-        "budget",
         "expect",
         "input.random",
         "input.seed",

@@ -14,7 +14,7 @@ from batchchat.job.check import Checked, check
 from batchchat.job.faults import Fault, Place, RefusedError, job_error
 from batchchat.job.overrides import Override, comment_lines, overlay, put
 from batchchat.job.paths import resolved, resolved_input
-from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, OutputSpec, Price, Retry, Timeout
+from batchchat.job.spec import Budget, EndpointSpec, InputSpec, JobSpec, OutputSpec, Price, Retry, Timeout
 from batchchat.job.tree import Branch, Scalar, is_null, kind_of, printable
 from batchchat.job.yamltext import compose, unfold
 from batchchat.secret import Blanker
@@ -147,5 +147,6 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             max_possibly_billed=checked["retry.max_possibly_billed"],
         ),
         drain=checked["drain"],
+        budget=Budget(checked["budget.max_cost"], checked["budget.stop_at"]),
         price=price,
     )

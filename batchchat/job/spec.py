@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
+    from batchchat.job.moment import StopAt
     from batchchat.secret import Secret
 
-__all__ = ["MOCK", "EndpointSpec", "InputSpec", "JobSpec", "OutputSpec", "Price", "Retry", "Timeout"]
+__all__ = ["MOCK", "Budget", "EndpointSpec", "InputSpec", "JobSpec", "OutputSpec", "Price", "Retry", "Timeout"]
 
 MOCK = "mock"
 
@@ -82,6 +83,14 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What ends a run: USD for the whole job over all its resumes, and an hour."""
+
+    max_cost: Decimal | None = None
+    stop_at: StopAt | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OutputSpec:
     """Where the result goes: `path` absolute, `typed` as given."""
 
@@ -110,6 +119,7 @@ class JobSpec:
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
     drain: float = 30.0
+    budget: Budget = Budget()
     price: Price | None = None
 
     @property

@@ -6,6 +6,7 @@ All policies of a gate must let a request go before any of them holds it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 from batchchat.exchange import Ask, Exchange
@@ -27,10 +28,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Send nothing more in this run. `exchange` is the one that showed why, where one did."""
+    """Send nothing more in this run. `exchange` is the one that showed why, where one did.
+
+    `usd` is what the next request might have cost, where that was too much.
+    """
 
     reason: str
     exchange: Exchange | None = None
+    usd: Decimal | None = None
 
 
 Decision = Go | Wait | Stop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from batchchat import figures
@@ -31,6 +32,7 @@ class Facts:
     output_bytes: int | None
     next_commands: Sequence[str]
     set_aside: Sequence[str] = ()
+    max_cost_usd: Decimal | None = None
 
 
 def summary(facts: Facts) -> str:
@@ -60,6 +62,8 @@ def _headline(facts: Facts) -> str:
 def _topics(facts: Facts, totals: Totals) -> list[tuple[str, str]]:
     topics = [("rows", _rows(facts, totals)), ("tokens", _tokens(totals))]
     topics += [("cost" if not number else "", line) for number, line in enumerate(_cost(facts.ledger))]
+    if facts.max_cost_usd is not None:
+        topics.append(("budget", _budget(facts.ledger, facts.max_cost_usd)))
     if totals.answered:
         shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
         topics.append(("latency", " · ".join(f"{name} {figures.seconds(totals.latency_s(s))}" for s, name in shares)))
@@ -131,11 +135,21 @@ def _cost(ledger: Ledger) -> list[str]:
     if unsure.unbounded:
         lines.append(f"not in it: {_broke_off(unsure.unbounded)} and may have been billed")
     if ledger.at_risk:
-        most = f", at most {figures.money(ledger.at_risk_usd)}" if ledger.at_risk_usd else ""
+        risk = ledger.at_risk_usd * ledger.dearest
+        most = f", at most {figures.money(risk)}" if risk else ""
         lines.append(
             f"not in it: up to {figures.count(ledger.at_risk)} requests that were in flight when a run was killed{most}"
         )
     return lines
+
+
+def _budget(ledger: Ledger, max_cost_usd: Decimal) -> str:
+    """All that counts against the cap, of all runs, and what it leaves."""
+    counted = ledger.paid_usd + ledger.unsure_usd * ledger.dearest
+    may = ", what may have been paid included" if ledger.unsure_usd else ""
+    left = max_cost_usd - counted
+    rest = f"{figures.money(left)} left" if left >= 0 else f"{figures.money(-left)} over"
+    return f"{figures.money(counted)} of {figures.money(max_cost_usd)}{may} · {rest}"
 
 
 class _Unsure(NamedTuple):
@@ -151,6 +165,7 @@ def _possibly_billed(ledger: Ledger) -> _Unsure:
     without = sum(spent.possibly_billed for spent in pending if spent.possibly_billed_usd is None) + totals.unbounded
     attempts = sum(spent.possibly_billed for spent in pending) + totals.possibly_billed - without
     most = sum((one for one in usd if one is not None), start=totals.possibly_billed_usd)
+    most *= ledger.dearest
     return _Unsure(f"at most {figures.money(most)} more for {_broke_off(attempts)}" if attempts else "", without)
 
 

@@ -9,19 +9,21 @@ from typing import Any
 
 from batchchat.conversation import Key, Message, Row
 from batchchat.cost.ask import most
-from batchchat.cost.prices import pricing
+from batchchat.cost.prices import cost_usd, pricing
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, completions_url
 from batchchat.exchange import Request, Script
 from batchchat.job import JobSpec
+from batchchat.policy.budget import Budget, Learned
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.run.drive import Limits
 from batchchat.run.reading import ScriptFor
 from batchchat.script.single import single_message
 from batchchat.secret import Blanker, Secret
+from batchchat.store.ledger import Ledger
 
-__all__ = ["blanker_for", "limits_for", "retry_for", "scripts_for", "sender"]
+__all__ = ["blanker_for", "budget_for", "limits_for", "retry_for", "scripts_for", "sender"]
 
 # Headers whose values may stand in a reply: who asks, and from where.
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
@@ -50,13 +52,30 @@ def retry_for(job: JobSpec, random: Random) -> RetryPolicies:
     )
 
 
-def limits_for(job: JobSpec) -> Limits:
-    """What bounds the drive."""
+def budget_for(job: JobSpec, ledger: Ledger) -> Budget | None:
+    """The cap on the job's cost, where it has one, with all that was spent before and what that taught of the price."""
+    price, max_cost = job.price, job.budget.max_cost
+    if max_cost is None or price is None:
+        return None
+    label = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
+    return Budget(
+        max_cost,
+        lambda usage: cost_usd(usage, price),
+        paid_usd=ledger.paid_usd,
+        unsure_usd=ledger.unsure_usd,
+        learned=Learned(label, *ledger.learned.get(label, ())),
+    )
+
+
+def limits_for(job: JobSpec, stop_at: float | None) -> Limits:
+    """What bounds the drive; `stop_at` is when it is to end, in seconds since the epoch."""
     return Limits(
         concurrency=job.concurrency,
         max_outage_s=job.retry.max_outage,
         stop_after_failures=job.retry.stop_after_failures,
         drain_s=job.drain,
+        attempt_s=job.timeout.total,
+        stop_at=stop_at,
     )
 
 

@@ -17,10 +17,13 @@ from batchchat.conversation import Status
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
 from batchchat.events import Draining, Failing, Progress, ServedByAnother, Subscriber
 from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
+from batchchat.policy.budget import Budget
 from batchchat.policy.concurrency import Concurrency
-from batchchat.policy.decision import Stop
+from batchchat.policy.deadline import TIME_UP, is_due
+from batchchat.policy.decision import Policy, Stop
 from batchchat.policy.outage import Outage
 from batchchat.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
+from batchchat.run.money import Money
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
 from batchchat.run.signals import Signals
@@ -38,12 +41,14 @@ _TICK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds the drive; times in seconds."""
+    """What bounds the drive; times in seconds, `stop_at` since the epoch. No attempt takes longer than `attempt_s`."""
 
     concurrency: int
     max_outage_s: float
     stop_after_failures: int
     drain_s: float
+    attempt_s: float
+    stop_at: float | None = None
 
 
 class Drive:
@@ -56,6 +61,7 @@ class Drive:
         send: Send,
         retry: RetryPolicies,
         limits: Limits,
+        budget: Budget | None,
         limit: int | None,
         replaced: int,
         mock: bool,
@@ -76,10 +82,15 @@ class Drive:
         self._pace = Pace()
         self._pairs: set[tuple[str, str]] = set()
         self._concurrency = Concurrency(limits.concurrency)
+        policies: list[Policy] = [self._concurrency, Outage(limits.max_outage_s)]
+        self._synced = 0
+        self._money = None if budget is None else Money(budget, self._hold, self._appended, tell)
+        if self._money is not None:
+            policies += self._money.policies
         self._dispatcher = Dispatcher(
             take=self._take,
             send=send,
-            policies=[self._concurrency, Outage(limits.max_outage_s)],
+            policies=policies,
             retry=retry,
             listener=self,
             workers=limits.concurrency,
@@ -87,6 +98,7 @@ class Drive:
             answered_models=ledger.answered_models.get(host, ()),
             clock=clock,
         )
+        self._driving = True
         self.feed: Feed
         self.journal: Journal
         # What is finished and stays so; rows that are sent again count when they are finished once more.
@@ -104,19 +116,35 @@ class Drive:
     async def run(self, journal: Journal, feed: Feed) -> Stop | None:
         """Send all there is to send; the reason where something but a signal stopped it."""
         self.journal, self.feed = journal, feed
-        # What may be billed and not be kept if the process dies: as many in flight, and as many not yet synced.
-        journal.append({"kind": "hold", "requests": 2 * self._limits.concurrency, "usd": None, "at": time.time()})
+        self._hold(self._money.noted(_NO_USD) if self._money is not None else {})
         self._signals.on_change(self._signalled)
         ticker = asyncio.create_task(self._tick())
         try:
             await self._dispatcher.run()
             await journal.settled()
         finally:
+            self._driving = False
             ticker.cancel()
             with suppress(asyncio.CancelledError):
                 await ticker
         self._progress()
+        if self._money is not None:
+            self._money.tell_dearer()
         return self._dispatcher.stopped
+
+    def settle_holds(self) -> None:
+        """Whatever ended the drive, nothing is in flight any more."""
+        noted = {} if self._money is None else self._money.noted(_NO_USD)
+        self.journal.append({"kind": "hold", "requests": 0, "usd": None, **noted, "at": time.time()})
+
+    def _hold(self, noted: dict[str, Any]) -> None:
+        # What may be billed and not be kept if the process dies: as many in flight, and as many not yet synced.
+        requests = 2 * self._limits.concurrency
+        self.journal.append({"kind": "hold", "requests": requests, "usd": None, **noted, "at": time.time()})
+
+    def _appended(self) -> int:
+        """How many records this drive's journal was given."""
+        return self._synced + self.journal.unsynced
 
     def left(self) -> int | None:
         """Rows of the input that are still to be finished; None where its end was not seen."""
@@ -129,12 +157,16 @@ class Drive:
 
     def committed(self, placed: Sequence[tuple[int, Any]]) -> None:
         """A group of records is synced: now they count."""
+        self._synced += len(placed)
         for at, record in placed:
             self._ledger.fold(at, record)
             if record["kind"] == "row":
                 self._finished_here += 1
                 if record["status"] != Status.INVALID:
                     self._count(record)
+        if self._money is not None and self._driving:
+            self._money.synced(self._synced)
+            self._dispatcher.gate.ask_again()
 
     def _count(self, row: RowRecord) -> None:
         self._tokens_here += row.get("usage", _NOTHING).get("completion_tokens", 0)
@@ -205,7 +237,19 @@ class Drive:
     async def _tick(self) -> None:
         while True:
             self._progress()
+            self._look_at_the_clock()
+            if self._money is not None:
+                self._money.tell_dearer()
             await asyncio.sleep(_TICK_S)
+
+    def _look_at_the_clock(self) -> None:
+        """The wall's, each time anew: it may be set, and stands still for nobody whose machine slept."""
+        now, stop_at, attempt_s = time.time(), self._limits.stop_at, self._limits.attempt_s
+        if stop_at is None or now < stop_at - attempt_s or self._dispatcher.stopping:
+            return
+        if is_due(now, stop_at, self._ledger.totals.latency_s(_MOST_ANSWERS), attempt_s):
+            self._dispatcher.stop(Stop(TIME_UP))
+            self._tell(Draining("`budget.stop_at`", self._dispatcher.gate.in_flight, attempt_s, by_signal=False))
 
     def _progress(self) -> None:
         totals = self._ledger.totals
@@ -231,6 +275,7 @@ class Drive:
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
+                max_cost_usd=None if self._money is None else self._money.budget.max_cost_usd,
             )
         )
 
@@ -245,4 +290,6 @@ def _expected(totals: Totals, total: int | None) -> Decimal | None:
 
 
 _ENOUGH_ANSWERS = 20
+_MOST_ANSWERS = 0.95
+_NO_USD = Decimal(0)
 _NOTHING: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from batchchat.job import JobSpec
 from batchchat.policy.decision import Stop
 from batchchat.record import RowRecord
 from batchchat.run import publish
+from batchchat.run.bounds import OWN_BOUNDS, bound_words, change_to_go_on
 from batchchat.run.reasons import signal_words, stop_reason, stop_words
 from batchchat.run.signals import Signals
 from batchchat.store.ledger import Ledger
@@ -28,7 +29,10 @@ _PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, BudgetError.exit_code, EndpointError.ex
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a session ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished."""
+    """How a session ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished.
+
+    `change` are the words that the same command needs to go on.
+    """
 
     exit_code: int
     elapsed_s: float
@@ -37,6 +41,7 @@ class Ended:
     stopped: str | None = None
     rows: list[RowRecord] = field(default_factory=list)
     set_aside: list[Path] = field(default_factory=list)
+    change: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -80,7 +85,7 @@ class Ending:
                     publish.publish(output, folder, ledger, {**self._metadata(), "content": content})
             except MachineError as error:
                 why = Why(error.exit_code, str(error), str(error))
-        self._tell_finished(why, drove, ledger)
+        change = self._tell_finished(why, drove, ledger)
         return Ended(
             exit_code=why.exit_code,
             elapsed_s=drove.elapsed_s,
@@ -89,14 +94,19 @@ class Ending:
             stopped=why.text,
             rows=drove.rows,
             set_aside=aside,
+            change=change,
         )
 
     def refuse(self, drove: Drove, ledger: Ledger) -> None:
         """Tell that it ended with an error which the caller raises; nothing is published."""
         self._tell_finished(self._why(drove, ledger), drove, ledger)
 
-    def _tell_finished(self, why: Why, drove: Drove, ledger: Ledger) -> None:
+    def _tell_finished(self, why: Why, drove: Drove, ledger: Ledger) -> tuple[str, ...]:
+        """Tell the end; what the same command needs to go on."""
         totals = ledger.totals
+        change: tuple[str, ...] = ()
+        if drove.stop is not None and why.exit_code == BudgetError.exit_code:
+            change = change_to_go_on(drove.stop, self._job, ledger, drove.left)
         self._tell(
             Finished(
                 exit_code=why.exit_code,
@@ -107,8 +117,12 @@ class Ending:
                 invalid=totals.invalid,
                 left=drove.left,
                 cost_usd=totals.known_cost_usd,
+                change=change,
+                possibly_billed=totals.possibly_billed,
+                possibly_billed_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.dearest,
             )
         )
+        return change
 
     def _why(self, drove: Drove, ledger: Ledger) -> Why:
         if isinstance(drove.error, MachineError):  # whatever else ended it: what could not be kept comes first
@@ -119,6 +133,9 @@ class Ending:
         if drove.error is not None:
             return Why(drove.error.exit_code, str(drove.error), str(drove.error))
         if drove.stop is not None:
+            if drove.stop.reason in OWN_BOUNDS:
+                words = bound_words(drove.stop, self._job, ledger)
+                return Why(BudgetError.exit_code, words, words)
             return Why(EndpointError.exit_code, stop_words(drove.stop, self._job), stop_reason(drove.stop))
         totals = ledger.totals
         return Why(EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK, None, "")

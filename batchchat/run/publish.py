@@ -44,7 +44,7 @@ def publish(output: Path, folder: Path, ledger: Ledger, job: Mapping[str, Any]) 
             "cost_unknown_rows": totals.unknown_cost_rows,
             "superseded_cost_usd": str(ledger.superseded.cost_usd + ledger.gone.cost_usd),
             "possibly_billed_attempts": totals.possibly_billed,
-            "possibly_billed_usd": None if totals.unbounded else str(totals.possibly_billed_usd),
+            "possibly_billed_usd": None if totals.unbounded else str(totals.possibly_billed_usd * ledger.dearest),
         },
     }
     lines = LineReader(folder)

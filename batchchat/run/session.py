@@ -16,10 +16,11 @@ from random import Random
 from typing import Any
 
 from batchchat import __version__
-from batchchat.errors import BatchchatError, InputError, MachineError, OutputError
+from batchchat.errors import BatchchatError, InputError, MachineError, OutputError, UsageError
 from batchchat.events import Replayed, Started, Subscriber
 from batchchat.job import JobSpec
 from batchchat.run import build
+from batchchat.run.bounds import budgeted, no_bound, stop_at_passed
 from batchchat.run.drive import Drive
 from batchchat.run.ending import Drove, Ended, Ending
 from batchchat.run.plan import Changed, Fate, Tally
@@ -41,11 +42,11 @@ __all__ = ["Options", "Session"]
 class Options:
     """What the command says beyond the job.
 
-    `again` is the command that continues; `ask` asks a person what to do about changed rows (ASK: stop),
-    and is None where there is nobody.
+    `again` is the command that continues, with what must change; `ask` asks a person what to do about changed rows
+    (ASK: stop), and is None where there is nobody.
     """
 
-    again: str
+    again: Callable[[tuple[str, ...]], str]
     limit: int | None = None
     retry_failed: bool = False
     changed: Changed = Changed.ASK
@@ -65,6 +66,7 @@ class Session:
         self._signals = Signals()
         self.blanker = build.blanker_for(job, environ)
         self._ending = Ending(job, self.blanker.text(job.text), self._signals, tell)
+        self._stop_at: float | None = None
         self.folder: Path | None = None
 
     async def play(self, opened: Callable[[Path], None] = lambda _folder: None) -> Ended:
@@ -73,6 +75,10 @@ class Session:
         Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
         """
         job, output = self._job, self._job.output
+        if (bound := job.budget.stop_at) is not None:
+            self._stop_at = bound.on(time.time())
+            if self._stop_at <= time.time():
+                raise UsageError(stop_at_passed(bound.written))
         source = open_source(job.input)
         check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
         folder = make_folder(output.path, output.typed)
@@ -111,7 +117,8 @@ class Session:
                 journal_end = self._replay(folder, ledger)
             reading = Reading(source, build.scripts_for(job), ledger, retry_failed=options.retry_failed)
             resumes = bool(len(ledger.index))
-            tally = await self._survey(reading, ledger) if resumes or options.strict else None
+            looks = resumes or options.strict or job.budget.max_cost is not None
+            tally = await self._survey(reading, ledger) if looks else None
             if self._signals.received is not None or (tally is not None and tally.nothing_new):
                 left = tally.to_send if tally is not None and self._signals.received is None else None
                 return self._ending.end(folder, ledger, Drove(left=left), aside)
@@ -149,6 +156,8 @@ class Session:
             reading.changed = self._decide(tally)
             tally.decide(reading.changed)
         ledger.retire_gone()
+        if self._job.budget.max_cost is not None and tally.most.unbounded:
+            raise InputError(no_bound(self._job, tally.most))
         if ledger.totals.finished or ledger.gone.rows:
             self._tell(tally.planned(ledger.gone.rows))
         return tally
@@ -170,12 +179,16 @@ class Session:
     ) -> Drove:
         job = self._job
         drove = Drove()
+        budget = build.budget_for(job, ledger)
+        if budget is not None and tally is not None:
+            self._tell(budgeted(budget, ledger, tally))
         async with build.sender(job, self._environ, self.blanker) as send:
             drive = Drive(
                 ledger=ledger,
                 send=send,
                 retry=build.retry_for(job, Random()),  # noqa: S311 (jitter)
-                limits=build.limits_for(job),
+                limits=build.limits_for(job, self._stop_at),
+                budget=budget,
                 limit=self._options.limit,
                 replaced=0 if tally is None else tally.replaced,
                 mock=job.is_mock,
@@ -183,7 +196,7 @@ class Session:
                 tell=self._tell,
                 signals=self._signals,
             )
-            journal = Journal(folder, journal_end, drive.committed, drive.abandon)
+            journal = drive.journal = Journal(folder, journal_end, drive.committed, drive.abandon)
             try:
                 journal.append(self._run_record(source))
                 feed = Feed(
@@ -198,8 +211,7 @@ class Session:
             except BatchchatError as error:
                 drove.error = error
             finally:
-                # Whatever ended the drive, nothing is in flight any more.
-                journal.append({"kind": "hold", "requests": 0, "usd": None, "at": time.time()})
+                drive.settle_holds()
                 self._close(journal, drove)
             if feed.exhausted and not feed.good_rows and drove.error is None:
                 drove.error = InputError(nothing_good(job, feed.first_bad))

@@ -27,6 +27,7 @@ from batchchat.totals import Totals
 __all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
 
 _NO_USD = Decimal(0)
+_ONE_TIME = Decimal(1)
 _NULL, _TEXT = cells.Kind.NULL, cells.Kind.TEXT
 _ANSWERED, _FAILED, _INVALID = Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value
 
@@ -75,6 +76,8 @@ class Ledger:
         """Requests that were, or may have been, in flight when earlier runs were killed."""
         self.at_risk_usd = _NO_USD
         """The most they may have cost, at the job's price, where a budget had that noted."""
+        self.learned: dict[str, tuple[int, Decimal]] = {}
+        """By price: how many answers a budget has seen, and the dearest ratio of their reported to computed cost."""
         self._hold = 0
         self._hold_usd = _NO_USD
         self._kinds: dict[str, cells.Kind] = {}
@@ -94,6 +97,8 @@ class Ledger:
         elif kind == "hold":
             self._hold = record["requests"]
             self._hold_usd = Decimal(record.get("usd") or 0)
+            if "dearest" in record:
+                self.learned[record["price"]] = (record["answers"], Decimal(record["dearest"]))
         else:
             self.runs.append(record)
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
@@ -112,6 +117,11 @@ class Ledger:
         elsewhere = self.superseded.cost_usd + self.gone.cost_usd
         pending = sum((spent.cost_usd for spent in self.pending.values() if spent.cost_usd), _NO_USD)
         return (self.totals.known_cost_usd or _NO_USD) + elsewhere + pending
+
+    @property
+    def dearest(self) -> Decimal:
+        """How many times a job's price was charged at most, as far as a budget has seen; at least 1."""
+        return max((dearest for _, dearest in self.learned.values()), default=_ONE_TIME).max(_ONE_TIME)
 
     @property
     def unsure_usd(self) -> Decimal:

@@ -113,6 +113,18 @@ def test_what_may_have_been_paid_stands_beside_what_was(tmp_path: Path) -> None:
     ) in summary(facts(ledger))
 
 
+def test_a_cap_is_told_with_what_it_leaves(tmp_path: Path) -> None:
+    """All that counts against it is in it, at the dearest price seen; over it is told as over."""
+    ledger = ledger_of(tmp_path, answered(1, cost_usd=3.0, possibly_billed=1, possibly_billed_usd=0.5))
+    ledger.superseded.cost_usd = Decimal(1)
+    ledger.learned["p"] = (20, Decimal("1.5"))
+    text = summary(facts(ledger, max_cost_usd=Decimal(5)))
+    assert "  budget    $4.7500 of $5.0000, what may have been paid included · $0.2500 left\n" in text
+    assert "at most $0.7500 more for 1 attempt that broke off\n" in text
+    ledger = ledger_of(tmp_path, answered(1, cost_usd=3.0))
+    assert "  budget    $3.0000 of $2.5000 · $0.5000 over\n" in summary(facts(ledger, max_cost_usd=Decimal("2.5")))
+
+
 def test_unknown_is_never_nothing(tmp_path: Path) -> None:
     """A server that reports neither usage nor cost gives unknown, not 0."""
     ledger = ledger_of(tmp_path, answered(1, cost_usd=None, cost_source=None, usage=None))

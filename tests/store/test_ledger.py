@@ -182,6 +182,18 @@ def test_a_hold_has_its_usd(tmp_path: Path) -> None:
     assert replayed(tmp_path).at_risk_usd == Decimal("1.0")
 
 
+def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
+    """By the price it was learned at, the last word; a hold without it, as older journals have, says nothing."""
+    hold = {"kind": "hold", "requests": 0, "usd": None}
+    seen = [("1/2", 3, "1.2"), ("1/2", 9, "1.5"), ("1/3", 1, "0.9")]
+    holds = [hold | {"price": price, "answers": answers, "dearest": dearest} for price, answers, dearest in seen]
+    write_segment(tmp_path, 1, [run_record(), hold, *holds])
+    ledger = replayed(tmp_path)
+    assert ledger.learned == {"1/2": (9, Decimal("1.5")), "1/3": (1, Decimal("0.9"))}
+    assert ledger.dearest == Decimal("1.5")
+    assert Ledger(tmp_path).dearest == 1
+
+
 def test_all_that_was_paid_and_all_that_may_have_been(tmp_path: Path) -> None:
     """Rows, replaced and gone ones, attempts at what is left and kills: each counts once, known and unsure apart."""
     maybe = {"possibly_billed": 1, "possibly_billed_usd": 0.01}
