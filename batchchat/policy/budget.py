@@ -40,15 +40,14 @@ _FULL = Wait()
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """How many answers have settled at `price`, and the dearest ratio of reported to computed cost among them."""
+    """How many answers have settled at a price, and the dearest ratio of reported to computed cost among them.
+
+    `price` names it, with the endpoint and the model.
+    """
 
     price: str = ""
     answers: int = 0
     dearest: Decimal = _NO_USD
-
-    def and_one(self, ratio: Decimal) -> Learned:
-        """This, and one answer more."""
-        return Learned(self.price, self.answers + 1, max(self.dearest, ratio))
 
 
 class Budget:
@@ -67,89 +66,106 @@ class Budget:
         learned: Learned = Learned(),
     ) -> None:
         self.max_cost_usd = max_cost_usd
-        self.learned = learned
-        self.paid_usd = paid_usd
         self.overruns = 0
         self.overrun_usd = _NO_USD
         """What answers cost beyond their reservations."""
         self._computed = computed
+        self._price = learned.price
+        self._answers = learned.answers
+        self._dearest = learned.dearest
+        self._paid_usd = paid_usd
         self._unsure_before_usd = unsure_usd
         self._unsure_usd = _NO_USD
-        self._asked_usd = _NO_USD
         self._reserved_usd = _NO_USD
-        # A request's ask is its own object, and one attempt at it is in flight at a time; equal asks may share theirs.
-        self._held: dict[int, list[Decimal]] = {}
+        # Each request's ask, and what is reserved for it. An ask is its request's own object, and one attempt at it is
+        # in flight at a time; where equal requests share one, it stands here as often.
+        self._held: dict[int, list[tuple[Ask, Decimal]]] = {}
         self._in_flight = 0
+        self._learn()
+
+    @property
+    def learned(self) -> Learned:
+        """What is known of the price by now."""
+        return Learned(self._price, self._answers, self._dearest)
 
     @property
     def is_learning(self) -> bool:
         """Whether too few answers have settled to know what they really cost."""
-        return self.learned.answers < LEARNING_ANSWERS
-
-    @property
-    def ratio(self) -> Decimal:
-        """What the job's price is multiplied by."""
-        return max(self.learned.dearest, LEARNING_RATIO if self.is_learning else _ONE)
+        return self._answers < LEARNING_ANSWERS
 
     @property
     def counted_usd(self) -> Decimal:
         """All that counts against the cap by now."""
-        ratio = self.ratio
-        # What is in flight was reserved at the ratio of its time; a dearer one seen since holds for it too.
-        reserved = max(self._reserved_usd, self._asked_usd * ratio)
-        before = self._unsure_before_usd * max(self.learned.dearest, _ONE)
-        return self.paid_usd + before + self._unsure_usd * ratio + reserved
+        return self._settled_usd + self._reserved_usd
 
     def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
         if self._in_flight >= LEARNING_IN_FLIGHT and self.is_learning:
             return _FULL
         need = self._reservation(ask)
-        if self.counted_usd + need <= self.max_cost_usd:
+        if self._settled_usd + self._reserved_usd + need <= self.max_cost_usd:
             return GO
         return _FULL if self._in_flight else Stop(SPENT, usd=need)
 
     def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
         need = self._reservation(ask)
-        self._held.setdefault(id(ask), []).append(need)
+        self._held.setdefault(id(ask), []).append((ask, need))
         self._reserved_usd += need
-        self._asked_usd += ask.cost_usd or _NO_USD
         self._in_flight += 1
 
     def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
-        reserved, most = self._release(ask), ask.cost_usd or _NO_USD
+        reserved = self._release(ask)
         if exchange is None:
-            self._unsure_usd += most
+            self._add(unsure_usd=ask.cost_usd or _NO_USD)
             return
         billed, cost = exchange.verdict.billed, exchange.cost
         if billed is Billed.MAYBE or (billed is Billed.YES and cost is None):
-            self._unsure_usd += most
+            self._add(unsure_usd=ask.cost_usd or _NO_USD)
         if cost is not None:
-            self.paid_usd += cost.usd
+            self._add(paid_usd=cost.usd)
             if cost.usd > reserved:
                 self.overruns += 1
                 self.overrun_usd += cost.usd - reserved
         if billed is Billed.YES:
-            self.learned = self.learned.and_one(self._ratio_of(exchange))
+            self._answers += 1
+            ratio = self._ratio_of(exchange)
+            if ratio > self._dearest or self._answers == LEARNING_ANSWERS:
+                self._dearest = max(ratio, self._dearest)
+                self._learn()
+
+    def _learn(self) -> None:
+        """What is known of the price has changed, and with it the worth of all that is not sure."""
+        self.ratio = max(self._dearest, LEARNING_RATIO if self.is_learning else _ONE)
+        """What the job's price is multiplied by."""
+        before = self._unsure_before_usd * max(self._dearest, _ONE)
+        self._settled_usd = self._paid_usd + before + self._unsure_usd * self.ratio
+        # What is in flight keeps what was reserved, or gets more.
+        for held in self._held.values():
+            held[:] = [(ask, max(need, self._reservation(ask))) for ask, need in held]
+        self._reserved_usd = sum((need for held in self._held.values() for _, need in held), _NO_USD)
+
+    def _add(self, *, paid_usd: Decimal = _NO_USD, unsure_usd: Decimal = _NO_USD) -> None:
+        self._paid_usd += paid_usd
+        self._unsure_usd += unsure_usd
+        self._settled_usd += paid_usd + unsure_usd * self.ratio
 
     def _reservation(self, ask: Ask) -> Decimal:
         return _UNBOUNDED if ask.cost_usd is None else ask.cost_usd * self.ratio
 
     def _release(self, ask: Ask) -> Decimal:
         held = self._held[id(ask)]
-        reserved = held.pop()
+        _, reserved = held.pop()
         if not held:
             del self._held[id(ask)]
         self._reserved_usd -= reserved
-        self._asked_usd -= ask.cost_usd or _NO_USD
         self._in_flight -= 1
         return reserved
 
     def _ratio_of(self, exchange: Exchange) -> Decimal:
-        """Reported to computed cost; 0 where either is not known."""
+        """Reported to computed cost; 0 where either is not known, or it is none that would teach anything."""
         if exchange.cost is None or exchange.usage is None:
             return _NO_USD
         computed = self._computed(exchange.usage)
-        if not computed:
+        if not computed or exchange.cost.usd <= computed * self._dearest:
             return _NO_USD
         return (exchange.cost.usd / computed).quantize(_FINEST_RATIO, ROUND_CEILING)
 

@@ -21,14 +21,14 @@ __all__ = ["OWN_BOUNDS", "bound_words", "budgeted", "change_to_go_on", "no_bound
 OWN_BOUNDS = frozenset({SPENT, TIME_UP})
 
 
-def budgeted(budget: Budget, ledger: Ledger, tally: Tally) -> Budgeted:
-    """The budget at the start of a drive."""
+def budgeted(budget: Budget, ledger: Ledger, tally: Tally, limit: int | None) -> Budgeted:
+    """The budget at the start of a drive; what a `limit` leaves to be sent has no figure of its own."""
     return Budgeted(
         max_cost_usd=budget.max_cost_usd,
         paid_usd=ledger.paid_usd,
         unsure_usd=ledger.unsure_usd * ledger.dearest,
         unknown_rows=ledger.totals.unknown_cost_rows,
-        rows=tally.to_send,
+        rows=tally.to_send if limit is None or limit >= tally.to_send else 0,
         most_usd=tally.most.usd * max(budget.learned.dearest, Decimal(1)),
         learning=budget.is_learning,
     )
@@ -38,7 +38,8 @@ def no_bound(job: JobSpec, most: Most) -> str:
     """Rows that could cost anything, under a cap that must hold."""
     assert most.first is not None
     lacks, way_out = _lack(most.first)
-    more = f" So are {figures.count(most.unbounded - 1)} more." if most.unbounded > 1 else ""
+    others = most.unbounded - 1
+    more = f" {figures.count(others)} more {'row is' if others == 1 else 'rows are'} like it." if others else ""
     cap = figures.money(job.budget.max_cost)
     return (
         f"{most.first_place}: row {most.first.key.id} has {lacks}, so that what it costs has no bound and"

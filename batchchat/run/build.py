@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
-from typing import Any
 
-from batchchat.conversation import Key, Message, Row
-from batchchat.cost.ask import most
+from batchchat.conversation import Row
+from batchchat.cost.ask import Asking
 from batchchat.cost.prices import cost_usd, pricing
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, completions_url
-from batchchat.exchange import Request, Script
+from batchchat.exchange import Script
 from batchchat.job import JobSpec
 from batchchat.policy.budget import Budget, Learned
 from batchchat.policy.retry import RowStop, RowWait
@@ -31,14 +31,10 @@ _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer",
 
 def scripts_for(job: JobSpec) -> ScriptFor:
     """The script of each row; where the job has a price, its requests know the most they may cost."""
-    price = job.price
-
-    def priced(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
-        request = wire.compose(key, model, messages, params)
-        return request if price is None else request._replace(ask=most(messages, params, len(request.body), price))
+    compose = wire.compose if job.price is None else partial(wire.compose, ask_of=Asking(job.price))
 
     def script_for(row: Row) -> Script:
-        return single_message(row, model=job.model, params=job.params, system=job.system, compose=priced)
+        return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
 
     return script_for
 
@@ -57,7 +53,9 @@ def budget_for(job: JobSpec, ledger: Ledger) -> Budget | None:
     price, max_cost = job.price, job.budget.max_cost
     if max_cost is None or price is None:
         return None
-    label = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
+    prices = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
+    # What is billed for a price depends on who bills it, and for what.
+    label = f"{job.host} {job.model} {prices}"
     return Budget(
         max_cost,
         lambda usage: cost_usd(usage, price),

@@ -99,6 +99,7 @@ class Drive:
             clock=clock,
         )
         self._driving = True
+        self._draining_told = False
         self.feed: Feed
         self.journal: Journal
         # What is finished and stays so; rows that are sent again count when they are finished once more.
@@ -129,7 +130,7 @@ class Drive:
                 await ticker
         self._progress()
         if self._money is not None:
-            self._money.tell_dearer()
+            self._money.tell_dearer(at_last=True)
         return self._dispatcher.stopped
 
     def settle_holds(self) -> None:
@@ -238,6 +239,7 @@ class Drive:
         while True:
             self._progress()
             self._look_at_the_clock()
+            self._tell_draining()
             if self._money is not None:
                 self._money.tell_dearer()
             await asyncio.sleep(_TICK_S)
@@ -249,7 +251,14 @@ class Drive:
             return
         if is_due(now, stop_at, self._ledger.totals.latency_s(_MOST_ANSWERS), attempt_s):
             self._dispatcher.stop(Stop(TIME_UP))
-            self._tell(Draining("`budget.stop_at`", self._dispatcher.gate.in_flight, attempt_s, by_signal=False))
+
+    def _tell_draining(self) -> None:
+        """Once, where a stop of any kind but a signal leaves requests in flight: they get all their time."""
+        stop, in_flight = self._dispatcher.stopped, self._dispatcher.gate.in_flight
+        if stop is not None and in_flight and not self._draining_told:
+            self._draining_told = True
+            reason = "`budget.stop_at`" if stop.reason == TIME_UP else stop.reason
+            self._tell(Draining(reason, in_flight, self._limits.attempt_s, by_signal=False))
 
     def _progress(self) -> None:
         totals = self._ledger.totals

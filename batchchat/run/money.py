@@ -47,9 +47,13 @@ class Money:
             "dearest": str(learned.dearest),
         }
 
-    def tell_dearer(self) -> None:
-        """Say, once for each time it gets worse, that answers cost more than the price says."""
-        dearest, budget = self.budget.learned.dearest, self.budget
-        if dearest >= self._told * _WORTH_TELLING or (budget.overruns and not self._overruns_told):
+    def tell_dearer(self, *, at_last: bool = False) -> None:
+        """Say, each time it gets worse, that answers cost more than the price says; `at_last` all that is left to say.
+
+        What they cost beyond their worst case is told with the first such answer, and in full at last.
+        """
+        budget, dearest = self.budget, self.budget.learned.dearest
+        overrun = budget.overruns > self._overruns_told and (at_last or not self._overruns_told)
+        if dearest >= self._told * _WORTH_TELLING or overrun:
             self._told, self._overruns_told = max(dearest, self._told), budget.overruns
             self._tell(Dearer(max(dearest, Decimal(1)), budget.overrun_usd))

@@ -181,7 +181,7 @@ class Session:
         drove = Drove()
         budget = build.budget_for(job, ledger)
         if budget is not None and tally is not None:
-            self._tell(budgeted(budget, ledger, tally))
+            self._tell(budgeted(budget, ledger, tally, self._options.limit))
         async with build.sender(job, self._environ, self.blanker) as send:
             drive = Drive(
                 ledger=ledger,

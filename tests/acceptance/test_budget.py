@@ -128,8 +128,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no max_tokens": (
         {"params__max_tokens": None},
         "in.jsonl:1: row r0000 has no max_tokens or max_completion_tokens, so that what it costs has no bound and"
-        " `budget.max_cost` ($0.5000) can't hold. So are 3 more. Set `params.max_tokens`, or the row's own, or leave"
-        " `budget.max_cost` out.",
+        " `budget.max_cost` ($0.5000) can't hold. 3 more rows are like it. Set `params.max_tokens`, or the row's own,"
+        " or leave `budget.max_cost` out.",
     ),
     "an image": (
         {},
@@ -220,9 +220,9 @@ def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None
 
 
 def test_it_ends_by_its_hour(job: Job) -> None:
-    """Sending stops in time for what is in flight to end: nothing is cut off, and the same command goes on."""
+    """Sending stops in time for what is in flight to end; `drain`, a signal's, cuts off nothing; it can go on."""
     with mock_thread(latency_s=0.2) as mock:
-        job.write(rows(400), endpoint__base_url=mock.url, concurrency=8)
+        job.write(rows(400), endpoint__base_url=mock.url, concurrency=8, drain=0)
         ended = job.run("--set", "budget.stop_at=1.5s")
         stats = mock.stats()
     assert ended.code == 4, ended.err

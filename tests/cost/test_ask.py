@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat import jsontext
-from batchchat.cost.ask import most
+from batchchat.cost.ask import Asking
 from batchchat.exchange import Ask
 from batchchat.job.spec import Price
 from batchchat.mock.usage import count_prompt
@@ -21,7 +21,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:"}}
 
 def ask(messages: list[dict[str, Any]], price: Price = PRICE, **params: Any) -> Ask:
     body = jsontext.dumps({"model": "m", "messages": messages, **params})
-    return most(messages, params, len(body), price)
+    return Asking(price)(messages, params, len(body))
 
 
 def user(content: Any, **more: Any) -> dict[str, Any]:
@@ -77,6 +77,15 @@ def test_the_reply_has_the_bound_that_was_set(params: dict[str, Any], reply: int
 def test_what_is_not_text_has_no_bound(messages: list[dict[str, Any]]) -> None:
     """Images, sounds and parts that nobody knows cost what their provider makes of them."""
     assert ask(messages, max_tokens=5) == Ask(None, 5, None)
+
+
+def test_each_row_has_its_own_params() -> None:
+    """The bound of one row's params is not taken for another's, in whatever order they come."""
+    asking, job, row = Asking(PRICE), {"max_tokens": 5}, {"max_tokens": 7, "tools": [{}]}
+    said = [user("a")]
+    replies = [asking(said, params, 100).completion_tokens for params in (job, row, job, job, {}, row)]
+    assert replies == [5, 7, 5, 5, None, 7]
+    assert [asking(said, params, 100).prompt_tokens for params in (job, row, job)] == [17, 116, 17]
 
 
 texts = st.text(max_size=60)
