@@ -1,8 +1,8 @@
-# make demo | test | check | bench | soak. Each makes .venv and installs when needed, and does nothing twice.
+# make demo | test | check | bench | soak | reference. Each makes .venv and installs when needed, and does nothing twice.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench soak
+.PHONY: demo test check bench soak reference
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -29,3 +29,6 @@ bench: .venv/installed
 
 soak: .venv/installed
 	$(BIN)/python -m pytest -m soak
+
+reference: .venv/installed
+	$(BIN)/python -m tests.reference

@@ -6,24 +6,32 @@ a reply.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 __all__ = [
+    "Awaited",
     "Budgeted",
+    "ContextEnds",
+    "CutByGateway",
     "Dearer",
     "Draining",
+    "Environment",
     "Event",
     "Failing",
     "Finished",
+    "OnFinishFailed",
+    "Overdue",
     "Planned",
     "Progress",
+    "PromptCut",
     "Publishing",
     "Replayed",
     "ServedByAnother",
     "Started",
     "Subscriber",
+    "TierChanged",
 ]
 
 
@@ -38,6 +46,19 @@ class Started:
     source: str
     recognised: str | None
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a run runs in and by what rules, for run.log: `place` is this machine, `rules` are of the job."""
+
+    version: str
+    place: str
+    pid: int
+    host: str
+    job: str
+    output: str
+    rules: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +131,30 @@ class Progress:
     rows_per_s: float
     eta_s: float | None
     max_cost_usd: Decimal | None = None
+    awaited: Awaited | None = None
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Failed rows by kind."""
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """Attempts of this run that were tried again, by kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The last row a run waits for: its id, how long it is in flight, and when it is cut off."""
+
+    id: str
+    running_s: float
+    bound_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A row at the end of the run is cut off after `ran_s`; `again` where it is sent once more."""
+
+    id: str
+    ran_s: float
+    p99_s: float
+    again: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +163,40 @@ class ServedByAnother:
 
     requested: str
     served: str
+
+
+@dataclass(frozen=True, slots=True)
+class TierChanged:
+    """The endpoint serves another service tier than the one asked for."""
+
+    asked: str
+    served: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutByGateway:
+    """Several requests ended alike with 502, 504 or 524 after about `latency_s`."""
+
+    http_status: int
+    latency_s: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCut:
+    """A row was answered whose prompt counts fewer tokens than its text can have."""
+
+    id: str
+    text_bytes: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextEnds:
+    """Several rows of different length used exactly `tokens` in all, and none used more."""
+
+    tokens: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +246,13 @@ class Finished:
     possibly_billed_usd: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OnFinishFailed:
+    """The user's command at the end of the run did not succeed; `why` does not repeat it."""
+
+    why: str
+
+
 Event = (
     Started
     | Replayed
@@ -174,10 +260,17 @@ Event = (
     | Budgeted
     | Dearer
     | Progress
+    | Environment
     | ServedByAnother
+    | TierChanged
+    | CutByGateway
+    | PromptCut
+    | ContextEnds
     | Failing
+    | Overdue
     | Draining
     | Publishing
     | Finished
+    | OnFinishFailed
 )
 Subscriber = Callable[[Event], None]

@@ -152,6 +152,8 @@ class Exchange(NamedTuple):
     failure: Failure | None = None
     usage: Usage | None = None
     cost: Cost | None = None
+    raw: str | None = None
+    """The response's body as it came, where the job keeps it; bytes that are not UTF-8 are lone surrogates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
-__all__ = ["UNKNOWN", "compact", "count", "duration", "money", "seconds", "shorten", "size"]
+__all__ = ["NONE", "UNKNOWN", "compact", "count", "duration", "money", "seconds", "shorten", "size"]
 
 UNKNOWN = "unknown"
+NONE = "–"  # noqa: RUF001 (an en dash, as tables are set)
+"""In a table, where a figure is unknown or there is nothing to count."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 

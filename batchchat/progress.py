@@ -6,7 +6,7 @@ One line changes in place; everything else scrolls and stays true. Nothing here 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from shutil import get_terminal_size
 from typing import IO, Any
 
@@ -56,6 +56,47 @@ def text_of(event: Event) -> str | None:
                 f"{event.reason}: nothing more is sent, {figures.count(event.in_flight)} in flight get up to"
                 f" {figures.duration(event.wait_s)}{'; once more stops at once' if event.by_signal else ''}"
             )
+        case _:
+            return _text_aside(event)
+
+
+def _text_aside(event: Event) -> str | None:
+    """The lines of what is rare: an endpoint's own ways, the end of a run, what run.log begins with."""
+    match event:
+        case events.TierChanged():
+            return f"the endpoint serves tier {event.served} where {event.asked} was asked for; the price differs"
+        case events.CutByGateway():
+            return (
+                f"{event.requests} requests ended with HTTP {event.http_status} after about"
+                f" {figures.duration(event.latency_s)} each: a gateway before the endpoint cuts longer replies, which"
+                " may be billed all the same. Lower `params.max_tokens`"
+            )
+        case events.PromptCut():
+            return (
+                f"row {event.id} was answered after {figures.count(event.prompt_tokens)} prompt tokens, too few for its"
+                f" {figures.size(event.text_bytes)} of text: the endpoint seems to cut long prompts without saying so."
+                " Raise its context (Ollama: num_ctx)"
+            )
+        case events.ContextEnds():
+            return (
+                f"{event.rows} rows of different length each used exactly {figures.count(event.tokens)} tokens in all:"
+                " the endpoint's context ends there, and it cuts prompts or replies without saying so. Raise it"
+                " (Ollama: num_ctx)"
+            )
+        case events.Environment():
+            return (
+                f"batchchat {event.version} · {event.place} · pid {event.pid} on {event.host}\n"
+                f"job    {event.job} -> {event.output}\n"
+                f"rules  {event.rules}"
+            )
+        case events.Overdue():
+            then = "it is sent again, and may be billed twice" if event.again else "it is given up"
+            return (
+                f"row {event.id} is the last and has run {figures.duration(event.ran_s)}, where 99 of 100 answers took"
+                f" at most {figures.seconds(event.p99_s)}: {then}"
+            )
+        case events.OnFinishFailed():
+            return f"on_finish: {event.why}"
         case _:
             return None
 
@@ -111,7 +152,13 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
         parts.append(f"{figures.count(event.failed)} failed")
     if event.invalid:
         parts.append(f"{figures.count(event.invalid)} invalid")
-    if event.recovering:
+    if event.awaited is not None:
+        row, ran = event.awaited, figures.duration(event.awaited.running_s)
+        if brief:
+            return " · ".join([*parts, f"waiting for {figures.shorten(row.id, 12)}, {ran}"])
+        bound = figures.duration(row.bound_s)
+        parts.append(f"waiting for row {figures.shorten(row.id, 24)}, {ran} of at most {bound}")
+    elif event.recovering:
         parts.append(f"{figures.count(event.recovering)} retrying")
     parts.append(f"{figures.count(event.in_flight)} in flight")
     if event.tokens_per_s and not brief:
@@ -134,6 +181,29 @@ def _line(event: Progress) -> str:
     left = f" · {figures.duration(event.eta_s)} left" if event.eta_s else ""
     pace = f"{event.rows_per_s:.1f}/s"
     return f"{_clock(event.elapsed_s)} {_of_total(event)} rows · {pace} · {_figures(event)}{left}"
+
+
+def _listed(kinds: Mapping[str, int]) -> str:
+    """`190 rate_limit, 2 timeout`; the most frequent first."""
+    ranked = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{figures.count(number)} {kind}" for kind, number in ranked if number)
+
+
+def _sum(event: events.Finished) -> str:
+    """The rows and the money at the end."""
+    parts = [
+        f"{figures.count(number)} {what}"
+        for number, what in (
+            (event.answered, "answered"),
+            (event.failed, "failed"),
+            (event.invalid, "invalid"),
+            (event.left or 0, "left"),
+        )
+        if number or what == "answered"
+    ]
+    if event.left is None:
+        parts.append("an unknown number left")
+    return f"end    {' · '.join(parts)} · {figures.money(event.cost_usd)}"
 
 
 class Silent:
@@ -199,18 +269,26 @@ class Lines:
             self._last = event
             if event.elapsed_s >= self._next_s:
                 self._next_s = event.elapsed_s + _LINE_EVERY_S
-                self._write(self._stamp() + _line(event))
+                self._write(self._stamp() + _line(event) + self._kinds(event))
             return
         if isinstance(event, events.Publishing | events.Finished) and self._last is not None:
-            self._write(self._stamp() + _line(self._last))
+            self._write(self._stamp() + _line(self._last) + self._kinds(self._last))
             self._last = None
         for line in (self._text(event) or "").splitlines():
             self._write(self._stamp() + line)
 
+    def _kinds(self, event: Progress) -> str:
+        """Failures and retries by kind, for whoever reads the log afterwards."""
+        if self._quotes:
+            return ""
+        found = (("failed", event.failures), ("tried again", event.retries))
+        return "".join(f" · {what}: {listed}" for what, kinds in found if (listed := _listed(kinds)))
+
     def _text(self, event: Event) -> str | None:
         if isinstance(event, events.Finished):
-            why = event.text if self._quotes else event.reason
-            return f"exit {event.exit_code}: {why}" if why else None
+            if not self._quotes:
+                return f"{_sum(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
+            return f"exit {event.exit_code}: {event.text}" if event.text else None
         if isinstance(event, events.Failing) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
         return text_of(event)

@@ -55,6 +55,7 @@ class RowRecord(TypedDict, total=False):
     http_status: int
     error_kind: str
     error: str
+    raw: str
     carried: dict[str, Any]
     mock: bool  # there, and true, where the embedded mock answered
 
@@ -104,8 +105,8 @@ def unsure_fields(spent: Spent) -> dict[str, float]:
     return fields
 
 
-def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRecord:
-    """The record of a row that was sent. `queued_at`: when it was taken from the input, seconds since the epoch."""
+def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecord:
+    """The record of a row that was sent. `wait_s`: what passed before its last attempt, by a clock that can't jump."""
     exchange = outcome.exchange
     key = outcome.row.key
     record: RowRecord = {
@@ -124,10 +125,24 @@ def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRe
         "started_at": exchange.started_at,
         "finished_at": exchange.finished_at,
         "latency_s": round(exchange.latency_s, 6),
-        "wait_s": max(0.0, round(exchange.started_at - queued_at, 6)),
+        "wait_s": max(0.0, round(wait_s, 6)),
     }
     if exchange.reply is not None:
         record["reply"] = _reply(exchange.reply)
+    _add_spent(record, spent)
+    if exchange.http_status is not None:
+        record["http_status"] = exchange.http_status
+    if outcome.status is not Status.ANSWERED and exchange.failure is not None:
+        record["error_kind"] = exchange.failure.kind.value
+        record["error"] = exchange.failure.text
+    if exchange.raw is not None:
+        record["raw"] = exchange.raw
+    if outcome.row.carried:
+        record["carried"] = outcome.row.carried
+    return record
+
+
+def _add_spent(record: RowRecord, spent: Spent) -> None:
     if spent.usage is not None and (usage := usage_fields(spent.usage)):
         record["usage"] = usage
     if spent.cost_usd is not None:
@@ -138,14 +153,6 @@ def record_of_outcome(outcome: Outcome, spent: Spent, queued_at: float) -> RowRe
         record.update(unsure_fields(spent))  # type: ignore[typeddict-item]
     if spent.retries:
         record["retries"] = spent.retries
-    if exchange.http_status is not None:
-        record["http_status"] = exchange.http_status
-    if outcome.status is not Status.ANSWERED and exchange.failure is not None:
-        record["error_kind"] = exchange.failure.kind.value
-        record["error"] = exchange.failure.text
-    if outcome.row.carried:
-        record["carried"] = outcome.row.carried
-    return record
 
 
 def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 from decimal import Decimal
+from typing import Any
 
 from batchchat.conversation import Status
 from batchchat.record import RowRecord, possibly_billed_usd_of, unreported_usd_of
 
-__all__ = ["Example", "Totals"]
+__all__ = ["TOKEN_FIELDS", "Beside", "Example", "Totals"]
 
 # Latencies are kept in buckets 0.2 % wide: three significant digits on a screen need no more, and a million rows
 # need little more memory than a thousand.
@@ -32,6 +35,45 @@ class Example:
     id: str
     place: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What was paid, or may have been, and stands in no row of the output.
+
+    `superseded_usd` went for answers replaced by others or gone from the input, `pending_usd` for attempts at rows that
+    are left, of which `pending_possibly_billed` ended without a known bill; `at_risk` requests were, or may have been,
+    in flight when a run was killed. `gone_rows` are no longer in the input.
+
+    What may have been paid has its worst case here, where it has one: `broke_off_usd` for all attempts that may have
+    been billed, those of the output's rows included, but for `unbounded` ones of them (None: for any of them);
+    `unreported_usd` for answers that told no usage; `at_risk_usd` for what was in flight. `unsure_usd` is all of that,
+    and what stands in no row any more.
+    """
+
+    superseded_usd: Decimal = _ZERO
+    pending_usd: Decimal = _ZERO
+    pending_possibly_billed: int = 0
+    at_risk: int = 0
+    gone_rows: int = 0
+    broke_off_usd: Decimal = _ZERO
+    unbounded: int | None = None
+    unreported_usd: Decimal = _ZERO
+    at_risk_usd: Decimal = _ZERO
+    unsure_usd: Decimal = _ZERO
+
+    def fields(self) -> dict[str, Any]:
+        """For the output's metadata: money as exact decimal text."""
+        return {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> Beside:
+        """The inverse of `fields`; what is not there is nothing."""
+        known: dict[str, Any] = {own.name: fields[own.name] for own in dataclass_fields(cls) if own.name in fields}
+        typed: dict[str, Any] = {
+            name: Decimal(value) if isinstance(value, str) else value for name, value in known.items()
+        }
+        return cls(**typed)
 
 
 @dataclass(slots=True)

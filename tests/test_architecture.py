@@ -19,6 +19,7 @@ GROUND = {
     "secret",
     "figures",
     "cells",
+    "celltext",
     "conversation",
     "exchange",
     "record",
@@ -41,7 +42,8 @@ GRANTED = {
 # Who may import what, from outside; modules that are not named here may import none of these.
 LIBRARIES = {
     "aiohttp": {"endpoint/client.py", "mock/"},
-    "pyarrow": {"cells.py", "sources/", "store/", "report/"},
+    "pyarrow": {"cells.py", "celltext.py", "sources/", "store/", "report/"},
+    "zstandard": {"sources/blocks.py"},
     "pandas": {"report/"},
     "tqdm": {"progress.py"},
     "tenacity": {"policy/"},

@@ -114,7 +114,7 @@ def _plain(column: pa.Array[Any]) -> Any:
     return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_columns, st.integers(0, 6), st.integers(0, 6))
 def test_every_column_survives(column: tuple[Any, list[Any]], start: int, length: int) -> None:
     """Cells of any type, nested as they like, go through JSON text and come back the same, slices too."""

@@ -47,7 +47,39 @@ TEXTS = [
         " billed",
     ),
     (events.ServedByAnother("a", "b"), "the endpoint serves b for a; the price may differ"),
+    (
+        events.TierChanged("flex", "default"),
+        "the endpoint serves tier default where flex was asked for; the price differs",
+    ),
+    (
+        events.CutByGateway(504, 60.2, 5),
+        "5 requests ended with HTTP 504 after about 1m 00s each: a gateway before the endpoint cuts longer replies,"
+        " which may be billed all the same. Lower `params.max_tokens`",
+    ),
+    (
+        events.PromptCut("r7", 210_000, 4096),
+        "row r7 was answered after 4,096 prompt tokens, too few for its 210 kB of text: the endpoint seems to cut long"
+        " prompts without saying so. Raise its context (Ollama: num_ctx)",
+    ),
+    (
+        events.ContextEnds(4096, 5),
+        "5 rows of different length each used exactly 4,096 tokens in all: the endpoint's context ends there, and it"
+        " cuts prompts or replies without saying so. Raise it (Ollama: num_ctx)",
+    ),
+    (
+        events.Environment("0.1", "Python 3.11 · Linux", 7, "box", "a.yaml", "o.parquet", "64 in flight at most"),
+        "batchchat 0.1 · Python 3.11 · Linux · pid 7 on box\njob    a.yaml -> o.parquet\nrules  64 in flight at most",
+    ),
     (events.Failing("bad_request", "r1", "no"), "first bad_request: row r1: no"),
+    (
+        events.Overdue("r9", 41.0, 10.0, again=True),
+        "row r9 is the last and has run 41s, where 99 of 100 answers took at most 10.0 s: it is sent again, and may be"
+        " billed twice",
+    ),
+    (
+        events.Overdue("r9", 161.0, 10.0, again=False),
+        "row r9 is the last and has run 2m 41s, where 99 of 100 answers took at most 10.0 s: it is given up",
+    ),
     (
         events.Draining("SIGTERM", 64, 30.0),
         "SIGTERM: nothing more is sent, 64 in flight get up to 30s; once more stops at once",
@@ -107,11 +139,62 @@ def test_an_estimated_total_says_so() -> None:
     assert lines[0].startswith("02:11 8,240/about 12,500 rows")
 
 
+def test_the_last_row_is_named() -> None:
+    """A bar that stands still says what it waits for, and for how long at most."""
+    lines: list[str] = []
+    row = events.Awaited("r9", 12.0, 41.0)
+    Lines(lines.append)(replace(PROGRESS, awaited=row, recovering=1, in_flight=1))
+    assert " · waiting for row r9, 12s of at most 41s · 1 in flight" in lines[0]
+
+
+def test_the_last_row_is_named_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns the row and its time are still to be read, and an id that is a hash is shortened."""
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = io.StringIO()
+    bar = Bar(stream)
+    row = events.Awaited("0123456789abcdef" * 2, 12.0, 41.0)
+    bar(
+        replace(
+            PROGRESS, total=300, done=299, answered=299, failed=0, in_flight=1, cost_usd=Decimal("0.1"), awaited=row
+        )
+    )
+    bar(FINISHED)
+    assert "$0.1000 · waiting for 0123456789a…, 12s" in stream.getvalue()
+
+
 def test_the_reason_of_a_stop_is_logged() -> None:
     """run.log ends with the exit code and why, stamped with the time."""
     stream = io.StringIO()
     log_file(stream)(replace(FINISHED, exit_code=5, text="the key was refused: Ada", reason="unauthorized"))
-    assert stream.getvalue().split(" ", 1)[1] == "exit 5: unauthorized\n"
+    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert lines == ["end    12,477 answered · $6.2841", "exit 5: unauthorized"]
+
+
+def test_the_log_has_failures_and_retries_by_kind() -> None:
+    """Each minute run.log says what failed and what was tried again; a terminal's line stays short."""
+    stream, lines = io.StringIO(), list[str]()
+    event = replace(PROGRESS, failures={"timeout": 1, "schema": 0}, retries={"timeout": 2, "rate_limit": 1900})
+    log_file(stream)(event)
+    Lines(lines.append)(event)
+    assert stream.getvalue().endswith("left · failed: 1 timeout · tried again: 1,900 rate_limit, 2 timeout\n")
+    assert lines[0].endswith("9m 40s left")
+
+
+def test_the_log_ends_with_the_sum() -> None:
+    """The end of a run is in its log whatever the exit code, with what is left where that is known."""
+    stream = io.StringIO()
+    tell = log_file(stream)
+    tell(events.Finished(0, "", "", 12474, 3, 3, 0, None))
+    tell(events.Finished(143, "SIGTERM", "SIGTERM", 5, 0, 0, None, Decimal("0.5")))
+    tell(events.Finished(143, "SIGTERM", "SIGTERM", 5, 0, 0, 7, Decimal("0.5")))
+    assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == [
+        "end    12,474 answered · 3 failed · 3 invalid · unknown",
+        "exit 0",
+        "end    5 answered · an unknown number left · $0.5000",
+        "exit 143: SIGTERM",
+        "end    5 answered · 7 left · $0.5000",
+        "exit 143: SIGTERM",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_an_answer_is_kept_whole() -> None:
     spent = Spent(
         2, 1, Decimal("0.75"), {"timeout": 1}, "reported", exchange.usage, Decimal("0.125"), Decimal("0.0625")
     )
-    assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, exchange), spent, 99.0) == {
+    assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, exchange), spent, 1.5) == {
         "kind": "row",
         "id": "q-1",
         "variant": "v",
@@ -74,11 +74,11 @@ def test_an_answer_is_kept_whole() -> None:
 
 
 def test_a_failure_is_kept_with_its_reason() -> None:
-    """What is not known has no key; a clock that was set back makes no negative wait."""
+    """What is not known has no key; no rounding makes a negative wait."""
     failure = Failure(ErrorKind.TIMEOUT, "no answer in 600 s")
     exchange = Exchange(REQUEST, Verdict(Action.FAIL_ROW), 100.0, 700.0, 600.0, failure=failure, usage=Usage())
     row = Row(KEY, 0, "in.jsonl:1", ROW.messages)
-    record = record_of_outcome(Outcome(row, Status.FAILED, ROW.messages, exchange), NOTHING_SPENT, 101.0)
+    record = record_of_outcome(Outcome(row, Status.FAILED, ROW.messages, exchange), NOTHING_SPENT, -1e-9)
     assert (record["error_kind"], record["error"], record["status"]) == ("timeout", "no answer in 600 s", "failed")
     assert record["wait_s"] == 0
     unknown = {"reply", "usage", "cost_usd", "cost_source", "http_status", "retries", "carried"}

@@ -19,7 +19,7 @@ from batchchat import __version__
 from batchchat.errors import EXIT_DEFECT, BatchchatError, JobError, MachineError
 from batchchat.secret import Blanker, Secret
 
-__all__ = ["Boundary", "guarded", "put", "ready_streams", "say", "say_error", "style"]
+__all__ = ["Boundary", "guarded", "put", "ready_streams", "say", "say_error", "shown_path", "style"]
 
 
 _SIGNALLED = 128
@@ -95,6 +95,17 @@ def say_error(text: str) -> None:
     say(f"{style('error:', 'red')} {text}")
 
 
+def shown_path(path: Path) -> str:
+    """A path as one would type it here; `..` stays only where it leaves a link."""
+    plain = Path(os.path.normpath(path))
+    if plain.resolve() != path.resolve():
+        plain = path
+    try:
+        return str(plain.relative_to(Path.cwd()))
+    except ValueError:
+        return str(plain)
+
+
 @contextmanager
 def guarded() -> Iterator[Boundary]:
     """Everything a command does stands inside."""
@@ -117,8 +128,8 @@ def guarded() -> Iterator[Boundary]:
         sys.exit(EXIT_DEFECT)
 
 
-def put(text: str) -> None:
-    """A result on stdout. A reader that has gone is no error; a full disk is, and says so."""
+def put(text: str) -> bool:
+    """A result on stdout; whether anybody reads there. A reader that has gone is no error; a full disk is."""
     try:
         click.echo(text)
         sys.stdout.flush()
@@ -127,3 +138,5 @@ def put(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise MachineError(f"stdout can't be written: {error.strerror}.") from error
+        return False
+    return True

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import click
 
-from batchchat.cli.boundary import guarded, put
+from batchchat import figures
+from batchchat.cli.boundary import guarded, put, say
 
 __all__ = ["export"]
+
+_FORMS = ["parquet", "jsonl", "csv", "openai-batch", "sharegpt"]
 
 
 @click.command(
@@ -17,15 +20,22 @@ __all__ = ["export"]
     short_help="Write the results so far to a file.",
 )
 @click.argument("source", metavar="JOB|OUTPUT", type=click.Path(path_type=Path))
-@click.option("--to", "form", type=click.Choice(["parquet", "jsonl"]), required=True, help="The file's form.")
+@click.option("--to", "form", type=click.Choice(_FORMS), required=True, help="The file's form.")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, help="The file to write.")
 def export(source: Path, form: str, target: Path) -> None:
     """Write every finished row, also of a run that is going on or was killed, in the order of the input.
 
     JOB is a job file, OUTPUT the Parquet it writes (which need not be there yet). The run is not disturbed.
+
+    csv has the Parquet's columns, and a ' before text that a spreadsheet would take for a formula. openai-batch is a
+    batch's output file. sharegpt holds the conversations that were answered in plain text; the others are left out, and
+    counted.
     """
     with guarded():
-        from batchchat.run.export import export_run, output_of
+        from batchchat.run.export import export_run
+        from batchchat.run.results import output_of
 
-        count = export_run(output_of(source, os.environ), target, form)
-        put(f"{target}: {count:,} rows")
+        exported = export_run(output_of(source, os.environ), target, form)
+        put(f"{target}: {figures.count(exported.rows)} {'row' if exported.rows == 1 else 'rows'}")
+        for why, count in exported.left_out.items():
+            say(f"left out: {figures.count(count)} {'row' if count == 1 else 'rows'} {why}")

@@ -49,7 +49,10 @@ def mock_server(
     price_share: str | None,
     faults: tuple[str, ...],
 ) -> None:
-    """Answer POST /v1/openai/chat/completions (streaming too), GET /v1/openai/models and GET /stats.
+    """Answer as DeepInfra does, and count what was billed.
+
+    POST /v1/openai/chat/completions (streaming too), GET /v1/openai/models, GET /v1/me/rate_limit,
+    POST /v1/request-costs and GET /stats.
 
     Replies and costs are deterministic in the request and the seed. Nothing leaves this machine.
     """

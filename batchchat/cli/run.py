@@ -7,7 +7,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -15,15 +15,25 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, style
-from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
-from batchchat.events import Event, Subscriber
+from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, shown_path, style
+from batchchat.cli.sets import override, set_option
+from batchchat.errors import (
+    EXIT_DEFECT,
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    BatchchatError,
+    EndpointError,
+    MachineError,
+    UsageError,
+)
+from batchchat.events import Event, OnFinishFailed, Subscriber
 from batchchat.job import JobSpec, Override, load_job
 
 if TYPE_CHECKING:
     from batchchat.run.ending import Ended
     from batchchat.run.plan import Changed
-    from batchchat.run.session import Options
+    from batchchat.run.session import Options, Session
+    from batchchat.totals import Totals
 
 __all__ = ["run"]
 
@@ -46,7 +56,7 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
 @click.option("--keep-changed", is_flag=True, help="Keep the answers of rows whose request changed.")
 @click.option("--fresh", is_flag=True, help="Set the old run aside under a dated name and start anew.")
 @click.option("--strict", is_flag=True, help="Send nothing if any row is invalid.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any job key: retry.max_wait=5.")
+@set_option
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "log", "none"]),
@@ -88,7 +98,7 @@ def run(
         ]
         if limit is not None:
             flags += ["--limit", str(limit)]
-        overrides = [_override(text) for text in sets]
+        overrides = [override(text) for text in sets]
         if concurrency is not None:
             overrides.append(Override("--concurrency", "concurrency", concurrency))
         if max_cost is not None:
@@ -116,11 +126,10 @@ def run(
 
 def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boundary: Boundary) -> int:
     """Play the job's session and tell how it ended; the exit code. `plain` is the command without its flags."""
-    from batchchat.progress import log_file
     from batchchat.run.session import Session
-    from batchchat.run.state import StateFile
 
     subscribers: list[Subscriber] = [follower]
+    logs: list[Subscriber] = []
 
     def tell(event: Event) -> None:
         for subscriber in [*subscribers]:
@@ -143,19 +152,67 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
         def opened(folder: Path) -> None:
             boundary.folder = folder
-            with suppress(OSError):  # a run goes on without its log
-                log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
-                stack.callback(_close, log)
-                subscribers.append(log_file(log))
-            subscribers.append(StateFile(folder, job, again))
+            logs.extend(_logs(folder, job, again, stack))
+            subscribers.extend(logs)
 
-        ended = _event_loop(session.play(opened))
-    try:
-        _tell_end(job, ended, again(ended.change), plain)
-    except MachineError as error:
-        say_error(str(error))
-        return ended.exit_code or error.exit_code
-    return ended.exit_code
+        try:
+            ended = _event_loop(session.play(opened))
+        except Exception as error:
+            code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
+            if isinstance(error, BatchchatError):
+                code, reason = error.exit_code, str(error)
+            _on_finish(job, session, logs, code, reason=reason)
+            raise
+        code = ended.exit_code
+        try:
+            _tell_end(job, ended, again(ended.change), plain)
+        except MachineError as error:
+            say_error(str(error))
+            code = code or error.exit_code
+        _on_finish(job, session, logs, code, totals=ended.ledger.totals)
+    return code
+
+
+def _logs(folder: Path, job: JobSpec, again: Callable[[tuple[str, ...]], str], stack: ExitStack) -> list[Subscriber]:
+    """What follows the run in its folder: run.log and run.json."""
+    from batchchat.progress import log_file
+    from batchchat.run.state import StateFile, environment_of
+
+    found: list[Subscriber] = [StateFile(folder, job, again)]
+    with suppress(OSError):  # a run goes on without its log
+        log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
+        stack.callback(_close, log)
+        found.append(log_file(log))
+        found[-1](environment_of(job))
+    return found
+
+
+def _on_finish(
+    job: JobSpec,
+    session: Session,
+    logs: Sequence[Subscriber],
+    code: int,
+    *,
+    totals: Totals | None = None,
+    reason: str | None = None,
+) -> None:
+    """Run the job's own command at the very end; its failure is told, and is none of the run's.
+
+    Where the run broke before it could be summed up there are no `totals`, and `reason` says why.
+    """
+    from batchchat.run.on_finish import run_command, summary_of
+    from batchchat.run.state import StateFile
+
+    state = next((log.state for log in logs if isinstance(log, StateFile)), None)
+    if job.on_finish is None or state is None or code == UsageError.exit_code or session.at_once:
+        return
+    summary = summary_of(job, {**state, "reason": reason or state["reason"]}, code, totals)
+    why = run_command(job.on_finish, summary, job.path.resolve().parent, session.blanker.data)
+    if why is not None:
+        say(f"on_finish: {why}. The run's own exit code stays {code}.")
+        for log in logs:
+            with suppress(OSError, ValueError):
+                log(OnFinishFailed(why))
 
 
 def _close(log: IO[str]) -> None:
@@ -167,6 +224,7 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     """Replies of a small run and the summary on stdout; why it stopped on stderr."""
     from batchchat.report.summary import Facts, replies, summary
     from batchchat.run.drive import READABLE_ROWS
+    from batchchat.store.parquet import files_of
 
     colour = _COLOURS.get(ended.exit_code, "yellow")
     if ended.stopped:
@@ -176,14 +234,15 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     output = job.output.path
     facts = Facts(
         name=job.name,
-        ledger=ended.ledger,
+        totals=ended.ledger.totals,
+        beside=ended.ledger.beside,
         elapsed_s=ended.elapsed_s,
         left=ended.left,
         stopped=ended.stopped,
-        output=_shown(output) if output.exists() and ended.exit_code in {0, 3, 4, 5} else None,
-        output_bytes=output.stat().st_size if output.exists() else None,
-        next_commands=_next_commands(ended, again, plain, _shown(output)),
-        set_aside=[_shown(path) for path in ended.set_aside],
+        output=shown_path(output) if output.exists() and ended.exit_code in {0, 3, 4, 5} else None,
+        output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
+        next_commands=_next_commands(ended, again, plain, shown_path(output)),
+        set_aside=[shown_path(path) for path in ended.set_aside],
         max_cost_usd=job.budget.max_cost,
     )
     text = summary(facts)
@@ -200,6 +259,7 @@ def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[st
             commands.append(f"batchchat export {shlex.quote(output)} --to parquet -o so-far.parquet")
         return commands
     commands = [plain] if ended.left != 0 else []
+    commands.append(f"batchchat report {shlex.quote(output)}")
     return [*commands, f"{plain} --retry-failed"] if ended.ledger.totals.failed else commands
 
 
@@ -214,13 +274,6 @@ def _command(
     for text in sets:
         words += ["--set", text]
     return shlex.join([*words, *flags, *change])
-
-
-def _override(text: str) -> Override:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise click.UsageError(f"--set takes KEY=VALUE, for example --set retry.max_wait=5; {key!r} has no value.")
-    return Override("--set", key.strip(), value)
 
 
 def _follower(progress: str) -> Subscriber:
@@ -244,14 +297,6 @@ def _ask(question: str) -> Changed:
     except click.Abort:  # Ctrl-C, or no more input
         raise KeyboardInterrupt from None
     return {"y": Changed.RESEND, "k": Changed.KEEP}.get(answer, Changed.ASK)
-
-
-def _shown(path: Path) -> str:
-    """A path as one would type it here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _event_loop(play: Coroutine[Any, Any, T]) -> T:

@@ -3,7 +3,7 @@
 A worker takes a row, sends its request as a plain await and, where that is the end of it, goes on to the next. With
 the first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new
 rows are taken while no more than the number of workers are so in recovery. Rows alive are bounded by twice the workers,
-whatever the input.
+whatever the input. When the input is at its end and all rows alive are in flight, `policy.tail` may cut one that hangs.
 
 It knows scripts, exchanges and verdicts; nothing of files, HTTP or money.
 """
@@ -18,10 +18,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from batchchat.conversation import ErrorKind, Status
+from batchchat.dispatch.flight import Flight, overdue
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.exchange import NOTHING_SPENT, Action, Exchange, Outcome, Request, Script, Spent
 from batchchat.policy.decision import Policy, Stop
 from batchchat.policy.retry import RowStop, RowWait, retrying
+from batchchat.policy.tail import Cut, Tail
 
 __all__ = ["ALL_FAIL_ALIKE", "ENDPOINT_REFUSES", "Dispatcher", "Listener", "RetryPolicies", "Send", "Work"]
 
@@ -36,7 +38,7 @@ RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
 
 @dataclass(slots=True)
 class Work:
-    """A row under way. `spent` is what its attempts used up, those of earlier runs included."""
+    """A row under way, taken at the monotonic time `queued_at`; `spent` includes the attempts of earlier runs."""
 
     script: Script
     queued_at: float
@@ -56,6 +58,9 @@ class Listener(Protocol):
     def cut(self, work: Work, request: Request) -> None:
         """A request was in flight when we cut it off: it may have been billed."""
 
+    def overdue(self, cut: Cut) -> None:
+        """An attempt at the end of the run took too long and is cut off."""
+
     async def room(self) -> None:
         """Returns when another row may be started."""
 
@@ -74,6 +79,7 @@ class Dispatcher:
         workers: int,
         stop_after_failures: int,
         answered_models: Iterable[str] = (),
+        tail: Tail | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._take = take
@@ -91,6 +97,7 @@ class Dispatcher:
         self._abandoned = False
         self._defect: BaseException | None = None
         self.gate = Gate(policies, clock, self.stop)
+        self.flight = Flight(tail or Tail(again=0), clock, self._all_in_flight, listener.overdue)
         self.stopped: Stop | None = None
 
     @property
@@ -116,6 +123,8 @@ class Dispatcher:
             self.abandon()
             await self._idle.wait()
             raise
+        finally:
+            self.flight.rest()
         if self._defect is not None:
             raise self._defect
 
@@ -160,9 +169,16 @@ class Dispatcher:
                 while self._recovering > self._workers and not self._stopping.is_set():
                     self._recovered.clear()
                     await self._recovered.wait()
-                if self._stopping.is_set() or (work := await self._take()) is None:
+                if self._stopping.is_set():
+                    return
+                if (work := await self._take()) is None:
+                    self.flight.watch()
                     return
                 await self._play(work)
+
+    def _all_in_flight(self, in_flight: int) -> bool:
+        """Whether no worker still takes rows, and no row waits for a permit or in backoff."""
+        return in_flight == len(self._tasks) and not self._stopping.is_set()
 
     async def _play(self, work: Work) -> None:
         """Send the row's requests until it ends, or until one fails and the row moves to recovery."""
@@ -207,13 +223,20 @@ class Dispatcher:
         if because is not None:
             work.spent = work.spent.because_of(because)
         exchange = None
+        attempt = self.flight.begin(request.key)
         try:
             exchange = await self._send(request)
         except asyncio.CancelledError:
-            self._listener.cut(work, request)
-            raise
+            if self._abandoned or not attempt.was_cut():
+                self._listener.cut(work, request)
+                raise
         finally:
+            accepted = exchange is not None and exchange.verdict.action is Action.ACCEPT
+            self.flight.end(request.key, exchange if accepted else None)
             self.gate.settle(request.ask, exchange)
+        if exchange is None:
+            assert attempt.cut is not None
+            exchange = overdue(request, attempt.cut)
         exchange = self._judged_in_context(exchange)
         work.spent = work.spent.plus(exchange)
         action = exchange.verdict.action

@@ -35,7 +35,7 @@ BODY_CAP = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how to send; times in seconds."""
+    """Where and how to send; times in seconds. With `keep_raw` exchanges hold the body as it came."""
 
     url: str
     headers: Mapping[str, Secret]
@@ -43,6 +43,7 @@ class Endpoint:
     connect_s: float
     proxy: Proxy | None = None
     tls: ssl.SSLContext | None = None
+    keep_raw: bool = False
 
 
 def completions_url(base_url: str) -> str:
@@ -133,9 +134,10 @@ class Client:
         assert self._session is not None
         started_at, start = time.time(), time.perf_counter()
         response: aiohttp.ClientResponse | None = None
+        raw: str | None = None
         try:
             async with self._session.post(self._url, data=request.body, allow_redirects=False) as response:
-                body = await _read(response)
+                body = self._blanker.data(await _read(response))
         except aiohttp.ClientPayloadError:
             assert response is not None
             answer = self._judge(response.status, response.headers, b"", complete=False)
@@ -145,6 +147,7 @@ class Client:
             answer = self._broken(error)
         else:
             answer = self._judge(response.status, response.headers, body, complete=True)
+            raw = body.decode("utf-8", "surrogateescape") if self._endpoint.keep_raw else None
         latency_s = time.perf_counter() - start
         status = None if response is None else response.status
         return Exchange(
@@ -158,10 +161,10 @@ class Client:
             answer.failure,
             answer.usage,
             answer.cost,
+            raw,
         )
 
     def _judge(self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool) -> _Answer:
-        body = self._blanker.data(body)
         try:
             payload = jsontext.loads_lenient(body)
         except ValueError:

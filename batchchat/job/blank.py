@@ -56,6 +56,9 @@ def _secret_nodes(tree: Branch, overridden: Iterable[str]) -> Iterator[Node]:
         yield from headers.entries.values()
     elif headers:
         yield headers
+    command = _at(tree, "on_finish")  # addresses that people post to are secrets too
+    if command:
+        yield from command.items if isinstance(command, Listing) else (command,)
     for key in overridden:
         node = _at(tree, key)
         unvetted = isinstance(node, (Branch, Listing)) and key.partition(".")[0] != "params"

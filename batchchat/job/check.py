@@ -53,8 +53,13 @@ class Checked:
         self.faults.append(Fault(self.place(name), f"`{name}` {sentence}"))
 
 
-def check(tree: Branch, environ: Mapping[str, str], spoiled: Iterable[str] = (), *, sends: bool = True) -> Checked:
-    """Read every key of `tree`, then look at what keys ask of one another; the API key only for what `sends`."""
+def check(
+    tree: Branch, environ: Mapping[str, str], spoiled: Iterable[str] = (), *, sends: bool = True, vets: bool = False
+) -> Checked:
+    """Read every key of `tree`, then look at what keys ask of one another.
+
+    The API key is read only for what `sends`, the name of its variable looked at also for what `vets`.
+    """
     checked = Checked(places={"": tree.place}, spoiled=set(spoiled))
     _section(tree, "", checked)
     for key in KEYS:
@@ -62,8 +67,9 @@ def check(tree: Branch, environ: Mapping[str, str], spoiled: Iterable[str] = (),
             checked.tell(key.name, f"is missing. It takes {key.kind.takes}.")
     _price(checked)
     _budget(checked)
-    if sends:
-        _api_key(checked, environ)
+    _choice_of_rows(checked)
+    if sends or vets:
+        _api_key(checked, environ, reads=sends)
     return checked
 
 
@@ -118,8 +124,14 @@ def _budget(checked: Checked) -> None:
         )
 
 
-def _api_key(checked: Checked, environ: Mapping[str, str]) -> None:
-    """Find the variable of the key and read it, where the endpoint takes one."""
+def _choice_of_rows(checked: Checked) -> None:
+    """Rows are chosen in one way. A seed may stand without `random`, which comes and goes with a --set."""
+    if "input.random" in checked.values and "input.first" in checked.values:
+        checked.tell("input.random", "can't stand beside `input.first`: each chooses rows in its way. Leave one out.")
+
+
+def _api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:
+    """Find the variable of the key and, if that `reads`, the key itself, where the endpoint takes one."""
     name = "endpoint.api_key_env"
     if checked.is_spoiled(name):
         return
@@ -131,7 +143,7 @@ def _api_key(checked: Checked, environ: Mapping[str, str]) -> None:
         elif not url_unknown and not _brings_own(checked) and needs_deepinfra_key(checked["endpoint.base_url"]):
             variable = DEEPINFRA_TOKEN
         checked.api_key_env = variable
-        if variable is not None and not url_unknown and checked["endpoint.base_url"] != MOCK:
+        if reads and variable is not None and not url_unknown and checked["endpoint.base_url"] != MOCK:
             checked.api_key = read_key(variable, checked.place(name), environ)
     except RefusedError as exc:
         checked.faults += exc.faults

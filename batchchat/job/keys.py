@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.endpoint import base_url, headers, key_name
-from batchchat.job.kinds import Kind, line, money, number, one_of, prose, texts, whole
+from batchchat.job.kinds import Kind, command, line, money, number, one_of, prose, texts, toggle, whole
 from batchchat.job.moment import stop_at
 from batchchat.job.params import WELL_KNOWN, params
 from batchchat.job.paths import input_paths, output_path
-from batchchat.job.spec import EndpointSpec, Retry, Timeout
+from batchchat.job.spec import PART_ROWS, EndpointSpec, Retry, Timeout
 from batchchat.job.tree import printable
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ KEYS: tuple[Key, ...] = (
     Key("input.path", input_paths(), "file, folder or glob of rows, or a list of them", required=True),
     Key(
         "input.format",
-        one_of(("auto", "messages", "prompt", "openai-batch"), planned=("turns", "sharegpt")),
+        one_of(("auto", "messages", "prompt", "openai-batch", "sharegpt"), planned=("turns",)),
         "how a row holds its conversation",
         default="auto",
     ),
@@ -68,6 +68,8 @@ KEYS: tuple[Key, ...] = (
         "column whose object is merged over `params`, row by row",
     ),
     Key("input.first", whole(1), "only the first N rows"),
+    Key("input.random", whole(1), "only N rows, chosen at random; more rows asked for keep those chosen before"),
+    Key("input.seed", whole(0), "which rows `input.random` chooses", default=0),
     Key("input.columns", texts(), "columns carried to the output", default_words="all but the conversation"),
     Key("system", prose(), "system message put first where a conversation has none"),
     Key("model", line("the name of a model"), "the model, as the endpoint names it", required=True),
@@ -110,7 +112,11 @@ KEYS: tuple[Key, ...] = (
     Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
     Key("price.output", money(), "USD per million completion tokens"),
     Key("price.cached_input", money(), "USD per million cached prompt tokens"),
-    Key("output.path", output_path(), "the Parquet file to write", required=True),
+    Key("on_finish", command(), "command run when a run has ended, with its summary as JSON on stdin"),
+    Key("output.path", output_path(), "the Parquet file to write, or a folder of part files", required=True),
+    Key("output.order", one_of(("input", "completion")), "rows as in the input, or as they finished", default="input"),
+    Key("output.part_rows", whole(1), "rows of one part file, where the output is a folder", default=PART_ROWS),
+    Key("output.raw", toggle(), "keep each response's JSON as it came, in the column `raw`", default=False),
 )
 
 # The contract's keys that later versions bring.
@@ -121,10 +127,6 @@ PLANNED: frozenset[str] = frozenset(
         "adaptive",
         "limits",
         "expect",
-        "input.random",
-        "input.seed",
-        "output.order",
-        "output.raw",
     }
 )
 

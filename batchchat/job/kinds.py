@@ -12,11 +12,13 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from batchchat.job.faults import Fault, RefusedError
-from batchchat.job.tree import Listing, Node, Scalar, shown, wrong_type, wrong_value
+from batchchat.job.tree import Bad, Listing, Node, Scalar, is_null, kind_of, shown, wrong_type, wrong_value
+from batchchat.secret import Secret
 
 __all__ = [
     "Kind",
     "Read",
+    "command",
     "gathered",
     "line",
     "money",
@@ -25,6 +27,7 @@ __all__ = [
     "one_of",
     "prose",
     "texts",
+    "toggle",
     "whole",
 ]
 
@@ -65,7 +68,7 @@ def whole(least: int, most: int | None = None) -> Kind:
     if most is not None:
         takes = f"a whole number from {least:,} to {most:,}"
     else:
-        takes = f"a whole number above {least - 1:,}"
+        takes = f"a whole number above {least - 1:,}" if least else "a whole number, 0 or more"
     schema = {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
 
     def read(name: str, node: Node) -> int:
@@ -133,7 +136,19 @@ def _text(takes: str, *, whole_line: bool) -> Kind:
             raise wrong_value(name, node, needs)
         return node.value
 
-    return Kind(takes, {"type": "string", "minLength": 1}, read)
+    return Kind(takes, {"type": "string", "pattern": r"\S"}, read)
+
+
+def toggle() -> Kind:
+    """True or false; nothing else reads as one."""
+    takes = "true or false"
+
+    def read(name: str, node: Node) -> bool:
+        if not isinstance(node, Scalar) or not isinstance(node.value, bool):
+            raise wrong_type(name, node, takes)
+        return node.value
+
+    return Kind(takes, {"type": "boolean"}, read)
 
 
 def texts() -> Kind:
@@ -146,6 +161,31 @@ def texts() -> Kind:
         return tuple(gathered(item.read, numbered(name, node)))
 
     return Kind("a list of texts", {"type": "array", "items": item.schema}, read)
+
+
+def command() -> Kind:
+    """A command: one text for the shell, or a list of words that is run without one. A message never repeats it."""
+    takes = "a command: text for the shell, or a list of words"
+
+    def word(name: str, node: Node) -> Secret:
+        if isinstance(node, Bad) or not isinstance(node, Scalar) or not isinstance(node.value, str):
+            raise wrong_type(name, node, takes, hidden=True)
+        if "\0" in node.value:
+            raise RefusedError(Fault(node.place, f"`{name}` holds a zero byte. It takes {takes}."))
+        return Secret(node.value)
+
+    def read(name: str, node: Node) -> Secret | tuple[Secret, ...]:
+        if not isinstance(node, Listing):
+            whole_text = word(name, node)
+            if not whole_text.reveal().strip():
+                raise RefusedError(Fault(node.place, f"`{name}` is blank. It takes {takes}."))
+            return whole_text
+        if not node.items or is_null(node.items[0]):
+            raise RefusedError(Fault(node.place, f"`{name}` is {kind_of(node)} without a program. It takes {takes}."))
+        return tuple(gathered(word, numbered(name, node)))
+
+    text = {"type": "string", "minLength": 1}
+    return Kind(takes, {"anyOf": [text, {"type": "array", "minItems": 1, "items": {"type": "string"}}]}, read)
 
 
 def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> Kind:

@@ -35,10 +35,12 @@ def load_job(
     environ: Mapping[str, str],
     output: Path | None = None,
     sends: bool = True,
+    vets: bool = False,
 ) -> JobSpec:
     """Read the job at `path`, with `overrides` and `output` laid over it.
 
-    `output` is relative to the working directory. A command that does not send needs no API key.
+    `output` is relative to the working directory. A command that does not send needs no API key;
+    where it `vets`, the name of the key's variable is looked at all the same.
     Raises `JobError` with every fault found: those of the file in its order, then those of the options in theirs.
     """
     text = _text(path)
@@ -50,7 +52,7 @@ def load_job(
     if output is not None:
         place = Place.of_option(f"--output {printable(str(output))}", len(overrides))
         laid = put(laid, ("output", "path"), "", Scalar(place, str(output), str(output), str(output)))
-    checked = check(laid, environ, spoiled, sends=sends)
+    checked = check(laid, environ, spoiled, sends=sends, vets=vets)
     if faults := [*faults, *more, *checked.faults]:
         raise job_error(faults)
     kept = _kept_text(text, tree, overrides, output, checked)
@@ -124,10 +126,18 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             column=checked["input.column"],
             params=checked["input.params"],
             first=checked["input.first"],
+            random=checked["input.random"],
+            seed=checked["input.seed"],
             columns=checked["input.columns"],
         ),
         model=checked["model"],
-        output=OutputSpec(resolved(checked["output.path"], output_folder, environ), checked["output.path"]),
+        output=OutputSpec(
+            path=resolved(checked["output.path"], output_folder, environ),
+            typed=checked["output.path"],
+            order=checked["output.order"],
+            part_rows=checked["output.part_rows"],
+            raw=checked["output.raw"],
+        ),
         system=checked["system"],
         endpoint=EndpointSpec(
             base_url=checked["endpoint.base_url"],
@@ -149,4 +159,5 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
         drain=checked["drain"],
         budget=Budget(checked["budget.max_cost"], checked["budget.stop_at"]),
         price=price,
+        on_finish=checked["on_finish"],
     )

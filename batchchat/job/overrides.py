@@ -82,7 +82,7 @@ def _split(key: str) -> tuple[str, str]:
 
 def _parsed(override: Override, index: int, environ: Mapping[str, str]) -> Node:
     """The override's value as a tree, all of it at the override's place."""
-    secret = override.key.partition(".")[0] == "endpoint"
+    secret = override.key.partition(".")[0] == "endpoint" or override.key == "on_finish"
     written = override.value.strip()
     if not written.startswith(_FLOW):
         return plain_scalar(written, Place.of_option(override.label(hidden=secret), index), environ)
@@ -127,6 +127,6 @@ def comment_lines(overrides: Sequence[Override]) -> list[str]:
         later = [other.key for other in overrides[index + 1 :]]
         if any(override.key == key or override.key.startswith(f"{key}.") for key in later):
             continue
-        hidden = override.key == "endpoint" or override.key.startswith("endpoint.headers")
+        hidden = override.key == "endpoint" or override.key.startswith(("endpoint.headers", "on_finish"))
         lines.append(f"# {override.label(hidden=hidden, blank='***')}")
     return lines

@@ -75,8 +75,8 @@ def params() -> Kind:
             raise wrong_type(name, node, takes)
         return _mapping(name, node, _param)
 
-    schema: dict[str, Any] = {known: kind.schema for known, kind in _CHECKED.items()}
-    schema |= {known: {"const": value} for known, (value, _) in _FIXED.items()}
+    schema: dict[str, Any] = {known: {"anyOf": [kind.schema, {"type": "null"}]} for known, kind in _CHECKED.items()}
+    schema |= {known: {"enum": [value, None]} for known, (value, _) in _FIXED.items()}
     schema |= dict.fromkeys(_ELSEWHERE, False)
     return Kind(takes, {"type": "object", "properties": schema}, read)
 

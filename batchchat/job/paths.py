@@ -47,21 +47,24 @@ def input_paths() -> Kind:
 
 
 def output_path() -> Kind:
-    """The path of the Parquet file to write, as written."""
-    takes = f"a path that ends in {_SUFFIX}"
+    """The path of the Parquet file to write, or of a folder of part files, as written."""
+    takes = f"a path that ends in {_SUFFIX}, or one without a dot for a folder of part files"
     item = line(takes)
 
     def read(name: str, node: Node) -> str:
         path: str = item.read(name, node)
         assert isinstance(node, Scalar)
         _no_url(name, node, path)
-        if not path.endswith(_SUFFIX):
-            raise wrong_value(name, node, f"{takes} (a folder of part files is not in this version yet)")
-        if os.path.basename(path) == _SUFFIX:  # noqa: PTH119
-            raise wrong_value(name, node, f"{takes}, with a name before that")
+        base = os.path.basename(path.rstrip("/"))  # noqa: PTH119
+        if base in {"", "~"} or ("." in base and not base.endswith(_SUFFIX)):
+            raise wrong_value(name, node, takes)
+        if base == _SUFFIX:
+            raise wrong_value(name, node, f"{takes}; {_SUFFIX} lacks a name before the dot")
+        if base != os.path.basename(path) and base.endswith(_SUFFIX):  # noqa: PTH119
+            raise wrong_value(name, node, f"{takes}; a file's path has no slash at its end")
         return path
 
-    return Kind(takes, {"type": "string", "pattern": r"[^/]\.parquet$"}, read)
+    return Kind(takes, {"type": "string", "pattern": r"([^/]\.parquet|(^|/)[^./~]+/*)$"}, read)
 
 
 def _no_url(name: str, node: Node, path: str) -> None:

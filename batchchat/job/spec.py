@@ -18,9 +18,22 @@ if TYPE_CHECKING:
     from batchchat.job.moment import StopAt
     from batchchat.secret import Secret
 
-__all__ = ["MOCK", "Budget", "EndpointSpec", "InputSpec", "JobSpec", "OutputSpec", "Price", "Retry", "Timeout"]
+__all__ = [
+    "MOCK",
+    "PART_ROWS",
+    "Budget",
+    "EndpointSpec",
+    "InputSpec",
+    "JobSpec",
+    "OutputSpec",
+    "Price",
+    "Retry",
+    "Timeout",
+]
 
 MOCK = "mock"
+PART_ROWS = 100_000
+"""At some KB a row a part is a few hundred MB, which readers take in parallel and `aws s3 cp` in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,8 @@ class InputSpec:
     column: str | None = None
     params: str | None = None
     first: int | None = None
+    random: int | None = None
+    seed: int = 0
     columns: tuple[str, ...] | None = None
 
 
@@ -92,10 +107,18 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """Where the result goes: `path` absolute, `typed` as given."""
+    """Where the result goes: `path` absolute, `typed` as given; a folder of parts where it has no suffix."""
 
     path: Path
     typed: str
+    order: str = "input"
+    part_rows: int = PART_ROWS
+    raw: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the output is a folder of part files."""
+        return not self.path.suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +126,7 @@ class JobSpec:
     """A valid job.
 
     `path` is the job file as typed, `text` the job as written: `${NAME}` unexpanded, no header values, the
-    overrides as comment lines at its end. `drain` is seconds.
+    overrides as comment lines at its end. `drain` is seconds. `on_finish` is a text for the shell, or words for none.
     """
 
     name: str
@@ -121,6 +144,7 @@ class JobSpec:
     drain: float = 30.0
     budget: Budget = Budget()
     price: Price | None = None
+    on_finish: Secret | tuple[Secret, ...] | None = None
 
     @property
     def is_mock(self) -> bool:

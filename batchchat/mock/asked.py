@@ -14,10 +14,11 @@ import orjson
 
 from batchchat.mock.usage import count_prompt
 
-__all__ = ["Asked", "Refused", "parse_asked", "refused_model"]
+__all__ = ["Asked", "Refused", "parse_asked", "parse_request_ids", "refused_model"]
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 UNKNOWN_MODEL = "no-such"
+MOST_IDS = 10_000
 STREAM_KEYS = frozenset({"stream", "stream_options"})
 
 
@@ -50,14 +51,7 @@ class Asked:
 
 def parse_asked(raw: bytes, context_length: int) -> Asked:
     """Parse and check a request's body. Raises `Refused`: 400 no JSON, 404 model, 422 fields, 400 context."""
-    try:
-        body = orjson.loads(raw)
-        # Fails too, at 254 levels of nesting, where reading allows 1024.
-        identity = _digest(body)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
-        raise Refused(400, {"error": {"message": f"The body is not JSON: {error}"}}) from None
-    if not isinstance(body, dict):
-        raise _bad_field("Input should be an object", "dict_type")
+    body, identity = _parsed(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise _bad_field("Field required" if model is None else "Input should be a name", "missing", "model")
@@ -84,10 +78,38 @@ def parse_asked(raw: bytes, context_length: int) -> Asked:
     )
 
 
+def parse_request_ids(raw: bytes) -> list[str]:
+    """The ids whose costs are asked for. Raises `Refused`: 400 no JSON, 422 no list of texts."""
+    ids = _parsed(raw)[0].get("requestIds")
+    if ids is None:
+        raise _bad_field("Field required", "missing", "requestIds")
+    if not isinstance(ids, list):
+        raise _bad_field("Input should be a list", "list_type", "requestIds")
+    if len(ids) > MOST_IDS:
+        raise _bad_field(f"List should have at most {MOST_IDS} items", "too_long", "requestIds")
+    for place, id_ in enumerate(ids):
+        if not isinstance(id_, str):
+            raise _bad_field("Input should be a text", "string_type", "requestIds", place)
+    return ids
+
+
 def refused_model(model: str) -> None:
     """Raise the 404 of an unknown model; every name is known that does not start with `no-such`."""
     if model.startswith(UNKNOWN_MODEL):
         raise Refused(404, {"detail": {"error": f"The model `{model}` does not exist"}})
+
+
+def _parsed(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """The body and its digest."""
+    try:
+        body = orjson.loads(raw)
+        # Fails too, at 254 levels of nesting, where reading allows 1024.
+        digest = _digest(body)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
+        raise Refused(400, {"error": {"message": f"The body is not JSON: {error}"}}) from None
+    if not isinstance(body, dict):
+        raise _bad_field("Input should be an object", "dict_type")
+    return body, digest
 
 
 def _digest(value: Any) -> bytes:

@@ -15,11 +15,21 @@ from batchchat.mock.chance import drawn
 from batchchat.mock.usage import INPUT_NANO_USD, OUTPUT_NANO_USD, Usage, per_million_usd, plain_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from batchchat.mock.replies import Reply
 
-__all__ = ["DONE", "chunks", "completion", "event", "model_entry", "model_list", "response_id"]
+__all__ = [
+    "DONE",
+    "billed_nano_usd",
+    "chunks",
+    "completion",
+    "event",
+    "model_entry",
+    "model_list",
+    "request_costs",
+    "response_id",
+]
 
 MODELS = ("microsoft/WizardLM-2-8x22B", "meta-llama/Meta-Llama-3.1-8B-Instruct")
 MODELS_CREATED = 1713100000
@@ -28,14 +38,39 @@ MAX_TOKENS = 16384
 DONE = b"data: [DONE]\n\n"
 
 _PIECE = re.compile(r"\s*\S+|\s+")
+_ID = re.compile(r"chatcmpl-([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{12})")
 
 
 def response_id(seed: int, arrival: int, cost_nano_usd: int) -> str:
     """An id of its own for each arrival.
 
-    Its last 12 hex digits are what was billed: no table of ids is kept.
+    Its last 12 hex digits are what was billed, the 8 before them a stamp that no other arrival, cost or seed has, and
+    the first 8 the arrival, masked by it: so a cost is known again by its id, and no table of ids is kept.
     """
-    return f"chatcmpl-{drawn('id', seed, arrival):016x}{cost_nano_usd:012x}"
+    stamp = _stamp(seed, arrival, cost_nano_usd)
+    return f"chatcmpl-{arrival ^ stamp:08x}{stamp:08x}{cost_nano_usd:012x}"
+
+
+def billed_nano_usd(id_: str, seed: int, arrivals: int) -> int | None:
+    """What the answer of this id was billed at; None for an id that none of the first `arrivals` requests was given."""
+    found = _ID.fullmatch(id_)
+    if found is None:
+        return None
+    masked, stamp, cost = (int(digits, 16) for digits in found.groups())
+    arrival = masked ^ stamp
+    return cost if arrival < arrivals and stamp == _stamp(seed, arrival, cost) else None
+
+
+def _stamp(seed: int, arrival: int, cost_nano_usd: int) -> int:
+    return drawn("id", seed, arrival, cost_nano_usd) >> 32
+
+
+def request_costs(ids: Iterable[str], seed: int, arrivals: int) -> dict[str, Any]:
+    """What POST /v1/request-costs gives, in the order asked: Hugging Face's billing form, which DeepInfra serves.
+
+    A cost is null where the id is none of ours.
+    """
+    return {"requests": [{"requestId": id_, "costNanoUsd": billed_nano_usd(id_, seed, arrivals)} for id_ in ids]}
 
 
 def completion(reply: Reply, model: str, id_: str, created: int) -> bytes:

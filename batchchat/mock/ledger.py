@@ -31,6 +31,11 @@ class Ledger:
         self._reported_nano_usd = 0
         self._answered_nano_usd = 0
 
+    @property
+    def arrivals(self) -> int:
+        """How many requests have come."""
+        return self._requests
+
     def arrive(self) -> int:
         """Count a request; its number, from 0."""
         self._requests += 1

@@ -19,6 +19,7 @@ class Options:
     `latency_s` passes before each answer, plus up to `latency_jitter_s`, drawn from the request, the seed and
     the arrival number. Above `max_concurrent` in flight, or `rate_limit` a minute, comes a 429. A prompt of
     more than `context_length` tokens is a 400. With an `api_key`, every path but /stats wants it.
+    `tpm_rate_limit` is told at /v1/me/rate_limit, not enforced.
     `reply_tokens` is the median length of a reply. `slow_s` is what the fault `slow` adds. An answer costs the mock's
     price times a share drawn from `price_share`, lowest and highest: (0.5, 1.0) bills up to half less.
     """
@@ -27,6 +28,7 @@ class Options:
     latency_jitter_s: float = 0.0
     max_concurrent: int | None = None
     rate_limit: float | None = None
+    tpm_rate_limit: int | None = None
     context_length: int = 65536
     api_key: str | None = field(default=None, repr=False)
     seed: int = 0
@@ -40,7 +42,7 @@ class Options:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} is {value}, not a number of seconds from 0 up")
-        for name in ("max_concurrent", "context_length", "reply_tokens"):
+        for name in ("max_concurrent", "tpm_rate_limit", "context_length", "reply_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, not a number from 1 up")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from batchchat.mock.asked import Asked, Refused, parse_asked, refused_model
-from batchchat.mock.bodies import chunks, completion, event, model_entry, model_list, response_id
+from batchchat.mock.asked import Asked, Refused, parse_asked, parse_request_ids, refused_model
+from batchchat.mock.bodies import chunks, completion, event, model_entry, model_list, request_costs, response_id
 from batchchat.mock.chance import uniform
 from batchchat.mock.faults import OVERLOADED, UNBILLED_ANSWERS, draw_fault
 from batchchat.mock.gate import Gate
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["MockServer"]
 
 PREFIXES = ("/v1/openai", "/v1")
+DEEPINFRA_IN_FLIGHT = 200  # its limit of requests in flight for each model
 MAX_BODY_BYTES = 64 << 20
 BACKLOG = 4096  # a bench connects a thousand clients at once; the default of 128 makes them wait for SYN retries
 STOP_S = 0.05
@@ -94,6 +95,8 @@ class MockServer:
             app.router.add_post(f"{prefix}/chat/completions", self._chat)
             app.router.add_get(f"{prefix}/models", self._models)
             app.router.add_get(f"{prefix}/models/{{id:.+}}", self._model)
+        app.router.add_get("/v1/me/rate_limit", self._rate_limit)
+        app.router.add_post("/v1/request-costs", self._request_costs)
         app.router.add_get("/stats", self._stats)
         app.router.add_route("*", "/{path:.*}", _not_found)
         return app
@@ -116,6 +119,23 @@ class MockServer:
         except Refused as refused:
             return _refusal(refused)
         return _json(200, model_entry(model, self._options.context_length))
+
+    async def _rate_limit(self, http: web.Request) -> web.Response:
+        try:
+            self._authorize(http)
+        except Refused as refused:
+            return _refusal(refused)
+        options = self._options
+        in_flight = options.max_concurrent or DEEPINFRA_IN_FLIGHT
+        return _json(200, {"rate_limit": in_flight, "tpm_rate_limit": options.tpm_rate_limit})
+
+    async def _request_costs(self, http: web.Request) -> web.Response:
+        try:
+            self._authorize(http)
+            ids = parse_request_ids(await _read(http))
+        except Refused as refused:
+            return _refusal(refused)
+        return _json(200, request_costs(ids, self._options.seed, self._ledger.arrivals))
 
     async def _chat(self, http: web.Request) -> web.StreamResponse:
         arrival = self._ledger.arrive()

@@ -8,6 +8,7 @@ to how long it will be busy (some send 0 with each 429), so it does not shorten 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -32,16 +33,25 @@ _LONGEST_RETRY_AFTER_S = 3600.0
 class RowStop(stop_base):
     """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them.
 
-    Or after `max_possibly_billed` that broke off: a gateway that cuts each long reply has it paid for each time. `why`
-    says so then, since the failure itself does not.
+    An attempt counts for `attempt_s` at most: what took longer was a machine that slept, and no fault of the row.
+
+    It is given up, too, after `max_possibly_billed` attempts that broke off: a gateway that cuts each long reply has it
+    paid for each time. `why` says so then, since the failure itself does not.
     """
 
-    def __init__(self, max_attempts: int, max_elapsed_s: float, max_possibly_billed: int | None = None) -> None:
+    def __init__(
+        self,
+        max_attempts: int,
+        max_elapsed_s: float,
+        attempt_s: float = math.inf,
+        max_possibly_billed: int | None = None,
+    ) -> None:
         self.why: str | None = None
         self._max_possibly_billed = max_possibly_billed
         self._possibly_billed = 0
         self._max_attempts = max_attempts
         self._max_elapsed_s = max_elapsed_s
+        self._attempt_s = attempt_s
         self._own = 0
         self._spent_s = 0.0
         self._by_kind: dict[ErrorKind, int] = {}
@@ -54,7 +64,7 @@ class RowStop(stop_base):
         self._own += 1
         self._by_kind[verdict.kind] = self._by_kind.get(verdict.kind, 0) + 1
         # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
-        self._spent_s += exchange.latency_s + retry_state.upcoming_sleep
+        self._spent_s += min(exchange.latency_s, self._attempt_s) + retry_state.upcoming_sleep
         self._possibly_billed += verdict.billed is Billed.MAYBE
         if self._max_possibly_billed is not None and self._possibly_billed >= self._max_possibly_billed:
             self.why = f"{_attempts(self._possibly_billed)} may have been billed (`retry.max_possibly_billed`)"

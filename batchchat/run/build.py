@@ -15,6 +15,7 @@ from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, completions_url
 from batchchat.exchange import Script
 from batchchat.job import JobSpec
+from batchchat.policy import tail
 from batchchat.policy.budget import Budget, Learned
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.run.drive import Limits
@@ -22,8 +23,9 @@ from batchchat.run.reading import ScriptFor
 from batchchat.script.single import single_message
 from batchchat.secret import Blanker, Secret
 from batchchat.store.ledger import Ledger
+from batchchat.totals import Totals
 
-__all__ = ["blanker_for", "budget_for", "limits_for", "retry_for", "scripts_for", "sender"]
+__all__ = ["blanker_for", "budget_for", "limits_for", "retry_for", "scripts_for", "sender", "tail_for"]
 
 # Headers whose values may stand in a reply: who asks, and from where.
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
@@ -41,9 +43,9 @@ def scripts_for(job: JobSpec) -> ScriptFor:
 
 def retry_for(job: JobSpec, random: Random) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed."""
-    retry = job.retry
+    retry, attempt_s = job.retry, job.timeout.total
     return lambda: (
-        RowStop(retry.max_attempts, retry.max_elapsed, retry.max_possibly_billed),
+        RowStop(retry.max_attempts, retry.max_elapsed, attempt_s, retry.max_possibly_billed),
         RowWait(retry.max_wait, random),
     )
 
@@ -74,6 +76,15 @@ def limits_for(job: JobSpec, stop_at: float | None) -> Limits:
         drain_s=job.drain,
         attempt_s=job.timeout.total,
         stop_at=stop_at,
+    )
+
+
+def tail_for(job: JobSpec, totals: Totals) -> tail.Tail:
+    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
+    return tail.Tail(
+        again=min(tail.MOST_AGAIN, job.retry.max_attempts - 1),
+        floor_s=tail.FLOOR_S,
+        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= tail.LEAST_ANSWERS else None,
     )
 
 
@@ -120,4 +131,5 @@ def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoi
         connect_s=job.timeout.connect,
         proxy=network.proxy_for(base_url, environ),
         tls=network.tls_context(environ) if base_url.startswith("https:") else None,
+        keep_raw=job.output.raw,
     )

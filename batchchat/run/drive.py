@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchchat.conversation import Status
+from batchchat.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
-from batchchat.events import Draining, Failing, Progress, ServedByAnother, Subscriber
+from batchchat.events import Awaited, Draining, Failing, Overdue, Progress, Subscriber
 from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
 from batchchat.policy.budget import Budget
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.deadline import TIME_UP, is_due
 from batchchat.policy.decision import Policy, Stop
 from batchchat.policy.outage import Outage
+from batchchat.policy.tail import Cut, Tail
 from batchchat.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
 from batchchat.run.money import Money
+from batchchat.run.notices import Notices
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
 from batchchat.run.signals import Signals
@@ -37,6 +40,7 @@ READABLE_ROWS = 20
 """A run that finishes at most so many shows its replies."""
 
 _TICK_S = 0.2
+_WORTH_A_WORD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,14 @@ class Drive:
         retry: RetryPolicies,
         limits: Limits,
         budget: Budget | None,
+        tail: Tail,
         limit: int | None,
         replaced: int,
         mock: bool,
         host: str,
         tell: Subscriber,
         signals: Signals,
+        notices: Notices,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -80,7 +86,8 @@ class Drive:
         self._clock = clock
         self._start = clock()
         self._pace = Pace()
-        self._pairs: set[tuple[str, str]] = set()
+        self._notices = notices
+        self._retries: Counter[str] = Counter()
         self._concurrency = Concurrency(limits.concurrency)
         policies: list[Policy] = [self._concurrency, Outage(limits.max_outage_s)]
         self._synced = 0
@@ -96,6 +103,7 @@ class Drive:
             workers=limits.concurrency,
             stop_after_failures=limits.stop_after_failures,
             answered_models=ledger.answered_models.get(host, ()),
+            tail=tail,
             clock=clock,
         )
         self._driving = True
@@ -175,31 +183,38 @@ class Drive:
             self.sent_rows.append(row)
         if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
             self._tell(Failing(row["error_kind"], row["id"], row["error"]))
-        served = row.get("reply", _NOTHING).get("model")
-        if served is not None and served != row["model"] and (row["model"], served) not in self._pairs:
-            self._pairs.add((row["model"], served))
-            self._tell(ServedByAnother(row["model"], served))
 
     async def _take(self) -> Work | None:
         return await self.feed.take()
 
     def finished(self, work: Work, outcome: Outcome) -> None:
         """A row came to its end: keep it whole."""
-        record = record_of_outcome(outcome, work.spent, work.queued_at)
+        record = record_of_outcome(outcome, work.spent, time.monotonic() - work.queued_at - outcome.exchange.latency_s)
         if self._mock:
             record["mock"] = True
         self.journal.append(record)
+        if outcome.status is Status.ANSWERED:
+            self._notices.answered(outcome)
+        else:
+            self._notices.failed(outcome.exchange)
 
     def tried(self, work: Work, exchange: Exchange) -> None:
         """An attempt that did not finish its row is kept when it cost something, or may have."""
+        kind = exchange.verdict.kind
+        if kind is not None:
+            self._retries[kind.value] += 1
+        self._notices.failed(exchange)
         if exchange.verdict.billed is not Billed.NO or exchange.cost is not None:
-            kind = exchange.verdict.kind
             self._keep_step(work, exchange.request, NOTHING_SPENT.plus(exchange), kind.value if kind else "")
 
     def cut(self, work: Work, request: Request) -> None:
         """We cut a request off: it may have been billed."""
         self.cuts += 1
         self._keep_step(work, request, NOTHING_SPENT.cut(request), "cut")
+
+    def overdue(self, cut: Cut) -> None:
+        """A row hangs at the end of the run."""
+        self._tell(Overdue(cut.key.id, cut.ran_s, cut.p99_s, cut.again))
 
     async def room(self) -> None:
         """Another row may start when at most as many as are in flight wait to be synced."""
@@ -285,8 +300,20 @@ class Drive:
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
                 max_cost_usd=None if self._money is None else self._money.budget.max_cost_usd,
+                awaited=self._awaited(),
+                failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},
+                retries=dict(self._retries),
             )
         )
+
+    def _awaited(self) -> Awaited | None:
+        """The row the run waits for, once it is worth a word."""
+        found = self._dispatcher.flight.awaited()
+        if found is None:
+            return None
+        running, bound_s = found
+        ran_s = self._clock() - running.since
+        return Awaited(running.key.id, ran_s, bound_s) if ran_s >= _WORTH_A_WORD_S else None
 
 
 def _expected(totals: Totals, total: int | None) -> Decimal | None:
@@ -302,3 +329,4 @@ _ENOUGH_ANSWERS = 20
 _MOST_ANSWERS = 0.95
 _NO_USD = Decimal(0)
 _NOTHING: dict[str, Any] = {}
+_INVALID_INPUT = ErrorKind.INVALID_INPUT.value

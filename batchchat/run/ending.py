@@ -75,10 +75,10 @@ class Ending:
 
     def end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
         """Publish where the contract says so, and draw the sum."""
-        output, totals = self._job.output.path, ledger.totals
+        output, totals = self._job.output, ledger.totals
         why = self._why(drove, ledger)
-        content = publish.content_of(ledger)
-        if why.exit_code in _PUBLISHED and not publish.is_published(output, content):
+        content = publish.content_of(ledger, output)
+        if why.exit_code in _PUBLISHED and not publish.is_published(output.path, content, totals.finished):
             self._tell(Publishing(totals.finished))
             try:
                 with self._signals.left_alone():
@@ -148,6 +148,7 @@ class Ending:
             "job": self._text,
             "model": job.model,
             "endpoint": job.host,
+            "max_cost_usd": None if job.budget.max_cost is None else str(job.budget.max_cost),
             "price": None
             if price is None
             else {

@@ -1,4 +1,4 @@
-"""The journal to the Parquet: every finished row that is in the input, in its order."""
+"""The journal to the Parquet: every finished row that is in the input, in its order or in that of their ends."""
 
 from __future__ import annotations
 
@@ -8,54 +8,67 @@ from pathlib import Path
 from typing import Any, cast
 
 from batchchat import __version__
+from batchchat.job import OutputSpec
 from batchchat.record import RowRecord
 from batchchat.store.ledger import Ledger
-from batchchat.store.parquet import metadata_of, write_parquet
-from batchchat.store.segments import LineReader
+from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
+from batchchat.store.segments import LineReader, end_of
 
 __all__ = ["content_of", "is_published", "publish"]
 
 
-def content_of(ledger: Ledger) -> str:
-    """A hash of which records stand in the output, in which order."""
+def content_of(ledger: Ledger, output: OutputSpec) -> str:
+    """A hash of which records stand in the output, in which order, and how it is cut into parts."""
     digest = blake2b(digest_size=16)
-    for entry in ledger.index.in_input_order():
+    if output.is_folder:
+        digest.update(output.part_rows.to_bytes(8, "little"))
+    for entry in _entries(ledger, output.order):
         digest.update(ledger.index.at(entry).to_bytes(8, "little"))
     return digest.hexdigest()
 
 
-def is_published(output: Path, content: str) -> bool:
-    """Whether `output` holds just that content already."""
+def is_published(output: Path, content: str, rows: int) -> bool:
+    """Whether `output` holds just that content already, no part of it taken away."""
     metadata = metadata_of(output) if output.exists() else None
-    return metadata is not None and metadata.get("content") == content
+    return metadata is not None and metadata.get("content") == content and rows_in(output) == rows
 
 
-def publish(output: Path, folder: Path, ledger: Ledger, job: Mapping[str, Any]) -> None:
-    """Write `output`. `job` is what the metadata holds of it, its `content` included. Raises `MachineError`."""
+def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, Any]) -> None:
+    """Write the output. `job` is what the metadata holds of it, its `content` included. Raises `MachineError`."""
     totals = ledger.totals
     cost = totals.known_cost_usd
     metadata = {
         "version": __version__,
         **job,
+        # Where the journal stood: one that is longer knows more than this file.
+        "journal_end": end_of(folder),
         "totals": {
             "rows": {"answered": totals.answered, "failed": totals.failed, "invalid": totals.invalid},
             **{name: totals.tokens[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")},
             "cost_usd": None if cost is None else str(cost),
             "cost_unknown_rows": totals.unknown_cost_rows,
-            "superseded_cost_usd": str(ledger.superseded.cost_usd + ledger.gone.cost_usd),
             "possibly_billed_attempts": totals.possibly_billed,
             "possibly_billed_usd": None if totals.unbounded else str(totals.possibly_billed_usd * ledger.dearest),
         },
+        "beside": ledger.beside.fields(),
     }
     lines = LineReader(folder)
     try:
-        write_parquet(output, rows_in_order(ledger, lines), ledger.carried_columns(), metadata)
+        rows, carried = rows_in_order(ledger, lines, output.order), ledger.carried_columns()
+        if output.is_folder:
+            write_parts(output.path, rows, carried, metadata, output.part_rows)
+        else:
+            write_parquet(output.path, rows, carried, metadata)
     finally:
         lines.close()
 
 
-def rows_in_order(ledger: Ledger, lines: LineReader) -> Iterator[tuple[RowRecord, int]]:
-    """The records of the output with their lengths in bytes."""
-    for entry in ledger.index.in_input_order():
+def rows_in_order(ledger: Ledger, lines: LineReader, order: str = "input") -> Iterator[tuple[RowRecord, int]]:
+    """The records of the output with their lengths in bytes; `order` is the job's `output.order`."""
+    for entry in _entries(ledger, order):
         record, length = lines.read(ledger.index.at(entry))
         yield cast("RowRecord", record), length
+
+
+def _entries(ledger: Ledger, order: str) -> Iterator[int]:
+    return ledger.index.in_completion_order() if order == "completion" else ledger.index.in_input_order()

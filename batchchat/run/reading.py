@@ -166,7 +166,7 @@ class Feed:
             self._left -= 1
         ledger, key = self._ledger, script.row.key
         spent = ledger.spent_before(key) if ledger.pending or fate_ is not Fate.SEND_NEW else NOTHING_SPENT
-        return Work(script, time.time(), spent)
+        return Work(script, time.monotonic(), spent)
 
     def total(self) -> tuple[int | None, bool]:
         """Rows of the input, and whether that is an estimate from the bytes read so far."""

@@ -15,6 +15,7 @@ __all__ = [
     "changed_rows_question",
     "mixed_mock",
     "nothing_good",
+    "own_input",
     "signal_words",
     "stop_reason",
     "stop_words",
@@ -34,6 +35,11 @@ def nothing_good(job: JobSpec, first_bad: str | None) -> str:
     """An input without one good row."""
     first = f" The first: {first_bad.removesuffix('.')}." if first_bad else ""
     return f"{_input(job)} has no row that can be sent.{first} Check `input.format`, `input.column` and `input.id`."
+
+
+def own_input(output: str, entry: str) -> str:
+    """An output that its own input would read the next time; `entry` is the one of `input.path` that would."""
+    return f"{output} would be read as input: `input.path` has {entry}. Give `output.path` a place outside of that."
 
 
 def strict_refusal(job: JobSpec, tally: Tally) -> str:

@@ -23,11 +23,12 @@ from batchchat.run import build
 from batchchat.run.bounds import budgeted, no_bound, stop_at_passed
 from batchchat.run.drive import Drive
 from batchchat.run.ending import Drove, Ended, Ending
+from batchchat.run.notices import Notices
 from batchchat.run.plan import Changed, Fate, Tally
 from batchchat.run.reading import Feed, Reading
-from batchchat.run.reasons import changed_rows_question, mixed_mock, nothing_good, strict_refusal
+from batchchat.run.reasons import changed_rows_question, mixed_mock, nothing_good, own_input, strict_refusal
 from batchchat.run.signals import Signals
-from batchchat.sources import Source, open_source
+from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger, schema_text
@@ -69,6 +70,11 @@ class Session:
         self._stop_at: float | None = None
         self.folder: Path | None = None
 
+    @property
+    def at_once(self) -> bool:
+        """Whether a second signal asked for an end without any more ado."""
+        return self._signals.impatient
+
     async def play(self, opened: Callable[[Path], None] = lambda _folder: None) -> Ended:
         """Run or resume the job. `opened` is called with the run folder once it is ours.
 
@@ -79,6 +85,8 @@ class Session:
             self._stop_at = bound.on(time.time())
             if self._stop_at <= time.time():
                 raise UsageError(stop_at_passed(bound.written))
+        if (entry := entry_that_takes(job.input, output.path)) is not None:
+            raise OutputError(own_input(output.typed, entry))
         source = open_source(job.input)
         check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
         folder = make_folder(output.path, output.typed)
@@ -189,12 +197,14 @@ class Session:
                 retry=build.retry_for(job, Random()),  # noqa: S311 (jitter)
                 limits=build.limits_for(job, self._stop_at),
                 budget=budget,
+                tail=build.tail_for(job, ledger.totals),
                 limit=self._options.limit,
                 replaced=0 if tally is None else tally.replaced,
                 mock=job.is_mock,
                 host=job.host,
                 tell=self._tell,
                 signals=self._signals,
+                notices=Notices(self._tell, job.params),
             )
             journal = drive.journal = Journal(folder, journal_end, drive.committed, drive.abandon)
             try:

@@ -13,6 +13,16 @@ __all__ = ["Signals"]
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Between two handlers stands the system's own, which would end the process by the signal and not by its code."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
@@ -39,14 +49,16 @@ class Signals:
     def left_alone(self) -> Iterator[None]:
         """Let them end the process at once, where the loop stands still and nothing would be lost."""
         heard = self._heard
-        self._listen(())
-        before = {number: signal.signal(number, _leave) for number in heard}
+        with _held_back():
+            self._listen(())
+            before = {number: signal.signal(number, _leave) for number in heard}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._listen(heard)
+            with _held_back():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                self._listen(heard)
 
     def _listen(self, numbers: Sequence[signal.Signals]) -> None:
         loop = asyncio.get_running_loop()

@@ -6,19 +6,39 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from batchchat import __version__
-from batchchat.events import Event, Finished, Progress
+from batchchat import __version__, figures
+from batchchat.events import Environment, Event, Finished, Progress
 from batchchat.job import JobSpec
 from batchchat.store.state import write_state
 
-__all__ = ["StateFile"]
+__all__ = ["StateFile", "environment_of"]
 
 _EVERY_S = 1.0
+
+
+def environment_of(job: JobSpec) -> Environment:
+    """What run.log begins with: where it runs, and the rules it goes by."""
+    retry = job.retry
+    rules = (
+        f"{figures.count(job.concurrency)} in flight at most · an attempt: {figures.duration(job.timeout.total)},"
+        f" {figures.duration(job.timeout.connect)} to connect · a row: {retry.max_attempts} attempts,"
+        f" {figures.duration(retry.max_elapsed)}, waits up to {figures.duration(retry.max_wait)} · an outage:"
+        f" {figures.duration(retry.max_outage)} · drain {figures.duration(job.drain)}"
+    )
+    return Environment(
+        version=__version__,
+        place=f"Python {platform.python_version()} · {platform.platform()}",
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        job=str(job.path),
+        output=job.output.typed,
+        rules=rules,
+    )
 
 
 class StateFile:
@@ -56,10 +76,16 @@ class StateFile:
             "eta_s": None,
             "exit_code": None,
             "next_command": again(()),
+            "reason": None,
             "possibly_billed": {"attempts": 0, "at_most_usd": 0.0},
             "version": __version__,
             "environment": {"python": platform.python_version(), "system": platform.platform()},
         }
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What is, or would be, in the file."""
+        return self._state
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -74,6 +100,7 @@ class StateFile:
             finished = event.answered + event.failed + event.invalid
             self._state |= {
                 "exit_code": event.exit_code,
+                "reason": event.reason or None,
                 "in_flight": 0,
                 "rows": {
                     "total": None if left is None else finished + left,

@@ -1,8 +1,10 @@
 """What `input.path` names, as files to read, each of which is what its suffix says.
 
-Rules: an absolute pattern's matches come in sorted order; a file named twice is read once; a path that
-exists is a file even where it holds `*`. A file found by a pattern is called by the pattern's folder as
-typed and its path below it. Whatever can't be read is one `InputError` that names it as typed.
+Rules: an absolute pattern's matches, and the files in a folder, come in sorted order; a file named twice is
+read once; a path that exists is a file even where it holds `*`. A file found by a pattern or in a folder is
+called by the folder as typed and its path below it. A folder is read through and through, but for names
+that begin with `.` or `_` and what stands in a `*.run` folder; its files of other kinds are counted, not
+read. Whatever can't be read is one `InputError` that names it as typed.
 """
 
 from __future__ import annotations
@@ -12,46 +14,19 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchchat.errors import InputError
+from batchchat.sources.kinds import LONGEST_MAGIC, READS, FileKind, Packing, check_head, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["FileKind", "InputFile", "find_files", "unreadable"]
+__all__ = ["Found", "InputFile", "Record", "find_files", "is_passed_over", "unescaped", "unreadable"]
 
-_READ = "It reads .jsonl, .jsonl.gz and .parquet."
-_LATER = (".csv", ".csv.gz", ".json", ".json.gz", ".jsonl.zst", ".ndjson.zst", ".csv.zst", ".json.zst")
-_LONGEST_MAGIC = 4
-
-
-class FileKind(Enum):
-    """How a file is read. The value is the name to be told."""
-
-    JSONL = "JSON lines"
-    JSONL_GZ = "gzip"
-    PARQUET = "Parquet"
-
-
-_SUFFIXES = {
-    ".jsonl": FileKind.JSONL,
-    ".ndjson": FileKind.JSONL,
-    ".jsonl.gz": FileKind.JSONL_GZ,
-    ".ndjson.gz": FileKind.JSONL_GZ,
-    ".parquet": FileKind.PARQUET,
-}
-# What a file's first bytes say, and what to do about it where the suffix says JSON lines.
-_MAGIC = {
-    b"\x1f\x8b": ("gzip", "Name it .jsonl.gz."),
-    b"PAR1": ("Parquet", "Name it .parquet."),
-    b"\x28\xb5\x2f\xfd": ("zstd", f"It is not read by this version yet. {_READ}"),
-    b"\xff\xfe": ("UTF-16", "Save it as UTF-8."),
-    b"\xfe\xff": ("UTF-16", "Save it as UTF-8."),
-    b"PK\x03\x04": ("a zip archive", "Unpack it first."),
-}
+Record = tuple[int, dict[str, Any] | str]
+"""Line or row number from 1, and its columns or the sentence that says why it can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,79 +40,118 @@ class InputFile:
     typed: str
     label: str
     kind: FileKind
+    packing: Packing
     size: int
 
 
-def find_files(paths: Iterable[str], typed: Iterable[str]) -> tuple[InputFile, ...]:
-    """The files that `paths` (absolute, patterns kept) name, in the order they are read.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of an input in the order they are read, and each entry of `input.path` in words."""
+
+    files: tuple[InputFile, ...]
+    told: tuple[str, ...]
+
+
+def find_files(paths: Iterable[str], typed: Iterable[str]) -> Found:
+    """The files that `paths` (absolute, patterns kept) name.
 
     Raises `InputError`.
     """
     found: dict[str, tuple[Path, str]] = {}
+    told: list[str] = []
     for path, said in zip(paths, typed, strict=True):
-        for file, name in _matches(path, said):
+        matches, words = _matches(path, said)
+        told.append(words)
+        for file, name in matches:
             found.setdefault(os.path.realpath(file), (Path(file), name))
     bases = Counter(file.name for file, _ in found.values())
-    return tuple(_checked(file, name, file.name if bases[file.name] == 1 else name) for file, name in found.values())
+    files = (_checked(file, name, file.name if bases[file.name] == 1 else name) for file, name in found.values())
+    return Found(tuple(files), tuple(told))
 
 
-def _matches(path: str, typed: str) -> Iterator[tuple[str, str]]:
-    """Absolute path and name of each file that one entry of `input.path` names."""
+def _matches(path: str, typed: str) -> tuple[list[tuple[str, str]], str]:
+    """Absolute path and name of each file that one entry of `input.path` names, and that entry in words."""
     if "://" in typed:
         scheme = typed.partition("://")[0]
-        raise InputError(f"`input.path` is a URL ({scheme}://), which is not read by this version yet. {_READ}")
-    literal = _unescaped(path)
+        raise InputError(f"`input.path` is a URL ({scheme}://), which is not read by this version yet. {READS}")
+    literal = unescaped(path)
+    if Path(literal).is_dir():
+        return _in_folder(literal, typed)
     if os.path.lexists(literal) or not glob.has_magic(typed):
-        yield literal, typed
-        return
+        return [(literal, typed)], typed
     matches = sorted(match for match in glob.glob(path, recursive=True) if not Path(match).is_dir())  # noqa: PTH207
-    if not matches:
-        raise InputError(f"{typed}: no file matches. Check the pattern, or name the files.")
     parts = typed.split("/")
     wild = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     typed_folder = "".join(f"{part}/" for part in parts[:wild])
-    folder = _unescaped("".join(f"{part}/" for part in path.split("/")[: wild - len(parts)]))
-    for match in matches:
-        yield match, typed_folder + match.removeprefix(folder)
+    folder = unescaped("".join(f"{part}/" for part in path.split("/")[: wild - len(parts)]))
+    below = [match.removeprefix(folder) for match in matches]
+    if ".run/" not in typed:
+        # `**` would find the journal of an earlier run.
+        below = [name for name in below if not any(part.endswith(".run") for part in name.split("/")[:-1])]
+    if not below:
+        raise InputError(f"{typed}: no file matches. Check the pattern, or name the files.")
+    return [(folder + name, typed_folder + name) for name in below], typed
 
 
-def _unescaped(pattern: str) -> str:
+def _in_folder(folder: str, typed: str) -> tuple[list[tuple[str, str]], str]:
+    head = f"{typed.rstrip('/')}/" if typed.rstrip("/") else "/"
+    found, others = [], 0
+    for name in sorted(_below(folder, set())):
+        if kind_of(name) is None:
+            others += 1
+        else:
+            found.append((os.path.join(folder, name), head + name))  # noqa: PTH118
+    rest = f"{others:,} of {'another kind is' if others == 1 else 'other kinds are'} not read"
+    if not found:
+        state = f"has no file to read ({rest})" if others else "is an empty folder"
+        raise InputError(f"{typed} {state}. {READS}")
+    words = f"{len(found):,} file{'s' if len(found) > 1 else ''}{f'; {rest}' if others else ''}"
+    return found, f"{typed} ({words})"
+
+
+def _below(folder: str, seen: set[str]) -> Iterator[str]:
+    """The files in `folder` by their paths below it; links to folders are followed, but never in a circle."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_passed_over(entry.name, is_folder=entry.is_dir()):
+                    continue
+                if not entry.is_dir():
+                    yield entry.name
+                else:
+                    yield from (f"{entry.name}/{name}" for name in _below(entry.path, seen | {real}))
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def is_passed_over(name: str, *, is_folder: bool) -> bool:
+    """Whether a folder's file or folder `name` is no input: hidden, set aside, or the journal of a run."""
+    return name.startswith((".", "_")) or (is_folder and name.endswith(".run"))
+
+
+def unescaped(pattern: str) -> str:
     """The job's own folder is escaped in `paths`, so that its brackets are no pattern."""
     return re.sub(r"\[([*?[])\]", r"\1", pattern)
 
 
 def _checked(path: Path, typed: str, label: str) -> InputFile:
+    found = kind_of(path.name)
+    if found is None:
+        raise InputError(f"{typed}: its suffix says no format that is read. {READS}")
     try:
-        if path.is_dir():
-            raise InputError(f"{typed}: a folder is not read by this version yet. Name {typed.rstrip('/')}/*.jsonl.")
-        kind = _kind_of(typed, path.name.lower())
         if not path.is_file():
             path.stat()
             raise InputError(f"{typed} is not a file: it can't be read twice, as a resume has to.")
         with path.open("rb") as stream:
-            head = stream.read(_LONGEST_MAGIC)
+            head = stream.read(LONGEST_MAGIC)
             size = stream.seek(0, os.SEEK_END)
     except OSError as error:
         raise unreadable(typed, error) from error
-    if kind is FileKind.JSONL:
-        for magic, (name, way_out) in _MAGIC.items():
-            if head.startswith(magic):
-                raise InputError(f"{typed} is {name}, not JSON lines. {way_out}")
-    elif kind is FileKind.PARQUET and head != b"PAR1":
-        raise InputError(f"{typed} is not Parquet: it doesn't begin with PAR1. Name it for what it is.")
-    elif kind is FileKind.JSONL_GZ and head and not head.startswith(b"\x1f\x8b"):
-        raise InputError(f"{typed} is not gzip: it doesn't begin with 1f 8b. Name it .jsonl if it is plain text.")
-    return InputFile(path, typed, label, kind, size)
-
-
-def _kind_of(typed: str, name: str) -> FileKind:
-    for suffix, kind in _SUFFIXES.items():
-        if name.endswith(suffix):
-            return kind
-    later = next((suffix for suffix in _LATER if name.endswith(suffix)), None)
-    if later is not None:
-        raise InputError(f"{typed}: {later} is not read by this version yet. {_READ}")
-    raise InputError(f"{typed}: its suffix says no format that is read. {_READ}")
+    check_head(typed, *found, head)
+    return InputFile(path, typed, label, *found, size)
 
 
 def unreadable(typed: str, error: OSError) -> InputError:

@@ -6,16 +6,16 @@ never changes the columns it is given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.sources.conversations import fault_of
 from batchchat.sources.jsonvalue import listed, parse, said
+from batchchat.sources.sharegpt import is_sharegpt, messages_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from batchchat.conversation import Message
 
 __all__ = ["Asked", "Format", "format_of", "recognised_format", "row_params", "without_absent"]
@@ -44,8 +44,8 @@ def format_of(name: str, column: str | None) -> Format:
     """The format `name`, with its conversation in `column` if it has one of the user's choice."""
     if name == "openai-batch":
         return Format(name, ("body",), ("custom_id", "method", "url", "body"), "custom_id", _ask_batch)
-    where = column or name if name == "prompt" else column or "messages"
-    ask = _ask_prompt if name == "prompt" else _ask_messages
+    own, ask = _OF_ONE_COLUMN[name]
+    where = column or own
     return Format(name, (where,), (where,), None, partial(ask, where))
 
 
@@ -53,9 +53,11 @@ def recognised_format(columns: dict[str, Any], column: str | None) -> tuple[Form
     """The first format that a row fits, and by which columns; None where it fits none."""
     if "custom_id" in columns and type(_opened(columns.get("body"))) is dict:
         return format_of("openai-batch", column), "`custom_id` and `body`"
-    where = column or "messages"
-    if type(_opened(columns.get(where))) is list:
-        return format_of("messages", column), f"the column `{where}`"
+    for where in ("messages", "conversations") if column is None else (column,):
+        value = _opened(columns.get(where))
+        if type(value) is list:
+            shares = is_sharegpt(value) or (column is None and where == "conversations")
+            return format_of("sharegpt" if shares else "messages", where), f"the column `{where}`"
     where = column or "prompt"
     if type(columns.get(where)) is str:
         return format_of("prompt", column), f"the column `{where}`"
@@ -78,8 +80,11 @@ def without_absent(value: Any) -> Any:
 
 
 def row_params(value: Any, where: str) -> tuple[dict[str, Any], str | None] | str:
-    """The parameters and the model that a column holds (null: none), or the sentence that says why not."""
-    if value is None:
+    """The parameters and the model that a column holds, or the sentence that says why not.
+
+    Null is none, and so is an empty text: a CSV has no other word for it.
+    """
+    if value is None or value == "":
         return {}, None
     try:
         params = _parsed(value)
@@ -104,15 +109,29 @@ def _split(params: dict[str, Any], where: str) -> tuple[dict[str, Any], str | No
 
 
 def _ask_messages(where: str, columns: dict[str, Any]) -> Asked | str:
+    found = _list_in(where, columns)
+    if isinstance(found, str):
+        return found
+    (value,) = found
+    return fault_of(value, where) or Asked(value, {}, None)
+
+
+def _ask_sharegpt(where: str, columns: dict[str, Any]) -> Asked | str:
+    found = _list_in(where, columns)
+    if isinstance(found, str):
+        return found
+    messages = messages_of(found[0], where)
+    return messages if isinstance(messages, str) else Asked(messages, {}, None)
+
+
+def _list_in(where: str, columns: dict[str, Any]) -> tuple[Any] | str:
+    """What stands in the column of a conversation, as JSON text too; or the sentence that says why nothing does."""
     if where not in columns:
         return _missing(where, columns)
-    value = columns[where]
-    if type(value) is str:
-        try:
-            value = _parsed(value)
-        except ValueError as error:
-            return f"`{where}` {error}"
-    return fault_of(value, where) or Asked(value, {}, None)
+    try:
+        return (_parsed(columns[where]),)
+    except ValueError as error:
+        return f"`{where}` {error}"
 
 
 def _ask_prompt(where: str, columns: dict[str, Any]) -> Asked | str:
@@ -124,6 +143,14 @@ def _ask_prompt(where: str, columns: dict[str, Any]) -> Asked | str:
     if not prompt or prompt.isspace():
         return f"`{where}` is empty"
     return Asked([{"role": "user", "content": prompt}], {}, None)
+
+
+# The formats with one column, by their names: what it is called of its own accord, and how it is read.
+_OF_ONE_COLUMN: dict[str, tuple[str, Callable[[str, dict[str, Any]], Asked | str]]] = {
+    "messages": ("messages", _ask_messages),
+    "prompt": ("prompt", _ask_prompt),
+    "sharegpt": ("conversations", _ask_sharegpt),
+}
 
 
 def _ask_batch(columns: dict[str, Any]) -> Asked | str:

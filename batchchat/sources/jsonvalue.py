@@ -31,23 +31,37 @@ _KINDS: dict[type, str] = {
 }
 
 
-def parse(data: bytes) -> Any:
-    """The value of one JSON text. Raises `ValueError` with a fragment such as `is not JSON: ...`."""
+def parse(data: bytes, begins: tuple[int, int] | None = None) -> Any:
+    """The value of one JSON text. Raises `ValueError` with a fragment such as `is not JSON: ...`.
+
+    `begins` are the line and column that it begins at in a text of many lines, to be told.
+    """
     try:
         value = loads(data)
     except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8: byte {error.start + 1:,} is 0x{data[error.start]:02x}") from None
+        raise ValueError(f"{_at(begins)}is not UTF-8: byte {error.start + 1:,} is 0x{data[error.start]:02x}") from None
     except json.JSONDecodeError as error:
         said = error.msg[:1].lower() + error.msg[1:]
-        raise ValueError(f"is not JSON: {said} at column {error.colno:,}") from None
+        raise ValueError(f"is not JSON: {said} at {_place(error, begins)}") from None
     except ValueError as error:
         # Nested past Python's recursion, or an integer of more than 4,300 digits.
-        raise ValueError(f"is not read: {str(error).split(' for ')[0].lower()}") from None
+        raise ValueError(f"{_at(begins)}is not read: {str(error).split(' for ')[0].lower()}") from None
     # Without that many brackets it can't be that deep, and to count them costs 0.4 µs/KB.
     brackets = data.count(b"[") + data.count(b"{")
     if brackets > _DEEPEST and isinstance(value, dict | list) and _deeper_than(value, _DEEPEST):
-        raise ValueError(f"is nested more than {_DEEPEST} deep")
+        raise ValueError(f"{_at(begins)}is nested more than {_DEEPEST} deep")
     return value
+
+
+def _at(begins: tuple[int, int] | None) -> str:
+    return "" if begins is None else f"on line {begins[0]:,} "
+
+
+def _place(error: json.JSONDecodeError, begins: tuple[int, int] | None) -> str:
+    if begins is None:
+        return f"column {error.colno:,}"
+    line, column = begins
+    return f"line {line + error.lineno - 1:,}, column {error.colno + (column - 1 if error.lineno == 1 else 0):,}"
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

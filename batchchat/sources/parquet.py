@@ -1,29 +1,34 @@
 """Parquet files as numbered records: one for each row, its cells in their JSON form.
 
-Memory holds a batch of rows and what Arrow buffers to read it. Null keys of structs are left in: which of
-them were never there is for the formats to say. A data page that can't be read breaks the file off: one bad
-record, then its end. No exception of Arrow leaves this module.
+A column whose type is declared has its cells cast to that type first; any other column's are as a person
+would write them, since nothing else will say what they are. Memory holds a batch of rows and what Arrow
+buffers to read it. Null keys of structs are left in: which of them were never there is for the formats to
+say. A data page that can't be read breaks the file off: one bad record, then its end. No exception of Arrow
+leaves this module.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchchat.cells import decode, encode
+from batchchat.celltext import as_written
 from batchchat.errors import InputError
 from batchchat.sources.files import InputFile, unreadable
+from batchchat.sources.jsonvalue import said
+from batchchat.sources.unify import cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from batchchat.sources.jsonl import Record
+    from batchchat.sources.files import Record
 
-__all__ = ["ParquetFacts", "facts_of", "read_parquet"]
+__all__ = ["ParquetFacts", "Wanted", "facts_of", "read_parquet"]
 
 _ROWS_AT_ONCE = 500
 _BUFFER = 1 << 20
@@ -35,6 +40,18 @@ class ParquetFacts:
 
     types: dict[str, pa.DataType]
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is read: `columns`, or all where None. `types` are those that are declared for the output."""
+
+    columns: set[str] | None = None
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+
+    def names(self, there: list[str]) -> list[str]:
+        """The wanted of the names that are there."""
+        return [name for name in there if self.columns is None or name in self.columns]
 
 
 def facts_of(file: InputFile) -> ParquetFacts:
@@ -49,18 +66,18 @@ def facts_of(file: InputFile) -> ParquetFacts:
         return ParquetFacts(types, parquet.metadata.num_rows)
 
 
-def read_parquet(file: InputFile, columns: set[str] | None, tell: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file, with only `columns` of it, or all where None.
+def read_parquet(file: InputFile, wanted: Wanted, tell: Callable[[int], None]) -> Iterator[Record]:
+    """The records of a file.
 
     `tell` hears how many of its bytes are read, in proportion to rows. Raises `InputError` where it is gone.
     """
     with _opened(file) as parquet:
-        names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+        names = wanted.names(parquet.schema_arrow.names)
         rows = parquet.metadata.num_rows
         done = 0
         try:
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=names, use_threads=False):
-                for found in _rows_of(batch, columns):
+                for found in _rows_of(batch, wanted):
                     done += 1
                     yield done, found
                 tell(file.size * done // rows)
@@ -71,20 +88,16 @@ def read_parquet(file: InputFile, columns: set[str] | None, tell: Callable[[int]
     tell(file.size)
 
 
-def _rows_of(batch: pa.RecordBatch, columns: set[str] | None) -> Iterator[dict[str, Any] | str]:
+def _rows_of(batch: pa.RecordBatch, wanted: Wanted) -> Iterator[dict[str, Any] | str]:
     try:
-        cells = {
-            name: encode(batch.column(at))
-            for at, name in enumerate(batch.schema.names)
-            # Arrow also hands out `a.b` where `a` was asked for.
-            if columns is None or name in columns
-        }
-    except UnicodeDecodeError as error:
+        # Arrow also hands out `a.b` where `a` was asked for.
+        cells = {name: _cells(batch, name, wanted) for name in wanted.names(batch.schema.names)}
+    except (UnicodeDecodeError, _UnfitError) as error:
         if batch.num_rows == 1:
-            yield f"the row is not UTF-8: byte 0x{error.object[error.start]:02x} in a text column"
+            yield _unfit(error)
             return
         for at in range(batch.num_rows):
-            yield from _rows_of(batch.slice(at, 1), columns)
+            yield from _rows_of(batch.slice(at, 1), wanted)
         return
     if not cells:
         yield from ({} for _ in range(batch.num_rows))
@@ -92,6 +105,30 @@ def _rows_of(batch: pa.RecordBatch, columns: set[str] | None) -> Iterator[dict[s
     names = tuple(cells)
     for row in zip(*cells.values(), strict=True):
         yield dict(zip(names, row, strict=True))
+
+
+class _UnfitError(Exception):
+    """A cell that the declared type can't hold. `str()` is the sentence."""
+
+
+def _cells(batch: pa.RecordBatch, name: str, wanted: Wanted) -> list[Any]:
+    column = batch.column(batch.schema.get_field_index(name))
+    kind = wanted.types.get(name)
+    if kind is None:
+        return as_written(encode(column), column.type)
+    if kind == column.type:
+        return encode(column)
+    try:
+        return encode(cast(column, kind))
+    except pa.ArrowInvalid as error:
+        value = as_written(encode(column.slice(0, 1)), column.type)[0]
+        raise _UnfitError(f"`{name}` is {said(value)}, which the other files' {kind} can't hold.") from error
+
+
+def _unfit(error: UnicodeDecodeError | _UnfitError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"the row is not UTF-8: byte 0x{error.object[error.start]:02x} in a text column"
+    return str(error)
 
 
 @contextmanager

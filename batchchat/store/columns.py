@@ -1,35 +1,48 @@
 """The output's columns, declared once: name, Arrow type, where a record holds it, what it means.
 
-The same for every job, whatever is null in it; carried columns come after. Parquet, JSONL and the reference read here.
+The same for every job, whatever is null in it; carried columns come after. Parquet, the exports and the reference read
+here. What a column takes from a record it can put back, so that an output without its journal can still be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from batchchat import cells, jsontext
 from batchchat.record import RowRecord
 
-__all__ = ["COLUMNS", "MESSAGES", "Column", "carried_names", "conversation"]
+__all__ = ["COLUMNS", "MESSAGES", "Column", "carried_names", "conversation", "record_of"]
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _TEXT = pa.string()
 _TIME = pa.timestamp("us", "UTC")
 
 
+class Held(NamedTuple):
+    """Where a record holds a value: `take` gets it from many, None where unknown; `put` sets one that is known."""
+
+    take: Callable[[Sequence[Any]], list[Any]]
+    put: Callable[[dict[str, Any], Any], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; `take` gets its JSON values from records, None where one is unknown."""
+    """One column of the output."""
 
     name: str
     type: pa.DataType
-    take: Callable[[Sequence[RowRecord]], list[Any]]
+    held: Held
     meaning: str
+
+    @property
+    def take(self) -> Callable[[Sequence[RowRecord]], list[Any]]:
+        """The column's values of records."""
+        return self.held.take
 
     def array(self, rows: Sequence[RowRecord]) -> pa.Array[Any]:
         """The column of `rows`. Lone surrogates, which no Parquet text can hold, become U+FFFD."""
@@ -53,6 +66,16 @@ class Column:
         if self.type is _TIME and value is not None:
             return datetime.fromtimestamp(value, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         return value
+
+
+def record_of(values: Mapping[str, Any]) -> RowRecord:
+    """The record of an output row, given its cells in the JSON form of `cells`: all that the output says of it."""
+    record: dict[str, Any] = {"kind": "row", "variant": ""}
+    for column in COLUMNS:
+        if (value := values.get(column.name)) is not None:
+            column.held.put(record, value)
+    made: RowRecord = record  # type: ignore[assignment]
+    return made
 
 
 def conversation(row: RowRecord) -> list[dict[str, Any]] | None:
@@ -116,17 +139,32 @@ def _text_array(values: list[Any]) -> pa.Array[Any]:
 # A comprehension a column: a function called for each value took three times as long.
 
 
-def _field(name: str) -> Callable[[Sequence[Any]], list[Any]]:
-    return lambda rows: [row.get(name) for row in rows]
+def _field(name: str) -> Held:
+    return Held(lambda rows: [row.get(name) for row in rows], lambda row, value: row.update({name: value}))
 
 
-def _in(part: str, name: str) -> Callable[[Sequence[Any]], list[Any]]:
-    return lambda rows: [row[part].get(name) if part in row else None for row in rows]
+def _time(name: str) -> Held:
+    return Held(_field(name).take, lambda row, micros: row.update({name: micros / 1e6}))
 
 
-def _json_in(part: str, name: str) -> Callable[[Sequence[Any]], list[Any]]:
-    inner = _in(part, name)
-    return lambda rows: [_json(value) for value in inner(rows)]
+def _in(part: str, name: str) -> Held:
+    return Held(
+        lambda rows: [row[part].get(name) if part in row else None for row in rows],
+        lambda row, value: row.setdefault(part, {}).update({name: value}),
+    )
+
+
+def _json_in(part: str, name: str) -> Held:
+    take, put = _in(part, name)
+    return Held(
+        lambda rows: [_json(value) for value in take(rows)],
+        lambda row, value: put(row, jsontext.loads(value.encode())),
+    )
+
+
+def _asked(row: dict[str, Any], messages: list[dict[str, Any]]) -> None:
+    # No conversation that was sent ends with the assistant's turn, so such a last one is the reply.
+    row["messages"] = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
 
 
 _INT, _SMALL, _FLOAT = pa.int64(), pa.int32(), pa.float64()
@@ -137,8 +175,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("status", _TEXT, _field("status"), "answered, failed or invalid"),
     Column("response", _TEXT, _in("reply", "text"), "the reply's text"),
     Column("finish_reason", _TEXT, _in("reply", "finish_reason"), "why the model stopped"),
-    Column("messages", MESSAGES, _messages, "the conversation with the reply"),
-    Column("messages_json", _TEXT, _messages_json, "the same as JSON, only where role and content can't hold it"),
+    Column("messages", MESSAGES, Held(_messages, _asked), "the conversation with the reply"),
+    Column(
+        "messages_json",
+        _TEXT,
+        Held(_messages_json, lambda row, value: _asked(row, jsontext.loads(value.encode()))),
+        "the same as JSON, only where role and content can't hold it",
+    ),
     Column("tool_calls", _TEXT, _json_in("reply", "tool_calls"), "the reply's tool calls, as JSON"),
     Column("parsed", _TEXT, _json_in("reply", "parsed"), "the reply parsed by a schema, as JSON"),
     Column("reasoning", _TEXT, _in("reply", "reasoning"), "the reasoning the endpoint showed"),
@@ -158,8 +201,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("possibly_billed_attempts", _SMALL, _field("possibly_billed"), "those that ended without a known bill"),
     Column("latency_s", _FLOAT, _field("latency_s"), "seconds the last attempt took"),
     Column("wait_s", _FLOAT, _field("wait_s"), "seconds in queue and backoff before it"),
-    Column("started_at", _TIME, _field("started_at"), "when the last attempt was sent"),
-    Column("finished_at", _TIME, _field("finished_at"), "when it ended"),
+    Column("started_at", _TIME, _time("started_at"), "when the last attempt was sent"),
+    Column("finished_at", _TIME, _time("finished_at"), "when it ended"),
     Column("http_status", _SMALL, _field("http_status"), "its HTTP status"),
     Column("error_kind", _TEXT, _field("error_kind"), "why there is no answer, from a closed list"),
     Column("error", _TEXT, _field("error"), "the reason in words"),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batchchat.errors import OutputError
-from batchchat.store.parquet import is_ours
+from batchchat.store.parquet import files_of, is_ours
 from batchchat.store.segments import segments
 
 __all__ = ["check_output", "folder_of", "make_folder", "set_aside"]
@@ -24,16 +24,23 @@ def folder_of(output: Path) -> Path:
 
 def check_output(output: Path, typed: str, inputs: Iterable[Path], *, fresh: bool) -> None:
     """Refuse an output that is an input, is not ours, or can't be extended. `typed`: the path as the user wrote it."""
-    if output.is_dir():
-        raise OutputError(f"{typed} is a folder. Name a file in it, for example {typed.rstrip('/')}/output.parquet.")
     if not output.exists():
         return
-    if any(path.samefile(output) for path in inputs):
+    if output.is_dir() and output.suffix:
+        raise OutputError(f"{typed} is a folder. Name a file in it, for example {typed.rstrip('/')}/output.parquet.")
+    if not output.is_dir() and not output.suffix:
+        raise OutputError(f"{typed} is a file, and a path without a suffix names a folder. Name another `output.path`.")
+    own = [output, *files_of(output)]
+    if any(path.samefile(file) for path in inputs for file in own):
         raise OutputError(f"{typed} is both the input and the output. Give `output.path` another name.")
     if not is_ours(output):
+        what = "holds files that were not" if output.is_dir() else "is there already and was not"
         raise OutputError(
-            f"{typed} is there already and was not written by batchchat. Move it away, or name another `output.path`."
+            f"{typed} {what} written by batchchat. Move {'them' if output.is_dir() else 'it'} away, or name another"
+            " `output.path`."
         )
+    if output.is_dir() and not files_of(output):
+        return  # an empty folder that somebody made
     if not fresh and not segments(folder_of(output)):
         raise OutputError(
             f"{typed} is there, but its run folder {folder_of(output).name} is not, so what it holds can't be continued"

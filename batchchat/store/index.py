@@ -83,10 +83,17 @@ class Index:
 
     def in_input_order(self) -> Iterator[int]:
         """The finished entries of the input, in its order."""
-        # The ordinals are handed to Arrow as they lie in memory; its sort is stable and takes 8 bytes a row.
-        ordinals = pa.Array.from_buffers(pa.int64(), len(self), [None, pa.py_buffer(self._ordinals)])
-        order: Any = pc.array_sort_indices(ordinals)
-        del ordinals  # an array that is lent out can't grow
+        return self._sorted_by(self._ordinals, pa.int64())
+
+    def in_completion_order(self) -> Iterator[int]:
+        """The finished entries of the input, in the order in which their records were written."""
+        return self._sorted_by(self._places, pa.uint64())
+
+    def _sorted_by(self, column: array[int], kind: pa.DataType) -> Iterator[int]:
+        # It is handed to Arrow as it lies in memory; its sort is stable and takes 8 bytes a row.
+        lent = pa.Array.from_buffers(kind, len(self), [None, pa.py_buffer(column)])
+        order: Any = pc.array_sort_indices(lent)
+        del lent  # an array that is lent out can't grow
         for start in range(0, len(order), _SLICE):
             for entry in order.slice(start, _SLICE).to_pylist():
                 if self._ordinals[entry] != _GONE and self._statuses[entry]:

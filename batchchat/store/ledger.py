@@ -22,7 +22,7 @@ from batchchat.record import RowRecord, key_of, possibly_billed_usd_of, spent_of
 from batchchat.store.index import Index
 from batchchat.store.parquet import CarriedColumn
 from batchchat.store.segments import LineReader
-from batchchat.totals import Totals
+from batchchat.totals import Beside, Totals
 
 __all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
 
@@ -104,6 +104,25 @@ class Ledger:
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
             self._declared = frozenset(schema_of(record.get("columns")).names)
             self.close_replay()
+
+    @property
+    def beside(self) -> Beside:
+        """What was paid that is in no row of the totals."""
+        spent = self.pending.values()
+        return Beside(
+            superseded_usd=self.superseded.cost_usd + self.gone.cost_usd,
+            pending_usd=sum((each.cost_usd for each in spent if each.cost_usd is not None), Decimal(0)),
+            pending_possibly_billed=sum(each.possibly_billed for each in spent),
+            at_risk=self.at_risk,
+            gone_rows=self.gone.rows,
+            broke_off_usd=self.dearest
+            * sum((each.possibly_billed_usd or _NO_USD for each in spent), self.totals.possibly_billed_usd),
+            unbounded=self.totals.unbounded
+            + sum(each.possibly_billed for each in spent if each.possibly_billed_usd is None),
+            unreported_usd=self.totals.unreported_usd * self.dearest,
+            at_risk_usd=self.at_risk_usd * self.dearest,
+            unsure_usd=self.unsure_usd * self.dearest,
+        )
 
     def close_replay(self) -> None:
         """A session's journal ends here: what its last hold had not settled may have been billed."""

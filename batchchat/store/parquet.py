@@ -1,4 +1,4 @@
-"""Records to one Parquet file: declared schema, bounded memory, built beside its place and swapped in.
+"""Records to a Parquet file or a folder of part files: declared schema, bounded memory, swapped in whole.
 
 A row group closes at 10,000 rows or 4 MiB of journal bytes, whichever comes first, and is converted 500 rows at a
 time. Measured at 2.5 KB a row: 4 MiB take 50 MB above what is there, 16 MiB take 90.
@@ -6,7 +6,8 @@ time. Measured at 2.5 KB a row: 4 MiB take 50 MB above what is there, 16 MiB tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import pyarrow.parquet as pq
 
 from batchchat import cells, jsontext
 from batchchat.record import RowRecord
-from batchchat.store.atomic import replacing
+from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, carried_names
 
-__all__ = ["METADATA", "CarriedColumn", "is_ours", "metadata_of", "write_parquet"]
+__all__ = ["METADATA", "CarriedColumn", "files_of", "is_ours", "metadata_of", "rows_in", "write_parquet", "write_parts"]
 
 METADATA = b"batchchat"
 GROUP_ROWS = 10_000
@@ -49,26 +50,54 @@ def write_parquet(
     carried: Mapping[str, CarriedColumn],
     metadata: Mapping[str, Any],
 ) -> None:
-    """Write `rows` (each with its length in bytes in the journal) to `path`, atomically.
+    """Write `rows` (each with its length in bytes in the journal) to the file `path`, atomically.
 
     Raises `MachineError` where the disk refuses; `path` is then as it was before.
     """
+    with replacing(path) as building:
+        _write_file(building, rows, _schema(carried, metadata), carried)
+
+
+def write_parts(
+    path: Path,
+    rows: Iterable[tuple[RowRecord, int]],
+    carried: Mapping[str, CarriedColumn],
+    metadata: Mapping[str, Any],
+    part_rows: int,
+) -> None:
+    """The same to a folder: `part-00000.parquet` and on, of `part_rows` rows each; one of none where there are none."""
+    schema = _schema(carried, metadata)
+    left = iter(rows)
+    with replacing_folder(path) as building:
+        first, number = next(left, None), 0
+        while first is not None or not number:
+            part = islice(chain([] if first is None else [first], left), part_rows)
+            _write_file(building / f"part-{number:05}.parquet", part, schema, carried)
+            first, number = next(left, None), number + 1
+
+
+def _schema(carried: Mapping[str, CarriedColumn], metadata: Mapping[str, Any]) -> pa.Schema:
     names = carried_names(carried)
-    schema = pa.schema(
+    return pa.schema(
         [
             *((column.name, column.type) for column in COLUMNS),
             *((names[name], _arrow_type(kind)) for name, kind in carried.items()),
         ],
         metadata={METADATA: jsontext.dumps(dict(metadata))},
     )
-    with replacing(path) as building, pq.ParquetWriter(building, schema, compression="zstd") as writer:
+
+
+def _write_file(
+    path: Path, rows: Iterable[tuple[RowRecord, int]], schema: pa.Schema, carried: Mapping[str, CarriedColumn]
+) -> None:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batches, count in _groups(rows, schema, carried):
             writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=count)
 
 
 def _groups(
     rows: Iterable[tuple[RowRecord, int]], schema: pa.Schema, carried: Mapping[str, CarriedColumn]
-) -> Iterable[tuple[list[pa.RecordBatch], int]]:
+) -> Iterator[tuple[list[pa.RecordBatch], int]]:
     batches: list[pa.RecordBatch] = []
     slice_: list[RowRecord] = []
     count = size = 0
@@ -100,10 +129,23 @@ def _batch(rows: list[RowRecord], schema: pa.Schema, carried: Mapping[str, Carri
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+def files_of(path: Path) -> list[Path]:
+    """The files of an output, in order: itself, or the parts in it."""
+    return sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+
+
+def rows_in(path: Path) -> int:
+    """How many rows the output's files hold, by their footers."""
+    return sum(pq.read_metadata(file).num_rows for file in files_of(path))
+
+
 def metadata_of(path: Path) -> dict[str, Any] | None:
-    """What `write_parquet` noted in the file, or None where the file is not ours."""
+    """What was noted in the output, or None where it is not ours."""
+    files = files_of(path)
+    if not files:
+        return None
     try:
-        found = pq.read_schema(path).metadata or {}
+        found = pq.read_schema(files[0]).metadata or {}
     except (OSError, pa.ArrowException):
         return None
     if METADATA not in found:
@@ -116,5 +158,7 @@ def metadata_of(path: Path) -> dict[str, Any] | None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether `path` is an output of batchchat."""
+    """Whether `path` is an output of batchchat; a folder is when nothing else stands in it."""
+    if path.is_dir():
+        return all(child.is_file() and metadata_of(child) is not None for child in path.iterdir())
     return metadata_of(path) is not None

@@ -19,7 +19,18 @@ from typing import Any
 from batchchat.errors import MachineError, OutputError
 from batchchat.store import records
 
-__all__ = ["Damage", "LineReader", "Scan", "location", "offset_of", "scan", "segment_of", "segment_path", "segments"]
+__all__ = [
+    "Damage",
+    "LineReader",
+    "Scan",
+    "end_of",
+    "location",
+    "offset_of",
+    "scan",
+    "segment_of",
+    "segment_path",
+    "segments",
+]
 
 _BLOCK = 1 << 20
 _NAME = re.compile(r"journal-(\d{6})\.jsonl")
@@ -50,6 +61,12 @@ def segments(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+
+def end_of(folder: Path) -> int | None:
+    """The location behind the last byte of the journal in `folder`, whole or not; None where there is no journal."""
+    numbers = segments(folder)
+    return location(numbers[-1], segment_path(folder, numbers[-1]).stat().st_size) if numbers else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from batchchat.cli import main
+
 __all__ = ["Ended", "Job", "Running", "Terminal", "conversation", "rows", "until"]
 
 PATIENCE_S = 60.0
@@ -152,7 +154,7 @@ class Job:
 
     def command(self, *arguments: str) -> list[str]:
         """`batchchat run job.yaml` with `arguments`; the first may be another command."""
-        head = [] if arguments and arguments[0] in {"export", "run", "mock-server"} else ["run", "job.yaml"]
+        head = [] if arguments and arguments[0] in main.commands else ["run", "job.yaml"]
         return [sys.executable, "-m", "batchchat", *head, *arguments]
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any) -> Running:

@@ -78,4 +78,4 @@ def test_the_reason_is_the_endpoints(job: Job) -> None:
     assert sum(Decimal(repr(row["cost_usd"])) for row in job.table()) == Decimal(stats["cost_usd"])
     assert "  failed    3 empty_reply  " in ended.out
     assert ": the reply is empty (finish_reason stop)\n" in ended.out
-    assert ended.out.endswith("\n\nnext  batchchat run job.yaml --retry-failed\n")
+    assert ended.out.endswith("\n\nnext  batchchat report out.parquet\n      batchchat run job.yaml --retry-failed\n")

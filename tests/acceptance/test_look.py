@@ -91,6 +91,8 @@ def test_summary(job: Job) -> None:
   invalid   2  in.jsonl:41: `messages` is empty
 
   output    out.parquet · SIZE kB
+
+next  batchchat report out.parquet
 """
     wanted = re.escape(pattern).replace(re.escape(SECONDS), SECONDS).replace("SECONDS", SECONDS).replace("SIZE", r"\d+")
     assert re.fullmatch(wanted, ended.out), ended.out

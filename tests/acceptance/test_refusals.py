@@ -35,8 +35,9 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     ),
     "no conversation": (
         lambda job: job.write([{"id": 1, "text": "x"}]),
-        "in.jsonl:1 has `id`, `text`: no conversation is found there. It takes `messages` (a list), `prompt`"
-        " (text), or `custom_id` with `body`; a column of another name goes under `input.column`.",
+        "in.jsonl:1 has `id`, `text`: no conversation is found there. It takes `messages` or"
+        " `conversations` (lists), `prompt` (text), or `custom_id` with `body`; a column of another"
+        " name goes under `input.column`.",
     ),
     "Parquet that is none": (
         no_parquet,

@@ -84,12 +84,12 @@ def test_trial_then_all(job: Job, server: Raw) -> None:
     assert plan(more) == "resume 5 finished before are kept · 25 new"
     assert server.requests == 10
     assert len(job.table()) == 10
-    assert more.out.endswith("\n\nnext  batchchat run job.yaml\n")
+    assert more.out.endswith("\n\nnext  batchchat run job.yaml\n      batchchat report out.parquet\n")
     whole = job.run()
     assert (whole.code, server.requests, len(job.table())) == (0, 30, 30)
     assert whole.headline == "job: 30 of 30 rows answered for <$0.0001"
     # The first trial, too, says how to go on.
-    assert trial.out.endswith("\n\nnext  batchchat run job.yaml\n")
+    assert trial.out.endswith("\n\nnext  batchchat run job.yaml\n      batchchat report out.parquet\n")
 
 
 def test_failed_stays_failed(job: Job, server: Raw) -> None:
@@ -100,7 +100,7 @@ def test_failed_stays_failed(job: Job, server: Raw) -> None:
     server.answer = good
     again = job.run()
     assert (again.code, server.requests, plan(again)) == (3, 6, "resume 6 finished before are kept · nothing to send")
-    assert "\nnext  batchchat run job.yaml --retry-failed\n" in again.out
+    assert "\n      batchchat run job.yaml --retry-failed\n" in again.out
     retried = job.run("--retry-failed", "--limit", "1")
     assert plan(retried) == "resume 3 finished before are kept · 3 failed before are tried again"
     assert (retried.code, server.requests, statuses(job).count("answered")) == (3, 7, 4)
@@ -152,7 +152,7 @@ def test_changed_params(job: Job, server: Raw) -> None:
         "            <$0.0001 more was paid for answers replaced or gone from the input\n"
     ) in sent.out
     metadata = json.loads(pq.read_schema(job.output).metadata[b"batchchat"])
-    assert Decimal(metadata["totals"]["superseded_cost_usd"]) == Decimal("0.00001")
+    assert Decimal(metadata["beside"]["superseded_usd"]) == Decimal("0.00001")
     assert job.run().code == 0
     assert server.requests == 10
 

@@ -20,6 +20,7 @@ from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy, Stop
 from batchchat.policy.outage import NEVER_REACHED, Outage
 from batchchat.policy.retry import RowStop, RowWait
+from batchchat.policy.tail import Cut, Tail
 from tests.dispatch.made import accepted, failed, refused, work
 
 
@@ -37,6 +38,7 @@ class House:
         max_wait_s: float = 0.001,
         stop_after: int = 50,
         policies: tuple[Policy, ...] = (),
+        tail: Tail | None = None,
     ) -> None:
         self._rows = iter(rows)
         self.taken = 0
@@ -45,6 +47,7 @@ class House:
         self.outcomes: list[tuple[Work, Outcome]] = []
         self.tries: list[Exchange] = []
         self.cuts: list[str] = []
+        self.overdues: list[Cut] = []
         self.dispatcher = Dispatcher(
             take=self.take,
             send=send,
@@ -53,6 +56,7 @@ class House:
             listener=self,
             workers=workers,
             stop_after_failures=stop_after,
+            tail=tail,
         )
 
     async def take(self) -> Work | None:
@@ -70,6 +74,9 @@ class House:
 
     def cut(self, work: Work, request: Request) -> None:
         self.cuts.append(request.key.id)
+
+    def overdue(self, cut: Cut) -> None:
+        self.overdues.append(cut)
 
     async def room(self) -> None:
         return
@@ -486,7 +493,7 @@ def test_a_defect_of_ours_surfaces(where: str, monkeypatch: pytest.MonkeyPatch) 
     assert len(house.outcomes) < 100
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     plans=st.lists(st.lists(st.sampled_from(["ok", "fail", "refuse", "reject"]), max_size=6), max_size=25),
     workers=st.integers(1, 6),
@@ -531,3 +538,81 @@ def test_whatever_happens_every_row_ends_at_most_once(
     assert house.most_alive <= 2 * workers
     for played, outcome in house.outcomes:
         assert played.spent.attempts == sent[outcome.row.key.id]
+
+
+def hanging(sent: Counter[str], times: int = 10**6) -> Send:
+    """Answers all but row 0, which hangs so many times."""
+
+    async def send(request: Request) -> Exchange:
+        name = request.key.id
+        sent[name] += 1
+        await asyncio.sleep(60 if name == "0" and sent[name] <= times else 0)
+        return accepted(request)._replace(latency_s=0.001)
+
+    return send
+
+
+def test_a_last_row_that_hangs_is_cut_twice_and_fails_the_third_time() -> None:
+    """Each cut counts as possibly billed and uses up none of the row's attempts; its reason is a timeout."""
+    sent: Counter[str] = Counter()
+    house = House(rows(200), hanging(sent), max_attempts=2, tail=Tail(floor_s=0.01)).run()
+    assert sent["0"] == 3
+    assert [cut.again for cut in house.overdues] == [True, True, False]
+    work, outcome = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
+    assert outcome.status is Status.FAILED
+    assert (work.spent.attempts, work.spent.possibly_billed, work.spent.retries) == (3, 3, {"timeout": 2})
+    assert outcome.exchange.failure is not None
+    assert outcome.exchange.failure.kind is ErrorKind.TIMEOUT
+    assert outcome.exchange.failure.text.endswith("; cut off 3 times")
+    assert len(house.tries) == 2
+    assert house.cuts == []
+    assert len(house.ends()) == 200
+
+
+def test_a_last_row_that_hung_once_is_answered() -> None:
+    """Sent again it is a row like any other."""
+    sent: Counter[str] = Counter()
+    house = House(rows(200), hanging(sent, times=1), tail=Tail(floor_s=0.01)).run()
+    assert set(house.ends().values()) == {Status.ANSWERED}
+    work, _ = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
+    assert (work.spent.attempts, work.spent.possibly_billed) == (2, 1)
+
+
+def test_nothing_is_cut_while_there_is_other_work() -> None:
+    """A row that hangs goes on while others are taken, or wait in backoff."""
+    sent: Counter[str] = Counter()
+    answer = hanging(sent)
+
+    async def send(request: Request) -> Exchange:
+        return refused(request, wait_s=100.0) if request.key.id == "199" else await answer(request)
+
+    house = House(rows(200), send, tail=Tail(floor_s=0.01))
+
+    async def during() -> None:
+        await asyncio.sleep(0.6)
+        assert len(house.outcomes) == 198
+        assert house.overdues == []
+        assert house.dispatcher.flight.awaited() is None
+        house.dispatcher.abandon()
+
+    house.run(during)
+    assert house.cuts == ["0"]
+
+
+def test_what_the_end_waits_for_can_be_told() -> None:
+    """At the end the row in flight is named with its bound; after a stop nothing is cut: a drain has its own bound."""
+    house = House(rows(200), hanging(Counter()), tail=Tail(floor_s=0.6))
+
+    async def during() -> None:
+        await asyncio.sleep(0.1)
+        awaited = house.dispatcher.flight.awaited()
+        assert awaited is not None
+        assert (awaited[0].key.id, awaited[1]) == ("0", 0.6)
+        house.dispatcher.stop()
+        assert house.dispatcher.flight.awaited() is None
+        await asyncio.sleep(0.8)
+        assert house.overdues == []
+        house.dispatcher.abandon()
+
+    house.run(during)
+    assert house.cuts == ["0"]

@@ -53,6 +53,25 @@ def test_what_an_override_replaced(body: str, typed: str) -> None:
     assert yaml.safe_load(job.text)["name"] == "n"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "on_finish: curl -d @- https://hooks.example/SECRET",
+        "on_finish: |\n  curl -d @- \\\n    https://hooks.example/SECRET\n",
+        "on_finish: [curl, -d, '@-', SECRET]",
+        "on_finish:\n- curl\n- SECRET\n",
+    ],
+)
+def test_a_command_is_not_kept(body: str) -> None:
+    """The address a message is posted to is a secret too: neither the kept text nor the spec shows the command."""
+    job = load(f"{MOCK}{body.replace('SECRET', SECRET)}\nname: n # kept\n")
+    assert SECRET not in job.text + repr(job)
+    assert "name: n # kept" in job.text
+    assert load(job.text).name == "n"
+    typed = load(MOCK, f"on_finish={SECRET}")
+    assert SECRET not in typed.text
+
+
 def test_an_alias_of_a_header() -> None:
     """A header's value that stands elsewhere under an anchor is blanked there."""
     job = load(f"{MOCK[:-2]}, headers: {{X-A: *a}}}}\n".replace("model: m", f"name: &a {SECRET}\nmodel: m"))

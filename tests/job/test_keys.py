@@ -45,14 +45,14 @@ def test_the_table_is_whole() -> None:
             "`model` is not a key of `endpoint`. Did you mean `model`, at the top of the job?",
         ),
         ("", "max_cost", "`max_cost` is not a key of a job. Did you mean `budget.max_cost`?"),
-        ("output", "x", "`x` is not a key of `output`. It takes path."),
-        ("output", "raw", "`output.raw` is not in this version of batchchat yet; leave it out."),
+        ("output", "x", "`x` is not a key of `output`. It takes path, order, part_rows and raw."),
+        ("", "template", "`template` is not in this version of batchchat yet; leave it out."),
         (
             "",
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, "
-                "concurrency, timeout, retry, drain, budget, price and output."
+                "concurrency, timeout, retry, drain, budget, price, on_finish and output."
             ),
         ),
     ],

@@ -29,6 +29,21 @@ from tests.job.given import MOCK, faults
         ("name: 2024", "`name` is 2024, a whole number. It takes text."),
         ('name: "a\\tb"', "`name` is a\\tb. It takes text on one line."),
         ('system: " "', "`system` is  . It takes text that is not blank."),
+        (
+            "on_finish: 7",
+            "`on_finish` is a whole number (the value is not shown)."
+            " It takes a command: text for the shell, or a list of words.",
+        ),
+        ("on_finish: ' '", "`on_finish` is blank. It takes a command: text for the shell, or a list of words."),
+        (
+            "on_finish: []",
+            "`on_finish` is a list without a program. It takes a command: text for the shell, or a list of words.",
+        ),
+        (
+            "on_finish: [mail, 7]",
+            "`on_finish[1]` is a whole number (the value is not shown)."
+            " It takes a command: text for the shell, or a list of words.",
+        ),
         (f"drain: {'x' * 99}", f'`drain` is "{"x" * 27}...{"x" * 27}", text. It takes a number, 0 or more.'),
     ],
 )
@@ -41,16 +56,22 @@ def test_refused(written: str, said: str) -> None:
     ("written", "said"),
     [
         ("first: 0", "`input.first` is 0. It takes a whole number above 0."),
-        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt or openai-batch."),
+        ("random: 0", "`input.random` is 0. It takes a whole number above 0."),
+        ("random: 3, seed: -1", "`input.seed` is -1. It takes a whole number, 0 or more."),
+        (
+            "first: 3, random: 3",
+            "`input.random` can't stand beside `input.first`: each chooses rows in its way. Leave one out.",
+        ),
+        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, openai-batch or sharegpt."),
         (
             "format: 1",
-            "`input.format` is 1, a whole number. It takes auto, messages, prompt or openai-batch.",
+            "`input.format` is 1, a whole number. It takes auto, messages, prompt, openai-batch or sharegpt.",
         ),
         (
-            "format: sharegpt",
+            "format: turns",
             (
-                "`input.format` is sharegpt, which is not in this version yet. "
-                "It takes auto, messages, prompt or openai-batch."
+                "`input.format` is turns, which is not in this version yet. "
+                "It takes auto, messages, prompt, openai-batch or sharegpt."
             ),
         ),
         ("columns: a", '`input.columns` is "a", text. It takes a list of texts.'),

@@ -37,6 +37,7 @@ timeout: {total: 60, connect: 2.5}
 retry: {max_attempts: 3, max_wait: 1, max_elapsed: 2, max_outage: 0, stop_after_failures: 5, max_possibly_billed: 2}
 drain: 0
 budget: {max_cost: 12.50, stop_at: 6h}
+on_finish: [./tell.sh, "${WHOM:-me}"]
 price: {input: 0.10, output: 4.8e-1, cached_input: 0}
 output: {path: out/x.parquet}
 """
@@ -67,6 +68,8 @@ def test_everything() -> None:
     assert job.retry == Retry(3, 1.0, 2.0, 0.0, 5, 2)
     assert str(job.budget.max_cost) == "12.50"
     assert job.budget.stop_at == StopAt("6h", after_s=21_600.0)
+    assert isinstance(job.on_finish, tuple)
+    assert [word.reveal() for word in job.on_finish] == ["./tell.sh", "me"]
     assert job.price == Price(Decimal("0.10"), Decimal("0.48"), Decimal(0))
     assert (job.output.path, job.output.typed) == (folder / "out/x.parquet", "out/x.parquet")
 
@@ -152,7 +155,7 @@ concurrency: ${N:-0}
 retry: 5
 input: {path: s3://bucket/x, frist: 0, format: turns}
 params: {max_tokens: "512", n: 4, stream: true}
-output: {path: out/x}
+output: {path: out/x.csv}
 endpoint: {api_key: zzzz}
 system: ${NOPE}
 foo: bar
@@ -173,21 +176,21 @@ timeout: {connect: yes, total: true}
         "job.yaml:6: `frist` is not a key of `input`. Did you mean `first`?",
         (
             "job.yaml:6: `input.format` is turns, which is not in this version yet. "
-            "It takes auto, messages, prompt or openai-batch."
+            "It takes auto, messages, prompt, openai-batch or sharegpt."
         ),
         'job.yaml:7: `params.max_tokens` is "512", text. It takes a whole number above 0.',
         "job.yaml:7: `params.n` is 4. batchchat keeps one reply a request; leave it out.",
         "job.yaml:7: `params.stream` is true. batchchat reads whole replies; leave it out.",
         (
-            "job.yaml:8: `output.path` is out/x. It takes a path that ends in .parquet "
-            "(a folder of part files is not in this version yet)."
+            "job.yaml:8: `output.path` is out/x.csv. It takes a path that ends in .parquet, "
+            "or one without a dot for a folder of part files."
         ),
         "job.yaml:9: `api_key` is not a key of `endpoint`. Did you mean `api_key_env`?",
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
             "endpoint, params, "
-            "concurrency, timeout, retry, drain, budget, price and output."
+            "concurrency, timeout, retry, drain, budget, price, on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
         "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",
@@ -213,7 +216,8 @@ timeout: {connect: yes, total: true}
         ),
         (
             "input: {path: a}\nmodel: m\noutput:\n",
-            "job.yaml:3: `output.path` is missing. It takes a path that ends in .parquet.",
+            "job.yaml:3: `output.path` is missing. It takes a path that ends in .parquet, or one without a dot for a "
+            "folder of part files.",
         ),
     ],
 )
@@ -270,10 +274,10 @@ def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("output", "fault"),
     [
         (
-            "mine",
+            "mine.csv",
             (
-                "--output mine: `output.path` is mine. It takes a path that ends in .parquet "
-                "(a folder of part files is not in this version yet)."
+                "--output mine.csv: `output.path` is mine.csv. It takes a path that ends in .parquet, "
+                "or one without a dot for a folder of part files."
             ),
         ),
         (

@@ -81,8 +81,8 @@ def test_null_is_the_default() -> None:
             ("--set limits.requests_per_minute: `limits` is not in this version of batchchat yet; leave it out."),
         ),
         (
-            "input.seed=3",
-            "--set input.seed: `input.seed` is not in this version of batchchat yet; leave it out.",
+            "expect.re_ask=1",
+            "--set expect.re_ask: `expect` is not in this version of batchchat yet; leave it out.",
         ),
         ("modle=x", "--set modle: `modle` is not a key of a job. Did you mean `model`?"),
         (
@@ -119,10 +119,10 @@ def test_null_is_the_default() -> None:
             ),
         ),
         (
-            "output.path=x",
+            "output.path=x.csv",
             (
-                "--set output.path=x: `output.path` is x. It takes a path that ends in .parquet "
-                "(a folder of part files is not in this version yet)."
+                "--set output.path=x.csv: `output.path` is x.csv. It takes a path that ends in .parquet, "
+                "or one without a dot for a folder of part files."
             ),
         ),
     ],

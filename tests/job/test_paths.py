@@ -7,6 +7,7 @@ import pytest
 from batchchat.job.paths import resolved, resolved_input
 from tests.job.given import MOCK, faults, load
 
+TAKES = "It takes a path that ends in .parquet, or one without a dot for a folder of part files"
 URL = "which is not in this version yet. It takes a path on this machine."
 
 
@@ -54,18 +55,13 @@ def test_bad_input(path: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        (
-            "out/x",
-            (
-                "`output.path` is out/x. It takes a path that ends in .parquet "
-                "(a folder of part files is not in this version yet)."
-            ),
-        ),
-        (
-            "out/.parquet",
-            "`output.path` is out/.parquet. It takes a path that ends in .parquet, with a name before that.",
-        ),
-        ("[a]", "`output.path` is a list. It takes a path that ends in .parquet."),
+        ("out/x.csv", f"`output.path` is out/x.csv. {TAKES}."),
+        ("out/v1.2", f"`output.path` is out/v1.2. {TAKES}."),
+        ("..", f"`output.path` is ... {TAKES}."),
+        ("/", f"`output.path` is /. {TAKES}."),
+        ("out/.parquet", f"`output.path` is out/.parquet. {TAKES}; .parquet lacks a name before the dot."),
+        ("out/x.parquet/", f"`output.path` is out/x.parquet/. {TAKES}; a file's path has no slash at its end."),
+        ("[a]", f"`output.path` is a list. {TAKES}."),
         ("s3://b/x.parquet", f"`output.path` is a URL (s3://...), {URL}"),
     ],
 )

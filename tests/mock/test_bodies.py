@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.mock.bodies import chunks, completion, model_list, response_id
+from batchchat.mock.bodies import billed_nano_usd, chunks, completion, model_list, request_costs, response_id
 from batchchat.mock.replies import Reply
 from batchchat.mock.usage import usage_of
 
@@ -50,6 +50,39 @@ def test_ids_are_apart_and_hold_what_was_billed() -> None:
     ids = {response_id(0, arrival, 26_800) for arrival in range(1000)}
     assert len(ids) == 1000
     assert {int(id_[-12:], 16) for id_ in ids} == {26_800}
+
+
+COSTS = st.integers(0, 2**48 - 1)
+ARRIVALS = st.integers(0, 2**32 - 1)
+
+
+@given(st.integers(), ARRIVALS, COSTS)
+def test_a_cost_is_known_again_by_its_id(seed: int, arrival: int, cost: int) -> None:
+    """An id gives its very cost, once its request has come and not a request earlier."""
+    id_ = response_id(seed, arrival, cost)
+    assert len(id_) == len("chatcmpl-") + 28
+    assert billed_nano_usd(id_, seed, arrival + 1) == cost
+    assert billed_nano_usd(id_, seed, arrival) is None
+
+
+@given(ARRIVALS, COSTS, st.data())
+def test_no_cost_is_invented(arrival: int, cost: int, data: st.DataObject) -> None:
+    """An id with one digit changed, of another seed, or of no form at all has no cost."""
+    id_ = response_id(7, arrival, cost)
+    place = data.draw(st.integers(0, len(id_) - 1))
+    digit = data.draw(st.sampled_from("0123456789abcdef").filter(lambda digit: digit != id_[place]))
+    assert billed_nano_usd(f"{id_[:place]}{digit}{id_[place + 1 :]}", 7, 2**32) is None
+    assert billed_nano_usd(id_, 8, 2**32) is None
+    for other in (data.draw(st.text(max_size=40)), id_.upper(), f"{id_}\n", id_[:-1]):
+        assert billed_nano_usd(other, 7, 2**32) is None
+
+
+def test_costs_stand_in_the_order_asked() -> None:
+    """Each id asked for has its own entry, twice where it was asked twice; what is unknown is null."""
+    ids = [response_id(0, 1, 9), "x", response_id(0, 0, 5), response_id(0, 1, 9)]
+    costs = request_costs(ids, 0, 2)["requests"]
+    assert [cost["requestId"] for cost in costs] == ids
+    assert [cost["costNanoUsd"] for cost in costs] == [9, None, 5, 9]
 
 
 def test_models_tell_context_and_price() -> None:

@@ -22,6 +22,7 @@ def test_the_key_is_never_shown() -> None:
         ("slow_s", float("nan")),
         ("max_concurrent", 0),
         ("rate_limit", 0),
+        ("tpm_rate_limit", 0),
         ("context_length", 0),
         ("reply_tokens", 0),
         ("api_key", ""),

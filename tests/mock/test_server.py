@@ -102,15 +102,81 @@ def test_models_are_listed_and_fetched() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        (Options(), {"rate_limit": 200, "tpm_rate_limit": None}),
+        (Options(max_concurrent=7, tpm_rate_limit=90_000), {"rate_limit": 7, "tpm_rate_limit": 90_000}),
+    ],
+)
+def test_limits_are_told(options: Options, limits: dict[str, int | None]) -> None:
+    """The account's limits are what the options say, 200 in flight where they say nothing."""
+
+    async def scenario() -> None:
+        async with talking(options) as (_, session), session.get("/v1/me/rate_limit") as response:
+            assert (response.status, await response.json()) == (200, limits)
+
+    asyncio.run(scenario())
+
+
+def test_costs_afterwards() -> None:
+    """What an answer cost can be asked for by its id, streamed or not; together that is what the books have."""
+
+    async def scenario() -> None:
+        async with talking(Options(seed=3)) as (server, session):
+            plain = orjson.loads((await ask(session))[1])
+            events = (await ask(session, STREAM))[1].decode().split("\n\n")
+            streamed = [orjson.loads(event.removeprefix("data: ")) for event in events[:-2]]
+            assert len({chunk["id"] for chunk in streamed}) == 1
+            usages = (plain["usage"], streamed[-1]["usage"])
+            costs = [int(Decimal(repr(usage["estimated_cost"])).scaleb(9)) for usage in usages]
+            ids = [streamed[0]["id"], "chatcmpl-other", plain["id"]]
+            async with session.post("/v1/request-costs", json={"requestIds": ids}) as response:
+                assert response.status == 200
+                found = (await response.json())["requests"]
+            wanted = dict(zip((plain["id"], streamed[0]["id"]), costs, strict=True))
+            assert found == [{"requestId": id_, "costNanoUsd": wanted.get(id_)} for id_ in ids]
+            assert Decimal(sum(costs)).scaleb(-9) == Decimal(server.stats["cost_usd"])
+            assert server.stats["requests"] == 2
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "place"),
+    [
+        (b"{", 400, None),
+        (b"[]", 422, ["body"]),
+        (b"{}", 422, ["body", "requestIds"]),
+        (b'{"requestIds":"x"}', 422, ["body", "requestIds"]),
+        (b'{"requestIds":["x",7]}', 422, ["body", "requestIds", 1]),
+        (orjson.dumps({"requestIds": ["x"] * 10_001}), 422, ["body", "requestIds"]),
+        (b'{"requestIds":[]}', 200, None),
+    ],
+)
+def test_what_is_no_list_of_ids(body: bytes, status: int, place: list[Any] | None) -> None:
+    """Costs asked for by anything but a list of texts are refused with the place of what is wrong."""
+
+    async def scenario() -> None:
+        async with talking(Options()) as (_, session), session.post("/v1/request-costs", data=body) as response:
+            assert response.status == status
+            answer = await response.json()
+        assert (answer["detail"][0]["loc"] if status == 422 else None) == place
+
+    asyncio.run(scenario())
+
+
 def test_the_key_guards_all_but_stats() -> None:
     """Without the right bearer every path is a 401, except the books."""
 
     async def scenario() -> None:
         async with talking(Options(api_key="kéy")) as (server, session):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "kéy"}):
-                for path in ("/v1/models", "/v1/openai/models/m"):
+                for path in ("/v1/models", "/v1/openai/models/m", "/v1/me/rate_limit"):
                     async with session.get(path, headers=headers) as response:
                         assert response.status == 401
+                async with session.post("/v1/request-costs", json={"requestIds": []}, headers=headers) as response:
+                    assert (response.status, await response.json()) == (401, {"detail": "Unauthorized"})
                 status, raw = await ask(session, headers=headers)
                 assert (status, orjson.loads(raw)) == (401, {"detail": "Unauthorized"})
             assert (await ask(session, headers={"Authorization": "Bearer kéy"}))[0] == 200
@@ -146,7 +212,7 @@ def test_bodies_of_every_coding(caplog: pytest.LogCaptureFixture) -> None:
 QUESTIONS = st.lists(st.text(max_size=40), min_size=1, max_size=8)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(QUESTIONS, st.integers(0, 3))
 def test_two_servers_answer_alike(questions: list[str], seed: int) -> None:
     """Two servers of one seed give the same replies and usage, in whatever order they are asked."""

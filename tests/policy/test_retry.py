@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from random import Random
 
@@ -48,6 +49,7 @@ def played(
     max_attempts: int = 6,
     max_possibly_billed: int | None = None,
     max_elapsed_s: float = 1e9,
+    attempt_s: float = math.inf,
     max_wait_s: float = 120,
     random: Random | None = None,
 ) -> tuple[Exchange, int, list[float]]:
@@ -63,7 +65,7 @@ def played(
         made += 1
         return attempts[min(made, len(attempts)) - 1]
 
-    stop = RowStop(max_attempts, max_elapsed_s, max_possibly_billed)
+    stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed)
     wait = RowWait(max_wait_s, random or Random(1))
     return asyncio.run(retrying(stop, wait, sleep)(attempt)), made, waits
 
@@ -74,6 +76,13 @@ def test_max_attempts_is_counted_exactly(max_attempts: int) -> None:
     result, made, waits = played([exchange()], max_attempts=max_attempts)
     assert (made, len(waits)) == (max_attempts, max_attempts - 1)
     assert result.verdict.action is Action.RETRY
+
+
+def test_a_machine_that_slept_uses_up_no_row() -> None:
+    """An attempt that was stopped for hours counts as one that ran into its timeout, and no more."""
+    slept = exchange(ErrorKind.TIMEOUT, latency_s=30_000.0)
+    assert played([slept, ANSWER], max_elapsed_s=3600, attempt_s=600)[0] is ANSWER
+    assert played([slept, ANSWER], max_elapsed_s=3600)[0] is slept
 
 
 @given(refusals=st.integers(0, 40), max_attempts=st.integers(1, 5))

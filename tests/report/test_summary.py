@@ -38,7 +38,8 @@ def ledger_of(folder: Path, *rows: RowRecord) -> Ledger:
 
 def facts(ledger: Ledger, **fields: object) -> Facts:
     given: dict[str, object] = {
-        "name": "chef", "ledger": ledger, "elapsed_s": 591.0, "left": 0, "stopped": None,
+        "name": "chef", "totals": ledger.totals, "beside": ledger.beside, "elapsed_s": 591.0,
+        "left": 0, "stopped": None,
         "output": "out/chef.parquet", "output_bytes": 31_000_000, "next_commands": (),
     }  # fmt: skip
     return Facts(**(given | fields))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ GOOD = [{"messages": user("hi")}]
 
 
 def found(folder: Folder, *typed: str) -> list[tuple[str, str]]:
-    files = find_files([str(folder.path / name) for name in typed], typed)
+    files = find_files([str(folder.path / name) for name in typed], typed).files
     return [(file.typed, file.label) for file in files]
 
 
@@ -61,7 +61,7 @@ def test_brackets_in_the_jobs_own_folder_are_no_pattern(folder: Folder) -> None:
     folder.write("run [1]/a.jsonl", GOOD)
     home = folder.path / "run [1]"
     for typed in ("*.jsonl", "../run */*.jsonl", "a.jsonl"):
-        (file,) = find_files([resolved_input(typed, home, {})], [typed])
+        (file,) = find_files([resolved_input(typed, home, {})], [typed]).files
         assert file.path.read_bytes()
         assert file.typed == typed.replace("run *", "run [1]").replace("*", "a")
 
@@ -72,15 +72,14 @@ def test_suffixes_are_read_in_any_case(folder: Folder) -> None:
     assert found(folder, "A.JSONL") == [("A.JSONL", "A.JSONL")]
 
 
-READS = "It reads .jsonl, .jsonl.gz and .parquet."
+READS = "It reads .jsonl, .ndjson, .json and .csv, each also as .gz or .zst, and .parquet."
 
 
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [
-        ("a.csv", b"a", f"a.csv: .csv is not read by this version yet. {READS}"),
-        ("a.json", b"[]", f"a.json: .json is not read by this version yet. {READS}"),
-        ("a.jsonl.zst", b"", f"a.jsonl.zst: .jsonl.zst is not read by this version yet. {READS}"),
+        ("a.parquet.gz", b"", f"a.parquet.gz: its suffix says no format that is read. {READS}"),
+        ("a.gz", b"", f"a.gz: its suffix says no format that is read. {READS}"),
         ("a.txt", b"", f"a.txt: its suffix says no format that is read. {READS}"),
         ("a.jsonl", b"\x1f\x8b\x08", "a.jsonl is gzip, not JSON lines. Name it .jsonl.gz."),
         ("a.jsonl", b"PAR1", "a.jsonl is Parquet, not JSON lines. Name it .parquet."),
@@ -92,7 +91,16 @@ READS = "It reads .jsonl, .jsonl.gz and .parquet."
         ),
         ("a.parquet", b"{}", "a.parquet is not Parquet: it doesn't begin with PAR1. Name it for what it is."),
         ("a.parquet", b"", "a.parquet is not Parquet: it doesn't begin with PAR1. Name it for what it is."),
-        ("d.jsonl/a.csv", b"", "d.jsonl: a folder is not read by this version yet. Name d.jsonl/*.jsonl."),
+        ("a.csv", b"\x1f\x8b\x08", "a.csv is gzip, not CSV. Name it .csv.gz."),
+        ("a.json", b"\x28\xb5\x2f\xfd", "a.json is zstd, not JSON. Name it .json.zst."),
+        ("a.csv", b"PK\x03\x04", "a.csv is a zip archive, not CSV. Unpack it first."),
+        (
+            "a.csv.zst",
+            b"a,b\n",
+            "a.csv.zst is not zstd: it doesn't begin with 28 b5 2f fd. Name it .csv if it is plain text.",
+        ),
+        ("d/a.txt", b"", f"d has no file to read (1 of another kind is not read). {READS}"),
+        ("d/_a.csv", b"", f"d is an empty folder. {READS}"),
     ],
 )
 def test_what_is_not_read_is_refused(folder: Folder, name: str, content: bytes, error: str) -> None:
@@ -118,6 +126,41 @@ def test_what_is_not_there_is_refused(folder: Folder, typed: str, error: str) ->
     assert str(caught.value) == error
 
 
+def test_a_folder_is_read_through_and_through(folder: Folder) -> None:
+    """Its files come sorted, called by the folder as typed; hidden ones and journals are no input, others are told."""
+    for name in ("b.csv", "a/2.jsonl.zst", "a/1.json", "z.parquet"):
+        folder.write(f"d/{name}", [{"a": 1}] if name.endswith(".parquet") else b"")
+    for name in (".hidden.csv", "_part.csv", "_tmp/a.csv", ".git/a.csv", "out.run/journal-000001.jsonl"):
+        folder.write(f"d/{name}", b"")
+    folder.write("d/notes.txt", b"")
+    names = ["d/a/1.json", "d/a/2.jsonl.zst", "d/b.csv", "d/z.parquet"]
+    for typed, rest in (("d", "1 of another kind is not read"), ("d/", "2 of other kinds are not read")):
+        found_ = find_files([str(folder.path / typed)], [typed])
+        assert [file.typed for file in found_.files] == names
+        assert [file.label for file in found_.files] == ["1.json", "2.jsonl.zst", "b.csv", "z.parquet"]
+        assert found_.told == (f"{typed} (4 files; {rest})",)
+        folder.write("d/a/readme.md", b"")
+    (only,) = find_files([str(folder.path / "d/a")], ["d/a"]).told
+    assert only == "d/a (2 files; 1 of another kind is not read)"
+
+
+def test_links_in_a_folder_are_followed_once(folder: Folder) -> None:
+    """A link to a folder is read as one, and a circle of links ends."""
+    folder.write("d/a.jsonl", GOOD)
+    folder.write("e/b.jsonl", GOOD)
+    (folder.path / "d/circle").symlink_to(folder.path / "d")
+    (folder.path / "d/e").symlink_to(folder.path / "e")
+    assert found(folder, "d") == [("d/a.jsonl", "a.jsonl"), ("d/e/b.jsonl", "b.jsonl")]
+
+
+def test_a_pattern_passes_over_journals(folder: Folder) -> None:
+    """`**` does not find an earlier run's journal, unless it is asked for."""
+    folder.write("a.jsonl", GOOD)
+    folder.write("out.run/journal-000001.jsonl", GOOD)
+    assert found(folder, "**/*.jsonl") == [("a.jsonl", "a.jsonl")]
+    assert found(folder, "out.run/*.jsonl") == [("out.run/journal-000001.jsonl", "journal-000001.jsonl")]
+
+
 def test_a_pipe_is_refused(folder: Folder) -> None:
     """A pipe would hang, and can't be read twice."""
     os.mkfifo(folder.path / "a.jsonl")
@@ -141,6 +184,6 @@ def test_what_the_system_refuses_is_said(error: OSError, sentence: str) -> None:
 def test_files_know_their_size(folder: Folder) -> None:
     """The size in bytes is had before reading."""
     folder.write("a.jsonl", b"{}\n{}\n")
-    (file,) = find_files([str(folder.path / "a.jsonl")], ["a.jsonl"])
+    (file,) = find_files([str(folder.path / "a.jsonl")], ["a.jsonl"]).files
     assert isinstance(file, InputFile)
     assert file.size == 6

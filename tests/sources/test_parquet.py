@@ -14,22 +14,22 @@ import pytest
 
 from batchchat.errors import InputError
 from batchchat.sources.files import InputFile, find_files
-from batchchat.sources.parquet import facts_of, read_parquet
+from batchchat.sources.parquet import Wanted, facts_of, read_parquet
 
 if TYPE_CHECKING:
-    from batchchat.sources.jsonl import Record
+    from batchchat.sources.files import Record
     from tests.sources.folder import Folder
 
 
 def the_file(folder: Folder, content: bytes | list[Any] | pa.Table) -> InputFile:
     folder.write("x.parquet", content)
-    (file,) = find_files([str(folder.path / "x.parquet")], ["x.parquet"])
+    (file,) = find_files([str(folder.path / "x.parquet")], ["x.parquet"]).files
     return file
 
 
-def records(file: InputFile, columns: set[str] | None = None) -> list[Record]:
+def records(file: InputFile, columns: set[str] | None = None, **types: Any) -> list[Record]:
     heard: list[int] = [0]
-    found = list(read_parquet(file, columns, heard.append))
+    found = list(read_parquet(file, Wanted(columns, types), heard.append))
     assert heard == sorted(heard)
     assert heard[-1] == file.size
     return found
@@ -39,14 +39,28 @@ def test_rows_are_numbered_from_1(folder: Folder) -> None:
     """Each row is one record, over batches and row groups."""
     table = pa.table({"n": list(range(1234))})
     pq.write_table(table, folder.path / "y.parquet", row_group_size=700)
-    (file,) = find_files([str(folder.path / "y.parquet")], ["y.parquet"])
+    (file,) = find_files([str(folder.path / "y.parquet")], ["y.parquet"]).files
     assert records(file) == [(n + 1, {"n": n}) for n in range(1234)]
 
 
 def test_cells_are_in_their_json_form(folder: Folder) -> None:
-    """Times are integers, decimals and bytes text, structs objects with their nulls."""
+    """Of a declared type, times are integers, decimals and bytes text, structs objects with their nulls."""
     file = the_file(folder, [{"t": dt.datetime(1970, 1, 1, 0, 0, 1), "b": b"\xff", "s": [{"a": 1, "b": None}]}])  # noqa: DTZ001
-    assert records(file) == [(1, {"t": 1_000_000, "b": "/w==", "s": [{"a": 1, "b": None}]})]
+    cells = {"t": 1_000_000, "b": "/w==", "s": [{"a": 1, "b": None}]}
+    types: dict[str, Any] = facts_of(file).types
+    assert records(file, **types) == [(1, cells)]
+    assert records(file) == [(1, {**cells, "t": "1970-01-01T00:00:01"})]
+
+
+def test_cells_are_cast_to_the_declared_type(folder: Folder) -> None:
+    """A row whose cell doesn't fit the type that all files share is bad alone, and says which cell."""
+    days = pa.array([0, 253402214400, 1], pa.timestamp("s"))
+    file = the_file(folder, pa.table({"t": days, "n": pa.array([1, 2, 3], pa.int8())}))
+    assert records(file, t=pa.timestamp("ns"), n=pa.float64()) == [
+        (1, {"t": 0, "n": 1.0}),
+        (2, "`t` is \"9999-12-31T00:00:00\", text, which the other files' timestamp[ns] can't hold."),
+        (3, {"t": 1_000_000_000, "n": 3.0}),
+    ]
 
 
 def test_only_the_wanted_columns_are_read(folder: Folder) -> None:

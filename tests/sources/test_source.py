@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.conversation import Row
@@ -80,13 +80,13 @@ def test_only_the_first_rows(folder: Folder, first: int) -> None:
 
 
 def test_parquet_alone_declares_its_rows_and_types(folder: Folder) -> None:
-    """Their number is known before reading, and the types of carried columns that all files agree on."""
+    """Their number is known before reading, and the type of each carried column that holds what all files have."""
     table = pa.table({"prompt": ["a", "b"], "n": pa.array([1, 2], pa.int8()), "d": pa.array([1, 2], pa.date32())})
     folder.write("a.parquet", table)
     folder.write("b.parquet", table.drop_columns("d").set_column(1, "n", pa.array([1, 2], pa.int16())))
     source = folder.open("a.parquet", "b.parquet")
     assert source.rows_total == 4
-    assert source.column_types == {"d": pa.date32()}
+    assert source.column_types == {"n": pa.int16(), "d": pa.date32()}
     assert folder.open("*.parquet", first=3).rows_total == 3
     assert folder.open("a.parquet", id="n").column_types == {"d": pa.date32()}
     assert folder.open("a.parquet", columns=("n", "prompt")).column_types == {"n": pa.int8(), "prompt": pa.string()}
@@ -107,7 +107,6 @@ _lines = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_lines, max_size=12), st.sampled_from([None, "id"]), st.sampled_from([None, "p"]))
 def test_any_lines_are_rows_with_unique_ids(lines: list[bytes], id_column: str | None, params: str | None) -> None:
     """Each line gives one row, good or bad; ids are unique over both, and a second reading is equal."""
@@ -130,7 +129,6 @@ _parts: st.SearchStrategy[Any] = st.text(st.characters(codec="utf-8"), max_size=
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -185,8 +183,8 @@ def _write_other(folder: Folder) -> None:
 
 
 OTHER = (
-    "x.jsonl:1 has `question`, `n`: no conversation is found there. It takes `messages` (a list), `prompt` (text), or "
-    "`custom_id` with `body`; a column of another name goes under `input.column`."
+    "x.jsonl:1 has `question`, `n`: no conversation is found there. It takes `messages` or `conversations` (lists), "
+    "`prompt` (text), or `custom_id` with `body`; a column of another name goes under `input.column`."
 )
 
 

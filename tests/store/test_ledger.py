@@ -102,7 +102,7 @@ def figures(totals: Totals) -> dict[str, Any]:
 
 
 @given(st.lists(_records, max_size=14), st.sets(_ids))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: set[str]) -> None:
     """Whatever is superseded, failed, answered after all, pending or gone: every sum is that of the last records."""
     naive = Naive(journal)
@@ -131,7 +131,7 @@ def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: se
 
 
 @given(st.lists(_records, max_size=14))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_money_is_forgotten(journal: list[Any]) -> None:
     """What rows, superseded answers and pending steps cost is all that was ever paid, where failures are carried on."""
     with TemporaryDirectory() as folder:

@@ -1,0 +1,64 @@
+"""`batchchat report`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchchat.cli.boundary import guarded, put, shown_path
+
+if TYPE_CHECKING:
+    from batchchat.run.report import Figures
+
+__all__ = ["report"]
+
+
+@click.command(
+    epilog="Example:\n\n    batchchat report jobs/first.yaml --by category",
+    short_help="Say what a run cost, how long it took, what failed.",
+)
+@click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--by", metavar="COLUMN", help="The same figures for each value of a column.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def report(sources: tuple[Path, ...], by: str | None, *, as_json: bool) -> None:
+    """Tell rows, tokens, cost, latency and failures of finished, stopped and running jobs.
+
+    JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are put side by side. The figures
+    come from the output, or from the journal where that knows more; nothing is sent and nothing changed.
+    """
+    with guarded():
+        from batchchat import jsontext
+        from batchchat.run.report import figures_of
+        from batchchat.run.results import output_of
+
+        found = [figures_of(output_of(source, os.environ), by) for source in sources]
+        put(
+            jsontext.dumps({"outputs": [_json(figures, by) for figures in found]}).decode()
+            if as_json
+            else _text(found, by)
+        )
+
+
+def _json(figures: Figures, by: str | None) -> dict[str, Any]:
+    told = {"path": shown_path(figures.output), **figures.whole.json(figures.beside)}
+    if by is not None:
+        told["by"] = [{by: value, **tally.json()} for value, tally in figures.groups]
+    return told
+
+
+def _text(found: list[Figures], by: str | None) -> str:
+    from batchchat.report.tables import Told, group_table, report_text
+
+    blocks = []
+    for figures in found:
+        path = shown_path(figures.output)
+        told = Told(path, figures.name, figures.model, figures.endpoint, figures.whole, figures.beside)
+        blocks.append(report_text(told))
+        if by is not None:
+            blocks.append(group_table(f"by {by}", figures.groups))
+    if len(found) > 1:
+        blocks.append(group_table("side by side", [(shown_path(each.output), each.whole) for each in found]))
+    return "\n\n".join(blocks)

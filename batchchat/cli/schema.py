@@ -1,0 +1,24 @@
+"""`batchchat schema`."""
+
+from __future__ import annotations
+
+import click
+
+from batchchat.cli.boundary import guarded, put
+
+__all__ = ["schema"]
+
+
+@click.command(
+    epilog="Example:\n\n    batchchat schema > job.schema.json",
+    short_help="Print the JSON Schema of the job file.",
+)
+def schema() -> None:
+    """Print the JSON Schema of the job file, by which editors complete and check one.
+
+    A job beside it begins: # yaml-language-server: $schema=job.schema.json
+    """
+    with guarded():
+        from batchchat.job.schema import schema_text
+
+        put(schema_text())

@@ -1,0 +1,83 @@
+"""`batchchat status`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING
+
+import click
+
+from batchchat.cli.boundary import guarded, put, shown_path, style
+from batchchat.errors import EXIT_OK, EndpointError, MachineError
+
+if TYPE_CHECKING:
+    from batchchat.report.status import Standing
+
+__all__ = ["status"]
+
+_EVERY_S = 1.0
+_COLOURS = {None: "yellow", EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_code: "red"}
+
+
+@click.command(
+    epilog="Example:\n\n    batchchat status jobs/first.yaml",
+    short_help="Tell how far a run is.",
+)
+@click.argument("source", metavar="JOB|OUTPUT", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+@click.option("--watch", is_flag=True, help="Look each second until the run ends; Ctrl-C ends it earlier.")
+def status(source: Path, *, as_json: bool, watch: bool) -> None:
+    """Tell how a running, stopped or finished run stands, from another shell.
+
+    JOB is a job file, OUTPUT what it writes. The run is not disturbed. Exit codes: 0 there is a run, 2 there is none.
+    """
+    with guarded():
+        from batchchat import jsontext
+        from batchchat.report.status import status_line, status_text
+        from batchchat.run.results import output_of
+        from batchchat.run.status import standing_of
+
+        output = output_of(source, os.environ)
+        job = source if source != output else None
+        pasted = shlex.quote(shown_path(output))
+        in_place = watch and not as_json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+        def text_of(standing: Standing) -> str:
+            if as_json:
+                return jsontext.dumps(dict(standing.state)).decode()
+            if watch and not in_place:
+                return status_line(standing)
+            head, _, body = status_text(standing, pasted).partition("\n")
+            if in_place:
+                head, body = (_cut(text) for text in (head, body))
+            return f"{style(head, _colour(standing))}\n{body}"
+
+        before: Standing | None = None
+        over = ""
+        while True:
+            standing = standing_of(output, job)
+            # In place, what stood there is gone over; elsewhere what has changed is a line, in JSON each word of it.
+            if in_place or as_json or before is None or standing.figures != before.figures:
+                text = text_of(standing)
+                if not put(over + text):
+                    return
+                over = f"\x1b[{text.count(chr(10)) + 1}A\x1b[J" if in_place else ""
+            if not watch or standing.is_over:
+                return
+            before = standing
+            time.sleep(_EVERY_S)
+
+
+def _colour(standing: Standing) -> str:
+    return _COLOURS.get(standing.state["exit_code"], "yellow")
+
+
+def _cut(text: str) -> str:
+    """No line wider than the terminal: one that wraps could not be gone over."""
+    width = get_terminal_size().columns
+    return "\n".join(line if len(line) < width else f"{line[: width - 2]}…" for line in text.split("\n"))

@@ -1,0 +1,42 @@
+"""`batchchat validate`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from batchchat.cli.boundary import guarded, put, style
+from batchchat.cli.sets import override, set_option
+from batchchat.errors import EXIT_OK, UsageError
+from batchchat.job import load_job
+
+__all__ = ["validate"]
+
+
+@click.command(
+    epilog="Example:\n\n    batchchat validate jobs/first.yaml",
+    short_help="Check a job and every row of its input.",
+)
+@click.argument("job", type=click.Path(path_type=Path))
+@set_option
+def validate(job: Path, *, sets: tuple[str, ...]) -> None:
+    """Check the job file and every row of its input; send nothing, write nothing.
+
+    It needs no key. Prints how many rows can be sent, as what they are read, which models they ask, and the first
+    rows that can't be sent, with file and line. Exit codes: 0 all rows are good, 2 one is not, or the job is not.
+    """
+    with guarded():
+        spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=False, vets=True)
+        from batchchat.report.validation import validation
+        from batchchat.run.validate import validate as look
+
+        rest = [str(job), *(word for text in sets for word in ("--set", text))]
+        run_command = shlex.join(["batchchat", "run", *rest, "--limit", "5"])
+        found = look(spec, os.environ, run_command=run_command, again=shlex.join(["batchchat", "validate", *rest]))
+        head, _, body = validation(found).partition("\n")
+        put(f"{style(head, 'yellow' if found.invalid else 'green')}\n{body}")
+    sys.exit(UsageError.exit_code if found.invalid or not found.good else EXIT_OK)

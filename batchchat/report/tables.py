@@ -1,0 +1,108 @@
+"""The report on a terminal: an output's figures by topic, and a table of its groups or of several outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from batchchat import figures, jsontext
+from batchchat.report.tally import Tally
+from batchchat.report.topics import Topic, cost_topics, failure_topics, retry_topics, token_topics
+from batchchat.totals import Beside
+
+__all__ = ["Told", "group_table", "report_text"]
+
+_MOST_LINES = 40
+_LONGEST_VALUE = 32
+_HEADS = ("rows", "failed", "tokens in", "tokens out", "cost", "a row", "p50", "p95")
+
+
+class Told(NamedTuple):
+    """One output's figures, under the path that a person typed or would type."""
+
+    path: str
+    name: str | None
+    model: str | None
+    endpoint: str | None
+    tally: Tally
+    beside: Beside
+
+
+def report_text(told: Told) -> str:
+    """The headline, and the figures by topic."""
+    totals = told.tally.totals
+    cost = totals.known_cost_usd
+    money = f" for {figures.money(cost)}" if cost is not None else ""
+    head = f"{told.path}: {figures.count(totals.answered)} of {figures.count(totals.finished)} rows answered{money}"
+    topics: list[Topic] = [("job", _job(told))] if told.name else []
+    topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.beside)]
+    if cost is not None and totals.answered:
+        topics.append(("", f"{figures.money(cost / totals.answered)} an answered row"))
+    topics += [("latency", _latencies(told.tally))] if totals.answered else []
+    topics += [("attempts", figures.count(totals.attempts))]
+    topics += [*retry_topics(totals), *failure_topics(totals)]
+    return "\n".join([head, "", *(f"  {topic:<10}{line}".rstrip() for topic, line in topics)])
+
+
+def _job(told: Told) -> str:
+    where = f" at {told.endpoint}" if told.endpoint else ""
+    return " · ".join(part for part in (told.name, f"{told.model}{where}" if told.model else "") if part)
+
+
+def _rows(told: Told) -> str:
+    totals = told.tally.totals
+    numbers = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
+    parts = [f"{figures.count(number)} {word}" for number, word in numbers if number or word == "answered"]
+    if told.beside.gone_rows:
+        parts.append(f"{figures.count(told.beside.gone_rows)} gone from the input, kept in the journal")
+    return " · ".join(parts)
+
+
+def _latencies(tally: Tally) -> str:
+    shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (1.0, "max"))
+    return " · ".join(f"{name} {figures.seconds(tally.latency_s(share))}" for share, name in shares)
+
+
+def group_table(head: str, groups: Sequence[tuple[Any, Tally]]) -> str:
+    """A line a group, figures right-aligned; the dearest come first, and what is too much is counted."""
+    lines: list[tuple[str, ...]] = [(head, *_HEADS)]
+    lines += [(_value(value), *_cells(tally)) for value, tally in groups[:_MOST_LINES]]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    text = [
+        "  ".join(cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in _placed(line, widths))
+        for line in lines
+    ]
+    if len(groups) > _MOST_LINES:
+        text.append(f"and {figures.count(len(groups) - _MOST_LINES)} more; --json has all")
+    return "\n".join(f"  {line}".rstrip() for line in text)
+
+
+def _placed(line: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple[str, int]]]:
+    return list(enumerate(zip(line, widths, strict=True)))
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(null)"
+    text = value if isinstance(value, str) else jsontext.dumps(value).decode()
+    return figures.shorten(text, _LONGEST_VALUE) or '""'
+
+
+def _cells(tally: Tally) -> tuple[str, ...]:
+    totals = tally.totals
+    told = tally.json()
+    cost = totals.known_cost_usd
+    return (
+        figures.count(totals.finished),
+        figures.count(totals.failed + totals.invalid) if totals.failed + totals.invalid else figures.NONE,
+        *(
+            figures.NONE if told[f"{what}_tokens"] is None else figures.count(told[f"{what}_tokens"])
+            for what in ("prompt", "completion")
+        ),
+        figures.NONE if cost is None else figures.money(cost) + ("+" if totals.unknown_cost_rows else ""),
+        figures.NONE if cost is None or not totals.answered else figures.money(cost / totals.answered),
+        *(
+            figures.NONE if tally.latency_s(share) is None else figures.seconds(tally.latency_s(share))
+            for share in (0.5, 0.95)
+        ),
+    )

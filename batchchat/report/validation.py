@@ -1,0 +1,69 @@
+"""What a look at a job found: how much can be sent, as what, and which rows can't. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchchat import figures
+
+__all__ = ["Found", "validation"]
+
+_MODELS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`source` and `form` say what is read and as what, `models` how many good rows ask each model, the most first.
+
+    `first_bad` are sentences that begin with file and line, `unset_key` the variable of a key that is not set here,
+    `next_command` what to type next.
+    """
+
+    name: str
+    source: str
+    form: str
+    good: int
+    invalid: int
+    models: Sequence[tuple[str, int]]
+    first_bad: Sequence[str]
+    unset_key: str | None
+    next_command: str
+
+
+def validation(found: Found) -> str:
+    """The headline, a blank line, what was found by topic, and what to type next."""
+    total = found.good + found.invalid
+    lines = [f"{found.name}: {figures.count(found.good)} of {figures.count(total)} rows can be sent", ""]
+    lines += [f"  {topic:<10}{text}" for topic, text in _topics(found)]
+    return "\n".join([*lines, "", f"next  {found.next_command}"])
+
+
+def _topics(found: Found) -> list[tuple[str, str]]:
+    invalid = f" · {figures.count(found.invalid)} invalid" if found.invalid else ""
+    topics = [("input", found.source), ("format", found.form), ("rows", f"{figures.count(found.good)} good{invalid}")]
+    topics += _headed("model", _models(found))
+    if found.unset_key is not None:
+        topics.append(("key", f"{found.unset_key} is not set here; a run needs it"))
+    if found.invalid:
+        rest = found.invalid - len(found.first_bad)
+        more = [f"and {figures.count(rest)} more"] if rest else []
+        topics += _headed("invalid", [" ".join(line.split()) for line in found.first_bad] + more)
+    return topics
+
+
+def _models(found: Found) -> list[str]:
+    if len(found.models) == 1:
+        return [found.models[0][0]]
+    shown = found.models[:_MODELS_SHOWN]
+    lines = [f"{model} for {_rows(count)}" for model, count in shown]
+    rest = found.models[_MODELS_SHOWN:]
+    return [*lines, f"and {len(rest)} more for {_rows(sum(count for _, count in rest))}"] if rest else lines
+
+
+def _headed(topic: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    return [(topic if not number else "", line) for number, line in enumerate(lines)]
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{figures.count(number)} rows"

@@ -1,0 +1,115 @@
+"""`on_finish`: the user's own command at the end of a run, with the summary as one JSON object on its stdin.
+
+It runs when the output is published and the lock released, so that `batchchat report` works in it; in the job file's
+folder, with our environment, in a process group of its own, for a minute at most. What it prints goes to stderr:
+stdout is for results. Whatever becomes of it is told, and changes nothing of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from batchchat import figures, jsontext
+from batchchat.job import JobSpec
+from batchchat.secret import Secret
+from batchchat.totals import TOKEN_FIELDS, Totals
+
+__all__ = ["LIMIT_S", "run_command", "summary_of"]
+
+LIMIT_S = 60.0
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STDERR = 2
+
+
+class _Interrupted(Exception):  # noqa: N818 (a message from a signal handler, not an error)
+    """A signal came while the command ran."""
+
+
+def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: Totals | None) -> dict[str, Any]:
+    """What the command reads: run.json's `state` at the end, with tokens, failures and paths that hold anywhere.
+
+    Its `reason` is in our words alone. `totals` is None where the run broke before it could be summed up.
+    """
+    keys = ("output", "rows", "cost_usd", "next_command", "reason", "started_at", "pid", "host", "version")
+    return {
+        "job": str(job.path),
+        "name": job.name,
+        "model": job.model,
+        "endpoint": job.host,
+        "output_path": str(job.output.path),
+        "working_directory": str(Path.cwd()),
+        "state": "finished" if exit_code in {0, 3} else "stopped",
+        "exit_code": exit_code,
+        **{key: state.get(key) for key in keys},
+        "tokens": None if totals is None else {name: totals.tokens[name] for name in TOKEN_FIELDS},
+        "possibly_billed_attempts": None if totals is None else totals.possibly_billed,
+        "failures": None if totals is None else {kind: count for kind, count in totals.failures.items() if count},
+        "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def run_command(
+    command: Secret | tuple[Secret, ...],
+    summary: Mapping[str, Any],
+    folder: Path,
+    blank: Callable[[bytes], bytes],
+    limit_s: float | None = None,
+) -> str | None:
+    """Run it to its end; why it did not succeed, in words that don't repeat it, or None. `blank` takes secrets out."""
+    limit_s = LIMIT_S if limit_s is None else limit_s
+    words = ["/bin/sh", "-c", command.reveal()] if isinstance(command, Secret) else [word.reveal() for word in command]
+    given = blank(jsontext.dumps(dict(summary))) + b"\n"
+    try:
+        process = subprocess.Popen(  # noqa: S603 (the user's own command)
+            words, stdin=subprocess.PIPE, stdout=_STDERR, cwd=folder, start_new_session=True
+        )
+    except (OSError, ValueError) as error:
+        return f"it can't be started: {getattr(error, 'strerror', None) or error}"
+    try:
+        with _interrupting():
+            process.communicate(given, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return f"it was killed after {figures.duration(limit_s)}"
+    except _Interrupted as came:
+        _kill(process)
+        return f"it was killed at a {came}"
+    if process.returncode < 0:
+        return f"it ended by {signal.Signals(-process.returncode).name}"
+    return f"its exit code is {process.returncode}" if process.returncode else None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End it and what it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
+    process.wait()
+
+
+@contextmanager
+def _interrupting() -> Iterator[None]:
+    """Signals that end a run raise `_Interrupted`: the command must not outlive us, nor our exit code change."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise _Interrupted(signal.Signals(number).name)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    try:
+        for number in heard:
+            signal.signal(number, interrupt)
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])

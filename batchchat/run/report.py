@@ -1,0 +1,44 @@
+"""What an output's rows add up to, read from wherever its results stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from batchchat.errors import UsageError
+from batchchat.report.tally import Tally, tally_by
+from batchchat.run.results import Results, open_results
+from batchchat.sources.jsonvalue import listed, nearest
+from batchchat.store.columns import COLUMNS, MESSAGES, carried_names
+from batchchat.totals import Beside
+
+__all__ = ["Figures", "figures_of"]
+
+
+class Figures(NamedTuple):
+    """The figures of one output, whole and by group."""
+
+    output: Path
+    name: str | None
+    model: str | None
+    endpoint: str | None
+    whole: Tally
+    beside: Beside
+    groups: list[tuple[Any, Tally]]
+
+
+def figures_of(output: Path, by: str | None) -> Figures:
+    """Read the results behind `output`, going on or not. Raises `UsageError`, `OutputError`, `MachineError`."""
+    with open_results(output) as results:
+        if by is not None:
+            _check_column(results, by)
+        whole, groups = tally_by((row for row, _ in results.rows()), results.carried, by)
+        return Figures(output, results.name, results.model, results.endpoint, whole, results.beside, groups)
+
+
+def _check_column(results: Results, by: str) -> None:
+    single = [column.name for column in COLUMNS if column.type is not MESSAGES]
+    known = [*carried_names(results.carried).values(), *single]
+    if by not in known:
+        hint = nearest(by, known) or f" There is {listed(known)}."
+        raise UsageError(f"{results.output} has no column `{by}` to group by.{hint}")

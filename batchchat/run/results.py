@@ -1,0 +1,111 @@
+"""The finished rows behind a job or an output, whatever state its run is in; nothing of it is touched.
+
+The published output is read where it says all that the journal does; where the journal has grown since, or nothing was
+published, the journal is. An output whose run folder is gone is read as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from batchchat.errors import OutputError
+from batchchat.job import load_job
+from batchchat.record import RowRecord, key_of
+from batchchat.run.publish import rows_in_order
+from batchchat.store.folder import folder_of
+from batchchat.store.ledger import Ledger
+from batchchat.store.lock import holder
+from batchchat.store.parquet import CarriedColumn, metadata_of
+from batchchat.store.published import Published
+from batchchat.store.segments import LineReader, end_of, scan
+from batchchat.totals import Beside
+
+__all__ = ["Results", "open_results", "output_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The rows, to be read as often as one likes, each with about its bytes; what they are of.
+
+    `carried` holds the carried columns by the name a record has them under. `name`, `model` and `endpoint` are the
+    job's, None where nothing tells them.
+    """
+
+    output: Path
+    name: str | None
+    model: str | None
+    endpoint: str | None
+    carried: Mapping[str, CarriedColumn]
+    beside: Beside
+    rows: Callable[[], Iterator[tuple[RowRecord, int]]]
+
+
+def output_of(source: Path, environ: Mapping[str, str]) -> Path:
+    """The output that `source`, a job file or the output itself, means."""
+    if source.suffix in {".yaml", ".yml"}:
+        return load_job(source, environ=environ, sends=False).output.path
+    return source
+
+
+@contextmanager
+def open_results(output: Path) -> Iterator[Results]:
+    """The results behind `output`. Raises `OutputError` where there are none, `MachineError` for a failing disk."""
+    folder = folder_of(output)
+    end = end_of(folder)
+    metadata = metadata_of(output) if output.exists() else None
+    if end is None and metadata is None:
+        if output.exists():
+            Published(output)  # says why it is not one
+        raise OutputError(
+            f"{output} has no run: there is neither an output nor a journal in {folder}."
+            " Give the job file or its output."
+        )
+    if metadata is not None and (end is None or metadata.get("journal_end") == end):
+        yield _published(output)
+        return
+    ledger, lines = Ledger(folder), LineReader(folder)
+    try:
+        yield _journaled(output, folder, ledger, lines)
+    finally:
+        lines.close()
+        ledger.close()
+
+
+def _published(output: Path) -> Results:
+    published = Published(output)
+    told = published.metadata
+    size = 2_000  # what a row takes in a journal, about: it only decides how many rows make a row group
+    return Results(
+        output=output,
+        name=told.get("name"),
+        model=told.get("model"),
+        endpoint=told.get("endpoint"),
+        carried=published.carried,
+        beside=Beside.of_fields(told.get("beside", {})),
+        rows=lambda: ((row, size) for row in published.rows()),
+    )
+
+
+def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) -> Results:
+    """Rows stand in the order of the input as it was read when they were sent."""
+    for at, record in scan(folder):
+        ledger.fold(at, record)
+        if record["kind"] == "row":
+            row = cast("RowRecord", record)
+            ledger.index.place_in_input(ledger.index.add(key_of(row)), row["ordinal"])
+    if holder(folder) is None:  # else what is in flight is no loss yet
+        ledger.close_replay()
+    run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
+    return Results(
+        output=output,
+        name=run.get("name"),
+        model=run.get("model"),
+        endpoint=run.get("endpoint"),
+        carried=ledger.carried_columns(),
+        beside=ledger.beside,
+        rows=lambda: rows_in_order(ledger, lines),
+    )

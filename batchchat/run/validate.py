@@ -1,0 +1,58 @@
+"""A look at a job before it is run: every row is read and its request composed. Nothing is sent, nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from batchchat.conversation import BadRow
+from batchchat.exchange import Request
+from batchchat.job import JobSpec
+from batchchat.report.validation import Found
+from batchchat.run.build import blanker_for, scripts_for
+from batchchat.sources import Source, open_source
+from batchchat.store.folder import check_output
+
+__all__ = ["validate"]
+
+_FIRST_BAD = 10
+# Names of models are kept to be told; what comes after so many distinct ones is counted under one name.
+_MOST_MODELS = 1_000
+_OTHERS = "others"
+
+
+def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, again: str) -> Found:
+    """Read the whole input of `job`. `again` is the command that looks once more.
+
+    Raises `InputError` and `OutputError` for what a run would refuse at once.
+    """
+    source = open_source(job.input)
+    check_output(job.output.path, job.output.typed, source.files, fresh=True)
+    script_for = scripts_for(job)
+    invalid, first_bad, models = 0, list[str](), Counter[str]()
+    for row in source.read():
+        if isinstance(row, BadRow):
+            invalid += 1
+            if len(first_bad) < _FIRST_BAD:
+                first_bad.append(f"{row.place}: {row.error}")
+            continue
+        request = script_for(row).next(())
+        assert isinstance(request, Request)
+        known = request.model in models or len(models) < _MOST_MODELS
+        models[request.model if known else _OTHERS] += 1
+    variable = job.endpoint.api_key_env
+    return Found(
+        name=job.name,
+        source=source.description,
+        form=_form(source),
+        good=models.total(),
+        invalid=invalid,
+        models=models.most_common(),
+        first_bad=first_bad,
+        unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
+        next_command=blanker_for(job, environ).text(run_command if models else again),
+    )
+
+
+def _form(source: Source) -> str:
+    return f"{source.format}, as the job says" if source.recognised is None else source.recognised

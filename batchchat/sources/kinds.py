@@ -1,0 +1,95 @@
+"""What a file is, by its name and its first bytes: a format, in a packing.
+
+Every text format comes plain, as gzip or as zstd; Parquet packs itself. A file whose first bytes contradict
+its name is refused, since all its rows would be.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from batchchat.errors import InputError
+
+__all__ = ["LONGEST_MAGIC", "READS", "FileKind", "Packing", "check_head", "kind_of"]
+
+READS = "It reads .jsonl, .ndjson, .json and .csv, each also as .gz or .zst, and .parquet."
+LONGEST_MAGIC = 4
+
+
+class FileKind(Enum):
+    """How rows stand in a file. The value is the name to be told."""
+
+    JSONL = "JSON lines"
+    JSON = "JSON"
+    CSV = "CSV"
+    PARQUET = "Parquet"
+
+
+class Packing(Enum):
+    """How the bytes of a file are packed."""
+
+    PLAIN = "plain"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+_KINDS = {
+    ".jsonl": FileKind.JSONL,
+    ".ndjson": FileKind.JSONL,
+    ".json": FileKind.JSON,
+    ".csv": FileKind.CSV,
+    ".parquet": FileKind.PARQUET,
+}
+_PACKINGS = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
+_ZSTD = b"\x28\xb5\x2f\xfd"
+# A zstd file may begin with a frame to be skipped; pzstd writes one.
+_ZSTD_SKIPPED = b"\x2a\x4d\x18"
+# What a file's first bytes say, and what to do about it where the suffix says plain text.
+_MAGIC = {
+    b"\x1f\x8b": ("gzip", "Name it {suffix}.gz."),
+    b"PAR1": ("Parquet", "Name it .parquet."),
+    _ZSTD: ("zstd", "Name it {suffix}.zst."),
+    b"\xff\xfe": ("UTF-16", "Save it as UTF-8."),
+    b"\xfe\xff": ("UTF-16", "Save it as UTF-8."),
+    b"PK\x03\x04": ("a zip archive", "Unpack it first."),
+}
+
+
+def kind_of(name: str) -> tuple[FileKind, Packing] | None:
+    """What a file's name says it is, in any case; None where it says nothing that is read."""
+    suffix, packing = _suffix_of(name)
+    kind = _KINDS.get(suffix)
+    if kind is None or (kind is FileKind.PARQUET and packing is not Packing.PLAIN):
+        return None
+    return kind, packing
+
+
+def check_head(typed: str, kind: FileKind, packing: Packing, head: bytes) -> None:
+    """Refuse a file whose first bytes, `head`, are not those of what it is called."""
+    suffix, _ = _suffix_of(typed)
+    if kind is FileKind.PARQUET:
+        if head != b"PAR1":
+            raise InputError(f"{typed} is not Parquet: it doesn't begin with PAR1. Name it for what it is.")
+    elif packing is Packing.PLAIN:
+        for magic, (name, way_out) in _MAGIC.items():
+            if head.startswith(magic):
+                raise InputError(f"{typed} is {name}, not {kind.value}. {way_out.format(suffix=suffix)}")
+    elif packing is Packing.GZIP:
+        if head and not head.startswith(b"\x1f\x8b"):
+            raise _not_packed(typed, packing, "1f 8b", suffix)
+    elif head and head != _ZSTD and head[1:] != _ZSTD_SKIPPED:
+        raise _not_packed(typed, packing, "28 b5 2f fd", suffix)
+
+
+def _not_packed(typed: str, packing: Packing, magic: str, suffix: str) -> InputError:
+    said = f"{typed} is not {packing.value}: it doesn't begin with {magic}."
+    return InputError(f"{said} Name it {suffix} if it is plain text.")
+
+
+def _suffix_of(name: str) -> tuple[str, Packing]:
+    lower = name.lower()
+    packing = Packing.PLAIN
+    for suffix, packed in _PACKINGS.items():
+        if lower.endswith(suffix):
+            lower, packing = lower.removesuffix(suffix), packed
+    return next((suffix for suffix in _KINDS if lower.endswith(suffix)), ""), packing

@@ -1,0 +1,68 @@
+"""Rows at random that stay the same: those whose ids hash lowest, with the seed.
+
+The choice depends on the seed and the rows' ids alone. More rows asked for keep those chosen before, and rows
+added to the input take the places of few. Memory is 16 bytes for each row asked for while choosing, and
+nothing afterwards: what is kept is the highest hash chosen.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchchat.keytable import hash64
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from batchchat.conversation import BadRow, Row
+
+__all__ = ["Sample", "choose"]
+
+_HIGHEST = (1 << 64) - 1
+_FEWEST_HELD = 1024
+
+
+class Sample:
+    """The rows whose hash is at most `bound`; they are `rows` in number."""
+
+    def __init__(self, seed: int, bound: int, rows: int) -> None:
+        self.rows = rows
+        self._seed = seed
+        self._bound = bound
+
+    def of(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
+        """Those of `rows` that are chosen, in their order."""
+        return (row for row in rows if _hash(self._seed, row) <= self._bound)
+
+
+def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
+    """A sample of `count` rows, or of all where there are no more."""
+    held = array("Q")
+    bound = _HIGHEST
+    for row in rows:
+        digest = _hash(seed, row)
+        if digest <= bound:
+            held.append(digest)
+            if len(held) >= 2 * count and len(held) >= _FEWEST_HELD:
+                held = _lowest(held, count)
+                bound = held[-1]
+    if len(held) > count:
+        held = _lowest(held, count)
+        bound = held[-1]
+    return Sample(seed, bound, len(held))
+
+
+def _hash(seed: int, row: Row | BadRow) -> int:
+    return hash64(f"{seed}\x1f{row.key.id}".encode("utf-8", "surrogatepass"))
+
+
+def _lowest(hashes: array[int], count: int) -> array[int]:
+    """The `count` lowest, in order: Arrow sorts them as they lie in memory."""
+    given: Any = pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)])
+    order: Any = pc.array_sort_indices(given)
+    found: Any = given.take(order.slice(0, count))
+    return array("Q", memoryview(found.buffers()[1]).cast("B")[: 8 * count].tobytes())

@@ -1,0 +1,60 @@
+"""ShareGPT conversations, in both spellings: `{from, value}` and `{role, content}`.
+
+Only who speaks and what is said are sent: weights, training marks and the like are for other tools.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchchat.sources.conversations import fault_of
+from batchchat.sources.jsonvalue import said
+
+__all__ = ["is_sharegpt", "messages_of"]
+
+_ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+}
+_TAKES = "It takes system, human, gpt or tool (or user, assistant, chatgpt, model, function, observation)."
+_NOTHING_TO_ANSWER = "ends with the model's turn: nothing to answer. Take that turn out to have it answered anew."
+
+
+def is_sharegpt(value: Any) -> bool:
+    """Whether a list of messages says `from` where others say `role`."""
+    return type(value) is list and bool(value) and type(value[0]) is dict and "from" in value[0]
+
+
+def messages_of(value: Any, where: str) -> list[dict[str, Any]] | str:
+    """The messages of the conversation in the column `where`, or the sentence that says why there are none."""
+    if type(value) is not list:
+        return f"`{where}` is {said(value)}. It takes a list of {{from, value}}."
+    messages: list[dict[str, Any]] = []
+    for at, turn in enumerate(value):
+        place = f"{where}[{at}]"
+        if type(turn) is not dict:
+            return f"`{place}` is {said(turn)}. It takes an object with from and value."
+        speaker = next((name for name in ("from", "role") if name in turn), None)
+        if speaker is None:
+            return f"`{place}.from` is missing. {_TAKES}"
+        role = _ROLES.get(turn[speaker].lower()) if type(turn[speaker]) is str else None
+        if role is None:
+            return f"`{place}.{speaker}` is {said(turn[speaker])}. {_TAKES}"
+        content = next((name for name in ("value", "content") if name in turn), None)
+        if content is None:
+            return f"`{place}.value` is missing. It takes text."
+        if type(turn[content]) is not str and (content == "value" or type(turn[content]) is not list):
+            return f"`{place}.{content}` is {said(turn[content])}. It takes text."
+        messages.append({"role": role, "content": turn[content]})
+    if messages and messages[-1]["role"] == "assistant":
+        return f"`{where}` {_NOTHING_TO_ANSWER}"
+    return fault_of(messages, where) or messages

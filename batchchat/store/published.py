@@ -1,0 +1,68 @@
+"""A published output read back as records: what report and export fall back on where there is no journal.
+
+An output tells all of a row but where it stood in the input, what its retries were for, and its fingerprint. Which
+run it was, and what was paid beside its rows, stands in its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchchat import cells
+from batchchat.errors import OutputError
+from batchchat.record import RowRecord
+from batchchat.store.columns import COLUMNS, record_of
+from batchchat.store.parquet import CarriedColumn, files_of, metadata_of
+
+__all__ = ["Published"]
+
+_ROWS_AT_ONCE = 500
+_BUFFER = 1 << 20
+_OURS = {column.name for column in COLUMNS}
+
+
+class Published:
+    """The rows of an output, file or folder. Raises `OutputError` where `path` is not one, or can't be read."""
+
+    def __init__(self, path: Path) -> None:
+        metadata = metadata_of(path)
+        if metadata is None:
+            raise OutputError(
+                f"{path} is no output of batchchat. Give a job file, or the Parquet file or folder that a run wrote."
+            )
+        self._files = files_of(path)
+        self.metadata: dict[str, Any] = metadata
+        schema: pa.Schema = pq.read_schema(self._files[0])
+        self.carried: dict[str, CarriedColumn] = {field.name: field.type for field in schema if field.name not in _OURS}
+        """The carried columns under their output names, with their types."""
+
+    def rows(self, columns: set[str] | None = None) -> Iterator[RowRecord]:
+        """Every row in the output's order; with `columns`, only what they tell of it."""
+        ordinal = 0
+        for path in self._files:
+            try:
+                with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+                    names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+                    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names, use_threads=False):
+                        for row in self._rows_of(batch):
+                            row["ordinal"] = ordinal
+                            ordinal += 1
+                            yield row
+            except (pa.ArrowException, OSError) as error:
+                raise OutputError(f"{path} can't be read: {str(error).splitlines()[0]}.") from error
+
+    def _rows_of(self, batch: pa.RecordBatch) -> Iterator[RowRecord]:
+        values = {name: cells.encode(batch.column(at)) for at, name in enumerate(batch.schema.names)}
+        carried = [name for name in values if name not in _OURS]
+        for cells_ in zip(*values.values(), strict=True):
+            named = dict(zip(values, cells_, strict=True))
+            row = record_of(named)
+            # A row of which no line of the input could be read has no place but its id.
+            row["place"] = named.get("id") or ""
+            row["carried"] = {name: named[name] for name in carried}
+            yield row

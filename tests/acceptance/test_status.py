@@ -1,0 +1,165 @@
+"""`batchchat status` beside real runs: one going on, one killed, one stopped, one finished."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.acceptance.job import Job, rows, until
+from tests.acceptance.servers import Asked, completion, http, raw_server
+from tests.cli.called import Called, call
+
+NONE = type(None)
+FORM: dict[str, tuple[type, ...]] = {
+    "job": (str, NONE), "output": (str,), "state": (str,), "pid": (int, NONE), "host": (str, NONE),
+    "started_at": (str, NONE), "updated_at": (str, NONE), "rows": (dict,), "in_flight": (int, NONE),
+    "ceiling": (int, NONE), "rows_per_s": (int, float, NONE), "cost_usd": (int, float, NONE),
+    "max_cost": (int, float, NONE), "eta_s": (int, float, NONE), "exit_code": (int, NONE), "next_command": (str, NONE),
+}  # fmt: skip
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+SPAN = r"[\d.]+s"
+
+
+def look(*arguments: str) -> Called:
+    called = call("status", *arguments)
+    assert (called.code, called.err) == (0, "")
+    return called
+
+
+def state_of(source: str) -> dict[str, Any]:
+    """The object of --json, whose form is held here."""
+    called = look(source, "--json")
+    state: dict[str, Any] = json.loads(called.out)
+    assert called.out.count("\n") == 1
+    assert list(state) == list(FORM)
+    for name, kinds in FORM.items():
+        assert type(state[name]) in kinds, name
+    assert list(state["rows"]) == ["total", "answered", "failed", "invalid", "left"]
+    assert all(type(count) in (int, NONE) for count in state["rows"].values())
+    for name in ("started_at", "updated_at"):
+        assert re.fullmatch(TIME, state[name])
+    return state
+
+
+def held_at_7(asked: Asked) -> bytes | None:
+    return None if asked.said == "Question 7" else http(200, completion())
+
+
+def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Running, killed, running again, stopped by a signal, finished: each is told as it is, by job file and output."""
+    monkeypatch.chdir(job.folder)
+
+    with raw_server(held_at_7) as server:
+        job.write(rows(8), endpoint__base_url=server.url)
+        never = call("status", "job.yaml")
+        said = "error: out.parquet has no run: nothing was begun in out.run. Run it with: batchchat run job.yaml\n"
+        assert (never.code, never.out) == (2, "")
+        assert never.err.replace(f"{job.folder}/", "") == said
+
+        running = job.start()
+        state = until(lambda: (found := call("status", "out.parquet", "--json")).code == 0 and json.loads(found.out))
+        assert state["state"] == "running"
+        until(lambda: state_of("out.parquet")["rows"]["answered"] == 7)
+        state = state_of("job.yaml")
+        assert state == state_of("out.parquet") | {"updated_at": state["updated_at"], "rows_per_s": state["rows_per_s"]}
+        assert (state["state"], state["pid"], state["host"]) == ("running", running.process.pid, socket.gethostname())
+        assert (state["job"], state["output"]) == ("job.yaml", "out.parquet")
+        assert state["rows"] == {"total": 8, "answered": 7, "failed": 0, "invalid": 0, "left": 1}
+        assert (state["in_flight"], state["ceiling"], state["exit_code"]) == (1, 16, None)
+        text = re.sub(r"[\d.]+ rows/s", "N rows/s", re.sub(rf"for {SPAN}", "for SPAN", look("out.parquet").out))
+        assert re.sub(rf"  time      {SPAN} left at this pace\n", "", text) == (
+            f"job.yaml: running for SPAN, pid {running.process.pid} on {socket.gethostname()}\n"
+            "\n"
+            "  rows      7 answered · 1 left\n"
+            "  cost      <$0.0001\n"
+            "  pace      N rows/s · 1 of up to 16 in flight\n"
+            "  output    out.parquet\n"
+            "\n"
+            "next  batchchat export out.parquet --to parquet -o so-far.parquet\n"
+        )
+
+        running.signal(signal.SIGKILL)
+        running.end()
+        state = state_of("job.yaml")
+        assert (state["state"], state["exit_code"], state["in_flight"]) == ("stopped", None, 0)
+        assert state["next_command"] == "batchchat run job.yaml"
+        assert re.fullmatch(
+            rf"job\.yaml: killed or broken off: silent for {SPAN}, since \S+ \S+\n"
+            r"\n  rows      7 answered · 1 left\n  cost      <\$0\.0001\n  output    out\.parquet\n"
+            r"\nnext  batchchat run job\.yaml\n      batchchat report out\.parquet\n",
+            look("job.yaml").out,
+        )
+
+        again = job.start()
+        until(lambda: state_of("job.yaml")["in_flight"] == 1)
+        assert state_of("job.yaml")["pid"] == again.process.pid
+        again.signal(signal.SIGTERM)
+        again.says("nothing more is sent")
+        again.signal(signal.SIGTERM)
+        assert again.end().code == 143
+        state = state_of("job.yaml")
+        assert (state["state"], state["exit_code"]) == ("stopped", 143)
+        assert re.match(rf"job\.yaml: stopped {SPAN} ago by SIGTERM\n", look("out.parquet").out)
+
+        server.release(lambda _: http(200, completion()))
+        assert job.run().code == 0
+
+    state = state_of("job.yaml")
+    assert (state["state"], state["exit_code"], state["next_command"]) == ("finished", 0, None)
+    assert re.fullmatch(
+        rf"job\.yaml: finished {SPAN} ago\n\n  rows      8 answered\n  cost      <\$0\.0001\n"
+        r"  output    out\.parquet\n\nnext  batchchat report out\.parquet\n",
+        look("job.yaml").out,
+    )
+    (job.folder / "out.run").rename(job.folder / "gone.run")
+    gone = call("status", "out.parquet")
+    assert gone.code == 2
+    assert "is there, but its run folder out.run is not" in gone.err
+
+
+def test_watching(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is followed to its end: in JSON, in lines of a pipe, in place on a terminal; or until nobody reads on."""
+    monkeypatch.chdir(job.folder)
+    with raw_server(held_at_7) as server:
+        job.write(rows(8), endpoint__base_url=server.url)
+        last = job.start()
+        until(lambda: call("status", "job.yaml").code == 0 and state_of("job.yaml")["in_flight"] == 1)
+        lines = job.start("status", "job.yaml", "--watch", "--json")
+        plain = job.start("status", "out.parquet", "--watch")
+        screen = job.terminal("status", "out.parquet", "--watch", columns=40)
+        screen.shows("rows/s · 1 of")
+        until(lambda: re.search(r"\x1b\[\d+A\x1b\[J\x1b\[33mjob\.yaml: running", screen.screen))
+        screen.process.send_signal(signal.SIGINT)
+        code, seen = screen.end()
+        assert code == 130
+        assert "Traceback" not in seen
+        assert "error" not in seen
+        assert all(len(re.sub(r"\x1b\[\d*[A-Zm]", "", line)) <= 40 for line in seen.splitlines())
+        until(
+            lambda: all(
+                b"running" in seen._parts["stdout"] or b"7/8" in seen._parts["stdout"] for seen in (lines, plain)
+            )
+        )
+        script = f"{shlex.join(job.command('status', 'job.yaml', '--watch'))} | head -1"
+        head = subprocess.run(
+            ["bash", "-c", script], env=job.environ(), capture_output=True, text=True, timeout=30, check=True
+        )
+        assert (head.stdout.count("\n"), head.stderr) == (1, "")
+        server.release(lambda _: http(200, completion()))
+        assert last.end().code == 0
+    told = [json.loads(line) for line in lines.end().out.splitlines()]
+    assert [list(state) for state in told] == [list(FORM)] * len(told)
+    assert (told[0]["state"], told[-1]["state"]) == ("running", "finished")
+    ended = plain.end()
+    assert (ended.code, ended.err) == (0, "")
+    *going, end = ended.out.splitlines()
+    assert going
+    assert all(re.match(r"7/8 rows · \d\.\d rows/s · 1 of up to 16 in flight · <\$0\.0001", line) for line in going)
+    assert re.fullmatch(rf"job\.yaml: finished {SPAN} ago", end)

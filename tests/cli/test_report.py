@@ -1,0 +1,151 @@
+# ruff: noqa: E501  (exact texts stand on one line)
+"""`batchchat report`: of a finished output, of a run that was killed, of an output alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from batchchat.store.folder import folder_of
+from batchchat.store.parquet import write_parquet
+from tests.cli.called import call
+from tests.store.given import answered, failed, invalid, run_record, write_segment
+
+ROWS = [
+    answered("a", carried={"topic": "sauce"}, latency_s=1.0, ordinal=0),
+    answered(
+        "b", carried={"topic": "soup"}, latency_s=3.0, cost_usd=0.25, attempts=2, retries={"rate_limit": 1}, ordinal=1
+    ),
+    failed("c", carried={"topic": "soup"}, ordinal=2),
+    invalid("d", ordinal=3, place="in.jsonl:4"),
+]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of one's own; outputs are told as one would type them there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def journal(output: str, *more: object) -> Path:
+    """A run that ended in its journal, and was not published."""
+    folder = folder_of(Path(output).absolute())
+    folder.mkdir()
+    run = run_record(name="chef", model="some/model", endpoint="api.deepinfra.com")
+    write_segment(folder, 1, [run, *ROWS, *more])
+    return folder
+
+
+def test_what_a_person_reads() -> None:
+    """Figures by topic, each unknown named, and the groups in a table of right-aligned figures."""
+    journal("x.parquet", run_record())
+    told = call("report", "x.parquet", "--by", "topic")
+    assert (told.code, told.err) == (0, "")
+    assert told.out == (
+        "x.parquet: 2 of 4 rows answered for $0.2501\n"
+        "\n"
+        "  rows      2 answered · 1 failed · 1 invalid\n"
+        "  tokens    10 in (4 cached) · 14 out\n"
+        "  cost      $0.2501 reported by the endpoint\n"
+        "            $0.1251 an answered row\n"
+        "  latency   p50 2.00 s · p95 2.90 s · p99 2.98 s · max 3.00 s\n"
+        "  attempts  4\n"
+        "  retries   1: 1 rate limit\n"
+        "  failed    1 timeout  c: no answer in 600 s\n"
+        "  invalid   1  in.jsonl:4: the line is a list. It takes an object.\n"
+        "\n"
+        "  by topic  rows  failed  tokens in  tokens out     cost    a row     p50     p95\n"
+        "  soup         2       1          5           7  $0.2500  $0.2500  3.00 s  3.00 s\n"
+        "  sauce        1       –          5           7  $0.0001  $0.0001  1.00 s  1.00 s\n"  # noqa: RUF001
+        "  (null)       1       1          –           –        –        –       –       –\n"  # noqa: RUF001
+    )
+
+
+def test_the_same_from_journal_and_output() -> None:
+    """An output alone says what its journal did, but for what retries were for."""
+    journal("x.parquet")
+    from_journal = json.loads(call("report", "x.parquet", "--json", "--by", "topic").out)
+    assert call("export", "x.parquet", "--to", "parquet", "-o", "y.parquet").code == 0
+    shutil.rmtree("x.run")
+    from_output = json.loads(call("report", "y.parquet", "--json", "--by", "topic").out)
+    assert from_output["outputs"][0].pop("path") == "y.parquet"
+    assert from_journal["outputs"][0].pop("path") == "x.parquet"
+    assert from_output == from_journal
+    assert call("report", "y.parquet").out.splitlines()[2] == "  job       chef · some/model at api.deepinfra.com"
+
+
+def test_several_outputs() -> None:
+    """Several are told one after the other, and side by side in the end; JSON has one object of them."""
+    for name in ("x.parquet", "y.parquet"):
+        journal(name)
+    told = call("report", "x.parquet", "y.parquet").out
+    assert told.splitlines()[-3].split() == [
+        "side",
+        "by",
+        "side",
+        "rows",
+        "failed",
+        *["tokens", "in", "tokens", "out", "cost", "a", "row", "p50", "p95"],
+    ]
+    assert [line.split()[:3] for line in told.splitlines()[-2:]] == [["x.parquet", "4", "2"], ["y.parquet", "4", "2"]]
+    outputs = json.loads(call("report", "x.parquet", "y.parquet", "--json").out)["outputs"]
+    assert [output["path"] for output in outputs] == ["x.parquet", "y.parquet"]
+
+
+def test_the_output_is_read_only_while_it_is_current() -> None:
+    """A journal that has grown since the output was published knows more, and is what is told."""
+    folder = journal("x.parquet")
+    size = (folder / "journal-000001.jsonl").stat().st_size
+    write_parquet(Path("x.parquet"), [(ROWS[0], 1)], {}, {"journal_end": 1 << 40 | size})
+    assert call("report", "x.parquet").out.startswith("x.parquet: 1 of 1 rows answered")
+    write_segment(folder, 2, [answered("z")])
+    assert call("report", "x.parquet").out.startswith("x.parquet: 3 of 5 rows answered")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.parquet"], "none.parquet has no run: there is neither an output nor a journal in none.run. Give the job file or its output."),
+        (["notes.txt"], "notes.txt is no output of batchchat. Give a job file, or the Parquet file or folder that a run wrote."),
+        (["empty"], "empty is no output of batchchat. Give a job file, or the Parquet file or folder that a run wrote."),
+        (["job.yaml"], "job.yaml: there is no such file."),
+        (["x.parquet", "--by", "topik"], "x.parquet has no column `topik` to group by. Did you mean `topic`?"),
+        (["x.parquet", "--by", "messages"], "x.parquet has no column `messages` to group by. Did you mean `messages_json`?"),
+        (["x.parquet", "--by", "q"], "x.parquet has no column `q` to group by. There is `topic`, `id`, `sample`, `status`, `response`, `finish_reason`, `messages_json`, `tool_calls` and 24 more."),
+    ],
+)  # fmt: skip
+def test_what_is_refused(arguments: list[str], said: str) -> None:
+    """Exit 2 and one sentence that names it and the way out."""
+    journal("x.parquet")
+    Path("notes.txt").write_text("hello")
+    Path("empty").mkdir()
+    told = call("report", *arguments)
+    assert (told.code, told.out, told.err) == (2, "", f"error: {said}\n")
+
+
+def test_export_names_what_it_leaves_out() -> None:
+    """Rows a form can't hold are counted on stderr, with the reason; stdout has what was written."""
+    journal("x.parquet")
+    told = call("export", "x.parquet", "--to", "sharegpt", "-o", "s.jsonl")
+    assert (told.code, told.out, told.err) == (0, "s.jsonl: 2 rows\n", "left out: 2 rows without an answer\n")
+    assert len(Path("s.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("x.parquet", "x.parquet is the run's own output. Name another file."),
+        ("none/y.csv", "none/y.csv can't be written: none is no folder."),
+        (".", ". is a folder. Name a file in it."),
+    ],
+)
+def test_export_targets_that_are_refused(target: str, said: str) -> None:
+    """The run's own output is never written over, and a target that can't be is told."""
+    journal("x.parquet")
+    write_parquet(Path("x.parquet"), [(ROWS[0], 1)], {}, {})
+    told = call("export", "x.parquet", "--to", "csv", "-o", target)
+    assert (told.code, told.err) == (2, f"error: {said}\n")

@@ -1,0 +1,87 @@
+"""Whether an input would take in the output."""
+
+from __future__ import annotations
+
+import glob
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.job.paths import resolved_input
+from batchchat.job.spec import InputSpec
+from batchchat.sources import entry_that_takes
+from tests.sources.folder import Folder, user
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GOOD = [{"messages": user("hi")}]
+
+
+def taken(home: Path, output: str, *typed: str) -> str | None:
+    paths: Sequence[str] = [resolved_input(one, home, {}) for one in typed]
+    return entry_that_takes(InputSpec(tuple(paths), typed), home / output)
+
+
+@pytest.mark.parametrize(
+    ("typed", "output", "is_taken"),
+    [
+        ("d", "d/out.parquet", True),
+        ("d/", "d/deep/er/out.parquet", True),
+        ("d", "d/out", True),
+        ("d", "d", True),
+        ("d", "d/_out/x.parquet", False),
+        ("d", "d/.x.parquet", False),
+        ("d", "d/a.run/x.parquet", False),
+        ("d", "out.parquet", False),
+        ("d", "dd/out.parquet", False),
+        (".", "new/out.parquet", True),
+        ("d/*.parquet", "d/out.parquet", True),
+        ("d/*.parquet", "d/deep/out.parquet", False),
+        ("d/*.jsonl", "d/out.parquet", False),
+        ("d/**/*.parquet", "d/out.parquet", True),
+        ("d/**/*.parquet", "d/deep/er/out.parquet", True),
+        ("d/**", "d/deep/out.parquet", True),
+        ("**/*.parquet", "new/out", True),
+        ("d/*", "d/out", False),
+        ("d/out/*", "d/out", True),
+        ("link/*.parquet", "d/out.parquet", True),
+        ("d/*.parquet", "link/out.parquet", True),
+        ("d/../d/*.parquet", "d/out.parquet", True),
+        ("d/[a-z]ut.parquet", "d/out.parquet", True),
+        ("d/a.jsonl", "d/out.parquet", False),
+    ],
+)
+@pytest.mark.parametrize("home", ["home", "home [1]"])
+def test_an_output_in_its_own_input(tmp_path: Path, home: str, typed: str, output: str, *, is_taken: bool) -> None:
+    """The output need not be there, and need not be reached by the same name."""
+    folder = Folder(tmp_path / home)
+    folder.write("d/a.jsonl", GOOD)
+    (folder.path / "link").symlink_to("d")
+    expected = typed if is_taken else None
+    assert taken(folder.path, output, "d/a.jsonl", typed) == expected
+
+
+_segments = st.sampled_from(["*", "**", "a", "?", "[ab]", "*.parquet", ".h", "b"])
+
+
+@given(
+    st.lists(_segments, min_size=1, max_size=4).map("/".join),
+    st.lists(st.sampled_from(["a", "b", ".h", "ab"]), max_size=3),
+)
+def test_patterns_match_as_glob_does(pattern: str, folders: list[str]) -> None:
+    """What is told of a file before it is there is what `glob` finds when it is."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        output = home.joinpath(*folders, "x.parquet")
+        if not glob.has_magic(pattern):
+            return
+        told = entry_that_takes(InputSpec((f"{home}/{pattern}",), (pattern,)), output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.touch()
+        found = [Path(match) for match in glob.glob(f"{home}/{pattern}", recursive=True)]  # noqa: PTH207
+        assert (told is not None) == (output in found)

@@ -1,0 +1,93 @@
+"""Rows at random that stay the same."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.conversation import BadRow, Key, Row
+from batchchat.sources import sampling
+from batchchat.sources.sampling import choose
+from tests.sources.folder import Folder, user
+
+if TYPE_CHECKING:
+    import pytest
+
+ROWS = [{"id": f"r{n}", "messages": user(f"hi {n}")} for n in range(200)]
+
+
+def rows(count: int) -> list[Row | BadRow]:
+    return [BadRow(Key(f"r{n}"), n, f"x:{n + 1}", "bad") for n in range(count)]
+
+
+def chosen(count: int, there: int, seed: int = 0) -> list[str]:
+    every = rows(there)
+    sample = choose(every, count, seed)
+    found = [row.key.id for row in sample.of(every)]
+    assert len(found) == sample.rows == min(count, there)
+    return found
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 50), st.integers(0, 3))
+def test_a_sample_keeps_its_rows(count: int, more: int, there: int, seed: int) -> None:
+    """It is the same each time, in input order; a larger one holds it, and so, mostly, does one of a longer input."""
+    found = chosen(count, there, seed)
+    assert found == sorted(chosen(count, there, seed), key=lambda name: int(name[1:]))
+    assert set(found) <= set(chosen(count + more, there, seed))
+    longer = chosen(count, there + more, seed)
+    assert {name for name in longer if int(name[1:]) < there} <= set(found)
+
+
+def test_seeds_choose_otherwise() -> None:
+    """Each seed has its own rows, and each row is chosen as often as another."""
+    times = dict.fromkeys((f"r{n}" for n in range(100)), 0)
+    for seed in range(300):
+        for name in chosen(10, 100, seed):
+            times[name] += 1
+    # 300 draws of one in ten: 30 each, with a standard deviation of 5.2.
+    assert min(times.values()) > 8
+    assert max(times.values()) < 56
+
+
+def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many rows no more than twice those asked for are held, and the choice is the same."""
+    expected = chosen(7, 5000)
+    held: list[int] = []
+    lowest = sampling._lowest
+    monkeypatch.setattr(sampling, "_FEWEST_HELD", 1)
+
+    def noted(hashes: array[int], count: int) -> array[int]:
+        held.append(len(hashes))
+        return lowest(hashes, count)
+
+    monkeypatch.setattr(sampling, "_lowest", noted)
+    assert chosen(7, 5000) == expected
+    assert max(held) == 14
+    # A row that is too high to be chosen isn't held at all.
+    assert len(held) < 20
+
+
+def test_a_source_reads_the_chosen_alone(folder: Folder) -> None:
+    """Ordinals and places are those of the whole input, its number of rows is known, and bad rows are rows."""
+    folder.write("a.jsonl", ROWS[:120])
+    folder.write("b.jsonl", b"broken\n" * 3)
+    folder.write("c.jsonl", ROWS[120:])
+    every = {row.key: row for row in folder.rows("*.jsonl", id="id")}
+    source = folder.open("*.jsonl", id="id", random=50, seed=3)
+    found = list(source.read())
+    assert (source.rows_total, len(found), source.bytes_read) == (50, 50, source.bytes_total)
+    assert all(every[row.key] == row for row in found)
+    assert [row.ordinal for row in found] == sorted(row.ordinal for row in found)
+    assert list(source.read()) == found
+    assert {row.key for row in folder.rows("*.jsonl", id="id", random=20, seed=3)} < {row.key for row in found}
+    whole = folder.open("*.jsonl", id="id", random=1000)
+    assert (whole.rows_total, len(list(whole.read()))) == (203, 203)
+
+
+def test_equal_rows_without_ids_are_rows_of_their_own(folder: Folder) -> None:
+    """Where ids are hashes, each of some equal conversations can be chosen."""
+    folder.write("a.jsonl", [{"messages": user("same")}] * 40)
+    assert len({row.key.id for row in folder.rows("a.jsonl", random=15)}) == 15
