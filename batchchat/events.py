@@ -11,16 +11,21 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 __all__ = [
+    "Allowed",
     "Awaited",
+    "Back",
     "Budgeted",
     "ContextEnds",
     "CutByGateway",
     "Dearer",
+    "Down",
     "Draining",
     "Environment",
     "Event",
     "Failing",
     "Finished",
+    "Grown",
+    "Lowered",
     "OnFinishFailed",
     "Overdue",
     "Planned",
@@ -37,12 +42,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run begins: what, with which model, where, how many at once, from what."""
+    """A run begins: what, with which model, where, from what; how many at once, None where the endpoint is asked."""
 
     name: str
     model: str
     host: str
-    concurrency: int
+    concurrency: int | None
     source: str
     recognised: str | None
     output: str
@@ -108,11 +113,60 @@ class Dearer:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the endpoint said it allows, in flight and a minute, or `why` that is not known; `concurrency` is used."""
+
+    requests: int | None
+    tokens_per_minute: int | None
+    concurrency: int
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The ceiling of requests in flight went down, by so many refusals in `span_s` seconds."""
+
+    before: int
+    after: int
+    refusals: int
+    span_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """The ceiling of requests in flight went up."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The endpoint gives no answer since `since` (epoch); `why` is what was seen. Told again once a minute."""
+
+    since: float
+    why: str
+    probe_in_s: float
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The endpoint answers again; down from `since` to `until` (epoch), while `probes` requests were sent."""
+
+    since: float
+    until: float
+    lasted_s: float
+    probes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The state of the run, several times a second.
 
     `total` is None while nothing is known of it. `done` rows need nothing more: a row that is sent again is not done,
-    though the output still has its earlier record.
+    though the output still has its earlier record. `ceiling` moves under `most`. While the endpoint is down,
+    `down_since` (epoch) says since when; `held_s` is how long it wants nothing sent.
     """
 
     elapsed_s: float
@@ -131,6 +185,10 @@ class Progress:
     rows_per_s: float
     eta_s: float | None
     max_cost_usd: Decimal | None = None
+    most: int = 0
+    down_since: float | None = None
+    probe_in_s: float = 0.0
+    held_s: float = 0.0
     awaited: Awaited | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed rows by kind."""
@@ -259,6 +317,11 @@ Event = (
     | Planned
     | Budgeted
     | Dearer
+    | Allowed
+    | Lowered
+    | Grown
+    | Down
+    | Back
     | Progress
     | Environment
     | ServedByAnother

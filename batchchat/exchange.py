@@ -25,6 +25,7 @@ __all__ = [
     "Exchange",
     "Failure",
     "Outcome",
+    "Quota",
     "Reply",
     "Request",
     "Scope",
@@ -131,6 +132,15 @@ class Reply(NamedTuple):
     response_id: str | None = None
 
 
+class Quota(NamedTuple):
+    """What the endpoint says is left of its limits, and in how many seconds they are whole again; None is not said."""
+
+    requests: int | None = None
+    requests_reset_s: float | None = None
+    tokens: int | None = None
+    tokens_reset_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What went wrong, in the endpoint's words where it had any; secrets are blanked, the text is shortened."""
@@ -154,6 +164,7 @@ class Exchange(NamedTuple):
     cost: Cost | None = None
     raw: str | None = None
     """The response's body as it came, where the job keeps it; bytes that are not UTF-8 are lone surrogates."""
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True)

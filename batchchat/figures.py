@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from decimal import Decimal
 
-__all__ = ["NONE", "UNKNOWN", "compact", "count", "duration", "money", "seconds", "shorten", "size"]
+__all__ = ["NONE", "UNKNOWN", "compact", "count", "duration", "money", "seconds", "shorten", "size", "time_of_day"]
 
 UNKNOWN = "unknown"
 NONE = "–"  # noqa: RUF001 (an en dash, as tables are set)
@@ -61,6 +62,11 @@ def seconds(value: float | None) -> str:
         return "<0.001 s"
     digits = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 0
     return f"{value:.{min(digits, 3)}f} s" if value < 100 else f"{value:,.0f} s"  # noqa: PLR2004
+
+
+def time_of_day(at: float, *, utc: bool = False) -> str:
+    """`05:02:14` here, or `05:02:14Z`; `at` is in seconds since the epoch."""
+    return time.strftime("%H:%M:%SZ", time.gmtime(at)) if utc else time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def size(number: int) -> str:

@@ -21,12 +21,14 @@ _LINE_EVERY_S = 60.0
 _WIDE = 120  # columns
 
 
-def text_of(event: Event) -> str | None:
-    """The line an event is told in; None for those that have none."""
+def text_of(event: Event, *, utc: bool = False) -> str | None:
+    """The line an event is told in; None for those that have none. Times of day are local ones, or UTC."""
     match event:
         case events.Started():
+            many = "as many" if event.concurrency is None else f"up to {figures.count(event.concurrency)}"
+            limit = " in flight as the endpoint allows" if event.concurrency is None else " in flight"
             return (
-                f"{event.name} · {event.model} at {event.host} · up to {figures.count(event.concurrency)} in flight\n"
+                f"{event.name} · {event.model} at {event.host} · {many}{limit}\n"
                 f"input  {event.source}{f' (recognised: {event.recognised})' if event.recognised else ''}"
             )
         case events.Replayed():
@@ -39,18 +41,14 @@ def text_of(event: Event) -> str | None:
             return "\n".join(f"journal {line}" for line in lines)
         case events.Planned():
             return _planned(event)
+        case events.Allowed() | events.Lowered() | events.Grown() | events.Down() | events.Back():
+            return _of_endpoint(event, utc=utc)
         case events.ServedByAnother():
             return f"the endpoint serves {event.served} for {event.requested}; the price may differ"
         case events.Failing():
             return f"first {event.kind}: row {event.id}: {event.text}"
-        case events.Budgeted():
-            return _budgeted(event)
-        case events.Dearer():
-            over = f"; answers cost {figures.money(event.overrun_usd)} more than the most they could by it"
-            return (
-                f"the endpoint charges up to {event.ratio:.2f} times the job's price, and is reckoned with so"
-                f"{over if event.overrun_usd else ''}"
-            )
+        case events.Budgeted() | events.Dearer():
+            return _of_money(event)
         case events.Draining():
             return (
                 f"{event.reason}: nothing more is sent, {figures.count(event.in_flight)} in flight get up to"
@@ -101,6 +99,55 @@ def _text_aside(event: Event) -> str | None:
             return None
 
 
+def _of_endpoint(
+    event: events.Allowed | events.Lowered | events.Grown | events.Down | events.Back, *, utc: bool
+) -> str:
+    """How much the endpoint takes, and whether it is there at all."""
+    if isinstance(event, events.Allowed):
+        return _allowed(event)
+    if isinstance(event, events.Down | events.Back):
+        return _outage(event, utc=utc)
+    return _moved(event)
+
+
+def _allowed(event: events.Allowed) -> str:
+    if event.why is not None:
+        return (
+            f"limits the endpoint doesn't say what it allows ({event.why}):"
+            f" up to {figures.count(event.concurrency)} in flight"
+        )
+    parts = []
+    if event.requests is not None:
+        parts.append(f"{figures.count(event.requests)} in flight")
+    if event.tokens_per_minute is not None:
+        parts.append(f"{figures.count(event.tokens_per_minute)} tokens a minute")
+    used = "" if event.requests == event.concurrency else f": up to {figures.count(event.concurrency)} in flight"
+    return f"limits the endpoint allows {' and '.join(parts)}{used}"
+
+
+def _moved(event: events.Lowered | events.Grown) -> str:
+    moved = f"{figures.count(event.before)} -> {figures.count(event.after)} in flight"
+    if isinstance(event, events.Grown):
+        return f"grown back: {moved}"
+    refusals = "1 refusal" if event.refusals == 1 else f"{figures.count(event.refusals)} refusals"
+    return f"rate limited: {moved} ({refusals} in {figures.duration(event.span_s)})"
+
+
+def _outage(event: events.Down | events.Back, *, utc: bool) -> str:
+    since = figures.time_of_day(event.since, utc=utc)
+    if isinstance(event, events.Down):
+        left = (
+            "" if event.left is None else f", {figures.count(event.left)} {'row' if event.left == 1 else 'rows'} left"
+        )
+        return (
+            f"endpoint down since {since} ({event.why}): waiting, next probe in"
+            f" {figures.duration(event.probe_in_s)}{left}"
+        )
+    sent = f"{figures.count(event.probes)} {'request' if event.probes == 1 else 'requests'}"
+    until = figures.time_of_day(event.until, utc=utc)
+    return f"endpoint is back after {figures.duration(event.lasted_s)} ({since} to {until}, {sent} sent meanwhile)"
+
+
 def _planned(event: events.Planned) -> str:
     parts = []
     if event.kept:
@@ -121,7 +168,13 @@ def _planned(event: events.Planned) -> str:
     return "resume " + " · ".join(parts)
 
 
-def _budgeted(event: events.Budgeted) -> str:
+def _of_money(event: events.Budgeted | events.Dearer) -> str:
+    if isinstance(event, events.Dearer):
+        over = f"; answers cost {figures.money(event.overrun_usd)} more than the most they could by it"
+        return (
+            f"the endpoint charges up to {event.ratio:.2f} times the job's price, and is reckoned with so"
+            f"{over if event.overrun_usd else ''}"
+        )
     parts = [f"at most {figures.money(event.max_cost_usd)}"]
     if event.paid_usd or event.unsure_usd:
         may = f", up to {figures.money(event.unsure_usd)} more may have been" if event.unsure_usd else ""
@@ -160,10 +213,21 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
         parts.append(f"waiting for row {figures.shorten(row.id, 24)}, {ran} of at most {bound}")
     elif event.recovering:
         parts.append(f"{figures.count(event.recovering)} retrying")
-    parts.append(f"{figures.count(event.in_flight)} in flight")
+    parts.append(_sending(event))
     if event.tokens_per_s and not brief:
         parts.append(f"{figures.compact(event.tokens_per_s)} tok/s")
     return " · ".join(parts)
+
+
+def _sending(event: Progress) -> str:
+    """How much goes on at once, or why nothing does."""
+    if event.down_since is not None:
+        probe = f"next probe in {figures.duration(event.probe_in_s)}" if event.probe_in_s else "probing"
+        return f"endpoint down, {probe}"
+    if event.held_s >= 1:
+        return f"held {figures.duration(event.held_s)} by the endpoint"
+    under = f"/{figures.count(event.ceiling)}" if event.ceiling < event.most else ""
+    return f"{figures.count(event.in_flight)}{under} in flight"
 
 
 def _of_total(event: Progress) -> str:
@@ -226,6 +290,8 @@ class Bar:
             self._show(event)
         elif isinstance(event, events.Publishing | events.Finished):
             self._close()
+        elif isinstance(event, events.Grown):
+            return
         elif text := text_of(event):
             tqdm.write(text, file=self._stream)
 
@@ -251,7 +317,7 @@ class Bar:
 class Lines:
     """A line at each change of state, and one a minute, each after a `stamp`.
 
-    Without `quotes` nothing an endpoint said is repeated: it may have echoed a prompt.
+    Without `quotes` it is `run.log`: nothing an endpoint said is repeated, which may echo a prompt; times are UTC.
     """
 
     def __init__(
@@ -291,7 +357,9 @@ class Lines:
             return f"exit {event.exit_code}: {event.text}" if event.text else None
         if isinstance(event, events.Failing) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
-        return text_of(event)
+        if isinstance(event, events.Grown) and self._quotes:  # of interest afterwards; the line shows it meanwhile
+            return None
+        return text_of(event, utc=not self._quotes)
 
 
 def log_file(stream: IO[str]) -> Lines:

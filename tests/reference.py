@@ -25,9 +25,10 @@ def with_tables(text: str) -> str:
     """The README's `text` with its tables as they are now. Raises `KeyError` where it lacks a place for one."""
     for name, table in (("commands", _commands()), ("keys", _keys()), ("columns", _columns())):
         place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not place.search(text):
+        found = place.search(text)
+        if found is None:
             raise KeyError(name)
-        text = place.sub(lambda found, table=table: f"{found[1]}{table}{found[2]}", text)
+        text = f"{text[: found.end(1)]}{table}{text[found.start(2) :]}"
     return text
 
 

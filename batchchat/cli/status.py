@@ -44,7 +44,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
 
         output = output_of(source, os.environ)
         job = source if source != output else None
-        pasted = shlex.quote(shown_path(output))
+        typed = shown_path(output) if job else str(source)
         in_place = watch and not as_json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
         def text_of(standing: Standing) -> str:
@@ -52,7 +52,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
                 return jsontext.dumps(dict(standing.state)).decode()
             if watch and not in_place:
                 return status_line(standing)
-            head, _, body = status_text(standing, pasted).partition("\n")
+            head, _, body = status_text(standing, shlex.quote(typed)).partition("\n")
             if in_place:
                 head, body = (_cut(text) for text in (head, body))
             return f"{style(head, _colour(standing))}\n{body}"
@@ -60,7 +60,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
         before: Standing | None = None
         over = ""
         while True:
-            standing = standing_of(output, job)
+            standing = standing_of(output, typed, job)
             # In place, what stood there is gone over; elsewhere what has changed is a line, in JSON each word of it.
             if in_place or as_json or before is None or standing.figures != before.figures:
                 text = text_of(standing)

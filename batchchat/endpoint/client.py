@@ -23,11 +23,12 @@ from batchchat.conversation import ErrorKind
 from batchchat.cost.prices import Pricing
 from batchchat.endpoint import verdicts, wire
 from batchchat.endpoint.network import Proxy, keepalive_socket
+from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
 from batchchat.errors import UsageError
 from batchchat.exchange import Action, Billed, Cost, Exchange, Failure, Reply, Request, Scope, Usage, Verdict
 from batchchat.secret import Blanker, Secret
 
-__all__ = ["BODY_CAP", "Client", "Endpoint", "completions_url"]
+__all__ = ["BODY_CAP", "Client", "Endpoint", "allowance_url", "completions_url"]
 
 BODY_CAP = 64 << 20
 """Bytes of one response. A reply of 16,384 tokens is about 100 KB; this is for servers gone mad."""
@@ -50,6 +51,13 @@ def completions_url(base_url: str) -> str:
     """The chat completions address of a base URL; a query (Azure's `api-version`) stays behind it."""
     parts = urlsplit(base_url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions"))
+
+
+def allowance_url(base_url: str) -> str:
+    """Where DeepInfra, and who answers like it, says what an account may do at once: beside its `/v1`."""
+    parts = urlsplit(base_url)
+    head, found, _ = parts.path.rpartition("/v1")
+    return urlunsplit(parts._replace(path=f"{head if found else ''}/v1/me/rate_limit", query=""))
 
 
 def _verdict(kind: ErrorKind, action: Action, scope: Scope, billed: Billed, *, instant: bool = False) -> Verdict:
@@ -81,6 +89,8 @@ _FAILURES: tuple[tuple[type[BaseException], Verdict, str], ...] = (
 )
 
 
+_ASK_S = 10.0
+"""The longest that a run waits to be told its allowance."""
 _OK, _REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
 
 
@@ -162,7 +172,27 @@ class Client:
             answer.usage,
             answer.cost,
             raw,
+            None if response is None else read_quota(response.headers),
         )
+
+    async def allowance(self, url: str) -> Allowance | str:
+        """What the account may do at once, asked at `url`; or why that is not known, in a few words of ours."""
+        assert self._session is not None
+        timeout = aiohttp.ClientTimeout(total=_ASK_S)
+        try:
+            async with self._session.get(url, timeout=timeout, allow_redirects=False) as response:
+                body = await _read(response)
+        except TimeoutError:
+            return f"no answer within {_ASK_S:g} s"
+        except (aiohttp.ClientError, OSError, _TooLargeError):
+            return "no answer"
+        if response.status != _OK:
+            return f"HTTP {response.status}"
+        try:
+            found = read_allowance(jsontext.loads_lenient(body))
+        except ValueError:
+            found = None
+        return found or "an answer of another kind"
 
     def _judge(self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool) -> _Answer:
         try:

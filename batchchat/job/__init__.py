@@ -3,7 +3,7 @@
 from batchchat.job.keys import KEYS, PLANNED, Key
 from batchchat.job.load import load_job
 from batchchat.job.overrides import Override
-from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, OutputSpec, Price, Retry, Timeout
+from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
 
 __all__ = [
     "KEYS",
@@ -12,6 +12,7 @@ __all__ = [
     "InputSpec",
     "JobSpec",
     "Key",
+    "Limits",
     "OutputSpec",
     "Override",
     "Price",

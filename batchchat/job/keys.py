@@ -12,7 +12,19 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.endpoint import base_url, headers, key_name
-from batchchat.job.kinds import Kind, command, line, money, number, one_of, prose, texts, toggle, whole
+from batchchat.job.kinds import (
+    Kind,
+    command,
+    line,
+    money,
+    number,
+    one_of,
+    prose,
+    texts,
+    toggle,
+    whole,
+    word_or,
+)
 from batchchat.job.moment import stop_at
 from batchchat.job.params import WELL_KNOWN, params
 from batchchat.job.paths import input_paths, output_path
@@ -22,7 +34,7 @@ from batchchat.job.tree import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FREE", "KEYS", "PLANNED", "SECTIONS", "Key", "children", "nearest", "not_a_key"]
+__all__ = ["AUTO", "FREE", "KEYS", "MOST_CONCURRENT", "PLANNED", "SECTIONS", "Key", "children", "nearest", "not_a_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +49,15 @@ class Key:
     default_words: str | None = None
 
 
+AUTO = "auto"
+"""The word for a concurrency that the endpoint is asked for."""
+MOST_CONCURRENT = 10_000
+
 _RETRY = Retry()
 _TIMEOUT = Timeout()
 _SECONDS = number(above=0)
 _PATIENCE = number(least=0)
+_PACE = number(above=0)
 
 KEYS: tuple[Key, ...] = (
     Key(
@@ -87,7 +104,15 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("endpoint.headers", headers(), "further HTTP headers", default={}),
     Key("params", params(), "parameters of the request, sent as they stand", default={}),
-    Key("concurrency", whole(1, 10_000), "ceiling of requests in flight", default=200),
+    Key(
+        "concurrency",
+        word_or(AUTO, whole(1, MOST_CONCURRENT)),
+        "ceiling of requests in flight; `auto` asks the endpoint",
+        default=200,
+    ),
+    Key("adaptive", toggle(), "lower that on 429 and overload, and grow it back", default=True),
+    Key("limits.requests_per_minute", _PACE, "requests a minute at most, evenly"),
+    Key("limits.tokens_per_minute", _PACE, "tokens a minute at most, prompts and replies"),
     Key("timeout.total", _SECONDS, "seconds for one attempt", default=_TIMEOUT.total),
     Key("timeout.connect", _SECONDS, "seconds until an attempt is connected", default=_TIMEOUT.connect),
     Key("retry.max_attempts", whole(1), "attempts for one row", default=_RETRY.max_attempts),
@@ -124,8 +149,6 @@ PLANNED: frozenset[str] = frozenset(
     {
         "template",
         "samples",
-        "adaptive",
-        "limits",
         "expect",
     }
 )

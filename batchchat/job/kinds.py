@@ -29,6 +29,7 @@ __all__ = [
     "texts",
     "toggle",
     "whole",
+    "word_or",
 ]
 
 T = TypeVar("T")
@@ -79,6 +80,23 @@ def whole(least: int, most: int | None = None) -> Kind:
         return node.value
 
     return Kind(takes, schema, read)
+
+
+def word_or(word: str, kind: Kind) -> Kind:
+    """`word` as it stands, or the number that `kind` takes."""
+    takes = f"{kind.takes}, or {word}"
+
+    def read(name: str, node: Node) -> Any:
+        if isinstance(node, Scalar) and node.value == word:
+            return word
+        try:
+            return kind.read(name, node)
+        except RefusedError:
+            if isinstance(node, Scalar) and type(node.value) is int:
+                raise wrong_value(name, node, takes) from None
+            raise wrong_type(name, node, takes) from None
+
+    return Kind(takes, {"anyOf": [{"const": word}, kind.schema]}, read)
 
 
 def number(*, least: float | None = None, above: float | None = None) -> Kind:

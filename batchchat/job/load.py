@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from batchchat.errors import JobError
 from batchchat.job.blank import blanked
-from batchchat.job.check import Checked, check
+from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.faults import Fault, Place, RefusedError, job_error
+from batchchat.job.keys import AUTO
 from batchchat.job.overrides import Override, comment_lines, overlay, put
 from batchchat.job.paths import resolved, resolved_input
-from batchchat.job.spec import Budget, EndpointSpec, InputSpec, JobSpec, OutputSpec, Price, Retry, Timeout
+from batchchat.job.spec import Budget, EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
 from batchchat.job.tree import Branch, Scalar, is_null, kind_of, printable
 from batchchat.job.yamltext import compose, unfold
 from batchchat.secret import Blanker
@@ -146,7 +147,10 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             headers=dict(checked["endpoint.headers"]),
         ),
         params=dict(checked["params"]),
-        concurrency=checked["concurrency"],
+        concurrency=DEFAULTS["concurrency"] if checked["concurrency"] == AUTO else checked["concurrency"],
+        ask_concurrency=checked["concurrency"] == AUTO,
+        adaptive=checked["adaptive"],
+        limits=Limits(checked["limits.requests_per_minute"], checked["limits.tokens_per_minute"]),
         timeout=Timeout(checked["timeout.total"], checked["timeout.connect"]),
         retry=Retry(
             max_attempts=checked["retry.max_attempts"],

@@ -25,6 +25,7 @@ __all__ = [
     "EndpointSpec",
     "InputSpec",
     "JobSpec",
+    "Limits",
     "OutputSpec",
     "Price",
     "Retry",
@@ -89,6 +90,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be sent in a minute; None is unlimited."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """USD per million tokens, to the digit that was written."""
 
@@ -126,7 +135,8 @@ class JobSpec:
     """A valid job.
 
     `path` is the job file as typed, `text` the job as written: `${NAME}` unexpanded, no header values, the
-    overrides as comment lines at its end. `drain` is seconds. `on_finish` is a text for the shell, or words for none.
+    overrides as comment lines at its end. `drain` is seconds. Where `ask_concurrency`, the endpoint is asked, and
+    `concurrency` is what stands when it doesn't say. `on_finish` is a text for the shell, or words for none.
     """
 
     name: str
@@ -139,6 +149,9 @@ class JobSpec:
     endpoint: EndpointSpec = EndpointSpec()
     params: Mapping[str, Any] = field(default_factory=dict)
     concurrency: int = 200
+    ask_concurrency: bool = False
+    adaptive: bool = True
+    limits: Limits = Limits()
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
     drain: float = 30.0

@@ -28,13 +28,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Send nothing more in this run. `exchange` is the one that showed why, where one did.
+    """Send nothing more in this run.
 
-    `usd` is what the next request might have cost, where that was too much.
+    `exchange` is the one that showed why, where one did; `since` is when that began, in seconds since the epoch; `usd`
+    is what the next request might have cost, where that was too much.
     """
 
     reason: str
     exchange: Exchange | None = None
+    since: float | None = None
     usd: Decimal | None = None
 
 

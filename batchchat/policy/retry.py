@@ -1,6 +1,7 @@
 """When a row is tried again and when it is given up, as tenacity's stop and wait policies over its attempts.
 
-A failure of scope `endpoint` uses up neither attempts nor time of a row (`policy.outage` bounds those). Backoff is
+A failure of scope `endpoint` uses up neither attempts nor time of a row (`policy.outage` bounds those); nor does one
+that turns out to belong to an outage, which may be known only after it: each failure is judged anew. Backoff is
 exponential with full jitter (the AWS Architecture Blog's "Exponential Backoff And Jitter"); what the endpoint asks for
 in `Retry-After` is a floor, jittered upwards so that the rows do not come back as one. Less than a second is no answer
 to how long it will be busy (some send 0 with each 429), so it does not shorten our own backoff.
@@ -34,6 +35,7 @@ class RowStop(stop_base):
     """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them.
 
     An attempt counts for `attempt_s` at most: what took longer was a machine that slept, and no fault of the row.
+    `excused` says of a failure whether it belongs to an outage.
 
     It is given up, too, after `max_possibly_billed` attempts that broke off: a gateway that cuts each long reply has it
     paid for each time. `why` says so then, since the failure itself does not.
@@ -44,36 +46,36 @@ class RowStop(stop_base):
         max_attempts: int,
         max_elapsed_s: float,
         attempt_s: float = math.inf,
+        excused: Callable[[Exchange], bool] = lambda _: False,
         max_possibly_billed: int | None = None,
     ) -> None:
         self.why: str | None = None
         self._max_possibly_billed = max_possibly_billed
-        self._possibly_billed = 0
         self._max_attempts = max_attempts
         self._max_elapsed_s = max_elapsed_s
         self._attempt_s = attempt_s
-        self._own = 0
-        self._spent_s = 0.0
-        self._by_kind: dict[ErrorKind, int] = {}
+        self._excused = excused
+        self._own: list[tuple[Exchange, float]] = []
+        """Failures of the row itself, each with the seconds that it and the wait after it took."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         exchange = _exchange(retry_state)
         verdict = exchange.verdict
         if verdict.scope is Scope.ENDPOINT or verdict.kind is None:
             return False
-        self._own += 1
-        self._by_kind[verdict.kind] = self._by_kind.get(verdict.kind, 0) + 1
         # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
-        self._spent_s += min(exchange.latency_s, self._attempt_s) + retry_state.upcoming_sleep
-        self._possibly_billed += verdict.billed is Billed.MAYBE
-        if self._max_possibly_billed is not None and self._possibly_billed >= self._max_possibly_billed:
-            self.why = f"{_attempts(self._possibly_billed)} may have been billed (`retry.max_possibly_billed`)"
+        self._own.append((exchange, min(exchange.latency_s, self._attempt_s) + retry_state.upcoming_sleep))
+        self._own = [(own, spent_s) for own, spent_s in self._own if not self._excused(own)]
+        broke_off = sum(own.verdict.billed is Billed.MAYBE for own, _ in self._own)
+        if self._max_possibly_billed is not None and broke_off >= self._max_possibly_billed:
+            self.why = f"{_attempts(broke_off)} may have been billed (`retry.max_possibly_billed`)"
             return True
+        alike = sum(own.verdict.kind is verdict.kind for own, _ in self._own)
         most = min(self._max_attempts, MOST_ATTEMPTS_BY_KIND.get(verdict.kind, self._max_attempts))
-        return (
-            self._own >= self._max_attempts
-            or self._by_kind[verdict.kind] >= most
-            or self._spent_s > self._max_elapsed_s
+        return bool(self._own) and (
+            len(self._own) >= self._max_attempts
+            or alike >= most
+            or sum(spent_s for _, spent_s in self._own) > self._max_elapsed_s
         )
 
 

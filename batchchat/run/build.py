@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import Any, NamedTuple
 
-from batchchat.conversation import Row
+from batchchat.conversation import Key, Message, Row
 from batchchat.cost.ask import Asking
 from batchchat.cost.prices import cost_usd, pricing
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
-from batchchat.endpoint.client import Client, Endpoint, completions_url
-from batchchat.exchange import Script
+from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url
+from batchchat.endpoint.quota import Allowance
+from batchchat.events import Allowed
+from batchchat.exchange import Ask, Request, Script
 from batchchat.job import JobSpec
+from batchchat.job.keys import MOST_CONCURRENT
 from batchchat.policy import tail
 from batchchat.policy.budget import Budget, Learned
+from batchchat.policy.decision import Policy
+from batchchat.policy.outage import Outage
+from batchchat.policy.rate import RequestRate, TokenRate
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.run.drive import Limits
 from batchchat.run.reading import ScriptFor
+from batchchat.run.restraint import Restraint
 from batchchat.script.single import single_message
 from batchchat.secret import Blanker, Secret
 from batchchat.store.ledger import Ledger
 from batchchat.totals import Totals
 
-__all__ = ["blanker_for", "budget_for", "limits_for", "retry_for", "scripts_for", "sender", "tail_for"]
+__all__ = [
+    "Sender",
+    "allowed",
+    "blanker_for",
+    "budget_for",
+    "limits_for",
+    "restraint_for",
+    "retry_for",
+    "scripts_for",
+    "sender",
+    "tail_for",
+]
 
 # Headers whose values may stand in a reply: who asks, and from where.
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
@@ -33,7 +53,9 @@ _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer",
 
 def scripts_for(job: JobSpec) -> ScriptFor:
     """The script of each row; where the job has a price, its requests know the most they may cost."""
-    compose = wire.compose if job.price is None else partial(wire.compose, ask_of=Asking(job.price))
+    compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
+    if job.price is not None:
+        compose = partial(wire.compose, ask_of=Asking(job.price))
 
     def script_for(row: Row) -> Script:
         return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
@@ -41,11 +63,28 @@ def scripts_for(job: JobSpec) -> ScriptFor:
     return script_for
 
 
-def retry_for(job: JobSpec, random: Random) -> RetryPolicies:
-    """Fresh stop and wait policies for a row that failed."""
+def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
+    """A request with the tokens it may use at most, as far as that is seen without a tokenizer."""
+    request = wire.compose(key, model, messages, params)
+    most = params.get("max_tokens", params.get("max_completion_tokens"))
+    return request._replace(ask=Ask(len(request.body), most if type(most) is int and most >= 0 else None))
+
+
+def restraint_for(job: JobSpec, random: Random) -> Restraint:
+    """The policies on the endpoint's behalf."""
+    limits, rates = job.limits, list[Policy]()
+    if limits.requests_per_minute is not None:
+        rates.append(RequestRate(limits.requests_per_minute))
+    if limits.tokens_per_minute is not None:
+        rates.append(TokenRate(limits.tokens_per_minute))
+    return Restraint(job.concurrency, Outage(job.retry.max_outage, random), rates, adaptive=job.adaptive)
+
+
+def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:
+    """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
     retry, attempt_s = job.retry, job.timeout.total
     return lambda: (
-        RowStop(retry.max_attempts, retry.max_elapsed, attempt_s, retry.max_possibly_billed),
+        RowStop(retry.max_attempts, retry.max_elapsed, attempt_s, outage.excuses, retry.max_possibly_billed),
         RowWait(retry.max_wait, random),
     )
 
@@ -71,7 +110,6 @@ def limits_for(job: JobSpec, stop_at: float | None) -> Limits:
     """What bounds the drive; `stop_at` is when it is to end, in seconds since the epoch."""
     return Limits(
         concurrency=job.concurrency,
-        max_outage_s=job.retry.max_outage,
         stop_after_failures=job.retry.stop_after_failures,
         drain_s=job.drain,
         attempt_s=job.timeout.total,
@@ -99,13 +137,20 @@ def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:
     return Blanker(secrets)
 
 
+class Sender(NamedTuple):
+    """An open client: `send` a request, or ask for the `allowance` of the account (a text says why it is unknown)."""
+
+    send: Send
+    allowance: Callable[[], Awaitable[Allowance | str]]
+
+
 @asynccontextmanager
-async def sender(job: JobSpec, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Send]:
-    """The open client's `send`; the embedded mock lives as long."""
+async def sender(job: JobSpec, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
+    """The open client; the embedded mock lives as long."""
     network.raise_file_limit(job.concurrency)
     if not job.is_mock:
-        async with Client(_endpoint(job, job.endpoint.base_url, environ), blanker, pricing(job.price)) as client:
-            yield client.send
+        async with _client(job, job.endpoint.base_url, environ, blanker) as opened:
+            yield opened
         return
     from batchchat.mock import MockServer, Options
 
@@ -113,10 +158,29 @@ async def sender(job: JobSpec, environ: Mapping[str, str], blanker: Blanker) -> 
     mock = MockServer(Options(latency_s=0.2, latency_jitter_s=0.4))
     root = await mock.start()
     try:
-        async with Client(_endpoint(job, f"{root}/v1/openai", {}), blanker, pricing(job.price)) as client:
-            yield client.send
+        async with _client(job, f"{root}/v1/openai", {}, blanker) as opened:
+            yield opened
     finally:
         await mock.stop()
+
+
+@asynccontextmanager
+async def _client(job: JobSpec, base_url: str, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
+    async with Client(_endpoint(job, base_url, environ), blanker, pricing(job.price)) as client:
+        yield Sender(client.send, partial(client.allowance, allowance_url(base_url)))
+
+
+async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, Allowed]:
+    """The job with the limits that the endpoint names; its own limit of tokens stays where that is lower."""
+    found = await opened.allowance()
+    if isinstance(found, str):
+        return job, Allowed(None, None, job.concurrency, found)
+    concurrency = job.concurrency if found.requests is None else min(found.requests, MOST_CONCURRENT)
+    network.raise_file_limit(concurrency)
+    tokens = [most for most in (found.tokens_per_minute, job.limits.tokens_per_minute) if most is not None]
+    limits = replace(job.limits, tokens_per_minute=min(tokens, default=None))
+    told = Allowed(found.requests, found.tokens_per_minute, concurrency)
+    return replace(job, concurrency=concurrency, limits=limits), told
 
 
 def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoint:

@@ -19,16 +19,15 @@ from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
 from batchchat.events import Awaited, Draining, Failing, Overdue, Progress, Subscriber
 from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
 from batchchat.policy.budget import Budget
-from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.deadline import TIME_UP, is_due
-from batchchat.policy.decision import Policy, Stop
-from batchchat.policy.outage import Outage
+from batchchat.policy.decision import Stop
 from batchchat.policy.tail import Cut, Tail
 from batchchat.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
 from batchchat.run.money import Money
 from batchchat.run.notices import Notices
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
+from batchchat.run.restraint import Restraint
 from batchchat.run.signals import Signals
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
@@ -48,7 +47,6 @@ class Limits:
     """What bounds the drive; times in seconds, `stop_at` since the epoch. No attempt takes longer than `attempt_s`."""
 
     concurrency: int
-    max_outage_s: float
     stop_after_failures: int
     drain_s: float
     attempt_s: float
@@ -64,6 +62,7 @@ class Drive:
         ledger: Ledger,
         send: Send,
         retry: RetryPolicies,
+        restraint: Restraint,
         limits: Limits,
         budget: Budget | None,
         tail: Tail,
@@ -88,16 +87,13 @@ class Drive:
         self._pace = Pace()
         self._notices = notices
         self._retries: Counter[str] = Counter()
-        self._concurrency = Concurrency(limits.concurrency)
-        policies: list[Policy] = [self._concurrency, Outage(limits.max_outage_s)]
+        self._restraint = restraint
         self._synced = 0
         self._money = None if budget is None else Money(budget, self._hold, self._appended, tell)
-        if self._money is not None:
-            policies += self._money.policies
         self._dispatcher = Dispatcher(
             take=self._take,
             send=send,
-            policies=policies,
+            policies=[*restraint.policies, *([] if self._money is None else self._money.policies)],
             retry=retry,
             listener=self,
             workers=limits.concurrency,
@@ -276,6 +272,9 @@ class Drive:
             self._tell(Draining(reason, in_flight, self._limits.attempt_s, by_signal=False))
 
     def _progress(self) -> None:
+        now, restraint = self._clock(), self._restraint
+        for event in restraint.news(now, self.left()):
+            self._tell(event)
         totals = self._ledger.totals
         total, estimated = self.feed.total()
         if self._limit is not None:
@@ -293,13 +292,17 @@ class Drive:
                 done=self._kept + self._finished_here,
                 in_flight=self._dispatcher.gate.in_flight,
                 recovering=self._dispatcher.recovering,
-                ceiling=self._concurrency.ceiling,
+                ceiling=restraint.concurrency.ceiling,
                 cost_usd=totals.known_cost_usd,
                 expected_cost_usd=_expected(totals, total),
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
                 max_cost_usd=None if self._money is None else self._money.budget.max_cost_usd,
+                most=restraint.most,
+                down_since=restraint.outage.down_since,
+                probe_in_s=restraint.outage.probe_in_s(now),
+                held_s=restraint.held_s(now),
                 awaited=self._awaited(),
                 failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},
                 retries=dict(self._retries),

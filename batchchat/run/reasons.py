@@ -84,8 +84,9 @@ def stop_words(stop: Stop, job: JobSpec) -> str:
     if stop.reason == NEVER_REACHED:
         return f"{job.host} was never reached: {said}. Check `endpoint.base_url` and the network."
     if stop.reason == OUTAGE:
+        since = "" if stop.since is None else f" since {figures.time_of_day(stop.since)},"
         return (
-            f"{job.host} has given no answer for {figures.duration(job.retry.max_outage)} (`retry.max_outage`);"
+            f"{job.host} has given no answer{since} for {figures.duration(job.retry.max_outage)} (`retry.max_outage`);"
             f" last seen: {said}{status}."
         )
     if stop.reason == ALL_FAIL_ALIKE:
@@ -102,7 +103,8 @@ def stop_reason(stop: Stop) -> str:
     assert exchange is not None
     assert exchange.failure is not None
     status = f", HTTP {exchange.http_status}" if exchange.http_status else ""
-    return f"{stop.reason}: {exchange.failure.kind.value}{status}"
+    since = "" if stop.since is None else f" since {figures.time_of_day(stop.since, utc=True)}"
+    return f"{stop.reason}{since}: {exchange.failure.kind.value}{status}"
 
 
 def signal_words(signals: Signals, cuts: int) -> str:

@@ -7,6 +7,7 @@ decision. What was acknowledged is in the journal before anything is told. The P
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -90,20 +91,25 @@ class Session:
         source = open_source(job.input)
         check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
         folder = make_folder(output.path, output.typed)
-        lock = Lock.take(folder, output.typed)
+        lock = self._lock(folder)
         aside: list[Path] = []
         try:
             if self._options.fresh and (segments(folder) or output.path.exists()):
                 aside = self._set_aside()
                 folder = make_folder(output.path, output.typed)
                 lock.release()
-                lock = Lock.take(folder, output.typed)
+                lock = self._lock(folder)
             self.folder = folder
             opened(folder)
             with self._signals.handled():
                 return await self._play(folder, source, aside)
         finally:
             lock.release()
+
+    def _lock(self, folder: Path) -> Lock:
+        output = self._job.output
+        here = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
+        return Lock.take(folder, output.typed, f"batchchat status {shlex.quote(here)}")
 
     def _set_aside(self) -> list[Path]:
         output = self._job.output
@@ -116,7 +122,13 @@ class Session:
         job, options = self._job, self._options
         self._tell(
             Started(
-                job.name, job.model, job.host, job.concurrency, source.description, source.recognised, job.output.typed
+                job.name,
+                job.model,
+                job.host,
+                None if job.ask_concurrency else job.concurrency,
+                source.description,
+                source.recognised,
+                job.output.typed,
             )
         )
         ledger = Ledger(folder)
@@ -187,14 +199,20 @@ class Session:
     ) -> Drove:
         job = self._job
         drove = Drove()
+        random = Random()  # noqa: S311 (jitter)
         budget = build.budget_for(job, ledger)
         if budget is not None and tally is not None:
             self._tell(budgeted(budget, ledger, tally, self._options.limit))
-        async with build.sender(job, self._environ, self.blanker) as send:
+        async with build.sender(job, self._environ, self.blanker) as opened:
+            if job.ask_concurrency:
+                job, told = await build.allowed(job, opened)
+                self._tell(told)
+            restraint = build.restraint_for(job, random)
             drive = Drive(
                 ledger=ledger,
-                send=send,
-                retry=build.retry_for(job, Random()),  # noqa: S311 (jitter)
+                send=opened.send,
+                retry=build.retry_for(job, random, restraint.outage),
+                restraint=restraint,
                 limits=build.limits_for(job, self._stop_at),
                 budget=budget,
                 tail=build.tail_for(job, ledger.totals),

@@ -6,6 +6,7 @@ told, never trusted: of a foreign or broken one only what has the right form is 
 
 from __future__ import annotations
 
+import shlex
 import socket
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from batchchat.errors import OutputError
 from batchchat.report.status import How, Standing
 from batchchat.store.folder import folder_of
 from batchchat.store.lock import holder
+from batchchat.store.parquet import files_of
 from batchchat.store.segments import segments
 from batchchat.store.state import read_state
 
@@ -50,21 +52,24 @@ _TICK_S = 0.002  # started_at is cut to milliseconds
 _OVER = {"state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "eta_s": None, "exit_code": None}
 
 
-def standing_of(output: Path, job: Path | None = None) -> Standing:
-    """How the run behind `output`, of the job file `job` if that is known, stands. `OutputError`: it never ran."""
+def standing_of(output: Path, typed: str, job: Path | None = None) -> Standing:
+    """How the run behind `output` stands. `typed` is a path of it that can be pasted, `job` its job file if known.
+
+    Raises `OutputError` where it never ran.
+    """
     folder = folder_of(output)
     while True:
-        owner, told = _owner(folder, output), _told(folder)
-        if owner is None and told is not None and told["state"] == "running" and _owner(folder, output) is not None:
+        owner, told = _owner(folder, typed), _told(folder)
+        if owner is None and told is not None and told["state"] == "running" and _owner(folder, typed) is not None:
             continue  # it began between the two looks
         break
     now = time.time()
     if owner is not None:
-        return _held(owner, told, _named(output, job), now)
+        return _held(owner, told, _named(typed, job), now)
     if told is None:
         if not segments(folder):
-            raise OutputError(_never_ran(output, folder, job))
-        return Standing({**_named(output, job), **_OVER}, How.UNTOLD, None, None)
+            raise OutputError(_never_ran(output, typed, folder, job))
+        return Standing({**_named(typed, job), **_OVER}, How.UNTOLD, None, None)
     ran_s, silent_s = _span(told["started_at"], now), _span(told["updated_at"], now)
     if told["state"] != "running":
         return Standing(told, How.ENDED, ran_s, silent_s)
@@ -74,12 +79,12 @@ def standing_of(output: Path, job: Path | None = None) -> Standing:
     return Standing({**told, **_OVER}, How.KILLED, ran_s, silent_s)
 
 
-def _owner(folder: Path, output: Path) -> dict[str, Any] | None:
+def _owner(folder: Path, typed: str) -> dict[str, Any] | None:
     try:
         return holder(folder)
     except OSError as error:
         raise OutputError(
-            f"{output}: its lock can't be asked: {error.strerror} ({error.filename or folder})."
+            f"{typed}: its lock can't be asked: {error.strerror} ({error.filename or folder})."
         ) from error
 
 
@@ -124,24 +129,26 @@ def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str
     return Standing(state, How.STARTING, None if since is None else max(0.0, now - since), 0.0)
 
 
-def _named(output: Path, job: Path | None) -> dict[str, Any]:
+def _named(typed: str, job: Path | None) -> dict[str, Any]:
     """The form with nothing known but the names."""
     return {
         **dict.fromkeys(_KEYS),
         "job": None if job is None else str(job),
-        "output": str(output),
+        "output": typed,
         "rows": dict.fromkeys(_ROWS),
     }
 
 
-def _never_ran(output: Path, folder: Path, job: Path | None) -> str:
-    if output.exists():
+def _never_ran(output: Path, typed: str, folder: Path, job: Path | None) -> str:
+    if output.exists() and files_of(output):
         return (
-            f"{output} is there, but its run folder {folder.name} is not: what the run told of itself is gone with it."
-            f" See the result with: batchchat report {output}"
+            f"{typed} is there, but its run folder {folder.name} is not: what the run told of itself is gone with it."
+            f" See the result with: batchchat report {shlex.quote(typed)}"
         )
-    way_out = "Give the job file or its output." if job is None else f"Run it with: batchchat run {job}"
-    return f"{output} has no run: nothing was begun in {folder}. {way_out}"
+    way_out = (
+        "Give the job file or its output." if job is None else f"Run it with: batchchat run {shlex.quote(str(job))}"
+    )
+    return f"{typed} has no run: nothing was begun in {folder.name}. {way_out}"
 
 
 def _moment(text: str | None) -> float | None:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from batchchat.conversation import BadRow
+from batchchat.errors import OutputError
 from batchchat.exchange import Request
 from batchchat.job import JobSpec
 from batchchat.report.validation import Found
 from batchchat.run.build import blanker_for, scripts_for
-from batchchat.sources import Source, open_source
+from batchchat.run.reasons import own_input
+from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output
 
 __all__ = ["validate"]
@@ -26,6 +28,8 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
 
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
+    if (entry := entry_that_takes(job.input, job.output.path)) is not None:
+        raise OutputError(own_input(job.output.typed, entry))
     source = open_source(job.input)
     check_output(job.output.path, job.output.typed, source.files, fresh=True)
     script_for = scripts_for(job)

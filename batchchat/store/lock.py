@@ -30,10 +30,13 @@ class Lock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, folder: Path, output: str) -> Lock:
-        """Lock `folder`, or raise `OutputError` naming who holds it. `output` is the path as the user typed it."""
+    def take(cls, folder: Path, output: str, see: str | None = None) -> Lock:
+        """Lock `folder`, or raise `OutputError` naming who holds it.
+
+        `output` is the path as the user typed it, `see` a command that shows how the other run stands.
+        """
         try:
-            while (descriptor := _try(folder / NAME, output)) is None:
+            while (descriptor := _try(folder / NAME, output, see)) is None:
                 time.sleep(_AGAIN_S)
         except OSError as error:
             raise OutputError(
@@ -53,14 +56,14 @@ class Lock:
             os.close(descriptor)
 
 
-def _try(path: Path, output: str) -> int | None:
+def _try(path: Path, output: str, see: str | None) -> int | None:
     """The locked descriptor, or None where it is worth another try. Raises `OutputError` where a run holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         if not _locked(descriptor, fcntl.LOCK_EX):
             if _locked(descriptor, fcntl.LOCK_SH):
                 return None  # `holder` was just looking
-            raise OutputError(_in_use(_read(descriptor), output))
+            raise OutputError(_in_use(_read(descriptor), output, see))
         if not _same_file(descriptor, path):
             return None  # the folder was set aside between opening and locking
         kept, descriptor = descriptor, -1
@@ -105,7 +108,8 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _in_use(owner: dict[str, Any], output: str) -> str:
+def _in_use(owner: dict[str, Any], output: str, see: str | None) -> str:
     who = f"pid {owner['pid']} on {owner['host']}" if "pid" in owner else "another process"
     since = time.strftime(" since %H:%M", time.localtime(owner["since"])) if "since" in owner else ""
-    return f"{output} is in use by {who}{since}."
+    way_out = "" if see is None else f"\nSee it with: {see}"
+    return f"{output} is in use by {who}{since}.{way_out}"

@@ -97,9 +97,10 @@ def test_rows_that_bring_their_own_model() -> None:
         (("output.path=in.parquet", "input.path=in.parquet"), None),
         (
             ("concurrency=0",),
-            "error: --set concurrency=0: `concurrency` is 0. It takes a whole number from 1 to 10,000.\n",
+            "error: --set concurrency=0: `concurrency` is 0. It takes a whole number from 1 to 10,000, or auto.\n",
         ),
         (("input.format=xml",), None),
+        (("input.path=*.parquet", "output.path=new.parquet"), None),
     ],
 )
 def test_what_a_run_would_refuse(sets: tuple[str, ...], said: str | None) -> None:

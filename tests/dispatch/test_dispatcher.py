@@ -451,7 +451,7 @@ def test_an_endpoint_that_is_never_there_stops_the_run(monkeypatch: pytest.Monke
         return refused(request, status=None)
 
     monkeypatch.setattr("batchchat.policy.outage.FIRST_CONTACT_S", 0.05)
-    house = House(rows(10), send, policies=(Outage(3600),)).run()
+    house = House(rows(10), send, policies=(Outage(3600, Random(1)),)).run()
     assert house.outcomes == []
     assert house.dispatcher.stopped is not None
     assert house.dispatcher.stopped.reason == NEVER_REACHED

@@ -18,7 +18,7 @@ def test_the_table_is_whole() -> None:
         assert json.loads(json.dumps(dict(key.kind.schema))), key.name
         assert key.name not in PLANNED
         assert key.default is None or not key.required
-    assert SECTIONS == ("input", "endpoint", "timeout", "retry", "budget", "price", "output")
+    assert SECTIONS == ("input", "endpoint", "limits", "timeout", "retry", "budget", "price", "output")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_table_is_whole() -> None:
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, "
-                "concurrency, timeout, retry, drain, budget, price, on_finish and output."
+                "concurrency, adaptive, limits, timeout, retry, drain, budget, price, on_finish and output."
             ),
         ),
     ],

@@ -8,12 +8,12 @@ from tests.job.given import MOCK, faults
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("concurrency: 10001", "`concurrency` is 10001. It takes a whole number from 1 to 10,000."),
+        ("concurrency: 10001", "`concurrency` is 10001. It takes a whole number from 1 to 10,000, or auto."),
         (
             "concurrency: 1e3",
-            "`concurrency` is 1e3, a decimal number. It takes a whole number from 1 to 10,000.",
+            "`concurrency` is 1e3, a decimal number. It takes a whole number from 1 to 10,000, or auto.",
         ),
-        ("concurrency: true", "`concurrency` is true, a boolean. It takes a whole number from 1 to 10,000."),
+        ("concurrency: true", "`concurrency` is true, a boolean. It takes a whole number from 1 to 10,000, or auto."),
         ("timeout: {total: 0}", "`timeout.total` is 0. It takes a number above 0."),
         ("timeout: {connect: .inf}", "`timeout.connect` is .inf. It takes a number above 0."),
         ("retry: {max_attempts: 0}", "`retry.max_attempts` is 0. It takes a whole number above 0."),

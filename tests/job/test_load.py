@@ -167,7 +167,10 @@ timeout: {connect: yes, total: true}
         "job.yaml:1: `modle` is not a key of a job. Did you mean `model`?",
         "job.yaml:2: `concurency` is not a key of a job. Did you mean `concurrency`?",
         "job.yaml:3: `max_tokens` is not a key of a job. Did you mean `params.max_tokens`?",
-        ("job.yaml:4: `concurrency` is ${N:-0}, whose value does not fit. It takes a whole number from 1 to 10,000."),
+        (
+            "job.yaml:4: `concurrency` is ${N:-0}, whose value does not fit."
+            " It takes a whole number from 1 to 10,000, or auto."
+        ),
         "job.yaml:5: `retry` is 5, a whole number. It takes a mapping.",
         (
             "job.yaml:6: `input.path` is a URL (s3://...), which is not in this version yet. "
@@ -190,7 +193,7 @@ timeout: {connect: yes, total: true}
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
             "endpoint, params, "
-            "concurrency, timeout, retry, drain, budget, price, on_finish and output."
+            "concurrency, adaptive, limits, timeout, retry, drain, budget, price, on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
         "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",

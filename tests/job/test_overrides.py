@@ -56,7 +56,7 @@ def test_null_is_the_default() -> None:
         ),
         (
             "concurrency=0",
-            "--set concurrency=0: `concurrency` is 0. It takes a whole number from 1 to 10,000.",
+            "--set concurrency=0: `concurrency` is 0. It takes a whole number from 1 to 10,000, or auto.",
         ),
         (
             "concurrency=${N}",
@@ -77,8 +77,8 @@ def test_null_is_the_default() -> None:
         ),
         ("samples=3", "--set samples: `samples` is not in this version of batchchat yet; leave it out."),
         (
-            "limits.requests_per_minute=3",
-            ("--set limits.requests_per_minute: `limits` is not in this version of batchchat yet; leave it out."),
+            "limits.requests_per_minute=0",
+            ("--set limits.requests_per_minute=0: `limits.requests_per_minute` is 0. It takes a number above 0."),
         ),
         (
             "expect.re_ask=1",
@@ -167,7 +167,7 @@ def test_named_options(tmp_path: Path) -> None:
         )
     assert caught.value.faults == [
         "--set drain=-1: `drain` is -1. It takes a number, 0 or more.",
-        '--concurrency many: `concurrency` is "many", text. It takes a whole number from 1 to 10,000.',
+        '--concurrency many: `concurrency` is "many", text. It takes a whole number from 1 to 10,000, or auto.',
     ]
 
 

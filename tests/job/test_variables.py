@@ -72,7 +72,7 @@ def test_types() -> None:
 def test_values_are_not_repeated() -> None:
     """A message shows what is written, never what a variable held."""
     assert faults(MOCK + "concurrency: ${N}\ndrain: ${M}\nname: [ok]", environ={"N": "topsecret", "M": "-7"}) == [
-        "job.yaml:5: `concurrency` is ${N}, which reads as text. It takes a whole number from 1 to 10,000.",
+        "job.yaml:5: `concurrency` is ${N}, which reads as text. It takes a whole number from 1 to 10,000, or auto.",
         "job.yaml:6: `drain` is ${M}, whose value does not fit. It takes a number, 0 or more.",
         "job.yaml:7: `name` is a list. It takes text.",
     ]

@@ -1,21 +1,53 @@
-"""The fixed ceiling."""
+"""The moving ceiling; `test_simulation` has it against servers."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.exchange import Ask
-from batchchat.policy.concurrency import Concurrency
+from batchchat.conversation import ErrorKind, Key
+from batchchat.exchange import Action, Ask, Exchange, Request, Scope, Verdict
+from batchchat.policy.concurrency import CeilingMoved, Concurrency
 from batchchat.policy.decision import GO, Wait
 
 ASK = Ask()
+REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 
 
-@given(ceiling=st.integers(1, 5), comes=st.lists(st.booleans(), max_size=60))
-def test_as_many_as_the_ceiling_and_no_more(ceiling: int, comes: list[bool]) -> None:
+def ended(kind: ErrorKind | None, scope: Scope = Scope.ENDPOINT, wait_s: float | None = None) -> Exchange:
+    action = Action.RETRY if kind else Action.ACCEPT
+    return Exchange(REQUEST, Verdict(action, scope, kind=kind, wait_s=wait_s), 0, 0, 0.01)
+
+
+ANSWERED = ended(None, Scope.ROW)
+REFUSED = ended(ErrorKind.RATE_LIMIT)
+NO_REFUSALS = [
+    ended(ErrorKind.SERVER_ERROR, Scope.ROW),
+    ended(ErrorKind.TIMEOUT, Scope.ROW),
+    ended(ErrorKind.BAD_REQUEST, Scope.ROW),
+    ended(ErrorKind.CONNECTION),
+    None,
+]
+
+
+def fill(policy: Concurrency, now: float) -> None:
+    while policy.admit(now, ASK) == GO:
+        policy.hold(now, ASK)
+
+
+def started(most: int) -> Concurrency:
+    """At its full height, with all in flight."""
+    policy = Concurrency(most)
+    for step in range(40):
+        fill(policy, step * 0.25)
+    return policy
+
+
+@given(ceiling=st.integers(1, 5), comes=st.lists(st.booleans(), max_size=60), adaptive=st.booleans())
+def test_as_many_as_the_ceiling_and_no_more(ceiling: int, comes: list[bool], adaptive: bool) -> None:
     """It lets go while fewer are in flight, else waits for the next to settle; asking changes nothing."""
-    policy, held = Concurrency(ceiling), 0
+    policy, held = Concurrency(ceiling, adaptive=adaptive), 0
     for coming in comes:
         if coming and policy.admit(0, ASK) == GO:
             policy.hold(0, ASK)
@@ -25,3 +57,108 @@ def test_as_many_as_the_ceiling_and_no_more(ceiling: int, comes: list[bool]) -> 
             held -= 1
         assert policy.in_flight == held <= ceiling
         assert policy.admit(0, ASK) == policy.admit(0, ASK) == (GO if held < ceiling else Wait(None))
+
+
+@given(
+    most=st.integers(1, 400),
+    adaptive=st.booleans(),
+    steps=st.lists(
+        st.tuples(
+            st.floats(0, 30),
+            st.one_of(
+                st.none(),
+                st.sampled_from([ANSWERED, REFUSED, *NO_REFUSALS]),
+                st.floats(0, 1e9).map(lambda wait_s: ended(ErrorKind.OVERLOADED, wait_s=wait_s)),
+            ),
+            st.integers(1, 40),
+        ),
+        max_size=60,
+    ),
+)
+def test_it_stays_between_one_and_the_most_and_never_locks(
+    most: int, adaptive: bool, steps: list[tuple[float, Exchange | None, int]]
+) -> None:
+    """Never above the ceiling, never below 1; who waits does so for a finite time, or for one in flight."""
+    policy, now = Concurrency(most, adaptive=adaptive), 100.0
+    for gap_s, exchange, times in steps:
+        now += gap_s
+        for _ in range(times):
+            decision = policy.admit(now, ASK)
+            if decision == GO:
+                policy.hold(now, ASK)
+                assert policy.in_flight <= policy.ceiling
+            else:
+                assert isinstance(decision, Wait)
+                assert policy.in_flight if decision.seconds is None else 0 < decision.seconds <= 60
+        for _ in range(min(times, policy.in_flight)):
+            policy.settle(now, ASK, exchange)
+            assert 1 <= policy.ceiling <= most
+            assert adaptive or policy.ceiling == most
+
+
+def test_the_start_is_short() -> None:
+    """From 32 to 200 in 1.25 seconds where nothing is refused, though nothing is answered yet."""
+    policy = Concurrency(200)
+    fill(policy, 0.0)
+    assert policy.in_flight == 32
+    assert policy.admit(0.1, ASK) == Wait(0.15)
+    ceilings = []
+    for step in range(1, 7):
+        fill(policy, step * 0.25)
+        ceilings.append(policy.in_flight)
+    assert ceilings == [48, 72, 108, 162, 200, 200]
+
+
+def test_only_refusals_cut() -> None:
+    """Server errors, timeouts, failures of rows and lost connections never do."""
+    policy = started(200)
+    for exchange in NO_REFUSALS * 10:
+        policy.settle(20.0, ASK, exchange)
+        fill(policy, 20.0)
+    assert policy.ceiling == 200
+    assert policy.news(30.0) is None
+
+
+def test_one_refusal_is_no_limit_and_two_are() -> None:
+    """A lone refusal changes nothing; one right after it takes the ceiling to what is accepted."""
+    policy = started(200)
+    policy.settle(20.0, ASK, REFUSED)
+    assert policy.ceiling == 200
+    fill(policy, 20.0)
+    policy.settle(20.1, ASK, REFUSED)
+    assert policy.ceiling == 199
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_retry_after_holds_all(adaptive: bool) -> None:
+    """Nobody goes before it, at most a minute; 0 holds nobody. The fixed ceiling heeds it too."""
+    policy = Concurrency(200, adaptive=adaptive)
+    for _ in range(3):
+        policy.hold(20.0, ASK)
+    policy.settle(20.0, ASK, ended(ErrorKind.RATE_LIMIT, wait_s=0.0))
+    assert policy.admit(20.0, ASK) == GO
+    policy.settle(20.0, ASK, ended(ErrorKind.RATE_LIMIT, wait_s=7.0))
+    assert policy.admit(20.0, ASK) == Wait(7.0)
+    assert policy.held_s(22.0) == 5.0
+    assert policy.admit(27.0, ASK) == GO
+    policy.settle(27.0, ASK, ended(ErrorKind.OVERLOADED, wait_s=1e9))
+    assert policy.admit(27.0, ASK) == Wait(60.0)
+
+
+def test_a_cut_is_told_once_it_has_come_to_rest() -> None:
+    """From where to where, by how many refusals in how long; a small move is not told, growth is, the start is not."""
+    policy = started(200)
+    assert policy.news(10.0) is None
+    for number in range(60):
+        policy.settle(20.0 + number / 100, ASK, REFUSED)
+    assert policy.news(20.6) is None
+    assert policy.news(21.7) == CeilingMoved(200, policy.ceiling, 60, 21.7 - 20.0)
+    assert 130 < policy.ceiling < 150
+    assert policy.news(21.8) is None
+    at = 22.0
+    while policy.ceiling < 200:
+        fill(policy, at)
+        at += 0.1
+        policy.settle(at, ASK, ANSWERED)
+        assert at < 4000
+    assert policy.news(at) == CeilingMoved(141, 200)

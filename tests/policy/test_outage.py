@@ -1,6 +1,8 @@
-"""When the endpoint's own failures end a run."""
+"""The breaker."""
 
 from __future__ import annotations
+
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -8,83 +10,290 @@ from hypothesis import strategies as st
 
 from batchchat.conversation import ErrorKind, Key
 from batchchat.exchange import Action, Ask, Exchange, Request, Scope, Verdict
-from batchchat.policy.decision import GO, Stop
-from batchchat.policy.outage import NEVER_REACHED, OUTAGE, Outage
+from batchchat.policy.decision import GO, Stop, Wait
+from batchchat.policy.outage import NEVER_REACHED, OUTAGE, CameBack, Outage, WentDown
 
 ASK = Ask()
-REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
+_, UNREACHED, REFUSED, ERROR, DROPPED, ANSWERED, BAD_REQUEST = range(7)
+KINDS = {
+    UNREACHED: (Action.RETRY, Scope.ENDPOINT, ErrorKind.CONNECTION, None),
+    REFUSED: (Action.RETRY, Scope.ENDPOINT, ErrorKind.RATE_LIMIT, 429),
+    ERROR: (Action.RETRY, Scope.ROW, ErrorKind.SERVER_ERROR, 500),
+    DROPPED: (Action.RETRY, Scope.ROW, ErrorKind.CONNECTION, None),
+    ANSWERED: (Action.ACCEPT, Scope.ROW, None, 200),
+    BAD_REQUEST: (Action.FAIL_ROW, Scope.ROW, ErrorKind.BAD_REQUEST, 400),
+}
 
 
-def ended(action: Action, scope: Scope, status: int | None) -> Exchange:
-    return Exchange(REQUEST, Verdict(action, scope, kind=ErrorKind.CONNECTION), 0, 0, 0, status)
+def ended(what: int, now: float, row: int = 0, latency_s: float = 0.0, wait_s: float | None = None) -> Exchange:
+    action, scope, kind, status = KINDS[what]
+    request = Request(Key(str(row)), 0, "m", [], b"{}", 1)
+    verdict = Verdict(action, scope, kind=kind, wait_s=wait_s)
+    return Exchange(request, verdict, now - latency_s, now, latency_s, status)
 
 
-UNREACHED = ended(Action.RETRY, Scope.ENDPOINT, None)
-REFUSED = ended(Action.RETRY, Scope.ENDPOINT, 429)
-FAILED = ended(Action.RETRY, Scope.ROW, 500)
-ANSWERED = ended(Action.ACCEPT, Scope.ROW, 200)
+class Breaker(Outage):
+    """With a shorthand: a request that comes and ends."""
+
+    def __init__(self, max_outage_s: float = 3600.0) -> None:
+        super().__init__(max_outage_s, Random(1))
+        self.rows = 0
+
+    def plays(self, what: int, now: float, row: int | None = None, wait_s: float | None = None) -> Exchange:
+        self.rows += 1
+        exchange = ended(what, now, self.rows if row is None else row, wait_s=wait_s)
+        self.hold(now, ASK)
+        self.settle(now, ASK, exchange)
+        return exchange
 
 
-def after(*events: tuple[float, Exchange | None], max_outage_s: float = 100) -> Outage:
-    policy = Outage(max_outage_s)
-    for now, exchange in events:
-        policy.hold(now, ASK)
-        policy.settle(now, ASK, exchange)
-    return policy
+def opened(what: int = UNREACHED) -> Breaker:
+    """Down since 100 s, after an answer at 99 s."""
+    breaker = Breaker()
+    breaker.plays(ANSWERED, 99.0)
+    for _ in range(8):
+        assert breaker.admit(100.0, ASK) == GO
+        breaker.plays(what, 100.0)
+    assert isinstance(breaker.admit(100.0, ASK), Wait)
+    return breaker
 
 
 def test_an_endpoint_never_reached_is_told_after_five_seconds() -> None:
     """Not at the first refused connection, and not after an hour; with the exchange that shows it."""
-    assert after((10.0, UNREACHED), (14.9, UNREACHED)).admit(14.9, ASK) == GO
-    stop = after((10.0, UNREACHED), (15.0, UNREACHED)).admit(15.0, ASK)
-    assert stop == Stop(NEVER_REACHED, UNREACHED)
+    breaker = Breaker()
+    breaker.plays(UNREACHED, 10.0)
+    breaker.plays(UNREACHED, 14.9)
+    assert breaker.admit(14.9, ASK) == GO
+    last = breaker.plays(UNREACHED, 15.0)
+    assert breaker.admit(15.0, ASK) == Stop(NEVER_REACHED, last, 10.0)
 
 
-def test_an_endpoint_that_was_reached_gets_max_outage() -> None:
-    """Any status is contact; then only max_outage bounds refusals and refused connections."""
-    policy = after((0.0, REFUSED), (50.0, UNREACHED), (99.9, UNREACHED))
-    assert policy.admit(99.9, ASK) == GO
-    policy.hold(100.0, ASK)
-    policy.settle(100.0, ASK, UNREACHED)
-    assert policy.admit(100.0, ASK) == Stop(OUTAGE, UNREACHED)
-
-
-@pytest.mark.parametrize("between", [ANSWERED, FAILED, ended(Action.FAIL_ROW, Scope.ROW, 400)])
-def test_any_answer_ends_an_outage(between: Exchange) -> None:
-    """An answer or a failure that is the row's own begins the count anew; what we cut off says nothing."""
-    policy = after((0.0, REFUSED), (99.0, between), (101.0, REFUSED), (200.0, None), (200.9, REFUSED))
-    assert policy.admit(201, ASK) == GO
-    policy.hold(201.0, ASK)
-    policy.settle(201.0, ASK, REFUSED)
-    assert isinstance(policy.admit(201, ASK), Stop)
-
-
-@given(
-    gaps=st.lists(st.floats(0, 60), max_size=30), kinds=st.lists(st.sampled_from([REFUSED, UNREACHED, ANSWERED, None]))
-)
-def test_a_run_stops_only_when_nothing_came_for_so_long(gaps: list[float], kinds: list[Exchange | None]) -> None:
-    """Against a plain reading of the rule, event by event."""
-    policy, now, since, reached, stops = Outage(100), 0.0, None, False, False
-    for gap, exchange in zip(gaps, kinds, strict=False):
-        now += gap
-        policy.hold(now, ASK)
-        policy.settle(now, ASK, exchange)
-        reached = reached or (exchange is not None and exchange.http_status is not None)
-        if exchange is ANSWERED:
-            since = None
-        elif exchange is not None:
-            since = now if since is None else since
-            stops = stops or now - since >= (100 if reached else 5)
-        assert isinstance(policy.admit(now, ASK), Stop) == stops
+def test_an_endpoint_never_reached_is_probed_each_second() -> None:
+    """So that the five seconds are six at most, however many rows fail at once."""
+    breaker, now = Breaker(), 0.0
+    for _ in range(8):
+        breaker.plays(UNREACHED, 0.0)
+    while isinstance(decision := breaker.admit(now, ASK), Wait):
+        assert decision.seconds is not None
+        now += decision.seconds
+        breaker.plays(UNREACHED, now)
+    assert isinstance(decision, Stop)
+    assert 5 <= now <= 6.25
 
 
 def test_a_slow_model_is_not_an_absent_one() -> None:
     """Refused connections beside a request that is still in flight do not mean that the endpoint is not there."""
-    policy = Outage(3600.0)
-    policy.hold(0.0, ASK)
-    for now in (1.0, 9.0):
-        policy.hold(now, ASK)
-        policy.settle(now, ASK, UNREACHED)
-    assert not isinstance(policy.admit(9.0, ASK), Stop)
-    policy.settle(10.0, ASK, UNREACHED)
-    assert isinstance(policy.admit(10.0, ASK), Stop)
+    breaker = Breaker()
+    breaker.hold(0.0, ASK)
+    breaker.plays(UNREACHED, 1.0)
+    breaker.plays(UNREACHED, 9.0)
+    assert not isinstance(breaker.admit(9.0, ASK), Stop)
+    breaker.settle(10.0, ASK, ended(UNREACHED, 10.0))
+    assert isinstance(breaker.admit(10.0, ASK), Stop)
+
+
+@pytest.mark.parametrize("what", [UNREACHED, REFUSED, ERROR, DROPPED])
+def test_eight_signs_open_it(what: int) -> None:
+    """Refused connections, refusals with nothing in flight, first failures of rows: then only a probe goes."""
+    breaker = opened(what)
+    wait = breaker.admit(100.0, ASK)
+    assert isinstance(wait, Wait)
+    assert wait.seconds is not None
+    assert 0.75 <= wait.seconds <= 1.25
+    assert breaker.admit(101.25, ASK) == GO
+    breaker.hold(101.25, ASK)
+    assert breaker.admit(102.0, ASK) == Wait(None)
+    assert breaker.down_since == 100.0
+
+
+@pytest.mark.parametrize("what", [ANSWERED, BAD_REQUEST])
+def test_an_answer_begins_the_count_anew(what: int) -> None:
+    """Seven signs, an answer or a failure that is the row's own, and seven more: closed."""
+    breaker = Breaker()
+    for each in [UNREACHED] * 7 + [what] + [UNREACHED] * 7:
+        breaker.plays(each, 1.0)
+    assert breaker.admit(1.0, ASK) == GO
+
+
+def test_refusals_beside_what_is_in_flight_are_no_sign() -> None:
+    """They are a limit, which is the ceiling's business."""
+    breaker = Breaker()
+    breaker.hold(0.0, ASK)
+    for _ in range(100):
+        breaker.plays(REFUSED, 1.0)
+    assert breaker.admit(1.0, ASK) == GO
+
+
+def test_one_row_that_always_fails_is_no_outage() -> None:
+    """Nor are seven: after each row's first, its failures say nothing; nor do they end the run in time."""
+    breaker = Breaker(max_outage_s=60)
+    for attempt in range(50):
+        for row in range(7):
+            breaker.plays(ERROR, float(attempt * 10), row)
+    assert breaker.admit(500.0, ASK) == GO
+    assert not breaker.excuses(ended(ERROR, 10.0))
+
+
+def test_slow_failures_beside_what_is_in_flight_are_no_sign() -> None:
+    """Fifty long generations cut off by a gateway in one second are fifty long generations."""
+    breaker = Breaker()
+    breaker.hold(0.0, ASK)
+    for row in range(50):
+        breaker.hold(0.0, ASK)
+        breaker.settle(60.0, ASK, ended(ERROR, 60.0, row, latency_s=60.0))
+    assert breaker.admit(60.0, ASK) == GO
+
+
+def test_probes_come_at_growing_intervals() -> None:
+    """1, 2, 4 seconds and on to a minute, each a quarter more or less; 20 minutes are fewer than 30 requests."""
+    breaker, now, waits = opened(), 100.0, []
+    while now < 1300:
+        wait = breaker.admit(now, ASK)
+        assert isinstance(wait, Wait)
+        assert wait.seconds is not None
+        waits.append(wait.seconds)
+        now += wait.seconds
+        breaker.plays(UNREACHED, now)
+    for wait_s, middle in zip(waits, [1, 2, 4, 8, 16, 32, *[60] * 30], strict=False):
+        assert 0.75 * middle <= wait_s <= 1.25 * middle
+    assert 8 + len(waits) < 36
+
+
+def test_retry_after_is_waited_for_the_probe() -> None:
+    """The endpoint's own word is the least, an hour the most."""
+    breaker = opened(REFUSED)
+    breaker.plays(REFUSED, 102.0, wait_s=300.0)
+    assert breaker.admit(102.0, ASK) == Wait(300.0)
+    breaker.plays(REFUSED, 402.0, wait_s=1e9)
+    assert breaker.admit(402.0, ASK) == Wait(3600.0 - 302.0)
+
+
+def test_the_first_answer_closes_it_slowly() -> None:
+    """Four may go, then one more for each answer; three signs open it again."""
+    breaker = Breaker()
+    for _ in range(50):
+        breaker.hold(50.0, ASK)
+    for _ in range(50):
+        breaker.settle(99.0, ASK, ended(ANSWERED, 99.0))
+    for _ in range(8):
+        breaker.plays(UNREACHED, 100.0)
+    breaker.plays(ANSWERED, 102.0)
+    for _ in range(4):
+        assert breaker.admit(102.0, ASK) == GO
+        breaker.hold(102.0, ASK)
+    assert breaker.admit(102.0, ASK) == Wait(None)
+    breaker.settle(103.0, ASK, ended(ANSWERED, 103.0))
+    for _ in range(2):
+        assert breaker.admit(103.0, ASK) == GO
+        breaker.hold(103.0, ASK)
+    assert breaker.admit(103.0, ASK) == Wait(None)
+    for row in range(3):
+        breaker.settle(104.0, ASK, ended(DROPPED, 104.0, 1000 + row))
+    assert isinstance(breaker.admit(104.0, ASK), Wait)
+    assert breaker.down_since == 104.0
+
+
+@pytest.mark.parametrize(("what", "closes"), [(UNREACHED, False), (ERROR, True)])
+def test_an_answer_from_before(what: int, closes: bool) -> None:
+    """A server that shuts down ends what it has begun while nobody gets in; one that gives 500 and answers is up."""
+    breaker = Breaker()
+    breaker.hold(99.0, ASK)
+    for _ in range(8):
+        breaker.plays(what, 100.0)
+    breaker.settle(100.5, ASK, ended(ANSWERED, 100.5, latency_s=1.5))
+    assert (breaker.admit(100.5, ASK) == GO) == closes
+
+
+def test_a_probe_that_we_cut_off_is_followed_by_another() -> None:
+    """It is not waited for until for ever."""
+    breaker = opened()
+    breaker.hold(102.0, ASK)
+    breaker.settle(103.0, ASK, None)
+    wait = breaker.admit(103.0, ASK)
+    assert isinstance(wait, Wait)
+    assert wait.seconds
+    assert breaker.admit(103.0 + wait.seconds, ASK) == GO
+
+
+def test_max_outage_stops_the_run() -> None:
+    """Counted from the first failure, to the second, though no probe is due; with when it began and what was seen."""
+    breaker = Breaker(max_outage_s=5)
+    breaker.plays(ANSWERED, 99.0)
+    for _ in range(8):
+        last = breaker.plays(ERROR, 100.0)
+    last = breaker.plays(ERROR, 101.5)
+    last = breaker.plays(ERROR, 103.5)
+    assert breaker.admit(103.5, ASK) == Wait(1.5)
+    assert breaker.admit(105.0, ASK) == Stop(OUTAGE, last, 100.0)
+
+
+def test_a_sustained_refusal_is_an_outage() -> None:
+    """With others in flight it opens nothing, and is bounded all the same."""
+    breaker = Breaker(max_outage_s=50)
+    breaker.hold(0.0, ASK)
+    breaker.plays(REFUSED, 100.0)
+    breaker.plays(REFUSED, 149.0)
+    assert breaker.admit(149.0, ASK) == GO
+    last = breaker.plays(REFUSED, 150.0)
+    assert breaker.admit(150.0, ASK) == Stop(OUTAGE, last, 100.0)
+
+
+def test_what_failed_in_an_outage_is_excused() -> None:
+    """From the first of its failures to its end, those that came before it was known included; nothing else is."""
+    breaker = opened(DROPPED)
+    assert breaker.excuses(ended(DROPPED, 100.0))
+    assert breaker.excuses(ended(ERROR, 101.0))
+    assert not breaker.excuses(ended(BAD_REQUEST, 101.0))
+    assert not breaker.excuses(ended(ERROR, 99.5))
+    breaker.plays(ANSWERED, 110.0)
+    assert breaker.excuses(ended(ERROR, 109.0))
+    assert breaker.excuses(ended(ERROR, 111.0, latency_s=5.0))
+    assert not breaker.excuses(ended(ERROR, 111.0, latency_s=0.5))
+
+
+def test_it_is_told_from_when_to_when() -> None:
+    """Once when it begins, once a minute while it lasts, once when it is over."""
+    breaker = opened()
+    (down,) = breaker.news()
+    assert isinstance(down, WentDown)
+    assert (down.since, round(down.probe_in_s)) == (100.0, 1)
+    assert breaker.probe_in_s(100.0) == down.probe_in_s
+    breaker.plays(UNREACHED, 130.0)
+    assert breaker.news() == []
+    breaker.plays(UNREACHED, 161.0)
+    assert len(breaker.news()) == 1
+    breaker.plays(ANSWERED, 200.0)
+    assert breaker.news() == [CameBack(100.0, 200.0, 100.0, 3)]
+    assert breaker.down_since is None
+    assert breaker.probe_in_s(200.0) == 0
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.floats(0, 90),
+            st.sampled_from([None, UNREACHED, REFUSED, ERROR, DROPPED, ANSWERED, BAD_REQUEST]),
+            st.integers(1, 12),
+            st.floats(0, 20),
+        ),
+        max_size=50,
+    )
+)
+def test_it_never_locks(steps: list[tuple[float, int | None, int, float]]) -> None:
+    """Whatever comes in whatever order: who waits does so for a finite time, or for one that is in flight."""
+    breaker, now, in_flight, row = Breaker(), 100.0, 0, 0
+    for gap_s, what, times, latency_s in steps:
+        now += gap_s
+        for _ in range(times):
+            decision = breaker.admit(now, ASK)
+            if isinstance(decision, Stop):
+                return
+            if isinstance(decision, Wait):
+                assert in_flight if decision.seconds is None else 0 < decision.seconds <= 3600
+                break
+            breaker.hold(now, ASK)
+            in_flight += 1
+        for _ in range(min(times, in_flight)):
+            in_flight -= 1
+            row += 1
+            breaker.settle(now, ASK, None if what is None else ended(what, now, row % 40, latency_s))

@@ -65,7 +65,7 @@ def played(
         made += 1
         return attempts[min(made, len(attempts)) - 1]
 
-    stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed)
+    stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed=max_possibly_billed)
     wait = RowWait(max_wait_s, random or Random(1))
     return asyncio.run(retrying(stop, wait, sleep)(attempt)), made, waits
 
@@ -147,6 +147,23 @@ def test_attempts_that_may_have_been_billed_are_bounded() -> None:
     assert played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=2)[:2] == (broken, 4)
     assert played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=3)[:2] == (ANSWER, 5)
     assert played([broken] * 4 + [ANSWER])[1] == 5
+
+
+def test_what_an_outage_broke_off_fails_no_row() -> None:
+    """Attempts that broke off because the endpoint went down count to the outage, not against the row."""
+    broken = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
+
+    async def sleep(seconds: float) -> None:
+        return None
+
+    left = [broken] * 5 + [ANSWER]
+
+    async def attempt() -> Exchange:
+        return left.pop(0)
+
+    stop = RowStop(6, 1e9, excused=lambda failed: failed is broken, max_possibly_billed=2)
+    last: Exchange = asyncio.run(retrying(stop, RowWait(1, Random(1)), sleep)(attempt))
+    assert last is ANSWER
 
 
 def test_a_stale_connection_is_tried_again_at_once_and_only_once() -> None:

@@ -1,0 +1,222 @@
+"""The policies against servers, in virtual time: they converge, they follow, they neither collapse nor hang."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from batchchat.exchange import Quota
+from batchchat.policy.concurrency import Concurrency
+from batchchat.policy.decision import Policy
+from batchchat.policy.headroom import Headroom
+from batchchat.policy.outage import CameBack, Outage
+from batchchat.policy.rate import RequestRate, TokenRate
+from batchchat.policy.retry import RowStop
+from tests.policy.simulated import Answer, Run, Server, answered, refused, server_error, simulate, unreached
+
+SEEDS = range(8)
+
+
+def takes(allowance: Callable[[float], int], latency_s: float, seed: int, **refusal: float) -> Server:
+    """A server that takes so many at a time, by the clock, and refuses the others."""
+    random = Random(seed)
+
+    def server(now: float, in_flight: int, row: int) -> Answer:
+        if in_flight >= allowance(now):
+            return refused(**refusal)
+        return answered(latency_s * random.uniform(0.5, 1.5))
+
+    return server
+
+
+def play(server: Server, seed: int, *, rows: int = 10**7, until_s: float = 100_000.0, most: int = 200) -> Run:
+    concurrency, outage = Concurrency(most), Outage(3600.0, Random(seed))
+    run = simulate(
+        server,
+        [concurrency, Headroom(), outage],
+        rows=rows,
+        workers=most,
+        seed=seed,
+        until_s=until_s,
+        stop=lambda: RowStop(6, 3600.0, excused=outage.excuses),
+        watch=lambda: concurrency.ceiling,
+    )
+    assert run.failed == []
+    return run
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("latency_s", "refused_s"), [(0.4, 0.02), (5.0, 0.15)])
+def test_an_allowance_is_found_and_kept(seed: int, latency_s: float, refused_s: float) -> None:
+    """40 of 200: over 90 % of what 40 can do from the start on, fewer than 3 % refused."""
+    until_s = 100 * latency_s
+    run = play(takes(lambda _: 40, latency_s, seed, after_s=refused_s), seed, until_s=until_s)
+    assert run.rate(until_s / 4, until_s) > 0.93 * 40 / latency_s
+    assert run.refusals() < 0.03
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_allowance_that_moves_is_followed(seed: int) -> None:
+    """40 -> 10 -> 80: each time at its new height within a few seconds, and fewer than 3 % refused in all."""
+
+    def allowance(now: float) -> int:
+        return 40 if now < 40 else 10 if now < 80 else 80
+
+    run = play(takes(allowance, 0.4, seed), seed, until_s=140)
+    assert run.rate(20, 40) > 0.93 * 100
+    assert run.rate(45, 80) > 0.93 * 25
+    assert run.rate(95, 140) > 0.93 * 200
+    assert run.refusals() < 0.03
+    down = next(at for at, ceiling in run.ceilings if at > 40 and ceiling <= 12)
+    up = next(at for at, ceiling in run.ceilings if at > 80 and ceiling >= 78)
+    assert down < 42
+    assert up < 92
+
+
+@pytest.mark.parametrize("allowance", [1, 2, 3, 7, 31, 33, 190, 199])
+def test_every_allowance_is_used(allowance: int) -> None:
+    """From one in flight to all but one."""
+    run = play(takes(lambda _: allowance, 2.0, 1), 1, until_s=300)
+    assert run.rate(60, 300) > 0.9 * allowance / 2.0
+    assert run.refusals(60) < 0.08
+
+
+def test_a_server_without_a_limit_gets_all_at_once() -> None:
+    """The ceiling is reached in 1.3 seconds, though no answer has come: a short job loses no more than that."""
+    run = play(takes(lambda _: 10**9, 5.0, 1), 1, rows=200)
+    assert next(at for at, ceiling in run.ceilings if ceiling == 200) < 1.3
+    plain = simulate(takes(lambda _: 10**9, 5.0, 1), [Concurrency(200, adaptive=False)], rows=200, workers=200)
+    assert max(run.ends) < max(plain.ends) + 1.3
+
+
+def test_a_server_that_queues_gets_all() -> None:
+    """DeepInfra at capacity lets wait: latency grows, nothing is refused, and nothing is cut."""
+    run = play(lambda now, in_flight, row: answered(1.0 + max(0, in_flight - 50) * 0.02), 1, rows=5000)
+    assert run.most_in_flight == 200
+    assert run.ceilings[-1][1] == 200
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_refusals_at_random_do_not_end_at_one(seed: int) -> None:
+    """One in fifty costs nothing, one in ten leaves a twentieth of the ceiling or more in use."""
+    for share, least in ((0.02, 0.85), (0.1, 0.05)):
+        random = Random(seed)
+
+        def server(now: float, in_flight: int, row: int, share: float = share, random: Random = random) -> Answer:
+            return refused() if random.random() < share else answered(random.uniform(0.2, 0.6))
+
+        assert play(server, seed, until_s=60).rate(20, 60) > least * 200 / 0.4
+
+
+@pytest.mark.parametrize("wait_s", [1.0, 5.0, 30.0])
+def test_retry_after_is_held_by_all_and_not_asked_for_all_the_time(wait_s: float) -> None:
+    """A limit that names a time is not tried again before twenty such times are over."""
+    run = play(takes(lambda _: 40, 0.4, 1, wait_s=wait_s), 1, until_s=300)
+    assert run.rate(60, 300) > 0.75 * 100
+    assert run.refusals() < 0.01
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("way", ["closed port", "503", "500", "502", "429", "all in turn"])
+def test_an_outage_fails_no_row(seed: int, way: str) -> None:
+    """Ten minutes of it: every row is answered in the end, and few requests were sent meanwhile."""
+    ways: dict[str, Answer] = {
+        "closed port": unreached(),
+        "503": Answer(503, 0.02),
+        "500": server_error(),
+        "502": server_error(502),
+        "429": refused(),
+    }
+    random, begin, end = Random(seed), 30.0, 630.0
+
+    def server(now: float, in_flight: int, row: int) -> Answer:
+        if begin <= now < end:
+            turn = int((now - begin) // 120) if way == "all in turn" else 0
+            return ways[way] if way in ways else list(ways.values())[turn]
+        return answered(random.uniform(0.2, 0.6))
+
+    outage = Outage(3600.0, Random(seed))
+    run = simulate(
+        server,
+        [Concurrency(200), Headroom(), outage],
+        rows=30_000,
+        workers=200,
+        seed=seed,
+        stop=lambda: RowStop(6, 30.0, excused=outage.excuses),
+    )
+    assert run.failed == []
+    assert len(run.ends) == 30_000
+    sent = sum(begin + 0.7 <= at < end for at, _ in run.sends)
+    assert sent < 30
+    back = outage.news()[-1]
+    assert isinstance(back, CameBack)
+    assert back.since < begin + 1
+    assert end <= back.until < end + 76
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_that_always_fail_come_to_their_end(seed: int) -> None:
+    """Ten rows of a thousand that always give 500: each fails after its six attempts, the others are answered."""
+    random = Random(seed)
+    poisoned = set(random.sample(range(1000), 10))
+
+    def server(now: float, in_flight: int, row: int) -> Answer:
+        return server_error() if row in poisoned else answered(random.uniform(0.2, 0.6))
+
+    outage = Outage(3600.0, Random(seed))
+    run = simulate(
+        server,
+        [Concurrency(64), outage],
+        rows=1000,
+        workers=64,
+        stop=lambda: RowStop(6, 3600.0, excused=outage.excuses),
+    )
+    assert set(run.failed) == poisoned
+    assert len(run.ends) == 990
+    assert sum(status == 500 for _, status in run.sends) == 60
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_everything_at_once_ends(seed: int) -> None:
+    """Limits, rates, refusals, errors, lost connections, and figures that lie: no row waits for ever."""
+    random = Random(seed)
+
+    def server(now: float, in_flight: int, row: int) -> Answer:
+        draw = random.random()
+        if in_flight > 30 or draw < 0.05:
+            return refused(wait_s=random.choice([None, 0.0, 1.0, 1e9]))
+        if draw < 0.1:
+            return random.choice([server_error(), server_error(502), unreached(), Answer(503, 0.02)])
+        lie = Quota(random.choice([None, 0, 10**12]), random.choice([None, 0.0, 60.0, 1e12]), 0, 1e-9)
+        return Answer(200, random.uniform(0.01, 3), tokens=random.randrange(5000), quota=lie)
+
+    outage = Outage(36_000.0, Random(seed))
+    policies: list[Policy] = [Concurrency(100), RequestRate(6000), TokenRate(3_000_000), Headroom(), outage]
+    run = simulate(server, policies, rows=1500, workers=100, seed=seed, stop=lambda: RowStop(50, 1e9))
+    assert len(run.ends) == 1500
+    assert run.stopped is None
+
+
+def test_a_limit_a_minute_is_met_before_the_429() -> None:
+    """A server of 600 a minute that says what is left refuses nearly nobody; one in which we keep to it, nobody."""
+
+    class Minute:
+        def __init__(self, *, tells: bool) -> None:
+            self.left, self.at, self.tells = 600.0, 0.0, tells
+
+        def __call__(self, now: float, in_flight: int, row: int) -> Answer:
+            self.left, self.at = min(600.0, self.left + (now - self.at) * 10), now
+            if self.left < 1:
+                return refused()
+            self.left -= 1
+            quota = Quota(int(self.left), (600 - self.left) / 10) if self.tells else None
+            return Answer(200, 0.5, quota=quota)
+
+    told = simulate(Minute(tells=True), [Concurrency(100), Headroom()], rows=3000, workers=100)
+    assert told.refusals() < 0.01
+    assert max(told.ends) < 330
+    kept = simulate(Minute(tells=False), [Concurrency(100), RequestRate(590)], rows=3000, workers=100)
+    assert kept.refusals() == 0
+    assert max(kept.ends) < 310
