@@ -5,6 +5,7 @@
     │   ├── JobError        the job file or an override of it; carries every fault found
     │   ├── InputError      an input that can't be read, or has no good row
     │   └── OutputError     an output that can't be written, is not ours, is in use, or needs a decision
+    ├── BudgetError     4   the job's own bounds stop the run: `budget.max_cost` or `budget.stop_at`
     ├── EndpointError   5   the endpoint stops the run: key, quota, unknown model, outage, all rows failing alike
     └── MachineError    6   this machine stops the run: disk, journal
 
@@ -19,6 +20,7 @@ __all__ = [
     "EXIT_OK",
     "EXIT_ROWS_FAILED",
     "BatchchatError",
+    "BudgetError",
     "EndpointError",
     "InputError",
     "JobError",
@@ -58,6 +60,12 @@ class InputError(UsageError):
 
 class OutputError(UsageError):
     """An output that can't be written, is not ours, is in use by another run, or needs a decision first."""
+
+
+class BudgetError(BatchchatError):
+    """The job's own bounds, on money or time, stopped the run; finished rows are kept."""
+
+    exit_code = 4
 
 
 class EndpointError(BatchchatError):

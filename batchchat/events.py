@@ -14,8 +14,10 @@ __all__ = [
     "Allowed",
     "Awaited",
     "Back",
+    "Budgeted",
     "ContextEnds",
     "CutByGateway",
+    "Dearer",
     "Down",
     "Draining",
     "Environment",
@@ -84,6 +86,30 @@ class Planned:
     new: int
     invalid: int
     gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budgeted:
+    """There is a cap on the job's cost: what counts against it already, and what the rows to send can cost at most.
+
+    `unknown_rows` were answered before, nobody knows for how much. While `learning`, the run goes slowly.
+    """
+
+    max_cost_usd: Decimal
+    paid_usd: Decimal
+    unsure_usd: Decimal
+    unknown_rows: int
+    rows: int
+    most_usd: Decimal
+    learning: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dearer:
+    """The endpoint charges `ratio` times the job's price; `overrun_usd` is what answers cost beyond their worst."""
+
+    ratio: Decimal
+    overrun_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +184,7 @@ class Progress:
     tokens_per_s: float
     rows_per_s: float
     eta_s: float | None
+    max_cost_usd: Decimal | None = None
     most: int = 0
     down_since: float | None = None
     probe_in_s: float = 0.0
@@ -241,11 +268,12 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """Nothing new is sent; `in_flight` requests get up to `wait_s` seconds."""
+    """Nothing new is sent; `in_flight` requests get up to `wait_s` seconds. A signal's second stops at once."""
 
     reason: str
     in_flight: int
     wait_s: float
+    by_signal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +288,7 @@ class Finished:
     """The run is over.
 
     Where something stopped it, `text` says what in full, and `reason` without what the endpoint said. `left` is None
-    where that is not known.
+    where that is not known. `change` are the words that the same command needs to go on: `--max-cost 12`.
     """
 
     exit_code: int
@@ -271,6 +299,9 @@ class Finished:
     invalid: int
     left: int | None
     cost_usd: Decimal | None
+    change: tuple[str, ...] = ()
+    possibly_billed: int = 0
+    possibly_billed_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +315,8 @@ Event = (
     Started
     | Replayed
     | Planned
+    | Budgeted
+    | Dearer
     | Allowed
     | Lowered
     | Grown

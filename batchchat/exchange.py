@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+_NO_USD = Decimal(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """The most a request may use: tokens of the prompt and the reply, and USD; None where no bound is known."""
@@ -169,7 +172,9 @@ class Spent:
     """What the attempts of one row used up so far.
 
     `retries` counts what each further attempt was made for, by kind. `cost_source` and `usage` are of the last attempt
-    that had any.
+    that had any. What is not in `cost_usd` stands beside it, at most and at the job's price: `possibly_billed_usd` for
+    the attempts that may have been billed (None where one of them had no bound), `unreported_usd` for those that were
+    billed and did not say how much.
     """
 
     attempts: int = 0
@@ -178,6 +183,8 @@ class Spent:
     retries: dict[str, int] = field(default_factory=dict)
     cost_source: str | None = None
     usage: Usage | None = None
+    possibly_billed_usd: Decimal | None = _NO_USD
+    unreported_usd: Decimal = _NO_USD
 
     def plus(self, exchange: Exchange) -> Spent:
         """This and one more attempt."""
@@ -185,9 +192,22 @@ class Spent:
         if exchange.cost is not None:
             cost = exchange.cost.usd if cost is None else cost + exchange.cost.usd
             source = exchange.cost.source
-        billed = self.possibly_billed + (exchange.verdict.billed is Billed.MAYBE)
+        maybe, maybe_usd, unreported_usd = self.possibly_billed, self.possibly_billed_usd, self.unreported_usd
+        if exchange.verdict.billed is Billed.MAYBE:
+            maybe, maybe_usd = maybe + 1, _sum(maybe_usd, exchange.request.ask.cost_usd)
+        elif exchange.cost is None and exchange.verdict.billed is Billed.YES:
+            unreported_usd += exchange.request.ask.cost_usd or _NO_USD
         usage = self.usage if exchange.usage is None else exchange.usage
-        return Spent(self.attempts + 1, billed, cost, self.retries, source, usage)
+        return Spent(self.attempts + 1, maybe, cost, self.retries, source, usage, maybe_usd, unreported_usd)
+
+    def cut(self, request: Request) -> Spent:
+        """This and an attempt that we cut off: it may have been billed."""
+        return replace(
+            self,
+            attempts=self.attempts + 1,
+            possibly_billed=self.possibly_billed + 1,
+            possibly_billed_usd=_sum(self.possibly_billed_usd, request.ask.cost_usd),
+        )
 
     def because_of(self, kind: ErrorKind) -> Spent:
         """This, and a further attempt is about to be made because of `kind`."""
@@ -206,7 +226,14 @@ class Spent:
             retries,
             other.cost_source or self.cost_source,
             other.usage or self.usage,
+            _sum(self.possibly_billed_usd, other.possibly_billed_usd),
+            self.unreported_usd + other.unreported_usd,
         )
+
+
+def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """The sum of two bounds; what has none has none together with anything."""
+    return None if one is None or other is None else one + other
 
 
 NOTHING_SPENT = Spent()

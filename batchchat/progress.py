@@ -47,10 +47,12 @@ def text_of(event: Event, *, utc: bool = False) -> str | None:
             return f"the endpoint serves {event.served} for {event.requested}; the price may differ"
         case events.Failing():
             return f"first {event.kind}: row {event.id}: {event.text}"
+        case events.Budgeted() | events.Dearer():
+            return _of_money(event)
         case events.Draining():
             return (
                 f"{event.reason}: nothing more is sent, {figures.count(event.in_flight)} in flight get up to"
-                f" {figures.duration(event.wait_s)}; once more stops at once"
+                f" {figures.duration(event.wait_s)}{'; once more stops at once' if event.by_signal else ''}"
             )
         case _:
             return _text_aside(event)
@@ -166,6 +168,26 @@ def _planned(event: events.Planned) -> str:
     return "resume " + " · ".join(parts)
 
 
+def _of_money(event: events.Budgeted | events.Dearer) -> str:
+    if isinstance(event, events.Dearer):
+        over = f"; answers cost {figures.money(event.overrun_usd)} more than the most they could by it"
+        return (
+            f"the endpoint charges up to {event.ratio:.2f} times the job's price, and is reckoned with so"
+            f"{over if event.overrun_usd else ''}"
+        )
+    parts = [f"at most {figures.money(event.max_cost_usd)}"]
+    if event.paid_usd or event.unsure_usd:
+        may = f", up to {figures.money(event.unsure_usd)} more may have been" if event.unsure_usd else ""
+        parts.append(f"{figures.money(event.paid_usd)} paid before{may}")
+    if event.unknown_rows:
+        parts.append(f"what {figures.count(event.unknown_rows)} answers cost before is unknown and not in it")
+    if event.rows:
+        parts.append(f"{figures.count(event.rows)} to send cost at most {figures.money(event.most_usd)}")
+    if event.learning:
+        parts.append("a few at a time until it is seen what they really cost")
+    return "budget " + " · ".join(parts)
+
+
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
@@ -176,7 +198,9 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
     if event.cost_usd is not None:
         expected = None if brief else event.expected_cost_usd
         about = f" of about {figures.money(expected)}" if expected is not None else ""
-        parts.append(f"{figures.money(event.cost_usd)}{about}")
+        cap = f"at most {figures.money(event.max_cost_usd)}" if event.max_cost_usd is not None else ""
+        most = f"{',' if about else ' of'} {cap}" if cap else ""
+        parts.append(f"{figures.money(event.cost_usd)}{about}{most}")
     if event.failed:
         parts.append(f"{figures.count(event.failed)} failed")
     if event.invalid:

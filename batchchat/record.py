@@ -11,7 +11,19 @@ from typing import Any, TypedDict
 from batchchat.conversation import BadRow, ErrorKind, Key, Status
 from batchchat.exchange import Outcome, Reply, Spent, Usage
 
-__all__ = ["RowRecord", "key_of", "record_of_bad_row", "record_of_outcome", "spent_of", "usage_fields"]
+__all__ = [
+    "RowRecord",
+    "key_of",
+    "possibly_billed_usd_of",
+    "record_of_bad_row",
+    "record_of_outcome",
+    "spent_of",
+    "unreported_usd_of",
+    "unsure_fields",
+    "usage_fields",
+]
+
+_NO_USD = Decimal(0)
 
 
 class RowRecord(TypedDict, total=False):
@@ -33,6 +45,8 @@ class RowRecord(TypedDict, total=False):
     cost_source: str
     attempts: int
     possibly_billed: int
+    possibly_billed_usd: float  # at most, at the job's price; absent where an attempt had no bound
+    unreported_usd: float  # the same of attempts that were billed and did not say how much
     retries: dict[str, int]
     latency_s: float
     wait_s: float
@@ -54,14 +68,41 @@ def key_of(record: RowRecord) -> Key:
 def spent_of(record: RowRecord) -> Spent:
     """What a failed row had used up, to be carried into its next record."""
     cost = record.get("cost_usd")
+    possibly_billed = record.get("possibly_billed", 0)
     return Spent(
         record.get("attempts", 0),
-        record.get("possibly_billed", 0),
+        possibly_billed,
         None if cost is None else Decimal(repr(cost)),
         record.get("retries", {}),
         record.get("cost_source"),
         Usage(**record["usage"]) if record.get("usage") else None,
+        possibly_billed_usd_of(record),
+        unreported_usd_of(record),
     )
+
+
+def possibly_billed_usd_of(record: RowRecord) -> Decimal | None:
+    """The worst case of the attempts that may have been billed; None where one of them had no bound."""
+    if not record.get("possibly_billed"):
+        return _NO_USD
+    usd = record.get("possibly_billed_usd")
+    return None if usd is None else Decimal(repr(usd))
+
+
+def unreported_usd_of(record: RowRecord) -> Decimal:
+    """The worst case of the attempts that were billed and did not say how much."""
+    usd = record.get("unreported_usd")
+    return _NO_USD if usd is None else Decimal(repr(usd))
+
+
+def unsure_fields(spent: Spent) -> dict[str, float]:
+    """What may have been spent beside the cost, as a `row` or `step` keeps it."""
+    fields = {}
+    if spent.possibly_billed and spent.possibly_billed_usd is not None:
+        fields["possibly_billed_usd"] = float(spent.possibly_billed_usd)
+    if spent.unreported_usd:
+        fields["unreported_usd"] = float(spent.unreported_usd)
+    return fields
 
 
 def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecord:
@@ -88,14 +129,7 @@ def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecor
     }
     if exchange.reply is not None:
         record["reply"] = _reply(exchange.reply)
-    if spent.usage is not None and (usage := usage_fields(spent.usage)):
-        record["usage"] = usage
-    if spent.cost_usd is not None:
-        record["cost_usd"] = float(spent.cost_usd)
-    if spent.cost_source is not None:
-        record["cost_source"] = spent.cost_source
-    if spent.retries:
-        record["retries"] = spent.retries
+    _add_spent(record, spent)
     if exchange.http_status is not None:
         record["http_status"] = exchange.http_status
     if outcome.status is not Status.ANSWERED and exchange.failure is not None:
@@ -106,6 +140,19 @@ def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecor
     if outcome.row.carried:
         record["carried"] = outcome.row.carried
     return record
+
+
+def _add_spent(record: RowRecord, spent: Spent) -> None:
+    if spent.usage is not None and (usage := usage_fields(spent.usage)):
+        record["usage"] = usage
+    if spent.cost_usd is not None:
+        record["cost_usd"] = float(spent.cost_usd)
+    if spent.cost_source is not None:
+        record["cost_source"] = spent.cost_source
+    if spent.possibly_billed or spent.unreported_usd:
+        record.update(unsure_fields(spent))  # type: ignore[typeddict-item]
+    if spent.retries:
+        record["retries"] = spent.retries
 
 
 def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:

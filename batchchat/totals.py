@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchchat.conversation import Status
-from batchchat.record import RowRecord
+from batchchat.record import RowRecord, possibly_billed_usd_of, unreported_usd_of
 
 __all__ = ["TOKEN_FIELDS", "Beside", "Example", "Totals"]
 
@@ -44,6 +44,11 @@ class Beside:
     `superseded_usd` went for answers replaced by others or gone from the input, `pending_usd` for attempts at rows that
     are left, of which `pending_possibly_billed` ended without a known bill; `at_risk` requests were, or may have been,
     in flight when a run was killed. `gone_rows` are no longer in the input.
+
+    What may have been paid has its worst case here, where it has one: `broke_off_usd` for all attempts that may have
+    been billed, those of the output's rows included, but for `unbounded` ones of them (None: for any of them);
+    `unreported_usd` for answers that told no usage; `at_risk_usd` for what was in flight. `unsure_usd` is all of that,
+    and what stands in no row any more.
     """
 
     superseded_usd: Decimal = _ZERO
@@ -51,6 +56,11 @@ class Beside:
     pending_possibly_billed: int = 0
     at_risk: int = 0
     gone_rows: int = 0
+    broke_off_usd: Decimal = _ZERO
+    unbounded: int | None = None
+    unreported_usd: Decimal = _ZERO
+    at_risk_usd: Decimal = _ZERO
+    unsure_usd: Decimal = _ZERO
 
     def fields(self) -> dict[str, Any]:
         """For the output's metadata: money as exact decimal text."""
@@ -68,7 +78,11 @@ class Beside:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the rows of an output; `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source."""
+    """Sums over the rows of an output; `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source.
+
+    Apart from the cost stands what may have been spent, at most and at the job's price: `possibly_billed_usd` for
+    attempts that broke off, but for the `unbounded` ones among them; `unreported_usd` for what told no usage.
+    """
 
     rows: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
@@ -78,6 +92,9 @@ class Totals:
     unknown_cost_rows: int = 0
     attempts: int = 0
     possibly_billed: int = 0
+    possibly_billed_usd: Decimal = _ZERO
+    unbounded: int = 0
+    unreported_usd: Decimal = _ZERO
     mock_answers: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -132,7 +149,10 @@ class Totals:
             if status == _INVALID:
                 return
         self.attempts += sign * row["attempts"]
-        self.possibly_billed += sign * row["possibly_billed"]
+        if attempts := row["possibly_billed"]:
+            self._count_possibly_billed(row, attempts, sign)
+        if "unreported_usd" in row:
+            self.unreported_usd += sign * unreported_usd_of(row)
         if answered and "mock" in row:
             self.mock_answers += sign
         for kind, count in row.get("retries", _NONE).items():
@@ -144,6 +164,13 @@ class Totals:
         self._count_tokens(row.get("usage"), sign, answered=answered)
         if answered:
             self.latency_buckets[_bucket(row["latency_s"])] += sign
+
+    def _count_possibly_billed(self, row: RowRecord, attempts: int, sign: int) -> None:
+        self.possibly_billed += sign * attempts
+        if (usd := possibly_billed_usd_of(row)) is None:
+            self.unbounded += sign * attempts
+        else:
+            self.possibly_billed_usd += sign * usd
 
     def _count_tokens(self, usage: dict[str, int] | None, sign: int, *, answered: bool) -> None:
         if usage is not None:

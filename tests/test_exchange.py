@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.conversation import ErrorKind, Key
-from batchchat.exchange import NOTHING_SPENT, Action, Billed, Cost, Exchange, Request, Spent, Verdict
+from batchchat.exchange import NOTHING_SPENT, Action, Ask, Billed, Cost, Exchange, Request, Spent, Verdict
 
-REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
+REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1, Ask(cost_usd=Decimal("0.5")))
 
 costs = st.none() | st.decimals(0, 1000, places=12)
 attempts = st.lists(st.tuples(st.sampled_from(Billed), costs, st.sampled_from(ErrorKind)), max_size=12)
@@ -37,6 +37,9 @@ def test_attempts_are_summed(made: list[tuple[Billed, Decimal | None, ErrorKind]
     assert total.attempts == len(made) == sum(total.retries.values())
     assert total.possibly_billed == sum(billed is Billed.MAYBE for billed, _, _ in made)
     assert (None if total.cost_usd is None else Fraction(total.cost_usd)) == (sum(known) if known else None)
+    assert total.possibly_billed_usd == Decimal("0.5") * total.possibly_billed
+    untold = sum(billed is Billed.YES and cost is None for billed, cost, _ in made)
+    assert total.unreported_usd == Decimal("0.5") * untold
     kinds = [kind.value for _, _, kind in made]
     assert total.retries == {kind: kinds.count(kind) for kind in kinds}
 
@@ -49,6 +52,16 @@ def test_sums_of_two_runs_are_the_sum_of_all(
     first, second = spent(before), spent(after)
     assert first + second == spent(before + after)
     assert (first, second) == (spent(before), spent(after))
+
+
+def test_a_bound_that_is_not_known_makes_the_sum_unknown() -> None:
+    """The most that may have been billed is a promise: with one attempt that has no bound there is none."""
+    unbounded = Request(Key("1"), 0, "m", [], b"{}", 1)
+    spent = NOTHING_SPENT.cut(REQUEST)
+    assert (spent.attempts, spent.possibly_billed, spent.possibly_billed_usd) == (1, 1, Decimal("0.5"))
+    assert spent.cut(unbounded).possibly_billed_usd is None
+    assert (spent.cut(unbounded) + spent).possibly_billed_usd is None
+    assert (spent + spent).possibly_billed_usd == 1
 
 
 def test_nothing_spent_stays_nothing() -> None:

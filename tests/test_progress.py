@@ -102,6 +102,29 @@ TEXTS = [
         events.Draining("SIGTERM", 64, 30.0),
         "SIGTERM: nothing more is sent, 64 in flight get up to 30s; once more stops at once",
     ),
+    (
+        events.Draining("`budget.stop_at`", 64, 600.0, by_signal=False),
+        "`budget.stop_at`: nothing more is sent, 64 in flight get up to 10m 00s",
+    ),
+    (
+        events.Budgeted(Decimal(20), Decimal(0), Decimal(0), 0, 4324, Decimal("61.2"), learning=True),
+        "budget at most $20.0000 · 4,324 to send cost at most $61.2000"
+        " · a few at a time until it is seen what they really cost",
+    ),
+    (
+        events.Budgeted(Decimal(20), Decimal("4.12"), Decimal("0.01"), 3, 0, Decimal(0), learning=False),
+        "budget at most $20.0000 · $4.1200 paid before, up to $0.0100 more may have been"
+        " · what 3 answers cost before is unknown and not in it",
+    ),
+    (
+        events.Dearer(Decimal("1.528"), Decimal(0)),
+        "the endpoint charges up to 1.53 times the job's price, and is reckoned with so",
+    ),
+    (
+        events.Dearer(Decimal(3), Decimal("0.002")),
+        "the endpoint charges up to 3.00 times the job's price, and is reckoned with so; answers cost $0.0020 more"
+        " than the most they could by it",
+    ),
 ]
 
 
@@ -264,3 +287,13 @@ def test_the_bar_stays_one_line_and_is_closed(monkeypatch: pytest.MonkeyPatch, c
     assert f"8,240/12,477 [02:11<09:40, 7.3 rows/s]  {money}" in text
     assert "the endpoint serves b{} for a" in text
     assert text.endswith("\n")
+
+
+def test_a_cap_stands_beside_the_cost() -> None:
+    """The line says what was spent, what it is thought to come to, and what it may come to at most."""
+    capped = replace(PROGRESS, max_cost_usd=Decimal(20), elapsed_s=60.0)
+    lines: list[str] = []
+    Lines(lines.append)(capped)
+    assert "$4.1200 of about $6.3000, at most $20.0000 · " in lines[0]
+    Lines(lines.append)(replace(capped, expected_cost_usd=None))
+    assert "$4.1200 of at most $20.0000 · " in lines[1]

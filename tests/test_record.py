@@ -41,7 +41,9 @@ def test_an_answer_is_kept_whole() -> None:
         usage=Usage(5, 0, cost_usd=0.25),
         cost=Cost(Decimal("0.25"), "reported"),
     )
-    spent = Spent(2, 1, Decimal("0.75"), {"timeout": 1}, "reported", exchange.usage)
+    spent = Spent(
+        2, 1, Decimal("0.75"), {"timeout": 1}, "reported", exchange.usage, Decimal("0.125"), Decimal("0.0625")
+    )
     assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, exchange), spent, 1.5) == {
         "kind": "row",
         "id": "q-1",
@@ -55,6 +57,8 @@ def test_an_answer_is_kept_whole() -> None:
         "messages": ROW.messages,
         "attempts": 2,
         "possibly_billed": 1,
+        "possibly_billed_usd": 0.125,
+        "unreported_usd": 0.0625,
         "started_at": 100.5,
         "finished_at": 102.0,
         "latency_s": 1.5,
@@ -101,11 +105,22 @@ def test_a_bad_row_is_kept_with_its_place() -> None:
     assert spent_of(record_of_bad_row(bad, 1)) == NOTHING_SPENT
 
 
-@given(
-    st.integers(0, 9), st.integers(0, 9), st.none() | st.integers(0, 10**12), st.dictionaries(st.text(), st.integers())
+_usd = st.none() | st.integers(0, 10**12).map(lambda pico: Decimal(pico).scaleb(-12))
+
+
+_spent = st.builds(
+    Spent,
+    attempts=st.integers(0, 9),
+    possibly_billed=st.integers(1, 9),
+    cost_usd=_usd,
+    retries=st.dictionaries(st.text(), st.integers()),
+    possibly_billed_usd=_usd,
+    unreported_usd=_usd.filter(lambda usd: usd is not None),
 )
-def test_what_a_row_spent_comes_back(attempts: int, billed: int, pico: int | None, retries: dict[str, int]) -> None:
-    """What goes into a record as spent is what is carried into the next."""
-    spent = Spent(attempts, billed, None if pico is None else Decimal(pico).scaleb(-12), retries)
+
+
+@given(_spent | st.builds(Spent, attempts=st.integers(0, 9), cost_usd=_usd))
+def test_what_a_row_spent_comes_back(spent: Spent) -> None:
+    """What goes into a record as spent is what is carried into the next, unknown bounds as unknown."""
     exchange = Exchange(REQUEST, Verdict(Action.ACCEPT), 0.0, 0.0, 0.0, reply=Reply("a"))
     assert spent_of(record_of_outcome(Outcome(ROW, Status.ANSWERED, [], exchange), spent, 0.0)) == spent

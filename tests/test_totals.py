@@ -25,6 +25,8 @@ _rows: st.SearchStrategy[RowRecord] = st.one_of(
         latency_s=st.floats(0, 1000),
         attempts=st.integers(1, 5),
         possibly_billed=st.integers(0, 2),
+        possibly_billed_usd=_costs,
+        unreported_usd=_costs,
         retries=st.none() | st.just({"timeout": 2}),
     ),
     st.builds(failed, cost_usd=_costs, error_kind=st.sampled_from(["timeout", "other"])),
@@ -66,9 +68,9 @@ def test_each_figure_counts_what_it_says() -> None:
     """Rows, tokens, money and attempts of a small run, by hand."""
     rows = [
         answered("a", cost_usd=0.1, retries={"rate_limit": 2}, attempts=3),
-        answered("b", cost_usd=0.2, cost_source="job", possibly_billed=1),
-        answered("c", cost_usd=None, usage=None),
-        failed("d", cost_usd=0.3, attempts=6),
+        answered("b", cost_usd=0.2, cost_source="job", possibly_billed=1, possibly_billed_usd=0.5),
+        answered("c", cost_usd=None, usage=None, unreported_usd=0.7),
+        failed("d", cost_usd=0.3, attempts=6, possibly_billed=2),
         invalid("e"),
     ]
     totals = total(rows)
@@ -77,7 +79,9 @@ def test_each_figure_counts_what_it_says() -> None:
     assert totals.known_cost_usd == Decimal("0.6")
     assert (totals.unknown_cost_rows, totals.without_usage) == (1, 1)
     assert totals.tokens == {"prompt_tokens": 10, "completion_tokens": 14, "cached_tokens": 4}
-    assert (totals.attempts, totals.possibly_billed, totals.retries) == (11, 1, {"rate_limit": 2})
+    assert (totals.attempts, totals.possibly_billed, totals.retries) == (11, 3, {"rate_limit": 2})
+    assert (totals.possibly_billed_usd, totals.unbounded) == (Decimal("0.5"), 2)
+    assert totals.unreported_usd == Decimal("0.7")
     assert totals.failures == {"timeout": 1, "invalid_input": 1}
 
 

@@ -26,6 +26,7 @@ __all__ = ["mock_server"]
 @click.option("--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Requests a minute.")
 @click.option("--context-length", type=click.IntRange(min=1), default=65536, show_default=True, metavar="TOKENS")
 @click.option("--api-key", metavar="KEY", help="Refuse requests without this key.")
+@click.option("--price-share", metavar="LOW:HIGH", help="Bill a share of the mock's price, drawn between the two.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other replies and faults.")
 @click.option(
     "--fault",
@@ -45,6 +46,7 @@ def mock_server(
     context_length: int,
     api_key: str | None,
     seed: int,
+    price_share: str | None,
     faults: tuple[str, ...],
 ) -> None:
     """Answer as DeepInfra does, and count what was billed.
@@ -66,11 +68,23 @@ def mock_server(
                 context_length=context_length,
                 api_key=api_key,
                 seed=seed,
+                price_share=_shares(price_share),
                 faults=tuple(parse_fault(text) for text in faults),
             )
         except ValueError as error:
             raise UsageError(str(error)) from error
         asyncio.run(_serve(options, host, port))
+
+
+def _shares(text: str | None) -> tuple[float, float]:
+    """`0.5:1`, or one share alone. Raises `ValueError`."""
+    if text is None:
+        return 1.0, 1.0
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high or low)
+    except ValueError:
+        raise ValueError(f"--price-share is {text}. It takes two shares, such as 0.5:1.") from None
 
 
 async def _serve(options: object, host: str, port: int) -> None:

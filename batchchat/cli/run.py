@@ -7,8 +7,9 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -29,8 +30,9 @@ from batchchat.events import Event, OnFinishFailed, Subscriber
 from batchchat.job import JobSpec, Override, load_job
 
 if TYPE_CHECKING:
+    from batchchat.run.ending import Ended
     from batchchat.run.plan import Changed
-    from batchchat.run.session import Ended, Options, Session
+    from batchchat.run.session import Options, Session
     from batchchat.totals import Totals
 
 __all__ = ["run"]
@@ -47,6 +49,7 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")
 @click.option("--concurrency", metavar="N", help="Requests in flight at most.")
+@click.option("--max-cost", metavar="USD", help="What the job may cost in all, over all its resumes.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="Where the Parquet goes.")
 @click.option("--retry-failed", is_flag=True, help="Send rows again that failed before.")
 @click.option("--resend-changed", is_flag=True, help="Pay again for answered rows whose request changed.")
@@ -65,6 +68,7 @@ def run(
     *,
     limit: int | None,
     concurrency: str | None,
+    max_cost: str | None,
     output: Path | None,
     retry_failed: bool,
     resend_changed: bool,
@@ -77,8 +81,8 @@ def run(
     """Send every conversation of the input, and write the replies, with usage and cost, to Parquet.
 
     Stopped or killed, the same command goes on where it was: no answer is lost, none is paid for twice. Exit codes:
-    0 all answered, 2 refused (nothing sent), 3 some rows failed or are invalid, 5 stopped by the endpoint, 6 by this
-    machine, 128 + n by a signal.
+    0 all answered, 2 refused (nothing sent), 3 some rows failed or are invalid, 4 stopped by budget or stop_at,
+    5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
     with guarded() as boundary:
         if resend_changed and keep_changed:
@@ -97,13 +101,18 @@ def run(
         overrides = [override(text) for text in sets]
         if concurrency is not None:
             overrides.append(Override("--concurrency", "concurrency", concurrency))
+        if max_cost is not None:
+            overrides.append(Override("--max-cost", "budget.max_cost", max_cost))
         spec = load_job(job, overrides=overrides, environ=os.environ, output=output)
         # After the job: a typo in it is told without the half second that the libraries take to load.
         from batchchat.run.plan import Changed
         from batchchat.run.session import Options
 
+        place = None if output is None else str(output)
+        given = {"--output": place, "--concurrency": concurrency, "--max-cost": max_cost}
+        command = partial(_command, job, given, sets)
         options = Options(
-            again=_command(job, output, concurrency, sets, flags),
+            again=partial(command, flags),
             limit=limit,
             retry_failed=retry_failed,
             changed=Changed.RESEND if resend_changed else Changed.KEEP if keep_changed else Changed.ASK,
@@ -111,8 +120,7 @@ def run(
             strict=strict,
             ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
         )
-        plain = _command(job, output, concurrency, sets, [])
-        code = _play(spec, options, plain, _follower(progress), boundary)
+        code = _play(spec, options, command([]), _follower(progress), boundary)
     sys.exit(code)
 
 
@@ -135,7 +143,11 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
     session = Session(job, options, os.environ, tell)
     boundary.blank = session.blanker.text
-    again, plain = session.blanker.text(options.again), session.blanker.text(plain)
+    plain = session.blanker.text(plain)
+
+    def again(change: tuple[str, ...]) -> str:
+        return session.blanker.text(options.again(change))
+
     with ExitStack() as stack:
 
         def opened(folder: Path) -> None:
@@ -153,7 +165,7 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
             raise
         code = ended.exit_code
         try:
-            _tell_end(job, ended, again, plain)
+            _tell_end(job, ended, again(ended.change), plain)
         except MachineError as error:
             say_error(str(error))
             code = code or error.exit_code
@@ -161,12 +173,12 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
     return code
 
 
-def _logs(folder: Path, job: JobSpec, again: str, stack: ExitStack) -> list[Subscriber]:
+def _logs(folder: Path, job: JobSpec, again: Callable[[tuple[str, ...]], str], stack: ExitStack) -> list[Subscriber]:
     """What follows the run in its folder: run.log and run.json."""
     from batchchat.progress import log_file
     from batchchat.run.state import StateFile, environment_of
 
-    found: list[Subscriber] = [StateFile(folder, str(job.path), job.output.typed, again)]
+    found: list[Subscriber] = [StateFile(folder, job, again)]
     with suppress(OSError):  # a run goes on without its log
         log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
         stack.callback(_close, log)
@@ -227,10 +239,11 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
         elapsed_s=ended.elapsed_s,
         left=ended.left,
         stopped=ended.stopped,
-        output=shown_path(output) if output.exists() and ended.exit_code in {0, 3, 5} else None,
+        output=shown_path(output) if output.exists() and ended.exit_code in {0, 3, 4, 5} else None,
         output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
         next_commands=_next_commands(ended, again, plain, shown_path(output)),
         set_aside=[shown_path(path) for path in ended.set_aside],
+        max_cost_usd=job.budget.max_cost,
     )
     text = summary(facts)
     head, _, rest = text.partition("\n")
@@ -250,16 +263,17 @@ def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[st
     return [*commands, f"{plain} --retry-failed"] if ended.ledger.totals.failed else commands
 
 
-def _command(job: Path, output: Path | None, concurrency: str | None, sets: tuple[str, ...], flags: list[str]) -> str:
-    """The command that does the same again."""
+def _command(
+    job: Path, given: Mapping[str, str | None], sets: tuple[str, ...], flags: list[str], change: tuple[str, ...] = ()
+) -> str:
+    """The command that does the same again, but for what must `change`."""
     words = ["batchchat", "run", str(job)]
-    if output is not None:
-        words += ["--output", str(output)]
-    if concurrency is not None:
-        words += ["--concurrency", concurrency]
+    for option, value in given.items():
+        if value is not None and option not in change:
+            words += [option, value]
     for text in sets:
         words += ["--set", text]
-    return shlex.join([*words, *flags])
+    return shlex.join([*words, *flags, *change])
 
 
 def _follower(progress: str) -> Subscriber:

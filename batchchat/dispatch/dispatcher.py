@@ -105,6 +105,11 @@ class Dispatcher:
         """Rows that failed and are being tried again: in backoff, or in flight once more."""
         return self._recovering
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._stopping.is_set()
+
     async def run(self) -> None:
         """Returns when every row is played, or, after `stop`, when what was in flight has ended.
 
@@ -203,8 +208,10 @@ class Dispatcher:
             failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
             return failed
 
+        stop, wait = self._retry()
         with suppress(Closed):
-            work.exchanges.append(_given_up(await retrying(*self._retry(), self._pause)(attempt)))
+            last: Exchange = await retrying(stop, wait, self._pause)(attempt)
+            work.exchanges.append(_given_up(last, stop.why))
             await self._play(work)
 
     def _recovery_ended(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002
@@ -289,8 +296,11 @@ class _AllFailAlike:
         return self._left == 0
 
 
-def _given_up(exchange: Exchange) -> Exchange:
-    """A retryable failure that has used up its row's attempts ends the row."""
-    if exchange.verdict.action is Action.RETRY:
-        return exchange._replace(verdict=replace(exchange.verdict, action=Action.FAIL_ROW))
-    return exchange
+def _given_up(exchange: Exchange, why: str | None) -> Exchange:
+    """A retryable failure that has used up its row's attempts ends the row; `why`, where it does not say so itself."""
+    if exchange.verdict.action is not Action.RETRY:
+        return exchange
+    failure = exchange.failure
+    if failure is not None and why is not None:
+        failure = replace(failure, text=f"{failure.text}; {why}")
+    return exchange._replace(verdict=replace(exchange.verdict, action=Action.FAIL_ROW), failure=failure)

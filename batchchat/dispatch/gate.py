@@ -58,6 +58,11 @@ class Gate:
         if self._again or self._fresh:
             self._serve()
 
+    def ask_again(self) -> None:
+        """Something but a settled request has changed a policy's mind, perhaps."""
+        if self._again or self._fresh:
+            self._serve()
+
     def close(self) -> None:
         """Admit nobody any more."""
         self._closed = True

@@ -7,29 +7,37 @@ an unexpected type is None, never a guess and never an error.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchchat import jsontext
 from batchchat.conversation import Key, Message
-from batchchat.exchange import Reply, Request, Usage
+from batchchat.exchange import Ask, Reply, Request, Usage
 from batchchat.keytable import hash64
 
-__all__ = ["compose", "read_reply", "read_usage"]
+__all__ = ["AskOf", "compose", "read_reply", "read_usage"]
 
 _MOST_USD = 10**9
+_UNKNOWN = Ask()
+
+AskOf = Callable[[list[Message], Mapping[str, Any], int], Ask]
+"""(messages, params, bytes of the body) -> the most it may use."""
 
 
-def compose(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
+def compose(
+    key: Key, model: str, messages: list[Message], params: Mapping[str, Any], ask_of: AskOf | None = None
+) -> Request:
     """The request for one completion. Its fingerprint is the same for equal content, whatever the order of keys."""
     content = {"model": model, "messages": messages, **params}
+    body = jsontext.dumps(content)
     return Request(
         key=key,
         step=0,
         model=model,
         messages=messages,
-        body=jsontext.dumps(content),
+        body=body,
         fingerprint=hash64(jsontext.canonical(content)),
+        ask=_UNKNOWN if ask_of is None else ask_of(messages, params, len(body)),
     )
 
 

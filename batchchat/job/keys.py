@@ -25,6 +25,7 @@ from batchchat.job.kinds import (
     whole,
     word_or,
 )
+from batchchat.job.moment import stop_at
 from batchchat.job.params import WELL_KNOWN, params
 from batchchat.job.paths import input_paths, output_path
 from batchchat.job.spec import PART_ROWS, EndpointSpec, Retry, Timeout
@@ -124,7 +125,15 @@ KEYS: tuple[Key, ...] = (
         "the run stops if this many first rows all fail alike",
         default=_RETRY.stop_after_failures,
     ),
+    Key(
+        "retry.max_possibly_billed",
+        whole(1),
+        "attempts of one row that may break off and be billed all the same",
+        default=_RETRY.max_possibly_billed,
+    ),
     Key("drain", _PATIENCE, "seconds that requests in flight get after a signal", default=30.0),
+    Key("budget.max_cost", money(above=0), "USD the job may cost in all, over all its resumes; needs `price`"),
+    Key("budget.stop_at", stop_at(), "when the run is to end: `07:30`, a date and time, or a duration such as `6h`"),
     Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
     Key("price.output", money(), "USD per million completion tokens"),
     Key("price.cached_input", money(), "USD per million cached prompt tokens"),
@@ -140,7 +149,6 @@ PLANNED: frozenset[str] = frozenset(
     {
         "template",
         "samples",
-        "budget",
         "expect",
     }
 )

@@ -120,9 +120,9 @@ def number(*, least: float | None = None, above: float | None = None) -> Kind:
     return Kind(takes, schema, read)
 
 
-def money() -> Kind:
-    """USD, 0 or more, as the decimal number that is written: no float on the way."""
-    plain = number(least=0)
+def money(*, above: float | None = None) -> Kind:
+    """USD, 0 or more or else `above` so much, as the decimal number that is written: no float on the way."""
+    plain = number(least=0) if above is None else number(above=above)
 
     def read(name: str, node: Node) -> Decimal:
         plain.read(name, node)

@@ -15,7 +15,7 @@ from batchchat.job.faults import Fault, Place, RefusedError, job_error
 from batchchat.job.keys import AUTO
 from batchchat.job.overrides import Override, comment_lines, overlay, put
 from batchchat.job.paths import resolved, resolved_input
-from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
+from batchchat.job.spec import Budget, EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
 from batchchat.job.tree import Branch, Scalar, is_null, kind_of, printable
 from batchchat.job.yamltext import compose, unfold
 from batchchat.secret import Blanker
@@ -158,8 +158,10 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             max_elapsed=checked["retry.max_elapsed"],
             max_outage=checked["retry.max_outage"],
             stop_after_failures=checked["retry.stop_after_failures"],
+            max_possibly_billed=checked["retry.max_possibly_billed"],
         ),
         drain=checked["drain"],
+        budget=Budget(checked["budget.max_cost"], checked["budget.stop_at"]),
         price=price,
         on_finish=checked["on_finish"],
     )

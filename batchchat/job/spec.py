@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
+    from batchchat.job.moment import StopAt
     from batchchat.secret import Secret
 
 __all__ = [
     "MOCK",
     "PART_ROWS",
+    "Budget",
     "EndpointSpec",
     "InputSpec",
     "JobSpec",
@@ -74,13 +76,17 @@ class Timeout:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How long a row and an endpoint are tried. `max_wait`, `max_elapsed` and `max_outage` are seconds."""
+    """How long a row and an endpoint are tried. `max_wait`, `max_elapsed` and `max_outage` are seconds.
+
+    `max_possibly_billed`: attempts of one row that broke off, each of which may have been paid for.
+    """
 
     max_attempts: int = 6
     max_wait: float = 120.0
     max_elapsed: float = 3600.0
     max_outage: float = 3600.0
     stop_after_failures: int = 50
+    max_possibly_billed: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,14 @@ class Price:
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What ends a run: USD for the whole job over all its resumes, and an hour."""
+
+    max_cost: Decimal | None = None
+    stop_at: StopAt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,7 @@ class JobSpec:
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
     drain: float = 30.0
+    budget: Budget = Budget()
     price: Price | None = None
     on_finish: Secret | tuple[Secret, ...] | None = None
 

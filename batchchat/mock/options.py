@@ -20,7 +20,8 @@ class Options:
     the arrival number. Above `max_concurrent` in flight, or `rate_limit` a minute, comes a 429. A prompt of
     more than `context_length` tokens is a 400. With an `api_key`, every path but /stats wants it.
     `tpm_rate_limit` is told at /v1/me/rate_limit, not enforced.
-    `reply_tokens` is the median length of a reply. `slow_s` is what the fault `slow` adds.
+    `reply_tokens` is the median length of a reply. `slow_s` is what the fault `slow` adds. An answer costs the mock's
+    price times a share drawn from `price_share`, lowest and highest: (0.5, 1.0) bills up to half less.
     """
 
     latency_s: float = 0.0
@@ -34,6 +35,7 @@ class Options:
     faults: tuple[Fault, ...] = ()
     reply_tokens: int = 85
     slow_s: float = 2.0
+    price_share: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         for name in ("latency_s", "latency_jitter_s", "slow_s"):
@@ -44,6 +46,9 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, not a number from 1 up")
+        low, high = self.price_share
+        if not (math.isfinite(high) and 0 <= low <= high):
+            raise ValueError(f"price_share is {low:g}:{high:g}, not a lowest and a highest share from 0 up")
         if self.rate_limit is not None and not (math.isfinite(self.rate_limit) and self.rate_limit > 0):
             raise ValueError(f"rate_limit is {self.rate_limit}, not a number of requests per minute above 0")
         if self.api_key == "":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +183,7 @@ class MockServer:
             reply = empty_reply(asked)
         else:
             reply = reply_to(asked, options.seed, options.reply_tokens)
+        reply = self._priced(reply, asked, arrival)
         cost = reply.usage.cost_nano_usd
         self._ledger.bill(asked.identity, cost)
         if fault == "drop-after":
@@ -199,6 +201,15 @@ class MockServer:
             return options.latency_s
         share = uniform("latency", options.seed, arrival, asked.content)
         return options.latency_s + options.latency_jitter_s * share
+
+    def _priced(self, reply: Reply, asked: Asked, arrival: int) -> Reply:
+        """`reply` at this answer's share of the price."""
+        low, high = self._options.price_share
+        if low == high == 1.0:
+            return reply
+        share = low + (high - low) * uniform("price", self._options.seed, arrival, asked.content)
+        usage = reply.usage
+        return replace(reply, usage=replace(usage, cost_nano_usd=int(usage.cost_nano_usd * share)))
 
     def _authorize(self, http: web.Request) -> None:
         key = self._options.api_key

@@ -6,6 +6,7 @@ All policies of a gate must let a request go before any of them holds it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 from batchchat.exchange import Ask, Exchange
@@ -29,12 +30,14 @@ class Wait:
 class Stop:
     """Send nothing more in this run.
 
-    `exchange` is the one that showed why, where one did; `since` is when that began, in seconds since the epoch.
+    `exchange` is the one that showed why, where one did; `since` is when that began, in seconds since the epoch; `usd`
+    is what the next request might have cost, where that was too much.
     """
 
     reason: str
     exchange: Exchange | None = None
     since: float | None = None
+    usd: Decimal | None = None
 
 
 Decision = Go | Wait | Stop

@@ -18,7 +18,7 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from batchchat.conversation import ErrorKind
-from batchchat.exchange import Action, Exchange, Scope
+from batchchat.exchange import Action, Billed, Exchange, Scope
 
 __all__ = ["MOST_ATTEMPTS_BY_KIND", "RowStop", "RowWait", "retrying"]
 
@@ -36,6 +36,9 @@ class RowStop(stop_base):
 
     An attempt counts for `attempt_s` at most: what took longer was a machine that slept, and no fault of the row.
     `excused` says of a failure whether it belongs to an outage.
+
+    It is given up, too, after `max_possibly_billed` attempts that broke off: a gateway that cuts each long reply has it
+    paid for each time. `why` says so then, since the failure itself does not.
     """
 
     def __init__(
@@ -44,7 +47,10 @@ class RowStop(stop_base):
         max_elapsed_s: float,
         attempt_s: float = math.inf,
         excused: Callable[[Exchange], bool] = lambda _: False,
+        max_possibly_billed: int | None = None,
     ) -> None:
+        self.why: str | None = None
+        self._max_possibly_billed = max_possibly_billed
         self._max_attempts = max_attempts
         self._max_elapsed_s = max_elapsed_s
         self._attempt_s = attempt_s
@@ -60,6 +66,10 @@ class RowStop(stop_base):
         # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
         self._own.append((exchange, min(exchange.latency_s, self._attempt_s) + retry_state.upcoming_sleep))
         self._own = [(own, spent_s) for own, spent_s in self._own if not self._excused(own)]
+        broke_off = sum(own.verdict.billed is Billed.MAYBE for own, _ in self._own)
+        if self._max_possibly_billed is not None and broke_off >= self._max_possibly_billed:
+            self.why = f"{_attempts(broke_off)} may have been billed (`retry.max_possibly_billed`)"
+            return True
         alike = sum(own.verdict.kind is verdict.kind for own, _ in self._own)
         most = min(self._max_attempts, MOST_ATTEMPTS_BY_KIND.get(verdict.kind, self._max_attempts))
         return bool(self._own) and (
@@ -98,6 +108,10 @@ def retrying(stop: RowStop, wait: RowWait, sleep: Callable[[float], Awaitable[No
         retry=retry_if_result(lambda exchange: exchange.verdict.action is Action.RETRY),
         retry_error_callback=_exchange,
     )
+
+
+def _attempts(number: int) -> str:
+    return "1 attempt" if number == 1 else f"{number} attempts"
 
 
 def _exchange(retry_state: RetryCallState) -> Exchange:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from batchchat import figures
 from batchchat.conversation import Status
 from batchchat.record import RowRecord
-from batchchat.report.topics import cost_topics, failure_topics, latency_topics, retry_topics, token_topics
+from batchchat.report.topics import (
+    budget_topics,
+    cost_topics,
+    failure_topics,
+    latency_topics,
+    retry_topics,
+    token_topics,
+)
 from batchchat.totals import Beside, Totals
 
 __all__ = ["Facts", "replies", "summary"]
@@ -30,6 +38,7 @@ class Facts:
     output_bytes: int | None
     next_commands: Sequence[str]
     set_aside: Sequence[str] = ()
+    max_cost_usd: Decimal | None = None
 
 
 def summary(facts: Facts) -> str:
@@ -59,6 +68,7 @@ def _topics(facts: Facts) -> list[tuple[str, str]]:
     totals = facts.totals
     topics = [("rows", _rows(facts)), *token_topics(totals)]
     topics += cost_topics(totals, facts.beside)
+    topics += budget_topics(totals, facts.beside, facts.max_cost_usd)
     topics += latency_topics(totals)
     topics += retry_topics(totals)
     topics += failure_topics(totals)

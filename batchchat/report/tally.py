@@ -91,8 +91,15 @@ def _cost(totals: Totals, beside: Beside | None) -> dict[str, Any]:
         "superseded": _number(beside.superseded_usd) if beside else None,
         "pending": _number(beside.pending_usd) if beside else None,
         "by_source": {source: _number(usd) for source, usd in sorted(totals.cost_usd.items())},
-        "possibly_billed": None if totals.possibly_billed else 0.0,
+        "possibly_billed": _possibly_billed(totals, beside),
     }
+
+
+def _possibly_billed(totals: Totals, beside: Beside | None) -> float | None:
+    """The most of it, attempts at rows that are left included; unknown where one of the attempts has no bound."""
+    if beside is None or beside.unbounded is None:
+        return None if totals.possibly_billed else 0.0
+    return None if beside.unbounded else float(beside.broke_off_usd)
 
 
 def _number(usd: Decimal | None) -> float | None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from batchchat import figures
 from batchchat.conversation import ErrorKind
 from batchchat.totals import Beside, Totals
 
-__all__ = ["cost_topics", "failure_topics", "latency_topics", "retry_topics", "some_rows", "token_topics"]
+__all__ = [
+    "budget_topics",
+    "cost_topics",
+    "failure_topics",
+    "latency_topics",
+    "retry_topics",
+    "some_rows",
+    "token_topics",
+]
 
 Topic = tuple[str, str]
 """A label, empty in the lines after the first, and the line."""
@@ -51,22 +61,46 @@ def cost_topics(totals: Totals, beside: Beside) -> list[Topic]:
     if not known and not totals.answered:
         lines.append("none known")
     if totals.unknown_cost_rows:
-        rows = some_rows(totals.unknown_cost_rows)
-        lines.append(f"unknown for {rows}: the endpoint reports none and the job has no `price`")
+        lines.append(f"unknown for {some_rows(totals.unknown_cost_rows)}: {_unreported(beside)}")
+    possibly = totals.possibly_billed + beside.pending_possibly_billed
+    unbounded = possibly if beside.unbounded is None else beside.unbounded
+    if lines and possibly > unbounded:
+        lines[0] += f" · at most {figures.money(beside.broke_off_usd)} more for {_broke_off(possibly - unbounded)}"
     if beside.superseded_usd:
         money = figures.money(beside.superseded_usd)
         lines.append(f"{money} more was paid for answers replaced or gone from the input")
     if beside.pending_usd:
         lines.append(f"{figures.money(beside.pending_usd)} more was paid for attempts at rows that are left")
-    possibly = totals.possibly_billed + beside.pending_possibly_billed
-    if possibly:
-        broke_off = "attempt that broke off" if possibly == 1 else "attempts that broke off"
-        lines.append(f"not in it: {figures.count(possibly)} {broke_off} and may have been billed")
+    if unbounded:
+        lines.append(f"not in it: {_broke_off(unbounded)} and may have been billed")
     if beside.at_risk:
+        most = f", at most {figures.money(beside.at_risk_usd)}" if beside.at_risk_usd else ""
         lines.append(
-            f"not in it: up to {figures.count(beside.at_risk)} requests that were in flight when a run was killed"
+            f"not in it: up to {figures.count(beside.at_risk)} requests that were in flight when a run was killed{most}"
         )
     return [("cost" if not number else "", line) for number, line in enumerate(lines)]
+
+
+def budget_topics(totals: Totals, beside: Beside, max_cost_usd: Decimal | None) -> list[Topic]:
+    """All that counts against the cap, of all runs, and what it leaves."""
+    if max_cost_usd is None:
+        return []
+    unsure = beside.unsure_usd
+    counted = (totals.known_cost_usd or Decimal(0)) + beside.superseded_usd + beside.pending_usd + unsure
+    may = ", what may have been paid included" if unsure else ""
+    left = max_cost_usd - counted
+    rest = f"{figures.money(left)} left" if left >= 0 else f"{figures.money(-left)} over"
+    return [("budget", f"{figures.money(counted)} of {figures.money(max_cost_usd)}{may} · {rest}")]
+
+
+def _broke_off(attempts: int) -> str:
+    return f"{figures.count(attempts)} {'attempt' if attempts == 1 else 'attempts'} that broke off"
+
+
+def _unreported(beside: Beside) -> str:
+    if beside.unreported_usd:
+        return f"the endpoint reports no usage; at most {figures.money(beside.unreported_usd)}"
+    return "the endpoint reports none and the job has no `price`"
 
 
 def latency_topics(totals: Totals) -> list[Topic]:

@@ -10,7 +10,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from batchchat.conversation import Key, Message, Row
-from batchchat.cost.prices import pricing
+from batchchat.cost.ask import Asking
+from batchchat.cost.prices import cost_usd, pricing
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url
@@ -20,6 +21,7 @@ from batchchat.exchange import Ask, Request, Script
 from batchchat.job import JobSpec
 from batchchat.job.keys import MOST_CONCURRENT
 from batchchat.policy import tail
+from batchchat.policy.budget import Budget, Learned
 from batchchat.policy.decision import Policy
 from batchchat.policy.outage import Outage
 from batchchat.policy.rate import RequestRate, TokenRate
@@ -29,12 +31,14 @@ from batchchat.run.reading import ScriptFor
 from batchchat.run.restraint import Restraint
 from batchchat.script.single import single_message
 from batchchat.secret import Blanker, Secret
+from batchchat.store.ledger import Ledger
 from batchchat.totals import Totals
 
 __all__ = [
     "Sender",
     "allowed",
     "blanker_for",
+    "budget_for",
     "limits_for",
     "restraint_for",
     "retry_for",
@@ -48,8 +52,10 @@ _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer",
 
 
 def scripts_for(job: JobSpec) -> ScriptFor:
-    """The script of each row."""
+    """The script of each row; where the job has a price, its requests know the most they may cost."""
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
+    if job.price is not None:
+        compose = partial(wire.compose, ask_of=Asking(job.price))
 
     def script_for(row: Row) -> Script:
         return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
@@ -78,17 +84,36 @@ def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
     retry, attempt_s = job.retry, job.timeout.total
     return lambda: (
-        RowStop(retry.max_attempts, retry.max_elapsed, attempt_s, outage.excuses),
+        RowStop(retry.max_attempts, retry.max_elapsed, attempt_s, outage.excuses, retry.max_possibly_billed),
         RowWait(retry.max_wait, random),
     )
 
 
-def limits_for(job: JobSpec) -> Limits:
-    """What bounds the drive."""
+def budget_for(job: JobSpec, ledger: Ledger) -> Budget | None:
+    """The cap on the job's cost, where it has one, with all that was spent before and what that taught of the price."""
+    price, max_cost = job.price, job.budget.max_cost
+    if max_cost is None or price is None:
+        return None
+    prices = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
+    # What is billed for a price depends on who bills it, and for what.
+    label = f"{job.host} {job.model} {prices}"
+    return Budget(
+        max_cost,
+        lambda usage: cost_usd(usage, price),
+        paid_usd=ledger.paid_usd,
+        unsure_usd=ledger.unsure_usd,
+        learned=Learned(label, *ledger.learned.get(label, ())),
+    )
+
+
+def limits_for(job: JobSpec, stop_at: float | None) -> Limits:
+    """What bounds the drive; `stop_at` is when it is to end, in seconds since the epoch."""
     return Limits(
         concurrency=job.concurrency,
         stop_after_failures=job.retry.stop_after_failures,
         drain_s=job.drain,
+        attempt_s=job.timeout.total,
+        stop_at=stop_at,
     )
 
 

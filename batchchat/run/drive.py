@@ -18,9 +18,12 @@ from batchchat.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
 from batchchat.events import Awaited, Draining, Failing, Overdue, Progress, Subscriber
 from batchchat.exchange import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
+from batchchat.policy.budget import Budget
+from batchchat.policy.deadline import TIME_UP, is_due
 from batchchat.policy.decision import Stop
 from batchchat.policy.tail import Cut, Tail
-from batchchat.record import RowRecord, record_of_outcome, usage_fields
+from batchchat.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
+from batchchat.run.money import Money
 from batchchat.run.notices import Notices
 from batchchat.run.pace import Pace
 from batchchat.run.reading import Feed
@@ -41,11 +44,13 @@ _WORTH_A_WORD_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds the drive; times in seconds."""
+    """What bounds the drive; times in seconds, `stop_at` since the epoch. No attempt takes longer than `attempt_s`."""
 
     concurrency: int
     stop_after_failures: int
     drain_s: float
+    attempt_s: float
+    stop_at: float | None = None
 
 
 class Drive:
@@ -59,6 +64,7 @@ class Drive:
         retry: RetryPolicies,
         restraint: Restraint,
         limits: Limits,
+        budget: Budget | None,
         tail: Tail,
         limit: int | None,
         replaced: int,
@@ -82,10 +88,12 @@ class Drive:
         self._notices = notices
         self._retries: Counter[str] = Counter()
         self._restraint = restraint
+        self._synced = 0
+        self._money = None if budget is None else Money(budget, self._hold, self._appended, tell)
         self._dispatcher = Dispatcher(
             take=self._take,
             send=send,
-            policies=restraint.policies,
+            policies=[*restraint.policies, *([] if self._money is None else self._money.policies)],
             retry=retry,
             listener=self,
             workers=limits.concurrency,
@@ -94,6 +102,8 @@ class Drive:
             tail=tail,
             clock=clock,
         )
+        self._driving = True
+        self._draining_told = False
         self.feed: Feed
         self.journal: Journal
         # What is finished and stays so; rows that are sent again count when they are finished once more.
@@ -111,19 +121,35 @@ class Drive:
     async def run(self, journal: Journal, feed: Feed) -> Stop | None:
         """Send all there is to send; the reason where something but a signal stopped it."""
         self.journal, self.feed = journal, feed
-        # What may be billed and not be kept if the process dies: as many in flight, and as many not yet synced.
-        journal.append({"kind": "hold", "requests": 2 * self._limits.concurrency, "usd": None, "at": time.time()})
+        self._hold(self._money.noted(_NO_USD) if self._money is not None else {})
         self._signals.on_change(self._signalled)
         ticker = asyncio.create_task(self._tick())
         try:
             await self._dispatcher.run()
             await journal.settled()
         finally:
+            self._driving = False
             ticker.cancel()
             with suppress(asyncio.CancelledError):
                 await ticker
         self._progress()
+        if self._money is not None:
+            self._money.tell_dearer(at_last=True)
         return self._dispatcher.stopped
+
+    def settle_holds(self) -> None:
+        """Whatever ended the drive, nothing is in flight any more."""
+        noted = {} if self._money is None else self._money.noted(_NO_USD)
+        self.journal.append({"kind": "hold", "requests": 0, "usd": None, **noted, "at": time.time()})
+
+    def _hold(self, noted: dict[str, Any]) -> None:
+        # What may be billed and not be kept if the process dies: as many in flight, and as many not yet synced.
+        requests = 2 * self._limits.concurrency
+        self.journal.append({"kind": "hold", "requests": requests, "usd": None, **noted, "at": time.time()})
+
+    def _appended(self) -> int:
+        """How many records this drive's journal was given."""
+        return self._synced + self.journal.unsynced
 
     def left(self) -> int | None:
         """Rows of the input that are still to be finished; None where its end was not seen."""
@@ -136,12 +162,16 @@ class Drive:
 
     def committed(self, placed: Sequence[tuple[int, Any]]) -> None:
         """A group of records is synced: now they count."""
+        self._synced += len(placed)
         for at, record in placed:
             self._ledger.fold(at, record)
             if record["kind"] == "row":
                 self._finished_here += 1
                 if record["status"] != Status.INVALID:
                     self._count(record)
+        if self._money is not None and self._driving:
+            self._money.synced(self._synced)
+            self._dispatcher.gate.ask_again()
 
     def _count(self, row: RowRecord) -> None:
         self._tokens_here += row.get("usage", _NOTHING).get("completion_tokens", 0)
@@ -176,7 +206,7 @@ class Drive:
     def cut(self, work: Work, request: Request) -> None:
         """We cut a request off: it may have been billed."""
         self.cuts += 1
-        self._keep_step(work, request, Spent(attempts=1, possibly_billed=1), "cut")
+        self._keep_step(work, request, NOTHING_SPENT.cut(request), "cut")
 
     def overdue(self, cut: Cut) -> None:
         """A row hangs at the end of the run."""
@@ -201,6 +231,7 @@ class Drive:
                 "possibly_billed": spent.possibly_billed,
                 "cost_usd": None if spent.cost_usd is None else float(spent.cost_usd),
                 "cost_source": spent.cost_source,
+                **unsure_fields(spent),
                 "usage": None if spent.usage is None else usage_fields(spent.usage),
                 "why": why,
                 "at": time.time(),
@@ -218,7 +249,27 @@ class Drive:
     async def _tick(self) -> None:
         while True:
             self._progress()
+            self._look_at_the_clock()
+            self._tell_draining()
+            if self._money is not None:
+                self._money.tell_dearer()
             await asyncio.sleep(_TICK_S)
+
+    def _look_at_the_clock(self) -> None:
+        """The wall's, each time anew: it may be set, and stands still for nobody whose machine slept."""
+        now, stop_at, attempt_s = time.time(), self._limits.stop_at, self._limits.attempt_s
+        if stop_at is None or now < stop_at - attempt_s or self._dispatcher.stopping:
+            return
+        if is_due(now, stop_at, self._ledger.totals.latency_s(_MOST_ANSWERS), attempt_s):
+            self._dispatcher.stop(Stop(TIME_UP))
+
+    def _tell_draining(self) -> None:
+        """Once, where a stop of any kind but a signal leaves requests in flight: they get all their time."""
+        stop, in_flight = self._dispatcher.stopped, self._dispatcher.gate.in_flight
+        if stop is not None and in_flight and not self._draining_told:
+            self._draining_told = True
+            reason = "`budget.stop_at`" if stop.reason == TIME_UP else stop.reason
+            self._tell(Draining(reason, in_flight, self._limits.attempt_s, by_signal=False))
 
     def _progress(self) -> None:
         now, restraint = self._clock(), self._restraint
@@ -247,6 +298,7 @@ class Drive:
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
+                max_cost_usd=None if self._money is None else self._money.budget.max_cost_usd,
                 most=restraint.most,
                 down_since=restraint.outage.down_since,
                 probe_in_s=restraint.outage.probe_in_s(now),
@@ -277,5 +329,7 @@ def _expected(totals: Totals, total: int | None) -> Decimal | None:
 
 
 _ENOUGH_ANSWERS = 20
+_MOST_ANSWERS = 0.95
+_NO_USD = Decimal(0)
 _NOTHING: dict[str, Any] = {}
 _INVALID_INPUT = ErrorKind.INVALID_INPUT.value

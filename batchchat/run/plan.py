@@ -16,6 +16,7 @@ from enum import Enum
 
 from batchchat.conversation import Status
 from batchchat.events import Planned
+from batchchat.exchange import Request
 
 __all__ = ["Changed", "Fate", "Tally", "fate"]
 
@@ -62,11 +63,38 @@ def fate(status: str, *, same_request: bool, retry_failed: bool, changed: Change
 
 
 @dataclass(slots=True)
+class Most:
+    """The most that rows can cost, at the job's price; `unbounded` of them have no bound, the `first` is shown."""
+
+    usd: Decimal = field(default_factory=Decimal)
+    unbounded: int = 0
+    first: Request | None = None
+    first_place: str = ""
+
+    def count(self, request: Request, place: str) -> None:
+        """One more row, by its first request."""
+        if request.ask.cost_usd is not None:
+            self.usd += request.ask.cost_usd
+            return
+        self.unbounded += 1
+        if self.first is None:
+            self.first, self.first_place = request, place
+
+    def add(self, other: Most) -> None:
+        """The rows of `other` as well, which come after these."""
+        self.usd += other.usd
+        self.unbounded += other.unbounded
+        if self.first is None:
+            self.first, self.first_place = other.first, other.first_place
+
+
+@dataclass(slots=True)
 class Tally:
     """The fates of all rows of an input.
 
     `invalid_new` are bad rows not noted yet; `replaced` those sent that have a record already; `changed_cost_usd` is
-    what the undecided or changed answers had cost.
+    what the undecided or changed answers had cost. `most` is what the rows that are sent can cost, and `most_undecided`
+    what the undecided can.
     """
 
     fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
@@ -76,6 +104,8 @@ class Tally:
     first_invalid: list[str] = field(default_factory=list)
     changed_cost_usd: Decimal = field(default_factory=Decimal)
     changed_unknown_cost: int = 0
+    most: Most = field(default_factory=Most)
+    most_undecided: Most = field(default_factory=Most)
 
     @property
     def to_send(self) -> int:
@@ -102,6 +132,7 @@ class Tally:
         settled = Fate.SEND_CHANGED if changed is Changed.RESEND else Fate.KEEP_CHANGED
         if settled.sends:
             self.replaced += self.fates[Fate.UNDECIDED]
+            self.most.add(self.most_undecided)
         self.fates[settled] += self.fates[Fate.UNDECIDED]
         self.fates[Fate.UNDECIDED] = 0
 

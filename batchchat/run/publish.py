@@ -48,6 +48,7 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
             "cost_usd": None if cost is None else str(cost),
             "cost_unknown_rows": totals.unknown_cost_rows,
             "possibly_billed_attempts": totals.possibly_billed,
+            "possibly_billed_usd": None if totals.unbounded else str(totals.possibly_billed_usd * ledger.dearest),
         },
         "beside": ledger.beside.fields(),
     }

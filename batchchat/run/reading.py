@@ -87,6 +87,10 @@ class Reading:
                 continue
             script, fate_ = found
             tally.fates[fate_] += 1
+            if fate_.sends or fate_ is Fate.UNDECIDED:
+                request = script.next(())
+                assert isinstance(request, Request)
+                (tally.most if fate_.sends else tally.most_undecided).count(request, script.row.place)
             if fate_.sends and self._ledger.index.status(self._ledger.index.add(script.row.key)):
                 tally.replaced += 1
             if fate_ in {Fate.UNDECIDED, Fate.SEND_CHANGED, Fate.KEEP_CHANGED}:

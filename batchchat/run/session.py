@@ -11,40 +11,23 @@ import shlex
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from batchchat import __version__
-from batchchat.errors import (
-    EXIT_OK,
-    EXIT_ROWS_FAILED,
-    BatchchatError,
-    EndpointError,
-    InputError,
-    MachineError,
-    OutputError,
-)
-from batchchat.events import Finished, Publishing, Replayed, Started, Subscriber
+from batchchat.errors import BatchchatError, InputError, MachineError, OutputError, UsageError
+from batchchat.events import Replayed, Started, Subscriber
 from batchchat.job import JobSpec
-from batchchat.policy.decision import Stop
-from batchchat.record import RowRecord
-from batchchat.run import build, publish
+from batchchat.run import build
+from batchchat.run.bounds import budgeted, no_bound, stop_at_passed
 from batchchat.run.drive import Drive
+from batchchat.run.ending import Drove, Ended, Ending
 from batchchat.run.notices import Notices
 from batchchat.run.plan import Changed, Fate, Tally
 from batchchat.run.reading import Feed, Reading
-from batchchat.run.reasons import (
-    changed_rows_question,
-    mixed_mock,
-    nothing_good,
-    own_input,
-    signal_words,
-    stop_reason,
-    stop_words,
-    strict_refusal,
-)
+from batchchat.run.reasons import changed_rows_question, mixed_mock, nothing_good, own_input, strict_refusal
 from batchchat.run.signals import Signals
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
@@ -53,62 +36,25 @@ from batchchat.store.ledger import Ledger, schema_text
 from batchchat.store.lock import Lock
 from batchchat.store.records import FORMAT
 from batchchat.store.segments import scan, segments
-from batchchat.totals import Totals
 
-__all__ = ["Ended", "Options", "Session"]
-
-_SIGNALLED = 128
-_PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, EndpointError.exit_code}
+__all__ = ["Options", "Session"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command says beyond the job.
 
-    `again` is the command that continues; `ask` asks a person what to do about changed rows (ASK: stop),
-    and is None where there is nobody.
+    `again` is the command that continues, with what must change; `ask` asks a person what to do about changed rows
+    (ASK: stop), and is None where there is nobody.
     """
 
-    again: str
+    again: Callable[[tuple[str, ...]], str]
     limit: int | None = None
     retry_failed: bool = False
     changed: Changed = Changed.ASK
     fresh: bool = False
     strict: bool = False
     ask: Callable[[str], Changed] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a session ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished."""
-
-    exit_code: int
-    elapsed_s: float
-    ledger: Ledger
-    left: int | None
-    stopped: str | None = None
-    rows: list[RowRecord] = field(default_factory=list)
-    set_aside: list[Path] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Drove:
-    """What a drive left behind; as it stands here, where there was nothing to drive."""
-
-    stop: Stop | None = None
-    error: BatchchatError | None = None
-    elapsed_s: float = 0.0
-    left: int | None = None
-    cuts: int = 0
-    rows: list[RowRecord] = field(default_factory=list)
-
-
-class Why(NamedTuple):
-    """How it ended: `text` says what stopped it in full, `reason` without what an endpoint said."""
-
-    exit_code: int
-    text: str | None
-    reason: str
 
 
 class Session:
@@ -121,6 +67,8 @@ class Session:
         self._tell = tell
         self._signals = Signals()
         self.blanker = build.blanker_for(job, environ)
+        self._ending = Ending(job, self.blanker.text(job.text), self._signals, tell)
+        self._stop_at: float | None = None
         self.folder: Path | None = None
 
     @property
@@ -134,6 +82,10 @@ class Session:
         Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
         """
         job, output = self._job, self._job.output
+        if (bound := job.budget.stop_at) is not None:
+            self._stop_at = bound.on(time.time())
+            if self._stop_at <= time.time():
+                raise UsageError(stop_at_passed(bound.written))
         if (entry := entry_that_takes(job.input, output.path)) is not None:
             raise OutputError(own_input(output.typed, entry))
         source = open_source(job.input)
@@ -185,12 +137,13 @@ class Session:
                 journal_end = self._replay(folder, ledger)
             reading = Reading(source, build.scripts_for(job), ledger, retry_failed=options.retry_failed)
             resumes = bool(len(ledger.index))
-            tally = await self._survey(reading, ledger) if resumes or options.strict else None
+            looks = resumes or options.strict or job.budget.max_cost is not None
+            tally = await self._survey(reading, ledger) if looks else None
             if self._signals.received is not None or (tally is not None and tally.nothing_new):
                 left = tally.to_send if tally is not None and self._signals.received is None else None
-                return self._end(folder, ledger, Drove(left=left), aside)
+                return self._ending.end(folder, ledger, Drove(left=left), aside)
             drove = await self._drive(folder, journal_end, reading=reading, source=source, ledger=ledger, tally=tally)
-            return self._end(folder, ledger, drove, aside)
+            return self._ending.end(folder, ledger, drove, aside)
         finally:
             ledger.close()
 
@@ -223,6 +176,8 @@ class Session:
             reading.changed = self._decide(tally)
             tally.decide(reading.changed)
         ledger.retire_gone()
+        if self._job.budget.max_cost is not None and tally.most.unbounded:
+            raise InputError(no_bound(self._job, tally.most))
         if ledger.totals.finished or ledger.gone.rows:
             self._tell(tally.planned(ledger.gone.rows))
         return tally
@@ -245,6 +200,9 @@ class Session:
         job = self._job
         drove = Drove()
         random = Random()  # noqa: S311 (jitter)
+        budget = build.budget_for(job, ledger)
+        if budget is not None and tally is not None:
+            self._tell(budgeted(budget, ledger, tally, self._options.limit))
         async with build.sender(job, self._environ, self.blanker) as opened:
             if job.ask_concurrency:
                 job, told = await build.allowed(job, opened)
@@ -255,7 +213,8 @@ class Session:
                 send=opened.send,
                 retry=build.retry_for(job, random, restraint.outage),
                 restraint=restraint,
-                limits=build.limits_for(job),
+                limits=build.limits_for(job, self._stop_at),
+                budget=budget,
                 tail=build.tail_for(job, ledger.totals),
                 limit=self._options.limit,
                 replaced=0 if tally is None else tally.replaced,
@@ -265,7 +224,7 @@ class Session:
                 signals=self._signals,
                 notices=Notices(self._tell, job.params),
             )
-            journal = Journal(folder, journal_end, drive.committed, drive.abandon)
+            journal = drive.journal = Journal(folder, journal_end, drive.committed, drive.abandon)
             try:
                 journal.append(self._run_record(source))
                 feed = Feed(
@@ -280,12 +239,11 @@ class Session:
             except BatchchatError as error:
                 drove.error = error
             finally:
-                # Whatever ended the drive, nothing is in flight any more.
-                journal.append({"kind": "hold", "requests": 0, "usd": None, "at": time.time()})
+                drive.settle_holds()
                 self._close(journal, drove)
             if feed.exhausted and not feed.good_rows and drove.error is None:
                 drove.error = InputError(nothing_good(job, feed.first_bad))
-                self._tell_finished(self._why(drove, ledger.totals), drove, ledger.totals)
+                self._ending.refuse(drove, ledger)
                 raise drove.error
             drove.rows, drove.elapsed_s, drove.left = drive.sent_rows, drive.elapsed_s, drive.left()
             drove.cuts = drive.cuts
@@ -313,71 +271,4 @@ class Session:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "at": time.time(),
-        }
-
-    def _end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
-        """Publish where the contract says so, and draw the sum."""
-        output, totals = self._job.output, ledger.totals
-        end = self._why(drove, totals)
-        content = publish.content_of(ledger, output)
-        if end.exit_code in _PUBLISHED and not publish.is_published(output.path, content, totals.finished):
-            self._tell(Publishing(totals.finished))
-            try:
-                with self._signals.left_alone():
-                    publish.publish(output, folder, ledger, {**self._metadata(), "content": content})
-            except MachineError as error:
-                end = Why(error.exit_code, str(error), str(error))
-        self._tell_finished(end, drove, totals)
-        return Ended(
-            exit_code=end.exit_code,
-            elapsed_s=drove.elapsed_s,
-            ledger=ledger,
-            left=drove.left,
-            stopped=end.text,
-            rows=drove.rows,
-            set_aside=aside,
-        )
-
-    def _tell_finished(self, end: Why, drove: Drove, totals: Totals) -> None:
-        self._tell(
-            Finished(
-                exit_code=end.exit_code,
-                text=end.text or "",
-                reason=end.reason,
-                answered=totals.answered,
-                failed=totals.failed,
-                invalid=totals.invalid,
-                left=drove.left,
-                cost_usd=totals.known_cost_usd,
-            )
-        )
-
-    def _why(self, drove: Drove, totals: Totals) -> Why:
-        if isinstance(drove.error, MachineError):  # whatever else ended it: what could not be kept comes first
-            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
-        if self._signals.received is not None:
-            words = signal_words(self._signals, drove.cuts)
-            return Why(_SIGNALLED + self._signals.received, words, words)
-        if drove.error is not None:
-            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
-        if drove.stop is not None:
-            return Why(EndpointError.exit_code, stop_words(drove.stop, self._job), stop_reason(drove.stop))
-        return Why(EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK, None, "")
-
-    def _metadata(self) -> dict[str, Any]:
-        job = self._job
-        price = job.price
-        return {
-            "name": job.name,
-            "job": self.blanker.text(job.text),
-            "model": job.model,
-            "endpoint": job.host,
-            "price": None
-            if price is None
-            else {
-                "input": str(price.input),
-                "output": str(price.output),
-                "cached_input": None if price.cached_input is None else str(price.cached_input),
-                "source": "job",
-            },
         }

@@ -48,14 +48,20 @@ class StateFile:
     """
 
     def __init__(
-        self, folder: Path, job: str, output: str, again: str, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        job: JobSpec,
+        again: Callable[[tuple[str, ...]], str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._again = again
+        max_cost = job.budget.max_cost
         self._folder = folder
         self._clock = clock
         self._written = float("-inf")
         self._state: dict[str, Any] = {
-            "job": job,
-            "output": output,
+            "job": str(job.path),
+            "output": job.output.typed,
             "state": "running",
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -66,11 +72,12 @@ class StateFile:
             "ceiling": None,
             "rows_per_s": 0.0,
             "cost_usd": None,
-            "max_cost": None,
+            "max_cost": None if max_cost is None else float(max_cost),
             "eta_s": None,
             "exit_code": None,
-            "next_command": again,
+            "next_command": again(()),
             "reason": None,
+            "possibly_billed": {"attempts": 0, "at_most_usd": 0.0},
             "version": __version__,
             "environment": {"python": platform.python_version(), "system": platform.platform()},
         }
@@ -103,10 +110,13 @@ class StateFile:
                     "left": left,
                 },
                 "cost_usd": None if event.cost_usd is None else float(event.cost_usd),
+                "possibly_billed": {
+                    "attempts": event.possibly_billed,
+                    "at_most_usd": None if event.possibly_billed_usd is None else float(event.possibly_billed_usd),
+                },
                 "eta_s": None,
+                "next_command": None if done else self._again(event.change),
             }
-            if done:
-                self._state["next_command"] = None
             self._write()
 
     def _note(self, event: Progress) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from batchchat import cells
 from batchchat.conversation import Key, Status
 from batchchat.exchange import NOTHING_SPENT, Spent
-from batchchat.record import RowRecord, key_of, spent_of
+from batchchat.record import RowRecord, key_of, possibly_billed_usd_of, spent_of, unreported_usd_of
 from batchchat.store.index import Index
 from batchchat.store.parquet import CarriedColumn
 from batchchat.store.segments import LineReader
@@ -27,6 +27,8 @@ from batchchat.totals import Beside, Totals
 
 __all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
 
+_NO_USD = Decimal(0)
+_ONE_TIME = Decimal(1)
 _NULL, _TEXT = cells.Kind.NULL, cells.Kind.TEXT
 _ANSWERED, _FAILED, _INVALID = Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value
 
@@ -43,16 +45,18 @@ def schema_of(text: str | None) -> pa.Schema:
 
 @dataclass(slots=True)
 class Paid:
-    """Money and rows that are in no row of the output any more."""
+    """Money and rows that are in no row of the output any more; `unsure_usd` may have been paid beside `cost_usd`."""
 
     rows: int = 0
     cost_usd: Decimal = field(default_factory=Decimal)
+    unsure_usd: Decimal = field(default_factory=Decimal)
 
     def take(self, row: RowRecord) -> None:
         """Add what `row` cost."""
         self.rows += 1
         if (cost := row.get("cost_usd")) is not None:
             self.cost_usd += Decimal(repr(cost))
+        self.unsure_usd += (possibly_billed_usd_of(row) or 0) + unreported_usd_of(row)
 
 
 class Ledger:
@@ -71,7 +75,12 @@ class Ledger:
         self._models: set[str] = set()
         self.at_risk = 0
         """Requests that were, or may have been, in flight when earlier runs were killed."""
+        self.at_risk_usd = _NO_USD
+        """The most they may have cost, at the job's price, where a budget had that noted."""
+        self.learned: dict[str, tuple[int, Decimal]] = {}
+        """By price: how many answers a budget has seen, and the dearest ratio of their reported to computed cost."""
         self._hold = 0
+        self._hold_usd = _NO_USD
         self._kinds: dict[str, cells.Kind] = {}
         self._declared: frozenset[str] = frozenset()
         self._declarations: list[tuple[int, dict[str, pa.DataType]]] = []
@@ -89,13 +98,15 @@ class Ledger:
             self.pending[key] = self.pending.get(key, NOTHING_SPENT) + spent_of(cast("RowRecord", record))
         elif kind == "hold":
             self._hold = record["requests"]
+            self._hold_usd = Decimal(record.get("usd") or 0)
+            if "dearest" in record:
+                self.learned[record["price"]] = (record["answers"], Decimal(record["dearest"]))
         else:
             self.runs.append(record)
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
             self._declarations.append((at, {one.name: one.type for one in schema_of(record.get("columns"))}))
             self._declared = frozenset(self._declarations[-1][1])
-            self.at_risk += self._hold
-            self._hold = 0
+            self.close_replay()
 
     @property
     def beside(self) -> Beside:
@@ -107,12 +118,42 @@ class Ledger:
             pending_possibly_billed=sum(each.possibly_billed for each in spent),
             at_risk=self.at_risk,
             gone_rows=self.gone.rows,
+            broke_off_usd=self.dearest
+            * sum((each.possibly_billed_usd or _NO_USD for each in spent), self.totals.possibly_billed_usd),
+            unbounded=self.totals.unbounded
+            + sum(each.possibly_billed for each in spent if each.possibly_billed_usd is None),
+            unreported_usd=self.totals.unreported_usd * self.dearest,
+            at_risk_usd=self.at_risk_usd * self.dearest,
+            unsure_usd=self.unsure_usd * self.dearest,
         )
 
     def close_replay(self) -> None:
-        """The journal ends here: what its last hold had not settled may have been billed."""
+        """A session's journal ends here: what its last hold had not settled may have been billed."""
         self.at_risk += self._hold
-        self._hold = 0
+        self.at_risk_usd += self._hold_usd
+        self._hold, self._hold_usd = 0, _NO_USD
+
+    @property
+    def paid_usd(self) -> Decimal:
+        """All that is known to be paid: for the rows, for replaced and gone ones, for attempts at what is left."""
+        elsewhere = self.superseded.cost_usd + self.gone.cost_usd
+        pending = sum((spent.cost_usd for spent in self.pending.values() if spent.cost_usd), _NO_USD)
+        return (self.totals.known_cost_usd or _NO_USD) + elsewhere + pending
+
+    @property
+    def dearest(self) -> Decimal:
+        """How many times a job's price was charged at most, as far as a budget has seen; at least 1."""
+        return max((dearest for _, dearest in self.learned.values()), default=_ONE_TIME).max(_ONE_TIME)
+
+    @property
+    def unsure_usd(self) -> Decimal:
+        """What may have been paid beside that, at most and at the job's price, as far as it had a bound."""
+        totals = self.totals
+        elsewhere = self.superseded.unsure_usd + self.gone.unsure_usd + self.at_risk_usd
+        pending = sum(
+            ((spent.possibly_billed_usd or _NO_USD) + spent.unreported_usd for spent in self.pending.values()), _NO_USD
+        )
+        return totals.possibly_billed_usd + totals.unreported_usd + elsewhere + pending
 
     def spent_before(self, key: Key) -> Spent:
         """What earlier attempts at an unanswered row used up: by its steps, or by its failed record."""

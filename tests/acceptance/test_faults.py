@@ -39,6 +39,7 @@ def test_what_may_have_been_billed(job: Job) -> None:
     faults = [f"--fault={kind}=0.2" for kind in ("drop-after", "truncate", "garbage")]
     with mock_process(*faults) as mock:
         job.write(rows(200), endpoint__base_url=mock.url, retry__max_wait=0.05, retry__max_attempts=30)
+        job.write(retry__max_possibly_billed=30)
         ended = job.run("--progress", "none")
         stats = mock.stats()
     assert ended.code == 0
@@ -46,6 +47,22 @@ def test_what_may_have_been_billed(job: Job) -> None:
     assert lost == stats["requests"] - 200
     assert sum(row["possibly_billed_attempts"] for row in job.table()) == lost
     assert f"\n            not in it: {lost} attempts that broke off and may have been billed\n" in ended.out
+
+
+def test_a_row_is_not_possibly_billed_for_ever(job: Job) -> None:
+    """After `retry.max_possibly_billed` attempts that broke off a row fails, and says why; at most so much went."""
+    with mock_process("--fault=drop-after=1") as mock:
+        job.write(rows(2), endpoint__base_url=mock.url, retry__max_wait=0.01, params__max_tokens=100)
+        job.write(price={"input": 1, "output": 2}, retry__max_possibly_billed=2)
+        ended = job.run()
+        assert mock.stats()["requests"] == 4
+    assert ended.code == 3
+    assert [row["error"] for row in job.table()] == [
+        "127.0.0.1 closed the connection without an answer; 2 attempts may have been billed"
+        " (`retry.max_possibly_billed`)"
+    ] * 2
+    # Ten bytes and 16 tokens of a message at $1 a million, 100 tokens of a reply at $2, four times.
+    assert "  cost      none known · at most $0.0009 more for 4 attempts that broke off\n" in ended.out
 
 
 def test_the_reason_is_the_endpoints(job: Job) -> None:

@@ -263,3 +263,15 @@ def test_refusal_leaves_the_state(job: Job) -> None:
         assert job.run().code == 2
     assert job.state()["state"] == "finished"
     assert job.state()["rows"] == before["rows"]
+
+
+def test_what_is_in_flight_when_the_endpoint_refuses_has_its_time(job: Job) -> None:
+    """Exit 5 waits as long as an attempt may take, whatever `drain` says: the answer that comes then is kept."""
+    with raw_server(lambda asked: http(401, {}) if asked.said == "Question 1" else None) as server:
+        job.write(rows(2), endpoint__base_url=server.url, drain=0)
+        running = job.start()
+        running.says("endpoint refuses: nothing more is sent, 1 in flight get up to 10m 00s\n")
+        server.release(lambda _: http(200, completion()))
+        ended = running.end()
+    assert ended.code == 5, ended.err
+    assert [(row["id"], row["status"]) for row in job.table()] == [("r0000", "answered")]

@@ -18,7 +18,7 @@ def test_the_table_is_whole() -> None:
         assert json.loads(json.dumps(dict(key.kind.schema))), key.name
         assert key.name not in PLANNED
         assert key.default is None or not key.required
-    assert SECTIONS == ("input", "endpoint", "limits", "timeout", "retry", "price", "output")
+    assert SECTIONS == ("input", "endpoint", "limits", "timeout", "retry", "budget", "price", "output")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def test_the_table_is_whole() -> None:
             "model",
             "`model` is not a key of `endpoint`. Did you mean `model`, at the top of the job?",
         ),
+        ("", "max_cost", "`max_cost` is not a key of a job. Did you mean `budget.max_cost`?"),
         ("output", "x", "`x` is not a key of `output`. It takes path, order, part_rows and raw."),
         ("", "template", "`template` is not in this version of batchchat yet; leave it out."),
         (
@@ -51,7 +52,7 @@ def test_the_table_is_whole() -> None:
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, "
-                "concurrency, adaptive, limits, timeout, retry, drain, price, on_finish and output."
+                "concurrency, adaptive, limits, timeout, retry, drain, budget, price, on_finish and output."
             ),
         ),
     ],

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from batchchat.errors import JobError
 from batchchat.job import InputSpec, Override, Price, Retry, Timeout, load_job
+from batchchat.job.moment import StopAt
 from tests.job.given import KEYED, MOCK, TOKEN, TOP, faults, load
 
 EVERYTHING = """\
@@ -33,8 +34,9 @@ endpoint:
 params: {temperature: 0.7, max_tokens: 512}
 concurrency: 64
 timeout: {total: 60, connect: 2.5}
-retry: {max_attempts: 3, max_wait: 1, max_elapsed: 2, max_outage: 0, stop_after_failures: 5}
+retry: {max_attempts: 3, max_wait: 1, max_elapsed: 2, max_outage: 0, stop_after_failures: 5, max_possibly_billed: 2}
 drain: 0
+budget: {max_cost: 12.50, stop_at: 6h}
 on_finish: [./tell.sh, "${WHOM:-me}"]
 price: {input: 0.10, output: 4.8e-1, cached_input: 0}
 output: {path: out/x.parquet}
@@ -63,9 +65,11 @@ def test_everything() -> None:
     assert job.endpoint.headers["X-Team"].reveal() == "red"
     assert job.params == {"temperature": 0.7, "max_tokens": 512}
     assert (job.concurrency, job.timeout, job.drain) == (64, Timeout(60.0, 2.5), 0.0)
+    assert job.retry == Retry(3, 1.0, 2.0, 0.0, 5, 2)
+    assert str(job.budget.max_cost) == "12.50"
+    assert job.budget.stop_at == StopAt("6h", after_s=21_600.0)
     assert isinstance(job.on_finish, tuple)
     assert [word.reveal() for word in job.on_finish] == ["./tell.sh", "me"]
-    assert job.retry == Retry(3, 1.0, 2.0, 0.0, 5)
     assert job.price == Price(Decimal("0.10"), Decimal("0.48"), Decimal(0))
     assert (job.output.path, job.output.typed) == (folder / "out/x.parquet", "out/x.parquet")
 
@@ -75,6 +79,40 @@ def test_prices_keep_their_digits() -> None:
     job = load(MOCK + "price: {input: 0.1000000000000000000001, output: .5}\n")
     assert job.price is not None
     assert str(job.price.input) == "0.1000000000000000000001"
+
+
+NO_PRICE = (
+    "job.yaml:5: `budget.max_cost` needs a `price` to reckon with before it sends. Add `price: {input: ..., output:"
+    " ...}`, USD per million tokens, from the endpoint's price list."
+)
+
+
+@pytest.mark.parametrize(
+    ("tail", "said"),
+    [
+        ("budget: {max_cost: 5}\n", [NO_PRICE]),
+        ("budget: {max_cost: 0}\n", ["job.yaml:5: `budget.max_cost` is 0. It takes a number above 0."]),
+        (
+            "budget: {max_cost: $5}\n",
+            ['job.yaml:5: `budget.max_cost` is "$5", text. It takes a number above 0.'],
+        ),
+        (
+            "budget: {max_cost: 5}\nprice: {input: 1}\n",
+            ["job.yaml:6: `price.output` is missing. A price takes `input` and `output`, USD per million tokens."],
+        ),
+        ("budget: {max_cost: 5}\nprice: {input: 1, output: x}\n", None),
+        ("budget: {stop_at: 6h}\n", []),
+        ("budget: {max_cost: 5}\nprice: {input: 0, output: 0}\n", []),
+    ],
+)
+def test_a_cap_needs_a_price(tail: str, said: list[str] | None) -> None:
+    """It is refused with the way out, once, and not again where the price is there and wrong."""
+    found = faults(MOCK + tail)
+    if said is None:
+        assert len(found) == 1
+        assert "`price.output`" in found[0]
+    else:
+        assert found == said
 
 
 @pytest.mark.parametrize("tail", ["", "retry: {}\nname: null\nprice: {}\ntimeout: ~\nparams:\n"])
@@ -155,7 +193,7 @@ timeout: {connect: yes, total: true}
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
             "endpoint, params, "
-            "concurrency, adaptive, limits, timeout, retry, drain, price, on_finish and output."
+            "concurrency, adaptive, limits, timeout, retry, drain, budget, price, on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
         "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",

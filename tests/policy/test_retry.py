@@ -25,9 +25,10 @@ def exchange(
     latency_s: float = 0.0,
     *,
     instant: bool = False,
+    billed: Billed = Billed.NO,
 ) -> Exchange:
     action = Action.RETRY if kind else Action.ACCEPT
-    verdict = Verdict(action, scope, Billed.NO, kind, wait_s, instant)
+    verdict = Verdict(action, scope, billed, kind, wait_s, instant)
     return Exchange(REQUEST, verdict, 0, 0, latency_s, failure=Failure(kind, "no") if kind else None)
 
 
@@ -46,6 +47,7 @@ def played(
     attempts: Sequence[Exchange],
     *,
     max_attempts: int = 6,
+    max_possibly_billed: int | None = None,
     max_elapsed_s: float = 1e9,
     attempt_s: float = math.inf,
     max_wait_s: float = 120,
@@ -63,7 +65,8 @@ def played(
         made += 1
         return attempts[min(made, len(attempts)) - 1]
 
-    stop, wait = RowStop(max_attempts, max_elapsed_s, attempt_s), RowWait(max_wait_s, random or Random(1))
+    stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed=max_possibly_billed)
+    wait = RowWait(max_wait_s, random or Random(1))
     return asyncio.run(retrying(stop, wait, sleep)(attempt)), made, waits
 
 
@@ -136,6 +139,31 @@ def test_an_empty_reply_is_tried_again_twice() -> None:
     assert played([empty, exchange(), empty, REFUSAL, empty], max_attempts=9)[1] == 5
     assert played([empty], max_attempts=2)[1] == 2
     assert played([exchange(), exchange(), empty, ANSWER])[0] is ANSWER
+
+
+def test_attempts_that_may_have_been_billed_are_bounded() -> None:
+    """The second that breaks off ends the row; what was refused, or failed at no cost, between them does not count."""
+    broken = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
+    assert played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=2)[:2] == (broken, 4)
+    assert played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=3)[:2] == (ANSWER, 5)
+    assert played([broken] * 4 + [ANSWER])[1] == 5
+
+
+def test_what_an_outage_broke_off_fails_no_row() -> None:
+    """Attempts that broke off because the endpoint went down count to the outage, not against the row."""
+    broken = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
+
+    async def sleep(seconds: float) -> None:
+        return None
+
+    left = [broken] * 5 + [ANSWER]
+
+    async def attempt() -> Exchange:
+        return left.pop(0)
+
+    stop = RowStop(6, 1e9, excused=lambda failed: failed is broken, max_possibly_billed=2)
+    last: Exchange = asyncio.run(retrying(stop, RowWait(1, Random(1)), sleep)(attempt))
+    assert last is ANSWER
 
 
 def test_a_stale_connection_is_tried_again_at_once_and_only_once() -> None:

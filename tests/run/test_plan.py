@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat.conversation import Key
+from batchchat.exchange import Ask, Request
 from batchchat.run.plan import Changed, Fate, Tally, fate
 
 ASK, KEEP, RESEND = Changed.ASK, Changed.KEEP, Changed.RESEND
@@ -43,6 +45,25 @@ def test_an_answer_is_paid_again_only_on_demand(status: str, same: bool, retry: 
     for changed in (Changed.ASK, Changed.KEEP):
         decided = fate(status, same_request=same, retry_failed=retry, changed=changed)
         assert not (status == "answered" and decided.sends)
+
+
+def asked(id_: str, cost: str | None) -> Request:
+    return Request(Key(id_), 0, "m", [], b"", 1, Ask(cost_usd=None if cost is None else Decimal(cost)))
+
+
+def test_the_most_that_rows_can_cost() -> None:
+    """Bounds are summed, rows without one counted with the first of them; the undecided join when they are sent."""
+    tally = Tally()
+    tally.most.count(asked("a", "0.1"), "in.jsonl:1")
+    tally.most_undecided.count(asked("b", None), "in.jsonl:2")
+    tally.most_undecided.count(asked("c", "0.2"), "in.jsonl:3")
+    tally.decide(Changed.KEEP)
+    assert (tally.most.usd, tally.most.unbounded, tally.most.first) == (Decimal("0.1"), 0, None)
+    tally.decide(Changed.RESEND)
+    tally.most.count(asked("d", None), "in.jsonl:4")
+    assert (tally.most.usd, tally.most.unbounded) == (Decimal("0.3"), 2)
+    assert tally.most.first == asked("b", None)
+    assert tally.most.first_place == "in.jsonl:2"
 
 
 @given(st.dictionaries(st.sampled_from(list(Fate)), st.integers(0, 1000)), st.integers(0, 50), st.integers(0, 50))

@@ -175,6 +175,53 @@ def test_a_hold_that_was_not_settled_is_at_risk(tmp_path: Path) -> None:
     assert replayed(tmp_path).at_risk == 7
 
 
+def test_a_hold_has_its_usd(tmp_path: Path) -> None:
+    """Where a budget noted what was outstanding, each kill leaves the last of it, to the digit."""
+    holds = [{"kind": "hold", "requests": 1, "usd": usd} for usd in ("0.10", "0.3", None, "0.7")]
+    write_segment(tmp_path, 1, [run_record(), holds[0], holds[1], run_record(), holds[2], run_record(), holds[3]])
+    assert replayed(tmp_path).at_risk_usd == Decimal("1.0")
+
+
+def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
+    """By the price it was learned at, the last word; a hold without it, as older journals have, says nothing."""
+    hold = {"kind": "hold", "requests": 0, "usd": None}
+    seen = [("1/2", 3, "1.2"), ("1/2", 9, "1.5"), ("1/3", 1, "0.9")]
+    holds = [hold | {"price": price, "answers": answers, "dearest": dearest} for price, answers, dearest in seen]
+    write_segment(tmp_path, 1, [run_record(), hold, *holds])
+    ledger = replayed(tmp_path)
+    assert ledger.learned == {"1/2": (9, Decimal("1.5")), "1/3": (1, Decimal("0.9"))}
+    assert ledger.dearest == Decimal("1.5")
+    assert Ledger(tmp_path).dearest == 1
+
+
+def test_all_that_was_paid_and_all_that_may_have_been(tmp_path: Path) -> None:
+    """Rows, replaced and gone ones, attempts at what is left and kills: each counts once, known and unsure apart."""
+    maybe = {"possibly_billed": 1, "possibly_billed_usd": 0.01}
+    step = {
+        "kind": "step", "id": "s", "variant": "", "sample": 0, "attempts": 1, "possibly_billed": 1,
+        "possibly_billed_usd": 0.04, "unreported_usd": 0.02, "cost_usd": 0.5,
+    }  # fmt: skip
+    journal = [
+        run_record(),
+        {"kind": "hold", "requests": 2, "usd": "0.08"},
+        answered("a", cost_usd=1.0, **maybe),
+        answered("a", cost_usd=2.0, unreported_usd=0.16),
+        answered("g", cost_usd=4.0, **maybe),
+        failed("f", cost_usd=8.0, possibly_billed=3),
+        step,
+    ]
+    write_segment(tmp_path, 1, journal)
+    ledger = replayed(tmp_path)
+    for id_ in ("a", "f"):
+        entry = ledger.index.find(Key(id_))
+        assert entry is not None
+        ledger.index.place_in_input(entry, 0)
+    before = (ledger.paid_usd, ledger.unsure_usd)
+    ledger.retire_gone()
+    assert ledger.gone.rows == 1
+    assert before == (ledger.paid_usd, ledger.unsure_usd) == (Decimal("15.5"), Decimal("0.32"))
+
+
 def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> None:
     """The fold reads an old record back though the reader had looked ahead before the file was cut."""
     (first, second, third) = write_segment(tmp_path, 1, [answered(), answered(cost_usd=2.0), answered(cost_usd=3.0)])

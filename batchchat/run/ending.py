@@ -1,0 +1,160 @@
+"""The end of a session: why it ended, whether the Parquet is published, and what is told. One place for all exits.
+
+What could not be kept comes before all else that ended it; then a signal, an error, a stop, and at last how the rows
+fared. The Parquet is published with the rows there are wherever the run ended in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, BudgetError, EndpointError, MachineError
+from batchchat.events import Finished, Publishing, Subscriber
+from batchchat.job import JobSpec
+from batchchat.policy.decision import Stop
+from batchchat.record import RowRecord
+from batchchat.run import publish
+from batchchat.run.bounds import OWN_BOUNDS, bound_words, change_to_go_on
+from batchchat.run.reasons import signal_words, stop_reason, stop_words
+from batchchat.run.signals import Signals
+from batchchat.store.ledger import Ledger
+
+__all__ = ["Drove", "Ended", "Ending"]
+
+_SIGNALLED = 128
+_PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, BudgetError.exit_code, EndpointError.exit_code}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a session ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished.
+
+    `change` are the words that the same command needs to go on.
+    """
+
+    exit_code: int
+    elapsed_s: float
+    ledger: Ledger
+    left: int | None
+    stopped: str | None = None
+    rows: list[RowRecord] = field(default_factory=list)
+    set_aside: list[Path] = field(default_factory=list)
+    change: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Drove:
+    """What a drive left behind; as it stands here, where there was nothing to drive."""
+
+    stop: Stop | None = None
+    error: BatchchatError | None = None
+    elapsed_s: float = 0.0
+    left: int | None = None
+    cuts: int = 0
+    rows: list[RowRecord] = field(default_factory=list)
+
+
+class Why(NamedTuple):
+    """How it ended: `text` says what stopped it in full, `reason` without what an endpoint said."""
+
+    exit_code: int
+    text: str | None
+    reason: str
+
+
+class Ending:
+    """Ends the session of `job`; `text` is the job as written, to be kept with the output."""
+
+    def __init__(self, job: JobSpec, text: str, signals: Signals, tell: Subscriber) -> None:
+        self._job = job
+        self._text = text
+        self._signals = signals
+        self._tell = tell
+
+    def end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
+        """Publish where the contract says so, and draw the sum."""
+        output, totals = self._job.output, ledger.totals
+        why = self._why(drove, ledger)
+        content = publish.content_of(ledger, output)
+        if why.exit_code in _PUBLISHED and not publish.is_published(output.path, content, totals.finished):
+            self._tell(Publishing(totals.finished))
+            try:
+                with self._signals.left_alone():
+                    publish.publish(output, folder, ledger, {**self._metadata(), "content": content})
+            except MachineError as error:
+                why = Why(error.exit_code, str(error), str(error))
+        change = self._tell_finished(why, drove, ledger)
+        return Ended(
+            exit_code=why.exit_code,
+            elapsed_s=drove.elapsed_s,
+            ledger=ledger,
+            left=drove.left,
+            stopped=why.text,
+            rows=drove.rows,
+            set_aside=aside,
+            change=change,
+        )
+
+    def refuse(self, drove: Drove, ledger: Ledger) -> None:
+        """Tell that it ended with an error which the caller raises; nothing is published."""
+        self._tell_finished(self._why(drove, ledger), drove, ledger)
+
+    def _tell_finished(self, why: Why, drove: Drove, ledger: Ledger) -> tuple[str, ...]:
+        """Tell the end; what the same command needs to go on."""
+        totals = ledger.totals
+        change: tuple[str, ...] = ()
+        if drove.stop is not None and why.exit_code == BudgetError.exit_code:
+            change = change_to_go_on(drove.stop, self._job, ledger, drove.left)
+        self._tell(
+            Finished(
+                exit_code=why.exit_code,
+                text=why.text or "",
+                reason=why.reason,
+                answered=totals.answered,
+                failed=totals.failed,
+                invalid=totals.invalid,
+                left=drove.left,
+                cost_usd=totals.known_cost_usd,
+                change=change,
+                possibly_billed=totals.possibly_billed,
+                possibly_billed_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.dearest,
+            )
+        )
+        return change
+
+    def _why(self, drove: Drove, ledger: Ledger) -> Why:
+        if isinstance(drove.error, MachineError):  # whatever else ended it: what could not be kept comes first
+            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
+        if self._signals.received is not None:
+            words = signal_words(self._signals, drove.cuts)
+            return Why(_SIGNALLED + self._signals.received, words, words)
+        if drove.error is not None:
+            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
+        if drove.stop is not None:
+            if drove.stop.reason in OWN_BOUNDS:
+                words = bound_words(drove.stop, self._job, ledger)
+                return Why(BudgetError.exit_code, words, words)
+            return Why(EndpointError.exit_code, stop_words(drove.stop, self._job), stop_reason(drove.stop))
+        totals = ledger.totals
+        return Why(EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK, None, "")
+
+    def _metadata(self) -> dict[str, Any]:
+        job = self._job
+        price = job.price
+        return {
+            "name": job.name,
+            "job": self._text,
+            "model": job.model,
+            "endpoint": job.host,
+            "max_cost_usd": None if job.budget.max_cost is None else str(job.budget.max_cost),
+            "price": None
+            if price is None
+            else {
+                "input": str(price.input),
+                "output": str(price.output),
+                "cached_input": None if price.cached_input is None else str(price.cached_input),
+                "source": "job",
+            },
+        }

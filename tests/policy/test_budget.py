@@ -1,0 +1,199 @@
+"""The cap: reserved before sending, settled after, never passed while answers cost no more than they can."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.conversation import ErrorKind, Key
+from batchchat.exchange import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
+from batchchat.policy.budget import SPENT, Budget, Learned, enough_usd
+from batchchat.policy.decision import GO, Stop, Wait
+
+REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
+KNOWN = Learned("p", 20, Decimal(1))
+
+
+def usd(text: str | int) -> Decimal:
+    return Decimal(text)
+
+
+def asking(cost: str | int | None) -> Ask:
+    return Ask(1, 1, None if cost is None else usd(cost))
+
+
+def computed(usage: Usage) -> Decimal | None:
+    """The price of these tests: a dollar a token of the prompt."""
+    return None if usage.prompt_tokens is None else Decimal(usage.prompt_tokens)
+
+
+def ended(cost: str | int | None = None, billed: Billed = Billed.YES, tokens: int | None = None) -> Exchange:
+    verdict = Verdict(Action.ACCEPT if billed is Billed.YES else Action.RETRY, billed=billed, kind=ErrorKind.OTHER)
+    paid = None if cost is None else Cost(usd(cost), "reported")
+    return Exchange(REQUEST, verdict, 0, 0, 0, 200, usage=Usage(tokens), cost=paid)
+
+
+REFUSED, BROKEN = ended(billed=Billed.NO), ended(billed=Billed.MAYBE)
+
+
+def budget(cap: str | int, learned: Learned = KNOWN, **given_: Any) -> Budget:
+    return Budget(usd(cap), computed, learned=learned, **given_)
+
+
+def sent(policy: Budget, cost: str | int, exchange: Exchange | None) -> None:
+    ask = asking(cost)
+    assert policy.admit(0, ask) is GO
+    policy.hold(0, ask)
+    policy.settle(0, ask, exchange)
+
+
+def test_a_request_goes_when_its_worst_case_fits() -> None:
+    """To the cent; and what it really cost takes the place of its reservation."""
+    policy, ask = budget(10), asking(6)
+    assert policy.admit(0, ask) is GO
+    policy.hold(0, ask)
+    assert policy.admit(0, asking(4)) is GO
+    assert isinstance(policy.admit(0, asking("4.01")), Wait)
+    policy.settle(0, ask, ended("2.5"))
+    assert policy.counted_usd == usd("2.5")
+    assert policy.admit(0, asking("7.5")) is GO
+
+
+def test_it_stops_only_when_nothing_in_flight_could_free_money() -> None:
+    """While an answer is awaited a row that does not fit waits; then the run stops, and says for how much."""
+    policy, ask = budget(10), asking(6)
+    policy.hold(0, ask)
+    assert isinstance(policy.admit(0, asking(5)), Wait)
+    policy.settle(0, ask, ended(6))
+    assert policy.admit(0, asking(5)) == Stop(SPENT, usd=usd(5))
+    assert policy.admit(0, asking(4)) is GO
+
+
+@pytest.mark.parametrize(
+    ("exchange", "counted"),
+    [
+        (ended(2), 2),
+        (REFUSED, 0),
+        (BROKEN, 6),
+        (ended(2, Billed.MAYBE), 8),
+        (ended(None), 6),
+        (None, 6),
+    ],
+    ids=["paid", "refused", "broke off", "broke off, and cost", "told no cost", "cut off by us"],
+)
+def test_what_an_attempt_leaves_counted(exchange: Exchange | None, counted: int) -> None:
+    """Its cost where that is known; its worst case where it was or may have been billed; else nothing."""
+    policy = budget(10)
+    sent(policy, 6, exchange)
+    assert policy.counted_usd == counted
+
+
+def test_earlier_runs_count() -> None:
+    """What they paid, and, at the dearest ratio seen, what they may have."""
+    policy = budget(20, Learned("p", 20, usd("1.5")), paid_usd=usd(3), unsure_usd=usd(4))
+    assert policy.counted_usd == 9
+    assert budget(20, Learned(), paid_usd=usd(3), unsure_usd=usd(4)).counted_usd == 7
+
+
+def test_the_first_twenty_answers_go_slowly_and_at_twice_the_price() -> None:
+    """At most eight in flight, each reserved double, until twenty have settled; refusals are no answers."""
+    policy, asks = budget(1000, Learned("p")), [asking(1) for _ in range(9)]
+    for ask in asks[:8]:
+        assert policy.admit(0, ask) is GO
+        policy.hold(0, ask)
+    assert policy.counted_usd == 16
+    assert isinstance(policy.admit(0, asks[8]), Wait)
+    policy.settle(0, asks[0], REFUSED)
+    assert policy.admit(0, asks[8]) is GO
+    for ask in asks[1:8]:
+        policy.settle(0, ask, ended(1, tokens=1))
+    for number in range(13):
+        assert policy.ratio == 2, number
+        sent(policy, 1, ended(1, tokens=1))
+    assert not policy.is_learning
+    assert policy.ratio == 1
+    assert policy.learned == Learned("p", 20, usd(1))
+
+
+def test_a_dearer_answer_raises_all_reservations() -> None:
+    """Also of what is in flight already; a cheaper one lowers nothing below the price."""
+    policy, waiting = budget(100), asking(10)
+    policy.hold(0, waiting)
+    sent(policy, 10, ended(1, tokens=2))
+    assert policy.counted_usd == 11
+    sent(policy, 10, ended(9, tokens=6))
+    assert policy.ratio == usd("1.5")
+    assert policy.counted_usd == 10 + 15
+    assert not policy.overruns
+    sent(policy, 10, ended("15.5", tokens=10))
+    assert (policy.overruns, policy.overrun_usd) == (1, usd("0.5"))
+
+
+def test_a_row_without_a_bound_never_goes() -> None:
+    """Whatever the cap: it would be none."""
+    assert isinstance(budget(10**9).admit(0, asking(None)), Stop)
+
+
+# A request: its worst case, the share of it that is billed in truth, and what came of it.
+attempts = st.tuples(st.integers(1, 40), st.integers(0, 100), st.sampled_from(["paid", "lost", "free", "untold"]))
+moves = st.lists(attempts | st.integers(0, 20), max_size=120)
+
+
+@given(moves, st.integers(1, 400), st.sampled_from([KNOWN, Learned("p")]))
+def test_the_cap_holds_for_any_interleaving(
+    played: list[tuple[int, int, str] | int], cap: int, learned: Learned
+) -> None:
+    """Requests go and end in any order, are paid, lost or refused: the provider's own sum never passes the cap."""
+    policy = budget(cap, learned)
+    flying: list[tuple[Ask, Decimal, str]] = []
+    truly_billed = Decimal(0)
+    for move in played:
+        if isinstance(move, tuple):
+            worst, share, end = move
+            ask = asking(worst)
+            decision = policy.admit(0, ask)
+            assert not (isinstance(decision, Stop) and flying)
+            if decision is GO:
+                policy.hold(0, ask)
+                flying.append((ask, Decimal(worst) * share / 100, end))
+        elif flying:
+            ask, cost, end = flying.pop(move % len(flying))
+            truly_billed += 0 if end == "free" else cost
+            said = {"paid": ended(str(cost)), "lost": BROKEN, "free": REFUSED, "untold": ended(None)}[end]
+            policy.settle(0, ask, said)
+        in_flight = sum((cost for _, cost, _ in flying), Decimal(0))
+        assert truly_billed + in_flight <= policy.counted_usd <= cap or policy.counted_usd == 0
+        assert truly_billed + in_flight <= cap
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 100)), min_size=1, max_size=80), st.integers(20, 200))
+def test_no_more_than_one_reservation_is_left_unused(rows: list[tuple[int, int]], cap: int) -> None:
+    """One after the other: when it stops, what is left is less than the next row's worst case."""
+    policy = budget(cap)
+    for worst, share in rows:
+        decision = policy.admit(0, asking(worst))
+        if isinstance(decision, Stop):
+            assert cap - policy.counted_usd < worst
+            return
+        sent(policy, worst, ended(str(Decimal(worst) * share / 100)))
+
+
+@pytest.mark.parametrize(
+    ("cap", "counted_and_next", "answered_and_left", "enough"),
+    [
+        ("20", ("19.9", "0.01"), (1000, 500), "32"),  # 19.9 + 19.9 / 1000 * 500 * 1.2, rounded up to two digits
+        ("0.5", ("0.4999", "0.001"), (10, 0), "0.53"),  # never the cap it had
+        ("0.5", ("0", "0.7"), (0, 10), "1.2"),  # nothing answered: the next row, and as much again as the cap
+        ("0.000123", ("0.0001", "0.00002"), (10, 10), "0.00024"),
+    ],
+)
+def test_the_cap_it_proposes_is_enough(
+    cap: str, counted_and_next: tuple[str, str], answered_and_left: tuple[int, int], enough: str
+) -> None:
+    """By the mean of the answers so far and a fifth more, in two digits, and never below what stopped it."""
+    (counted, next_), (answered, left) = counted_and_next, answered_and_left
+    assert enough_usd(usd(cap), usd(counted), usd(next_), answered=answered, left=left) == usd(enough)
