@@ -34,7 +34,7 @@ _FULL = Wait()
 _START = 32
 _STEP_S = 0.25
 _STEP_FACTOR = 1.5
-_NEAR = 3  # requests between two refusals that are one limit
+_NEAR, _NEAR_S = 3, 10.0  # requests, and seconds, between two refusals that are one limit
 _LEAST_BY_ONES = 0.5  # of the ceiling that was reached since the last real cut
 _FACTORS = (0.7, 0.5, 0.25)
 _MOST_REFUSED, _LEAST_REFUSED = 0.75, 3
@@ -72,6 +72,7 @@ class Concurrency:
         self._step_at = float("inf")
         self._held_until = self._calm_until = float("-inf")
         self._since_refusal = most + _NEAR  # requests sent since the last refusal
+        self._refused_at = float("-inf")
         # Of the requests sent since the last cut:
         self._cut_at = float("-inf")
         self._sent = self._refused = 0
@@ -149,7 +150,8 @@ class Concurrency:
         if not self._refusals or now - self._refusals_from > _REFUSALS_MEMORY_S:
             self._refusals, self._refusals_from = 0, now
         self._refusals += 1
-        near, self._since_refusal = named or self._since_refusal <= _NEAR, 0
+        near = named or (self._since_refusal <= _NEAR and now - self._refused_at <= _NEAR_S)
+        self._since_refusal, self._refused_at = 0, now
         since_cut = sent_at > self._cut_at and self._refused < self._sent
         self._refused += since_cut
         self._step_at = now + _STEP_S

@@ -145,6 +145,19 @@ def test_retry_after_holds_all(adaptive: bool) -> None:
     assert policy.admit(27.0, ASK) == Wait(60.0)
 
 
+def test_refused_probes_of_an_outage_are_no_limit() -> None:
+    """One request a minute, each refused: what is learned of how many it takes is nothing."""
+    policy = started(200)
+    assert policy.news(10.0) is None
+    for _ in range(200):
+        policy.settle(20.0, ASK, None)
+    for minute in range(1, 20):
+        policy.hold(minute * 60.0, ASK)
+        policy.settle(minute * 60.0 + 0.01, ASK, REFUSED)
+    assert policy.ceiling == 200
+    assert policy.news(2000.0) is None
+
+
 def test_where_the_start_ended_is_told() -> None:
     """However little was taken back: it says what the endpoint takes of what the job allows."""
     policy = Concurrency(200)
