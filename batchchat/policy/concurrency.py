@@ -68,7 +68,7 @@ class Concurrency:
         self.in_flight = 0
         self._peak = 0  # most in flight since the last cut
         self._reached = self.ceiling
-        self._starting = self.ceiling < most
+        self.starting = self.ceiling < most
         self._step_at = float("inf")
         self._held_until = self._calm_until = float("-inf")
         self._since_refusal = most + _NEAR  # requests sent since the last refusal
@@ -91,17 +91,17 @@ class Concurrency:
             return Wait(self._held_until - now)
         if self.in_flight < self.ceiling:
             return GO
-        if not self._starting:
+        if not self.starting:
             return _FULL
         return GO if now >= self._step_at else Wait(self._step_at - now)
 
     def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
         if self.in_flight >= self.ceiling:  # let in by the start's next step
             self.ceiling = min(self._most, int(self.ceiling * _STEP_FACTOR))
-            self._starting = self.ceiling < self._most
+            self.starting = self.ceiling < self._most
             self._reached = self.ceiling
             self._step_at = now + _STEP_S
-        elif self._starting and self._step_at == float("inf"):
+        elif self.starting and self._step_at == float("inf"):
             self._step_at = now + _STEP_S
         self.in_flight += 1
         self._peak = max(self._peak, self.in_flight)
@@ -114,7 +114,7 @@ class Concurrency:
             return
         verdict = exchange.verdict
         if verdict.kind is None:
-            if self.ceiling < self._most and not self._starting and now - exchange.latency_s > self._cut_at:
+            if self.ceiling < self._most and not self.starting and now - exchange.latency_s > self._cut_at:
                 self._answered(now)
         elif verdict.scope is Scope.ENDPOINT:
             self._hold_all(now, verdict.wait_s)
@@ -128,7 +128,7 @@ class Concurrency:
     def news(self, now: float) -> CeilingMoved | None:
         """How the ceiling moved since it was last told, once that is worth telling and has come to rest."""
         before, after = self._told, self.ceiling
-        if after > before and (self._starting or not self._refusals_from):
+        if after > before and (self.starting or not self._refusals_from):
             self._told = after  # the start is no news
         elif after >= before * _TOLD_SHARE_UP or before < after == self._most:
             self._told = after
@@ -163,8 +163,8 @@ class Concurrency:
 
     def _cut(self, now: float) -> None:
         in_use = min(self.ceiling, self._peak)
-        if self._starting:
-            self._starting, self._start_untold, self._told = False, True, max(self._told, self.ceiling)
+        if self.starting:
+            self.starting, self._start_untold, self._told = False, True, max(self._told, self.ceiling)
         if self._cuts == 0:
             self._lower(min(in_use - 1, self._grown_from))
         else:

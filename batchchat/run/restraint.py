@@ -15,14 +15,19 @@ __all__ = ["Restraint", "seen"]
 
 
 class Restraint:
-    """The policies of one endpoint. `most` is the job's own ceiling, under which that of `concurrency` moves."""
+    """The policies of one endpoint. `concurrency` moves under `most`, the job's own ceiling."""
 
     def __init__(self, most: int, outage: Outage, rates: Sequence[Policy] = (), *, adaptive: bool = True) -> None:
-        self.most = most
+        self._most = most
         self.concurrency = Concurrency(most, adaptive=adaptive)
         self.outage = outage
         self._headroom = Headroom()
         self._rates = tuple(rates)
+
+    @property
+    def most(self) -> int:
+        """The job's own ceiling; while it is still being climbed to, and nothing refused, as far as that is."""
+        return self.concurrency.ceiling if self.concurrency.starting else self._most
 
     @property
     def policies(self) -> list[Policy]:
