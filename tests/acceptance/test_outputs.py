@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from tests.acceptance.job import Job, rows
+from tests.acceptance.readers import load_dataset, read_by_all
 from tests.acceptance.servers import completion, http, mock_thread, raw_server
 
 
@@ -30,14 +31,42 @@ def test_a_folder_of_parts(job: Job) -> None:
         assert parts(job) == ["part-00000.parquet", "part-00001.parquet"]
         assert mock.stats()["requests"] == 25
     folder = job.folder / "out"
-    wanted = [f"r{n:04}" for n in range(25)]
-    assert pq.read_table(folder).column("id").to_pylist() == wanted
-    assert pd.read_parquet(folder)["id"].tolist() == wanted
-    assert pl.read_parquet(folder)["id"].to_list() == wanted
-    assert pl.read_parquet(f"{folder}/*.parquet")["id"].to_list() == wanted
-    duck: Any = duckdb.sql(f"select id from '{folder}/*.parquet'")
-    found = duck.fetchall()
-    assert [id_ for (id_,) in found] == wanted
+    assert pq.read_table(folder).column("id").to_pylist() == [f"r{n:04}" for n in range(25)]
+    read_by_all(folder, job.folder / "tmp")
+
+
+def test_exports_are_read_by_all(job: Job) -> None:
+    """pandas, Polars, DuckDB and `datasets` find the same rows in every export, empty text and line ends whole."""
+    odd = [{**row, "note": note} for row, note in zip(rows(3), ('a "b",\r\nc', "", "=1+1"), strict=True)]
+    bad: dict[str, Any] = {"id": "bad", "messages": [], "note": None}
+    with raw_server(lambda asked: http(200, completion(f"To\n{asked.said}"))) as server:
+        job.write([*odd, bad], endpoint__base_url=server.url)
+        assert job.run().code == 3
+    for form in ("parquet", "jsonl", "csv"):
+        ended = job.run("export", "job.yaml", "--to", form, "-o", f"x.{form}")
+        assert (ended.code, ended.out) == (0, f"x.{form}: 4 rows\n")
+    read_by_all(job.folder / "x.parquet", job.folder / "tmp")
+    ids = [*(row["id"] for row in odd), "bad"]
+    replies = [f"To\nQuestion {n}" for n in range(3)]
+    lines, cells = str(job.folder / "x.jsonl"), str(job.folder / "x.csv")
+    frames: list[Any] = [
+        pd.read_json(lines, lines=True),
+        pl.read_ndjson(lines).to_pandas(),
+        duckdb.sql(f"select * from '{lines}'"),
+        load_dataset("json", lines, job.folder / "tmp"),
+        pd.read_csv(cells),
+        pl.read_csv(cells).to_pandas(),
+        duckdb.sql(f"select * from '{cells}'"),
+        load_dataset("csv", cells, job.folder / "tmp"),
+    ]
+    for found in frames:
+        frame = found if isinstance(found, pd.DataFrame) else found.to_df() if hasattr(found, "to_df") else None
+        frame = found.to_pandas() if frame is None else frame
+        assert frame["id"].tolist() == ids
+        assert frame["response"].tolist()[:3] == replies
+        assert pd.isna(frame["response"].tolist()[3])
+        assert frame["cost_usd"].tolist()[0] == 0.000002
+        assert frame["note"].tolist()[0] == 'a "b",\r\nc'
 
 
 def test_a_part_that_was_taken_away_is_written_again(job: Job) -> None:

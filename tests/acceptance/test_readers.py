@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import warnings
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.job import Job, conversation, rows, until
+from tests.acceptance.readers import read_by_all
 from tests.acceptance.servers import completion, http, raw_server
 
 DECLARED = """
@@ -32,25 +29,6 @@ http_status: int32, error_kind: string, error: string, raw: string
 
 def declared(path: Path) -> list[str]:
     return [f"{field.name}: {field.type}" for field in pq.read_schema(path)]
-
-
-def read_by_all(path: Path, cache: Path) -> None:
-    """Every reader sees the same ids in the same order, and every column."""
-    ids = pq.read_table(path).column("id").to_pylist()
-    names = pq.read_schema(path).names
-    frame = pd.read_parquet(path)
-    assert (frame["id"].tolist(), frame.columns.tolist()) == (ids, names)
-    polar = pl.read_parquet(path)
-    assert (polar["id"].to_list(), polar.columns) == (ids, names)
-    duck: Any = duckdb.sql(f"select * from '{path}'")
-    # As a table: DuckDB's fetchall() of any time with a zone wants pytz, which nothing else brings.
-    assert (duck.to_arrow_table().column("id").to_pylist(), duck.columns) == (ids, names)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of datasets' own libraries
-        from datasets import load_dataset  # type: ignore[import-untyped]
-
-        found: Any = load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(cache))
-    assert (list(found["id"]), found.column_names) == (ids, names)
 
 
 @pytest.fixture
