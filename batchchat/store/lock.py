@@ -98,7 +98,22 @@ def _read(descriptor: int) -> dict[str, Any]:
         owner = jsontext.loads(os.pread(descriptor, 4096, 0))
     except ValueError:
         owner = None  # its owner is just about to write it
-    return owner if isinstance(owner, dict) else {}
+    if not isinstance(owner, dict) or _is_gone(owner):
+        return {}
+    return owner
+
+
+def _is_gone(owner: dict[str, Any]) -> bool:
+    """Whether this was written by a run that was killed: who has the lock now is just about to write over it."""
+    if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # another user's, or no number a process can have
+        return False
+    return False
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -75,6 +75,21 @@ def test_sigkill_releases_the_lock(tmp_path: Path) -> None:
     lock.release()
 
 
+def test_the_moment_before_the_owner_is_written(tmp_path: Path) -> None:
+    """Between taking the lock and writing who took it, what a killed run left in it is not told as the owner."""
+    with process(HOLD, tmp_path) as child:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    left = (tmp_path / NAME).read_bytes()
+    assert f'"pid":{child.pid}'.encode() in left
+    lock = Lock.take(tmp_path, "x.parquet")
+    (tmp_path / NAME).write_bytes(left)
+    assert holder(tmp_path) == {}
+    with pytest.raises(OutputError, match=r"^x\.parquet is in use by another process\."):
+        Lock.take(tmp_path, "x.parquet")
+    lock.release()
+
+
 def test_a_released_lock_is_free(tmp_path: Path) -> None:
     """After release nobody holds it, and releasing again does no harm to whoever has the descriptor now."""
     lock = Lock.take(tmp_path, "x.parquet")
