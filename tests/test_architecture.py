@@ -44,6 +44,7 @@ LIBRARIES = {
     "aiohttp": {"endpoint/client.py", "mock/"},
     "pyarrow": {"cells.py", "celltext.py", "sources/", "store/", "report/"},
     "zstandard": {"sources/blocks.py"},
+    "numpy": {"report/"},
     "pandas": {"report/"},
     "tqdm": {"progress.py"},
     "tenacity": {"policy/"},

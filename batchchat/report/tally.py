@@ -7,7 +7,7 @@ is None, and a sum that lacks rows says how many.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -20,12 +20,15 @@ from batchchat.report.values import column_values
 from batchchat.store.parquet import CarriedColumn
 from batchchat.totals import TOKEN_FIELDS, Beside, Totals
 
-__all__ = ["Tally", "tally_by"]
+__all__ = ["Groups", "Tally", "check_groups", "dearest_first", "tally_by"]
 
 _ROWS_AT_ONCE = 500
 _MOST_GROUPS = 10_000
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _ANSWERED = Status.ANSWERED.value
+
+Groups = dict[bytes, tuple[Any, "Tally"]]
+"""A tally for each value of a column, by the value's JSON."""
 
 
 class Tally:
@@ -44,6 +47,12 @@ class Tally:
         if row["status"] == _ANSWERED:
             self._latencies.append(row["latency_s"])
             self._sorted = None
+
+    def add_answers(self, latencies_s: bytes, reported: Collection[str]) -> None:
+        """What `add` notes beside the totals, of many answers: 8 bytes a latency, and which tokens were told of."""
+        self._latencies.frombytes(latencies_s)
+        self._reported.update(reported)
+        self._sorted = None
 
     def latency_s(self, share: float) -> float | None:
         """The latency that `share` (0 to 1) of the answered rows did not exceed; None without any."""
@@ -114,7 +123,7 @@ def tally_by(
     Raises `UsageError` where there are too many values to be told one by one.
     """
     whole = Tally()
-    groups: dict[bytes, tuple[Any, Tally]] = {}
+    groups: Groups = {}
     left = iter(rows)
     while some := list(islice(left, _ROWS_AT_ONCE)):
         for row in some:
@@ -123,10 +132,19 @@ def tally_by(
             continue
         for row, value in zip(some, column_values(some, carried, by), strict=True):
             groups.setdefault(jsontext.dumps(value), (value, Tally()))[1].add(row)
-        if len(groups) > _MOST_GROUPS:
-            raise UsageError(f"`{by}` has more than {_MOST_GROUPS:,} values. Group by a column that has fewer.")
-    ordered = sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
-    return whole, ordered
+        check_groups(groups, by)
+    return whole, dearest_first(groups)
+
+
+def check_groups(groups: Groups, by: str) -> None:
+    """Raises `UsageError` where there are more values than can be told one by one."""
+    if len(groups) > _MOST_GROUPS:
+        raise UsageError(f"`{by}` has more than {_MOST_GROUPS:,} values. Group by a column that has fewer.")
+
+
+def dearest_first(groups: Groups) -> list[tuple[Any, Tally]]:
+    """Each value with its tally, by cost, then by rows."""
+    return sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
 
 
 def _rank(totals: Totals) -> tuple[Decimal, int]:

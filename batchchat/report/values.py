@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.types as pt
+
 from batchchat import cells
 from batchchat.celltext import as_written
 from batchchat.record import RowRecord
 from batchchat.store.columns import COLUMNS, carried_names
 from batchchat.store.parquet import CarriedColumn
+from batchchat.store.published import records_of
 
-__all__ = ["carried_values", "column_values"]
+__all__ = ["batch_values", "carried_values", "column_values"]
 
 _OURS = {column.name: column for column in COLUMNS}
 _NONE: dict[str, Any] = {}
@@ -30,6 +34,16 @@ def column_values(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn
         return [_OURS[name].json(row) for row in rows]
     own = {out: given for given, out in carried_names(carried).items()}[name]
     return _readable([row.get("carried", _NONE).get(own) for row in rows], carried[own])
+
+
+def batch_values(batch: pa.RecordBatch, carried: Mapping[str, CarriedColumn], name: str) -> list[Any]:
+    """The same of a batch of an output's columns."""
+    column = batch.column(name)
+    if name in _OURS:
+        if pt.is_timestamp(column.type):
+            return [_OURS[name].json(row) for row in records_of(batch.select([name]))]
+        return cells.encode(column)
+    return _readable(cells.encode(column), carried[name])
 
 
 def _readable(values: list[Any], kind: CarriedColumn) -> list[Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batchchat.errors import UsageError
+from batchchat.report.columnar import TALLIED, tally_batches
 from batchchat.report.tally import Tally, tally_by
 from batchchat.run.results import Results, open_results
 from batchchat.sources.jsonvalue import listed, nearest
@@ -32,8 +33,15 @@ def figures_of(output: Path, by: str | None) -> Figures:
     with open_results(output) as results:
         if by is not None:
             _check_column(results, by)
-        whole, groups = tally_by((row for row, _ in results.rows()), results.carried, by)
+        whole, groups = _tallied(results, by)
         return Figures(output, results.name, results.model, results.endpoint, whole, results.beside, groups)
+
+
+def _tallied(results: Results, by: str | None) -> tuple[Tally, list[tuple[Any, Tally]]]:
+    if results.columns is None:
+        return tally_by((row for row, _ in results.rows()), results.carried, by)
+    needed = TALLIED if by is None else TALLIED | {by}
+    return tally_batches(results.columns(needed), results.carried, by)
 
 
 def _check_column(results: Results, by: str) -> None:

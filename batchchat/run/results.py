@@ -6,7 +6,7 @@ published, the journal is. An output whose run folder is gone is read as it stan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ class Results:
     """The rows, to be read as often as one likes, each with about its bytes; what they are of.
 
     `carried` holds the carried columns by the name a record has them under. `name`, `model` and `endpoint` are the
-    job's, None where nothing tells them.
+    job's, None where nothing tells them. `columns` reads some of a published output's columns, in Arrow's batches;
+    a journal has none.
     """
 
     output: Path
@@ -42,6 +43,7 @@ class Results:
     carried: Mapping[str, CarriedColumn]
     beside: Beside
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
+    columns: Callable[[Collection[str]], Iterator[Any]] | None = None
 
 
 def output_of(source: Path, environ: Mapping[str, str]) -> Path:
@@ -87,6 +89,7 @@ def _published(output: Path) -> Results:
         carried=published.carried,
         beside=Beside.of_fields(told.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
+        columns=published.batches,
     )
 
 

@@ -6,7 +6,7 @@ run it was, and what was paid beside its rows, stands in its metadata.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from batchchat.record import RowRecord
 from batchchat.store.columns import COLUMNS, record_of
 from batchchat.store.parquet import CarriedColumn, files_of, metadata_of
 
-__all__ = ["Published"]
+__all__ = ["Published", "records_of"]
 
 _ROWS_AT_ONCE = 500
+_CELLS_AT_ONCE = 16_384
 _BUFFER = 1 << 20
 _OURS = {column.name for column in COLUMNS}
 
@@ -44,25 +45,34 @@ class Published:
     def rows(self, columns: set[str] | None = None) -> Iterator[RowRecord]:
         """Every row in the output's order; with `columns`, only what they tell of it."""
         ordinal = 0
+        for batch in self._read(columns, _ROWS_AT_ONCE):
+            for row in records_of(batch):
+                row["ordinal"] = ordinal
+                ordinal += 1
+                yield row
+
+    def batches(self, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """The same as columns: those named, as far as the output has them."""
+        return self._read(columns, _CELLS_AT_ONCE)
+
+    def _read(self, columns: Collection[str] | None, size: int) -> Iterator[pa.RecordBatch]:
         for path in self._files:
             try:
                 with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
                     names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-                    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names, use_threads=False):
-                        for row in self._rows_of(batch):
-                            row["ordinal"] = ordinal
-                            ordinal += 1
-                            yield row
+                    yield from file.iter_batches(size, columns=names, use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise OutputError(f"{path} can't be read: {str(error).splitlines()[0]}.") from error
 
-    def _rows_of(self, batch: pa.RecordBatch) -> Iterator[RowRecord]:
-        values = {name: cells.encode(batch.column(at)) for at, name in enumerate(batch.schema.names)}
-        carried = [name for name in values if name not in _OURS]
-        for cells_ in zip(*values.values(), strict=True):
-            named = dict(zip(values, cells_, strict=True))
-            row = record_of(named)
-            # A row of which no line of the input could be read has no place but its id.
-            row["place"] = named.get("id") or ""
-            row["carried"] = {name: named[name] for name in carried}
-            yield row
+
+def records_of(batch: pa.RecordBatch) -> Iterator[RowRecord]:
+    """The rows of a batch, as far as its columns tell; a row's place in the input is not among them."""
+    values = {name: cells.encode(batch.column(at)) for at, name in enumerate(batch.schema.names)}
+    carried = [name for name in values if name not in _OURS]
+    for cells_ in zip(*values.values(), strict=True):
+        named = dict(zip(values, cells_, strict=True))
+        row = record_of(named)
+        # A row of which no line of the input could be read has no place but its id.
+        row["place"] = named.get("id") or ""
+        row["carried"] = {name: named[name] for name in carried}
+        yield row

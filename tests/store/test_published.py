@@ -17,7 +17,7 @@ from batchchat.errors import OutputError
 from batchchat.record import RowRecord
 from batchchat.store.columns import COLUMNS
 from batchchat.store.parquet import CarriedColumn, write_parquet, write_parts
-from batchchat.store.published import Published
+from batchchat.store.published import Published, records_of
 from tests.store.given import answered, failed, invalid
 
 TOOLS = {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
@@ -75,7 +75,7 @@ def test_any_conversation_comes_back(messages: list[dict[str, Any]], text: str) 
     row = answered(messages=messages, reply={"text": text})
     arrays = [column.array([row]) for column in COLUMNS]
     batch = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in COLUMNS])
-    found = next(Published._rows_of(object.__new__(Published), batch))
+    found = next(records_of(batch))
     assert (found["messages"], found["reply"]["text"]) == (messages, text)
 
 
