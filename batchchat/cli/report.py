@@ -23,7 +23,8 @@ __all__ = ["report"]
 @click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--by", metavar="COLUMN", help="The same figures for each value of a column.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def report(sources: tuple[Path, ...], by: str | None, *, as_json: bool) -> None:
+@click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group.")
+def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, *, as_json: bool) -> None:
     """Tell rows, tokens, cost, latency and failures of finished, stopped and running jobs.
 
     JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are put side by side. The figures
@@ -33,13 +34,32 @@ def report(sources: tuple[Path, ...], by: str | None, *, as_json: bool) -> None:
         from batchchat import jsontext
         from batchchat.run.report import figures_of
         from batchchat.run.results import output_of
+        from batchchat.run.target import check_target, write_target
 
-        found = [figures_of(output_of(source, os.environ), by) for source in sources]
+        outputs = [output_of(source, os.environ) for source in sources]
+        if csv is not None:
+            check_target(outputs, csv)
+        found = [figures_of(output, by) for output in outputs]
+        if csv is not None:
+            from batchchat.report.flat import figures_csv
+
+            write_target(csv, figures_csv(_lines(found, by)))
         put(
             jsontext.dumps({"outputs": [_json(figures, by) for figures in found]}).decode()
             if as_json
             else _text(found, by)
         )
+
+
+def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """A line for each group, its value first, or for each output."""
+    if by is None:
+        return [({"path": shown_path(each.output)}, each.whole.json(each.beside)) for each in found]
+    return [
+        ({by: value} | ({"path": shown_path(each.output)} if len(found) > 1 else {}), tally.json())
+        for each in found
+        for value, tally in each.groups
+    ]
 
 
 def _json(figures: Figures, by: str | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from batchchat.report.values import carried_values
 from batchchat.store.columns import COLUMNS, carried_names, conversation
 from batchchat.store.parquet import CarriedColumn
 
-__all__ = ["FORMS", "Form", "LeftOut"]
+__all__ = ["FORMS", "Form", "LeftOut", "csv_line"]
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
@@ -61,14 +61,15 @@ def csv(carried: Mapping[str, CarriedColumn]) -> Form:
     def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
         own = _carried_rows(rows, carried)
         return [
-            _csv_line([*(column.json(row) for column in COLUMNS), *values.values()])
+            csv_line([*(column.json(row) for column in COLUMNS), *values.values()])
             for row, values in zip(rows, own, strict=True)
         ]
 
-    return Form(_csv_line(names), lines)
+    return Form(csv_line(names), lines)
 
 
-def _csv_line(values: Sequence[Any]) -> bytes:
+def csv_line(values: Sequence[Any]) -> bytes:
+    """A line as `csv` writes it."""
     return (",".join(map(_csv_cell, values)) + "\n").encode()
 
 

@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from batchchat import __version__
-from batchchat.errors import OutputError
 from batchchat.record import RowRecord
 from batchchat.report.forms import FORMS, Form, LeftOut
 from batchchat.run.results import Results, open_results
+from batchchat.run.target import check_target
 from batchchat.store.atomic import replacing
-from batchchat.store.parquet import files_of, write_parquet
+from batchchat.store.parquet import write_parquet
 
 __all__ = ["EXPORTS", "Exported", "export_run"]
 
@@ -34,7 +34,7 @@ class Exported:
 def export_run(output: Path, target: Path, form: str) -> Exported:
     """Write the finished rows of the run behind `output` to `target`, a file. Raises `OutputError`, `MachineError`."""
     with open_results(output) as results:
-        _check_target(results.output, target)
+        check_target([results.output], target)
         if form == PARQUET:
             exported = Exported()
             metadata = {
@@ -48,15 +48,6 @@ def export_run(output: Path, target: Path, form: str) -> Exported:
             write_parquet(target, _counted(results, exported), results.carried, metadata)
             return exported
         return _write_lines(target, results, FORMS[form](results.carried))
-
-
-def _check_target(output: Path, target: Path) -> None:
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder. Name a file in it.")
-    if target.exists() and output.exists() and any(target.samefile(file) for file in files_of(output)):
-        raise OutputError(f"{target} is the run's own output. Name another file.")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target} can't be written: {target.parent} is no folder.")
 
 
 def _counted(results: Results, exported: Exported) -> Iterator[tuple[RowRecord, int]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -104,6 +105,29 @@ def test_the_output_is_read_only_while_it_is_current() -> None:
     assert call("report", "x.parquet").out.startswith("x.parquet: 1 of 1 rows answered")
     write_segment(folder, 2, [answered("z")])
     assert call("report", "x.parquet").out.startswith("x.parquet: 3 of 5 rows answered")
+
+
+def test_figures_as_csv() -> None:
+    """A line for each group, its value first, with the figures of `--json`; without `--by`, a line for each output."""
+    journal("x.parquet")
+    assert call("report", "x.parquet", "--by", "topic", "--csv", "f.csv").code == 0
+    told = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    assert [(line["topic"], line["rows_total"], line["cost_usd_known"]) for line in told] == [
+        ("soup", "2", "0.25"),
+        ("sauce", "1", "0.000123"),
+        ("", "1", ""),
+    ]
+    assert call("report", "x.parquet", "x.parquet", "--csv", "f.csv").code == 0
+    whole = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    assert [(next(iter(line.items())), line["rows_total"]) for line in whole] == [(("path", "x.parquet"), "4")] * 2
+
+
+def test_the_output_is_never_written_over() -> None:
+    """A report's file is not the output it is of, nor a folder."""
+    journal("x.parquet")
+    write_parquet(Path("x.parquet"), [(ROWS[0], 1)], {}, {})
+    told = call("report", "x.parquet", "--csv", "x.parquet")
+    assert (told.code, told.err) == (2, "error: x.parquet is the run's own output. Name another file.\n")
 
 
 @pytest.mark.parametrize(
