@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from decimal import Decimal
+from pathlib import Path
 
-__all__ = ["NONE", "UNKNOWN", "compact", "count", "duration", "money", "seconds", "shorten", "size", "time_of_day"]
+__all__ = [
+    "NONE",
+    "UNKNOWN",
+    "compact",
+    "count",
+    "duration",
+    "money",
+    "seconds",
+    "shorten",
+    "shown_path",
+    "size",
+    "time_of_day",
+]
 
 UNKNOWN = "unknown"
 NONE = "–"  # noqa: RUF001 (an en dash, as tables are set)
@@ -83,3 +97,14 @@ def shorten(text: str, width: int) -> str:
     """One line of at most `width` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else (line[: width - 1] + "…" if width > 0 else "")
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it here; `..` stays only where it leaves a link."""
+    plain = Path(os.path.normpath(path))
+    if plain.resolve() != path.resolve():
+        plain = path
+    try:
+        return str(plain.relative_to(Path.cwd()))
+    except ValueError:
+        return str(plain)

@@ -352,9 +352,9 @@ class Lines:
 
     def _text(self, event: Event) -> str | None:
         if isinstance(event, events.Finished):
-            if not self._quotes:
-                return f"{_sum(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
-            return f"exit {event.exit_code}: {event.text}" if event.text else None
+            if self._quotes:
+                return None  # the summary says it, to whoever reads along
+            return f"{_sum(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
         if isinstance(event, events.Failing) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
         if isinstance(event, events.Grown) and self._quotes:  # of interest afterwards; the line shows it meanwhile

@@ -49,6 +49,9 @@ class Beside:
     been billed, those of the output's rows included, but for `unbounded` ones of them (None: for any of them);
     `unreported_usd` for answers that told no usage; `at_risk_usd` for what was in flight. `unsure_usd` is all of that,
     and what stands in no row any more.
+
+    `left` rows of the input are still to be finished, None where its end was not seen. `retries` counts what further
+    attempts were made for, which no column tells.
     """
 
     superseded_usd: Decimal = _ZERO
@@ -61,6 +64,8 @@ class Beside:
     unreported_usd: Decimal = _ZERO
     at_risk_usd: Decimal = _ZERO
     unsure_usd: Decimal = _ZERO
+    left: int | None = 0
+    retries: Mapping[str, int] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
         """For the output's metadata: money as exact decimal text."""
@@ -78,7 +83,9 @@ class Beside:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the rows of an output; `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source.
+    """Sums over the rows of an output: `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source.
+
+    `tokens` has the fields that any row reported.
 
     Apart from the cost stands what may have been spent, at most and at the job's price: `possibly_billed_usd` for
     attempts that broke off, but for the `unbounded` ones among them; `unreported_usd` for what told no usage.
@@ -176,7 +183,8 @@ class Totals:
         if usage is not None:
             tokens = self.tokens
             for name in TOKEN_FIELDS:
-                tokens[name] += sign * usage.get(name, 0)
+                if name in usage:
+                    tokens[name] += sign * usage[name]
         elif answered:
             self.without_usage += sign
 
@@ -190,14 +198,23 @@ class Totals:
             del self.cost_usd[source]
 
     def latency_s(self, share: float) -> float | None:
-        """The latency that `share` (0 to 1) of the answered rows did not exceed, within 0.1 %; None without rows."""
+        """The latency that `share` (0 to 1) of the answered rows did not exceed, within 0.1 %; None without rows.
+
+        Interpolated between two rows, as the report, pandas and DuckDB do.
+        """
         count = sum(self.latency_buckets.values())
         if not count:
             return None
-        rank, seen = max(1, math.ceil(share * count)), 0
+        place = share * (count - 1)
+        low, high = (self._latency_at(rank) for rank in (math.floor(place), math.ceil(place)))
+        return low + (high - low) * (place - math.floor(place))
+
+    def _latency_at(self, rank: int) -> float:
+        """That of the answered row at `rank`, from 0, by latency."""
+        seen = 0
         for bucket in sorted(self.latency_buckets):
             seen += self.latency_buckets[bucket]
-            if seen >= rank:
+            if seen > rank:
                 break
         return math.exp(bucket / BUCKETS_PER_E)
 

@@ -19,7 +19,7 @@ from batchchat import __version__
 from batchchat.errors import EXIT_DEFECT, BatchchatError, JobError, MachineError
 from batchchat.secret import Blanker, Secret
 
-__all__ = ["Boundary", "guarded", "put", "ready_streams", "say", "say_error", "shown_path", "style"]
+__all__ = ["Boundary", "guarded", "put", "ready_streams", "say", "say_error", "style"]
 
 
 _SIGNALLED = 128
@@ -93,17 +93,6 @@ def say(text: str) -> None:
 def say_error(text: str) -> None:
     """`error: …` on stderr."""
     say(f"{style('error:', 'red')} {text}")
-
-
-def shown_path(path: Path) -> str:
-    """A path as one would type it here; `..` stays only where it leaves a link."""
-    plain = Path(os.path.normpath(path))
-    if plain.resolve() != path.resolve():
-        plain = path
-    try:
-        return str(plain.relative_to(Path.cwd()))
-    except ValueError:
-        return str(plain)
 
 
 @contextmanager

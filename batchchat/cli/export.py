@@ -21,7 +21,9 @@ _FORMS = ["parquet", "jsonl", "csv", "openai-batch", "sharegpt"]
 )
 @click.argument("source", metavar="JOB|OUTPUT", type=click.Path(path_type=Path))
 @click.option("--to", "form", type=click.Choice(_FORMS), required=True, help="The file's form.")
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option(
+    "-o", "--output", "target", type=click.Path(path_type=Path), required=True, help="The file to write; - is stdout."
+)
 def export(source: Path, form: str, target: Path) -> None:
     """Write every finished row, also of a run that is going on or was killed, in the order of the input.
 
@@ -35,7 +37,16 @@ def export(source: Path, form: str, target: Path) -> None:
         from batchchat.run.export import export_run
         from batchchat.run.results import output_of
 
-        exported = export_run(output_of(source, os.environ), target, form)
-        put(f"{target}: {figures.count(exported.rows)} {'row' if exported.rows == 1 else 'rows'}")
+        output = output_of(source, os.environ)
+        to_stdout = str(target) == "-"
+        try:
+            exported = export_run(
+                output, Path("/dev/stdout") if to_stdout else target, form, source if source != output else None
+            )
+        except BrokenPipeError:  # whoever read it has seen enough
+            return
+        written = f"{target}: {figures.count(exported.rows)} {'row' if exported.rows == 1 else 'rows'}"
+        if not to_stdout:
+            put(written)
         for why, count in exported.left_out.items():
             say(f"left out: {figures.count(count)} {'row' if count == 1 else 'rows'} {why}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchchat.cli.boundary import guarded, put, shown_path
+from batchchat.cli.boundary import guarded, put
+from batchchat.figures import shown_path
 
 if TYPE_CHECKING:
     from batchchat.run.report import Figures
@@ -38,8 +39,11 @@ def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, *, as_js
 
         outputs = [output_of(source, os.environ) for source in sources]
         if csv is not None:
-            check_target(outputs, csv)
-        found = [figures_of(output, by) for output in outputs]
+            check_target(outputs, csv, jobs=sources)
+        found = [
+            figures_of(output, by, source if source != output else None)
+            for source, output in zip(sources, outputs, strict=True)
+        ]
         if csv is not None:
             from batchchat.report.flat import figures_csv
 
@@ -63,10 +67,9 @@ def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], d
 
 
 def _json(figures: Figures, by: str | None) -> dict[str, Any]:
+    groups = [] if by is None else [{by: value, **tally.json()} for value, tally in figures.groups]
     told = {"path": shown_path(figures.output), **figures.whole.json(figures.beside)}
-    if by is not None:
-        told["by"] = [{by: value, **tally.json()} for value, tally in figures.groups]
-    return told
+    return {**told, "by": groups, "left": figures.beside.left}
 
 
 def _text(found: list[Figures], by: str | None) -> str:

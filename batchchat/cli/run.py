@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, shown_path, style
+from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, style
 from batchchat.cli.sets import override, set_option
 from batchchat.errors import (
     EXIT_DEFECT,
@@ -27,6 +27,7 @@ from batchchat.errors import (
     UsageError,
 )
 from batchchat.events import Event, OnFinishFailed, Subscriber
+from batchchat.figures import shown_path
 from batchchat.job import JobSpec, Override, load_job
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
         def opened(folder: Path) -> None:
             boundary.folder = folder
-            logs.extend(_logs(folder, job, again, stack))
+            logs.extend(_logs(folder, job, again, plain, stack))
             subscribers.extend(logs)
 
         try:
@@ -173,12 +174,14 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
     return code
 
 
-def _logs(folder: Path, job: JobSpec, again: Callable[[tuple[str, ...]], str], stack: ExitStack) -> list[Subscriber]:
+def _logs(
+    folder: Path, job: JobSpec, again: Callable[[tuple[str, ...]], str], plain: str, stack: ExitStack
+) -> list[Subscriber]:
     """What follows the run in its folder: run.log and run.json."""
     from batchchat.progress import log_file
     from batchchat.run.state import StateFile, environment_of
 
-    found: list[Subscriber] = [StateFile(folder, job, again)]
+    found: list[Subscriber] = [StateFile(folder, job, again, plain)]
     with suppress(OSError):  # a run goes on without its log
         log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
         stack.callback(_close, log)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.boundary import guarded, put, shown_path, style
+from batchchat.cli.boundary import guarded, put, style
 from batchchat.errors import EXIT_OK, EndpointError, MachineError
+from batchchat.figures import shown_path
 
 if TYPE_CHECKING:
     from batchchat.report.status import Standing

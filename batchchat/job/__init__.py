@@ -1,7 +1,7 @@
 """Job file -> frozen, valid `JobSpec`."""
 
 from batchchat.job.keys import KEYS, PLANNED, Key
-from batchchat.job.load import load_job
+from batchchat.job.load import load_job, load_output
 from batchchat.job.overrides import Override
 from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
 
@@ -19,4 +19,5 @@ __all__ = [
     "Retry",
     "Timeout",
     "load_job",
+    "load_output",
 ]

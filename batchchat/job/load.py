@@ -12,7 +12,7 @@ from batchchat.errors import JobError
 from batchchat.job.blank import blanked
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.faults import Fault, Place, RefusedError, job_error
-from batchchat.job.keys import AUTO
+from batchchat.job.keys import AUTO, children
 from batchchat.job.overrides import Override, comment_lines, overlay, put
 from batchchat.job.paths import resolved, resolved_input
 from batchchat.job.spec import Budget, EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
@@ -23,9 +23,11 @@ from batchchat.secret import Blanker
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["load_job"]
+__all__ = ["load_job", "load_output"]
 
 LARGEST = 1 << 20
+# What people name in its place: their input, or the output.
+_NO_JOBS = {".parquet", ".jsonl", ".ndjson", ".csv", ".gz", ".zst"}
 _TOO_LARGE = "is over 1 MiB, which is no job file. The job comes here; the rows are named in its `input.path`."
 
 
@@ -60,8 +62,28 @@ def load_job(
     return _job(path, kept, checked, environ, Path.cwd() if output is not None else path.parent)
 
 
+def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
+    """Where the job at `path` writes. The rest of it is not looked at: who reads a result needs no more.
+
+    Raises `JobError`, with the faults of the whole job where it says no output.
+    """
+    try:
+        tree, _ = _tree(_text(path), path, environ)
+        output = tree.entries.get("output")
+        node = output.entries.get("path") if isinstance(output, Branch) else None
+        if node is not None and not is_null(node):
+            key = children("output")["path"]
+            assert key is not None
+            return resolved(key.kind.read("output.path", node), path.parent, environ)
+    except RefusedError as exc:
+        raise job_error(exc.faults) from None
+    return load_job(path, environ=environ, sends=False).output.path
+
+
 def _text(path: Path) -> str:
     """The text of the job file; the faults of a file that has none."""
+    if path.suffix.lower() in _NO_JOBS:
+        raise JobError([f"{path}: {path.suffix} is no job file. A job is YAML, and names its rows and its output."])
     try:
         if path.is_dir():
             raise JobError([f"{path}: is a folder. Name the job file in it."])

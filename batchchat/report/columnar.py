@@ -87,10 +87,10 @@ def _add(tally: Tally, batch: pa.RecordBatch) -> None:
         totals.latency_buckets[int(bucket)] += int(count)
     _add_cost(tally, answers)
     reported = [name for name in _USAGE if answers.column(name).null_count < answers.num_rows]
-    if reported:
-        for name in TOKEN_FIELDS:
+    for name in TOKEN_FIELDS:
+        if name in reported:
             totals.tokens[name] += _sum(answers, name)
-    tally.add_answers(latency_s.astype(np.float64).tobytes(), reported)
+    tally.add_latencies(latency_s.astype(np.float64).tobytes())
     told = np.zeros(answers.num_rows, dtype=bool)
     for name in reported:
         told |= answers.column(name).is_valid().to_numpy(zero_copy_only=False)

@@ -81,6 +81,8 @@ def status_line(standing: Standing) -> str:
     rows = state["rows"]
     done = sum(rows[name] or 0 for name in ("answered", "failed", "invalid"))
     total = "" if rows["total"] is None else f"/{figures.count(rows['total'])}"
+    if state["estimated_total"] is not None:
+        total = f"/about {figures.count(state['estimated_total'])}"
     parts = [f"{figures.count(done)}{total} rows", _pace(state)]
     if state["cost_usd"] is not None:
         parts.append(_cost(state))
@@ -128,7 +130,7 @@ def _process(state: Mapping[str, Any]) -> str:
 
 def _topics(standing: Standing, output: str) -> list[tuple[str, str]]:
     state = standing.state
-    topics = [("rows", _rows(state["rows"])), ("cost", _cost(state))]
+    topics = [("rows", _rows(state["rows"], state["estimated_total"])), ("cost", _cost(state))]
     if standing.how is How.GOING:
         topics.append(("pace", _pace(state)))
         if state["eta_s"] is not None:
@@ -139,13 +141,13 @@ def _topics(standing: Standing, output: str) -> list[tuple[str, str]]:
     return [*topics, ("output", output)]
 
 
-def _rows(rows: Mapping[str, int | None]) -> str:
+def _rows(rows: Mapping[str, int | None], about: int | None) -> str:
     if rows["answered"] is None:
         return figures.UNKNOWN
     parts = [f"{figures.count(rows['answered'])} answered"]
     parts += [f"{figures.count(number)} {word}" for word in ("failed", "invalid", "left") if (number := rows[word])]
-    if rows["left"] is None and rows["total"] is not None:
-        parts.append(f"of about {figures.count(rows['total'])}")
+    if about is not None:
+        parts.append(f"of about {figures.count(about)}")
     return " · ".join(parts)
 
 

@@ -15,6 +15,7 @@ from batchchat.report.topics import (
     failure_topics,
     latency_topics,
     retry_topics,
+    some_rows,
     token_topics,
 )
 from batchchat.totals import Beside, Totals
@@ -55,9 +56,9 @@ def _headline(facts: Facts) -> str:
     totals = facts.totals
     total = totals.finished + (facts.left or 0)
     answered = figures.count(totals.answered)
-    rows = (
-        f"{answered} of {figures.count(total)} rows answered" if facts.left is not None else f"{answered} rows answered"
-    )
+    rows = f"{some_rows(totals.answered)} answered"
+    if facts.left is not None:
+        rows = f"{answered} of {some_rows(total)} answered"
     cost = totals.known_cost_usd
     money = f" for {figures.money(cost)}" if cost is not None else ""
     time = f" in {figures.duration(facts.elapsed_s)}" if facts.elapsed_s else ""
@@ -70,7 +71,7 @@ def _topics(facts: Facts) -> list[tuple[str, str]]:
     topics += cost_topics(totals, facts.beside)
     topics += budget_topics(totals, facts.beside, facts.max_cost_usd)
     topics += latency_topics(totals)
-    topics += retry_topics(totals)
+    topics += retry_topics(totals, facts.beside)
     topics += failure_topics(totals)
     topics += [("", "")] if facts.output or facts.set_aside else []
     if facts.output:

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from batchchat import figures, jsontext
 from batchchat.report.tally import Tally
-from batchchat.report.topics import Topic, cost_topics, failure_topics, retry_topics, token_topics
+from batchchat.report.topics import Topic, cost_topics, failure_topics, retry_topics, some_rows, token_topics
 from batchchat.totals import Beside
 
 __all__ = ["Told", "group_table", "report_text"]
 
 _MOST_LINES = 40
 _LONGEST_VALUE = 32
-_HEADS = ("rows", "failed", "tokens in", "tokens out", "cost", "a row", "p50", "p95")
+_HEADS = ("rows", "unanswered", "tokens in", "tokens out", "cost", "a row", "p50", "p95")
 
 
 class Told(NamedTuple):
@@ -33,15 +33,23 @@ def report_text(told: Told) -> str:
     totals = told.tally.totals
     cost = totals.known_cost_usd
     money = f" for {figures.money(cost)}" if cost is not None else ""
-    head = f"{told.path}: {figures.count(totals.answered)} of {figures.count(totals.finished)} rows answered{money}"
+    head = f"{told.path}: {_answered(told)}{money}"
     topics: list[Topic] = [("job", _job(told))] if told.name else []
     topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.beside)]
     if cost is not None and totals.answered:
         topics.append(("", f"{figures.money(cost / totals.answered)} an answered row"))
     topics += [("latency", _latencies(told.tally))] if totals.answered else []
     topics += [("attempts", figures.count(totals.attempts))]
-    topics += [*retry_topics(totals), *failure_topics(totals)]
+    topics += [*retry_topics(totals, told.beside), *failure_topics(totals)]
     return "\n".join([head, "", *(f"  {topic:<10}{line}".rstrip() for topic, line in topics)])
+
+
+def _answered(told: Told) -> str:
+    finished, left = told.tally.totals.finished, told.beside.left
+    answered = figures.count(told.tally.totals.answered)
+    return (
+        f"{answered} rows answered so far" if left is None else f"{answered} of {some_rows(finished + left)} answered"
+    )
 
 
 def _job(told: Told) -> str:
@@ -53,6 +61,8 @@ def _rows(told: Told) -> str:
     totals = told.tally.totals
     numbers = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
     parts = [f"{figures.count(number)} {word}" for number, word in numbers if number or word == "answered"]
+    if told.beside.left:
+        parts.append(f"{figures.count(told.beside.left)} left")
     if told.beside.gone_rows:
         parts.append(f"{figures.count(told.beside.gone_rows)} gone from the input, kept in the journal")
     return " · ".join(parts)

@@ -7,7 +7,7 @@ is None, and a sum that lacks rows says how many.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -38,20 +38,17 @@ class Tally:
         self.totals = Totals()
         self._latencies = array("d")
         self._sorted: array[float] | None = None
-        self._reported: set[str] = set()
 
     def add(self, row: RowRecord) -> None:
         """Count a finished row."""
         self.totals.add(row)
-        self._reported.update(row.get("usage", ()))
         if row["status"] == _ANSWERED:
             self._latencies.append(row["latency_s"])
             self._sorted = None
 
-    def add_answers(self, latencies_s: bytes, reported: Collection[str]) -> None:
-        """What `add` notes beside the totals, of many answers: 8 bytes a latency, and which tokens were told of."""
+    def add_latencies(self, latencies_s: bytes) -> None:
+        """What `add` notes beside the totals, of many answers: 8 bytes each."""
         self._latencies.frombytes(latencies_s)
-        self._reported.update(reported)
         self._sorted = None
 
     def latency_s(self, share: float) -> float | None:
@@ -75,7 +72,7 @@ class Tally:
                 "failed": totals.failed,
                 "invalid": totals.invalid,
             },
-            **{name: self.totals.tokens[name] if name in self._reported else None for name in TOKEN_FIELDS},
+            **{name: totals.tokens.get(name) for name in TOKEN_FIELDS},
             "cost_usd": _cost(totals, beside),
             "latency_s": {name: self.latency_s(share) for name, share in _SHARES.items()},
             "attempts": totals.attempts,

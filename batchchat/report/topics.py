@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 
 from batchchat import figures
 from batchchat.conversation import ErrorKind
-from batchchat.totals import Beside, Totals
+from batchchat.totals import TOKEN_FIELDS, Beside, Totals
 
 __all__ = [
     "budget_topics",
@@ -35,16 +36,18 @@ def token_topics(totals: Totals) -> list[Topic]:
 
 
 def _tokens(totals: Totals) -> str:
-    if totals.answered and totals.without_usage == totals.answered:
-        return f"{figures.UNKNOWN}: the endpoint reports none"
-    cached = f" ({figures.count(totals.tokens['cached_tokens'])} cached)" if totals.tokens["cached_tokens"] else ""
-    text = (
-        f"{figures.count(totals.tokens['prompt_tokens'])} in{cached} ·"
-        f" {figures.count(totals.tokens['completion_tokens'])} out"
-    )
+    told = {name: totals.tokens.get(name) for name in TOKEN_FIELDS}
+    if told["prompt_tokens"] is None and told["completion_tokens"] is None:
+        return f"{figures.UNKNOWN}: the endpoint reports none" if totals.answered else "none known"
+    cached = f" ({figures.count(told['cached_tokens'])} cached)" if told["cached_tokens"] else ""
+    text = f"{_some(told['prompt_tokens'])} in{cached} · {_some(told['completion_tokens'])} out"
     if totals.without_usage:
         text += f" · unknown for {some_rows(totals.without_usage)}"
     return text
+
+
+def _some(tokens: int | None) -> str:
+    return figures.UNKNOWN if tokens is None else figures.count(tokens)
 
 
 _SOURCES = {"reported": "reported by the endpoint", "job": "by the job's price"}
@@ -111,9 +114,9 @@ def latency_topics(totals: Totals) -> list[Topic]:
     return [("latency", " · ".join(f"{name} {figures.seconds(totals.latency_s(share))}" for share, name in shares))]
 
 
-def retry_topics(totals: Totals) -> list[Topic]:
-    """What further attempts were made for."""
-    if not (retries := +totals.retries):
+def retry_topics(totals: Totals, beside: Beside) -> list[Topic]:
+    """What further attempts were made for; `beside` knows it of an output, whose columns don't tell."""
+    if not (retries := +totals.retries or Counter(beside.retries)):
         return []
     kinds = " · ".join(f"{figures.count(count)} {kind.replace('_', ' ')}" for kind, count in retries.most_common())
     return [("retries", f"{figures.count(retries.total())}: {kinds}")]

@@ -82,7 +82,7 @@ class Ending:
             self._tell(Publishing(totals.finished))
             try:
                 with self._signals.left_alone():
-                    publish.publish(output, folder, ledger, {**self._metadata(), "content": content})
+                    publish.publish(output, folder, ledger, {**self._metadata(), "content": content}, drove.left)
             except MachineError as error:
                 why = Why(error.exit_code, str(error), str(error))
         change = self._tell_finished(why, drove, ledger)
@@ -148,6 +148,7 @@ class Ending:
             "job": self._text,
             "model": job.model,
             "endpoint": job.host,
+            "inputs": list(job.input.paths),
             "max_cost_usd": None if job.budget.max_cost is None else str(job.budget.max_cost),
             "price": None
             if price is None

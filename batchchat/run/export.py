@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from batchchat import __version__
+from batchchat.errors import OutputError
 from batchchat.record import RowRecord
 from batchchat.report.forms import FORMS, Form, LeftOut
 from batchchat.run.results import Results, open_results
-from batchchat.run.target import check_target
-from batchchat.store.atomic import replacing
+from batchchat.run.target import check_target, is_stream, writing
 from batchchat.store.parquet import write_parquet
 
 __all__ = ["EXPORTS", "Exported", "export_run"]
@@ -31,11 +31,16 @@ class Exported:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def export_run(output: Path, target: Path, form: str) -> Exported:
-    """Write the finished rows of the run behind `output` to `target`, a file. Raises `OutputError`, `MachineError`."""
-    with open_results(output) as results:
-        check_target([results.output], target)
+def export_run(output: Path, target: Path, form: str, job: Path | None = None) -> Exported:
+    """Write the finished rows of the run behind `output`, named by its `job` or by itself, to the file `target`.
+
+    Raises `OutputError`, `MachineError`.
+    """
+    with open_results(output, job) as results:
+        check_target([results.output], target, jobs=[job] if job else [], inputs=results.inputs)
         if form == PARQUET:
+            if is_stream(target):
+                raise OutputError(f"{target} is no regular file, and Parquet can't be written to a stream.")
             exported = Exported()
             metadata = {
                 "version": __version__,
@@ -45,7 +50,7 @@ def export_run(output: Path, target: Path, form: str) -> Exported:
                 "endpoint": results.endpoint,
                 "beside": results.beside.fields(),
             }
-            write_parquet(target, _counted(results, exported), results.carried, metadata)
+            write_parquet(target.resolve(), _counted(results, exported), results.carried, metadata)
             return exported
         return _write_lines(target, results, FORMS[form](results.carried))
 
@@ -59,7 +64,7 @@ def _counted(results: Results, exported: Exported) -> Iterator[tuple[RowRecord, 
 def _write_lines(target: Path, results: Results, form: Form) -> Exported:
     exported = Exported()
     rows = (row for row, _ in results.rows())
-    with replacing(target) as building, building.open("wb") as file:
+    with writing(target) as file:
         file.write(form.head)
         while some := list(islice(rows, _ROWS_AT_ONCE)):
             for line in form.lines(some):

@@ -38,18 +38,19 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: T
 
     Its `reason` is in our words alone. `totals` is None where the run broke before it could be summed up.
     """
-    keys = ("output", "rows", "cost_usd", "next_command", "reason", "started_at", "pid", "host", "version")
+    keys = ("rows", "cost_usd", "next_command", "reason", "started_at", "pid", "host", "version")
     return {
         "job": str(job.path),
         "name": job.name,
         "model": job.model,
         "endpoint": job.host,
+        "output": job.output.typed,
         "output_path": str(job.output.path),
         "working_directory": str(Path.cwd()),
         "state": "finished" if exit_code in {0, 3} else "stopped",
         "exit_code": exit_code,
         **{key: state.get(key) for key in keys},
-        "tokens": None if totals is None else {name: totals.tokens[name] for name in TOKEN_FIELDS},
+        "tokens": None if totals is None else {name: totals.tokens.get(name) for name in TOKEN_FIELDS},
         "possibly_billed_attempts": None if totals is None else totals.possibly_billed,
         "failures": None if totals is None else {kind: count for kind, count in totals.failures.items() if count},
         "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from batchchat.record import RowRecord
 from batchchat.store.ledger import Ledger
 from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
 from batchchat.store.segments import LineReader, end_of
+from batchchat.totals import TOKEN_FIELDS
 
 __all__ = ["content_of", "is_published", "publish"]
 
@@ -33,8 +35,11 @@ def is_published(output: Path, content: str, rows: int) -> bool:
     return metadata is not None and metadata.get("content") == content and rows_in(output) == rows
 
 
-def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, Any]) -> None:
-    """Write the output. `job` is what the metadata holds of it, its `content` included. Raises `MachineError`."""
+def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, Any], left: int | None) -> None:
+    """Write the output, of whose input `left` rows are to be finished (None: not known).
+
+    `job` is what the metadata holds of it, its `content` included. Raises `MachineError`.
+    """
     totals = ledger.totals
     cost = totals.known_cost_usd
     metadata = {
@@ -44,13 +49,13 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
         "journal_end": end_of(folder),
         "totals": {
             "rows": {"answered": totals.answered, "failed": totals.failed, "invalid": totals.invalid},
-            **{name: totals.tokens[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")},
+            **{name: totals.tokens.get(name) for name in TOKEN_FIELDS},
             "cost_usd": None if cost is None else str(cost),
             "cost_unknown_rows": totals.unknown_cost_rows,
             "possibly_billed_attempts": totals.possibly_billed,
             "possibly_billed_usd": None if totals.unbounded else str(totals.possibly_billed_usd * ledger.dearest),
         },
-        "beside": ledger.beside.fields(),
+        "beside": replace(ledger.beside, left=left).fields(),
     }
     lines = LineReader(folder)
     try:

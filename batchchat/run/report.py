@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from batchchat import figures
 from batchchat.errors import UsageError
 from batchchat.report.columnar import TALLIED, tally_batches
 from batchchat.report.tally import Tally, tally_by
@@ -14,6 +15,8 @@ from batchchat.store.columns import COLUMNS, MESSAGES, carried_names
 from batchchat.totals import Beside
 
 __all__ = ["Figures", "figures_of"]
+
+_OURS = {column.name for column in COLUMNS}
 
 
 class Figures(NamedTuple):
@@ -28,9 +31,12 @@ class Figures(NamedTuple):
     groups: list[tuple[Any, Tally]]
 
 
-def figures_of(output: Path, by: str | None) -> Figures:
-    """Read the results behind `output`, going on or not. Raises `UsageError`, `OutputError`, `MachineError`."""
-    with open_results(output) as results:
+def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures:
+    """Read the results behind `output`, going on or not, named by its `job` or by itself.
+
+    Raises `UsageError`, `OutputError`, `MachineError`.
+    """
+    with open_results(output, job) as results:
         if by is not None:
             _check_column(results, by)
         whole, groups = _tallied(results, by)
@@ -47,6 +53,9 @@ def _tallied(results: Results, by: str | None) -> tuple[Tally, list[tuple[Any, T
 def _check_column(results: Results, by: str) -> None:
     single = [column.name for column in COLUMNS if column.type is not MESSAGES]
     known = [*carried_names(results.carried).values(), *single]
-    if by not in known:
-        hint = nearest(by, known) or f" There is {listed(known)}."
-        raise UsageError(f"{results.output} has no column `{by}` to group by.{hint}")
+    if by in known:
+        return
+    if by in _OURS:
+        raise UsageError(f"`{by}` is a column of lists. Group by one of single values.")
+    hint = nearest(by, known) or f" There is {listed(known)}."
+    raise UsageError(f"{figures.shown_path(results.output)} has no column `{by}` to group by.{hint}")

@@ -6,14 +6,16 @@ published, the journal is. An output whose run folder is gone is read as it stan
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from batchchat import figures
 from batchchat.errors import OutputError
-from batchchat.job import load_job
+from batchchat.job import load_output
 from batchchat.record import RowRecord, key_of
 from batchchat.run.publish import rows_in_order
 from batchchat.store.folder import folder_of
@@ -22,6 +24,7 @@ from batchchat.store.lock import holder
 from batchchat.store.parquet import CarriedColumn, metadata_of
 from batchchat.store.published import Published
 from batchchat.store.segments import LineReader, end_of, scan
+from batchchat.store.state import read_state
 from batchchat.totals import Beside
 
 __all__ = ["Results", "open_results", "output_of"]
@@ -32,14 +35,15 @@ class Results:
     """The rows, to be read as often as one likes, each with about its bytes; what they are of.
 
     `carried` holds the carried columns by the name a record has them under. `name`, `model` and `endpoint` are the
-    job's, None where nothing tells them. `columns` reads some of a published output's columns, in Arrow's batches;
-    a journal has none.
+    job's, None where nothing tells them; `inputs` its `input.path`, absolute. `columns` reads some of a published
+    output's columns, in Arrow's batches; a journal has none.
     """
 
     output: Path
     name: str | None
     model: str | None
     endpoint: str | None
+    inputs: tuple[str, ...]
     carried: Mapping[str, CarriedColumn]
     beside: Beside
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
@@ -49,32 +53,51 @@ class Results:
 def output_of(source: Path, environ: Mapping[str, str]) -> Path:
     """The output that `source`, a job file or the output itself, means."""
     if source.suffix in {".yaml", ".yml"}:
-        return load_job(source, environ=environ, sends=False).output.path
+        return load_output(source, environ=environ)
     return source
 
 
 @contextmanager
-def open_results(output: Path) -> Iterator[Results]:
-    """The results behind `output`. Raises `OutputError` where there are none, `MachineError` for a failing disk."""
+def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
+    """The results behind `output`, of the job file `job` if that is what was named.
+
+    Raises `OutputError` where there are none, `MachineError` for a failing disk.
+    """
     folder = folder_of(output)
     end = end_of(folder)
     metadata = metadata_of(output) if output.exists() else None
     if end is None and metadata is None:
         if output.exists():
             Published(output)  # says why it is not one
-        raise OutputError(
-            f"{output} has no run: there is neither an output nor a journal in {folder}."
-            " Give the job file or its output."
-        )
-    if metadata is not None and (end is None or metadata.get("journal_end") == end):
-        yield _published(output)
+        raise OutputError(_no_results(output, folder, job))
+    if metadata is not None and (end is None or end <= metadata.get("journal_end", -1)):
+        yield _with_left(_published(output), folder)
         return
     ledger, lines = Ledger(folder), LineReader(folder)
     try:
-        yield _journaled(output, folder, ledger, lines)
+        yield _with_left(_journaled(output, folder, ledger, lines), folder)
     finally:
         lines.close()
         ledger.close()
+
+
+def _no_results(output: Path, folder: Path, job: Path | None) -> str:
+    way_out = (
+        "Give the job file or its output." if job is None else f"Run it with: batchchat run {shlex.quote(str(job))}"
+    )
+    typed = figures.shown_path(output)
+    return f"{typed} has no run: there is neither an output nor a journal in {folder.name}. {way_out}"
+
+
+def _with_left(results: Results, folder: Path) -> Results:
+    """With what the run itself said last is left; where its folder is gone, what the output says."""
+    state = read_state(folder)
+    if state is None and end_of(folder) is None:
+        return results
+    rows = (state or {}).get("rows")
+    left = rows.get("left") if isinstance(rows, dict) else None
+    known = left if type(left) is int and left >= 0 else None
+    return replace(results, beside=replace(results.beside, left=known))
 
 
 def _published(output: Path) -> Results:
@@ -86,6 +109,7 @@ def _published(output: Path) -> Results:
         name=told.get("name"),
         model=told.get("model"),
         endpoint=told.get("endpoint"),
+        inputs=tuple(told.get("inputs", ())),
         carried=published.carried,
         beside=Beside.of_fields(told.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
@@ -108,6 +132,7 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         name=run.get("name"),
         model=run.get("model"),
         endpoint=run.get("endpoint"),
+        inputs=tuple(run.get("inputs", ())),
         carried=ledger.carried_columns(),
         beside=ledger.beside,
         rows=lambda: rows_in_order(ledger, lines),

@@ -266,6 +266,7 @@ class Session:
             "model": job.model,
             "mock": job.is_mock,
             "endpoint": job.host,
+            "inputs": list(job.input.paths),
             "job": self.blanker.text(job.text),
             "columns": schema_text(source.column_types),
             "pid": os.getpid(),

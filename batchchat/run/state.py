@@ -44,6 +44,8 @@ def environment_of(job: JobSpec) -> Environment:
 class StateFile:
     """Subscribes to events and replaces `run.json` each second, and at the end; a run that is refused changes nothing.
 
+    `again` gives the command that does the same again, `plain` the one without this run's own limit.
+
     A disk that refuses it does not end the run: the journal will tell if it is full.
     """
 
@@ -52,16 +54,18 @@ class StateFile:
         folder: Path,
         job: JobSpec,
         again: Callable[[tuple[str, ...]], str],
+        plain: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._again = again
+        self._plain = plain
         max_cost = job.budget.max_cost
         self._folder = folder
         self._clock = clock
         self._written = float("-inf")
         self._state: dict[str, Any] = {
-            "job": str(job.path),
-            "output": job.output.typed,
+            "job": str(job.path.absolute()),
+            "output": str(job.output.path),
             "state": "running",
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -76,6 +80,8 @@ class StateFile:
             "eta_s": None,
             "exit_code": None,
             "next_command": again(()),
+            "working_directory": str(Path.cwd()),
+            "estimated_total": None,
             "reason": None,
             "possibly_billed": {"attempts": 0, "at_most_usd": 0.0},
             "version": __version__,
@@ -115,20 +121,28 @@ class StateFile:
                     "at_most_usd": None if event.possibly_billed_usd is None else float(event.possibly_billed_usd),
                 },
                 "eta_s": None,
-                "next_command": None if done else self._again(event.change),
+                "estimated_total": None,
+                "next_command": self._next(event),
             }
             self._write()
+
+    def _next(self, event: Finished) -> str | None:
+        """What goes on: the same again, what a limit left, or nothing where all is done."""
+        if event.exit_code not in {0, 3}:
+            return self._again(event.change)
+        return None if event.left == 0 else self._plain
 
     def _note(self, event: Progress) -> None:
         total = None if event.estimated else event.total
         self._state |= {
             "rows": {
-                "total": event.total,
+                "total": total,
                 "answered": event.answered,
                 "failed": event.failed,
                 "invalid": event.invalid,
                 "left": None if total is None else total - event.done,
             },
+            "estimated_total": event.total if event.estimated else None,
             "in_flight": event.in_flight,
             "ceiling": event.ceiling,
             "rows_per_s": round(event.rows_per_s, 3),

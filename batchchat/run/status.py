@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from batchchat import figures
 from batchchat.errors import OutputError
 from batchchat.report.status import How, Standing
 from batchchat.store.folder import folder_of
@@ -42,6 +43,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "eta_s": _NUMBER,
     "exit_code": _WHOLE,
     "next_command": _TEXT,
+    "estimated_total": _WHOLE,
 }
 KEYS = tuple(_KEYS)
 _ROWS = ("total", "answered", "failed", "invalid", "left")
@@ -96,7 +98,17 @@ def _told(folder: Path) -> dict[str, Any] | None:
     told = {name: _right(raw.get(name), kinds) for name, kinds in _KEYS.items()}
     rows = told["rows"] or {}
     told["rows"] = {name: _right(rows.get(name), _WHOLE) for name in _ROWS}
+    for name in ("job", "output"):
+        told[name] = None if told[name] is None else figures.shown_path(Path(told[name]))
+    told["next_command"] = _from_here(told["next_command"], _right(raw.get("working_directory"), _TEXT))
     return told
+
+
+def _from_here(command: str | None, folder: str | None) -> str | None:
+    """A command that was typed in `folder`, to be pasted here."""
+    if command is None or folder is None or Path(folder) == Path.cwd():
+        return command
+    return f"cd {shlex.quote(folder)} && {command}"
 
 
 def _right(value: Any, kinds: tuple[type, ...]) -> Any:
@@ -110,8 +122,10 @@ def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str
     """A run whose lock is held: what run.json says is its own only if it was written since the lock was taken."""
     since = _right(owner.get("since"), _NUMBER)
     started = None if told is None else _moment(told["started_at"])
-    if told is not None and started is not None and (since is None or started + _TICK_S >= since):
+    if told is not None and started is not None and since is not None and started + _TICK_S >= since:
         how = How.GOING if told["state"] == "running" else How.ENDED
+        if how is How.GOING:
+            told["next_command"] = None  # it goes on by itself, and a second one would be refused
         return Standing(told, how, _span(told["started_at"], now), _span(told["updated_at"], now))
     before = told or named
     state = {
@@ -123,6 +137,7 @@ def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str
         "started_at": None if since is None else _iso(since),
         "updated_at": _iso(now),
         "rows": {**before["rows"], "total": None, "left": None},
+        "estimated_total": None,
         "ceiling": None,
         "next_command": None,
     }

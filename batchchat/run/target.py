@@ -1,29 +1,77 @@
-"""Where a person wants a file: never over an output or a folder, and there whole or not at all."""
+"""Where a person wants a file: never over what a run lives on, and there whole or not at all.
+
+A link is followed. What is no regular file (a pipe, a device, `/dev/stdout`) is written through, since it can't be
+replaced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from batchchat.errors import OutputError
+from batchchat.job import InputSpec
+from batchchat.sources import entry_that_takes
 from batchchat.store.atomic import replacing
 from batchchat.store.parquet import files_of
+from batchchat.store.segments import segments
 
-__all__ = ["check_target", "write_target"]
+__all__ = ["check_target", "is_stream", "write_target", "writing"]
 
 
-def check_target(outputs: Iterable[Path], target: Path) -> None:
-    """Raises `OutputError` where `target` is no place for a file, or one of the outputs itself."""
+def check_target(
+    outputs: Iterable[Path], target: Path, *, jobs: Iterable[Path] = (), inputs: Sequence[str] = ()
+) -> None:
+    """Refuse a `target` that is no place for a file, or one that a run needs: its output, journal, job or input.
+
+    `inputs` are a job's `input.path`, absolute. Raises `OutputError`.
+    """
     if target.is_dir():
         raise OutputError(f"{target} is a folder. Name a file in it.")
-    for output in outputs:
-        if target.exists() and output.exists() and any(target.samefile(file) for file in files_of(output)):
-            raise OutputError(f"{target} is the run's own output. Name another file.")
     if not target.parent.is_dir():
         raise OutputError(f"{target} can't be written: {target.parent} is no folder.")
+    for output in outputs:
+        if output.exists() and any(_same(target, file) for file in files_of(output)):
+            raise OutputError(f"{target} is the run's own output. Name another file.")
+    if any(_same(target, job) for job in jobs):
+        raise OutputError(f"{target} is the job file. Name another file.")
+    folder = next((folder for folder in target.resolve().parents if folder.suffix == ".run" and segments(folder)), None)
+    if folder is not None:
+        raise OutputError(f"{target} is in {folder.name}, where a run keeps its journal. Name a file elsewhere.")
+    if _is_input(target, inputs):
+        raise OutputError(f"{target} is where the job reads its input. Name a file elsewhere.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _is_input(target: Path, inputs: Sequence[str]) -> bool:
+    if any(_same(target, Path(one)) for one in inputs):
+        return True
+    spec = InputSpec(tuple(inputs), tuple(inputs))
+    return not is_stream(target) and entry_that_takes(spec, target.absolute()) is not None
+
+
+def is_stream(target: Path) -> bool:
+    """Whether `target` can only be written through."""
+    return target.exists() and (not target.is_file() or target.is_relative_to("/dev"))
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[BinaryIO]:
+    """The file to write to, which takes the place of what was there. Raises `MachineError` where the disk refuses."""
+    if is_stream(target):
+        with target.open("ab") as stream:
+            yield stream
+        return
+    with replacing(target.resolve()) as building, building.open("wb") as file:
+        yield file
 
 
 def write_target(target: Path, content: bytes) -> None:
-    """Put `content` in the place of what was there. Raises `MachineError` where the disk refuses."""
-    with replacing(target) as building:
-        building.write_bytes(content)
+    """Put `content` in the place of what was there."""
+    with writing(target) as file:
+        file.write(content)

@@ -10,7 +10,7 @@ from typing import Any
 from batchchat.conversation import BadRow, Key, Row
 from batchchat.sources.formats import Asked, Format, row_params, without_absent
 from batchchat.sources.identity import GivenIds, HashedIds, id_of
-from batchchat.sources.jsonvalue import listed
+from batchchat.sources.jsonvalue import listed, nearest
 
 __all__ = ["Assembly", "Columns"]
 
@@ -86,10 +86,11 @@ class Assembly:
         assert column is not None
         assert self._given is not None
         if column not in record:
-            return self._place_id(label, line), f"`{column}` is missing. There is {listed(record)}."
-        wanted, error = id_of(record[column], column)
-        if wanted is None:
+            error = f"`{column}` is missing. There is {listed(record)}.{nearest(column, record)}"
             return self._place_id(label, line), error
+        wanted, fault = id_of(record[column], column)
+        if wanted is None:
+            return self._place_id(label, line), fault
         return self._given.claim(wanted, label, line)
 
     def _asked(self, record: dict[str, Any], *, sparse: bool) -> Asked | str:

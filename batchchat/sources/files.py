@@ -139,7 +139,7 @@ def unescaped(pattern: str) -> str:
 
 def _checked(path: Path, typed: str, label: str) -> InputFile:
     found = kind_of(path.name)
-    if found is None:
+    if found is None and path.exists():
         raise InputError(f"{typed}: its suffix says no format that is read. {READS}")
     try:
         if not path.is_file():
@@ -150,6 +150,7 @@ def _checked(path: Path, typed: str, label: str) -> InputFile:
             size = stream.seek(0, os.SEEK_END)
     except OSError as error:
         raise unreadable(typed, error) from error
+    assert found is not None, "a file of no kind was refused above, or wasn't there to be opened"
     check_head(typed, *found, head)
     return InputFile(path, typed, label, *found, size)
 

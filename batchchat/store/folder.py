@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batchchat.errors import OutputError
-from batchchat.store.parquet import files_of, is_ours
-from batchchat.store.segments import segments
+from batchchat.store.parquet import files_of, is_ours, metadata_of
+from batchchat.store.segments import end_of
 
 __all__ = ["check_output", "folder_of", "make_folder", "set_aside"]
 
@@ -41,11 +41,23 @@ def check_output(output: Path, typed: str, inputs: Iterable[Path], *, fresh: boo
         )
     if output.is_dir() and not files_of(output):
         return  # an empty folder that somebody made
-    if not fresh and not segments(folder_of(output)):
+    if not fresh and (lacks := _lacks(output)):
         raise OutputError(
-            f"{typed} is there, but its run folder {folder_of(output).name} is not, so what it holds can't be continued"
-            " and would be paid for again. Name another `output.path`, or set it aside with --fresh."
+            f"{typed} is there, but {lacks}, so what it holds can't be continued and would be paid for again."
+            " Name another `output.path`, or set it aside with --fresh."
         )
+
+
+def _lacks(output: Path) -> str | None:
+    """What a run would need to go on from `output` and is not there."""
+    folder = folder_of(output)
+    end = end_of(folder)
+    if end is None:
+        return f"its run folder {folder.name} is not" if not folder.exists() else f"{folder.name} holds no journal"
+    made_of = (metadata_of(output) or {}).get("journal_end")
+    if type(made_of) is int and end < made_of:
+        return f"the journal in {folder.name} is shorter than it was when that was written"
+    return None
 
 
 def make_folder(output: Path, typed: str) -> Path:

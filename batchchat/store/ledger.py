@@ -125,6 +125,7 @@ class Ledger:
             unreported_usd=self.totals.unreported_usd * self.dearest,
             at_risk_usd=self.at_risk_usd * self.dearest,
             unsure_usd=self.unsure_usd * self.dearest,
+            retries=dict(+self.totals.retries),
         )
 
     def close_replay(self) -> None:

@@ -59,7 +59,7 @@ class Ended:
     @property
     def headline(self) -> str:
         """The summary's first line with its time taken out."""
-        line = next(line for line in self.out.splitlines() if " rows answered" in line)
+        line = next(line for line in self.out.splitlines() if re.search(r" rows? answered", line))
         return re.sub(r" in [0-9.hms ]+(?= for|$)", "", line)
 
     @property

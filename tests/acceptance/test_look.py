@@ -159,7 +159,7 @@ def test_state(job: Job) -> None:
         server.release(lambda _: http(200, completion()))
         assert running.end().code == 0
     assert list(going)[: len(keys)] == keys
-    assert (going["job"], going["output"], going["state"]) == ("job.yaml", "out.parquet", "running")
+    assert (going["job"], going["output"], going["state"]) == (str(job.file), str(job.output), "running")
     assert (going["pid"], going["in_flight"], going["ceiling"]) == (running.process.pid, 1, 16)
     assert going["rows"] == {"total": 8, "answered": 7, "failed": 0, "invalid": 0, "left": 1}
     assert (going["exit_code"], going["next_command"]) == (None, "batchchat run job.yaml")

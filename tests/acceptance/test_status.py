@@ -22,6 +22,7 @@ FORM: dict[str, tuple[type, ...]] = {
     "started_at": (str, NONE), "updated_at": (str, NONE), "rows": (dict,), "in_flight": (int, NONE),
     "ceiling": (int, NONE), "rows_per_s": (int, float, NONE), "cost_usd": (int, float, NONE),
     "max_cost": (int, float, NONE), "eta_s": (int, float, NONE), "exit_code": (int, NONE), "next_command": (str, NONE),
+    "estimated_total": (int, NONE),
 }  # fmt: skip
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 SPAN = r"[\d.]+s"
@@ -43,8 +44,8 @@ def state_of(source: str) -> dict[str, Any]:
         assert type(state[name]) in kinds, name
     assert list(state["rows"]) == ["total", "answered", "failed", "invalid", "left"]
     assert all(type(count) in (int, NONE) for count in state["rows"].values())
-    for name in ("started_at", "updated_at"):
-        assert re.fullmatch(TIME, state[name])
+    assert re.fullmatch(TIME, state["updated_at"])
+    assert state["started_at"] is None or re.fullmatch(TIME, state["started_at"])
     return state
 
 

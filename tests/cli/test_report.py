@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from batchchat.store.folder import folder_of
 from batchchat.store.parquet import write_parquet
+from batchchat.store.state import write_state
 from tests.cli.called import call
 from tests.store.given import answered, failed, invalid, run_record, write_segment
 
@@ -32,12 +37,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def journal(output: str, *more: object) -> Path:
-    """A run that ended in its journal, and was not published."""
+def journal(output: str, *more: object, left: int | None = 0) -> Path:
+    """A run that ended in its journal with so many rows left, and was not published."""
     folder = folder_of(Path(output).absolute())
     folder.mkdir()
     run = run_record(name="chef", model="some/model", endpoint="api.deepinfra.com")
     write_segment(folder, 1, [run, *ROWS, *more])
+    write_state(folder, {"rows": {"left": left}})
     return folder
 
 
@@ -59,10 +65,50 @@ def test_what_a_person_reads() -> None:
         "  failed    1 timeout  c: no answer in 600 s\n"
         "  invalid   1  in.jsonl:4: the line is a list. It takes an object.\n"
         "\n"
-        "  by topic  rows  failed  tokens in  tokens out     cost    a row     p50     p95\n"
-        "  soup         2       1          5           7  $0.2500  $0.2500  3.00 s  3.00 s\n"
-        "  sauce        1       –          5           7  $0.0001  $0.0001  1.00 s  1.00 s\n"  # noqa: RUF001
-        "  (null)       1       1          –           –        –        –       –       –\n"  # noqa: RUF001
+        "  by topic  rows  unanswered  tokens in  tokens out     cost    a row     p50     p95\n"
+        "  soup         2           1          5           7  $0.2500  $0.2500  3.00 s  3.00 s\n"
+        "  sauce        1           –          5           7  $0.0001  $0.0001  1.00 s  1.00 s\n"  # noqa: RUF001
+        "  (null)       1           1          –           –        –        –       –       –\n"  # noqa: RUF001
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "head", "rows"),
+    [
+        (219, "2 of 223 rows answered", "2 answered · 1 failed · 1 invalid · 219 left"),
+        (None, "2 rows answered so far", "2 answered · 1 failed · 1 invalid"),
+    ],
+)
+def test_a_part_is_not_told_as_the_whole(left: int | None, head: str, rows: str) -> None:
+    """Of a run with rows left, the headline counts them, or says that more may come; JSON says how many, or null."""
+    journal("x.parquet", left=left)
+    told = call("report", "x.parquet").out.splitlines()
+    assert told[0] == f"x.parquet: {head} for $0.2501"
+    assert f"  rows      {rows}" in told
+    output = json.loads(call("report", "x.parquet", "--json").out)["outputs"][0]
+    assert (output["left"], output["by"]) == (left, [])
+
+
+def test_a_journal_that_was_cut_does_not_hide_the_output() -> None:
+    """Where the output was made of a longer journal than there is, the output is what is told."""
+    folder = journal("x.parquet")
+    write_parquet(Path("x.parquet"), [(row, 1) for row in ROWS], {}, {"journal_end": 1 << 40 | 10_000_000})
+    (folder / "journal-000001.jsonl").write_bytes(b"")
+    assert call("report", "x.parquet").out.startswith("x.parquet: 2 of 4 rows answered")
+    assert call("export", "x.parquet", "--to", "jsonl", "-o", "y.jsonl").out == "y.jsonl: 4 rows\n"
+
+
+def test_a_job_is_known_by_its_output_alone() -> None:
+    """Who looks at a result needs no key, and none of the variables that a run needs."""
+    journal("x.parquet")
+    job = "model: ${NOT_SET}\nendpoint: {base_url: '${NOT_SET}', api_key_env: NOT_SET}\noutput: {path: x.parquet}\n"
+    Path("job.yaml").write_text(job)
+    assert call("report", "job.yaml", NOT_SET=None).out.startswith("x.parquet: 2 of 4 rows answered")
+    Path("job.yaml").write_text(job.replace("x.parquet", "none.parquet"))
+    told = call("report", "job.yaml", NOT_SET=None)
+    assert told.err == (
+        "error: none.parquet has no run: there is neither an output nor a journal in none.run."
+        " Run it with: batchchat run job.yaml\n"
     )
 
 
@@ -89,7 +135,7 @@ def test_several_outputs() -> None:
         "by",
         "side",
         "rows",
-        "failed",
+        "unanswered",
         *["tokens", "in", "tokens", "out", "cost", "a", "row", "p50", "p95"],
     ]
     assert [line.split()[:3] for line in told.splitlines()[-2:]] == [["x.parquet", "4", "2"], ["y.parquet", "4", "2"]]
@@ -102,7 +148,7 @@ def test_the_output_is_read_only_while_it_is_current() -> None:
     folder = journal("x.parquet")
     size = (folder / "journal-000001.jsonl").stat().st_size
     write_parquet(Path("x.parquet"), [(ROWS[0], 1)], {}, {"journal_end": 1 << 40 | size})
-    assert call("report", "x.parquet").out.startswith("x.parquet: 1 of 1 rows answered")
+    assert call("report", "x.parquet").out.startswith("x.parquet: 1 of 1 row answered")
     write_segment(folder, 2, [answered("z")])
     assert call("report", "x.parquet").out.startswith("x.parquet: 3 of 5 rows answered")
 
@@ -138,7 +184,7 @@ def test_the_output_is_never_written_over() -> None:
         (["empty"], "empty is no output of batchchat. Give a job file, or the Parquet file or folder that a run wrote."),
         (["job.yaml"], "job.yaml: there is no such file."),
         (["x.parquet", "--by", "topik"], "x.parquet has no column `topik` to group by. Did you mean `topic`?"),
-        (["x.parquet", "--by", "messages"], "x.parquet has no column `messages` to group by. Did you mean `messages_json`?"),
+        (["x.parquet", "--by", "messages"], "`messages` is a column of lists. Group by one of single values."),
         (["x.parquet", "--by", "q"], "x.parquet has no column `q` to group by. There is `topic`, `id`, `sample`, `status`, `response`, `finish_reason`, `messages_json`, `tool_calls` and 24 more."),
     ],
 )  # fmt: skip
@@ -163,13 +209,52 @@ def test_export_names_what_it_leaves_out() -> None:
     ("target", "said"),
     [
         ("x.parquet", "x.parquet is the run's own output. Name another file."),
+        ("link.parquet", "link.parquet is the run's own output. Name another file."),
         ("none/y.csv", "none/y.csv can't be written: none is no folder."),
         (".", ". is a folder. Name a file in it."),
+        ("job.yaml", "job.yaml is the job file. Name another file."),
+        ("in.jsonl", "in.jsonl is where the job reads its input. Name a file elsewhere."),
+        ("data/new.csv", "data/new.csv is where the job reads its input. Name a file elsewhere."),
+        (
+            "x.run/journal-000001.jsonl",
+            "x.run/journal-000001.jsonl is in x.run, where a run keeps its journal. Name a file elsewhere.",
+        ),
     ],
 )
-def test_export_targets_that_are_refused(target: str, said: str) -> None:
-    """The run's own output is never written over, and a target that can't be is told."""
-    journal("x.parquet")
+def test_export_targets_that_are_refused(target: str, said: str, here: Path) -> None:
+    """What a run lives on is never written over, and a target that can't be is told; nothing is changed."""
+    Path("job.yaml").write_text("output: {path: x.parquet}")
+    Path("in.jsonl").write_text("{}")
+    Path("data").mkdir()
+    folder = journal("x.parquet", run_record(inputs=[str(here / "in.jsonl"), str(here / "data")]))
     write_parquet(Path("x.parquet"), [(ROWS[0], 1)], {}, {})
-    told = call("export", "x.parquet", "--to", "csv", "-o", target)
+    Path("link.parquet").symlink_to("x.parquet")
+    before = (folder / "journal-000001.jsonl").read_bytes()
+    told = call("export", "job.yaml", "--to", "csv", "-o", target)
     assert (told.code, told.err) == (2, f"error: {said}\n")
+    assert (folder / "journal-000001.jsonl").read_bytes() == before
+    assert Path("in.jsonl").read_text() == "{}"
+
+
+def test_an_export_goes_through_links_and_pipes(here: Path) -> None:
+    """A link's target is replaced, the link stays; a pipe is written to; `-` is stdout, with nothing else on it."""
+    journal("x.parquet")
+    (here / "far").mkdir()
+    Path("far/y.csv").write_text("old")
+    Path("link.csv").symlink_to("far/y.csv")
+    assert call("export", "x.parquet", "--to", "csv", "-o", "link.csv").code == 0
+    assert Path("link.csv").is_symlink()
+    text = Path("far/y.csv").read_text()
+    assert text.startswith("id,sample,status,")
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        assert call("export", "x.parquet", "--to", "csv", "-o", "pipe").code == 0
+        assert reader.communicate()[0] == text
+    command = [sys.executable, "-m", "batchchat", "export", "x.parquet", "--to", "csv", "-o", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (text, "")
+    head = subprocess.run(f"{shlex.join(command)} | head -1", shell=True, capture_output=True, text=True, check=True)
+    assert (head.stdout.startswith("id,sample,"), head.stderr) == (True, "")
+    assert call("export", "x.parquet", "--to", "parquet", "-o", "pipe").err == (
+        "error: pipe is no regular file, and Parquet can't be written to a stream.\n"
+    )

@@ -14,7 +14,7 @@ STATE: dict[str, Any] = {
     "job": "jobs/chef.yaml", "output": "../out/chef.parquet", "state": "running", "pid": 4121, "host": "night-box",
     "started_at": "2026-11-25T18:02:00.000Z", "updated_at": "2026-11-25T18:21:00.000Z", "rows": ROWS, "in_flight": 200,
     "ceiling": 200, "rows_per_s": 7.3, "cost_usd": 4.12, "max_cost": None, "eta_s": 580.0, "exit_code": None,
-    "next_command": "batchchat run jobs/chef.yaml",
+    "next_command": "batchchat run jobs/chef.yaml", "estimated_total": None,
 }  # fmt: skip
 NEXT = "next  batchchat run jobs/chef.yaml\n      batchchat report out/chef.parquet"
 

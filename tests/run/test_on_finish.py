@@ -109,7 +109,7 @@ def test_at_the_end_of_a_finished_run(job: Job, monkeypatch: pytest.MonkeyPatch)
     assert (told["exit_code"], told["state"], told["reason"], told["next_command"]) == (3, "finished", None, None)
     assert told["rows"] == {"total": 4, "answered": 3, "failed": 1, "invalid": 0, "left": 0}
     assert (told["cost_usd"], told["failures"]) == (0.000006, {"bad_request": 1})
-    assert told["tokens"] == {"prompt_tokens": 30, "completion_tokens": 15, "cached_tokens": 0}
+    assert told["tokens"] == {"prompt_tokens": 30, "completion_tokens": 15, "cached_tokens": None}
     assert (told["job"], told["output"], told["output_path"]) == ("job.yaml", "out.parquet", str(job.output))
     assert told["started_at"] < told["finished_at"]
     assert "Ada" not in json.dumps(told)

@@ -12,6 +12,7 @@ import pytest
 from batchchat.errors import OutputError
 from batchchat.store.folder import check_output, folder_of, make_folder, set_aside
 from batchchat.store.parquet import write_parquet
+from batchchat.store.segments import location
 from tests.store.given import answered, write_segment
 
 
@@ -121,3 +122,25 @@ def test_what_is_set_aside_keeps_all_it_held(output: Path) -> None:
     assert names[0] != names[1]
     assert all(path.exists() for path in names)
     assert set_aside(output) == []
+
+
+@pytest.mark.parametrize(
+    ("journal", "lacks"),
+    [
+        (None, "its run folder x.run is not"),
+        ("", "x.run holds no journal"),
+        ("cut", "the journal in x.run is shorter than it was when that was written"),
+    ],
+)
+def test_an_output_that_knows_more_than_its_journal_is_kept(output: Path, journal: str | None, lacks: str) -> None:
+    """What can't be continued is not paid for again unasked: not without a run folder, a journal, or all of it."""
+    write_parquet(output, [(answered(), 500)], {}, {"journal_end": location(1, 1_000_000)})
+    if journal is not None:
+        folder_of(output).mkdir()
+    if journal:
+        write_segment(folder_of(output), 1, [])
+    assert refusal(output, []) == (
+        f"out/x.parquet is there, but {lacks}, so what it holds can't be continued and would be paid for again."
+        " Name another `output.path`, or set it aside with --fresh."
+    )
+    check_output(output, "out/x.parquet", [], fresh=True)
