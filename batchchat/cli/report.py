@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchchat.cli.boundary import guarded, put
+from batchchat import figures
+from batchchat.cli.boundary import guarded, put, say
 from batchchat.figures import shown_path
 
 if TYPE_CHECKING:
@@ -18,14 +19,15 @@ __all__ = ["report"]
 
 
 @click.command(
-    epilog="Example:\n\n    batchchat report jobs/first.yaml --by category",
+    epilog="Example:\n\n    batchchat report jobs/first.yaml --by category --html report.html",
     short_help="Say what a run cost, how long it took, what failed.",
 )
 @click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--by", metavar="COLUMN", help="The same figures for each value of a column.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group.")
-def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, *, as_json: bool) -> None:
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page with charts and rows, one file.")
+def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Path | None, *, as_json: bool) -> None:
     """Tell rows, tokens, cost, latency and failures of finished, stopped and running jobs.
 
     JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are put side by side. The figures
@@ -35,24 +37,32 @@ def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, *, as_js
         from batchchat import jsontext
         from batchchat.run.report import figures_of
         from batchchat.run.results import output_of
-        from batchchat.run.target import check_target, write_target
+        from batchchat.run.target import check_target
 
         outputs = [output_of(source, os.environ) for source in sources]
-        if csv is not None:
-            check_target(outputs, csv, jobs=sources)
-        found = [
-            figures_of(output, by, source if source != output else None)
-            for source, output in zip(sources, outputs, strict=True)
-        ]
+        jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
+        for target in (csv, html):
+            if target is not None:
+                check_target(outputs, target, jobs=sources)
+        if html is not None:
+            from batchchat.run.page import page_of_outputs
+
+            content, found = page_of_outputs(outputs, by, shown_path)
+            _write(html, content)
+        else:
+            found = [figures_of(output, by, job) for output, job in zip(outputs, jobs, strict=True)]
         if csv is not None:
             from batchchat.report.flat import figures_csv
 
-            write_target(csv, figures_csv(_lines(found, by)))
-        put(
-            jsontext.dumps({"outputs": [_json(figures, by) for figures in found]}).decode()
-            if as_json
-            else _text(found, by)
-        )
+            _write(csv, figures_csv(_lines(found, by)))
+        put(jsontext.dumps({"outputs": [_json(each, by) for each in found]}).decode() if as_json else _text(found, by))
+
+
+def _write(target: Path, content: bytes) -> None:
+    from batchchat.run.target import write_target
+
+    write_target(target, content)
+    say(f"{shown_path(target)}: {figures.size(len(content))}")
 
 
 def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -66,22 +76,22 @@ def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], d
     ]
 
 
-def _json(figures: Figures, by: str | None) -> dict[str, Any]:
-    groups = [] if by is None else [{by: value, **tally.json()} for value, tally in figures.groups]
-    told = {"path": shown_path(figures.output), **figures.whole.json(figures.beside)}
-    return {**told, "by": groups, "left": figures.beside.left}
+def _json(found: Figures, by: str | None) -> dict[str, Any]:
+    groups = [] if by is None else [{by: value, **tally.json()} for value, tally in found.groups]
+    told = {"path": shown_path(found.output), **found.whole.json(found.beside)}
+    return {**told, "by": groups, "left": found.beside.left}
 
 
 def _text(found: list[Figures], by: str | None) -> str:
     from batchchat.report.tables import Told, group_table, report_text
 
     blocks = []
-    for figures in found:
-        path = shown_path(figures.output)
-        told = Told(path, figures.name, figures.model, figures.endpoint, figures.whole, figures.beside)
+    for each in found:
+        path = shown_path(each.output)
+        told = Told(path, each.name, each.model, each.endpoint, each.whole, each.beside)
         blocks.append(report_text(told))
         if by is not None:
-            blocks.append(group_table(f"by {by}", figures.groups))
+            blocks.append(group_table(f"by {by}", each.groups))
     if len(found) > 1:
         blocks.append(group_table("side by side", [(shown_path(each.output), each.whole) for each in found]))
     return "\n\n".join(blocks)

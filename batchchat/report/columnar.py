@@ -6,7 +6,7 @@ journal's rows do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,6 @@ from batchchat import jsontext
 from batchchat.conversation import Status
 from batchchat.report.tally import Groups, Tally, check_groups, dearest_first
 from batchchat.report.values import batch_values
-from batchchat.store.parquet import CarriedColumn
 from batchchat.store.published import records_of
 from batchchat.totals import BUCKETS_PER_E, TOKEN_FIELDS
 
@@ -39,9 +38,7 @@ _ROWS_A_PIECE = 64
 _pc: Any = pc
 
 
-def tally_batches(
-    batches: Iterable[pa.RecordBatch], carried: Mapping[str, CarriedColumn], by: str | None
-) -> tuple[Tally, list[tuple[Any, Tally]]]:
+def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[Tally, list[tuple[Any, Tally]]]:
     """As `tally_by`, of batches that have the columns `TALLIED` and `by`."""
     whole = Tally()
     groups: Groups = {}
@@ -49,7 +46,7 @@ def tally_batches(
         own = batch.select([name for name in batch.schema.names if name in TALLIED])
         _add(whole, own)
         if by is not None:
-            _add_to_groups(groups, own, batch_values(batch, carried, by))
+            _add_to_groups(groups, own, batch_values(batch, by))
             check_groups(groups, by)
     return whole, dearest_first(groups)
 

@@ -36,14 +36,12 @@ def column_values(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn
     return _readable([row.get("carried", _NONE).get(own) for row in rows], carried[own])
 
 
-def batch_values(batch: pa.RecordBatch, carried: Mapping[str, CarriedColumn], name: str) -> list[Any]:
+def batch_values(batch: pa.RecordBatch, name: str) -> list[Any]:
     """The same of a batch of an output's columns."""
     column = batch.column(name)
-    if name in _OURS:
-        if pt.is_timestamp(column.type):
-            return [_OURS[name].json(row) for row in records_of(batch.select([name]))]
-        return cells.encode(column)
-    return _readable(cells.encode(column), carried[name])
+    if name in _OURS and pt.is_timestamp(column.type):
+        return [_OURS[name].json(row) for row in records_of(batch.select([name]))]
+    return as_written(cells.encode(column), column.type)
 
 
 def _readable(values: list[Any], kind: CarriedColumn) -> list[Any]:

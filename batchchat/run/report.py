@@ -14,7 +14,7 @@ from batchchat.sources.jsonvalue import listed, nearest
 from batchchat.store.columns import COLUMNS, MESSAGES, carried_names
 from batchchat.totals import Beside
 
-__all__ = ["Figures", "figures_of"]
+__all__ = ["Figures", "figures_in", "figures_of"]
 
 _OURS = {column.name for column in COLUMNS}
 
@@ -37,17 +37,22 @@ def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures
     Raises `UsageError`, `OutputError`, `MachineError`.
     """
     with open_results(output, job) as results:
-        if by is not None:
-            _check_column(results, by)
-        whole, groups = _tallied(results, by)
-        return Figures(output, results.name, results.model, results.endpoint, whole, results.beside, groups)
+        return figures_in(results, by)
+
+
+def figures_in(results: Results, by: str | None) -> Figures:
+    """The figures of results that are open. Raises `UsageError` for a column that is not there."""
+    if by is not None:
+        _check_column(results, by)
+    whole, groups = _tallied(results, by)
+    return Figures(results.output, results.name, results.model, results.endpoint, whole, results.beside, groups)
 
 
 def _tallied(results: Results, by: str | None) -> tuple[Tally, list[tuple[Any, Tally]]]:
-    if results.columns is None:
+    if not results.published:  # a journal knows more of a row than an output's columns do
         return tally_by((row for row, _ in results.rows()), results.carried, by)
     needed = TALLIED if by is None else TALLIED | {by}
-    return tally_batches(results.columns(needed), results.carried, by)
+    return tally_batches(results.columns(needed), by)
 
 
 def _check_column(results: Results, by: str) -> None:

@@ -7,7 +7,7 @@ published, the journal is. An output whose run folder is gone is read as it stan
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from batchchat.run.publish import rows_in_order
 from batchchat.store.folder import folder_of
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import holder
-from batchchat.store.parquet import CarriedColumn, metadata_of
+from batchchat.store.parquet import CarriedColumn, batches_of, metadata_of
 from batchchat.store.published import Published
 from batchchat.store.segments import LineReader, end_of, scan
 from batchchat.store.state import read_state
@@ -35,8 +35,9 @@ class Results:
     """The rows, to be read as often as one likes, each with about its bytes; what they are of.
 
     `carried` holds the carried columns by the name a record has them under. `name`, `model` and `endpoint` are the
-    job's, None where nothing tells them; `inputs` its `input.path`, absolute. `columns` reads some of a published
-    output's columns, in Arrow's batches; a journal has none.
+    job's, None where nothing tells them; `inputs` its `input.path`, absolute. `columns` reads some of the output's
+    columns in Arrow's batches, `rows_at` the rows at ascending places; both are quick where the output is `published`,
+    and go through all rows of a journal.
     """
 
     output: Path
@@ -47,7 +48,9 @@ class Results:
     carried: Mapping[str, CarriedColumn]
     beside: Beside
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
-    columns: Callable[[Collection[str]], Iterator[Any]] | None = None
+    columns: Callable[[Collection[str]], Iterator[Any]]
+    rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
+    published: bool
 
 
 def output_of(source: Path, environ: Mapping[str, str]) -> Path:
@@ -114,6 +117,8 @@ def _published(output: Path) -> Results:
         beside=Beside.of_fields(told.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
         columns=published.batches,
+        rows_at=published.rows_at,
+        published=True,
     )
 
 
@@ -127,13 +132,22 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
     if holder(folder) is None:  # else what is in flight is no loss yet
         ledger.close_replay()
     run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
+    carried = ledger.carried_columns()
+
+    def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
+        wanted = set(places)
+        return ((at, row) for at, (row, _) in enumerate(rows_in_order(ledger, lines)) if at in wanted)
+
     return Results(
         output=output,
         name=run.get("name"),
         model=run.get("model"),
         endpoint=run.get("endpoint"),
         inputs=tuple(run.get("inputs", ())),
-        carried=ledger.carried_columns(),
+        carried=carried,
         beside=ledger.beside,
         rows=lambda: rows_in_order(ledger, lines),
+        columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), carried, columns),
+        rows_at=rows_at,
+        published=False,
     )

@@ -6,7 +6,7 @@ time. Measured at 2.5 KB a row: 4 MiB take 50 MB above what is there, 16 MiB tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,23 @@ from batchchat.record import RowRecord
 from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, carried_names
 
-__all__ = ["METADATA", "CarriedColumn", "files_of", "is_ours", "metadata_of", "rows_in", "write_parquet", "write_parts"]
+__all__ = [
+    "METADATA",
+    "CarriedColumn",
+    "batches_of",
+    "files_of",
+    "is_ours",
+    "metadata_of",
+    "rows_in",
+    "write_parquet",
+    "write_parts",
+]
 
 METADATA = b"batchchat"
 GROUP_ROWS = 10_000
 GROUP_BYTES = 4 << 20
 SLICE_ROWS = 500
+_NONE: dict[str, Any] = {}
 
 CarriedColumn = pa.DataType | cells.Kind
 """How a carried column is typed: declared by a Parquet input, or widened over the JSON values of all rows."""
@@ -119,14 +130,26 @@ def _groups(
 
 def _batch(rows: list[RowRecord], schema: pa.Schema, carried: Mapping[str, CarriedColumn]) -> pa.RecordBatch:
     arrays = [column.array(rows) for column in COLUMNS]
-    empty: dict[str, Any] = {}
-    cargo = [row.get("carried", empty) for row in rows]
-    for name, kind in carried.items():
-        values = [values.get(name) for values in cargo]
-        arrays.append(
-            cells.decode_widened(values, kind) if isinstance(kind, cells.Kind) else cells.decode(values, kind)
-        )
+    arrays += [_carried_array(rows, name, kind) for name, kind in carried.items()]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _carried_array(rows: Sequence[RowRecord], name: str, kind: CarriedColumn) -> pa.Array[Any]:
+    values = [row.get("carried", _NONE).get(name) for row in rows]
+    return cells.decode_widened(values, kind) if isinstance(kind, cells.Kind) else cells.decode(values, kind)
+
+
+def batches_of(
+    rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], columns: Collection[str]
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of `rows`, as an output has them, in batches."""
+    own = [column for column in COLUMNS if column.name in columns]
+    cargo = {name: out for name, out in carried_names(carried).items() if out in columns}
+    left = iter(rows)
+    while some := list(islice(left, SLICE_ROWS)):
+        arrays = [column.array(some) for column in own]
+        arrays += [_carried_array(some, name, carried[name]) for name in cargo]
+        yield pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in own), *cargo.values()])
 
 
 def files_of(path: Path) -> list[Path]:

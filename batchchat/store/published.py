@@ -6,7 +6,9 @@ run it was, and what was paid beside its rows, stands in its metadata.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +57,34 @@ class Published:
         """The same as columns: those named, as far as the output has them."""
         return self._read(columns, _CELLS_AT_ONCE)
 
+    def rows_at(self, places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
+        """The rows at `places`, which ascend; what lies between is not read."""
+        start, left = 0, list(places)
+        for path in self._files:
+            with _reading(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+                for group in range(file.num_row_groups):
+                    end = start + file.metadata.row_group(group).num_rows
+                    here = left[: bisect_left(left, end)]
+                    if here:
+                        del left[: len(here)]
+                        table = file.read_row_group(group, use_threads=False).take([at - start for at in here])
+                        rows = (row for batch in table.to_batches() for row in records_of(batch))
+                        yield from zip(here, rows, strict=True)
+                    start = end
+
     def _read(self, columns: Collection[str] | None, size: int) -> Iterator[pa.RecordBatch]:
         for path in self._files:
-            try:
-                with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
-                    names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-                    yield from file.iter_batches(size, columns=names, use_threads=False)
-            except (pa.ArrowException, OSError) as error:
-                raise OutputError(f"{path} can't be read: {str(error).splitlines()[0]}.") from error
+            with _reading(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+                names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+                yield from file.iter_batches(size, columns=names, use_threads=False)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise OutputError(f"{path} can't be read: {str(error).splitlines()[0]}.") from error
 
 
 def records_of(batch: pa.RecordBatch) -> Iterator[RowRecord]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from batchchat import figures
 from batchchat.store.folder import folder_of
 from batchchat.store.parquet import write_parquet
 from batchchat.store.state import write_state
@@ -258,3 +259,21 @@ def test_an_export_goes_through_links_and_pipes(here: Path) -> None:
     assert call("export", "x.parquet", "--to", "parquet", "-o", "pipe").err == (
         "error: pipe is no regular file, and Parquet can't be written to a stream.\n"
     )
+
+
+def test_a_page_of_an_unfinished_run() -> None:
+    """`--html` writes a page of what a journal holds so far, beside what it says on stdout."""
+    journal("x.parquet")
+    told = call("report", "x.parquet", "--by", "topic", "--html", "r.html", "--json")
+    assert (told.code, told.err) == (0, f"r.html: {figures.size(Path('r.html').stat().st_size)}\n")
+    assert json.loads(told.out)["outputs"][0]["rows"]["total"] == 4
+    page = Path("r.html").read_text()
+    assert "2 of 4 rows answered for $0.2501" in page
+    assert "these are the rows in the run's journal" in page
+
+
+def test_a_page_holds_eight_outputs() -> None:
+    """More would be no comparison, and too large."""
+    journal("x.parquet")
+    told = call("report", *["x.parquet"] * 9, "--html", "r.html")
+    assert (told.code, told.err) == (2, "error: A page holds at most 8 outputs, and here are 9. Give fewer.\n")

@@ -66,9 +66,7 @@ def test_the_same_figures_as_by_rows(rows: list[RowRecord], by: str | None) -> N
         write_parquet(path, [(row, 1) for row in rows], {"topic": Kind.TEXT}, {})
         output = Published(path)
         needed = TALLIED | ({by} if by else set())
-        assert told(tally_batches(output.batches(needed), output.carried, by)) == told(
-            tally_by(output.rows(), output.carried, by)
-        )
+        assert told(tally_batches(output.batches(needed), by)) == told(tally_by(output.rows(), output.carried, by))
 
 
 def test_large_groups_go_by_columns(tmp_path: Path) -> None:
@@ -79,7 +77,7 @@ def test_large_groups_go_by_columns(tmp_path: Path) -> None:
     ]
     write_parquet(path, [(row, 1) for row in rows], {"topic": Kind.TEXT}, {})
     output = Published(path)
-    found = tally_batches(output.batches(TALLIED | {"topic"}), output.carried, "topic")
+    found = tally_batches(output.batches(TALLIED | {"topic"}), "topic")
     assert told(found) == told(tally_by(output.rows(), output.carried, "topic"))
 
 
@@ -88,4 +86,4 @@ def test_too_many_groups(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     write_parquet(path, ((invalid(str(n)), 1) for n in range(10_001)), {}, {})
     with pytest.raises(UsageError, match=r"^`id` has more than 10,000 values\."):
-        tally_batches(Published(path).batches(TALLIED), {}, "id")
+        tally_batches(Published(path).batches(TALLIED), "id")

@@ -104,3 +104,13 @@ def test_what_is_not_ours(tmp_path: Path) -> None:
     other.write_bytes(data)
     with pytest.raises(OutputError, match=re.escape(f"{other} can't be read: ")):
         list(published.rows())
+
+
+def test_rows_at_their_places(tmp_path: Path) -> None:
+    """Rows are found by their places over row groups and parts, and only those."""
+    rows = [answered(f"r{n}", messages=[{"role": "user", "content": "x" * 900}]) for n in range(30)]
+    write_parts(tmp_path / "out", ((row, 1 << 20) for row in rows), {"topic": Kind.TEXT}, {}, 13)
+    found = list(Published(tmp_path / "out").rows_at([0, 3, 4, 12, 13, 29]))
+    assert [(at, row["id"]) for at, row in found] == [(at, f"r{at}") for at in (0, 3, 4, 12, 13, 29)]
+    assert found[0][1]["messages"] == rows[0]["messages"]
+    assert list(Published(tmp_path / "out").rows_at([])) == []

@@ -1,0 +1,205 @@
+"""What the page says of an output: its sentence, its figures, its pictures, as plain JSON. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from batchchat import figures
+from batchchat.conversation import Status
+from batchchat.report.html.facts import Facts
+from batchchat.report.html.pictures import (
+    Clock,
+    answers_against_length,
+    clock_of,
+    histogram,
+    over_time,
+    spent_by,
+)
+from batchchat.report.html.sample import dearest
+from batchchat.report.tables import Told
+from batchchat.report.tally import Tally
+from batchchat.report.topics import cost_topics, retry_topics, some_rows, token_topics
+
+__all__ = ["Seen", "headline", "output_data"]
+
+_MOST_KINDS = 20
+_LONGEST_EXAMPLE = 300
+_SECOND_ROUND = 1
+
+
+class Seen(NamedTuple):
+    """An output with all that is drawn of it. `by` names the column to group by; `published`: not from a journal."""
+
+    told: Told
+    facts: Facts
+    by: str | None
+    published: bool
+
+
+def output_data(seen: Seen, random: np.random.Generator) -> dict[str, Any]:
+    """All of an output but its rows."""
+    told, facts = seen.told, seen.facts
+    answered = facts.status.are(Status.ANSWERED)
+    clock = clock_of(facts)
+    return {
+        "path": told.path,
+        "job": " · ".join(part for part in (told.name, _where(told)) if part),
+        "sentence": f"{sentence(told, clock)}.",
+        "figures": _figures(told, clock),
+        "notes": _notes(seen),
+        "spent": _spent(seen),
+        "time": None if clock is None else over_time(facts, clock, answered),
+        "latency": histogram(facts.latency_s[answered]),
+        "against": answers_against_length(facts, answered, random),
+        "prompt": histogram(facts.prompt_tokens, whole=True),
+        "reply": histogram(facts.completion_tokens[answered], whole=True),
+        "wait": _quantile(facts.wait_s[answered]),
+        "failures": _failures(seen),
+        "retries": _retries(seen),
+        "dearest": [{"at": at, "cost": float(facts.cost_usd[at])} for at in dearest(facts)],
+        "total": facts.rows,
+        "by": seen.by,
+        "models": len(facts.model.names),
+    }
+
+
+def headline(all_seen: list[Seen]) -> str:
+    """The sentence on top: what came of it, for how much, in what time."""
+    if len(all_seen) == 1:
+        return f"{sentence(all_seen[0].told, clock_of(all_seen[0].facts))}."
+    parts = [f"{seen.told.path} answered {_answered(seen.told.tally)}{_for(seen.told.tally)}" for seen in all_seen]
+    return f"{len(parts)} outputs: {', '.join(parts)}."
+
+
+def sentence(told: Told, clock: Clock | None) -> str:
+    """`12,474 of 12,480 rows answered for $6.2841 in 9m 51s`."""
+    time = "" if clock is None else f" in {figures.duration(clock.length_s)}"
+    return f"{_answered(told.tally)} rows answered{_for(told.tally)}{time}"
+
+
+def _answered(tally: Tally) -> str:
+    return f"{figures.count(tally.totals.answered)} of {figures.count(tally.totals.finished)}"
+
+
+def _for(tally: Tally) -> str:
+    cost = tally.totals.known_cost_usd
+    return "" if cost is None else f" for {figures.money(cost)}"
+
+
+def _where(told: Told) -> str:
+    where = f" at {told.endpoint}" if told.endpoint else ""
+    return f"{told.model}{where}" if told.model else ""
+
+
+def _figures(told: Told, clock: Clock | None) -> list[dict[str, str]]:
+    tally = told.tally
+    totals, cost = tally.totals, tally.totals.known_cost_usd
+    known = tally.json()
+    sent, back = known["prompt_tokens"], known["completion_tokens"]
+    each = f"{figures.money(cost / totals.answered)} an answered row" if cost is not None and totals.answered else ""
+    bad = [
+        f"{figures.count(number)} {word}"
+        for number, word in ((totals.failed, "failed"), (totals.invalid, "invalid"))
+        if number
+    ]
+    latency = tally.latency_s(0.5), tally.latency_s(0.95)
+    p50, p95 = (figures.seconds(value) for value in latency)
+    tokens = figures.UNKNOWN if sent is None and back is None else figures.compact((sent or 0) + (back or 0))
+    return [
+        {"label": "cost", "value": figures.money(cost), "note": each},
+        {
+            "label": "tokens",
+            "value": tokens,
+            "note": "" if tokens == figures.UNKNOWN else f"{_compact(sent)} in · {_compact(back)} out",
+        },
+        {
+            "label": "time",
+            "value": figures.duration(None if clock is None else clock.length_s),
+            "note": "" if latency[0] is None else f"latency p50 {p50} · p95 {p95}",
+        },
+        {
+            "label": "answered",
+            "value": _share(totals.answered, totals.finished),
+            "note": " · ".join(bad) or ("every row" if totals.finished else "no rows"),
+        },
+    ]
+
+
+def _compact(number: int | None) -> str:
+    return figures.UNKNOWN if number is None else figures.compact(number)
+
+
+def _share(part: int, whole: int) -> str:
+    """Never rounded to all or to nothing."""
+    if not whole:
+        return figures.NONE
+    percent = 100 * part / whole
+    if part == whole or not part:
+        return f"{percent:.0f} %"
+    return f"{min(max(percent, 0.01), 99.99):.{1 if 1 <= percent <= 99 else 2}f} %"  # noqa: PLR2004
+
+
+def _notes(seen: Seen) -> list[list[str]]:
+    """Cost and tokens in words, what is unknown and what may have been billed each apart."""
+    told = seen.told
+    totals = told.tally.totals
+    lines = [*cost_topics(totals, told.beside), *token_topics(totals)]
+    if not seen.published:
+        lines.append(("so far", "these are the rows in the run's journal; its output is not published, or older"))
+    return [list(line) for line in lines]
+
+
+def _spent(seen: Seen) -> list[dict[str, Any]]:
+    facts = seen.facts
+    found = []
+    if seen.by is not None and facts.by is not None:
+        found.append({"by": seen.by, **spent_by(facts.by, facts)})
+    if facts.model.names and (len(facts.model.names) > 1 or seen.by is None) and seen.by != "model":
+        found.append({"by": "model", **spent_by(facts.model, facts)})
+    return found
+
+
+def _quantile(values: Any) -> dict[str, float] | None:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    p50, p95 = np.quantile(known, (0.5, 0.95))
+    return {"p50": float(p50), "p95": float(p95)}
+
+
+def _failures(seen: Seen) -> list[dict[str, Any]]:
+    totals, kinds = seen.told.tally.totals, seen.facts.error_kind
+    found: list[dict[str, Any]] = []
+    for kind, count in totals.failures.most_common(_MOST_KINDS):
+        example = totals.examples.get(kind)
+        places = np.nonzero(kinds.are(kind))[0]
+        found.append(
+            {
+                "kind": figures.shorten(kind, 60),
+                "rows": count,
+                "id": "" if example is None else figures.shorten(example.id, 80),
+                "text": "" if example is None else figures.shorten(example.text, _LONGEST_EXAMPLE),
+                "at": int(places[0]) if len(places) else None,
+            }
+        )
+    return found
+
+
+def _retries(seen: Seen) -> dict[str, Any]:
+    """Attempts beyond a row's first; what they were for is known of a journal only."""
+    attempts = seen.facts.attempts[np.isfinite(seen.facts.attempts)]
+    again = attempts[attempts > _SECOND_ROUND]
+    kinds = +seen.told.tally.totals.retries
+    words = " · ".join(line for _, line in retry_topics(seen.told.tally.totals, seen.told.beside))
+    return {
+        "text": words
+        or (
+            f"{some_rows(len(again))} took {figures.count(float((again - 1).sum()))} more"
+            f" {'attempt' if (again - 1).sum() == 1 else 'attempts'}"
+            if len(again)
+            else "no row took more than one attempt"
+        ),
+        "kinds": [{"kind": kind, "count": count} for kind, count in kinds.most_common(_MOST_KINDS)],
+    }

@@ -1,0 +1,143 @@
+"""The page in a real browser with its network off. Skipped where there is no Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchchat.run.page import page_of_outputs
+from tests.report.html.chromium import FOUND, Page, opened
+from tests.report.html.given import output_of, run_of
+from tests.store.given import answered, failed, invalid
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(FOUND is None, reason="there is no Chromium here: apt-get install chromium"),
+]
+
+PAYLOAD = """</script><script>window.hit=1</script><img src=x onerror="window.hit=2"><!--\u2028=SUM(A1)"""
+ROWS = "[...document.querySelectorAll('#rows tbody tr')]"
+
+
+def page_at(path: Path, outputs: list[Path], by: str | None = "topic") -> Path:
+    path.write_bytes(page_of_outputs(outputs, by, lambda output: output.name).content)
+    return path
+
+
+def within(seen: Callable[[Page], Awaitable[None]], path: Path, **size: int) -> None:
+    """Open `path`, look, and hold the page to what holds of every page: no complaint, nothing asked for."""
+    url = path.absolute().as_uri()
+
+    async def main() -> None:
+        async with opened() as page:
+            await page.show(url, **size)
+            await seen(page)
+            assert page.complaints == []
+            assert page.requests == [url]
+
+    asyncio.run(main())
+
+
+def test_a_page_is_drawn_searched_sorted_and_read(tmp_path: Path) -> None:
+    """Charts have their marks; search, status and sort do as they say; Enter opens a row, Escape closes it."""
+    path = page_at(tmp_path / "x.html", [output_of(tmp_path / "x.parquet", run_of(400))])
+
+    async def look(page: Page) -> None:
+        assert (await page.ask("document.querySelector('h1').textContent")).startswith("380 of 400 rows answered for $")
+        titles = await page.ask("[...document.querySelectorAll('h2')].map((title) => title.textContent)")
+        assert titles[:3] == [
+            "Where did the money go, by topic?",
+            "Where did the money go, by model?",
+            "When was it spent?",
+        ]
+        charts = await page.ask(
+            "[...document.querySelectorAll('.chart svg[aria-label]')]"
+            ".map((svg) => [svg.getAttribute('aria-label'), svg.querySelectorAll('rect, circle, path').length])"
+        )
+        assert len(charts) == 8
+        assert all(marks > 0 for _, marks in charts), charts
+        assert dict(charts)["latency against reply tokens"] >= 380
+        assert "NaN" not in await page.ask("document.querySelector('main').innerHTML")
+
+        assert await page.ask(f"{ROWS}.length") == 50
+        type_ = "const s = document.getElementById('search'); s.value = %r; s.dispatchEvent(new Event('input'));"
+        await page.ask(f"(() => {{{type_ % 'answer 101.'}}})()")
+        assert await page.ask(f"{ROWS}.map((row) => row.cells[0].textContent)") == ["q00101"]
+        await page.ask(f"(() => {{{type_ % ''}}})()")
+        head = "[...document.querySelectorAll('#rows th button')].find((b) => b.textContent === 'reply tokens')"
+        await page.ask(f"{head}.click()")
+        tokens = f"{ROWS}.map((row) => Number(row.cells[5].textContent.replace(',', '')))"
+        told = await page.ask(tokens)
+        assert told == sorted(told, reverse=True)
+        await page.ask(f"{head}.click()")
+        told = await page.ask(tokens)
+        assert told == sorted(told)
+        choose = (
+            "const s = document.querySelector('#rows select'); s.value = 'failed'; s.dispatchEvent(new Event('change'))"
+        )
+        await page.ask(f"(() => {{{choose}}})()")
+        assert await page.ask(f"{ROWS}.length") == 10
+
+        await page.ask(f"{ROWS}[0].focus()")
+        await page.press("ArrowDown")
+        opened_ = await page.ask("document.activeElement.cells[0].textContent")
+        await page.press("Enter")
+        assert await page.ask("document.querySelector('dialog').open")
+        assert await page.ask("document.querySelector('dialog h2').textContent") == opened_
+        assert "What is a roux?" in await page.ask("document.querySelector('dialog').textContent")
+        await page.press("Escape")
+        assert not await page.ask("document.querySelector('dialog').open")
+        assert await page.ask("document.activeElement.cells[0].textContent") == opened_
+
+    within(look, path)
+
+
+def test_payloads_in_every_field_are_text(tmp_path: Path) -> None:
+    """Whatever stands in an id, a text, a name, an error or a column is shown as it stands, and never run."""
+    fields: dict[str, Any] = {
+        "model": PAYLOAD,
+        "carried": {"topic": PAYLOAD},
+        "messages": [{"role": PAYLOAD, "content": PAYLOAD}],
+    }
+    reply = {"text": PAYLOAD, "finish_reason": PAYLOAD, "model": PAYLOAD, "reasoning": PAYLOAD, "refusal": PAYLOAD}
+    rows = [
+        answered(PAYLOAD, reply=reply, cost_source=PAYLOAD, **fields),
+        failed(f"f{PAYLOAD}", error=PAYLOAD, error_kind=PAYLOAD, **fields),
+        invalid(f"i{PAYLOAD}", error=PAYLOAD),
+    ]
+    metadata = {"name": PAYLOAD, "model": PAYLOAD, "endpoint": PAYLOAD, "beside": {}}
+    path = page_at(tmp_path / "x.html", [output_of(tmp_path / "x<img src=x>.parquet", rows, metadata)])
+
+    async def look(page: Page) -> None:
+        assert await page.ask(f"{ROWS}.length") == 3
+        await page.ask(f"{ROWS}[0].click()")
+        assert await page.ask("document.querySelector('dialog h2').textContent") == PAYLOAD
+        assert (await page.ask("document.querySelector('dialog').textContent")).count(PAYLOAD) >= 6
+        assert await page.ask("[window.hit, document.querySelectorAll('img, main script, dialog script').length]") == [
+            None,
+            0,
+        ]
+
+    within(look, path)
+
+
+def test_several_outputs_on_a_phone(tmp_path: Path) -> None:
+    """Outputs stand side by side with what differs; on a phone nothing is wider than the screen."""
+    one = output_of(tmp_path / "x.parquet", run_of(60))
+    other = output_of(tmp_path / "y.parquet", run_of(60, reply={"text": "Another.", "model": "m"}))
+    path = page_at(tmp_path / "x.html", [one, other])
+
+    async def look(page: Page) -> None:
+        text = await page.ask("document.querySelector('main').textContent")
+        assert "Which is cheaper?" in text
+        assert "y.parquet: 57 answers of 57 that both have differ from x.parquet" in text
+        assert await page.ask("document.documentElement.scrollWidth <= innerWidth")
+        await page.ask("document.querySelectorAll('[role=tab]')[1].click()")
+        await page.ask(f"{ROWS}.at(-1).click()")
+        assert "Another." in await page.ask("document.querySelector('dialog').textContent")
+
+    within(look, path, width=360, height=740)
