@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from batchchat.cli.boundary import guarded, put, say
 from batchchat.figures import shown_path
 
 if TYPE_CHECKING:
+    from batchchat.job import JobSpec
+    from batchchat.report.reconcile import Reconciled
     from batchchat.run.report import Figures
 
 __all__ = ["report"]
@@ -27,11 +30,15 @@ __all__ = ["report"]
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page with charts and rows, one file.")
-def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Path | None, *, as_json: bool) -> None:
+@click.option("--reconcile", is_flag=True, help="Ask the job's endpoint what it billed, and compare.")
+def report(
+    sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Path | None, *, reconcile: bool, as_json: bool
+) -> None:
     """Tell rows, tokens, cost, latency and failures of finished, stopped and running jobs.
 
     JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are put side by side. The figures
-    come from the output, or from the journal where that knows more; nothing is sent and nothing changed.
+    come from the output, or from the journal where that knows more; nothing is sent and nothing changed. Only
+    --reconcile asks somebody: DeepInfra, or who answers as it does, with the job's key, what each response was billed.
     """
     with guarded():
         from batchchat import jsontext
@@ -39,8 +46,9 @@ def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Pa
         from batchchat.run.results import output_of
         from batchchat.run.target import check_target
 
+        jobs = _jobs(sources) if reconcile else []
         outputs = [output_of(source, os.environ) for source in sources]
-        jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
+        named = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
         for target in (csv, html):
             if target is not None:
                 check_target(outputs, target, jobs=sources)
@@ -50,12 +58,17 @@ def report(sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Pa
             content, found = page_of_outputs(outputs, by, shown_path)
             _write(html, content)
         else:
-            found = [figures_of(output, by, job) for output, job in zip(outputs, jobs, strict=True)]
+            found = [figures_of(output, by, job) for output, job in zip(outputs, named, strict=True)]
         if csv is not None:
             from batchchat.report.flat import figures_csv
 
             _write(csv, figures_csv(_lines(found, by)))
-        put(jsontext.dumps({"outputs": [_json(each, by) for each in found]}).decode() if as_json else _text(found, by))
+        compared = _compared(jobs)
+        if as_json:
+            told = {"outputs": [_json(each, by, compared.get(each.output)) for each in found]}
+            put(jsontext.dumps(told).decode())
+        else:
+            put(_text(found, by, compared))
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -76,20 +89,40 @@ def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], d
     ]
 
 
-def _json(found: Figures, by: str | None) -> dict[str, Any]:
-    groups = [] if by is None else [{by: value, **tally.json()} for value, tally in found.groups]
+def _jobs(sources: tuple[Path, ...]) -> list[JobSpec]:
+    from batchchat.run.reconcile import job_to_reconcile
+
+    return [job_to_reconcile(source, os.environ) for source in sources]
+
+
+def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciled, str]]:
+    """What each job's endpoint billed, by the job's output, with the endpoint's name."""
+    if not jobs:
+        return {}
+    from batchchat.run.reconcile import reconciled
+
+    return {job.output.path: (asyncio.run(reconciled(job, os.environ)), job.host) for job in jobs}
+
+
+def _json(found: Figures, by: str | None, compared: tuple[Reconciled, str] | None) -> dict[str, Any]:
     told = {"path": shown_path(found.output), **found.whole.json(found.beside)}
+    if compared is not None:
+        told["reconcile"] = compared[0].json()
+    groups = [] if by is None else [{by: value, **tally.json()} for value, tally in found.groups]
     return {**told, "by": groups, "left": found.beside.left}
 
 
-def _text(found: list[Figures], by: str | None) -> str:
-    from batchchat.report.tables import Told, group_table, report_text
+def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciled, str]]) -> str:
+    from batchchat.report.reconcile import reconcile_topics
+    from batchchat.report.tables import Told, group_table, report_text, topic_lines
 
     blocks = []
     for each in found:
         path = shown_path(each.output)
         told = Told(path, each.name, each.model, each.endpoint, each.whole, each.beside)
         blocks.append(report_text(told))
+        if each.output in compared:
+            blocks.append(topic_lines(reconcile_topics(*compared[each.output])))
         if by is not None:
             blocks.append(group_table(f"by {by}", each.groups))
     if len(found) > 1:

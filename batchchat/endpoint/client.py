@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -22,13 +23,14 @@ from batchchat import jsontext
 from batchchat.conversation import ErrorKind
 from batchchat.cost.prices import Pricing
 from batchchat.endpoint import verdicts, wire
+from batchchat.endpoint.billing import read_costs
 from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
 from batchchat.errors import UsageError
 from batchchat.exchange import Action, Billed, Cost, Exchange, Failure, Reply, Request, Scope, Usage, Verdict
 from batchchat.secret import Blanker, Secret
 
-__all__ = ["BODY_CAP", "Client", "Endpoint", "allowance_url", "completions_url"]
+__all__ = ["BODY_CAP", "Client", "Endpoint", "allowance_url", "completions_url", "costs_url"]
 
 BODY_CAP = 64 << 20
 """Bytes of one response. A reply of 16,384 tokens is about 100 KB; this is for servers gone mad."""
@@ -55,9 +57,18 @@ def completions_url(base_url: str) -> str:
 
 def allowance_url(base_url: str) -> str:
     """Where DeepInfra, and who answers like it, says what an account may do at once: beside its `/v1`."""
+    return _beside_v1(base_url, "me/rate_limit")
+
+
+def costs_url(base_url: str) -> str:
+    """Where the same endpoints say what they billed."""
+    return _beside_v1(base_url, "request-costs")
+
+
+def _beside_v1(base_url: str, name: str) -> str:
     parts = urlsplit(base_url)
     head, found, _ = parts.path.rpartition("/v1")
-    return urlunsplit(parts._replace(path=f"{head if found else ''}/v1/me/rate_limit", query=""))
+    return urlunsplit(parts._replace(path=f"{head if found else ''}/v1/{name}", query=""))
 
 
 def _verdict(kind: ErrorKind, action: Action, scope: Scope, billed: Billed, *, instant: bool = False) -> Verdict:
@@ -92,6 +103,15 @@ _FAILURES: tuple[tuple[type[BaseException], Verdict, str], ...] = (
 _ASK_S = 10.0
 """The longest that a run waits to be told its allowance."""
 _OK, _REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
+
+
+_OF_ANOTHER_KIND = "an answer of another kind"
+
+
+class _Told(NamedTuple):
+    """What JSON said."""
+
+    payload: Any
 
 
 class _TooLargeError(Exception):
@@ -177,11 +197,25 @@ class Client:
 
     async def allowance(self, url: str) -> Allowance | str:
         """What the account may do at once, asked at `url`; or why that is not known, in a few words of ours."""
+        found = await self._told("GET", url, None)
+        return found if isinstance(found, str) else read_allowance(found.payload) or _OF_ANOTHER_KIND
+
+    async def billed(self, url: str, ids: Sequence[str]) -> list[Decimal | None] | str:
+        """What was billed for each response id, in USD, None where the endpoint knows nothing of it; or why not."""
+        found = await self._told("POST", url, jsontext.dumps({"requestIds": ids}))
+        if isinstance(found, str):
+            return found
+        costs = read_costs(found.payload, ids)
+        return _OF_ANOTHER_KIND if costs is None else costs
+
+    async def _told(self, method: str, url: str, body: bytes | None) -> _Told | str:
+        """The JSON that an endpoint answers a question of ours with; or why there is none, in a few words."""
         assert self._session is not None
         timeout = aiohttp.ClientTimeout(total=_ASK_S)
         try:
-            async with self._session.get(url, timeout=timeout, allow_redirects=False) as response:
-                body = await _read(response)
+            asked = self._session.request(method, url, data=body, timeout=timeout, allow_redirects=False)
+            async with asked as response:
+                data = await _read(response)
         except TimeoutError:
             return f"no answer within {_ASK_S:g} s"
         except (aiohttp.ClientError, OSError, _TooLargeError):
@@ -189,10 +223,9 @@ class Client:
         if response.status != _OK:
             return f"HTTP {response.status}"
         try:
-            found = read_allowance(jsontext.loads_lenient(body))
+            return _Told(jsontext.loads_lenient(data))
         except ValueError:
-            found = None
-        return found or "an answer of another kind"
+            return _OF_ANOTHER_KIND
 
     def _judge(self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool) -> _Answer:
         try:

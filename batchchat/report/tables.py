@@ -7,10 +7,17 @@ from typing import Any, NamedTuple
 
 from batchchat import figures, jsontext
 from batchchat.report.tally import Tally
-from batchchat.report.topics import Topic, cost_topics, failure_topics, retry_topics, some_rows, token_topics
+from batchchat.report.topics import (
+    Topic,
+    answered_words,
+    cost_topics,
+    failure_topics,
+    retry_topics,
+    token_topics,
+)
 from batchchat.totals import Beside
 
-__all__ = ["Told", "group_table", "report_text"]
+__all__ = ["Told", "group_table", "report_text", "topic_lines"]
 
 _MOST_LINES = 40
 _LONGEST_VALUE = 32
@@ -33,7 +40,7 @@ def report_text(told: Told) -> str:
     totals = told.tally.totals
     cost = totals.known_cost_usd
     money = f" for {figures.money(cost)}" if cost is not None else ""
-    head = f"{told.path}: {_answered(told)}{money}"
+    head = f"{told.path}: {answered_words(totals, told.beside)}{money}"
     topics: list[Topic] = [("job", _job(told))] if told.name else []
     topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.beside)]
     if cost is not None and totals.answered:
@@ -41,15 +48,12 @@ def report_text(told: Told) -> str:
     topics += [("latency", _latencies(told.tally))] if totals.answered else []
     topics += [("attempts", figures.count(totals.attempts))]
     topics += [*retry_topics(totals, told.beside), *failure_topics(totals)]
-    return "\n".join([head, "", *(f"  {topic:<10}{line}".rstrip() for topic, line in topics)])
+    return f"{head}\n\n{topic_lines(topics)}"
 
 
-def _answered(told: Told) -> str:
-    finished, left = told.tally.totals.finished, told.beside.left
-    answered = figures.count(told.tally.totals.answered)
-    return (
-        f"{answered} rows answered so far" if left is None else f"{answered} of {some_rows(finished + left)} answered"
-    )
+def topic_lines(topics: Sequence[Topic]) -> str:
+    """Topics in a column, their lines beside them."""
+    return "\n".join(f"  {topic:<10}{line}".rstrip() for topic, line in topics)
 
 
 def _job(told: Told) -> str:

@@ -10,6 +10,7 @@ from batchchat.conversation import ErrorKind
 from batchchat.totals import TOKEN_FIELDS, Beside, Totals
 
 __all__ = [
+    "answered_words",
     "budget_topics",
     "cost_topics",
     "failure_topics",
@@ -28,6 +29,14 @@ _EXAMPLE_WIDTH = 110
 def some_rows(number: int) -> str:
     """`1 row`, `2 rows`."""
     return f"{figures.count(number)} row{'' if number == 1 else 's'}"
+
+
+def answered_words(totals: Totals, beside: Beside) -> str:
+    """`12,474 of 12,480 rows answered`, or `… so far` where it is not known how many there are."""
+    answered = figures.count(totals.answered)
+    if beside.left is None:
+        return f"{answered} rows answered so far"
+    return f"{answered} of {some_rows(totals.finished + beside.left)} answered"
 
 
 def token_topics(totals: Totals) -> list[Topic]:

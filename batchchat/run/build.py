@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from random import Random
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from batchchat.cost.ask import Asking
 from batchchat.cost.prices import cost_usd, pricing
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
-from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url
+from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url
 from batchchat.endpoint.quota import Allowance
 from batchchat.events import Allowed
 from batchchat.exchange import Ask, Request, Script
@@ -138,10 +139,14 @@ def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:
 
 
 class Sender(NamedTuple):
-    """An open client: `send` a request, or ask for the `allowance` of the account (a text says why it is unknown)."""
+    """An open client: `send` a request, or ask for the `allowance` of the account, or what was `billed` for responses.
+
+    A text in place of either says why it is unknown.
+    """
 
     send: Send
     allowance: Callable[[], Awaitable[Allowance | str]]
+    billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | str]]
 
 
 @asynccontextmanager
@@ -167,7 +172,11 @@ async def sender(job: JobSpec, environ: Mapping[str, str], blanker: Blanker) -> 
 @asynccontextmanager
 async def _client(job: JobSpec, base_url: str, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
     async with Client(_endpoint(job, base_url, environ), blanker, pricing(job.price)) as client:
-        yield Sender(client.send, partial(client.allowance, allowance_url(base_url)))
+        yield Sender(
+            client.send,
+            partial(client.allowance, allowance_url(base_url)),
+            partial(client.billed, costs_url(base_url)),
+        )
 
 
 async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, Allowed]:
