@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = ["Seen", "headline", "output_data"]
 _MOST_KINDS = 20
 _LONGEST_EXAMPLE = 300
 _SECOND_ROUND = 1
+_NAMED = 3
 
 
 class Seen(NamedTuple):
@@ -69,6 +71,14 @@ def headline(all_seen: list[Seen]) -> str:
     """The sentence on top: what came of it, for how much, in what time."""
     if len(all_seen) == 1:
         return f"{sentence(all_seen[0].told, clock_of(all_seen[0].facts))}."
+    if len(all_seen) > _NAMED:
+        totals = [seen.told.tally.totals for seen in all_seen]
+        costs = [cost for each in totals if (cost := each.known_cost_usd) is not None]
+        money = f" for {figures.money(sum(costs, Decimal(0)))}" if costs else ""
+        answered, rows = sum(each.answered for each in totals), sum(each.finished for each in totals)
+        return (
+            f"{len(all_seen)} outputs: {figures.count(answered)} of {figures.count(rows)} rows answered{money} in all."
+        )
     parts = [f"{seen.told.path} answered {_answered(seen.told.tally)}{_for(seen.told.tally)}" for seen in all_seen]
     return f"{len(parts)} outputs: {', '.join(parts)}."
 

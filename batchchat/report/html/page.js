@@ -65,7 +65,9 @@
   }
   const SMALL = { fontSize: "12px", background: "transparent", color: "var(--quiet)", overflow: "visible" };
   function plot(width, label, options) {
-    return Plot.plot({ width, style: SMALL, marginLeft: 52, marginRight: 16, marginBottom: 34, marginTop: 20, ...options, ariaLabel: label });
+    const made = Plot.plot({ width, style: SMALL, marginLeft: 52, marginRight: 16, marginBottom: 34, marginTop: 20, ...options, ariaLabel: label });
+    made.setAttribute("role", "img");
+    return made;
   }
   const few = (width) => Math.max(2, Math.floor(width / 90));
 
@@ -113,7 +115,7 @@
   function breaks(time, height) {
     return [
       Plot.ruleX(time.breaks, { x: "at", stroke: "var(--quiet)", strokeDasharray: "2,3" }),
-      Plot.text(time.breaks, { x: "at", text: "text", frameAnchor: "top", textAnchor: "start", dx: 4, dy: 2, fill: "var(--quiet)" }),
+      Plot.text(time.breaks, { x: "at", text: "text", frameAnchor: "top", textAnchor: "start", dx: 4, dy: 2, fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
     ];
   }
   function timeline(time, values, { label, name, unit, colour, format, height }) {
@@ -317,7 +319,7 @@
     function fill() {
       const list = found();
       body.replaceChildren(...list.slice(0, state.shown).map((r) => el("tr", {
-        tabindex: "0", "data-at": r.at, onclick: () => open(r.at, list),
+        tabindex: "0", "aria-haspopup": "dialog", onclick: () => open(r.at, list),
         onkeydown: (event) => {
           const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
           if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(r.at, list); }
@@ -395,7 +397,7 @@
     const first = data.outputs[0].path;
     const table = differ.filter((d) => d.rows.length).flatMap((d) => d.rows.map((row) => el("tr", {
       tabindex: "0", onclick: () => sides(d, row), onkeydown: (e) => { if (e.key === "Enter") sides(d, row); },
-    }, el("td.id", null, row.id), el("td.text", null, row.one.slice(0, 160)), el("td.text.narrow-off", null, row.other.slice(0, 160)), differ.length > 1 ? el("td.narrow-off", null, data.outputs[d.output].path) : null)));
+    }, el("td.id", null, row.id), el("td.text.half", null, row.one.slice(0, 160)), el("td.text.half.narrow-off", null, row.other.slice(0, 160)), differ.length > 1 ? el("td.narrow-off", null, data.outputs[d.output].path) : null)));
     function sides(d, row) {
       show(row.id, [], [el("div.sides", null,
         turn2(first, row.one), turn2(data.outputs[d.output].path, row.other))]);

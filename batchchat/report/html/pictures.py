@@ -123,7 +123,8 @@ class Clock:
 
     def __init__(self, started: Floats, finished: Floats) -> None:
         order = np.argsort(started)
-        begin, end = started[order], np.maximum.accumulate(finished[order])
+        # Wall clocks are set back at times; nothing ends before it began.
+        begin, end = started[order], np.maximum.accumulate(np.maximum(finished, started)[order])
         self.first = float(begin[0])
         span = float(end[-1]) - self.first
         idle = begin[1:] - end[:-1]
@@ -156,7 +157,8 @@ def clock_of(facts: Facts) -> Clock | None:
 def over_time(facts: Facts, clock: Clock, answered: Mask) -> dict[str, Any]:
     """Cost so far, tokens, answers and requests in flight at each moment of the run."""
     sent = np.isfinite(facts.started_at) & np.isfinite(facts.finished_at)
-    began, ended = clock.running(facts.started_at[sent]), clock.running(facts.finished_at[sent])
+    began = clock.running(facts.started_at[sent])
+    ended = np.maximum(clock.running(facts.finished_at[sent]), began)
     length = max(clock.length_s, 1e-3)
     moments = min(_MOST_MOMENTS, max(_FEWEST_MOMENTS, len(began) // _ANSWERS_A_MOMENT))
     edges = np.linspace(0.0, length, moments + 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from batchchat.record import RowRecord
 from batchchat.run.page import page_of_outputs
 from tests.report.html.chromium import FOUND, Page, opened
 from tests.report.html.given import output_of, run_of
@@ -26,6 +27,34 @@ ROWS = "[...document.querySelectorAll('#rows tbody tr')]"
 def page_at(path: Path, outputs: list[Path], by: str | None = "topic") -> Path:
     path.write_bytes(page_of_outputs(outputs, by, lambda output: output.name).content)
     return path
+
+
+EDGES: dict[str, list[RowRecord]] = {
+    "0 of 0 rows answered.": [],
+    "1 of 1 rows answered for $0.0001 in 1.5s.": [answered()],
+    "0 of 2 rows answered.": [invalid("a"), invalid("b")],
+    "0 of 2 rows answered in 1.5s.": [failed("a"), failed("b")],
+    "2 of 2 rows answered in 1.5s.": [
+        answered(id_, cost_usd=None, cost_source=None, usage=None, wait_s=None) for id_ in "ab"
+    ],
+    # A clock that was set back, answers that took no time, and figures that no axis expects.
+    "3 of 3 rows answered for $3,000,000,000.00 in 0.0s.": [
+        answered(
+            str(n),
+            finished_at=1.6e9 - n,
+            latency_s=1e6 * n,
+            cost_usd=1e9,
+            usage={"prompt_tokens": 10**15, "completion_tokens": 0},
+        )
+        for n in range(3)
+    ],
+    "40 of 40 rows answered for $0.0049 in 1m 20s.": [
+        answered(
+            str(n), started_at=1.7e9 + 2 * n + 40_000 * (n > 20), finished_at=1.7e9 + 2 * n + 2 + 40_000 * (n > 20)
+        )
+        for n in range(40)
+    ],
+}
 
 
 def within(seen: Callable[[Page], Awaitable[None]], path: Path, **size: int) -> None:
@@ -141,3 +170,23 @@ def test_several_outputs_on_a_phone(tmp_path: Path) -> None:
         assert "Another." in await page.ask("document.querySelector('dialog').textContent")
 
     within(look, path, width=360, height=740)
+
+
+def test_runs_at_the_edge(tmp_path: Path) -> None:
+    """Nothing, one row, nothing but failures, nothing known, senseless figures: a page without a gap in it."""
+    odd = "document.querySelector('main').innerHTML.match(/.{0,80}(?:NaN|Infinity|undefined|\\[object).{0,40}/)"
+    paths = {
+        sentence: page_at(tmp_path / f"{number}.html", [output_of(tmp_path / f"{number}.parquet", rows)])
+        for number, (sentence, rows) in enumerate(EDGES.items())
+    }
+
+    async def look() -> None:
+        async with opened() as page:
+            for sentence, path in paths.items():
+                await page.show(path.as_uri())
+                assert await page.ask("document.querySelector('h1').textContent") == sentence
+                assert await page.ask(f"{ROWS}.length") == len(EDGES[sentence]), sentence
+                assert await page.ask(odd) is None, sentence
+                assert page.complaints == [], sentence
+
+    asyncio.run(look())
