@@ -21,7 +21,7 @@ from batchchat.report.html.pictures import (
 from batchchat.report.html.sample import dearest
 from batchchat.report.tables import Told
 from batchchat.report.tally import Tally
-from batchchat.report.topics import cost_topics, retry_topics, some_rows, token_topics
+from batchchat.report.topics import answered_words, cost_topics, retry_topics, some_rows, token_topics
 
 __all__ = ["Seen", "headline", "output_data"]
 
@@ -86,7 +86,7 @@ def headline(all_seen: list[Seen]) -> str:
 def sentence(told: Told, clock: Clock | None) -> str:
     """`12,474 of 12,480 rows answered for $6.2841 in 9m 51s`."""
     time = "" if clock is None else f" in {figures.duration(clock.length_s)}"
-    return f"{_answered(told.tally)} rows answered{_for(told.tally)}{time}"
+    return f"{answered_words(told.tally.totals, told.beside)}{_for(told.tally)}{time}"
 
 
 def _answered(tally: Tally) -> str:

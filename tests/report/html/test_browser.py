@@ -31,7 +31,7 @@ def page_at(path: Path, outputs: list[Path], by: str | None = "topic") -> Path:
 
 EDGES: dict[str, list[RowRecord]] = {
     "0 of 0 rows answered.": [],
-    "1 of 1 rows answered for $0.0001 in 1.5s.": [answered()],
+    "1 of 1 row answered for $0.0001 in 1.5s.": [answered()],
     "0 of 2 rows answered.": [invalid("a"), invalid("b")],
     "0 of 2 rows answered in 1.5s.": [failed("a"), failed("b")],
     "2 of 2 rows answered in 1.5s.": [
