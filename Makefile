@@ -30,6 +30,9 @@ bench: .venv/installed
 soak: .venv/installed
 	$(BIN)/python -m pytest -m soak
 
+tokens: .venv/installed
+	$(BIN)/python -m tests.benchmarks.tokens
+
 reference: .venv/installed
 	$(BIN)/python -m tests.reference
 

@@ -30,15 +30,46 @@ FEATURES = (
     "kana",
     "Hangul",
     "emoji",
-    "Cyrillic, Greek",
+    "Cyrillic",
+    "Greek",
     "other",
 )
 """What is counted in a text, in the order of the weights."""
 
-SMALL: tuple[float, ...] = (0.6, 0.14, 1.0, 0.8, 1.0, 0.2, 1.0, 1.3, 1.1, 1.5, 3.0, 0.6, 1.5)
-SMALL_ERROR = 0.1
-LARGE: tuple[float, ...] = (0.7, 0.08, 1.0, 0.6, 0.5, 0.1, 0.6, 0.8, 0.8, 0.8, 2.0, 0.4, 0.8)
-LARGE_ERROR = 0.1
+SMALL: tuple[float, ...] = (
+    0.783,
+    0.094,
+    1.189,
+    0.565,
+    1.752,
+    0.184,
+    2.337,
+    1.088,
+    1.18,
+    1.459,
+    2.428,
+    0.449,
+    1.162,
+    1.121,
+)
+SMALL_ERROR = 0.051
+LARGE: tuple[float, ...] = (
+    0.949,
+    0.044,
+    1.328,
+    0.389,
+    1.253,
+    0.128,
+    1.09,
+    0.882,
+    0.662,
+    0.61,
+    3.395,
+    0.35,
+    0.428,
+    0.419,
+)
+LARGE_ERROR = 0.046
 
 _FRAME, _OPENING = 4, 3
 _SMALL_MODELS = re.compile(
@@ -54,7 +85,9 @@ _ASCII = re.compile(r"[\x00-\x7f]+")
 # (first, last, feature), the first that holds; what is in none is `other`.
 _SCRIPTS = (
     (0x00C0, 0x024F, 6),
-    (0x0370, 0x052F, 11),
+    (0x0400, 0x052F, 11),
+    (0x0370, 0x03FF, 12),
+    (0x1F00, 0x1FFF, 12),
     (0x1E00, 0x1EFF, 6),
     (0x1100, 0x11FF, 9),
     (0xAC00, 0xD7AF, 9),
@@ -68,7 +101,7 @@ _SCRIPTS = (
     (0x200D, 0x200D, 10),
     (0x1F000, 0x1FAFF, 10),
 )
-_OTHER = 12
+_OTHER = 13
 
 
 def features(text: str) -> list[int]:

@@ -55,9 +55,7 @@ def model_file() -> Path | str:
     except OSError:
         return f"This mistral-common has no {_FILE}; for an exact count: {INSTALL}"
     if digest != SHA256:
-        return (
-            f"{_FILE} of this mistral-common is not WizardLM-2's (SHA-256 {digest[:12]}); for an exact count: {INSTALL}"
-        )
+        return f"The {_FILE} of this mistral-common is not WizardLM-2's; for an exact count: {INSTALL}"
     return path
 
 
@@ -110,7 +108,7 @@ class _WizardLM:
     def _tokens(self, text: str) -> int:
         try:
             return len(self._pieces.encode(text))
-        except UnicodeEncodeError:  # lone surrogates, which a server reads as the replacement character
+        except (UnicodeEncodeError, RuntimeError):  # lone surrogates, which a server reads as the replacement character
             return len(self._pieces.encode(_SURROGATE.sub("\ufffd", text)))
 
 
