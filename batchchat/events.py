@@ -102,6 +102,8 @@ class Budgeted:
     rows: int
     most_usd: Decimal
     learning: bool
+    price: str | None = None
+    """What it is reckoned with, in words, where that is not the job's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,8 @@ class Progress:
     rows_per_s: float
     eta_s: float | None
     max_cost_usd: Decimal | None = None
+    cost_per_hour_usd: float | None = None
+    """At the pace of the last half minute."""
     most: int = 0
     down_since: float | None = None
     probe_in_s: float = 0.0

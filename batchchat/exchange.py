@@ -113,7 +113,7 @@ class Usage(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What an exchange cost, and who says so: `reported` by the endpoint, or computed from the `job`'s price."""
+    """What an exchange cost. `source` is reported, or whose price computed it: job, endpoint or table."""
 
     usd: Decimal
     source: str

@@ -15,6 +15,7 @@ __all__ = [
     "count",
     "duration",
     "money",
+    "per_hour",
     "seconds",
     "shorten",
     "shown_path",
@@ -50,6 +51,11 @@ def money(usd: Decimal | float | None) -> str:
     if 0 < value < Decimal("0.0001"):
         return "<$0.0001"
     return f"${value:,.2f}" if value >= 100 else f"${value:.4f}"  # noqa: PLR2004
+
+
+def per_hour(usd: float) -> str:
+    """`$1.20/h`; cents are enough for a pace, below a dollar four places."""
+    return f"${usd:,.2f}/h" if usd >= 1 else f"{money(usd)}/h"
 
 
 def duration(span_s: float | None) -> str:

@@ -172,7 +172,7 @@ def _of_money(event: events.Budgeted | events.Dearer) -> str:
     if isinstance(event, events.Dearer):
         over = f"; answers cost {figures.money(event.overrun_usd)} more than the most they could by it"
         return (
-            f"the endpoint charges up to {event.ratio:.2f} times the job's price, and is reckoned with so"
+            f"the endpoint charges up to {event.ratio:.2f} times the known price, and is reckoned with so"
             f"{over if event.overrun_usd else ''}"
         )
     parts = [f"at most {figures.money(event.max_cost_usd)}"]
@@ -183,6 +183,8 @@ def _of_money(event: events.Budgeted | events.Dearer) -> str:
         parts.append(f"what {figures.count(event.unknown_rows)} answers cost before is unknown and not in it")
     if event.rows:
         parts.append(f"{figures.count(event.rows)} to send cost at most {figures.money(event.most_usd)}")
+    if event.price is not None:
+        parts.append(f"reckoned with {event.price}")
     if event.learning:
         parts.append("a few at a time until it is seen what they really cost")
     return "budget " + " · ".join(parts)
@@ -201,6 +203,8 @@ def _figures(event: Progress, *, brief: bool = False) -> str:
         cap = f"at most {figures.money(event.max_cost_usd)}" if event.max_cost_usd is not None else ""
         most = f"{',' if about else ' of'} {cap}" if cap else ""
         parts.append(f"{figures.money(event.cost_usd)}{about}{most}")
+        if event.cost_per_hour_usd and not brief:
+            parts.append(figures.per_hour(event.cost_per_hour_usd))
     if event.failed:
         parts.append(f"{figures.count(event.failed)} failed")
     if event.invalid:

@@ -8,15 +8,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from batchchat.conversation import BadRow, ErrorKind, Key, Status
-from batchchat.exchange import Outcome, Reply, Spent, Usage
+from batchchat.conversation import BadRow, ErrorKind, Key, Row, Status
+from batchchat.exchange import Failure, Outcome, Reply, Request, Spent, Usage
 
 __all__ = [
     "RowRecord",
+    "add_spent",
     "key_of",
     "possibly_billed_usd_of",
     "record_of_bad_row",
     "record_of_outcome",
+    "record_of_unsent",
     "spent_of",
     "unreported_usd_of",
     "unsure_fields",
@@ -129,7 +131,7 @@ def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecor
     }
     if exchange.reply is not None:
         record["reply"] = _reply(exchange.reply)
-    _add_spent(record, spent)
+    add_spent(record, spent)
     if exchange.http_status is not None:
         record["http_status"] = exchange.http_status
     if outcome.status is not Status.ANSWERED and exchange.failure is not None:
@@ -142,7 +144,8 @@ def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecor
     return record
 
 
-def _add_spent(record: RowRecord, spent: Spent) -> None:
+def add_spent(record: RowRecord, spent: Spent) -> None:
+    """Note in `record` what its attempts used up."""
     if spent.usage is not None and (usage := usage_fields(spent.usage)):
         record["usage"] = usage
     if spent.cost_usd is not None:
@@ -168,6 +171,29 @@ def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:
         "status": Status.INVALID.value,
         "error_kind": ErrorKind.INVALID_INPUT.value,
         "error": row.error,
+    }
+    if row.carried:
+        record["carried"] = row.carried
+    return record
+
+
+def record_of_unsent(row: Row, request: Request, failure: Failure) -> RowRecord:
+    """The record of a good row that failed before it was sent: without an attempt, times or cost."""
+    record: RowRecord = {
+        "kind": "row",
+        "id": row.key.id,
+        "variant": row.key.variant,
+        "sample": row.key.sample,
+        "fp": f"{request.fingerprint:016x}",
+        "place": row.place,
+        "ordinal": row.ordinal,
+        "status": Status.FAILED.value,
+        "model": request.model,
+        "messages": request.messages,
+        "attempts": 0,
+        "possibly_billed": 0,
+        "error_kind": failure.kind.value,
+        "error": failure.text,
     }
     if row.carried:
         record["carried"] = row.carried

@@ -118,11 +118,11 @@ TEXTS = [
     ),
     (
         events.Dearer(Decimal("1.528"), Decimal(0)),
-        "the endpoint charges up to 1.53 times the job's price, and is reckoned with so",
+        "the endpoint charges up to 1.53 times the known price, and is reckoned with so",
     ),
     (
         events.Dearer(Decimal(3), Decimal("0.002")),
-        "the endpoint charges up to 3.00 times the job's price, and is reckoned with so; answers cost $0.0020 more"
+        "the endpoint charges up to 3.00 times the known price, and is reckoned with so; answers cost $0.0020 more"
         " than the most they could by it",
     ),
 ]

@@ -9,6 +9,7 @@ from batchchat.cli.boundary import ready_streams
 from batchchat.cli.export import export
 from batchchat.cli.init import init
 from batchchat.cli.mock_server import mock_server
+from batchchat.cli.prices import prices
 from batchchat.cli.report import report
 from batchchat.cli.run import run
 from batchchat.cli.schema import schema
@@ -42,6 +43,7 @@ main.add_command(run)
 main.add_command(status)
 main.add_command(report)
 main.add_command(export)
+main.add_command(prices)
 main.add_command(init)
 main.add_command(schema)
 main.add_command(mock_server)

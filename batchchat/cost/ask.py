@@ -5,12 +5,12 @@ than text goes in (tool calls, tools, a schema, names), the bytes of the whole b
 keys and quotes included. A reply has at most `max_tokens`, or `max_completion_tokens`; where both are set, the larger.
 An image or a sound has no bound, nor has a reply without either.
 
-On the way of every row of a job with a price: measured 1.1 us a row of 0.7 KB, where a row costs some 200.
+On the way of every row of a job whose price is known: measured 1.1 us a row of 0.7 KB, where a row costs some 200.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,7 @@ from batchchat.conversation import Message
 from batchchat.exchange import Ask
 from batchchat.job.spec import Price
 
-__all__ = ["REPLY_BOUNDS", "Asking"]
+__all__ = ["REPLY_BOUNDS", "Asking", "MostOf", "reply_tokens"]
 
 REPLY_BOUNDS = ("max_tokens", "max_completion_tokens")
 
@@ -28,27 +28,40 @@ _PLAIN_KEYS = 2  # role and content
 _WORDS = frozenset({"text", "refusal", "thinking"})
 
 
-class Asking:
-    """Knows the worst case of requests at `price`."""
+MostOf = Callable[[str, str | None], Price | None]
+"""(model, service tier) -> the price a request is reckoned with; None where nobody knows."""
 
-    def __init__(self, price: Price) -> None:
-        dearest = price.input if price.cached_input is None else max(price.input, price.cached_input)
-        self._prompt_usd = dearest / _MILLION
-        self._reply_usd = price.output / _MILLION
+
+class Asking:
+    """Knows the worst case of requests at the prices that `most_of` tells."""
+
+    def __init__(self, most_of: MostOf) -> None:
+        self._most_of = most_of
+        self._model: str | None = None
+        self._prompt_usd = self._reply_usd = Decimal(0)
+        self._priced = False
         self._params: Mapping[str, Any] | None = None
         self._reply: int | None = None
         self._plain = False
 
-    def __call__(self, messages: list[Message], params: Mapping[str, Any], body_bytes: int) -> Ask:
+    def __call__(self, model: str, messages: list[Message], params: Mapping[str, Any], body_bytes: int) -> Ask:
         """The worst case of a request whose body has `body_bytes`; None is what has no bound."""
-        if params is not self._params:  # most rows have the job's own
-            self._params, self._reply = params, _reply_tokens(params)
+        if params is not self._params or model != self._model:  # most rows have the job's own
+            self._price(model, params.get("service_tier"))
+            self._params, self._reply = params, reply_tokens(params)
             self._plain = not any(isinstance(value, dict | list) for value in params.values())
         reply = self._reply
         prompt = _prompt_tokens(messages, body_bytes, plain=self._plain)
-        if prompt is None or reply is None:
+        if prompt is None or reply is None or not self._priced:
             return Ask(prompt, reply, None)
         return Ask(prompt, reply, prompt * self._prompt_usd + reply * self._reply_usd)
+
+    def _price(self, model: str, tier: Any) -> None:
+        self._model, price = model, self._most_of(model, tier if isinstance(tier, str) else None)
+        self._priced = price is not None
+        if price is not None:
+            dearest = price.input if price.cached_input is None else max(price.input, price.cached_input)
+            self._prompt_usd, self._reply_usd = dearest / _MILLION, price.output / _MILLION
 
 
 def _prompt_tokens(messages: list[Message], body_bytes: int, *, plain: bool) -> int | None:
@@ -77,7 +90,8 @@ def _is_words(message: Message) -> bool:
     return all(isinstance(part, str) or (isinstance(part, dict) and part.get("type") in _WORDS) for part in content)
 
 
-def _reply_tokens(params: Mapping[str, Any]) -> int | None:
+def reply_tokens(params: Mapping[str, Any]) -> int | None:
+    """The most a reply may have by `params`, all its choices together; None where they set no bound."""
     bounds: list[Any] = [params[name] for name in REPLY_BOUNDS if params.get(name) is not None]
     if not bounds or not all(type(bound) is int and bound > 0 for bound in bounds):
         return None

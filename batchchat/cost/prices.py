@@ -1,6 +1,6 @@
-"""What an exchange cost: what the response reports; else the job's price; else unknown. Pure, and in Decimal.
+"""What an exchange cost: what the response reports; else by the rate of the model that served it; else unknown.
 
-Prices are USD per million tokens. A price holds under whatever name the server serves the model.
+Pure, and in Decimal. Prices are USD per million tokens.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from batchchat.exchange import Cost, Usage
+from batchchat.cost.rates import Rates
+from batchchat.exchange import Cost, Reply, Usage
 from batchchat.job.spec import Price
 
 __all__ = ["Pricing", "cost_usd", "pricing"]
 
 _MILLION = Decimal(1_000_000)
 
-Pricing = Callable[[Usage], Cost | None]
+Pricing = Callable[[Usage, str, Reply | None], Cost | None]
+"""(usage, the model that was asked, the reply if there is one) -> what it cost."""
 
 
 def cost_usd(usage: Usage, price: Price) -> Decimal | None:
@@ -28,13 +30,15 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
     return (fresh * price.input + cached * cached_price + usage.completion_tokens * price.output) / _MILLION
 
 
-def pricing(price: Price | None) -> Pricing:
+def pricing(rates: Rates) -> Pricing:
     """How a job tells the cost of a usage."""
 
-    def tell(usage: Usage) -> Cost | None:
+    def tell(usage: Usage, asked: str, reply: Reply | None) -> Cost | None:
         if usage.cost_usd is not None:
             return Cost(Decimal(repr(usage.cost_usd)), "reported")
-        computed = None if price is None else cost_usd(usage, price)
-        return None if computed is None else Cost(computed, "job")
+        served, tier = (None, None) if reply is None else (reply.model, reply.service_tier)
+        rate = rates.billed(asked, served, tier)
+        computed = None if rate is None else cost_usd(usage, rate.price)
+        return None if rate is None or computed is None else Cost(computed, rate.source)
 
     return tell

@@ -6,14 +6,15 @@ Secrets are blanked out of each response before anything else sees it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -22,15 +23,19 @@ from yarl import URL
 from batchchat import jsontext
 from batchchat.conversation import ErrorKind
 from batchchat.cost.prices import Pricing
+from batchchat.cost.rates import Listed
 from batchchat.endpoint import verdicts, wire
 from batchchat.endpoint.billing import read_costs
+from batchchat.endpoint.listing import read_listing
 from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
 from batchchat.errors import UsageError
 from batchchat.exchange import Action, Billed, Cost, Exchange, Failure, Reply, Request, Scope, Usage, Verdict
 from batchchat.secret import Blanker, Secret
 
-__all__ = ["BODY_CAP", "Client", "Endpoint", "allowance_url", "completions_url", "costs_url"]
+__all__ = ["BODY_CAP", "Client", "Endpoint", "allowance_url", "completions_url", "costs_url", "models_url"]
+
+Asked = TypeVar("Asked")
 
 BODY_CAP = 64 << 20
 """Bytes of one response. A reply of 16,384 tokens is about 100 KB; this is for servers gone mad."""
@@ -47,6 +52,7 @@ class Endpoint:
     proxy: Proxy | None = None
     tls: ssl.SSLContext | None = None
     keep_raw: bool = False
+    models_url: str = ""
 
 
 def completions_url(base_url: str) -> str:
@@ -69,6 +75,12 @@ def _beside_v1(base_url: str, name: str) -> str:
     parts = urlsplit(base_url)
     head, found, _ = parts.path.rpartition("/v1")
     return urlunsplit(parts._replace(path=f"{head if found else ''}/v1/{name}", query=""))
+
+
+def models_url(base_url: str) -> str:
+    """The list of models of a base URL; a query stays behind it."""
+    parts = urlsplit(base_url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/models"))
 
 
 def _verdict(kind: ErrorKind, action: Action, scope: Scope, billed: Billed, *, instant: bool = False) -> Verdict:
@@ -105,23 +117,25 @@ _ASK_S = 10.0
 _OK, _REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
 
 
-_OF_ANOTHER_KIND = "an answer of another kind"
-
-
-class _Told(NamedTuple):
-    """What JSON said."""
-
-    payload: Any
-
-
 class _TooLargeError(Exception):
     """The body passed the cap."""
 
 
 class Client:
-    """Use as `async with Client(...) as client: exchange = await client.send(request)`."""
+    """Use as `async with Client(...) as client: exchange = await client.send(request)`.
 
-    def __init__(self, endpoint: Endpoint, blanker: Blanker, pricing: Pricing) -> None:
+    `learn` is given the endpoint's list of models, which is asked for once, with the first answer that tells no cost.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        blanker: Blanker,
+        pricing: Pricing,
+        learn: Callable[[Mapping[str, Listed]], None] | None = None,
+    ) -> None:
+        self._learn = learn
+        self._learning: asyncio.Task[None] | None = None
         self._endpoint = endpoint
         self._blanker = blanker
         self._pricing = pricing
@@ -176,9 +190,11 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             answer = self._broken(error)
         else:
-            answer = self._judge(response.status, response.headers, body, complete=True)
+            answer = self._judge(response.status, response.headers, body, complete=True, asked=request.model)
             raw = body.decode("utf-8", "surrogateescape") if self._endpoint.keep_raw else None
         latency_s = time.perf_counter() - start
+        if self._learn is not None and answer.reply is not None and answer.usage is not None:
+            answer = await self._with_cost(answer, request)
         status = None if response is None else response.status
         return Exchange(
             request,
@@ -197,22 +213,38 @@ class Client:
 
     async def allowance(self, url: str) -> Allowance | str:
         """What the account may do at once, asked at `url`; or why that is not known, in a few words of ours."""
-        found = await self._told("GET", url, None)
-        return found if isinstance(found, str) else read_allowance(found.payload) or _OF_ANOTHER_KIND
+        return await self._asked(url, read_allowance)
+
+    async def listing(self) -> dict[str, Listed] | str:
+        """What the endpoint's list of models says of each; or why that is not known."""
+        return await self._asked(self._endpoint.models_url, read_listing)
 
     async def billed(self, url: str, ids: Sequence[str]) -> list[Decimal | None] | str:
         """What was billed for each response id, in USD, None where the endpoint knows nothing of it; or why not."""
-        found = await self._told("POST", url, jsontext.dumps({"requestIds": ids}))
-        if isinstance(found, str):
-            return found
-        costs = read_costs(found.payload, ids)
-        return _OF_ANOTHER_KIND if costs is None else costs
+        return await self._asked(url, lambda payload: read_costs(payload, ids), jsontext.dumps({"requestIds": ids}))
 
-    async def _told(self, method: str, url: str, body: bytes | None) -> _Told | str:
-        """The JSON that an endpoint answers a question of ours with; or why there is none, in a few words."""
+    async def _with_cost(self, answer: _Answer, request: Request) -> _Answer:
+        """The answer with its cost by the endpoint's list, where it told none itself."""
+        assert answer.usage is not None
+        if answer.usage.cost_usd is not None:
+            return answer
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._ask_to_learn())
+        await asyncio.shield(self._learning)
+        return answer._replace(cost=self._pricing(answer.usage, request.model, answer.reply))
+
+    async def _ask_to_learn(self) -> None:
+        found, learn = await self.listing(), self._learn
+        if learn is not None and not isinstance(found, str):
+            learn(found)
+        self._learn = None
+
+    async def _asked(self, url: str, read: Callable[[Any], Asked | None], body: bytes | None = None) -> Asked | str:
+        """What `read` makes of the JSON that is answered to a GET, or a POST of `body`; or why there is none."""
         assert self._session is not None
         timeout = aiohttp.ClientTimeout(total=_ASK_S)
         try:
+            method = "GET" if body is None else "POST"
             asked = self._session.request(method, url, data=body, timeout=timeout, allow_redirects=False)
             async with asked as response:
                 data = await _read(response)
@@ -223,11 +255,14 @@ class Client:
         if response.status != _OK:
             return f"HTTP {response.status}"
         try:
-            return _Told(jsontext.loads_lenient(data))
+            found = read(jsontext.loads_lenient(data))
         except ValueError:
-            return _OF_ANOTHER_KIND
+            found = None
+        return "an answer of another kind" if found is None else found
 
-    def _judge(self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool) -> _Answer:
+    def _judge(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool, asked: str = ""
+    ) -> _Answer:
         try:
             payload = jsontext.loads_lenient(body)
         except ValueError:
@@ -241,8 +276,8 @@ class Client:
         if not isinstance(payload, dict):
             return _Answer(*verdicts.judge_unreadable(body, complete=complete))
         usage = wire.read_usage(payload)
-        cost = None if usage is None else self._pricing(usage)
         reply = wire.read_reply(payload)
+        cost = None if usage is None else self._pricing(usage, asked, reply)
         if payload.get("error") and (reply is None or not verdicts.answers(reply)):  # OpenRouter: an error inside a 200
             error = verdicts.read_error(payload, body)
             return _paid(*verdicts.judge_error(error.status or _SERVER_ERROR, headers, error), usage, cost)

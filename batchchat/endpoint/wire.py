@@ -20,8 +20,8 @@ __all__ = ["AskOf", "compose", "read_reply", "read_usage"]
 _MOST_USD = 10**9
 _UNKNOWN = Ask()
 
-AskOf = Callable[[list[Message], Mapping[str, Any], int], Ask]
-"""(messages, params, bytes of the body) -> the most it may use."""
+AskOf = Callable[[str, list[Message], Mapping[str, Any], int], Ask]
+"""(model, messages, params, bytes of the body) -> the most it may use."""
 
 
 def compose(
@@ -37,7 +37,7 @@ def compose(
         messages=messages,
         body=body,
         fingerprint=hash64(jsontext.canonical(content)),
-        ask=_UNKNOWN if ask_of is None else ask_of(messages, params, len(body)),
+        ask=_UNKNOWN if ask_of is None else ask_of(model, messages, params, len(body)),
     )
 
 

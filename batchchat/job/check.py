@@ -66,7 +66,6 @@ def check(
         if key.required and key.name not in checked.values and not checked.is_spoiled(key.name):
             checked.tell(key.name, f"is missing. It takes {key.kind.takes}.")
     _price(checked)
-    _budget(checked)
     _choice_of_rows(checked)
     if sends or vets:
         _api_key(checked, environ, reads=sends)
@@ -110,18 +109,6 @@ def _price(checked: Checked) -> None:
     for name in ("price.input", "price.output"):
         if name not in checked.values and not checked.is_spoiled(name):
             checked.tell(name, "is missing. A price takes `input` and `output`, USD per million tokens.")
-
-
-def _budget(checked: Checked) -> None:
-    """A cap reserves before it sends, and for that it needs a price."""
-    if "budget.max_cost" in checked.values and not checked.is_spoiled("price"):
-        if any(name.startswith("price.") for name in (*checked.values, *checked.spoiled)):
-            return
-        checked.tell(
-            "budget.max_cost",
-            "needs a `price` to reckon with before it sends. Add `price: {input: ..., output: ...}`, USD per million"
-            " tokens, from the endpoint's price list.",
-        )
 
 
 def _choice_of_rows(checked: Checked) -> None:

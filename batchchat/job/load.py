@@ -15,7 +15,19 @@ from batchchat.job.faults import Fault, Place, RefusedError, job_error
 from batchchat.job.keys import AUTO, children
 from batchchat.job.overrides import Override, comment_lines, overlay, put
 from batchchat.job.paths import resolved, resolved_input
-from batchchat.job.spec import Budget, EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
+from batchchat.job.spec import (
+    Budget,
+    EndpointSpec,
+    EstimateSpec,
+    InputSpec,
+    JobSpec,
+    Limits,
+    OutputSpec,
+    Price,
+    PricesSpec,
+    Retry,
+    Timeout,
+)
 from batchchat.job.tree import Branch, Scalar, is_null, kind_of, printable
 from batchchat.job.yamltext import compose, unfold
 from batchchat.secret import Blanker
@@ -134,6 +146,8 @@ def _kept_text(text: str, tree: Branch, overrides: Sequence[Override], output: P
 def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
     folder = path.parent
     typed: tuple[str, ...] = checked["input.path"]
+    prices: str | None = checked["prices"]
+    tokenizer: str | None = checked["estimate.tokenizer"]
     price = None
     if checked["price.input"] is not None:
         price = Price(checked["price.input"], checked["price.output"], checked["price.cached_input"])
@@ -167,6 +181,7 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             api_key_env=checked.api_key_env,
             api_key=checked.api_key,
             headers=dict(checked["endpoint.headers"]),
+            context_length=checked["endpoint.context_length"],
         ),
         params=dict(checked["params"]),
         concurrency=DEFAULTS["concurrency"] if checked["concurrency"] == AUTO else checked["concurrency"],
@@ -185,5 +200,7 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
         drain=checked["drain"],
         budget=Budget(checked["budget.max_cost"], checked["budget.stop_at"]),
         price=price,
+        prices=None if prices is None else PricesSpec(resolved(prices, folder, environ), prices),
+        estimate=EstimateSpec(None if tokenizer is None else resolved(tokenizer, folder, environ)),
         on_finish=checked["on_finish"],
     )

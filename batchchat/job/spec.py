@@ -23,11 +23,13 @@ __all__ = [
     "PART_ROWS",
     "Budget",
     "EndpointSpec",
+    "EstimateSpec",
     "InputSpec",
     "JobSpec",
     "Limits",
     "OutputSpec",
     "Price",
+    "PricesSpec",
     "Retry",
     "Timeout",
 ]
@@ -64,6 +66,7 @@ class EndpointSpec:
     api_key_env: str | None = None
     api_key: Secret | None = None
     headers: Mapping[str, Secret] = field(default_factory=dict)
+    context_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,21 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class EstimateSpec:
+    """How the job is estimated: `tokenizer` is a `tokenizer.json`, absolute."""
+
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PricesSpec:
+    """A price table of the user's: `path` absolute, `typed` as given."""
+
+    path: Path
+    typed: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutputSpec:
     """Where the result goes: `path` absolute, `typed` as given; a folder of parts where it has no suffix."""
 
@@ -157,12 +175,19 @@ class JobSpec:
     drain: float = 30.0
     budget: Budget = Budget()
     price: Price | None = None
+    prices: PricesSpec | None = None
+    estimate: EstimateSpec = EstimateSpec()
     on_finish: Secret | tuple[Secret, ...] | None = None
 
     @property
     def is_mock(self) -> bool:
         """Whether the embedded endpoint answers."""
         return self.endpoint.base_url == MOCK
+
+    @property
+    def price_host(self) -> str:
+        """Whose prices hold: the host's name without a port."""
+        return "" if self.is_mock else (urlsplit(self.endpoint.base_url).hostname or "")
 
     @property
     def host(self) -> str:

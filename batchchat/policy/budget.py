@@ -53,13 +53,13 @@ class Learned:
 class Budget:
     """At most `max_cost_usd`, of which `paid_usd` is gone and `unsure_usd` may be (at most, at the job's price).
 
-    `computed` gives the cost of a usage at the job's price.
+    `computed` gives the cost of a usage at the price its model is reckoned with.
     """
 
     def __init__(
         self,
         max_cost_usd: Decimal,
-        computed: Callable[[Usage], Decimal | None],
+        computed: Callable[[str, Usage], Decimal | None],
         *,
         paid_usd: Decimal = _NO_USD,
         unsure_usd: Decimal = _NO_USD,
@@ -164,7 +164,7 @@ class Budget:
         """Reported to computed cost; 0 where either is not known, or it is none that would teach anything."""
         if exchange.cost is None or exchange.usage is None:
             return _NO_USD
-        computed = self._computed(exchange.usage)
+        computed = self._computed(exchange.request.model, exchange.usage)
         if not computed or exchange.cost.usd <= computed * self._dearest:
             return _NO_USD
         return (exchange.cost.usd / computed).quantize(_FINEST_RATIO, ROUND_CEILING)

@@ -59,7 +59,12 @@ def _some(tokens: int | None) -> str:
     return figures.UNKNOWN if tokens is None else figures.count(tokens)
 
 
-_SOURCES = {"reported": "reported by the endpoint", "job": "by the job's price"}
+_SOURCES = {
+    "reported": "reported by the endpoint",
+    "job": "by the job's price",
+    "endpoint": "by the endpoint's list of models",
+    "table": "by the price table",
+}
 
 
 def cost_topics(totals: Totals, beside: Beside) -> list[Topic]:
@@ -112,7 +117,7 @@ def _broke_off(attempts: int) -> str:
 def _unreported(beside: Beside) -> str:
     if beside.unreported_usd:
         return f"the endpoint reports no usage; at most {figures.money(beside.unreported_usd)}"
-    return "the endpoint reports none and the job has no `price`"
+    return "the endpoint reports none, and no price is known for it"
 
 
 def latency_topics(totals: Totals) -> list[Topic]:

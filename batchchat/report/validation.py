@@ -17,7 +17,8 @@ class Found:
     """`source` and `form` say what is read and as what, `models` how many good rows ask each model, the most first.
 
     `first_bad` are sentences that begin with file and line, `unset_key` the variable of a key that is not set here,
-    `next_command` what to type next.
+    `next_command` what to type next. `too_long` good rows do not fit their model's context; `price` is what a cap on
+    the cost is reckoned with.
     """
 
     name: str
@@ -29,6 +30,9 @@ class Found:
     first_bad: Sequence[str]
     unset_key: str | None
     next_command: str
+    too_long: int = 0
+    first_too_long: Sequence[str] = ()
+    price: str | None = None
 
 
 def validation(found: Found) -> str:
@@ -43,12 +47,18 @@ def _topics(found: Found) -> list[tuple[str, str]]:
     invalid = f" · {figures.count(found.invalid)} invalid" if found.invalid else ""
     topics = [("input", found.source), ("format", found.form), ("rows", f"{figures.count(found.good)} good{invalid}")]
     topics += _headed("model", _models(found))
+    if found.price is not None:
+        topics.append(("price", found.price))
     if found.unset_key is not None:
         topics.append(("key", f"{found.unset_key} is not set here; a run needs it"))
     if found.invalid:
         rest = found.invalid - len(found.first_bad)
         more = [f"and {figures.count(rest)} more"] if rest else []
         topics += _headed("invalid", [" ".join(line.split()) for line in found.first_bad] + more)
+    if found.too_long:
+        rest = found.too_long - len(found.first_too_long)
+        more = [f"and {figures.count(rest)} more"] if rest else []
+        topics += _headed("too long", [" ".join(line.split()) for line in found.first_too_long] + more)
     return topics
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from batchchat import figures
 from batchchat.cost.ask import REPLY_BOUNDS
+from batchchat.cost.rates import Rate
 from batchchat.events import Budgeted
 from batchchat.exchange import Request
 from batchchat.job import JobSpec
@@ -21,7 +22,7 @@ __all__ = ["OWN_BOUNDS", "bound_words", "budgeted", "change_to_go_on", "no_bound
 OWN_BOUNDS = frozenset({SPENT, TIME_UP})
 
 
-def budgeted(budget: Budget, ledger: Ledger, tally: Tally, limit: int | None) -> Budgeted:
+def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: Tally, limit: int | None) -> Budgeted:
     """The budget at the start of a drive; what a `limit` leaves to be sent has no figure of its own."""
     return Budgeted(
         max_cost_usd=budget.max_cost_usd,
@@ -31,6 +32,7 @@ def budgeted(budget: Budget, ledger: Ledger, tally: Tally, limit: int | None) ->
         rows=tally.to_send if limit is None or limit >= tally.to_send else 0,
         most_usd=tally.most.usd * max(budget.learned.dearest, Decimal(1)),
         learning=budget.is_learning,
+        price=None if rate is None or rate.source == "job" else rate.words,
     )
 
 
@@ -50,6 +52,8 @@ def no_bound(job: JobSpec, most: Most) -> str:
 def _lack(request: Request) -> tuple[str, str]:
     if request.ask.completion_tokens is None:
         return f"no {' or '.join(REPLY_BOUNDS)}", "Set `params.max_tokens`, or the row's own"
+    if request.ask.prompt_tokens is not None:
+        return f"the model {request.model}, whose price nobody knows", "Give it one in a table of `prices`"
     return "parts that are not text", "Take such rows out"
 
 

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from batchchat.conversation import Key, Message, Row
 from batchchat.cost.ask import Asking
 from batchchat.cost.prices import cost_usd, pricing
+from batchchat.cost.rates import Listed, Rates
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
-from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url
+from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url, models_url
 from batchchat.endpoint.quota import Allowance
 from batchchat.events import Allowed
-from batchchat.exchange import Ask, Request, Script
+from batchchat.exchange import Ask, Request, Script, Usage
 from batchchat.job import JobSpec
 from batchchat.job.keys import MOST_CONCURRENT
 from batchchat.policy import tail
@@ -28,6 +29,7 @@ from batchchat.policy.outage import Outage
 from batchchat.policy.rate import RequestRate, TokenRate
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.run.drive import Limits
+from batchchat.run.known import asks_for_list
 from batchchat.run.reading import ScriptFor
 from batchchat.run.restraint import Restraint
 from batchchat.script.single import single_message
@@ -52,11 +54,11 @@ __all__ = [
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
 
 
-def scripts_for(job: JobSpec) -> ScriptFor:
-    """The script of each row; where the job has a price, its requests know the most they may cost."""
+def scripts_for(job: JobSpec, rates: Rates) -> ScriptFor:
+    """The script of each row; where its model's price is known, its requests know the most they may cost."""
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
-    if job.price is not None:
-        compose = partial(wire.compose, ask_of=Asking(job.price))
+    if job.budget.max_cost is not None or rates.rate(job.model) is not None:
+        compose = partial(wire.compose, ask_of=Asking(rates.most))
 
     def script_for(row: Row) -> Script:
         return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
@@ -90,17 +92,23 @@ def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:
     )
 
 
-def budget_for(job: JobSpec, ledger: Ledger) -> Budget | None:
+def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
     """The cap on the job's cost, where it has one, with all that was spent before and what that taught of the price."""
-    price, max_cost = job.price, job.budget.max_cost
-    if max_cost is None or price is None:
+    rate, max_cost = rates.rate(job.model), job.budget.max_cost
+    if max_cost is None or rate is None:
         return None
+    price = rate.price
     prices = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
     # What is billed for a price depends on who bills it, and for what.
     label = f"{job.host} {job.model} {prices}"
+
+    def computed(model: str, usage: Usage) -> Decimal | None:
+        own = rates.rate(model)
+        return None if own is None else cost_usd(usage, own.price)
+
     return Budget(
         max_cost,
-        lambda usage: cost_usd(usage, price),
+        computed,
         paid_usd=ledger.paid_usd,
         unsure_usd=ledger.unsure_usd,
         learned=Learned(label, *ledger.learned.get(label, ())),
@@ -139,22 +147,24 @@ def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:
 
 
 class Sender(NamedTuple):
-    """An open client: `send` a request, or ask for the `allowance` of the account, or what was `billed` for responses.
+    """An open client: `send` a request, or ask for something else.
 
-    A text in place of either says why it is unknown.
+    That is the account's `allowance`, the endpoint's `listing` of models, or what was `billed` for responses. Instead
+    of what is asked for a text says why it is unknown.
     """
 
     send: Send
     allowance: Callable[[], Awaitable[Allowance | str]]
+    listing: Callable[[], Awaitable[dict[str, Listed] | str]]
     billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | str]]
 
 
 @asynccontextmanager
-async def sender(job: JobSpec, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
+async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
     """The open client; the embedded mock lives as long."""
     network.raise_file_limit(job.concurrency)
     if not job.is_mock:
-        async with _client(job, job.endpoint.base_url, environ, blanker) as opened:
+        async with _client(job, rates, job.endpoint.base_url, environ, blanker) as opened:
             yield opened
         return
     from batchchat.mock import MockServer, Options
@@ -163,18 +173,22 @@ async def sender(job: JobSpec, environ: Mapping[str, str], blanker: Blanker) -> 
     mock = MockServer(Options(latency_s=0.2, latency_jitter_s=0.4))
     root = await mock.start()
     try:
-        async with _client(job, f"{root}/v1/openai", {}, blanker) as opened:
+        async with _client(job, rates, f"{root}/v1/openai", {}, blanker) as opened:
             yield opened
     finally:
         await mock.stop()
 
 
 @asynccontextmanager
-async def _client(job: JobSpec, base_url: str, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
-    async with Client(_endpoint(job, base_url, environ), blanker, pricing(job.price)) as client:
+async def _client(
+    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], blanker: Blanker
+) -> AsyncIterator[Sender]:
+    learn = rates.learn if asks_for_list(job) and not rates.has_list else None
+    async with Client(_endpoint(job, base_url, environ), blanker, pricing(rates), learn) as client:
         yield Sender(
             client.send,
             partial(client.allowance, allowance_url(base_url)),
+            client.listing,
             partial(client.billed, costs_url(base_url)),
         )
 
@@ -205,4 +219,5 @@ def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoi
         proxy=network.proxy_for(base_url, environ),
         tls=network.tls_context(environ) if base_url.startswith("https:") else None,
         keep_raw=job.output.raw,
+        models_url=models_url(base_url),
     )

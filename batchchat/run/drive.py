@@ -280,7 +280,8 @@ class Drive:
         if self._limit is not None:
             most = self._kept + self._limit
             total, estimated = (most, False) if total is None or estimated or total > most else (total, False)
-        self._pace.note(self.elapsed_s, self._kept + self._finished_here, self._tokens_here)
+        cost = totals.known_cost_usd
+        self._pace.note(self.elapsed_s, self._kept + self._finished_here, self._tokens_here, float(cost or 0))
         self._tell(
             Progress(
                 elapsed_s=self.elapsed_s,
@@ -293,13 +294,14 @@ class Drive:
                 in_flight=self._dispatcher.gate.in_flight,
                 recovering=self._dispatcher.recovering,
                 ceiling=restraint.concurrency.ceiling,
-                cost_usd=totals.known_cost_usd,
+                cost_usd=cost,
                 expected_cost_usd=_expected(totals, total),
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
                 max_cost_usd=None if self._money is None else self._money.budget.max_cost_usd,
                 most=restraint.most,
+                cost_per_hour_usd=None if cost is None else self._pace.usd_per_hour,
                 down_since=restraint.outage.down_since,
                 probe_in_s=restraint.outage.probe_in_s(now),
                 held_s=restraint.held_s(now),

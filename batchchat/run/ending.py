@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from batchchat.cost.rates import Rates
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, BudgetError, EndpointError, MachineError
 from batchchat.events import Finished, Publishing, Subscriber
 from batchchat.job import JobSpec
@@ -72,6 +73,8 @@ class Ending:
         self._text = text
         self._signals = signals
         self._tell = tell
+        self.rates: Rates | None = None
+        """What is known of prices, once it is."""
 
     def end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
         """Publish where the contract says so, and draw the sum."""
@@ -142,7 +145,7 @@ class Ending:
 
     def _metadata(self) -> dict[str, Any]:
         job = self._job
-        price = job.price
+        rate = None if self.rates is None else self.rates.rate(job.model)
         return {
             "name": job.name,
             "job": self._text,
@@ -151,11 +154,13 @@ class Ending:
             "inputs": list(job.input.paths),
             "max_cost_usd": None if job.budget.max_cost is None else str(job.budget.max_cost),
             "price": None
-            if price is None
+            if rate is None
             else {
-                "input": str(price.input),
-                "output": str(price.output),
-                "cached_input": None if price.cached_input is None else str(price.cached_input),
-                "source": "job",
+                "input": str(rate.price.input),
+                "output": str(rate.price.output),
+                "cached_input": None if rate.price.cached_input is None else str(rate.price.cached_input),
+                "source": rate.source,
+                "said_by": rate.said_by,
+                "as_of": None if rate.as_of is None else rate.as_of.isoformat(),
             },
         }

@@ -7,18 +7,19 @@ from collections import deque
 __all__ = ["Pace"]
 
 _WINDOW_S = 30.0
+_HOUR_S = 3600
 
 
 class Pace:
-    """Fed with (seconds since the start, rows finished, tokens written)."""
+    """Fed with (seconds since the start, rows finished, tokens written, USD known to be paid)."""
 
     def __init__(self) -> None:
-        self._notes: deque[tuple[float, int, int]] = deque()
+        self._notes: deque[tuple[float, int, int, float]] = deque()
 
-    def note(self, now_s: float, rows: int, tokens: int) -> None:
+    def note(self, now_s: float, rows: int, tokens: int, usd: float = 0.0) -> None:
         """The state at `now_s`."""
         notes = self._notes
-        notes.append((now_s, rows, tokens))
+        notes.append((now_s, rows, tokens, usd))
         while len(notes) > 2 and now_s - notes[1][0] > _WINDOW_S:  # noqa: PLR2004
             notes.popleft()
 
@@ -31,6 +32,11 @@ class Pace:
     def tokens_per_s(self) -> float:
         """Completion tokens in a second."""
         return self._rate(2)
+
+    @property
+    def usd_per_hour(self) -> float:
+        """What an hour costs; a figure to look at, so that a float will do."""
+        return self._rate(3) * _HOUR_S
 
     def eta_s(self, total: int | None) -> float | None:
         """Seconds until `total` rows are finished, at this pace; None where that can't be told."""

@@ -15,7 +15,8 @@ from batchchat.conversation import BadRow, Row, Status
 from batchchat.dispatch.dispatcher import Work
 from batchchat.exchange import NOTHING_SPENT, Request, Script
 from batchchat.keytable import hash64
-from batchchat.record import RowRecord, record_of_bad_row
+from batchchat.record import RowRecord, add_spent, record_of_bad_row
+from batchchat.run.fitting import Fitting
 from batchchat.run.plan import Changed, Fate, Tally, fate
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
@@ -121,7 +122,9 @@ class Feed:
         *,
         limit: int | None,
         total: int | None,
+        fitting: Fitting,
     ) -> None:
+        self._fitting = fitting
         self._total = total
         self._reading = reading
         self._rows = reading.rows()
@@ -155,11 +158,24 @@ class Feed:
             else:
                 self.good_rows += 1
                 script, fate_ = found
-                if fate_.sends:
+                if fate_.sends and not self._refused(script):
                     return self._work(script, fate_)
             if self.rows_read % _ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
         return None
+
+    def _refused(self, script: Script) -> bool:
+        """Whether the row can't fit its model's context; then it is kept as failed."""
+        request = script.next(())
+        assert isinstance(request, Request)
+        record = self._fitting.refused(script.row, request)
+        if record is None:
+            return False
+        spent = self._ledger.spent_before(script.row.key)
+        if spent != NOTHING_SPENT:
+            add_spent(record, spent)
+        self._keep(record)
+        return True
 
     def _work(self, script: Script, fate_: Fate) -> Work:
         if self._left is not None:

@@ -12,6 +12,7 @@ from batchchat.errors import EndpointError, UsageError
 from batchchat.job import JobSpec, load_job
 from batchchat.report.reconcile import Claim, Reconciled
 from batchchat.run.build import blanker_for, sender
+from batchchat.run.known import rates_for
 from batchchat.run.results import open_results
 
 __all__ = ["job_to_reconcile", "reconciled"]
@@ -45,7 +46,7 @@ async def reconciled(job: JobSpec, environ: Mapping[str, str]) -> Reconciled:
     Raises `OutputError` without results, `EndpointError` where the endpoint does not say what it billed.
     """
     found = Reconciled()
-    async with sender(job, environ, blanker_for(job, environ)) as opened:
+    async with sender(job, rates_for(job), environ, blanker_for(job, environ)) as opened:
         with open_results(job.output.path) as results:
             for claims in _claims(results.columns(_COLUMNS), found):
                 pieces = [claims[at : at + _IDS_AT_ONCE] for at in range(0, len(claims), _IDS_AT_ONCE)]

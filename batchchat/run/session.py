@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from batchchat import __version__
+from batchchat.cost.rates import Rates
 from batchchat.errors import BatchchatError, InputError, MachineError, OutputError, UsageError
 from batchchat.events import Replayed, Started, Subscriber
 from batchchat.job import JobSpec
@@ -24,6 +25,8 @@ from batchchat.run import build
 from batchchat.run.bounds import budgeted, no_bound, stop_at_passed
 from batchchat.run.drive import Drive
 from batchchat.run.ending import Drove, Ended, Ending
+from batchchat.run.fitting import Fitting
+from batchchat.run.known import asks_for_list, context_for, no_price, rates_for
 from batchchat.run.notices import Notices
 from batchchat.run.plan import Changed, Fate, Tally
 from batchchat.run.reading import Feed, Reading
@@ -135,17 +138,32 @@ class Session:
         try:
             with self._signals.left_alone():
                 journal_end = self._replay(folder, ledger)
-            reading = Reading(source, build.scripts_for(job), ledger, retry_failed=options.retry_failed)
+            rates = await self._known()
+            reading = Reading(source, build.scripts_for(job, rates), ledger, retry_failed=options.retry_failed)
             resumes = bool(len(ledger.index))
             looks = resumes or options.strict or job.budget.max_cost is not None
             tally = await self._survey(reading, ledger) if looks else None
             if self._signals.received is not None or (tally is not None and tally.nothing_new):
                 left = tally.to_send if tally is not None and self._signals.received is None else None
                 return self._ending.end(folder, ledger, Drove(left=left), aside)
-            drove = await self._drive(folder, journal_end, reading=reading, source=source, ledger=ledger, tally=tally)
+            drove = await self._drive(
+                folder, journal_end, rates=rates, reading=reading, source=source, ledger=ledger, tally=tally
+            )
             return self._ending.end(folder, ledger, drove, aside)
         finally:
             ledger.close()
+
+    async def _known(self) -> Rates:
+        """What is known of prices. A cap must know before it sends; else the endpoint is asked once it tells none."""
+        job, listed = self._job, None
+        if asks_for_list(job) and job.budget.max_cost is not None:
+            async with build.sender(job, rates_for(job), self._environ, self.blanker) as opened:
+                found = await opened.listing()
+                listed = None if isinstance(found, str) else found
+        self._ending.rates = rates = rates_for(job, listed)
+        if job.budget.max_cost is not None and rates.rate(job.model) is None:
+            raise UsageError(no_price(job))
+        return rates
 
     def _replay(self, folder: Path, ledger: Ledger) -> int:
         """Fold the journal there is; the location where it goes on."""
@@ -195,15 +213,23 @@ class Session:
         return changed
 
     async def _drive(
-        self, folder: Path, journal_end: int, *, reading: Reading, source: Source, ledger: Ledger, tally: Tally | None
+        self,
+        folder: Path,
+        journal_end: int,
+        *,
+        rates: Rates,
+        reading: Reading,
+        source: Source,
+        ledger: Ledger,
+        tally: Tally | None,
     ) -> Drove:
         job = self._job
         drove = Drove()
         random = Random()  # noqa: S311 (jitter)
-        budget = build.budget_for(job, ledger)
+        budget = build.budget_for(job, rates, ledger)
         if budget is not None and tally is not None:
-            self._tell(budgeted(budget, ledger, tally, self._options.limit))
-        async with build.sender(job, self._environ, self.blanker) as opened:
+            self._tell(budgeted(budget, rates.rate(job.model), ledger, tally, self._options.limit))
+        async with build.sender(job, rates, self._environ, self.blanker) as opened:
             if job.ask_concurrency:
                 job, told = await build.allowed(job, opened)
                 self._tell(told)
@@ -233,6 +259,7 @@ class Session:
                     ledger,
                     journal.append,
                     limit=self._options.limit,
+                    fitting=Fitting(context_for(job, rates), job.params),
                     total=None if tally is None else tally.total,
                 )
                 drove.stop = await drive.run(journal, feed)

@@ -76,6 +76,7 @@ class StateFile:
             "ceiling": None,
             "rows_per_s": 0.0,
             "cost_usd": None,
+            "cost_per_hour": None,
             "max_cost": None if max_cost is None else float(max_cost),
             "eta_s": None,
             "exit_code": None,
@@ -147,6 +148,7 @@ class StateFile:
             "ceiling": event.ceiling,
             "rows_per_s": round(event.rows_per_s, 3),
             "cost_usd": None if event.cost_usd is None else float(event.cost_usd),
+            "cost_per_hour": None if event.cost_per_hour_usd is None else round(event.cost_per_hour_usd, 6),
             "eta_s": None if event.eta_s is None else round(event.eta_s, 1),
         }
 

@@ -44,6 +44,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "exit_code": _WHOLE,
     "next_command": _TEXT,
     "estimated_total": _WHOLE,
+    "cost_per_hour": _NUMBER,
 }
 KEYS = tuple(_KEYS)
 _ROWS = ("total", "answered", "failed", "invalid", "left")
@@ -51,7 +52,7 @@ _STATES = {"running", "stopped", "finished"}
 _LARGEST = 1 << 63
 _FRESH_S = 10.0  # on another host a run whose last word is younger is taken to be running
 _TICK_S = 0.002  # started_at is cut to milliseconds
-_OVER = {"state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "eta_s": None, "exit_code": None}
+_OVER = {"state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "cost_per_hour": None, "eta_s": None, "exit_code": None}
 
 
 def standing_of(output: Path, typed: str, job: Path | None = None) -> Standing:

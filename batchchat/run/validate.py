@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 
 from batchchat.conversation import BadRow
+from batchchat.cost.rates import Rates
 from batchchat.errors import OutputError
 from batchchat.exchange import Request
 from batchchat.job import JobSpec
 from batchchat.report.validation import Found
 from batchchat.run.build import blanker_for, scripts_for
+from batchchat.run.fitting import Fitting
+from batchchat.run.known import context_for, rates_for
 from batchchat.run.reasons import own_input
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output
@@ -32,8 +35,10 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         raise OutputError(own_input(job.output.typed, entry))
     source = open_source(job.input)
     check_output(job.output.path, job.output.typed, source.files, fresh=True)
-    script_for = scripts_for(job)
+    rates = rates_for(job)
+    script_for, fitting = scripts_for(job, rates), Fitting(context_for(job, rates), job.params)
     invalid, first_bad, models = 0, list[str](), Counter[str]()
+    too_long, first_too_long = 0, list[str]()
     for row in source.read():
         if isinstance(row, BadRow):
             invalid += 1
@@ -42,6 +47,11 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
             continue
         request = script_for(row).next(())
         assert isinstance(request, Request)
+        if (found := fitting.too_long(row, request)) is not None:
+            too_long += 1
+            if len(first_too_long) < _FIRST_BAD:
+                counted = f"counted exactly: {found.counted_by}" if found.exact else f"by {found.counted_by}"
+                first_too_long.append(f"{row.place}: row {row.key.id}: {found.words} ({counted})")
         known = request.model in models or len(models) < _MOST_MODELS
         models[request.model if known else _OTHERS] += 1
     variable = job.endpoint.api_key_env
@@ -53,9 +63,20 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         invalid=invalid,
         models=models.most_common(),
         first_bad=first_bad,
+        too_long=too_long,
+        first_too_long=first_too_long,
+        price=_price(job, rates),
         unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
         next_command=blanker_for(job, environ).text(run_command if models else again),
     )
+
+
+def _price(job: JobSpec, rates: Rates) -> str | None:
+    """What the job is reckoned with, where it has a cap; the endpoint's list is asked by a run alone."""
+    if job.budget.max_cost is None:
+        return None
+    rate = rates.rate(job.model)
+    return rate.words if rate is not None else "unknown here: a run asks the endpoint for its list, and needs one"
 
 
 def _form(source: Source) -> str:

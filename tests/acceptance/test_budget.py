@@ -198,7 +198,7 @@ def test_twice_the_stated_price_is_met_and_told(job: Job) -> None:
         ended = job.run()
         assert ended.code == 4
         assert Decimal("0.95") * cap <= billed(mock) <= cap
-    assert "the endpoint charges up to 2.00 times the job's price, and is reckoned with so\n" in ended.err
+    assert "the endpoint charges up to 2.00 times the known price, and is reckoned with so\n" in ended.err
 
 
 def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None:
@@ -212,7 +212,7 @@ def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None
         assert cap < billed(mock) <= cap + 8 * 3 * worst
         assert mock.stats()["requests"] == 8
     assert re.search(
-        r"the endpoint charges up to 5.00 times the job's price, and is reckoned with so; answers cost \$0.00\d\d more"
+        r"the endpoint charges up to 5.00 times the known price, and is reckoned with so; answers cost \$0.00\d\d more"
         r" than the most they could by it\n",
         ended.err,
     )

@@ -23,6 +23,7 @@ FORM: dict[str, tuple[type, ...]] = {
     "ceiling": (int, NONE), "rows_per_s": (int, float, NONE), "cost_usd": (int, float, NONE),
     "max_cost": (int, float, NONE), "eta_s": (int, float, NONE), "exit_code": (int, NONE), "next_command": (str, NONE),
     "estimated_total": (int, NONE),
+    "cost_per_hour": (int, float, NONE),
 }  # fmt: skip
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 SPAN = r"[\d.]+s"

@@ -21,7 +21,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:"}}
 
 def ask(messages: list[dict[str, Any]], price: Price = PRICE, **params: Any) -> Ask:
     body = jsontext.dumps({"model": "m", "messages": messages, **params})
-    return Asking(price)(messages, params, len(body))
+    return Asking(lambda model, tier: price)("m", messages, params, len(body))
 
 
 def user(content: Any, **more: Any) -> dict[str, Any]:
@@ -81,11 +81,11 @@ def test_what_is_not_text_has_no_bound(messages: list[dict[str, Any]]) -> None:
 
 def test_each_row_has_its_own_params() -> None:
     """The bound of one row's params is not taken for another's, in whatever order they come."""
-    asking, job, row = Asking(PRICE), {"max_tokens": 5}, {"max_tokens": 7, "tools": [{}]}
+    asking, job, row = Asking(lambda model, tier: PRICE), {"max_tokens": 5}, {"max_tokens": 7, "tools": [{}]}
     said = [user("a")]
-    replies = [asking(said, params, 100).completion_tokens for params in (job, row, job, job, {}, row)]
+    replies = [asking("m", said, params, 100).completion_tokens for params in (job, row, job, job, {}, row)]
     assert replies == [5, 7, 5, 5, None, 7]
-    assert [asking(said, params, 100).prompt_tokens for params in (job, row, job)] == [17, 116, 17]
+    assert [asking("m", said, params, 100).prompt_tokens for params in (job, row, job)] == [17, 116, 17]
 
 
 texts = st.text(max_size=60)

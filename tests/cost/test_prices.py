@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.cost.prices import cost_usd, pricing
+from batchchat.cost.prices import Pricing, cost_usd, pricing
+from batchchat.cost.rates import Rates
 from batchchat.exchange import Cost, Usage
 from batchchat.job.spec import Price
 
@@ -18,19 +19,24 @@ prices = st.decimals(0, 1000, places=4)
 tokens = st.integers(0, 10**9)
 
 
+def told(usage: Usage, price: Price | None) -> Cost | None:
+    tell: Pricing = pricing(Rates("", own=price))
+    return tell(usage, "m", None)
+
+
 def test_the_founding_page() -> None:
     """Its first answer reports $0.0000268; at the page's price its tokens would cost $0.00001488."""
     usage = Usage(15, 16, 31, cost_usd=0.0000268)
-    assert pricing(PRICE)(usage) == Cost(Decimal("0.0000268"), "reported")
-    assert pricing(PRICE)(Usage(15, 16, 31)) == Cost(Decimal("0.00001488"), "job")
-    assert pricing(None)(usage) == Cost(Decimal("0.0000268"), "reported")
-    assert pricing(None)(Usage(15, 16, 31)) is None
+    assert told(usage, PRICE) == Cost(Decimal("0.0000268"), "reported")
+    assert told(Usage(15, 16, 31), PRICE) == Cost(Decimal("0.00001488"), "job")
+    assert told(usage, None) == Cost(Decimal("0.0000268"), "reported")
+    assert told(Usage(15, 16, 31), None) is None
 
 
 @given(st.floats(0, 1e6))
 def test_a_reported_cost_is_kept_to_the_last_digit(reported: float) -> None:
     """What the response says comes back as the same number, in as many digits as it was written."""
-    cost = pricing(None)(Usage(cost_usd=reported))
+    cost = told(Usage(cost_usd=reported), None)
     assert cost is not None
     assert float(cost.usd) == reported
     assert cost.usd == Decimal(repr(reported))
@@ -52,9 +58,9 @@ def test_a_computed_cost_is_exact(
 def test_without_both_counts_the_cost_is_unknown(usage: Usage) -> None:
     """Half a count is no cost, and unknown is never 0."""
     assert cost_usd(usage, PRICE) is None
-    assert pricing(PRICE)(usage) is None
+    assert told(usage, PRICE) is None
 
 
 def test_a_free_answer_costs_nothing() -> None:
     """A reported 0 is a cost, and wins over the job's price."""
-    assert pricing(PRICE)(Usage(5, 5, cost_usd=0.0)) == Cost(Decimal(0), "reported")
+    assert told(Usage(5, 5, cost_usd=0.0), PRICE) == Cost(Decimal(0), "reported")

@@ -12,6 +12,7 @@ from typing import Any
 
 from batchchat.conversation import Key
 from batchchat.cost.prices import Pricing, pricing
+from batchchat.cost.rates import Rates
 from batchchat.endpoint import wire
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.network import Proxy
@@ -136,7 +137,7 @@ def client(
     headers = {"Authorization": Secret(f"Bearer {KEY}")}
     endpoint = Endpoint(url, headers, total_s, connect_s, proxy, tls)
     secrets = [Secret(KEY)] + ([proxy.url] if proxy else []) + ([proxy.password] if proxy and proxy.password else [])
-    return Client(endpoint, Blanker(secrets), tell_cost or pricing(None))
+    return Client(endpoint, Blanker(secrets), tell_cost or pricing(Rates("")))
 
 
 def exchanged(play: Play, *, times: int = 1, **given: Any) -> tuple[list[Exchange], Server]:

@@ -369,7 +369,7 @@ def test_a_header_that_can_not_be_sent_is_refused_unseen() -> None:
     """A value from the environment that is not UTF-8 is refused by its name alone."""
     endpoint = Endpoint("http://127.0.0.1/v1", {"X-Team": Secret("equipe-\udce9t\udce9")}, 1, 1)
     with pytest.raises(UsageError) as refused:
-        Client(endpoint, Blanker(), lambda usage: None)
+        Client(endpoint, Blanker(), lambda usage, asked, reply: None)
     assert str(refused.value) == (
         "`endpoint.headers.X-Team` can't be sent: it is not valid UTF-8 (the value is not shown)."
     )

@@ -139,7 +139,7 @@ TABLE: list[tuple[int, dict[str, str], Any, tuple[ErrorKind, Action, Scope, Bill
     (999, NONE, b"", (K.OTHER, FAIL, ROW, NO, None)),
 ]
 
-CLIENT = Client(Endpoint("http://127.0.0.1/v1", {}, 1, 1), Blanker(), lambda usage: None)
+CLIENT = Client(Endpoint("http://127.0.0.1/v1", {}, 1, 1), Blanker(), lambda usage, asked, reply: None)
 
 
 def text_of(value: Any) -> bytes:

@@ -18,7 +18,7 @@ def test_the_table_is_whole() -> None:
         assert json.loads(json.dumps(dict(key.kind.schema))), key.name
         assert key.name not in PLANNED
         assert key.default is None or not key.required
-    assert SECTIONS == ("input", "endpoint", "limits", "timeout", "retry", "budget", "price", "output")
+    assert SECTIONS == ("input", "endpoint", "limits", "timeout", "retry", "budget", "price", "estimate", "output")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,11 @@ def test_the_table_is_whole() -> None:
             ),
         ),
         ("endpoint", "api_key", "`api_key` is not a key of `endpoint`. Did you mean `api_key_env`?"),
-        ("endpoint", "x", "`x` is not a key of `endpoint`. It takes base_url, api_key_env and headers."),
+        (
+            "endpoint",
+            "x",
+            "`x` is not a key of `endpoint`. It takes base_url, api_key_env, context_length and headers.",
+        ),
         (
             "endpoint",
             "model",
@@ -52,7 +56,8 @@ def test_the_table_is_whole() -> None:
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, "
-                "concurrency, adaptive, limits, timeout, retry, drain, budget, price, on_finish and output."
+                "concurrency, adaptive, limits, timeout, retry, drain, budget, price, prices, estimate, "
+                "on_finish and output."
             ),
         ),
     ],

@@ -81,16 +81,10 @@ def test_prices_keep_their_digits() -> None:
     assert str(job.price.input) == "0.1000000000000000000001"
 
 
-NO_PRICE = (
-    "job.yaml:5: `budget.max_cost` needs a `price` to reckon with before it sends. Add `price: {input: ..., output:"
-    " ...}`, USD per million tokens, from the endpoint's price list."
-)
-
-
 @pytest.mark.parametrize(
     ("tail", "said"),
     [
-        ("budget: {max_cost: 5}\n", [NO_PRICE]),
+        ("budget: {max_cost: 5}\n", []),
         ("budget: {max_cost: 0}\n", ["job.yaml:5: `budget.max_cost` is 0. It takes a number above 0."]),
         (
             "budget: {max_cost: $5}\n",
@@ -105,8 +99,8 @@ NO_PRICE = (
         ("budget: {max_cost: 5}\nprice: {input: 0, output: 0}\n", []),
     ],
 )
-def test_a_cap_needs_a_price(tail: str, said: list[str] | None) -> None:
-    """It is refused with the way out, once, and not again where the price is there and wrong."""
+def test_a_cap_and_its_price(tail: str, said: list[str] | None) -> None:
+    """A cap may stand without the job's own price; what is wrong about either is told once, with the way out."""
     found = faults(MOCK + tail)
     if said is None:
         assert len(found) == 1
@@ -193,7 +187,8 @@ timeout: {connect: yes, total: true}
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
             "endpoint, params, "
-            "concurrency, adaptive, limits, timeout, retry, drain, budget, price, on_finish and output."
+            "concurrency, adaptive, limits, timeout, retry, drain, budget, price, prices, estimate, on_finish and "
+            "output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
         "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",

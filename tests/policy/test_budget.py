@@ -26,7 +26,7 @@ def asking(cost: str | int | None) -> Ask:
     return Ask(1, 1, None if cost is None else usd(cost))
 
 
-def computed(usage: Usage) -> Decimal | None:
+def computed(model: str, usage: Usage) -> Decimal | None:
     """The price of these tests: a dollar a token of the prompt."""
     return None if usage.prompt_tokens is None else Decimal(usage.prompt_tokens)
 

@@ -30,11 +30,11 @@ def stopped(how: How, silent_s: float | None = 723.0, **more: Any) -> Standing:
 
 def test_running() -> None:
     """A run that goes on: how far, at what cost, how fast, how long still, and the results so far."""
-    assert status_text(standing(), "out/chef.parquet") == (
+    assert status_text(standing(cost_per_hour=12.481), "out/chef.parquet") == (
         "jobs/chef.yaml: running for 19m 00s, pid 4121 on night-box\n"
         "\n"
         "  rows      8,200 answered · 30 failed · 10 invalid · 4,240 left\n"
-        "  cost      $4.1200\n"
+        "  cost      $4.1200 · $12.48/h\n"
         "  pace      7.3 rows/s · 200 of up to 200 in flight\n"
         "  time      9m 40s left at this pace\n"
         "  output    out/chef.parquet\n"

@@ -81,7 +81,7 @@ def test_a_mixed_night(tmp_path: Path) -> None:
         "  rows      2 answered · 3 failed · 1 invalid · 4 left\n"
         "  tokens    15 in (5 cached) · 16 out · unknown for 1 row\n"
         "  cost      $120.50 reported by the endpoint\n"
-        "            unknown for 1 row: the endpoint reports none and the job has no `price`\n"
+        "            unknown for 1 row: the endpoint reports none, and no price is known for it\n"
         "            $1.5000 more was paid for answers replaced or gone from the input\n"
         "            $0.2500 more was paid for attempts at rows that are left\n"
         "            not in it: 2 attempts that broke off and may have been billed\n"
@@ -131,7 +131,7 @@ def test_unknown_is_never_nothing(tmp_path: Path) -> None:
     ledger = ledger_of(tmp_path, answered(1, cost_usd=None, cost_source=None, usage=None))
     text = summary(facts(ledger))
     assert "  tokens    unknown: the endpoint reports none\n" in text
-    assert "  cost      unknown for 1 row: the endpoint reports none and the job has no `price`\n" in text
+    assert "  cost      unknown for 1 row: the endpoint reports none, and no price is known for it\n" in text
     assert "$0" not in text
 
 

@@ -28,7 +28,7 @@ def told(**more: Any) -> dict[str, Any]:
         "job": "job.yaml", "output": "out.parquet", "state": "running", "pid": 7, "host": HERE, "started_at": iso(60),
         "updated_at": iso(5), "rows": {"total": 9, "answered": 4, "failed": 1, "invalid": 0, "left": 4},
         "in_flight": 3, "ceiling": 16, "rows_per_s": 1.5, "cost_usd": 0.25, "max_cost": None, "eta_s": 2.5,
-        "exit_code": None, "next_command": "batchchat run job.yaml", "estimated_total": None,
+        "exit_code": None, "next_command": "batchchat run job.yaml", "estimated_total": None, "cost_per_hour": None,
         "version": "0.1", "environment": {}, **more,
     }  # fmt: skip
 

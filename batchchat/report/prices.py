@@ -1,0 +1,99 @@
+"""The price table for people, as JSON and as CSV. Pure text."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from datetime import date
+from io import StringIO
+from typing import Any
+
+from batchchat import figures
+from batchchat.cost.pricetable import COLUMNS, OLD, Entry
+
+__all__ = ["old_words", "price_csv", "price_forms", "price_text"]
+
+_HEAD = ("model", "host", "in", "out", "cached", "context", "as of")
+_RIGHT = {2, 3, 4, 5}
+
+
+def price_text(entries: Sequence[Entry]) -> str:
+    """A table, and under it where its prices come from; USD per million tokens."""
+    rows = [_HEAD, *map(_cells, entries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    sources = dict.fromkeys(f"{entry.source}, {entry.as_of.isoformat()}" for entry in entries)
+    said = [f"{'from' if not number else '':<6}{source}" for number, source in enumerate(sources)]
+    return "\n".join([*lines, "", "USD per million tokens", *said])
+
+
+def old_words(entries: Sequence[Entry], today: date) -> str | None:
+    """A warning where entries are older than prices can be trusted to stand."""
+    old = [entry for entry in entries if entry.is_old(today)]
+    if not old:
+        return None
+    oldest = min(old, key=lambda entry: entry.as_of)
+    number = "1 price is" if len(old) == 1 else f"{figures.count(len(old))} prices are"
+    return (
+        f"{number} older than {OLD.days} days ({oldest.model}: {oldest.as_of.isoformat()}) and may have changed. Look"
+        " them up, and put what holds in a table of your own: `prices` in the job."
+    )
+
+
+def price_forms(entries: Sequence[Entry], today: date) -> list[dict[str, Any]]:
+    """What `--json` prints: prices in USD per million tokens."""
+    return [
+        {
+            "model": entry.model,
+            "host": entry.host or None,
+            "input": float(entry.price.input),
+            "output": float(entry.price.output),
+            "cached_input": None if entry.price.cached_input is None else float(entry.price.cached_input),
+            "context_length": entry.context_length,
+            "source": entry.source,
+            "as_of": entry.as_of.isoformat(),
+            "old": entry.is_old(today),
+        }
+        for entry in entries
+    ]
+
+
+def price_csv(entries: Sequence[Entry]) -> str:
+    """The form that `prices` of a job takes."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for entry in entries:
+        price = entry.price
+        writer.writerow(
+            (
+                entry.model,
+                entry.host,
+                price.input,
+                price.output,
+                "" if price.cached_input is None else price.cached_input,
+                "" if entry.context_length is None else entry.context_length,
+                entry.source,
+                entry.as_of.isoformat(),
+            )
+        )
+    return text.getvalue().removesuffix("\n")
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    price = entry.price
+    return (
+        entry.model,
+        entry.host or "any",
+        f"${price.input}",
+        f"${price.output}",
+        figures.NONE if price.cached_input is None else f"${price.cached_input}",
+        figures.NONE if entry.context_length is None else figures.count(entry.context_length),
+        entry.as_of.isoformat(),
+    )
