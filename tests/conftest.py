@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whole runs take minutes: they run only where `-m` names them."""
+    if "soak" in str(config.getoption("-m")):
+        return
+    skip = pytest.mark.skip(reason="a long run: pytest -m soak")
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(skip)

@@ -27,7 +27,8 @@ def validate(job: Path, *, sets: tuple[str, ...]) -> None:
     """Check the job file and every row of its input; send nothing, write nothing.
 
     It needs no key. Prints how many rows can be sent, as what they are read, which models they ask, and the first
-    rows that can't be sent, with file and line. Exit codes: 0 all rows are good, 2 one is not, or the job is not.
+    rows that can't be sent or don't fit their model's context, with file and line. Exit codes: 0 all rows are good,
+    2 one is not, or the job is not.
     """
     with guarded():
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=False, vets=True)
@@ -38,5 +39,5 @@ def validate(job: Path, *, sets: tuple[str, ...]) -> None:
         run_command = shlex.join(["batchchat", "run", *rest, "--limit", "5"])
         found = look(spec, os.environ, run_command=run_command, again=shlex.join(["batchchat", "validate", *rest]))
         head, _, body = validation(found).partition("\n")
-        put(f"{style(head, 'yellow' if found.invalid else 'green')}\n{body}")
-    sys.exit(UsageError.exit_code if found.invalid or not found.good else EXIT_OK)
+        put(f"{style(head, 'yellow' if found.invalid or found.unfit else 'green')}\n{body}")
+    sys.exit(UsageError.exit_code if found.invalid or found.unfit or not found.good else EXIT_OK)

@@ -17,8 +17,8 @@ class Found:
     """`source` and `form` say what is read and as what, `models` how many good rows ask each model, the most first.
 
     `first_bad` are sentences that begin with file and line, `unset_key` the variable of a key that is not set here,
-    `next_command` what to type next. `too_long` good rows do not fit their model's context; `price` is what a cap on
-    the cost is reckoned with.
+    `next_command` what to type next. `too_long` good rows seem not to fit their model's context, and `unfit` of them
+    surely; `price` is what a cap on the cost is reckoned with.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Found:
     unset_key: str | None
     next_command: str
     too_long: int = 0
+    unfit: int = 0
     first_too_long: Sequence[str] = ()
     price: str | None = None
 
@@ -38,14 +39,19 @@ class Found:
 def validation(found: Found) -> str:
     """The headline, a blank line, what was found by topic, and what to type next."""
     total = found.good + found.invalid
-    lines = [f"{found.name}: {figures.count(found.good)} of {figures.count(total)} rows can be sent", ""]
+    lines = [f"{found.name}: {figures.count(found.good - found.unfit)} of {figures.count(total)} rows can be sent", ""]
     lines += [f"  {topic:<10}{text}" for topic, text in _topics(found)]
     return "\n".join([*lines, "", f"next  {found.next_command}"])
 
 
 def _topics(found: Found) -> list[tuple[str, str]]:
     invalid = f" · {figures.count(found.invalid)} invalid" if found.invalid else ""
-    topics = [("input", found.source), ("format", found.form), ("rows", f"{figures.count(found.good)} good{invalid}")]
+    unfit = f" · {figures.count(found.unfit)} too long" if found.unfit else ""
+    topics = [
+        ("input", found.source),
+        ("format", found.form),
+        ("rows", f"{figures.count(found.good - found.unfit)} good{invalid}{unfit}"),
+    ]
     topics += _headed("model", _models(found))
     if found.price is not None:
         topics.append(("price", found.price))

@@ -38,7 +38,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
     rates = rates_for(job)
     script_for, fitting = scripts_for(job, rates), Fitting(context_for(job, rates), job.params)
     invalid, first_bad, models = 0, list[str](), Counter[str]()
-    too_long, first_too_long = 0, list[str]()
+    too_long, unfit, first_too_long = 0, 0, list[str]()
     for row in source.read():
         if isinstance(row, BadRow):
             invalid += 1
@@ -49,6 +49,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         assert isinstance(request, Request)
         if (found := fitting.too_long(row, request)) is not None:
             too_long += 1
+            unfit += found.exact
             if len(first_too_long) < _FIRST_BAD:
                 counted = f"counted exactly: {found.counted_by}" if found.exact else f"by {found.counted_by}"
                 first_too_long.append(f"{row.place}: row {row.key.id}: {found.words} ({counted})")
@@ -64,6 +65,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         models=models.most_common(),
         first_bad=first_bad,
         too_long=too_long,
+        unfit=unfit,
         first_too_long=first_too_long,
         price=_price(job, rates),
         unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,

@@ -1,0 +1,215 @@
+"""What runs know of prices and contexts: from the job, the endpoint's list, a table; on loopback servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.acceptance.servers import Asked, Raw, completion, http, mock_thread, raw_server
+from tests.cli.called import Called, call
+
+WIZARD = "microsoft/WizardLM-2-8x22B"
+USAGE = {"prompt_tokens": 1_000, "completion_tokens": 500, "total_tokens": 1_500}
+TABLE = "model,input,output,source,as_of\nm,2,4,my invoice,2026-11-01\n"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEEPINFRA_TOKEN", raising=False)
+
+
+def write(url: str, *texts: str, **keys: Any) -> None:
+    rows = [{"id": f"r{n}", "messages": [{"role": "user", "content": text}]} for n, text in enumerate(texts)]
+    Path("in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    job = {
+        "input": {"path": "in.jsonl", "id": "id"},
+        "model": "m",
+        "endpoint": {"base_url": url},
+        "params": {"max_tokens": 100},
+        "output": {"path": "out.parquet"},
+        **keys,
+    }
+    Path("job.yaml").write_text(json.dumps(job))
+
+
+def run(*options: str) -> Called:
+    return call("run", "job.yaml", "--progress", "log", *options)
+
+
+def column(name: str) -> list[Any]:
+    values: list[Any] = pq.read_table("out.parquet").column(name).to_pylist()
+    return values
+
+
+def snapshot() -> Any:
+    return json.loads(pq.read_schema("out.parquet").metadata[b"batchchat"])["price"]
+
+
+def answers(models: Callable[[], bytes]) -> Callable[[Asked], bytes]:
+    """A server that tells tokens and no cost; `models` answers for its list."""
+    return lambda asked: models() if asked.path.endswith("/models") else http(200, completion(usage=USAGE))
+
+
+def listed(given_in: float, out: float) -> bytes:
+    pricing = {"input_tokens": given_in, "output_tokens": out}
+    return http(200, {"data": [{"id": "m", "metadata": {"context_length": 9_000, "pricing": pricing}}]})
+
+
+def lists_asked(server: Raw) -> int:
+    return sum(asked.path.endswith("/models") for asked in server.asked)
+
+
+def test_the_endpoints_list_tells_what_answers_do_not() -> None:
+    """Tokens without a cost: the list is asked once for all rows, and each says that its cost is by it."""
+    with raw_server(answers(lambda: listed(1, 3))) as server:
+        write(server.url, *map(str, range(8)))
+        assert run().code == 0
+        assert lists_asked(server) == 1
+    assert column("cost_usd") == [0.0025] * 8
+    assert set(column("cost_source")) == {"endpoint"}
+    assert "$0.0200 by the endpoint's list of models" in call("report", "out.parquet").out
+
+
+def test_a_table_of_ones_own_comes_after_the_list() -> None:
+    """Where the endpoint has no list the user's file tells, at any host; the file's metadata says who said so."""
+    with raw_server(answers(lambda: http(404, b""))) as server:
+        write(server.url, "a", prices="mine.csv")
+        Path("mine.csv").write_text(TABLE)
+        assert run().code == 0
+    assert (column("cost_usd"), column("cost_source")) == ([0.004], ["table"])
+    assert snapshot() == {
+        "input": "2",
+        "output": "4",
+        "cached_input": None,
+        "source": "table",
+        "said_by": "my invoice",
+        "as_of": "2026-11-01",
+    }
+
+
+def test_a_reported_cost_asks_for_no_list() -> None:
+    """What the endpoint says itself needs no list; nor does a job with a price."""
+    with raw_server(lambda asked: http(200, completion())) as server:
+        write(server.url, "a", "b")
+        assert run().code == 0
+        assert (server.requests, lists_asked(server)) == (2, 0)
+        write(server.url, "c", price={"input": 1, "output": 1})
+        server.answer = answers(lambda: listed(1, 1))
+        assert run("--fresh").code == 0
+        assert (lists_asked(server), column("cost_source")) == (0, ["job"])
+
+
+def test_a_price_nobody_knows_leaves_the_cost_unknown() -> None:
+    """Null, and never 0."""
+    with raw_server(answers(lambda: http(200, b"<html>"))) as server:
+        write(server.url, "a")
+        assert run().code == 0
+    assert (column("cost_usd"), column("cost_source"), snapshot()) == ([None], [None], None)
+
+
+def test_a_cap_is_reckoned_with_the_endpoints_list() -> None:
+    """`max_cost` needs no price of the job's where the endpoint has one; what it reckons with is said, and it holds."""
+    with mock_thread() as mock:
+        write(mock.url, *["many words " * 40] * 30, model=WIZARD, budget={"max_cost": 0.002})
+        ended = run()
+        assert ended.code == 4
+        assert float(mock.stats()["cost_usd"]) <= 0.002
+    assert "reckoned with $0.761 in / $0.839 out per million (127.0.0.1's list of models)" in ended.err
+    assert snapshot()["source"] == "endpoint"
+
+
+def test_a_cap_is_reckoned_with_a_table() -> None:
+    """The same with a table of the user's, by its source and day."""
+    with raw_server(answers(lambda: http(404, b""))) as server:
+        write(server.url, "a", prices="mine.csv", budget={"max_cost": 1})
+        Path("mine.csv").write_text(TABLE)
+        ended = run()
+    assert ended.code == 0
+    assert "reckoned with $2 in / $4 out per million (my invoice, 2026-11-01)" in ended.err
+
+
+def test_a_cap_without_any_price_is_refused() -> None:
+    """Before anything is sent but the question for the list, with the way out."""
+    with raw_server(answers(lambda: http(404, b""))) as server:
+        write(server.url, "a", budget={"max_cost": 1})
+        ended = run()
+        assert (ended.code, server.requests) == (2, 1)
+    assert ended.err.splitlines()[-1] == (
+        f"error: job.yaml: `budget.max_cost` needs a price to reckon with before it sends, and none is known for m at"
+        f" {server.host}: neither the endpoint nor the price table has one. Add `price: {{input: ..., output: ...}}`,"
+        " USD per million tokens, from the endpoint's price list."
+    )
+
+
+def test_a_price_file_with_a_wrong_line_is_refused() -> None:
+    """By `run` and by `validate` alike, before anything is sent."""
+    write("mock", "a", prices="mine.csv")
+    Path("mine.csv").write_text(TABLE.replace(",4,", ",four,"))
+    for command in ("run", "validate"):
+        ended = call(command, "job.yaml")
+        assert ended.code == 2
+        assert "error: mine.csv:2: `output` is four. It takes USD per million tokens, 0 or more." in ended.err
+
+
+TOO_LONG = "a lengthy question, " * 60
+
+
+def test_a_row_that_can_not_fit_is_not_sent() -> None:
+    """Counted exactly: it fails with both figures and without an attempt; with a longer context it is sent."""
+    with mock_thread() as mock:
+        write(mock.url, "short", TOO_LONG, "x", model=WIZARD, endpoint={"base_url": mock.url, "context_length": 300})
+        ended = run()
+        assert (ended.code, mock.stats()["requests"]) == (3, 2)
+        assert column("status") == ["answered", "failed", "answered"]
+        assert (column("error_kind")[1], column("attempts")[1], column("cost_usd")[1]) == ("context_length", 0, None)
+        assert column("error")[1] == (
+            "338 prompt tokens do not fit the context of 300 tokens (counted exactly: WizardLM-2's, mistral-common"
+            " v1); nothing was sent"
+        )
+        assert run().code == 3
+        assert run("--retry-failed").code == 3
+        assert mock.stats()["requests"] == 2
+        assert run("--retry-failed", "--set", "endpoint.context_length=600").code == 0
+        assert mock.stats()["requests"] == 3
+    assert column("status") == ["answered"] * 3
+
+
+def test_a_row_that_may_not_fit_is_sent() -> None:
+    """Where the count is a rule of thumb's, the endpoint decides."""
+    with mock_thread() as mock:
+        write(mock.url, TOO_LONG, model="m", endpoint={"base_url": mock.url, "context_length": 300})
+        assert run().code == 0
+        assert mock.stats()["requests"] == 1
+
+
+def test_validate_names_the_rows_that_can_not_fit() -> None:
+    """By file, line and id, with the figures and who counted; the table knows the context of the founding model."""
+    write("mock", "a", TOO_LONG, model=WIZARD, endpoint={"base_url": "mock", "context_length": 400})
+    assert (
+        "  too long  in.jsonl:2: row r1: 338 prompt tokens and up to 100 of the reply do not fit the context of 400"
+        " tokens (counted exactly: WizardLM-2's, mistral-common v1)\n"
+    ) in (called := call("validate", "job.yaml")).out
+    assert (called.code, called.out.split("\n")[0]) == (2, "job: 1 of 2 rows can be sent")
+    assert "  rows      1 good · 1 too long\n" in called.out
+    write("mock", "long " * 70_000, model=WIZARD)
+    assert "70,038 prompt tokens do not fit the context of 65,536 tokens" in call("validate", "job.yaml").out
+    write("mock", TOO_LONG, endpoint={"base_url": "mock", "context_length": 200})
+    called = call("validate", "job.yaml")
+    assert "tokens (by rule of thumb by script, 128k vocabulary)\n" in called.out
+    assert (called.code, called.out.split("\n")[0]) == (0, "job: 1 of 1 rows can be sent")
+
+
+def test_validate_says_what_a_cap_is_reckoned_with() -> None:
+    """The table's price with its source and day; or that it is for the run to find out."""
+    write("mock", "a", model=WIZARD, budget={"max_cost": 1})
+    said = "  price     $0.48 in / $0.48 out per million (deepinfra.com page of the model, 2026-11-22)\n"
+    assert said in call("validate", "job.yaml").out
+    write("mock", "a", budget={"max_cost": 1})
+    said = "  price     unknown here: a run asks the endpoint for its list, and needs one\n"
+    assert said in call("validate", "job.yaml").out
