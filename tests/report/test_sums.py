@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -25,7 +26,7 @@ _MANY = 1_000_000
 def told(costs: list[Decimal]) -> Decimal:
     """What `report --json` prints for rows of these costs, each of which was in a journal and in a float64 column."""
     lines = b"[" + b",".join(jsontext.dumps(float(cost)) for cost in costs) + b"]"
-    column = pa.array(json.loads(lines), pa.float64()).to_pylist()
+    column: list[Any] = pa.array(json.loads(lines), pa.float64()).to_pylist()
     tally, row = Tally(), answered("r")
     for cost in column:
         row["cost_usd"] = cost
