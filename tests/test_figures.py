@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.figures import compact, count, duration, money, seconds, shorten, size, time_of_day
+from batchchat.figures import compact, count, duration, money, per_hour, seconds, shorten, size, time_of_day
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"), [(1.2, "$1.20/h"), (1234.5, "$1,234.50/h"), (0.0313, "$0.0313/h"), (0.00001, "<$0.0001/h")]
+)
+def test_what_an_hour_costs(usd: float, text: str) -> None:
+    """In cents, and below a dollar in four places, never rounded to nothing."""
+    assert per_hour(usd) == text
 
 
 @pytest.mark.parametrize(

@@ -297,3 +297,18 @@ def test_a_cap_stands_beside_the_cost() -> None:
     assert "$4.1200 of about $6.3000, at most $20.0000 · " in lines[0]
     Lines(lines.append)(replace(capped, expected_cost_usd=None))
     assert "$4.1200 of at most $20.0000 · " in lines[1]
+
+
+def test_the_pace_of_money_is_told_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log lines and a wide bar say what an hour costs; a narrow bar leaves it out, and nothing is said of nothing."""
+    paced = replace(PROGRESS, cost_per_hour_usd=1.2, elapsed_s=60.0)
+    lines: list[str] = []
+    Lines(lines.append)(paced)
+    assert "$4.1200 of about $6.3000 · $1.20/h · 2 failed" in lines[0]
+    Lines(lines.append)(replace(paced, cost_per_hour_usd=0.0))
+    assert "/h" not in lines[1]
+    for columns, told in (("120", True), ("80", False)):
+        monkeypatch.setenv("COLUMNS", columns)
+        stream = io.StringIO()
+        Bar(stream)(paced)
+        assert ("$1.20/h" in stream.getvalue()) is told

@@ -48,6 +48,8 @@ class Context:
     def __init__(self, length_of: Callable[[str], int | None], tokenizer_of: Callable[[str], Tokenizer]) -> None:
         self._length_of = length_of
         self._tokenizer_of = tokenizer_of
+        self._params: Mapping[str, Any] | None = None
+        self._reply: int | None = None
         self._tokenizers: dict[str, Tokenizer] = {}
 
     def too_long(self, request: Request, params: Mapping[str, Any]) -> TooLong | None:
@@ -55,7 +57,9 @@ class Context:
         length = self._length_of(request.model)
         if length is None:
             return None
-        reply = reply_tokens(params)
+        if params is not self._params:  # most rows have the job's own
+            self._params, self._reply = params, reply_tokens(params)
+        reply = self._reply
         most = len(request.body) + _FRAME + _FRAME_OF_MESSAGE * len(request.messages)
         if most + (reply or 0) <= length:
             return None

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 
 from batchchat.errors import UsageError
@@ -23,6 +22,7 @@ __all__ = ["COLUMNS", "OLD", "Entry", "PriceTable", "builtin_table", "read_table
 
 COLUMNS = ("model", "host", "input", "output", "cached_input", "context_length", "source", "as_of")
 OLD = timedelta(days=180)
+_BUILTIN = "prices.csv"
 _MAY_BE_EMPTY = {"host", "cached_input", "context_length"}
 _LARGEST = 16 << 20
 _MOST_USD = 10**6
@@ -77,8 +77,8 @@ class PriceTable:
 
 def builtin_table() -> PriceTable:
     """The table of the package."""
-    text = files("batchchat.cost").joinpath("prices.csv").read_text(encoding="utf-8")
-    return PriceTable(list(_entries(text, "prices.csv")))
+    text = Path(__file__).with_name(_BUILTIN).read_text(encoding="utf-8")
+    return PriceTable(list(_entries(text, _BUILTIN)))
 
 
 def read_table(path: Path, typed: str) -> PriceTable:

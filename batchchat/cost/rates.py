@@ -65,6 +65,7 @@ class Rates:
         self._listed = listed
         self._table = table
         self._found: dict[str, Rate | None] = {}
+        self._lengths: dict[str, int | None] = {}
 
     @property
     def has_list(self) -> bool:
@@ -75,6 +76,7 @@ class Rates:
         """The endpoint's list has come; what follows is reckoned with it."""
         self._listed = listed
         self._found.clear()
+        self._lengths.clear()
 
     def rate(self, model: str) -> Rate | None:
         """What a request for `model` costs; None where nobody knows."""
@@ -103,11 +105,11 @@ class Rates:
         """Tokens of prompt and reply together; None where nobody knows."""
         if self._own_context_length is not None:
             return self._own_context_length
-        listed = (self._listed or {}).get(model)
-        if listed is not None and listed.context_length is not None:
-            return listed.context_length
-        entry = None if self._table is None else self._table.find(model, self._host)
-        return None if entry is None else entry.context_length
+        if model not in self._lengths:
+            if len(self._lengths) > _MOST_KEPT:
+                self._lengths.clear()
+            self._lengths[model] = self._look_up_length(model)
+        return self._lengths[model]
 
     def _look_up(self, model: str) -> Rate | None:
         listed = (self._listed or {}).get(model)
@@ -115,6 +117,13 @@ class Rates:
             return Rate(listed.price, "endpoint", f"{self._host}'s list of models")
         entry = None if self._table is None else self._table.find(model, self._host)
         return None if entry is None else Rate(entry.price, "table", entry.source, entry.as_of)
+
+    def _look_up_length(self, model: str) -> int | None:
+        listed = (self._listed or {}).get(model)
+        if listed is not None and listed.context_length is not None:
+            return listed.context_length
+        entry = None if self._table is None else self._table.find(model, self._host)
+        return None if entry is None else entry.context_length
 
     def _at_tier(self, rate: Rate, tier: str) -> Rate:
         factor = DEEPINFRA_TIERS.get(tier)

@@ -146,7 +146,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "prices",
         line("the path of a price table"),
-        "a price table of your own, CSV as `batchchat prices --csv` prints it",
+        "a price table of your own in place of the package's, CSV as `batchchat prices --csv` prints it",
         default_words="the table of the package",
     ),
     Key(

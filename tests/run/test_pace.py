@@ -30,6 +30,15 @@ def test_a_stall_shows() -> None:
     assert pace.rows_per_s == pytest.approx(0, abs=0.5)
 
 
+def test_what_an_hour_costs() -> None:
+    """The money of the last half minute, by the hour; what earlier runs paid is not in it."""
+    pace = Pace()
+    assert pace.usd_per_hour == 0.0
+    for second in range(100):
+        pace.note(float(second), second, 0, 5.0 + second * 0.001)
+    assert pace.usd_per_hour == pytest.approx(3.6)
+
+
 @given(st.lists(st.tuples(st.floats(0.01, 5), st.integers(0, 100)), min_size=2, max_size=300))
 def test_memory_is_bounded_and_figures_are_never_negative(steps: list[tuple[float, int]]) -> None:
     """However long it runs, it keeps the notes of half a minute; pace and time left are never below zero."""
