@@ -158,7 +158,8 @@ def _pace(state: Mapping[str, Any]) -> str:
 
 def _cost(state: Mapping[str, Any]) -> str:
     most = "" if state["max_cost"] is None else f" of at most {figures.money(state['max_cost'])}"
-    pace = f" · {figures.per_hour(state['cost_per_hour'])}" if state.get("cost_per_hour") else ""
+    runs = state["state"] == "running"
+    pace = f" · {figures.per_hour(state['cost_per_hour'])}" if runs and state.get("cost_per_hour") else ""
     return f"{figures.money(state['cost_usd'])}{most}{pace}"
 
 

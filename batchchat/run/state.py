@@ -108,6 +108,7 @@ class StateFile:
             self._state |= {
                 "exit_code": event.exit_code,
                 "reason": event.reason or None,
+                "cost_per_hour": None,
                 "in_flight": 0,
                 "rows": {
                     "total": None if left is None else finished + left,
