@@ -213,3 +213,21 @@ def test_validate_says_what_a_cap_is_reckoned_with() -> None:
     write("mock", "a", budget={"max_cost": 1})
     said = "  price     unknown here: a run asks the endpoint for its list, and needs one\n"
     assert said in call("validate", "job.yaml").out
+
+
+def test_a_row_with_a_model_of_unknown_price_has_no_bound() -> None:
+    """Under a cap it is refused by its place and model; rows of models with a price are reckoned each with its own."""
+    write("mock", "a", "b", model=WIZARD, budget={"max_cost": 1}, input={"path": "in.jsonl", "id": "id", "params": "p"})
+    rows = [json.loads(line) for line in Path("in.jsonl").read_text().splitlines()]
+    rows[1]["p"] = {"model": "deepseek-ai/DeepSeek-R1"}
+    Path("in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    ended = run()
+    assert ended.code == 0
+    # At most 17 prompt tokens and 100 of the reply each, at $0.48, and at $0.70 and $2.40.
+    assert "2 to send cost at most $0.0003" in ended.err
+    rows[1]["p"] = {"model": "m"}
+    Path("in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert run("--fresh").err.splitlines()[-1] == (
+        "error: in.jsonl:2: row r1 has the model m, whose price nobody knows, so that what it costs has no bound and"
+        " `budget.max_cost` ($1.0000) can't hold. Give it one in a table of `prices`, or leave `budget.max_cost` out."
+    )
