@@ -143,7 +143,7 @@ class Heuristic:
 
     def __init__(self, model: str, why: str) -> None:
         small = _SMALL_MODELS.search(model) is not None
-        self.name = f"rule of thumb by script, {'32k' if small else '128k'} vocabulary"
+        self.name = f"rule of thumb, {'32k' if small else '128k'} vocabulary"
         self.note: str | None = why
         self._weights = SMALL if small else LARGE
         self.error: float | None = SMALL_ERROR if small else LARGE_ERROR

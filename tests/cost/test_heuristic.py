@@ -69,7 +69,7 @@ def test_scripts_are_told_apart() -> None:
 def test_the_vocabulary_goes_by_the_name(model: str, vocabulary: str) -> None:
     """Models of the Llama 2 age have a small one; all others are taken to have a large one."""
     found = Heuristic(model, "why")
-    assert found.name == f"rule of thumb by script, {vocabulary} vocabulary"
+    assert found.name == f"rule of thumb, {vocabulary} vocabulary"
     assert (found.exact, found.note) == (False, "why")
     assert not found.exact_for([])
 

@@ -141,7 +141,7 @@ def test_without_the_extra_the_rule_of_thumb_goes_on(monkeypatch: pytest.MonkeyP
     """The count is not exact, and says how to make it so."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = tokenizer_for(MODEL)
-    assert (found.exact, found.name) == (False, "rule of thumb by script, 32k vocabulary")
+    assert (found.exact, found.name) == (False, "rule of thumb, 32k vocabulary")
     assert found.note == (
         "This model's tokenizer is not installed; for an exact count: pip install 'batchchat[tokens]'"
     )

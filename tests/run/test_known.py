@@ -201,7 +201,7 @@ def test_validate_names_the_rows_that_can_not_fit() -> None:
     assert "70,038 prompt tokens do not fit the context of 65,536 tokens" in call("validate", "job.yaml").out
     write("mock", TOO_LONG, endpoint={"base_url": "mock", "context_length": 200})
     called = call("validate", "job.yaml")
-    assert "tokens (by rule of thumb by script, 128k vocabulary)\n" in called.out
+    assert "tokens (by rule of thumb, 128k vocabulary)\n" in called.out
     assert (called.code, called.out.split("\n")[0]) == (0, "job: 1 of 1 rows can be sent")
 
 
