@@ -92,8 +92,8 @@ def _speed(model: str) -> float:
 def document() -> str:
     """The page of docs/, without the speeds that differ from machine to machine."""
     counts = vocabularies()
-    small, small_mean = errors(heuristic.SMALL, counts["SMALL"])
-    large, large_mean = errors(heuristic.LARGE, counts["LARGE"])
+    small, _ = errors(heuristic.SMALL, counts["SMALL"])
+    large, _ = errors(heuristic.LARGE, counts["LARGE"])
     lines = [
         f"| {kind} | {small[kind][0]} | {small[kind][1]:,} | {small[kind][2]:+.1%} | {large[kind][1]:,}"
         f" | {large[kind][2]:+.1%} |"
@@ -104,7 +104,10 @@ def document() -> str:
         for name, one, other in zip(FEATURES, heuristic.SMALL, heuristic.LARGE, strict=True)
     ]
     return _PAGE.format(
-        table="\n".join(lines), weights="\n".join(weights), small=f"{small_mean:.1%}", large=f"{large_mean:.1%}"
+        table="\n".join(lines),
+        weights="\n".join(weights),
+        small=f"{heuristic.SMALL_ERROR:.1%}",
+        large=f"{heuristic.LARGE_ERROR:.1%}",
     )
 
 
@@ -139,7 +142,7 @@ WizardLM-2's vocabulary of 32,000 pieces, `large` Mistral's tekken of 131,072, w
 |---|---|---|---|---|---|
 {table}
 
-The mean of these errors without their signs is what is told beside a figure: {small} and {large}.
+The mean of these errors without their signs, when the weights were fitted, is what is told beside a figure: {small} and {large}.
 
 | weight of a | small | large |
 |---|---|---|
