@@ -108,11 +108,12 @@ def reconcile_topics(found: Reconciled, host: str) -> list[Topic]:
         lines.append(f"{_differ(found.differing_rows)}, the largest first:")
         lines += [f"  {_row(claim, billed_usd)}" for claim, billed_usd in found.largest[:_SHOWN]]
         if found.differing_rows > _SHOWN:
-            lines.append(f"  and {figures.count(found.differing_rows - _SHOWN)} more; --json has the first {_LARGEST}")
+            has = "all" if found.differing_rows <= _LARGEST else f"the first {_LARGEST}"
+            lines.append(f"  and {figures.count(found.differing_rows - _SHOWN)} more; --json has {has}")
     if found.differing_retried_rows:
         lines.append(
-            f"{some_rows(found.differing_retried_rows)} of them took several attempts, of which only the last can be"
-            " asked for: what the others cost is in the row and not in the bill"
+            f"{figures.count(found.differing_retried_rows)} of them took several attempts, of which only the last can"
+            " be asked for: what the others cost is in the row and not in the bill"
         )
     if found.unpriced_rows:
         lines.append(

@@ -34,13 +34,26 @@ def test_what_a_person_reads() -> None:
         ("", "  b  $0.0010000001 billed, $0.0010 in the row (+$0.0000000001)"),
         (
             "",
-            "1 row of them took several attempts, of which only the last can be asked for:"
+            "1 of them took several attempts, of which only the last can be asked for:"
             " what the others cost is in the row and not in the bill",
         ),
         ("", "$0.5000 was billed for 1 row of unknown cost"),
         ("", "api.deepinfra.com knows nothing of 1 row, such as e"),
         ("", "not asked for: 1 row without a response id"),
     ]
+
+
+def test_many_rows_are_counted() -> None:
+    """A terminal shows five; what else there is is counted, and where it is told is said."""
+    found = Reconciled()
+    for number in range(1, 22):
+        found.add(claim(f"r{number}", "0"), Decimal(number).scaleb(-9))
+        lines = [line for _, line in reconcile_topics(found, "h")]
+        assert len(lines) == 2 + min(number, 5) + (number > 5)
+        if number == 20:
+            assert lines[-1] == "  and 15 more; --json has all"
+    assert lines[-1] == "  and 16 more; --json has the first 20"
+    assert lines[2].startswith("  r21  $0.000000021 billed, $0.0000 in the row")
 
 
 def test_nothing_to_ask() -> None:
