@@ -109,6 +109,8 @@ def _figures(told: Told, clock: Clock | None) -> list[dict[str, str]]:
     known = tally.json()
     sent, back = known["prompt_tokens"], known["completion_tokens"]
     each = f"{figures.money(cost / totals.answered)} an answered row" if cost is not None and totals.answered else ""
+    if totals.unknown_cost_rows and each:
+        each += f" · unknown for {some_rows(totals.unknown_cost_rows)}"
     bad = [
         f"{figures.count(number)} {word}"
         for number, word in ((totals.failed, "failed"), (totals.invalid, "invalid"))

@@ -296,6 +296,7 @@
   const answerOf = (r) => (r.error || (r.talk.length ? r.talk.at(-1)[1] : "")).slice(0, 160);
   const haystack = (r) => (r.hay ||= [r.id, r.status, r.kind, r.model, r.by, r.error, ...r.talk.flat(), ...(r.more || []).flat()].join("\n").toLowerCase());
   const PAGE = 50;
+  const PRINTED = 25; // by the style
 
   function rowsTable(output, rows, open) {
     const columns = COLUMNS.filter((c) => !c.only || c.only(output));
@@ -344,7 +345,8 @@
     return el("section", { id: "rows" }, figure("What was asked and answered?",
       all ? "All rows. Open one to read it." : `${count(rows.length)} of ${plural(output.total, "row")}, not all: failed and invalid ones, the dearest, the slowest, and others drawn at random. Open one to read it.`,
       el("div.controls", null, search, statuses.length > 1 ? choose : null, told),
-      el("div.scroll", null, el("table", null, el("thead", null, head), body)), more));
+      el("div.scroll", null, el("table", null, el("thead", null, head), body)), more,
+      rows.length > PRINTED ? el("p.print-only.quiet", null, `The first ${PRINTED} are printed; the page has ${count(rows.length)}.`) : null));
   }
 
   // One row, as a conversation.
