@@ -18,9 +18,9 @@ from batchchat.keytable import hash64
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from batchchat.conversation import BadRow, Row
+    from batchchat.conversation import BadRow, Key, Row
 
-__all__ = ["Sample", "choose"]
+__all__ = ["Sample", "choose", "row_hash"]
 
 _HIGHEST = (1 << 64) - 1
 _FEWEST_HELD = 1024
@@ -36,7 +36,7 @@ class Sample:
 
     def of(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
         """Those of `rows` that are chosen, in their order."""
-        return (row for row in rows if _hash(self._seed, row) <= self._bound)
+        return (row for row in rows if row_hash(self._seed, row.key) <= self._bound)
 
 
 def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
@@ -44,7 +44,7 @@ def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
     held = array("Q")
     bound = _HIGHEST
     for row in rows:
-        digest = _hash(seed, row)
+        digest = row_hash(seed, row.key)
         if digest <= bound:
             held.append(digest)
             if len(held) >= 2 * count and len(held) >= _FEWEST_HELD:
@@ -56,8 +56,9 @@ def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
     return Sample(seed, bound, len(held))
 
 
-def _hash(seed: int, row: Row | BadRow) -> int:
-    return hash64(f"{seed}\x1f{row.key.id}".encode("utf-8", "surrogatepass"))
+def row_hash(seed: int, key: Key) -> int:
+    """Where a row stands in the order of its choice: the lowest are chosen."""
+    return hash64(f"{seed}\x1f{key.id}".encode("utf-8", "surrogatepass"))
 
 
 def _lowest(hashes: array[int], count: int) -> array[int]:
