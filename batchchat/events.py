@@ -76,7 +76,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a resume will do. All are rows; `changed` ones were answered to another request."""
+    """What a resume will do. All are rows; `changed` ones were answered to another request, `later` a pilot leaves."""
 
     total: int
     kept: int
@@ -86,6 +86,7 @@ class Planned:
     new: int
     invalid: int
     gone: int
+    later: int = 0
 
 
 @dataclass(frozen=True, slots=True)

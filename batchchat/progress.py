@@ -158,6 +158,7 @@ def _planned(event: events.Planned) -> str:
         (event.retry_failed, f"failed before {_are(event.retry_failed)} tried again"),
         (event.resend_changed, f"{_are(event.resend_changed)} sent again (request changed)"),
         (event.new, "new"),
+        (event.later, "left for the run"),
         (event.invalid, "invalid"),
         (event.gone, "gone from the input"),
     ):

@@ -6,6 +6,7 @@ import click
 
 from batchchat import __version__
 from batchchat.cli.boundary import ready_streams
+from batchchat.cli.estimate import estimate
 from batchchat.cli.export import export
 from batchchat.cli.init import init
 from batchchat.cli.mock_server import mock_server
@@ -39,6 +40,7 @@ def main() -> None:
 
 
 main.add_command(validate)
+main.add_command(estimate)
 main.add_command(run)
 main.add_command(status)
 main.add_command(report)

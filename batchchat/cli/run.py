@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, style
+from batchchat.cli.consent import consent
+from batchchat.cli.playing import Telling, at_a_terminal, event_loop, follower_of, logs_of
 from batchchat.cli.sets import override, set_option
 from batchchat.errors import (
     EXIT_DEFECT,
@@ -26,7 +26,7 @@ from batchchat.errors import (
     MachineError,
     UsageError,
 )
-from batchchat.events import Event, OnFinishFailed, Subscriber
+from batchchat.events import OnFinishFailed, Subscriber
 from batchchat.figures import shown_path
 from batchchat.job import JobSpec, Override, load_job
 
@@ -57,6 +57,7 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
 @click.option("--keep-changed", is_flag=True, help="Keep the answers of rows whose request changed.")
 @click.option("--fresh", is_flag=True, help="Set the old run aside under a dated name and start anew.")
 @click.option("--strict", is_flag=True, help="Send nothing if any row is invalid.")
+@click.option("--yes", is_flag=True, help="Run without asking, though it costs more than `confirm_above`.")
 @set_option
 @click.option(
     "--progress",
@@ -76,6 +77,7 @@ def run(
     keep_changed: bool,
     fresh: bool,
     strict: bool,
+    yes: bool,
     sets: tuple[str, ...],
     progress: str,
 ) -> None:
@@ -94,6 +96,7 @@ def run(
                 ("--retry-failed", retry_failed),
                 ("--resend-changed", resend_changed),
                 ("--keep-changed", keep_changed),
+                ("--yes", yes),
             )
             if given
         ]
@@ -119,30 +122,30 @@ def run(
             changed=Changed.RESEND if resend_changed else Changed.KEEP if keep_changed else Changed.ASK,
             fresh=fresh,
             strict=strict,
-            ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
+            ask=_ask if at_a_terminal() else None,
         )
-        code = _play(spec, options, command([]), _follower(progress), boundary)
+        if spec.confirm_above is not None and not yes:
+            _confirm(spec, options)
+        code = _play(spec, options, command([]), follower_of(progress), boundary)
     sys.exit(code)
+
+
+def _confirm(job: JobSpec, options: Options) -> None:
+    """Ask about a run that costs more than the job's `confirm_above`."""
+    from batchchat.run.confirm import asked_before
+    from batchchat.run.survey import Sending
+
+    sending = Sending(retry_failed=options.retry_failed, changed=options.changed, fresh=options.fresh)
+    if (said := asked_before(job, sending, options.limit)) is not None:
+        consent(said, "Run it?", yes=False, nobody="There is no terminal to ask on; --yes runs it.")
 
 
 def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boundary: Boundary) -> int:
     """Play the job's session and tell how it ended; the exit code. `plain` is the command without its flags."""
     from batchchat.run.session import Session
 
-    subscribers: list[Subscriber] = [follower]
-    logs: list[Subscriber] = []
-
-    def tell(event: Event) -> None:
-        for subscriber in [*subscribers]:
-            try:
-                subscriber(event)
-            except (
-                OSError,
-                ValueError,
-            ):  # a terminal that hung up, a pipe nobody reads, a full disk: the run goes on unseen
-                subscribers.remove(subscriber)
-
-    session = Session(job, options, os.environ, tell)
+    telling, logs = Telling(follower), list[Subscriber]()
+    session = Session(job, options, os.environ, telling)
     boundary.blank = session.blanker.text
     plain = session.blanker.text(plain)
 
@@ -153,11 +156,11 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
         def opened(folder: Path) -> None:
             boundary.folder = folder
-            logs.extend(_logs(folder, job, again, plain, stack))
-            subscribers.extend(logs)
+            logs.extend(logs_of(folder, job, again, plain, stack))
+            telling.add(logs)
 
         try:
-            ended = _event_loop(session.play(opened))
+            ended = event_loop(session.play(opened))
         except Exception as error:
             code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
             if isinstance(error, BatchchatError):
@@ -172,22 +175,6 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
             code = code or error.exit_code
         _on_finish(job, session, logs, code, totals=ended.ledger.totals)
     return code
-
-
-def _logs(
-    folder: Path, job: JobSpec, again: Callable[[tuple[str, ...]], str], plain: str, stack: ExitStack
-) -> list[Subscriber]:
-    """What follows the run in its folder: run.log and run.json."""
-    from batchchat.progress import log_file
-    from batchchat.run.state import StateFile, environment_of
-
-    found: list[Subscriber] = [StateFile(folder, job, again, plain)]
-    with suppress(OSError):  # a run goes on without its log
-        log: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
-        stack.callback(_close, log)
-        found.append(log_file(log))
-        found[-1](environment_of(job))
-    return found
 
 
 def _on_finish(
@@ -216,11 +203,6 @@ def _on_finish(
         for log in logs:
             with suppress(OSError, ValueError):
                 log(OnFinishFailed(why))
-
-
-def _close(log: IO[str]) -> None:
-    with suppress(OSError):  # what a full disk could not take is lost to the log, and to nothing else
-        log.close()
 
 
 def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
@@ -279,16 +261,6 @@ def _command(
     return shlex.join([*words, *flags, *change])
 
 
-def _follower(progress: str) -> Subscriber:
-    from batchchat.progress import Bar, Lines, Silent
-
-    if progress == "auto":
-        progress = "bar" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "log"
-    if progress == "none":
-        return Silent()
-    return Bar(sys.stderr) if progress == "bar" else Lines(lambda line: click.echo(line, err=True))
-
-
 def _ask(question: str) -> Changed:
     from batchchat.run.plan import Changed
 
@@ -300,17 +272,3 @@ def _ask(question: str) -> Changed:
     except click.Abort:  # Ctrl-C, or no more input
         raise KeyboardInterrupt from None
     return {"y": Changed.RESEND, "k": Changed.KEEP}.get(answer, Changed.ASK)
-
-
-def _event_loop(play: Coroutine[Any, Any, T]) -> T:
-    """Run `play` on uvloop where that is installed: about a third less CPU a request than asyncio's own loop."""
-    # A run allocates much and makes hardly a cycle. Looked at every 700 allocations, as is the default, its young
-    # objects cost a fifth of all CPU a row (measured at 64 in flight: 300 us a row, 240 so); memory is the same.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(play)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(play)

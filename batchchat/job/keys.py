@@ -140,6 +140,7 @@ KEYS: tuple[Key, ...] = (
     Key("drain", _PATIENCE, "seconds that requests in flight get after a signal", default=30.0),
     Key("budget.max_cost", money(above=0), "USD the job may cost in all, over all its resumes"),
     Key("budget.stop_at", stop_at(), "when the run is to end: `07:30`, a date and time, or a duration such as `6h`"),
+    Key("confirm_above", money(), "USD above which `run` shows its estimate and asks, or wants `--yes`"),
     Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
     Key("price.output", money(), "USD per million completion tokens"),
     Key("price.cached_input", money(), "USD per million cached prompt tokens"),

@@ -202,5 +202,6 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
         price=price,
         prices=None if prices is None else PricesSpec(resolved(prices, folder, environ), prices),
         estimate=EstimateSpec(None if tokenizer is None else resolved(tokenizer, folder, environ)),
+        confirm_above=checked["confirm_above"],
         on_finish=checked["on_finish"],
     )

@@ -177,6 +177,7 @@ class JobSpec:
     price: Price | None = None
     prices: PricesSpec | None = None
     estimate: EstimateSpec = EstimateSpec()
+    confirm_above: Decimal | None = None
     on_finish: Secret | tuple[Secret, ...] | None = None
 
     @property

@@ -38,6 +38,7 @@ class Fate(Enum):
     SEND_FAILED = "failed before"
     SEND_CHANGED = "its request changed"
     UNDECIDED = "answered, and its request changed"
+    LATER = "to be sent, but not now: a pilot sends its own rows alone"
 
     @property
     def sends(self) -> bool:
@@ -148,4 +149,5 @@ class Tally:
             new=fates[Fate.SEND_NEW],
             invalid=self.invalid,
             gone=gone,
+            later=fates[Fate.LATER],
         )

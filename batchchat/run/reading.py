@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from batchchat.conversation import BadRow, Row, Status
+from batchchat.conversation import BadRow, Key, Row, Status
 from batchchat.dispatch.dispatcher import Work
 from batchchat.exchange import NOTHING_SPENT, Request, Script
 from batchchat.keytable import hash64
@@ -30,9 +30,18 @@ _FIRST_INVALID = 5
 
 
 class Reading:
-    """Rows of the source with their fates; places them in the ledger's index on the way."""
+    """Rows of the source with their fates; places them in the ledger's index on the way. `only` such keys are sent."""
 
-    def __init__(self, source: Source, script_for: ScriptFor, ledger: Ledger, *, retry_failed: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        script_for: ScriptFor,
+        ledger: Ledger,
+        *,
+        retry_failed: bool,
+        only: Callable[[Key], bool] | None = None,
+    ) -> None:
+        self._only = only
         self._source = source
         self._script_for = script_for
         self._ledger = ledger
@@ -50,7 +59,9 @@ class Reading:
                 continue
             script = self._script_for(row)
             status = index.status(entry)
-            yield script, self._fate(script, status, index.fingerprint(entry)) if status else Fate.SEND_NEW
+            fate_ = self._fate(script, status, index.fingerprint(entry)) if status else Fate.SEND_NEW
+            later = fate_.sends and self._only is not None and not self._only(row.key)
+            yield script, Fate.LATER if later else fate_
 
     def _fate(self, script: Script, status: str, fingerprint: int) -> Fate:
         request = script.next(())

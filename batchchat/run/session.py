@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from batchchat import __version__
+from batchchat.conversation import Key
 from batchchat.cost.rates import Rates
 from batchchat.errors import BatchchatError, InputError, MachineError, OutputError, UsageError
 from batchchat.events import Replayed, Started, Subscriber
@@ -48,7 +49,7 @@ class Options:
     """What the command says beyond the job.
 
     `again` is the command that continues, with what must change; `ask` asks a person what to do about changed rows
-    (ASK: stop), and is None where there is nobody.
+    (ASK: stop), and is None where there is nobody. `only` rows of such keys are sent: a pilot.
     """
 
     again: Callable[[tuple[str, ...]], str]
@@ -58,6 +59,7 @@ class Options:
     fresh: bool = False
     strict: bool = False
     ask: Callable[[str], Changed] | None = None
+    only: Callable[[Key], bool] | None = None
 
 
 class Session:
@@ -139,7 +141,13 @@ class Session:
             with self._signals.left_alone():
                 journal_end = self._replay(folder, ledger)
             rates = await self._known()
-            reading = Reading(source, build.scripts_for(job, rates), ledger, retry_failed=options.retry_failed)
+            reading = Reading(
+                source,
+                build.scripts_for(job, rates),
+                ledger,
+                retry_failed=options.retry_failed,
+                only=options.only,
+            )
             resumes = bool(len(ledger.index))
             looks = resumes or options.strict or job.budget.max_cost is not None
             tally = await self._survey(reading, ledger) if looks else None

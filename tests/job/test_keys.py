@@ -55,8 +55,8 @@ def test_the_table_is_whole() -> None:
             "",
             "a\nb",
             (
-                "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, "
-                "concurrency, adaptive, limits, timeout, retry, drain, budget, price, prices, estimate, "
+                "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, concurrency, "
+                "adaptive, limits, timeout, retry, drain, budget, confirm_above, price, prices, estimate, "
                 "on_finish and output."
             ),
         ),

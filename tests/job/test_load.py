@@ -187,8 +187,8 @@ timeout: {connect: yes, total: true}
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
             "endpoint, params, "
-            "concurrency, adaptive, limits, timeout, retry, drain, budget, price, prices, estimate, on_finish and "
-            "output."
+            "concurrency, adaptive, limits, timeout, retry, drain, budget, confirm_above, price, prices, estimate, "
+            "on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
         "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",

@@ -68,7 +68,7 @@ def test_the_most_that_rows_can_cost() -> None:
 
 @given(st.dictionaries(st.sampled_from(list(Fate)), st.integers(0, 1000)), st.integers(0, 50), st.integers(0, 50))
 def test_the_tally_adds_up(counts: dict[Fate, int], invalid: int, gone: int) -> None:
-    """What is announced is every row once: kept, sent or invalid, and a decision moves the undecided whole."""
+    """What is announced is every row once: kept, sent, left or invalid, and a decision moves the undecided whole."""
     tally = Tally(invalid=invalid, changed_cost_usd=Decimal("0.1"))
     tally.fates.update(counts)
     good = tally.good
@@ -77,6 +77,6 @@ def test_the_tally_adds_up(counts: dict[Fate, int], invalid: int, gone: int) -> 
     assert tally.fates[Fate.UNDECIDED] == 0
     assert planned.total == good + invalid
     sent = planned.new + planned.resend_changed + planned.retry_failed
-    assert planned.kept + sent + planned.invalid == planned.total
+    assert planned.kept + sent + planned.later + planned.invalid == planned.total
     assert sent == tally.to_send
     assert planned.gone == gone

@@ -1,0 +1,129 @@
+"""`batchchat estimate`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchchat.cli.boundary import Boundary, guarded, put, say, style
+from batchchat.cli.consent import consent
+from batchchat.cli.playing import Telling, event_loop, follower_of, logs_of
+from batchchat.cli.sets import override, set_option
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
+from batchchat.job import JobSpec, load_job
+
+if TYPE_CHECKING:
+    from batchchat.run.estimate import Plan
+
+__all__ = ["estimate"]
+
+
+@click.command(
+    epilog="Example:\n\n    batchchat estimate jobs/first.yaml --pilot 20 --yes",
+    short_help="Tell tokens, cost and duration before spending.",
+)
+@click.argument("job", type=click.Path(path_type=Path))
+@click.option("--pilot", type=click.IntRange(min=1), metavar="N", help="Send N sampled rows, and keep their answers.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="K", help="Which rows the pilot samples.")
+@click.option("--like", type=click.Path(path_type=Path), metavar="JOB|OUTPUT", help="Learn lengths from another run.")
+@click.option("--compare", metavar="MODEL[,MODEL]", help="Put other models beside the job's.")
+@click.option("--yes", is_flag=True, help="Send the pilot without asking.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@set_option
+def estimate(
+    job: Path,
+    *,
+    pilot: int | None,
+    seed: int,
+    like: Path | None,
+    compare: str | None,
+    yes: bool,
+    as_json: bool,
+    sets: tuple[str, ...],
+) -> None:
+    """Tell what a job will use, cost and take; each figure says where it comes from.
+
+    Without --pilot nothing is sent or written, and no key is needed. A pilot's rows are rows of the job: their answers
+    are kept, and the run to come does not pay for them again. More rows with the same seed keep those sent before. Exit
+    codes: 0 there is an estimate, 2 refused; of a pilot that stopped, those of run.
+    """
+    with guarded() as boundary:
+        if pilot is not None and like is not None:
+            raise click.UsageError("--pilot and --like contradict each other: lengths come from one of them.")
+        spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=pilot is not None)
+        from batchchat import jsontext
+        from batchchat.report.estimate import estimate_json, estimate_text
+        from batchchat.run.build import blanker_for
+        from batchchat.run.estimate import Pilot
+        from batchchat.run.estimate import estimate as made
+        from batchchat.run.results import output_of
+
+        rest = [str(job), *(word for text in sets for word in ("--set", text))]
+        run_command = shlex.join(["batchchat", "run", *rest])
+        measure = shlex.join(["batchchat", "estimate", *rest, "--pilot", "100"])
+
+        def send(plan: Plan) -> None:
+            consent(
+                _told(spec, plan),
+                "Send them?",
+                yes=yes,
+                nobody="There is no terminal to ask on; --yes sends them.",
+            )
+            code = _play(spec, plan, run_command, boundary)
+            if code not in {EXIT_OK, EXIT_ROWS_FAILED}:
+                sys.exit(code)
+
+        found = made(
+            spec,
+            pilot=None if pilot is None else Pilot(pilot, seed, send),
+            like=None if like is None else output_of(like, os.environ),
+            compare=[] if compare is None else [name for each in compare.split(",") if (name := each.strip())],
+        )
+        if as_json:
+            put(jsontext.dumps(estimate_json(found)).decode())
+            return
+        following = run_command if found[0].forecast.measured else measure
+        head, _, body = estimate_text(found, blanker_for(spec, os.environ).text(following)).partition("\n")
+        put(f"{style(head, 'green' if found[0].forecast.measured else 'yellow')}\n{body}")
+
+
+def _told(job: JobSpec, plan: Plan) -> str:
+    """What a pilot does, and the most it costs."""
+    from batchchat import figures
+    from batchchat.report.estimate import rows_of
+
+    cost = "what they cost at most is unknown"
+    if plan.most_usd is not None:
+        cost = f"they cost at most {figures.money(plan.most_usd)} at {plan.price}"
+    what = f"a pilot of {rows_of(plan.rows)}" if plan.rows < plan.of else f"all {rows_of(plan.of)} that are left"
+    return f"{job.name}: {what} is sent to {job.host}; {cost}. Their answers are kept for the run."
+
+
+def _play(job: JobSpec, plan: Plan, run_command: str, boundary: Boundary) -> int:
+    """Play the pilot's rows in a session of the job; its exit code, told where it stopped."""
+    from batchchat.run.plan import Changed
+    from batchchat.run.session import Options, Session
+
+    def again(_change: tuple[str, ...]) -> str:
+        return run_command
+
+    telling = Telling(follower_of("auto"))
+    session = Session(job, Options(again, changed=Changed.KEEP, only=plan.has), os.environ, telling)
+    boundary.blank = session.blanker.text
+    with ExitStack() as stack:
+
+        def opened(folder: Path) -> None:
+            boundary.folder = folder
+            plain = session.blanker.text(run_command)
+            telling.add(logs_of(folder, job, lambda _change: plain, plain, stack))
+
+        ended = event_loop(session.play(opened))
+    if ended.stopped:
+        say(f"{style('stopped:', 'red')} {ended.stopped}")
+    return ended.exit_code

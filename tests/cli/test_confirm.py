@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.job import Job
+from tests.acceptance.servers import Mock, mock_thread
+from tests.cli.called import call
+from tests.cli.test_estimate import JOB, row, write
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def mock() -> Iterator[Mock]:
+    with mock_thread() as server:
+        yield server
+
+
+def test_above_it_a_run_off_a_terminal_is_refused(mock: Mock) -> None:
+    """The worst case decides where no reply was seen; the sentence has the figures and the way out."""
+    write(50, mock.url, JOB + "confirm_above: 0.01\n")  # at most 50 x 200 tokens at $2 a million: $0.02
+    called = call("run", "job.yaml")
+    assert (called.code, called.out) == (2, "")
+    assert re.fullmatch(
+        rf"error: chef: 50 rows are to be sent to {mock.host}: about \$0\.0\d+, at most \$0\.02\d+ \(an assumption: 10%"
+        r" and 50% of what a reply may have; \$0\.5 in / \$2 out per million \(the job's `price`\)\)\. `confirm_above`"
+        r" is \$0\.0100\. There is no terminal to ask on; --yes runs it\.\n",
+        called.err,
+    ), called.err
+    assert mock.stats()["requests"] == 0
+    assert not Path("out").exists()
+
+
+def test_below_it_nothing_is_asked(mock: Mock) -> None:
+    """A run whose cost is below, by its limit or by what is left of it, just runs; --yes runs above it."""
+    write(50, mock.url, JOB + "confirm_above: 0.01\n")
+    assert call("run", "job.yaml", "--limit", "10").code == 0
+    assert mock.stats()["billed_rows"] == 10
+    # Ten answers are seen now, and about 85 tokens each: the expected cost of 40 more is below.
+    assert call("run", "job.yaml").code == 0
+    assert mock.stats()["billed_rows"] == 50
+    assert call("run", "job.yaml", "--set", "confirm_above=0").code == 0  # nothing is left
+    called = call("run", "job.yaml", "--set", "output.path=y.parquet", "--set", "confirm_above=0.001", "--yes")
+    assert called.code == 0
+    assert mock.stats()["requests"] == 100
+
+
+def test_a_cost_that_is_unknown_is_asked_about(mock: Mock) -> None:
+    """Without a price nobody can say that it is below."""
+    write(5, mock.url, JOB.replace("price: {input: 0.5, output: 2}\n", "confirm_above: 1000\n"))
+    called = call("run", "job.yaml")
+    assert called.code == 2
+    assert called.err == (
+        f"error: chef: 5 rows are to be sent to {mock.host}, at a cost that is unknown. `confirm_above` is $1,000.00."
+        " There is no terminal to ask on; --yes runs it.\n"
+    )
+
+
+def test_on_a_terminal_it_asks(tmp_path: Path, mock: Mock) -> None:
+    """A real process asks; n sends nothing and is exit 2, y runs the job."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    job = Job(folder)
+    job.write([row(number) for number in range(6)], endpoint__base_url=mock.url, confirm_above=0)
+    for answer, code, requests in (("n", 2, 0), ("y", 0, 6)):
+        terminal = job.terminal(columns=120)
+        terminal.shows("Run it? [y/N]")
+        terminal.type(f"{answer}\n")
+        ended, screen = terminal.end()
+        assert (ended, mock.stats()["requests"]) == (code, requests), screen

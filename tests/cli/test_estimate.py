@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import json
+import re
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchchat.cli.sets import override
+from batchchat.cost.tokens import tokenizer_for
+from batchchat.job import load_job
+from batchchat.run.estimate import estimate
+from tests.acceptance.job import Job
+from tests.acceptance.servers import Mock, mock_thread
+from tests.cli.called import Called, call
+
+JOB = """\
+name: chef
+input: {path: in.jsonl, id: id}
+model: m
+endpoint: {base_url: URL}
+params: {max_tokens: 200}
+price: {input: 0.5, output: 2}
+concurrency: 8
+output: {path: out/x.parquet}
+"""
+TIME = re.compile(r"\d[\dhms. ]*s\b|\d+m \d\ds")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEEPINFRA_TOKEN", raising=False)
+
+
+@pytest.fixture
+def mock() -> Iterator[Mock]:
+    with mock_thread() as server:
+        yield server
+
+
+def write(count: int, url: str = "http://127.0.0.1:9/v1", job: str = JOB, more: str = "") -> None:
+    Path("job.yaml").write_text(job.replace("URL", url))
+    Path("in.jsonl").write_text("".join(f"{json.dumps(row(number))}\n" for number in range(count)) + more)
+
+
+def row(number: int) -> dict[str, Any]:
+    text = f"Question {number}: {'why ' * (number % 40)}"
+    return {"id": f"r{number}", "messages": [{"role": "user", "content": text}]}
+
+
+def counted(count: int) -> int:
+    tokenizer = tokenizer_for("m")
+    return sum(tokenizer.count(row(number)["messages"]) for number in range(count))
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    called = call("estimate", "job.yaml", "--json", *arguments)
+    assert called.code == 0, called.err
+    found: dict[str, Any] = json.loads(called.out)
+    return found
+
+
+def lines(called: Called) -> list[str]:
+    return called.out.splitlines()
+
+
+def test_before_anything_is_sent() -> None:
+    """Prompts counted, the worst by max_tokens, the rest an assumption that is called one, and what to do next."""
+    write(100)
+    called = call("estimate", "job.yaml")
+    assert (called.code, called.err) == (0, "")
+    tokenizer, prompt = tokenizer_for("m"), counted(100)
+    assert tokenizer.error is not None
+    low, expected, worst = (f"${prompt * 0.5e-6 + tokens * 2e-6:.4f}" for tokens in (2_000, 10_000, 20_000))
+    assert lines(called) == [
+        "chef on m at 127.0.0.1:9",
+        "",
+        "                           low    expected       worst",
+        f"  prompt tokens                      {prompt:,}",
+        "  reply tokens            2.0k         10k         20k",
+        f"  cost            {low:>12}{expected:>12}{worst:>12}",
+        "  time left                        unknown",
+        "",
+        f"  prompts    estimated within {tokenizer.error:.0%} ({tokenizer.name})",
+        "  replies    an assumption: 10% and 50% of what a reply may have",
+        "  price      $0.5 in / $2 out per million (the job's `price`)",
+        "  time       unknown: no answer was timed yet",
+        "  rows       100 · 100 to be sent",
+        *([f"  note       {tokenizer.note}"] if tokenizer.note else []),
+        f"  {'' if tokenizer.note else 'note':<11}no reply was seen yet: --pilot 100 measures lengths,"
+        " --like OUTPUT learns them from another run.",
+        "",
+        "next  batchchat estimate job.yaml --pilot 100",
+    ]
+
+
+def test_nothing_is_written_or_sent(mock: Mock) -> None:
+    """Without a pilot no file is made, no key is wanted and the endpoint is not asked for one answer."""
+    write(10, mock.url, JOB.replace("{base_url: URL}", "{base_url: URL, api_key_env: NO_SUCH_KEY}"))
+    before = sorted(Path().rglob("*"))
+    assert call("estimate", "job.yaml").code == 0
+    assert sorted(Path().rglob("*")) == before
+    assert mock.stats()["requests"] == 0
+
+
+def test_the_json_form() -> None:
+    """One object with the contract's keys, numbers as numbers and unknown as null; the same whoever asks."""
+    write(100, more="{\n")
+    found = told()
+    assert set(found) == {
+        *("job", "model", "rows", "rows_left", "answered_rows", "failed_rows", "invalid_rows", "too_long_rows"),
+        *("context_length", "tokenizer", "prompt_tokens", "completion_tokens", "cost_usd", "price", "duration_s"),
+        *("pilot", "sources", "notes"),
+    }
+    assert (found["rows"], found["rows_left"], found["invalid_rows"], found["too_long_rows"]) == (101, 100, 1, 0)
+    assert set(found["tokenizer"]) == {"name", "exact", "error"}
+    assert found["completion_tokens"] == {"low": 2_000, "expected": 10_000, "worst": 20_000}
+    assert found["price"] == {"input": 0.5, "output": 2.0, "source": "job", "as_of": None}
+    assert (found["duration_s"], found["pilot"]) == (None, None)
+    assert found == told()
+
+
+def test_a_pilot_is_kept_and_not_paid_again(mock: Mock) -> None:
+    """30 rows are paid, 60 pay for 30 more, and the run for what is left; the true cost lies in both intervals."""
+    write(150, mock.url)
+    first = told("--pilot", "30", "--yes")
+    assert mock.stats()["billed_rows"] == 30
+    assert (first["rows_left"], first["answered_rows"], first["pilot"]["rows"]) == (120, 30, 30)
+    second = told("--pilot", "60", "--yes")
+    assert mock.stats()["billed_rows"] == 60
+    assert second["pilot"]["cost_usd"] == pytest.approx(float(mock.stats()["cost_usd"]))
+    assert told("--pilot", "60")["rows_left"] == 90  # nothing is left of it to be sent, so that nothing is asked
+    assert call("run", "job.yaml").code == 0
+    stats = mock.stats()
+    assert (stats["billed_rows"], stats["billed_twice"], stats["requests"]) == (150, 0, 150)
+    truth = float(stats["cost_usd"])
+    for found in (first, second):
+        low, high = found["pilot"]["cost_interval_usd"]
+        assert low <= truth <= high
+        assert found["price"]["source"] == "reported"
+        assert found["price"]["output"] == pytest.approx(0.839, rel=1e-6)
+    assert told()["cost_usd"] == {name: pytest.approx(truth) for name in ("low", "expected", "worst")}
+
+
+def test_a_pilots_text(mock: Mock) -> None:
+    """Each figure with its interval, where lengths, price and time come from, and what is free."""
+    write(60, mock.url)
+    called = call("estimate", "job.yaml", "--pilot", "20", "--seed", "3", "--yes")
+    assert called.code == 0
+    text = lines(called)
+    assert text[0] == f"chef on m at {mock.host}"
+    assert [line[:16].strip() for line in text[2:10]] == [
+        "",
+        "prompt tokens",
+        "reply tokens",
+        "90% interval",
+        "cost",
+        "90% interval",
+        "time left",
+        "90% interval",
+    ]
+    assert re.fullmatch(r"    90% interval +\$0\.\d{4} – \$0\.\d{4}", text[7])  # noqa: RUF001
+    assert re.fullmatch(r"  prompts    estimated within \d+% \(.+\), times [\d.]+ as reported in the pilot", text[11])
+    assert text[12:17] == [
+        "  replies    lengths from a pilot of 20 rows, seed 3",
+        "  price      as reported by the endpoint in the pilot",
+        "  time       8 in flight, at the latency in the pilot",
+        "  rows       60 · 40 to be sent",
+        "  free       20 rows are answered already",
+    ]
+    assert text[-1] == "next  batchchat run job.yaml"
+    assert max(len(line) for line in text[:10]) <= 60
+
+
+def test_off_a_terminal_a_pilot_wants_yes(mock: Mock) -> None:
+    """Where nobody can be asked the pilot is refused with what it costs at most, and nothing is sent or written."""
+    write(60, mock.url)
+    called = call("estimate", "job.yaml", "--pilot", "20")
+    assert (called.code, called.out) == (2, "")
+    said = re.fullmatch(
+        rf"error: chef: a pilot of 20 rows is sent to {mock.host}; they cost at most \$(0\.\d+) at \$0\.5 in / \$2 out"
+        r" per million \(the job's `price`\)\. Their answers are kept for the run\. There is no terminal to ask on;"
+        r" --yes sends them\.\n",
+        called.err,
+    )
+    assert said is not None, called.err
+    assert 20 * 200 * 2e-6 < float(said[1]) < 20 * 200 * 2e-6 * 1.1
+    assert mock.stats()["requests"] == 0
+    assert not Path("out").exists()
+
+
+def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
+    """A real process on a terminal asks before it sends; n sends nothing and is exit 2, y sends the pilot."""
+    with mock_thread() as server:
+        folder = tmp_path / "job"
+        folder.mkdir()
+        job = Job(folder)
+        job.write([row(number) for number in range(30)], endpoint__base_url=server.url)
+        for answer, code, requests in (("n", 2, 0), ("y", 0, 10)):
+            terminal = job.terminal("estimate", "job.yaml", "--pilot", "10", columns=120)
+            terminal.shows("Send them? [y/N]")
+            terminal.type(f"{answer}\n")
+            ended, screen = terminal.end()
+            assert (ended, server.stats()["requests"]) == (code, requests), screen
+        assert "stopped at the question" not in screen
+        assert "90% interval" in screen
+
+
+def test_a_pilot_of_all_rows_and_of_one(mock: Mock) -> None:
+    """One row has figures and says why it has no interval; all rows are a point, and ask nothing of what is paid."""
+    write(12, mock.url)
+    one = told("--pilot", "1", "--yes")
+    assert one["pilot"]["cost_interval_usd"] is None
+    assert "one row of a pilot gives no interval; --pilot 20 or more does." in one["notes"]
+    every = told("--pilot", "500", "--yes")
+    low, high = every["pilot"]["cost_interval_usd"]
+    assert low == high == pytest.approx(float(mock.stats()["cost_usd"]))
+    assert every["duration_s"] == {"low": 0.0, "expected": 0.0, "worst": 0.0}
+    assert (every["rows_left"], mock.stats()["billed_rows"]) == (0, 12)
+
+
+def test_a_pilot_that_is_refused_stops_as_a_run_does() -> None:
+    """An endpoint that wants another key ends it with the run's own exit code and words, and without an estimate."""
+    with mock_thread(api_key="right") as server:
+        write(30, server.url, JOB.replace("{base_url: URL}", "{base_url: URL, api_key_env: KEY_FOR_IT}"))
+        called = call("estimate", "job.yaml", "--pilot", "10", "--yes", KEY_FOR_IT="wrong-key-1234567890")
+    assert (called.code, called.out) == (5, "")
+    assert "stopped:" in called.err
+    assert "refused the key in KEY_FOR_IT" in called.err
+    assert "wrong-key" not in called.err
+
+
+def test_rows_of_a_pilot_that_fail_are_told() -> None:
+    """Failed rows count as replies of no tokens, and the text says so."""
+    with mock_thread(context_length=40) as server:  # prompts beyond are refused
+        write(60, server.url)
+        found = told("--pilot", "40", "--yes")
+    failed = found["pilot"]["failed_rows"]
+    assert 0 < failed < 40
+    assert f"{failed} of the pilot's 40 rows failed; they count as replies of no tokens." in found["notes"]
+
+
+def test_answers_there_are_teach(mock: Mock) -> None:
+    """What the job has answered is free, and tells lengths and price of what is left; an interval it has none."""
+    write(80, mock.url)
+    assert call("run", "job.yaml", "--limit", "30").code == 0
+    found = told()
+    assert (found["rows_left"], found["answered_rows"], found["pilot"]) == (50, 30, None)
+    assert found["sources"] == {
+        "prompt_tokens": found["sources"]["prompt_tokens"],
+        "completion_tokens": "lengths from the 30 rows that this job has answered",
+        "cost_usd": "as reported by the endpoint in the answers there are",
+        "duration_s": "at the latency in the answers there are",
+    }
+    assert found["duration_s"]["expected"] > 0
+    assert mock.stats()["requests"] == 30
+
+
+def test_like_another_run(mock: Mock) -> None:
+    """Lengths, latency and, from the same endpoint and model, the price come from an earlier output or its job."""
+    write(50, mock.url)
+    assert call("run", "job.yaml").code == 0
+    other = ("--set", "output.path=y.parquet")
+    for like in ("out/x.parquet", "job.yaml"):
+        found = told("--like", like, *other)
+        assert (found["rows_left"], found["price"]["source"]) == (50, "reported")
+        assert re.fullmatch(r"lengths from 50 rows in \S*x\.parquet", found["sources"]["completion_tokens"])
+        assert found["cost_usd"]["expected"] == pytest.approx(float(mock.stats()["cost_usd"]), rel=0.25)
+    elsewhere = told("--like", "out/x.parquet", *other, "--set", "model=n")
+    assert elsewhere["price"]["source"] == "job"
+    assert elsewhere["sources"]["completion_tokens"] == "lengths from 50 rows of m in out/x.parquet"
+    missing = call("estimate", "job.yaml", "--like", "none.parquet")
+    assert missing.code == 2
+    assert "none.parquet has no run" in missing.err
+    both = call("estimate", "job.yaml", "--like", "out/x.parquet", "--pilot", "3")
+    assert both.code == 2
+    assert "--pilot and --like contradict each other" in both.err
+
+
+def test_models_side_by_side() -> None:
+    """Each has its own count, price and sum; a price that nobody knows is told as unknown, never as 0."""
+    write(100)
+    found = told("--compare", "m, gpt-4o,other/model")
+    assert [each["model"] for each in found["models"]] == ["m", "gpt-4o", "other/model"]
+    assert found["models"][2]["cost_usd"] is None
+    assert found["models"][1]["prompt_tokens"] > 0
+    assert set(found["models"][1]) == set(found) - {"models"}
+    text = call("estimate", "job.yaml", "--compare", "other/model").out
+    assert re.search(
+        r"^  model +prompt tokens  reply tokens +low +expected +worst +price, in / out$", text, re.MULTILINE
+    )
+    assert re.search(r"^  m  .*\$0\.5 / \$2$", text, re.MULTILINE)
+    assert re.search(r"^  other/model .* –  +–  +–  +unknown$", text, re.MULTILINE)  # noqa: RUF001
+
+
+def test_without_price_and_bound() -> None:
+    """Cost and lengths are unknown with the keys to set, and prompts are counted all the same."""
+    write(20, job=JOB.replace("price: {input: 0.5, output: 2}\n", "").replace("params: {max_tokens: 200}\n", ""))
+    found = told()
+    assert (found["cost_usd"], found["price"]) == (None, None)
+    assert found["completion_tokens"] == {"low": None, "expected": None, "worst": None}
+    assert found["prompt_tokens"] == counted(20)
+    assert any("Add `price: {input: ..., output: ...}` to the job" in note for note in found["notes"])
+    assert any("Set `params.max_tokens`." in note for note in found["notes"])
+    assert "$0" not in call("estimate", "job.yaml").out
+
+
+def test_changed_rows_are_told(mock: Mock) -> None:
+    """Rows answered to another request count as answered, with a word that the run will ask."""
+    write(20, mock.url)
+    assert call("run", "job.yaml").code == 0
+    found = told("--set", "params.max_tokens=100")
+    assert found["rows_left"] == 0
+    assert found["notes"][-1] == (
+        "20 rows are answered to another request than the input has now; they count as answered here, and run asks"
+        " whether to pay for them again."
+    )
+
+
+def test_an_input_without_a_good_row() -> None:
+    """It is refused as a run refuses it."""
+    write(0, more="{\n[\n", job=JOB.replace("id: id", "id: id, format: messages"))
+    called, ran = call("estimate", "job.yaml"), call("run", "job.yaml")
+    assert (called.code, called.err) == (ran.code, ran.err.splitlines(keepends=True)[-1])
+
+
+def test_rows_that_wont_fit() -> None:
+    """A row without room for its reply is named and not counted as sent; without max_tokens it has what is left."""
+    write(40)
+    tokenizer = tokenizer_for("m")
+    counts = [tokenizer.count(row(number)["messages"]) for number in range(40)]
+    context = 200 + sorted(counts)[30]
+    long = [number for number, count in enumerate(counts) if count + 200 > context]
+    found = told("--set", f"endpoint.context_length={context}")
+    assert (found["too_long_rows"], found["rows_left"]) == (len(long), 40 - len(long))
+    assert found["context_length"] == context
+    assert found["completion_tokens"]["worst"] == 200 * (40 - len(long))
+    text = call("estimate", "job.yaml", "--set", f"endpoint.context_length={context}").out
+    named = ", ".join(f"r{number}" for number in long[:3])
+    assert f"  won't fit  {len(long)} rows over {context} tokens: {named} and {len(long) - 3} more\n" in text
+    write(40, job=JOB.replace("params: {max_tokens: 200}\n", ""))
+    found = told("--set", f"endpoint.context_length={context}")
+    assert found["too_long_rows"] == 0
+    assert found["completion_tokens"] == {
+        "low": None,
+        "expected": None,
+        "worst": sum(context - each for each in counts),
+    }
+    assert found["sources"]["completion_tokens"] == "reply lengths unknown; the worst fills the context"
+
+
+def test_prices_of_the_table() -> None:
+    """Where the job has no price the table's is taken, with its source and day; each model compared has its own."""
+    Path("own.csv").write_text(
+        "model,host,input,output,source,as_of\nm,,1.5,2.5,invoice,2026-11-01\nn,,3,4,invoice,2026-11-02\n"
+    )
+    write(10, job=JOB.replace("price: {input: 0.5, output: 2}", "prices: own.csv"))
+    found = told("--compare", "n")
+    assert [each["price"] for each in found["models"]] == [
+        {"input": 1.5, "output": 2.5, "source": "table", "as_of": "2026-11-01"},
+        {"input": 3.0, "output": 4.0, "source": "table", "as_of": "2026-11-02"},
+    ]
+    assert found["sources"]["cost_usd"] == "$1.5 in / $2.5 out per million (invoice, 2026-11-01)"
+
+
+def test_memory_is_flat() -> None:
+    """More rows take no more memory but for the table of their ids: far less than a row's 300 bytes."""
+
+    def peak(count: int) -> int:
+        write(count)
+        job = load_job(Path("job.yaml"), overrides=[override("endpoint.base_url=mock")], environ={})
+        tracemalloc.start()
+        try:
+            assert estimate(job)[0].load.left == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    small, large = peak(2_000), peak(8_000)
+    assert large - small < 6_000 * 60
