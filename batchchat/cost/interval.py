@@ -5,6 +5,15 @@ the rest add up to is estimated by each stratum's mean. Lengths of replies are s
 rare long reply, and its own spread with it, so that the percentiles of a plain bootstrap hold the truth in 80 of 100
 cases where they promise 90. Here each resample is measured by its own standard error (bootstrap-t), which widens the
 side where the long replies are, and the level is raised a little for what even that lacks.
+
+Measured over 500 inputs of 1,500 rows with lognormal replies at the mock's prices: how many of 100 intervals held the
+true cost, and half their mean width in percent of it. In the last column longer prompts get longer replies.
+
+    pilot    sigma 0.6    sigma 0.8    sigma 0.8, by prompt
+       20    91  ±17      90  ±29      91  ±46
+       50    92  ±10      92  ±16      92  ±25
+      100    93   ±7      94  ±11      91  ±16
+      200    95   ±5      95   ±7      93  ±10
 """
 
 from __future__ import annotations

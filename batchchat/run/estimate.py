@@ -14,7 +14,7 @@ from batchchat import figures
 from batchchat.conversation import Key, Status
 from batchchat.cost.charges import charged
 from batchchat.cost.forecast import Evidence, Forecast, Pace, forecast
-from batchchat.cost.load import Seen
+from batchchat.cost.load import Load, Seen
 from batchchat.errors import InputError, OutputError
 from batchchat.job import JobSpec
 from batchchat.record import key_of
@@ -29,7 +29,6 @@ from batchchat.sources import entry_that_takes
 __all__ = ["Pilot", "Plan", "estimate"]
 
 _OWN = "in the answers there are"
-_FEW_WORDS = "one row of a pilot gives no interval; --pilot 20 or more does."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +117,11 @@ def _own(found: Survey) -> Evidence | None:
 
 def _piloted(found: Survey, seed: int) -> tuple[Evidence, Piloted]:
     seen = found.seen
-    failed = sum(not each.answered for each in seen)
     costs = [each.cost_usd for each in seen if each.answered or each.cost_usd is not None]
     known = sum(usd for usd in costs if usd is not None) if costs and None not in costs else None
-    lengths = f"lengths from a pilot of {rows_of(len(seen))}, seed {seed}"
-    return Evidence(seen, "in the pilot", lengths, drawn=True), Piloted(len(seen), failed, seed, known)
+    lengths = f"lengths from a pilot of {rows_of(found.piloted)}, seed {seed}"
+    piloted = Piloted(found.piloted, found.piloted_failed, seed, known)
+    return Evidence(seen, "in the pilot", lengths, drawn=True), piloted
 
 
 def _like(job: JobSpec, output: Path) -> Evidence:
@@ -188,8 +187,28 @@ def _notes(job: JobSpec, lane: Lane, made: Forecast, piloted: Piloted | None) ->
             f"{rows_of(load.unbounded)} set no max_tokens, and the context of {lane.model} is not known, so that the"
             " worst case has no bound. Set `params.max_tokens`."
         )
-    if not made.measured and load.left:
+    if piloted is not None and load.left:
+        notes += _notes_of_pilot(piloted, made)
+    elif not made.measured and load.left:
         notes.append("no reply was seen yet: --pilot 100 measures lengths, --like OUTPUT learns them from another run.")
+    return [*notes, *_notes_of_rows(load, lane.model)]
+
+
+def _notes_of_pilot(piloted: Piloted, made: Forecast) -> list[str]:
+    notes = []
+    if piloted.failed:
+        notes.append(
+            f"{piloted.failed} of the pilot's {rows_of(piloted.rows)} failed; they count as replies of no tokens."
+        )
+    if not made.measured:
+        notes.append("no answer of the pilot says how many tokens it had, so that nothing can be learned from it.")
+    elif made.completion_interval is None:
+        notes.append("one row of a pilot gives no interval; --pilot 20 or more does.")
+    return notes
+
+
+def _notes_of_rows(load: Load, model: str) -> list[str]:
+    notes = []
     if load.undecided:
         notes.append(
             f"{rows_of(load.undecided)} {'is' if load.undecided == 1 else 'are'} answered to another request than the"
@@ -197,12 +216,8 @@ def _notes(job: JobSpec, lane: Lane, made: Forecast, piloted: Piloted | None) ->
         )
     if load.unknown_cost:
         notes.append(f"the cost of {rows_of(load.unknown_cost)} already answered is unknown, and in no sum here.")
+    if load.unknown_tokens:
+        notes.append(f"{rows_of(load.unknown_tokens)} already answered did not say how long; they are in no sum here.")
     if load.other_models:
-        notes.append(f"{rows_of(load.other_models)} bring a model of their own; they are counted as {lane.model}'s.")
-    if piloted is not None and piloted.failed:
-        notes.append(
-            f"{piloted.failed} of the pilot's {rows_of(piloted.rows)} failed; they count as replies of no tokens."
-        )
-    if piloted is not None and load.left and made.completion_interval is None:
-        notes.append("no row of the pilot has an answer to learn from." if not made.measured else _FEW_WORDS)
+        notes.append(f"{rows_of(load.other_models)} bring a model of their own; they are counted as {model}'s.")
     return notes

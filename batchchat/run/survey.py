@@ -67,11 +67,16 @@ class Drawn(NamedTuple):
 
 @dataclass(slots=True)
 class Survey:
-    """What was found beside the loads: `seen` are drawn rows, or a bounded sample of all that are finished."""
+    """What was found beside the loads: `seen` are rows of a pilot, or a bounded sample of all answers.
+
+    `piloted` rows of the pilot have ended, `piloted_failed` of them without an answer.
+    """
 
     good: int = 0
     first_bad: str | None = None
     answers: int = 0
+    piloted: int = 0
+    piloted_failed: int = 0
     seen: list[Seen] = field(default_factory=list)
 
 
@@ -197,12 +202,15 @@ class _Looker:
             return
         if self._draw is not None:
             self._draw.add(key, Drawn(sends=False, prompt=prompt, most=None))
-        self.found.answers += record["status"] == Status.ANSWERED
-        if seen is None:
-            return
+        answered = record["status"] == Status.ANSWERED
+        self.found.answers += answered
         if self._drawn is not None:
             if self._drawn.has(key):
-                self.found.seen.append(seen)
+                self.found.piloted += 1
+                self.found.piloted_failed += not answered
+                self.found.seen += [] if seen is None else [seen]
+        elif seen is None:
+            return
         elif seen.answered:
             self._some.add(key, seen)
 

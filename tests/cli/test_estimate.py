@@ -14,7 +14,7 @@ from batchchat.cost.tokens import tokenizer_for
 from batchchat.job import load_job
 from batchchat.run.estimate import estimate
 from tests.acceptance.job import Job
-from tests.acceptance.servers import Mock, mock_thread
+from tests.acceptance.servers import Mock, completion, http, mock_thread, raw_server
 from tests.cli.called import Called, call
 
 JOB = """\
@@ -242,6 +242,27 @@ def test_rows_of_a_pilot_that_fail_are_told() -> None:
     failed = found["pilot"]["failed_rows"]
     assert 0 < failed < 40
     assert f"{failed} of the pilot's 40 rows failed; they count as replies of no tokens." in found["notes"]
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected", "note"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 5}, 150, "Add `price: {input: ..., output: ...}` to the job"),
+        (None, None, "no answer of the pilot says how many tokens it had, so that nothing can be learned from it."),
+    ],
+)
+def test_a_server_that_reports_no_cost(usage: Any, expected: int | None, note: str) -> None:
+    """A cost that nobody reports or lists stays unknown, through the pilot too; so do lengths that are not reported."""
+    with raw_server(lambda _asked: http(200, completion(usage=usage))) as server:
+        write(30, f"http://{server.host}/v1", JOB.replace("price: {input: 0.5, output: 2}\n", ""))
+        found = told("--pilot", "10", "--yes")
+    assert (found["cost_usd"], found["price"], found["pilot"]["cost_usd"]) == (None, None, None)
+    assert found["pilot"]["rows"] == 10
+    assert found["pilot"]["cost_interval_usd"] is None
+    if expected is not None:
+        assert found["completion_tokens"]["expected"] == expected
+        assert found["pilot"]["completion_tokens_interval"] == [expected, expected]
+    assert any(note in each for each in found["notes"])
 
 
 def test_answers_there_are_teach(mock: Mock) -> None:
