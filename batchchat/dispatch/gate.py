@@ -3,6 +3,9 @@
 All policies admit or none holds. Who has waited longest goes first, and a retry goes before a fresh row; nobody
 overtakes a line, so a permit that gets free is handed to its head. Closing the gate turns away everyone who waits, also
 who was just let in and has not sent; what is in flight settles as ever.
+
+A permit is handed on a turn of the loop after its request has settled: whoever settled it may first write down what
+came of it, and a policy that counts on the next record of the journal being that one is right.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ class Gate:
         self._again: _Line = deque()
         self._fresh: _Line = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._serving = False
         self._closed = False
         self.in_flight = 0
         self.most_in_flight = 0
@@ -50,13 +54,14 @@ class Gate:
         self._vet(ask)
 
     def settle(self, ask: Ask, exchange: Exchange | None) -> None:
-        """The request that was admitted with `ask` ended (None: we cut it off); the next in line goes."""
+        """The request that was admitted with `ask` ended (None: we cut it off); the next in line goes soon."""
         now = self._clock()
         for policy in self._policies:
             policy.settle(now, ask, exchange)
         self.in_flight -= 1
-        if self._again or self._fresh:
-            self._serve()
+        if (self._again or self._fresh) and not self._serving:
+            self._serving = True
+            asyncio.get_running_loop().call_soon(self._serve)
 
     def ask_again(self) -> None:
         """Something but a settled request has changed a policy's mind, perhaps."""
@@ -99,6 +104,7 @@ class Gate:
 
     def _serve(self) -> None:
         """Let in from the head of the line as many as may go."""
+        self._serving = False
         while line := self._again or self._fresh:
             waiter, ask = line[0]
             if not waiter.done():  # else its task was cancelled and has not run yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.conversation import Key
+from batchchat.dispatch.gate import Gate
 from batchchat.exchange import Action, Ask, Billed, Exchange, Request, Verdict
+from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import GO
 from batchchat.run.holds import Holds
 
@@ -133,3 +136,30 @@ def test_a_hold_follows_what_is_in_flight_down() -> None:
             assert house.send(10)
     _, hold = house.at_risk(len(house.lines))
     assert hold <= 40 * Decimal("1.5")
+
+
+def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_room() -> None:
+    """A hold between a request's end and its record would be taken for that record, and cover too little."""
+
+    async def main() -> list[Line]:
+        house = House()
+        gate = Gate([Concurrency(1), house.holds], lambda: 0.0, lambda _stop: None)
+        first, second = Ask(cost_usd=Decimal(1)), Ask(cost_usd=Decimal(100))
+
+        async def play(ask: Ask) -> None:
+            await gate.admit(ask)
+            await asyncio.sleep(0.01)
+            gate.settle(ask, PAID)
+            house.lines.append(Line(ends=ask.cost_usd or Decimal(0)))
+
+        both = asyncio.gather(play(first), play(second))
+        while not both.done():
+            await asyncio.sleep(0.001)
+            house.sync()
+            gate.ask_again()
+        await both
+        return house.lines[2:4]
+
+    record, raised = asyncio.run(main())
+    assert record == Line(ends=Decimal(1))
+    assert raised.hold is not None
