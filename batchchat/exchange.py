@@ -173,7 +173,7 @@ class Spent:
 
     `retries` counts what each further attempt was made for, by kind. `cost_source` and `usage` are of the last attempt
     that had any. What is not in `cost_usd` stands beside it, at most and at the job's price: `possibly_billed_usd` for
-    the attempts that may have been billed (None where one of them had no bound), `unreported_usd` for those that were
+    the attempts that may have been billed, but for the `unbounded` ones of them; `unreported_usd` for those that were
     billed and did not say how much.
     """
 
@@ -183,8 +183,9 @@ class Spent:
     retries: dict[str, int] = field(default_factory=dict)
     cost_source: str | None = None
     usage: Usage | None = None
-    possibly_billed_usd: Decimal | None = _NO_USD
+    possibly_billed_usd: Decimal = _NO_USD
     unreported_usd: Decimal = _NO_USD
+    unbounded: int = 0
 
     def plus(self, exchange: Exchange) -> Spent:
         """This and one more attempt."""
@@ -192,13 +193,14 @@ class Spent:
         if exchange.cost is not None:
             cost = exchange.cost.usd if cost is None else cost + exchange.cost.usd
             source = exchange.cost.source
-        maybe, maybe_usd, unreported_usd = self.possibly_billed, self.possibly_billed_usd, self.unreported_usd
+        maybe, maybe_usd, unbounded = self.possibly_billed, self.possibly_billed_usd, self.unbounded
+        unreported_usd, most_usd = self.unreported_usd, exchange.request.ask.cost_usd
         if exchange.verdict.billed is Billed.MAYBE:
-            maybe, maybe_usd = maybe + 1, _sum(maybe_usd, exchange.request.ask.cost_usd)
+            maybe, maybe_usd, unbounded = maybe + 1, maybe_usd + (most_usd or _NO_USD), unbounded + (most_usd is None)
         elif exchange.cost is None and exchange.verdict.billed is Billed.YES:
-            unreported_usd += exchange.request.ask.cost_usd or _NO_USD
+            unreported_usd += most_usd or _NO_USD
         usage = self.usage if exchange.usage is None else exchange.usage
-        return Spent(self.attempts + 1, maybe, cost, self.retries, source, usage, maybe_usd, unreported_usd)
+        return Spent(self.attempts + 1, maybe, cost, self.retries, source, usage, maybe_usd, unreported_usd, unbounded)
 
     def cut(self, request: Request) -> Spent:
         """This and an attempt that we cut off: it may have been billed."""
@@ -206,7 +208,8 @@ class Spent:
             self,
             attempts=self.attempts + 1,
             possibly_billed=self.possibly_billed + 1,
-            possibly_billed_usd=_sum(self.possibly_billed_usd, request.ask.cost_usd),
+            possibly_billed_usd=self.possibly_billed_usd + (request.ask.cost_usd or _NO_USD),
+            unbounded=self.unbounded + (request.ask.cost_usd is None),
         )
 
     def because_of(self, kind: ErrorKind) -> Spent:
@@ -226,14 +229,10 @@ class Spent:
             retries,
             other.cost_source or self.cost_source,
             other.usage or self.usage,
-            _sum(self.possibly_billed_usd, other.possibly_billed_usd),
+            self.possibly_billed_usd + other.possibly_billed_usd,
             self.unreported_usd + other.unreported_usd,
+            self.unbounded + other.unbounded,
         )
-
-
-def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
-    """The sum of two bounds; what has none has none together with anything."""
-    return None if one is None or other is None else one + other
 
 
 NOTHING_SPENT = Spent()

@@ -20,6 +20,7 @@ __all__ = [
     "record_of_outcome",
     "record_of_unsent",
     "spent_of",
+    "unbounded_of",
     "unreported_usd_of",
     "unsure_fields",
     "usage_fields",
@@ -47,7 +48,8 @@ class RowRecord(TypedDict, total=False):
     cost_source: str
     attempts: int
     possibly_billed: int
-    possibly_billed_usd: float  # at most, at the job's price; absent where an attempt had no bound
+    possibly_billed_usd: float  # at most, at the job's price; absent where none of them had a bound
+    unbounded: int  # how many of them had none, where others had
     unreported_usd: float  # the same of attempts that were billed and did not say how much
     retries: dict[str, int]
     latency_s: float
@@ -80,15 +82,21 @@ def spent_of(record: RowRecord) -> Spent:
         Usage(**record["usage"]) if record.get("usage") else None,
         possibly_billed_usd_of(record),
         unreported_usd_of(record),
+        unbounded_of(record),
     )
 
 
-def possibly_billed_usd_of(record: RowRecord) -> Decimal | None:
-    """The worst case of the attempts that may have been billed; None where one of them had no bound."""
-    if not record.get("possibly_billed"):
-        return _NO_USD
+def possibly_billed_usd_of(record: RowRecord) -> Decimal:
+    """The worst case of the attempts that may have been billed, as far as they had a bound."""
     usd = record.get("possibly_billed_usd")
-    return None if usd is None else Decimal(repr(usd))
+    return _NO_USD if usd is None else Decimal(repr(usd))
+
+
+def unbounded_of(record: RowRecord) -> int:
+    """How many of the attempts that may have been billed had no bound."""
+    if "possibly_billed_usd" in record:
+        return record.get("unbounded", 0)
+    return record.get("possibly_billed", 0)
 
 
 def unreported_usd_of(record: RowRecord) -> Decimal:
@@ -99,9 +107,11 @@ def unreported_usd_of(record: RowRecord) -> Decimal:
 
 def unsure_fields(spent: Spent) -> dict[str, float]:
     """What may have been spent beside the cost, as a `row` or `step` keeps it."""
-    fields = {}
-    if spent.possibly_billed and spent.possibly_billed_usd is not None:
+    fields: dict[str, float] = {}
+    if spent.possibly_billed > spent.unbounded:
         fields["possibly_billed_usd"] = float(spent.possibly_billed_usd)
+        if spent.unbounded:
+            fields["unbounded"] = spent.unbounded
     if spent.unreported_usd:
         fields["unreported_usd"] = float(spent.unreported_usd)
     return fields

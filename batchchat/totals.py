@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchchat.conversation import Status
-from batchchat.record import RowRecord, possibly_billed_usd_of, unreported_usd_of
+from batchchat.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
 
 __all__ = ["BUCKETS_PER_E", "TOKEN_FIELDS", "Beside", "Example", "Totals"]
 
@@ -174,10 +174,8 @@ class Totals:
 
     def _count_possibly_billed(self, row: RowRecord, attempts: int, sign: int) -> None:
         self.possibly_billed += sign * attempts
-        if (usd := possibly_billed_usd_of(row)) is None:
-            self.unbounded += sign * attempts
-        else:
-            self.possibly_billed_usd += sign * usd
+        self.unbounded += sign * unbounded_of(row)
+        self.possibly_billed_usd += sign * possibly_billed_usd_of(row)
 
     def _count_tokens(self, usage: dict[str, int] | None, sign: int, *, answered: bool) -> None:
         if usage is not None:

@@ -54,14 +54,17 @@ def test_sums_of_two_runs_are_the_sum_of_all(
     assert (first, second) == (spent(before), spent(after))
 
 
-def test_a_bound_that_is_not_known_makes_the_sum_unknown() -> None:
-    """The most that may have been billed is a promise: with one attempt that has no bound there is none."""
+def test_an_attempt_without_a_bound_stands_beside_the_sum_of_the_others() -> None:
+    """What had a bound counts with it, whatever else broke off: a cap must not forget it for the one that had none."""
     unbounded = Request(Key("1"), 0, "m", [], b"{}", 1)
     spent = NOTHING_SPENT.cut(REQUEST)
     assert (spent.attempts, spent.possibly_billed, spent.possibly_billed_usd) == (1, 1, Decimal("0.5"))
-    assert spent.cut(unbounded).possibly_billed_usd is None
-    assert (spent.cut(unbounded) + spent).possibly_billed_usd is None
-    assert (spent + spent).possibly_billed_usd == 1
+    both = spent.cut(unbounded)
+    assert (both.possibly_billed, both.possibly_billed_usd, both.unbounded) == (2, Decimal("0.5"), 1)
+    assert (both + spent).possibly_billed_usd == 1
+    assert (both + both).unbounded == 2
+    broke_off = exchange(Billed.MAYBE, None)._replace(request=unbounded)
+    assert spent.plus(broke_off) == both
 
 
 def test_nothing_spent_stays_nothing() -> None:

@@ -108,19 +108,21 @@ def test_a_bad_row_is_kept_with_its_place() -> None:
 _usd = st.none() | st.integers(0, 10**12).map(lambda pico: Decimal(pico).scaleb(-12))
 
 
+_known_usd = _usd.filter(lambda usd: usd is not None)
 _spent = st.builds(
     Spent,
     attempts=st.integers(0, 9),
-    possibly_billed=st.integers(1, 9),
+    possibly_billed=st.integers(5, 9),
     cost_usd=_usd,
     retries=st.dictionaries(st.text(), st.integers()),
-    possibly_billed_usd=_usd,
-    unreported_usd=_usd.filter(lambda usd: usd is not None),
-)
+    possibly_billed_usd=_known_usd,
+    unreported_usd=_known_usd,
+    unbounded=st.integers(0, 4),
+) | st.builds(Spent, possibly_billed=st.just(2), unbounded=st.just(2))
 
 
 @given(_spent | st.builds(Spent, attempts=st.integers(0, 9), cost_usd=_usd))
 def test_what_a_row_spent_comes_back(spent: Spent) -> None:
-    """What goes into a record as spent is what is carried into the next, unknown bounds as unknown."""
+    """What goes into a record as spent is what is carried into the next, attempts without a bound as such."""
     exchange = Exchange(REQUEST, Verdict(Action.ACCEPT), 0.0, 0.0, 0.0, reply=Reply("a"))
     assert spent_of(record_of_outcome(Outcome(ROW, Status.ANSWERED, [], exchange), spent, 0.0)) == spent

@@ -56,7 +56,7 @@ class Paid:
         self.rows += 1
         if (cost := row.get("cost_usd")) is not None:
             self.cost_usd += Decimal(repr(cost))
-        self.unsure_usd += (possibly_billed_usd_of(row) or 0) + unreported_usd_of(row)
+        self.unsure_usd += possibly_billed_usd_of(row) + unreported_usd_of(row)
 
 
 class Ledger:
@@ -119,9 +119,8 @@ class Ledger:
             at_risk=self.at_risk,
             gone_rows=self.gone.rows,
             broke_off_usd=self.dearest
-            * sum((each.possibly_billed_usd or _NO_USD for each in spent), self.totals.possibly_billed_usd),
-            unbounded=self.totals.unbounded
-            + sum(each.possibly_billed for each in spent if each.possibly_billed_usd is None),
+            * sum((each.possibly_billed_usd for each in spent), self.totals.possibly_billed_usd),
+            unbounded=self.totals.unbounded + sum(each.unbounded for each in spent),
             unreported_usd=self.totals.unreported_usd * self.dearest,
             at_risk_usd=self.at_risk_usd * self.dearest,
             unsure_usd=self.unsure_usd * self.dearest,
@@ -151,9 +150,7 @@ class Ledger:
         """What may have been paid beside that, at most and at the job's price, as far as it had a bound."""
         totals = self.totals
         elsewhere = self.superseded.unsure_usd + self.gone.unsure_usd + self.at_risk_usd
-        pending = sum(
-            ((spent.possibly_billed_usd or _NO_USD) + spent.unreported_usd for spent in self.pending.values()), _NO_USD
-        )
+        pending = sum((spent.possibly_billed_usd + spent.unreported_usd for spent in self.pending.values()), _NO_USD)
         return totals.possibly_billed_usd + totals.unreported_usd + elsewhere + pending
 
     def spent_before(self, key: Key) -> Spent:

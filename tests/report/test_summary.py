@@ -72,7 +72,7 @@ def test_a_mixed_night(tmp_path: Path) -> None:
         failed(6, "invalid_input", "`messages` is empty", "invalid"),
     )
     ledger.superseded.cost_usd = Decimal("1.5")
-    ledger.pending[Key("r9")] = Spent(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"), possibly_billed_usd=None)
+    ledger.pending[Key("r9")] = Spent(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"), unbounded=1)
     ledger.at_risk = 128
     text = summary(facts(ledger, left=4, next_commands=["batchchat run chef.yaml --retry-failed"]))
     assert text == (

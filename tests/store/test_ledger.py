@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batchchat.cells import Kind
 from batchchat.conversation import Key
 from batchchat.exchange import NOTHING_SPENT, Spent
-from batchchat.record import RowRecord, key_of, spent_of
+from batchchat.record import RowRecord, key_of, spent_of, unsure_fields
 from batchchat.store.ledger import Ledger, Paid, schema_of, schema_text
 from batchchat.store.segments import location, scan
 from batchchat.totals import Totals
@@ -192,6 +192,19 @@ def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
     assert ledger.learned == {"1/2": (9, Decimal("1.5")), "1/3": (1, Decimal("0.9"))}
     assert ledger.dearest == Decimal("1.5")
     assert Ledger(tmp_path).dearest == 1
+
+
+def test_an_attempt_without_a_bound_takes_no_bound_from_those_that_come_after_it(tmp_path: Path) -> None:
+    """A row that was cut off before there was a price, then timed out three times under a cap: these count."""
+    lost = [step("a", possibly_billed=1), *(step("a", possibly_billed=1, possibly_billed_usd=0.5) for _ in range(3))]
+    write_segment(tmp_path, 1, [run_record(), *lost])
+    ledger = replayed(tmp_path)
+    assert ledger.unsure_usd == Decimal("1.5")
+    assert (ledger.beside.broke_off_usd, ledger.beside.unbounded) == (Decimal("1.5"), 1)
+    spent = ledger.spent_before(Key("a"))
+    ledger.fold(location(1, 0), {**answered("a", possibly_billed=4, **unsure_fields(spent))})
+    assert ledger.unsure_usd == Decimal("1.5")
+    assert (ledger.totals.possibly_billed, ledger.totals.unbounded) == (4, 1)
 
 
 def test_all_that_was_paid_and_all_that_may_have_been(tmp_path: Path) -> None:
