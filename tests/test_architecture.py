@@ -24,6 +24,7 @@ GROUND = {
     "exchange",
     "record",
     "totals",
+    "unsure",
     "events",
 }
 FLOORS: list[set[str]] = [

@@ -22,6 +22,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from batchchat.exchange import Ask, Billed, Exchange, Usage
 from batchchat.policy.decision import GO, Decision, Stop, Wait
+from batchchat.unsure import Unsure
 
 __all__ = ["SPENT", "Budget", "Learned", "enough_usd"]
 
@@ -36,6 +37,7 @@ _ONE = Decimal(1)
 _FINEST_RATIO = Decimal("0.0001")
 _UNBOUNDED = Decimal("Infinity")
 _FULL = Wait()
+_NOTHING_UNSURE = Unsure()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Learned:
 
 
 class Budget:
-    """At most `max_cost_usd`, of which `paid_usd` is gone and `unsure_usd` may be (at most, at the job's price).
+    """At most `max_cost_usd`, of which `paid_usd` is gone and what is `unsure` may be.
 
     `computed` gives the cost of a usage at the price its model is reckoned with.
     """
@@ -62,7 +64,7 @@ class Budget:
         computed: Callable[[str, Usage], Decimal | None],
         *,
         paid_usd: Decimal = _NO_USD,
-        unsure_usd: Decimal = _NO_USD,
+        unsure: Unsure = _NOTHING_UNSURE,
         learned: Learned = Learned(),
     ) -> None:
         self.max_cost_usd = max_cost_usd
@@ -74,7 +76,7 @@ class Budget:
         self._answers = learned.answers
         self._dearest = learned.dearest
         self._paid_usd = paid_usd
-        self._unsure_before_usd = unsure_usd
+        self._unsure_before = unsure
         self._unsure_usd = _NO_USD
         self._reserved_usd = _NO_USD
         # Each request's ask, and what is reserved for it. An ask is its request's own object, and one attempt at it is
@@ -136,7 +138,7 @@ class Budget:
         """What is known of the price has changed, and with it the worth of all that is not sure."""
         self.ratio = max(self._dearest, LEARNING_RATIO if self.is_learning else _ONE)
         """What the job's price is multiplied by."""
-        before = self._unsure_before_usd * max(self._dearest, _ONE)
+        before = self._unsure_before.knowing(self._price, self._dearest).worth_usd
         self._settled_usd = self._paid_usd + before + self._unsure_usd * self.ratio
         # What is in flight keeps what was reserved, or gets more.
         for held in self._held.values():

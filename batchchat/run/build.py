@@ -43,6 +43,7 @@ __all__ = [
     "blanker_for",
     "budget_for",
     "limits_for",
+    "price_label",
     "restraint_for",
     "retry_for",
     "scripts_for",
@@ -94,13 +95,9 @@ def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:
 
 def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
     """The cap on the job's cost, where it has one, with all that was spent before and what that taught of the price."""
-    rate, max_cost = rates.rate(job.model), job.budget.max_cost
-    if max_cost is None or rate is None:
+    max_cost, label = job.budget.max_cost, price_label(job, rates)
+    if max_cost is None or label is None:
         return None
-    price = rate.price
-    prices = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
-    # What is billed for a price depends on who bills it, and for what.
-    label = f"{job.host} {job.model} {prices}"
 
     def computed(model: str, usage: Usage) -> Decimal | None:
         own = rates.rate(model)
@@ -110,9 +107,19 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
         max_cost,
         computed,
         paid_usd=ledger.paid_usd,
-        unsure_usd=ledger.unsure_usd,
+        unsure=ledger.unsure,
         learned=Learned(label, *ledger.learned.get(label, ())),
     )
+
+
+def price_label(job: JobSpec, rates: Rates) -> str | None:
+    """What the journal calls the price of the job's model; None where it is not known."""
+    if (rate := rates.rate(job.model)) is None:
+        return None
+    price = rate.price
+    prices = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
+    # What is billed for a price depends on who bills it, and for what.
+    return f"{job.host} {job.model} {prices}"
 
 
 def limits_for(job: JobSpec, stop_at: float | None) -> Limits:

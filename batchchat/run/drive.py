@@ -23,6 +23,7 @@ from batchchat.policy.deadline import TIME_UP, is_due
 from batchchat.policy.decision import Stop
 from batchchat.policy.tail import Cut, Tail
 from batchchat.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
+from batchchat.run.holds import NOTHING_HELD
 from batchchat.run.money import Money
 from batchchat.run.notices import Notices
 from batchchat.run.pace import Pace
@@ -64,6 +65,7 @@ class Drive:
         retry: RetryPolicies,
         restraint: Restraint,
         limits: Limits,
+        price: str | None,
         budget: Budget | None,
         tail: Tail,
         limit: int | None,
@@ -89,7 +91,8 @@ class Drive:
         self._retries: Counter[str] = Counter()
         self._restraint = restraint
         self._synced = 0
-        self._money = None if budget is None else Money(budget, self._hold, self._appended, tell)
+        self._max_cost_usd = None if budget is None else budget.max_cost_usd
+        self._money = None if price is None else Money(price, budget, self._hold, self._appended, tell)
         self._dispatcher = Dispatcher(
             take=self._take,
             send=send,
@@ -121,7 +124,10 @@ class Drive:
     async def run(self, journal: Journal, feed: Feed) -> Stop | None:
         """Send all there is to send; the reason where something but a signal stopped it."""
         self.journal, self.feed = journal, feed
-        self._hold(self._money.noted(_NO_USD) if self._money is not None else {})
+        # What may be billed and not be kept if the process dies. Where there is no price to keep it small: as many as
+        # may be in flight, and as many not yet synced.
+        unpriced = {"requests": 2 * self._limits.concurrency, "usd": None}
+        self._hold(unpriced if self._money is None else self._money.noted(NOTHING_HELD))
         self._signals.on_change(self._signalled)
         ticker = asyncio.create_task(self._tick())
         try:
@@ -139,13 +145,10 @@ class Drive:
 
     def settle_holds(self) -> None:
         """Whatever ended the drive, nothing is in flight any more."""
-        noted = {} if self._money is None else self._money.noted(_NO_USD)
-        self.journal.append({"kind": "hold", "requests": 0, "usd": None, **noted, "at": time.time()})
+        self._hold({"requests": 0, "usd": None} if self._money is None else self._money.noted(NOTHING_HELD))
 
-    def _hold(self, noted: dict[str, Any]) -> None:
-        # What may be billed and not be kept if the process dies: as many in flight, and as many not yet synced.
-        requests = 2 * self._limits.concurrency
-        self.journal.append({"kind": "hold", "requests": requests, "usd": None, **noted, "at": time.time()})
+    def _hold(self, held: dict[str, Any]) -> None:
+        self.journal.append({"kind": "hold", **held, "at": time.time()})
 
     def _appended(self) -> int:
         """How many records this drive's journal was given."""
@@ -299,7 +302,7 @@ class Drive:
                 tokens_per_s=self._pace.tokens_per_s,
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
-                max_cost_usd=None if self._money is None else self._money.budget.max_cost_usd,
+                max_cost_usd=self._max_cost_usd,
                 most=restraint.most,
                 cost_per_hour_usd=None if cost is None else self._pace.usd_per_hour,
                 down_since=restraint.outage.down_since,
@@ -332,6 +335,5 @@ def _expected(totals: Totals, total: int | None) -> Decimal | None:
 
 _ENOUGH_ANSWERS = 20
 _MOST_ANSWERS = 0.95
-_NO_USD = Decimal(0)
 _NOTHING: dict[str, Any] = {}
 _INVALID_INPUT = ErrorKind.INVALID_INPUT.value

@@ -95,7 +95,7 @@ class Tally:
 
     `invalid_new` are bad rows not noted yet; `replaced` those sent that have a record already; `changed_cost_usd` is
     what the undecided or changed answers had cost. `most` is what the rows that are sent can cost, and `most_undecided`
-    what the undecided can.
+    what the undecided can; `dearest_usd` is the most that any one row can, sent or kept.
     """
 
     fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
@@ -107,6 +107,7 @@ class Tally:
     changed_unknown_cost: int = 0
     most: Most = field(default_factory=Most)
     most_undecided: Most = field(default_factory=Most)
+    dearest_usd: Decimal = field(default_factory=Decimal)
 
     @property
     def to_send(self) -> int:

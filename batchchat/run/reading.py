@@ -27,6 +27,7 @@ ScriptFor = Callable[[Row], Script]
 
 _ROWS_A_TURN = 200
 _FIRST_INVALID = 5
+_NO_USD = Decimal(0)
 
 
 class Reading:
@@ -99,9 +100,10 @@ class Reading:
                 continue
             script, fate_ = found
             tally.fates[fate_] += 1
+            request = script.next(())
+            assert isinstance(request, Request)
+            tally.dearest_usd = max(tally.dearest_usd, request.ask.cost_usd or _NO_USD)
             if fate_.sends or fate_ is Fate.UNDECIDED:
-                request = script.next(())
-                assert isinstance(request, Request)
                 (tally.most if fate_.sends else tally.most_undecided).count(request, script.row.place)
             if fate_.sends and self._ledger.index.status(self._ledger.index.add(script.row.key)):
                 tally.replaced += 1

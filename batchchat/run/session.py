@@ -150,7 +150,7 @@ class Session:
             )
             resumes = bool(len(ledger.index))
             looks = resumes or options.strict or job.budget.max_cost is not None
-            tally = await self._survey(reading, ledger) if looks else None
+            tally = await self._survey(reading, rates, ledger) if looks else None
             if self._signals.received is not None or (tally is not None and tally.nothing_new):
                 left = tally.to_send if tally is not None and self._signals.received is None else None
                 return self._ending.end(folder, ledger, Drove(left=left), aside)
@@ -187,7 +187,7 @@ class Session:
             raise OutputError(mixed_mock(self._job, others))
         return reading.end
 
-    async def _survey(self, reading: Reading, ledger: Ledger) -> Tally:
+    async def _survey(self, reading: Reading, rates: Rates, ledger: Ledger) -> Tally:
         """Look before a resume: what is kept, what is sent, what needs a word from the user first."""
         options = self._options
         reading.changed = options.changed
@@ -204,6 +204,9 @@ class Session:
         ledger.retire_gone()
         if self._job.budget.max_cost is not None and tally.most.unbounded:
             raise InputError(no_bound(self._job, tally.most))
+        price = build.price_label(self._job, rates)
+        if price is not None and self._job.budget.max_cost is not None:
+            ledger.bound_at_risk(price, tally.dearest_usd)
         if ledger.totals.finished or ledger.gone.rows:
             self._tell(tally.planned(ledger.gone.rows))
         return tally
@@ -248,6 +251,7 @@ class Session:
                 retry=build.retry_for(job, random, restraint.outage),
                 restraint=restraint,
                 limits=build.limits_for(job, self._stop_at),
+                price=build.price_label(job, rates),
                 budget=budget,
                 tail=build.tail_for(job, ledger.totals),
                 limit=self._options.limit,

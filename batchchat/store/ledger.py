@@ -24,11 +24,12 @@ from batchchat.store.parquet import CarriedColumn
 from batchchat.store.segments import LineReader
 from batchchat.store.spelling import Spelling
 from batchchat.totals import Beside, Totals
+from batchchat.unsure import Unsure
 
 __all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
 
 _NO_USD = Decimal(0)
-_ONE_TIME = Decimal(1)
+_NO_HOLD: dict[str, Any] = {"requests": 0}
 _NULL, _TEXT = cells.Kind.NULL, cells.Kind.TEXT
 _ANSWERED, _FAILED, _INVALID = Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value
 
@@ -75,12 +76,13 @@ class Ledger:
         self._models: set[str] = set()
         self.at_risk = 0
         """Requests that were, or may have been, in flight when earlier runs were killed."""
-        self.at_risk_usd = _NO_USD
-        """The most they may have cost, at the job's price, where a budget had that noted."""
+        self.at_risk_usd: dict[str, Decimal] = {}
+        """The most they may have cost, by the price it was reckoned at."""
+        self.at_risk_unbounded = 0
+        """How many of them nobody had noted a bound for, since the job had no price or a row no bound."""
         self.learned: dict[str, tuple[int, Decimal]] = {}
         """By price: how many answers a budget has seen, and the dearest ratio of their reported to computed cost."""
-        self._hold = 0
-        self._hold_usd = _NO_USD
+        self._hold: dict[str, Any] = _NO_HOLD
         self._kinds: dict[str, cells.Kind] = {}
         self._declared: frozenset[str] = frozenset()
         self._declarations: list[tuple[int, dict[str, pa.DataType]]] = []
@@ -97,8 +99,7 @@ class Ledger:
             key = key_of(cast("RowRecord", record))
             self.pending[key] = self.pending.get(key, NOTHING_SPENT) + spent_of(cast("RowRecord", record))
         elif kind == "hold":
-            self._hold = record["requests"]
-            self._hold_usd = Decimal(record.get("usd") or 0)
+            self._hold = record
             if "dearest" in record:
                 self.learned[record["price"]] = (record["answers"], Decimal(record["dearest"]))
         else:
@@ -122,16 +123,29 @@ class Ledger:
             * sum((each.possibly_billed_usd for each in spent), self.totals.possibly_billed_usd),
             unbounded=self.totals.unbounded + sum(each.unbounded for each in spent),
             unreported_usd=self.totals.unreported_usd * self.dearest,
-            at_risk_usd=self.at_risk_usd * self.dearest,
-            unsure_usd=self.unsure_usd * self.dearest,
+            at_risk_usd=_NO_USD if self.at_risk_unbounded else self.unsure.at_risk_worth_usd,
+            unsure_usd=self.unsure.worth_usd,
             retries=dict(+self.totals.retries),
         )
 
     def close_replay(self) -> None:
         """A session's journal ends here: what its last hold had not settled may have been billed."""
-        self.at_risk += self._hold
-        self.at_risk_usd += self._hold_usd
-        self._hold, self._hold_usd = 0, _NO_USD
+        hold, self._hold = self._hold, _NO_HOLD
+        self.at_risk += hold["requests"]
+        if (usd := hold.get("usd")) is None:
+            self.at_risk_unbounded += hold["requests"]
+        else:
+            self._add_at_risk(hold.get("price", ""), Decimal(usd))
+
+    def bound_at_risk(self, price: str, most_usd: Decimal) -> None:
+        """Reckon those nobody had noted a bound for at `most_usd` of `price`: a cap that is set now must count them."""
+        if self.at_risk_unbounded:
+            self._add_at_risk(price, self.at_risk_unbounded * most_usd)
+            self.at_risk_unbounded = 0
+
+    def _add_at_risk(self, price: str, usd: Decimal) -> None:
+        if usd:
+            self.at_risk_usd[price] = self.at_risk_usd.get(price, _NO_USD) + usd
 
     @property
     def paid_usd(self) -> Decimal:
@@ -143,15 +157,16 @@ class Ledger:
     @property
     def dearest(self) -> Decimal:
         """How many times a job's price was charged at most, as far as a budget has seen; at least 1."""
-        return max((dearest for _, dearest in self.learned.values()), default=_ONE_TIME).max(_ONE_TIME)
+        return self.unsure.most_dear
 
     @property
-    def unsure_usd(self) -> Decimal:
-        """What may have been paid beside that, at most and at the job's price, as far as it had a bound."""
+    def unsure(self) -> Unsure:
+        """What may have been paid beside that, at most, as far as it had a bound."""
         totals = self.totals
-        elsewhere = self.superseded.unsure_usd + self.gone.unsure_usd + self.at_risk_usd
+        elsewhere = self.superseded.unsure_usd + self.gone.unsure_usd
         pending = sum((spent.possibly_billed_usd + spent.unreported_usd for spent in self.pending.values()), _NO_USD)
-        return totals.possibly_billed_usd + totals.unreported_usd + elsewhere + pending
+        rest = totals.possibly_billed_usd + totals.unreported_usd + elsewhere + pending
+        return Unsure(dict(self.at_risk_usd), rest, {price: dearest for price, (_, dearest) in self.learned.items()})
 
     def spent_before(self, key: Key) -> Spent:
         """What earlier attempts at an unanswered row used up: by its steps, or by its failed record."""

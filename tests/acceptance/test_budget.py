@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -217,6 +218,29 @@ def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None
         ended.err,
     )
     assert re.search(r"  budget    \$0.00\d\d of \$0.00\d\d · \$0.00\d\d over\n", ended.out)
+
+
+@pytest.mark.parametrize(("priced", "at_risk"), [(True, range(IN_FLIGHT, 21)), (False, [2 * IN_FLIGHT])])
+def test_a_cap_that_is_set_after_a_kill_counts_what_was_in_flight(
+    job: Job, *, priced: bool, at_risk: Sequence[int]
+) -> None:
+    """With a price, about as many requests as there were; without one, all there may have been, at the dearest row."""
+    with mock_thread(latency_s=20) as mock:
+        job.write(rows(60), endpoint__base_url=mock.url, concurrency=IN_FLIGHT, params__max_tokens=MAX_TOKENS)
+        if priced:
+            job.write(price=PRICE)
+        running = job.start()
+        until(lambda: mock.stats()["in_flight"] == IN_FLIGHT)
+        running.process.kill()
+        running.end()
+        job.write(price=PRICE)
+        ended = job.run("--max-cost", "0.0001")
+        assert ended.code == 4
+        assert mock.stats()["requests"] == IN_FLIGHT
+    told = re.search(r"not in it: up to (\d+) requests that were .* was killed, at most \$(0\.\d+)\n", ended.out)
+    assert told, ended.out
+    assert int(told[1]) in at_risk
+    assert float(told[2]) >= int(told[1]) * MAX_TOKENS * PRICE["output"] / 1e6
 
 
 def test_it_ends_by_its_hour(job: Job) -> None:

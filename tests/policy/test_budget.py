@@ -13,6 +13,7 @@ from batchchat.conversation import ErrorKind, Key
 from batchchat.exchange import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
 from batchchat.policy.budget import SPENT, Budget, Learned, enough_usd
 from batchchat.policy.decision import GO, Stop, Wait
+from batchchat.unsure import Unsure
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 KNOWN = Learned("p", 20, Decimal(1))
@@ -94,9 +95,9 @@ def test_what_an_attempt_leaves_counted(exchange: Exchange | None, counted: int)
 
 def test_earlier_runs_count() -> None:
     """What they paid, and, at the dearest ratio seen, what they may have."""
-    policy = budget(20, Learned("p", 20, usd("1.5")), paid_usd=usd(3), unsure_usd=usd(4))
+    policy = budget(20, Learned("p", 20, usd("1.5")), paid_usd=usd(3), unsure=Unsure({"p": usd(4)}))
     assert policy.counted_usd == 9
-    assert budget(20, Learned(), paid_usd=usd(3), unsure_usd=usd(4)).counted_usd == 7
+    assert budget(20, Learned(), paid_usd=usd(3), unsure=Unsure({"p": usd(4)})).counted_usd == 7
 
 
 def test_the_first_twenty_answers_go_slowly_and_at_twice_the_price() -> None:

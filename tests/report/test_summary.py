@@ -106,7 +106,7 @@ def test_what_may_have_been_paid_stands_beside_what_was(tmp_path: Path) -> None:
         answered(2, cost_usd=None, cost_source=None, usage=None, unreported_usd=0.03),
     )
     ledger.pending[Key("r9")] = Spent(attempts=1, possibly_billed=1, possibly_billed_usd=Decimal("0.001"))
-    ledger.at_risk, ledger.at_risk_usd = 128, Decimal("0.25")
+    ledger.at_risk, ledger.at_risk_usd = 128, {"": Decimal("0.25")}
     assert (
         "  cost      $6.2841 reported by the endpoint · at most $0.0031 more for 2 attempts that broke off\n"
         "            unknown for 1 row: the endpoint reports no usage; at most $0.0300\n"

@@ -13,8 +13,8 @@ from batchchat.conversation import Key
 from batchchat.dispatch.gate import Gate
 from batchchat.exchange import Action, Ask, Billed, Exchange, Request, Verdict
 from batchchat.policy.concurrency import Concurrency
-from batchchat.policy.decision import GO
-from batchchat.run.holds import Holds
+from batchchat.policy.decision import GO, Wait
+from batchchat.run.holds import NOTHING_HELD, Holds, Level
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 PAID = Exchange(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0)
@@ -22,21 +22,22 @@ REFUSED = Exchange(REQUEST, Verdict(Action.RETRY, billed=Billed.NO), 0, 0, 0)
 
 
 class Line(NamedTuple):
-    """A record of the journal: a hold of so many USD, or the end of a request."""
+    """A record of the journal: a hold, or the end of a request."""
 
-    hold: Decimal | None = None
-    ends: Decimal = Decimal(0)
+    hold: Level | None = None
+    ends: Decimal | None = None
 
 
 class House:
     """A journal that is synced on demand, the policy over it, and the truth about what was sent."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = [Line(Decimal(0))]
+        self.lines: list[Line] = [Line(NOTHING_HELD)]
         self.on_disk = 0
         self.sent = Decimal(0)
+        self.requests = 0
         self.flying: list[Ask] = []
-        self.holds = Holds(lambda usd: self.lines.append(Line(usd)), lambda: len(self.lines))
+        self.holds = Holds(lambda level: self.lines.append(Line(level)), lambda: len(self.lines))
 
     def send(self, cost: int) -> bool:
         ask = Ask(cost_usd=Decimal(cost))
@@ -45,6 +46,7 @@ class House:
         self.holds.hold(0, ask)
         self.flying.append(ask)
         self.sent += cost
+        self.requests += 1
         return True
 
     def end(self, which: int, *, refused: bool) -> None:
@@ -53,6 +55,7 @@ class House:
         self.holds.settle(0, ask, REFUSED if refused else PAID)
         if refused:
             self.sent -= ask.cost_usd  # nobody is charged for it
+            self.requests -= 1
         else:
             self.lines.append(Line(ends=ask.cost_usd))
 
@@ -62,11 +65,12 @@ class House:
             self.on_disk += 1
             self.holds.synced(self.on_disk)
 
-    def at_risk(self, kept: int) -> tuple[Decimal, Decimal]:
+    def at_risk(self, kept: int) -> tuple[Level, Level]:
         """Killed with `kept` lines on disk: what was sent that they don't tell of, and what their last hold says."""
         lines = self.lines[:kept]
-        unknown = self.sent - sum((line.ends for line in lines), Decimal(0))
-        return unknown, next((line.hold for line in reversed(lines) if line.hold is not None), Decimal(0))
+        ends = [line.ends for line in lines if line.ends is not None]
+        unknown = Level(self.requests - len(ends), self.sent - sum(ends, Decimal(0)))
+        return unknown, next((line.hold for line in reversed(lines) if line.hold is not None), NOTHING_HELD)
 
 
 moves = st.lists(
@@ -91,7 +95,8 @@ def test_a_kill_at_any_record_finds_a_hold_that_covers_it(played: list[tuple[str
             house.end(number, refused=move == "refuse")
         for kept in range(house.on_disk, len(house.lines) + 1):
             unknown, hold = house.at_risk(kept)
-            assert unknown <= hold
+            assert unknown.usd <= hold.usd
+            assert unknown.requests <= hold.requests
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=50))
@@ -117,8 +122,9 @@ def test_a_hold_is_about_what_is_in_flight() -> None:
     while house.on_disk < len(house.lines):
         house.sync()
     unknown, hold = house.at_risk(len(house.lines))
-    assert unknown == 63 * 10
-    assert unknown <= hold <= unknown * Decimal("1.25")
+    assert unknown == Level(63, Decimal(63 * 10))
+    assert unknown.usd <= hold.usd <= unknown.usd * Decimal("1.25")
+    assert 63 <= hold.requests <= 63 * 1.25
     assert sum(line.hold is not None for line in house.lines) < 40
 
 
@@ -135,7 +141,8 @@ def test_a_hold_follows_what_is_in_flight_down() -> None:
         while len(house.flying) < 4:
             assert house.send(10)
     _, hold = house.at_risk(len(house.lines))
-    assert hold <= 40 * Decimal("1.5")
+    assert hold.usd <= 40 * Decimal("1.5")
+    assert hold.requests <= 6
 
 
 def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_room() -> None:
@@ -150,7 +157,7 @@ def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_
             await gate.admit(ask)
             await asyncio.sleep(0.01)
             gate.settle(ask, PAID)
-            house.lines.append(Line(ends=ask.cost_usd or Decimal(0)))
+            house.lines.append(Line(ends=ask.cost_usd))
 
         both = asyncio.gather(play(first), play(second))
         while not both.done():
@@ -163,3 +170,28 @@ def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_
     record, raised = asyncio.run(main())
     assert record == Line(ends=Decimal(1))
     assert raised.hold is not None
+
+
+def test_a_request_without_a_bound_takes_the_bound_from_the_hold_before_it_goes() -> None:
+    """Also where others have one: a reader must know that what was in flight may have cost anything."""
+    house = House()
+    while not house.send(1):
+        house.sync()
+    unbounded = Ask()
+    assert isinstance(house.holds.admit(0, unbounded), Wait)
+    while house.on_disk < len(house.lines):
+        house.sync()
+    assert house.holds.admit(0, unbounded) is GO
+    assert not house.at_risk(house.on_disk)[1].bounded
+
+
+def test_what_is_noted_beside_a_hold_is_noted_at_the_level_it_has() -> None:
+    """Written once more while a raise is in writing, it says what the raise says, and no less than is in flight."""
+    house = House()
+    house.send(1)
+    house.holds.note()
+    assert house.lines[-1] == house.lines[-2] != house.lines[0]
+    house.sync()
+    house.sync()
+    house.holds.note()
+    assert house.lines[-1] == house.lines[1]
