@@ -243,9 +243,14 @@ def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[st
         if ended.ledger.totals.answered and ended.exit_code != EndpointError.exit_code:
             commands.append(f"batchchat export {shlex.quote(output)} --to parquet -o so-far.parquet")
         return commands
-    commands = [plain] if ended.left != 0 else []
+    keep = " --keep-changed" if "--keep-changed" in again else ""
+    if ended.outdated:  # they are sent again only by the word that sent the others
+        commands = [again]
+    else:
+        commands = [plain + keep] if ended.left != 0 else []
     commands.append(f"batchchat report {shlex.quote(output)}")
-    return [*commands, f"{plain} --retry-failed"] if ended.ledger.totals.failed else commands
+    retried = ended.outdated and "--retry-failed" in again
+    return [*commands, f"{plain}{keep} --retry-failed"] if ended.ledger.totals.failed and not retried else commands
 
 
 def _command(

@@ -109,9 +109,9 @@ class Drive:
         self._draining_told = False
         self.feed: Feed
         self.journal: Journal
-        # What is finished and stays so; rows that are sent again count when they are finished once more.
-        self._kept = ledger.totals.finished - replaced
-        self._finished_here = 0
+        self.outdated = replaced
+        """Rows that have a record and are to be sent again; they count as done when they are finished once more."""
+        self._kept = self._done
         self._tokens_here = 0
         self.sent_rows: list[RowRecord] = []
         """The first rows that were finished here, for a run small enough to be read."""
@@ -154,10 +154,15 @@ class Drive:
         """How many records this drive's journal was given."""
         return self._synced + self.journal.unsynced
 
+    @property
+    def _done(self) -> int:
+        """Rows that are finished, and stay so."""
+        return self._ledger.totals.finished - self.outdated
+
     def left(self) -> int | None:
-        """Rows of the input that are still to be finished; None where its end was not seen."""
+        """Rows of the input that have no record yet; None where its end was not seen."""
         total, estimated = self.feed.total()
-        return None if total is None or estimated else total - self._kept - self._finished_here
+        return None if total is None or estimated else total - self._ledger.totals.finished
 
     def abandon(self) -> None:
         """Cut off what is in flight."""
@@ -167,11 +172,15 @@ class Drive:
         """A group of records is synced: now they count."""
         self._synced += len(placed)
         for at, record in placed:
+            if record["kind"] != "row" or record["status"] == _INVALID:
+                self._ledger.fold(at, record)
+                continue
+            # Most runs replace nothing, and need not look.
+            before = self._ledger.totals.finished if self.outdated else -1
             self._ledger.fold(at, record)
-            if record["kind"] == "row":
-                self._finished_here += 1
-                if record["status"] != Status.INVALID:
-                    self._count(record)
+            if before == self._ledger.totals.finished:
+                self.outdated -= 1
+            self._count(record)
         if self._money is not None and self._driving:
             self._money.synced(self._synced)
             self._dispatcher.gate.ask_again()
@@ -276,7 +285,8 @@ class Drive:
 
     def _progress(self) -> None:
         now, restraint = self._clock(), self._restraint
-        for event in restraint.news(now, self.left()):
+        left = self.left()
+        for event in restraint.news(now, None if left is None else left + self.outdated):
             self._tell(event)
         totals = self._ledger.totals
         total, estimated = self.feed.total()
@@ -284,7 +294,7 @@ class Drive:
             most = self._kept + self._limit
             total, estimated = (most, False) if total is None or estimated or total > most else (total, False)
         cost = totals.known_cost_usd
-        self._pace.note(self.elapsed_s, self._kept + self._finished_here, self._tokens_here, float(cost or 0))
+        self._pace.note(self.elapsed_s, self._done, self._tokens_here, float(cost or 0))
         self._tell(
             Progress(
                 elapsed_s=self.elapsed_s,
@@ -293,7 +303,7 @@ class Drive:
                 answered=totals.answered,
                 failed=totals.failed,
                 invalid=totals.invalid,
-                done=self._kept + self._finished_here,
+                done=self._done,
                 in_flight=self._dispatcher.gate.in_flight,
                 recovering=self._dispatcher.recovering,
                 ceiling=restraint.concurrency.ceiling,
@@ -336,4 +346,5 @@ def _expected(totals: Totals, total: int | None) -> Decimal | None:
 _ENOUGH_ANSWERS = 20
 _MOST_ANSWERS = 0.95
 _NOTHING: dict[str, Any] = {}
+_INVALID = Status.INVALID.value
 _INVALID_INPUT = ErrorKind.INVALID_INPUT.value

@@ -32,7 +32,8 @@ _PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, BudgetError.exit_code, EndpointError.ex
 class Ended:
     """How a session ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished.
 
-    `change` are the words that the same command needs to go on.
+    `left` rows have no record yet, and `outdated` have one but were to be sent again. `change` are the words that the
+    same command needs to go on.
     """
 
     exit_code: int
@@ -43,6 +44,7 @@ class Ended:
     rows: list[RowRecord] = field(default_factory=list)
     set_aside: list[Path] = field(default_factory=list)
     change: tuple[str, ...] = ()
+    outdated: int = 0
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Drove:
     error: BatchchatError | None = None
     elapsed_s: float = 0.0
     left: int | None = None
+    outdated: int = 0
     cuts: int = 0
     rows: list[RowRecord] = field(default_factory=list)
 
@@ -98,6 +101,7 @@ class Ending:
             rows=drove.rows,
             set_aside=aside,
             change=change,
+            outdated=drove.outdated,
         )
 
     def refuse(self, drove: Drove, ledger: Ledger) -> None:
@@ -109,7 +113,7 @@ class Ending:
         totals = ledger.totals
         change: tuple[str, ...] = ()
         if drove.stop is not None and why.exit_code == BudgetError.exit_code:
-            change = change_to_go_on(drove.stop, self._job, ledger, drove.left)
+            change = change_to_go_on(drove.stop, self._job, ledger, (drove.left or 0) + drove.outdated)
         self._tell(
             Finished(
                 exit_code=why.exit_code,

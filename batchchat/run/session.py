@@ -285,7 +285,7 @@ class Session:
                 self._ending.refuse(drove, ledger)
                 raise drove.error
             drove.rows, drove.elapsed_s, drove.left = drive.sent_rows, drive.elapsed_s, drive.left()
-            drove.cuts = drive.cuts
+            drove.cuts, drove.outdated = drive.cuts, drive.outdated
         return drove
 
     def _close(self, journal: Journal, drove: Drove) -> None:

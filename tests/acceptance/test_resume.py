@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -430,3 +431,47 @@ def test_killed_run_and_changed_params(job: Job, server: Raw) -> None:
     kept = job.run("--keep-changed")
     assert kept.code == 0
     assert [row["model_requested"] for row in job.table()] == ["m"] * 5 + ["n"] * 3
+
+
+def next_command(ended: Ended) -> list[str]:
+    """The first command that it names, without the program's name."""
+    found = re.search(r"(?m)^next  batchchat (.+)$", ended.out)
+    assert found, ended.out
+    return shlex.split(found[1])
+
+
+def test_a_limit_on_rows_that_are_sent_again_counts_each_row_once(job: Job, server: Raw) -> None:
+    """The total is that of the input, and the command it names sends the next of them, until all are."""
+    job.write(rows(12), endpoint__base_url=server.url)
+    server.answer = odd_fail
+    assert job.run().code == 3
+    server.answer = good
+    ended = job.run("--retry-failed", "--limit", "4")
+    assert ended.code == 3
+    assert "10 of 12 rows answered" in ended.out
+    assert "  rows      10 answered · 2 failed\n" in ended.out
+    assert job.state()["rows"] == {"total": 12, "answered": 10, "failed": 2, "invalid": 0, "left": 0}
+    command = next_command(ended)
+    assert command == ["run", "job.yaml", "--retry-failed", "--limit", "4"]
+    ended = job.run(*command)
+    assert (ended.code, server.requests) == (0, 18)
+    assert next_command(ended)[0] == "report"
+
+
+def test_a_limit_on_changed_rows_names_a_command_that_is_not_refused(job: Job, server: Raw) -> None:
+    """What was said of changed rows was for that run only: the next one needs the word again."""
+    job.write(rows(6), endpoint__base_url=server.url)
+    job.run()
+    job.write(rows(8), params__max_tokens=7)
+    ended = job.run("--keep-changed", "--limit", "1")
+    assert "7 of 8 rows answered" in ended.out
+    assert next_command(ended) == ["run", "job.yaml", "--keep-changed"]
+    ended = job.run("--resend-changed", "--limit", "3")
+    assert "7 of 8 rows answered" in ended.out
+    command = next_command(ended)
+    assert command == ["run", "job.yaml", "--resend-changed", "--limit", "3"]
+    for _ in range(2):
+        ended = job.run(*command)
+        assert ended.code == 0
+    assert next_command(ended)[0] == "report"
+    assert server.requests == 6 + 1 + 3 + 3 + 1
