@@ -23,6 +23,7 @@ from batchchat.policy.deadline import TIME_UP, is_due
 from batchchat.policy.decision import Stop
 from batchchat.policy.tail import Cut, Tail
 from batchchat.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
+from batchchat.run.bounds import OWN_BOUNDS
 from batchchat.run.holds import NOTHING_HELD
 from batchchat.run.money import Money
 from batchchat.run.notices import Notices
@@ -112,6 +113,7 @@ class Drive:
         self.outdated = replaced
         """Rows that have a record and are to be sent again; they count as done when they are finished once more."""
         self._kept = self._done
+        self._sent = 0
         self._tokens_here = 0
         self.sent_rows: list[RowRecord] = []
         """The first rows that were finished here, for a run small enough to be read."""
@@ -133,6 +135,10 @@ class Drive:
         try:
             await self._dispatcher.run()
             await journal.settled()
+            stop = self._dispatcher.stopped
+            if stop is not None and stop.reason in OWN_BOUNDS and self._sent == feed.taken and await feed.at_end():
+                stop = None  # it came when all was on its way, and kept nothing back
+                await journal.settled()
         finally:
             self._driving = False
             ticker.cancel()
@@ -141,7 +147,7 @@ class Drive:
         self._progress()
         if self._money is not None:
             self._money.tell_dearer(at_last=True)
-        return self._dispatcher.stopped
+        return stop
 
     def settle_holds(self) -> None:
         """Whatever ended the drive, nothing is in flight any more."""
@@ -180,6 +186,7 @@ class Drive:
             self._ledger.fold(at, record)
             if before == self._ledger.totals.finished:
                 self.outdated -= 1
+            self._sent += 1
             self._count(record)
         if self._money is not None and self._driving:
             self._money.synced(self._synced)

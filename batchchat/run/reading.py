@@ -147,6 +147,7 @@ class Feed:
         self._left = limit
         self.rows_read = 0
         self.good_rows = 0
+        self.taken = 0
         self.exhausted = False
         self._broken = False
         self.first_bad: str | None = None
@@ -190,7 +191,12 @@ class Feed:
         self._keep(record)
         return True
 
+    async def at_end(self) -> bool:
+        """Whether nothing more would be taken; it looks, so that nothing can be taken afterwards."""
+        return self._left == 0 or await self.take() is None
+
     def _work(self, script: Script, fate_: Fate) -> Work:
+        self.taken += 1
         if self._left is not None:
             self._left -= 1
         ledger, key = self._ledger, script.row.key

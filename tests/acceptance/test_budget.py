@@ -257,6 +257,20 @@ def test_it_ends_by_its_hour(job: Job) -> None:
     assert 0 < stats["answered"] == stats["requests"] == len(job.table()) < 80
 
 
+@pytest.mark.parametrize("options", [[], ["--limit", "4"], ["--concurrency", "9"]], ids=["all", "a limit", "room"])
+def test_an_hour_that_comes_when_all_is_on_its_way_stops_nothing(job: Job, options: list[str]) -> None:
+    """Exit 0 when what was in flight was the last of it, the input's end seen or not, and bad rows behind it noted."""
+    bad = [{"id": "bad", "messages": []}]
+    with mock_thread(latency_s=1.5) as mock:
+        job.write([*rows(4), *(rows(9)[5:] if options[:1] == ["--limit"] else bad)], endpoint__base_url=mock.url)
+        ended = job.run("--set", "budget.stop_at=1.2s", "--concurrency", "4", *options)
+        assert mock.stats()["requests"] == 4
+    assert ended.code == (0 if options[:1] == ["--limit"] else 3), ended.err
+    assert "4 in flight get up to" in ended.err
+    assert [row["status"] for row in job.table()][:4] == ["answered"] * 4
+    assert job.state()["reason"] is None
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(20))
 def test_the_cap_holds_over_twenty_seeds(job: Job, seed: int) -> None:
