@@ -16,7 +16,7 @@ import click
 from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, style
 from batchchat.cli.consent import consent
 from batchchat.cli.playing import Telling, at_a_terminal, event_loop, follower_of, logs_of
-from batchchat.cli.sets import override, set_option
+from batchchat.cli.sets import override, set_option, shown_again
 from batchchat.errors import (
     EXIT_DEFECT,
     EXIT_OK,
@@ -262,7 +262,7 @@ def _command(
         if value is not None and option not in change:
             words += [option, value]
     for text in sets:
-        words += ["--set", text]
+        words += ["--set", shown_again(text)]
     return shlex.join([*words, *flags, *change])
 
 

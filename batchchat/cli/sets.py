@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,10 @@ from click.shell_completion import CompletionItem
 
 from batchchat.job import KEYS, Override
 
-__all__ = ["override", "set_option"]
+__all__ = ["override", "set_option", "shown_again"]
+
+_NOTHING = {"", "null"}
+_REFERENCE = re.compile(r"\$\{\w+\}")
 
 
 def override(text: str) -> Override:
@@ -19,6 +23,18 @@ def override(text: str) -> Override:
     if not equals or not key:
         raise click.UsageError(f"--set takes KEY=VALUE, for example --set retry.max_wait=5; {key!r} has no value.")
     return Override("--set", key.strip(), value)
+
+
+def shown_again(text: str) -> str:
+    """What `--set` was given, for a command that is shown: where that may be secret, a variable stands for it.
+
+    Pasted as it stands, such a command is refused with the name of the variable that it lacks.
+    """
+    given = override(text)
+    if not given.is_secret or given.value in _NOTHING or _REFERENCE.fullmatch(given.value):
+        return text
+    name = re.sub("[^A-Za-z0-9]+", "_", given.key.rpartition(".")[2]).upper()
+    return f"{given.key}=${{{name}}}"
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -34,6 +34,11 @@ class Override:
     key: str
     value: str
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value may be a header's, or an address that people post to: it is shown nowhere."""
+        return self.key == "endpoint" or self.key.startswith(("endpoint.headers", "on_finish"))
+
     def label(self, *, hidden: bool, blank: str = "") -> str:
         """The option as typed; with `hidden`, `blank` in the place of its value."""
         value = blank if hidden else printable(self.value)
@@ -127,6 +132,5 @@ def comment_lines(overrides: Sequence[Override]) -> list[str]:
         later = [other.key for other in overrides[index + 1 :]]
         if any(override.key == key or override.key.startswith(f"{key}.") for key in later):
             continue
-        hidden = override.key == "endpoint" or override.key.startswith(("endpoint.headers", "on_finish"))
-        lines.append(f"# {override.label(hidden=hidden, blank='***')}")
+        lines.append(f"# {override.label(hidden=override.is_secret, blank='***')}")
     return lines

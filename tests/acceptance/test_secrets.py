@@ -159,6 +159,21 @@ def test_header_by_option(job: Job) -> None:
         ended = job.run("--set", f"endpoint.headers.X-Extra={HEADER}", env=ENV)
     assert ended.code == 5
     check(job, ended)
+    assert "\nnext  batchchat run job.yaml --set 'endpoint.headers.X-Extra=${X_EXTRA}'\n" in ended.out
+    pasted = job.run("--set", "endpoint.headers.X-Extra=${X_EXTRA}", env=ENV)
+    assert (pasted.code, "X_EXTRA" in pasted.err) == (2, True)
+
+
+def test_command_by_option(job: Job) -> None:
+    """An address that `on_finish` posts to is in no file, nor in the command that is told to continue."""
+    with raw_server(error(401)) as server:
+        secret_job(job, server.url)
+        ended = job.run("--set", f"on_finish=true https://hooks.invalid/{HEADER}", env=ENV)
+        assert (ended.code, server.requests) == (5, 3)
+        check(job, ended)
+        assert "\nnext  batchchat run job.yaml --set 'on_finish=${ON_FINISH}'\n" in ended.out
+        pasted = job.run("--set", "on_finish=${ON_FINISH}", env=ENV)
+        assert (pasted.code, "ON_FINISH" in pasted.err, server.requests) == (2, True, 3)
 
 
 @pytest.mark.parametrize(
