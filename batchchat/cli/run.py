@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -161,6 +162,9 @@ def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boun
 
         try:
             ended = event_loop(session.play(opened))
+        except SystemExit as left:
+            _tell_left(left.code, again(()))
+            raise
         except Exception as error:
             code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
             if isinstance(error, BatchchatError):
@@ -233,6 +237,15 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     text = summary(facts)
     head, _, rest = text.partition("\n")
     put(f"{style(head, colour)}\n{rest}")
+
+
+def _tell_left(code: object, again: str) -> None:
+    """A signal ended it at once, where nothing is in flight: while the journal was read, or the output written."""
+    name = signal.Signals(int(str(code)) - 128).name
+    say(
+        f"{style('stopped:', 'yellow')} {name}, at once. Every finished row is in the journal; the output is as it was."
+    )
+    say(f"next  {again}")
 
 
 def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[str]:

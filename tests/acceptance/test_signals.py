@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import completion, http, mock_thread, raw_server
 
@@ -238,3 +239,24 @@ def test_continuing_a_trial(job: Job) -> None:
         ended = running.end()
     assert ended.code == 143
     assert "next  batchchat run job.yaml --limit 2\n" in ended.out
+
+
+def test_signal_while_the_output_is_written(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, with its exit code and the command that goes on; that one publishes, and sends nothing."""
+
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    with mock_thread() as mock:
+        job.write(rows(3), endpoint__base_url=mock.url)
+        with monkeypatch.context() as patch:
+            patch.setattr("batchchat.run.publish.publish", interrupted)
+            ended = run_inside(job, patch)
+        assert ended.code == 130
+        assert ended.err.endswith(
+            "stopped: SIGINT, at once. Every finished row is in the journal; the output is as it was.\n"
+            "next  batchchat run job.yaml\n"
+        )
+        assert run_inside(job, monkeypatch).code == 0
+        assert mock.stats()["requests"] == len(job.table()) == 3
