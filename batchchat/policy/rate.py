@@ -1,8 +1,9 @@
 """Requests and tokens a minute, as the job allows them: a bucket that fills evenly and holds one second's worth.
 
 Tokens are charged when a request goes, as expected: what it may use at most, times the share of that which answers so
-far did use. The answer's usage then settles it. A request that is larger than the bucket goes when the bucket is full,
-and the others wait until it is paid off: over minutes the rate holds, and nothing waits for ever.
+far did use. The answer's usage then settles it, up to ten times what was asked. A request that is larger than the
+bucket goes when the bucket is full, and the others wait until it is paid off: over minutes the rate holds, and nothing
+waits for ever.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _SHORTEST_WAIT_S = 0.001
 _UNKNOWN_PROMPT, _UNKNOWN_COMPLETION = 1000, 500
 _FIRST_SHARE = 0.5
 _SHARE_MEMORY = 0.05  # of one answer in the mean
+_MOST_TIMES_ASKED = 10.0
+"""A usage beyond this is a server's blunder, not tokens: paid off to the last, one such answer would end the night."""
 
 
 class _Bucket:
@@ -91,9 +94,10 @@ class TokenRate:
         charged = self._charged * most / self._most if self._most > 0 else 0.0
         self._most = max(0.0, self._most - most)
         self._charged = max(0.0, self._charged - charged) if self._most else 0.0
-        used = _used(exchange)
-        if used is None:
+        reported = _used(exchange)
+        if reported is None:
             return
+        used = min(reported, max(_MOST_TIMES_ASKED * most, self._bucket.size))
         self._bucket.take(now, used - charged)
         if used:
             self._share += _SHARE_MEMORY * (min(1.0, used / most) - self._share)
@@ -106,15 +110,15 @@ def _most(ask: Ask) -> float:
     return max(1.0, float(prompt + completion))
 
 
-def _used(exchange: Exchange | None) -> float | None:
+def _used(exchange: Exchange | None) -> int | None:
     """The tokens an attempt used; None where that is not known."""
     if exchange is None:
         return None
     usage = exchange.usage
     if usage is None:
-        return 0.0 if exchange.verdict.billed is Billed.NO else None
+        return 0 if exchange.verdict.billed is Billed.NO else None
     if usage.total_tokens is not None:
-        return float(usage.total_tokens)
+        return usage.total_tokens
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
-    return float(usage.prompt_tokens + usage.completion_tokens)
+    return usage.prompt_tokens + usage.completion_tokens

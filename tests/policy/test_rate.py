@@ -106,3 +106,12 @@ def test_charges_and_returns_agree_though_the_estimate_moves() -> None:
     spent = 100_000 - policy._bucket.level(0.0)
     assert spent == pytest.approx(sum(number * 3 for number in range(100)), abs=1)
     assert policy._charged == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [10**15, 10**400], ids=["quadrillion", "no float"])
+def test_an_absurd_usage_ends_no_night(tokens: int) -> None:
+    """What no request of this size can have used is charged as ten times what was asked, not for a million years."""
+    policy, ask = TokenRate(600), Ask(100, 100)
+    policy.hold(0.0, ask)
+    policy.settle(1.0, ask, used(tokens))
+    assert go(policy, 1.0, ask) <= 1.0 + 10 * 200 / 10 + 1
