@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from batchchat.conversation import ErrorKind, Key
 from batchchat.exchange import Action, Ask, Exchange, Scope
@@ -52,7 +53,7 @@ nothing else is in flight that may yet be answered."""
 _FIRST_PROBE_S, _LONGEST_PROBE_S, _JITTER = 1.0, 60.0, 0.25
 _LONGEST_ASKED_S = 3600.0
 _FIRST_RAMP = 4
-_MOST_ROWS = 20_000  # whose failures are remembered
+_MOST_REMEMBERED = 20_000  # failing rows, and failed attempts
 _TOLD_EVERY_S = 60.0
 
 
@@ -87,9 +88,13 @@ class _Down:
 
 @dataclass(slots=True)
 class _Span:
-    """An outage in epoch seconds; `until` is open while it lasts."""
+    """An outage; `until` is open while it lasts. `told_since` is its beginning in seconds since the epoch.
+
+    The epoch is for people alone: a clock may be set while an outage lasts.
+    """
 
     since: float
+    told_since: float
     until: float = float("inf")
 
 
@@ -109,6 +114,8 @@ class Outage:
         self._since = float("inf")  # when that was seen
         self._pending = 0  # requests sent since that are in flight
         self._failing: dict[Key, None] = {}
+        self._ended: dict[tuple[Key, float], float] = {}
+        """When a row's failed attempts ended, by when they had started in epoch seconds: that names one of a row."""
         self._down: _Down | None = None
         self._spans: deque[_Span] = deque(maxlen=64)
         self._stop: Stop | None = None
@@ -155,14 +162,15 @@ class Outage:
 
     def excuses(self, exchange: Exchange) -> bool:
         """Whether a failure belongs to an outage, so that its row does not pay for it."""
-        if not self._spans or exchange.verdict.kind not in _SIGNS:
+        ended = self._ended.get((exchange.request.key, exchange.started_at))
+        if ended is None:
             return False
-        return any(exchange.finished_at >= span.since and exchange.started_at <= span.until for span in self._spans)
+        return any(ended >= span.since and ended - exchange.latency_s <= span.until for span in self._spans)
 
     @property
     def down_since(self) -> float | None:
         """When the outage began that goes on, in seconds since the epoch."""
-        return self._spans[-1].since if self._down is not None else None
+        return self._spans[-1].told_since if self._down is not None else None
 
     def probe_in_s(self, now: float) -> float:
         """Seconds until the next request of an outage; 0 where it is in flight."""
@@ -188,6 +196,8 @@ class Outage:
         self._signs = self._pending = 0
 
     def _failed(self, now: float, exchange: Exchange) -> None:
+        if exchange.verdict.scope is Scope.ROW:
+            _remember(self._ended, (exchange.request.key, exchange.started_at), now)
         counts, sign = self._weight(exchange)
         self._last = exchange
         if self._first is None:
@@ -221,15 +231,13 @@ class Outage:
         key = exchange.request.key
         if key in self._failing:
             return self._down is not None, False
-        self._failing[key] = None
-        if len(self._failing) > _MOST_ROWS:
-            del self._failing[next(iter(self._failing))]
+        _remember(self._failing, key, None)
         return True, alone or exchange.latency_s < _SLOW_S
 
     def _open(self, now: float, exchange: Exchange) -> None:
         assert self._first is not None
         self._down = _Down(now, _FIRST_PROBE_S / 2)
-        self._spans.append(_Span(self._first.finished_at))
+        self._spans.append(_Span(self._since, self._first.finished_at))
         self._told_at = float("-inf")
         self._wait_on(now, self._down, exchange)
 
@@ -242,7 +250,7 @@ class Outage:
         down.next_at = now + max(wait_s, min(exchange.verdict.wait_s or 0.0, _LONGEST_ASKED_S))
         if now - self._told_at >= _TOLD_EVERY_S:
             self._told_at = now
-            self._news.append(WentDown(self._spans[-1].since, exchange, down.next_at - now))
+            self._news.append(WentDown(self._spans[-1].told_since, exchange, down.next_at - now))
 
     def _cut_off(self, now: float) -> None:
         """One of ours ended without telling anything: perhaps it was the probe."""
@@ -252,11 +260,19 @@ class Outage:
 
     def _close(self, now: float, down: _Down, exchange: Exchange) -> None:
         span = self._spans[-1]
-        span.until = max(span.since, exchange.finished_at)
-        self._news.append(CameBack(span.since, span.until, now - self._since, down.probes))
+        span.until = now
+        until = max(span.told_since, exchange.finished_at)
+        self._news.append(CameBack(span.told_since, until, now - self._since, down.probes))
         self._down = None
         self._ramp = _FIRST_RAMP
 
     def _stopped(self, reason: str) -> Stop:
         assert self._first is not None
         return Stop(reason, self._last, self._first.finished_at)
+
+
+def _remember(known: dict[Any, Any], name: object, value: object) -> None:
+    """Note `value`, and forget the oldest where there are too many."""
+    known[name] = value
+    if len(known) > _MOST_REMEMBERED:
+        del known[next(iter(known))]

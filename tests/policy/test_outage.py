@@ -240,15 +240,38 @@ def test_a_sustained_refusal_is_an_outage() -> None:
 
 def test_what_failed_in_an_outage_is_excused() -> None:
     """From the first of its failures to its end, those that came before it was known included; nothing else is."""
-    breaker = opened(DROPPED)
-    assert breaker.excuses(ended(DROPPED, 100.0))
-    assert breaker.excuses(ended(ERROR, 101.0))
-    assert not breaker.excuses(ended(BAD_REQUEST, 101.0))
-    assert not breaker.excuses(ended(ERROR, 99.5))
+    breaker = Breaker()
+    before = breaker.plays(ERROR, 98.5)
+    breaker.plays(ANSWERED, 99.0)
+    first = breaker.plays(DROPPED, 100.0)
+    assert not breaker.excuses(first)
+    signs = [breaker.plays(DROPPED, 100.0) for _ in range(7)]
+    breaker.hold(100.5, ASK)
+    probe = breaker.plays(ERROR, 101.0)
     breaker.plays(ANSWERED, 110.0)
-    assert breaker.excuses(ended(ERROR, 109.0))
-    assert breaker.excuses(ended(ERROR, 111.0, latency_s=5.0))
-    assert not breaker.excuses(ended(ERROR, 111.0, latency_s=0.5))
+    sent_before_the_end = ended(ERROR, 111.0, 1000, latency_s=10.5)
+    breaker.settle(111.0, ASK, sent_before_the_end)
+    for failed in [first, *signs, probe, sent_before_the_end]:
+        assert breaker.excuses(failed)
+    for other in [before, breaker.plays(BAD_REQUEST, 111.0), breaker.plays(ERROR, 111.0)]:
+        assert not breaker.excuses(other)
+
+
+@pytest.mark.parametrize("set_s", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
+    """Set back, what fails in it is excused as before; set forward, what fails after it is not."""
+    breaker = opened(ERROR)
+
+    def plays(what: int, now: float) -> Exchange:
+        shown = ended(what, now, int(now))
+        shown = shown._replace(started_at=now + set_s, finished_at=now + set_s)
+        breaker.hold(now, ASK)
+        breaker.settle(now, ASK, shown)
+        return shown
+
+    assert breaker.excuses(plays(ERROR, 102.0))
+    plays(ANSWERED, 110.0)
+    assert not breaker.excuses(plays(ERROR, 111.0))
 
 
 def test_it_is_told_from_when_to_when() -> None:
