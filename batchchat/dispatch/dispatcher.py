@@ -1,9 +1,10 @@
 """The bounded loop: a fixed number of workers plays scripts, one after the other.
 
-A worker takes a row, sends its request as a plain await and, where that is the end of it, goes on to the next. With
-the first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new
-rows are taken while no more than the number of workers are so in recovery. Rows alive are bounded by twice the workers,
-whatever the input. When the input is at its end and all rows alive are in flight, `policy.tail` may cut one that hangs.
+A worker takes a row, sends its request as a plain await and, where that is the end of it, goes on to the next. With the
+first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new rows
+are taken while no more than the number of workers, or eight, are so in recovery. Rows alive are bounded by twice the
+workers, whatever the input. When the input is at its end and all rows alive are in flight, `policy.tail` may cut one
+that hangs.
 
 It knows scripts, exchanges and verdicts; nothing of files, HTTP or money.
 """
@@ -22,6 +23,7 @@ from batchchat.dispatch.flight import Flight, overdue
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.exchange import NOTHING_SPENT, Action, Exchange, Outcome, Request, Script, Spent
 from batchchat.policy.decision import Policy, Stop
+from batchchat.policy.outage import SIGNS_TO_OPEN
 from batchchat.policy.retry import RowStop, RowWait, retrying
 from batchchat.policy.tail import Cut, Tail
 
@@ -92,6 +94,8 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._recovering = 0
+        # A run of few at a time must see as many rows fail as tell of an outage.
+        self._most_recovering = max(workers, SIGNS_TO_OPEN)
         self._recovered = asyncio.Event()
         self._stopping = asyncio.Event()
         self._abandoned = False
@@ -166,7 +170,7 @@ class Dispatcher:
         with suppress(Closed):
             while not self._stopping.is_set():
                 await self._listener.room()
-                while self._recovering > self._workers and not self._stopping.is_set():
+                while self._recovering > self._most_recovering and not self._stopping.is_set():
                     self._recovered.clear()
                     await self._recovered.wait()
                 if self._stopping.is_set():

@@ -13,6 +13,10 @@ what it has begun.
 
 What failed in an outage uses up no row (`excuses`). After `max_outage_s`, or 5 s where it was never there, the run
 stops.
+
+The last rows of a run are too few to open it. Each of them is kept (`keeps`) while nothing is answered that was sent
+after its first failure: a model server that starts anew is back within ten minutes, and more than that a last row which
+always fails is not to cost.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from batchchat.exchange import Action, Ask, Exchange, Scope
 from batchchat.policy.concurrency import REFUSALS
 from batchchat.policy.decision import GO, Decision, Stop, Wait
 
-__all__ = ["NEVER_REACHED", "OUTAGE", "CameBack", "Outage", "WentDown"]
+__all__ = ["NEVER_REACHED", "OUTAGE", "SIGNS_TO_OPEN", "CameBack", "Outage", "WentDown"]
 
 NEVER_REACHED = "never reached"
 OUTAGE = "outage"
@@ -46,7 +50,8 @@ _SIGNS = {
     ErrorKind.BAD_RESPONSE,
 }
 _ACTIONS = {Action.RETRY, Action.STOP_UNLESS_ANSWERED}
-_SIGNS_TO_OPEN, _SIGNS_TO_REOPEN = 8, 3
+SIGNS_TO_OPEN, _SIGNS_TO_REOPEN = 8, 3
+_PATIENCE_S = 600.0
 _SLOW_S = 10.0
 """A failure that took longer is a long generation cut off by a gateway as well as an outage: it is a sign only where
 nothing else is in flight that may yet be answered."""
@@ -105,6 +110,7 @@ class Outage:
         self._max_outage_s = max_outage_s
         self._random = random
         self._reached = False
+        self._heard_at = float("-inf")  # when the latest request was sent that was answered
         self._in_flight = 0
         self._peak = 0
         self._ramp: int | None = None
@@ -157,7 +163,9 @@ class Outage:
         verdict = exchange.verdict
         if verdict.kind in _SIGNS and verdict.action in _ACTIONS:
             self._failed(now, exchange)
-        elif self._first is not None or self._failing or self._ramp is not None:
+            return
+        self._heard_at = max(self._heard_at, now - exchange.latency_s)
+        if self._first is not None or self._failing or self._ramp is not None:
             self._answered(now, exchange)
 
     def excuses(self, exchange: Exchange) -> bool:
@@ -166,6 +174,20 @@ class Outage:
         if ended is None:
             return False
         return any(ended >= span.since and ended - exchange.latency_s <= span.until for span in self._spans)
+
+    def keeps(self, first: Exchange, last: Exchange, spent_s: float) -> bool:
+        """Whether a row is tried on that would be given up: from its `first` failure to its `last` it spent `spent_s`.
+
+        Never for a failure that took long: a gateway that cuts a long reply has it paid for each time.
+        """
+        ended = self._ended.get((first.request.key, first.started_at))
+        return (
+            ended is not None
+            and float("-inf") < self._heard_at <= ended
+            and (last.request.key, last.started_at) in self._ended
+            and last.latency_s < _SLOW_S
+            and spent_s < min(_PATIENCE_S, self._max_outage_s)
+        )
 
     @property
     def down_since(self) -> float | None:
@@ -210,7 +232,7 @@ class Outage:
                 self._wait_on(now, down, exchange)
         elif sign:
             self._signs += 1
-            least = _SIGNS_TO_OPEN if self._ramp is None else _SIGNS_TO_REOPEN
+            least = SIGNS_TO_OPEN if self._ramp is None else _SIGNS_TO_REOPEN
             if self._signs >= max(least, self._pending):
                 self._open(now, exchange)
         away_s = now - self._since

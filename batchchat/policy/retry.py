@@ -25,6 +25,9 @@ __all__ = ["MOST_ATTEMPTS_BY_KIND", "RowStop", "RowWait", "retrying"]
 MOST_ATTEMPTS_BY_KIND = {ErrorKind.EMPTY_REPLY: 3}
 """An empty reply is paid for each time, so it is tried again only twice."""
 
+_MOST_ATTEMPTS_KEPT = 20
+"""About ten minutes with waits of up to two: with shorter ones it is no reason to hammer."""
+
 _RETRY_AFTER_JITTER = 0.25
 _SHORTEST_RETRY_AFTER_S = 1.0
 _LONGEST_RETRY_AFTER_S = 3600.0
@@ -39,6 +42,9 @@ class RowStop(stop_base):
 
     It is given up, too, after `max_possibly_billed` attempts that broke off: a gateway that cuts each long reply has it
     paid for each time. `why` says so then, since the failure itself does not.
+
+    `keeps` says, of its first failure, its last, and the seconds spent on it, whether it is tried on all the same,
+    because the endpoint may be gone. That is up to 20 attempts, and never where a bound is one attempt.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class RowStop(stop_base):
         attempt_s: float = math.inf,
         excused: Callable[[Exchange], bool] = lambda _: False,
         max_possibly_billed: int | None = None,
+        *,
+        keeps: Callable[[Exchange, Exchange, float], bool] = lambda *_: False,
     ) -> None:
         self.why: str | None = None
         self._max_possibly_billed = max_possibly_billed
@@ -55,6 +63,7 @@ class RowStop(stop_base):
         self._max_elapsed_s = max_elapsed_s
         self._attempt_s = attempt_s
         self._excused = excused
+        self._keeps = keeps
         self._own: list[tuple[Exchange, float]] = []
         """Failures of the row itself, each with the seconds that it and the wait after it took."""
 
@@ -66,17 +75,26 @@ class RowStop(stop_base):
         # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
         self._own.append((exchange, min(exchange.latency_s, self._attempt_s) + retry_state.upcoming_sleep))
         self._own = [(own, spent_s) for own, spent_s in self._own if not self._excused(own)]
+        if not self._own:
+            return False
+        spent_s = sum(spent_s for _, spent_s in self._own)
+        if spent_s > self._max_elapsed_s:
+            return True
+        bound, self.why = self._reached(verdict.kind)
+        if bound is None:
+            return False
+        may_be_kept = bound > 1 and len(self._own) < _MOST_ATTEMPTS_KEPT
+        return not (may_be_kept and self._keeps(self._own[0][0], exchange, spent_s))
+
+    def _reached(self, kind: ErrorKind) -> tuple[int | None, str | None]:
+        """The bound on attempts that is reached, and what to say of it."""
         broke_off = sum(own.verdict.billed is Billed.MAYBE for own, _ in self._own)
         if self._max_possibly_billed is not None and broke_off >= self._max_possibly_billed:
-            self.why = f"{_attempts(broke_off)} may have been billed (`retry.max_possibly_billed`)"
-            return True
-        alike = sum(own.verdict.kind is verdict.kind for own, _ in self._own)
-        most = min(self._max_attempts, MOST_ATTEMPTS_BY_KIND.get(verdict.kind, self._max_attempts))
-        return bool(self._own) and (
-            len(self._own) >= self._max_attempts
-            or alike >= most
-            or sum(spent_s for _, spent_s in self._own) > self._max_elapsed_s
-        )
+            why = f"{_attempts(broke_off)} may have been billed (`retry.max_possibly_billed`)"
+            return self._max_possibly_billed, why
+        alike = sum(own.verdict.kind is kind for own, _ in self._own)
+        most = min(self._max_attempts, MOST_ATTEMPTS_BY_KIND.get(kind, self._max_attempts))
+        return (most, None) if len(self._own) >= self._max_attempts or alike >= most else (None, None)
 
 
 class RowWait(wait_base):

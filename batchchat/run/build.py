@@ -88,7 +88,14 @@ def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
     retry, attempt_s = job.retry, job.timeout.total
     return lambda: (
-        RowStop(retry.max_attempts, retry.max_elapsed, attempt_s, outage.excuses, retry.max_possibly_billed),
+        RowStop(
+            retry.max_attempts,
+            retry.max_elapsed,
+            attempt_s,
+            outage.excuses,
+            retry.max_possibly_billed,
+            keeps=outage.keeps,
+        ),
         RowWait(retry.max_wait, random),
     )
 

@@ -18,7 +18,7 @@ from batchchat.dispatch.dispatcher import ALL_FAIL_ALIKE, ENDPOINT_REFUSES, Disp
 from batchchat.exchange import Action, Billed, Exchange, Outcome, Request
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy, Stop
-from batchchat.policy.outage import NEVER_REACHED, Outage
+from batchchat.policy.outage import NEVER_REACHED, SIGNS_TO_OPEN, Outage
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.tail import Cut, Tail
 from tests.dispatch.made import accepted, failed, refused, work
@@ -136,17 +136,33 @@ def test_rows_alive_are_bounded_though_everything_fails(pause: bool) -> None:
             await asyncio.sleep(0)
         return failed(request)
 
-    house = House(rows(10_000), send, max_wait_s=100)
+    house = House(rows(10_000), send, workers=12, max_wait_s=100)
 
     async def during() -> None:
         await asyncio.sleep(0.1)
-        assert house.taken <= 8
-        assert house.dispatcher.recovering <= 8
+        assert house.taken <= 24
+        assert house.dispatcher.recovering <= 24
         house.dispatcher.stop()
 
     house.run(during)
-    assert house.most_alive <= 8
+    assert house.most_alive <= 24
     assert house.outcomes == []
+
+
+def test_one_worker_sees_as_many_rows_fail_as_tell_an_outage() -> None:
+    """Nine are in backoff before no more are taken: eight open the breaker, and a run of one at a time has one, too."""
+
+    async def send(request: Request) -> Exchange:
+        return failed(request)
+
+    house = House(rows(100), send, workers=1, max_wait_s=100)
+
+    async def during() -> None:
+        await asyncio.sleep(0.1)
+        assert house.taken == SIGNS_TO_OPEN + 1
+        house.dispatcher.stop()
+
+    house.run(during)
 
 
 def test_backoff_holds_no_permit() -> None:
@@ -535,7 +551,7 @@ def test_whatever_happens_every_row_ends_at_most_once(
     if not (stopped and abandons):
         assert house.cuts == []
     assert house.dispatcher.gate.most_in_flight <= ceiling
-    assert house.most_alive <= 2 * workers
+    assert house.most_alive <= workers + max(workers, SIGNS_TO_OPEN)
     for played, outcome in house.outcomes:
         assert played.spent.attempts == sent[outcome.row.key.id]
 

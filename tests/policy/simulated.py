@@ -1,7 +1,8 @@
 """A run in virtual time: the gate, the rows' retries and a server, as discrete events. Nothing sleeps.
 
 It does what `dispatch` does, in a second notation: the first in line goes when all policies agree, a retry before a
-fresh row; a row that failed waits without a permit, and as many rows recover as there are workers.
+fresh row; a row that failed waits without a permit, and as many rows recover as there are workers, or as an outage
+is told by.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tenacity import RetryCallState
 from batchchat.conversation import ErrorKind, Key
 from batchchat.exchange import Action, Ask, Billed, Exchange, Failure, Quota, Request, Scope, Usage, Verdict
 from batchchat.policy.decision import Go, Policy, Stop
+from batchchat.policy.outage import SIGNS_TO_OPEN
 from batchchat.policy.retry import RowStop, RowWait
 
 __all__ = ["Answer", "Run", "Server", "answered", "refused", "server_error", "simulate", "unreached"]
@@ -110,7 +112,7 @@ class _Loop:
         return number
 
     def take(self) -> None:
-        while self.waiting_workers and len(self.recovering) <= self.workers:
+        while self.waiting_workers and len(self.recovering) <= max(self.workers, SIGNS_TO_OPEN):
             row = next(self.rows, None)
             if row is None:
                 return

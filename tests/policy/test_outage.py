@@ -274,6 +274,42 @@ def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
     assert not breaker.excuses(plays(ERROR, 111.0))
 
 
+def test_a_row_is_kept_while_nothing_is_answered_since_its_first_failure() -> None:
+    """For ten minutes, or as long as an outage may last: until something that was sent later is answered."""
+    breaker = Breaker()
+    breaker.plays(ANSWERED, 99.0)
+    breaker.hold(99.5, ASK)
+    first, last = breaker.plays(ERROR, 100.0, 1), breaker.plays(ERROR, 130.0, 1)
+    assert breaker.keeps(first, last, 599.0)
+    assert not breaker.keeps(first, last, 600.0)
+    breaker.settle(131.0, ASK, ended(ANSWERED, 131.0, 2, latency_s=31.5))
+    assert breaker.keeps(first, last, 31.0)
+    breaker.plays(ANSWERED, 132.0, 3)
+    assert not breaker.keeps(first, last, 32.0)
+    brief = Breaker(max_outage_s=5)
+    brief.plays(ANSWERED, 99.0)
+    first = brief.plays(ERROR, 100.0, 1)
+    assert brief.keeps(first, first, 4.9)
+    assert not brief.keeps(first, first, 5.1)
+
+
+def test_a_row_is_not_kept_where_that_is_in_vain_or_dear() -> None:
+    """Where nothing was answered yet; where its failure says nothing of the endpoint, or took long and was billed."""
+    breaker = Breaker()
+    first = breaker.plays(ERROR, 98.0, 1)
+    assert not breaker.keeps(first, first, 1.0)
+    breaker.plays(ANSWERED, 99.0)
+    first = breaker.plays(ERROR, 100.0, 1)
+    assert not breaker.keeps(first, ended(BAD_REQUEST, 101.0, 1), 1.0)
+    breaker = Breaker()
+    breaker.plays(ANSWERED, 99.0)
+    breaker.hold(100.0, ASK)
+    cut = ended(DROPPED, 160.0, 1, latency_s=60.0)
+    breaker.settle(160.0, ASK, cut)
+    assert not breaker.keeps(cut, cut, 60.0)
+    assert breaker.keeps(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
+
+
 def test_it_is_told_from_when_to_when() -> None:
     """Once when it begins, once a minute while it lasts, once when it is over."""
     breaker = opened()

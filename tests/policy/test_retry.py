@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,7 @@ def played(
     attempt_s: float = math.inf,
     max_wait_s: float = 120,
     random: Random | None = None,
+    keeps: Callable[[Exchange, Exchange, float], bool] = lambda *_: False,
 ) -> tuple[Exchange, int, list[float]]:
     """The result, the number of attempts and the waits; the last of `attempts` goes on for ever."""
     waits: list[float] = []
@@ -65,7 +67,7 @@ def played(
         made += 1
         return attempts[min(made, len(attempts)) - 1]
 
-    stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed=max_possibly_billed)
+    stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed=max_possibly_billed, keeps=keeps)
     wait = RowWait(max_wait_s, random or Random(1))
     return asyncio.run(retrying(stop, wait, sleep)(attempt)), made, waits
 
@@ -164,6 +166,34 @@ def test_what_an_outage_broke_off_fails_no_row() -> None:
     stop = RowStop(6, 1e9, excused=lambda failed: failed is broken, max_possibly_billed=2)
     last: Exchange = asyncio.run(retrying(stop, RowWait(1, Random(1)), sleep)(attempt))
     assert last is ANSWER
+
+
+@pytest.mark.parametrize(("bound", "made"), [(1, 1), (2, 20), (30, 30)])
+def test_a_row_is_kept_while_the_endpoint_may_be_gone(bound: int, made: int) -> None:
+    """For twenty attempts where it is allowed more than one: a bound of one is kept to the letter."""
+    assert played([exchange()], max_attempts=bound, keeps=lambda *_: True)[1] == made
+    broken = exchange(billed=Billed.MAYBE)
+    assert played([broken], max_attempts=99, max_possibly_billed=bound, keeps=lambda *_: True)[1] == made
+
+
+def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
+    """With the first and the last of them and the seconds they took; the answer may change."""
+    first, last, asked = exchange(latency_s=3), exchange(latency_s=4), list[tuple[Exchange, Exchange, float]]()
+
+    def keeps(*about: Any) -> bool:
+        asked.append(about)
+        return len(asked) == 1
+
+    _, made, waits = played([REFUSAL, first, last, REFUSAL, last], max_attempts=2, keeps=keeps)
+    assert made == 5
+    assert asked[0][:2] == (first, last)
+    assert asked[0][2] == pytest.approx(7 + waits[1] + waits[2])
+    assert len(asked) == 2
+
+
+def test_a_row_that_is_kept_has_its_time_all_the_same() -> None:
+    """`max_elapsed` bounds it as ever."""
+    assert played([exchange(latency_s=10)], max_elapsed_s=65, max_wait_s=0, keeps=lambda *_: True)[1] == 7
 
 
 def test_a_stale_connection_is_tried_again_at_once_and_only_once() -> None:
