@@ -70,7 +70,8 @@ class Action(StrEnum):
     RETRY = "retry"
     FAIL_ROW = "fail row"
     STOP_RUN = "stop run"
-    STOP_UNLESS_ANSWERED = "stop run unless this endpoint and model have answered before"
+    STOP_UNLESS_ANSWERED = "stop run; once this endpoint and model have answered: fail row"
+    RETRY_IF_ANSWERED = "stop run; once this endpoint and model have answered: retry"
 
 
 class Scope(StrEnum):

@@ -32,7 +32,7 @@ __all__ = ["ALL_FAIL_ALIKE", "ENDPOINT_REFUSES", "Dispatcher", "Listener", "Retr
 ENDPOINT_REFUSES = "endpoint refuses"
 ALL_FAIL_ALIKE = "all fail alike"
 
-_PASSING = {ErrorKind.BAD_RESPONSE, ErrorKind.CONNECTION}
+_ONCE_ANSWERED = {Action.STOP_UNLESS_ANSWERED: Action.FAIL_ROW, Action.RETRY_IF_ANSWERED: Action.RETRY}
 
 Send = Callable[[Request], Awaitable[Exchange]]
 RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
@@ -254,14 +254,13 @@ class Dispatcher:
     def _judged_in_context(self, exchange: Exchange) -> Exchange:
         """403, 404 and the like stop the run only while this endpoint and model have answered nothing.
 
-        Later a 403 or a 404 speaks of one prompt. A web page, a redirect or a foreign certificate does not: whoever
-        stands before the endpoint for a while must not fail the rows of that while.
+        Later a 403 or a 404 speaks of one prompt. A web page, a redirect or a foreign certificate does not, nor a 404
+        in words of no endpoint: whoever stands before it for a while must not fail the rows of that while.
         """
         action, model = exchange.verdict.action, exchange.request.model
         if action is Action.ACCEPT:
             self._answered_models.add(model)
-        elif action is Action.STOP_UNLESS_ANSWERED:
-            later = Action.RETRY if exchange.verdict.kind in _PASSING else Action.FAIL_ROW
+        elif (later := _ONCE_ANSWERED.get(action)) is not None:
             resolved = later if model in self._answered_models else Action.STOP_RUN
             return exchange._replace(verdict=replace(exchange.verdict, action=resolved))
         return exchange

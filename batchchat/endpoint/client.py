@@ -91,7 +91,7 @@ _UNREACHED = _verdict(ErrorKind.CONNECTION, Action.RETRY, Scope.ENDPOINT, Billed
 _DROPPED = _verdict(ErrorKind.CONNECTION, Action.RETRY, Scope.ROW, Billed.MAYBE, instant=True)
 _TIMED_OUT = _verdict(ErrorKind.TIMEOUT, Action.RETRY, Scope.ROW, Billed.MAYBE)
 _NOT_HTTP = _verdict(ErrorKind.BAD_RESPONSE, Action.RETRY, Scope.ROW, Billed.MAYBE)
-_NOT_TRUSTED = _verdict(ErrorKind.CONNECTION, Action.STOP_UNLESS_ANSWERED, Scope.ROW, Billed.NO)
+_NOT_TRUSTED = _verdict(ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.NO)
 _TOO_LARGE = _verdict(ErrorKind.TOO_LARGE, Action.FAIL_ROW, Scope.ROW, Billed.YES)
 
 # The first that the exception is an instance of; aiohttp's classes stand before the OSErrors they derive from.

@@ -32,15 +32,20 @@ __all__ = [
 ACCEPTED = Verdict(Action.ACCEPT, billed=Billed.YES)
 LONGEST_ERROR = 500
 _LONGEST_WAIT_S = 86_400.0
+_SERVER_ERRORS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an error response says, whatever shape it came in. `code` holds code and type, lower case."""
+    """What an error response says, whatever shape it came in. `codes` holds code and type, lower case.
+
+    `foreign` is one that is no JSON: it may be of whoever stands before the endpoint.
+    """
 
     message: str
     codes: frozenset[str]
     status: int | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class _Rule:
     codes: frozenset[str] | None = None
     message: re.Pattern[str] | None = None
     retry_after: bool | None = None
+    foreign: bool | None = None
 
     def fits(self, status: int, error: ErrorBody, wait_s: float | None) -> bool:
         return (
@@ -57,6 +63,7 @@ class _Rule:
             and (self.codes is None or not self.codes.isdisjoint(error.codes))
             and (self.message is None or self.message.search(error.message) is not None)
             and (self.retry_after is None or self.retry_after == (wait_s is not None))
+            and (self.foreign is None or self.foreign == error.foreign)
         )
 
 
@@ -69,6 +76,7 @@ def _rule(  # the table's notation
     scope: Scope = Scope.ROW,
     billed: Billed = Billed.NO,
     retry_after: bool | None = None,
+    foreign: bool | None = None,
 ) -> _Rule:
     return _Rule(
         Verdict(action, scope, billed, kind),
@@ -76,6 +84,7 @@ def _rule(  # the table's notation
         frozenset(codes.split()) or None,
         re.compile(message, re.IGNORECASE) if message else None,
         retry_after,
+        foreign,
     )
 
 
@@ -88,11 +97,12 @@ _TOO_LONG = (
 # OpenAI and Azure ("content management policy"), OpenRouter ("flagged", "moderation").
 _FILTERED = r"content management policy|content[ _]filter|content policy|flagged|moderation"
 
-_RETRY, _FAIL, _STOP, _STOP_IF_NEW = (
+_RETRY, _FAIL, _STOP, _STOP_IF_NEW, _PASSING = (
     Action.RETRY,
     Action.FAIL_ROW,
     Action.STOP_RUN,
     Action.STOP_UNLESS_ANSWERED,
+    Action.RETRY_IF_ANSWERED,
 )
 _ENDPOINT, _MAYBE = Scope.ENDPOINT, Billed.MAYBE
 
@@ -115,6 +125,9 @@ RULES: tuple[_Rule, ...] = (
     _rule(ErrorKind.UNAUTHORIZED, _STOP, 401, 407),
     _rule(ErrorKind.QUOTA, _RETRY, 402, retry_after=True, scope=_ENDPOINT),
     _rule(ErrorKind.QUOTA, _STOP, 402, 412),
+    # An ingress without a backend ("default backend - 404"), a maintenance page, a firewall
+    _rule(ErrorKind.FORBIDDEN, _PASSING, 403, foreign=True),
+    _rule(ErrorKind.NOT_FOUND, _PASSING, 404, 405, 410, foreign=True),
     _rule(ErrorKind.FORBIDDEN, _STOP_IF_NEW, 403, 451),
     _rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, 404, 405, 410),
     _rule(ErrorKind.TOO_LARGE, _FAIL, 413),
@@ -126,7 +139,7 @@ RULES: tuple[_Rule, ...] = (
     _rule(ErrorKind.SERVER_ERROR, _RETRY, *range(500, 600)),
     _rule(ErrorKind.BAD_REQUEST, _FAIL, *range(400, 500)),
     # A redirect would turn the POST into a GET and carry the key elsewhere: a wrong base_url.
-    _rule(ErrorKind.BAD_RESPONSE, _STOP_IF_NEW, *range(300, 400)),
+    _rule(ErrorKind.BAD_RESPONSE, _PASSING, *range(300, 400)),
 )
 
 _UNKNOWN = Verdict(Action.FAIL_ROW, kind=ErrorKind.OTHER)
@@ -136,11 +149,12 @@ def judge_error(status: int, headers: Mapping[str, str], error: ErrorBody) -> tu
     """What a response that is no reply means. `status` is HTTP's, or the one an error inside a 200 names."""
     wait_s = asked_wait_s(headers)
     verdict = next((rule.verdict for rule in RULES if rule.fits(status, error, wait_s)), _UNKNOWN)
-    # OpenAI's own clients obey this header; it speaks of the request, so refusals of the endpoint are left as they are.
+    # OpenAI's own clients obey this header; it speaks of the request, so refusals of the endpoint are left as they are,
+    # and a 5xx of a gateway that knows nothing of the request.
     should_retry = headers.get("x-should-retry")
     if should_retry == "true" and verdict.action is Action.FAIL_ROW:
         verdict = replace(verdict, action=Action.RETRY)
-    elif should_retry == "false" and verdict.action is Action.RETRY and verdict.scope is Scope.ROW:
+    elif should_retry == "false" and (verdict.action, verdict.scope) == (_RETRY, Scope.ROW) and status < _SERVER_ERRORS:
         verdict = replace(verdict, action=Action.FAIL_ROW)
     if wait_s is not None and verdict.action is Action.RETRY:
         verdict = replace(verdict, wait_s=wait_s)
@@ -151,7 +165,7 @@ def judge_error(status: int, headers: Mapping[str, str], error: ErrorBody) -> tu
 _EMPTY = Verdict(Action.RETRY, billed=Billed.YES, kind=ErrorKind.EMPTY_REPLY)
 _FILTERED_REPLY = Verdict(Action.FAIL_ROW, billed=Billed.YES, kind=ErrorKind.CONTENT_FILTER)
 _UNREADABLE = Verdict(Action.RETRY, billed=Billed.MAYBE, kind=ErrorKind.BAD_RESPONSE)
-_WEB_PAGE = Verdict(Action.STOP_UNLESS_ANSWERED, billed=Billed.MAYBE, kind=ErrorKind.BAD_RESPONSE)
+_WEB_PAGE = Verdict(Action.RETRY_IF_ANSWERED, billed=Billed.MAYBE, kind=ErrorKind.BAD_RESPONSE)
 
 
 def answers(reply: Reply) -> bool:
@@ -199,7 +213,7 @@ def read_error(payload: Any, body: bytes) -> ErrorBody:
             frozenset(name.lower() for name in names if isinstance(name, str)),
             _status(code),
         )
-    return ErrorBody(_begin(body), frozenset())
+    return ErrorBody(_begin(body), frozenset(), foreign=not isinstance(payload, dict))
 
 
 def asked_wait_s(headers: Mapping[str, str]) -> float | None:

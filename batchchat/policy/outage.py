@@ -1,10 +1,10 @@
 """The breaker: an endpoint that is down gets one request at growing intervals in place of hundreds, and fails no row.
 
-What speaks for an outage: a connection that can't be had; a refusal while nothing else is in flight; a first failure
-of a row (500, 502, a broken connection, a timeout that had all the time there was). Later failures of the same row say
-nothing of the endpoint, so a row that always gives a 500 still comes to its end. Eight such signs open the breaker,
-three while it has only just closed, where no request was answered that was sent after the first of them, and no more
-than have failed are still in flight of those: where one in ten fails at once, the others are only slower.
+What speaks for an outage: a connection that can't be had; a refusal while nothing else is in flight; a first failure of
+a row (500, 502, a broken connection, a web page, a timeout that had all the time there was). Later failures of the same
+row say nothing of the endpoint, so a row that always gives a 500 still comes to its end. Eight such signs open the
+breaker, three while it has only just closed, where no request was answered that was sent after the first of them, and
+no more than have failed are still in flight of those: where one in ten fails at once, the others are only slower.
 
 Open, it lets one request go after 1 s, then after twice as long each time, up to a minute, jittered; what the endpoint
 asks for in Retry-After is waited. The first answer closes it, and as many more may go as are answered. An answer to a
@@ -49,7 +49,6 @@ _SIGNS = {
     ErrorKind.TIMEOUT,
     ErrorKind.BAD_RESPONSE,
 }
-_ACTIONS = {Action.RETRY, Action.STOP_UNLESS_ANSWERED}
 SIGNS_TO_OPEN, _SIGNS_TO_REOPEN = 8, 3
 _PATIENCE_S = 600.0
 _SLOW_S = 10.0
@@ -160,8 +159,8 @@ class Outage:
         self._reached = self._reached or exchange.http_status is not None
         if self._first is not None and now - exchange.latency_s >= self._since:
             self._pending -= 1
-        verdict = exchange.verdict
-        if verdict.kind in _SIGNS and verdict.action in _ACTIONS:
+        action = exchange.verdict.action
+        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and exchange.verdict.kind in _SIGNS):
             self._failed(now, exchange)
             return
         self._heard_at = max(self._heard_at, now - exchange.latency_s)

@@ -398,33 +398,29 @@ def test_a_refusal_stops_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "later"),
-    [
-        (ErrorKind.FORBIDDEN, Status.FAILED),
-        (ErrorKind.NOT_FOUND, Status.FAILED),
-        (ErrorKind.BAD_RESPONSE, Status.ANSWERED),
-        (ErrorKind.CONNECTION, Status.ANSWERED),
-    ],
+    ("action", "later"),
+    [(Action.STOP_UNLESS_ANSWERED, Status.FAILED), (Action.RETRY_IF_ANSWERED, Status.ANSWERED)],
 )
-def test_a_refusal_after_an_answer_does_not_stop_the_run(kind: ErrorKind, later: Status) -> None:
+def test_a_refusal_after_an_answer_does_not_stop_the_run(action: Action, later: Status) -> None:
     """Once the model has answered, 403 and 404 fail their row, and what stood before the endpoint is tried again."""
     refusals = iter([True])
 
     async def send(request: Request) -> Exchange:
         if request.key.id == "1" and next(refusals, False):
-            return failed(request, kind, Action.STOP_UNLESS_ANSWERED)
+            return failed(request, ErrorKind.NOT_FOUND, action)
         return accepted(request)
 
     house = House(rows(5), send, workers=1).run()
     assert house.ends() == {str(number): Status.ANSWERED for number in range(5)} | {"1": later}
 
 
-def test_a_refusal_of_a_model_that_answered_nothing_stops_the_run() -> None:
+@pytest.mark.parametrize("action", [Action.STOP_UNLESS_ANSWERED, Action.RETRY_IF_ANSWERED])
+def test_a_refusal_of_a_model_that_answered_nothing_stops_the_run(action: Action) -> None:
     """The answers of another model don't count."""
 
     async def send(request: Request) -> Exchange:
         if request.model == "other":
-            return failed(request, ErrorKind.NOT_FOUND, Action.STOP_UNLESS_ANSWERED)
+            return failed(request, ErrorKind.NOT_FOUND, action)
         return accepted(request)
 
     house = House([work("0"), work("1", model="other"), work("2")], send, workers=1).run()

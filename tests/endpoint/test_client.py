@@ -52,7 +52,7 @@ def judged(exchange: Exchange) -> tuple[ErrorKind | None, Action, Scope, Billed]
 UNREACHED = (ErrorKind.CONNECTION, Action.RETRY, Scope.ENDPOINT, Billed.NO)
 DROPPED = (ErrorKind.CONNECTION, Action.RETRY, Scope.ROW, Billed.MAYBE)
 UNREADABLE = (ErrorKind.BAD_RESPONSE, Action.RETRY, Scope.ROW, Billed.MAYBE)
-NOT_TRUSTED = (ErrorKind.CONNECTION, Action.STOP_UNLESS_ANSWERED, Scope.ROW, Billed.NO)
+NOT_TRUSTED = (ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.NO)
 TIMED_OUT = (ErrorKind.TIMEOUT, Action.RETRY, Scope.ROW, Billed.MAYBE)
 TOO_LARGE = (ErrorKind.TOO_LARGE, Action.FAIL_ROW, Scope.ROW, Billed.YES)
 ACCEPTED = (None, Action.ACCEPT, Scope.ROW, Billed.YES)
@@ -233,7 +233,7 @@ def test_text_that_no_json_should_hold_is_kept(raw: bytes, text: str) -> None:
         (sends(f"{OK}X: {'a' * 20_000}\r\n\r\n".encode(), stays=False), UNREADABLE, None, "not HTTP"),
         (
             sends(answer(b"  <!doctype html><title>Sign in</title>", kind="text/html")),
-            (ErrorKind.BAD_RESPONSE, Action.STOP_UNLESS_ANSWERED, Scope.ROW, Billed.MAYBE),
+            (ErrorKind.BAD_RESPONSE, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.MAYBE),
             200,
             "a web page in place of JSON: <!doctype",
         ),
@@ -308,7 +308,7 @@ def test_a_redirect_is_not_followed() -> None:
                 return await ours.send(request()), other, other.port
 
     exchange, other, port = asyncio.run(main())
-    assert judged(exchange) == (ErrorKind.BAD_RESPONSE, Action.STOP_UNLESS_ANSWERED, Scope.ROW, Billed.NO)
+    assert judged(exchange) == (ErrorKind.BAD_RESPONSE, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.NO)
     assert said(exchange) == f"HTTP 302, a redirect to http://127.0.0.1:{port}/login?key=***"
     assert other.connections == 0
 

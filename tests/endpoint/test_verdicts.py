@@ -16,6 +16,7 @@ from batchchat.exchange import Action, Billed, Reply, Scope
 from batchchat.secret import Blanker
 
 RETRY, FAIL, STOP, STOP_IF_NEW = Action.RETRY, Action.FAIL_ROW, Action.STOP_RUN, Action.STOP_UNLESS_ANSWERED
+PASSING = Action.RETRY_IF_ANSWERED
 ROW, ENDPOINT = Scope.ROW, Scope.ENDPOINT
 NO, MAYBE, YES = Billed.NO, Billed.MAYBE, Billed.YES
 
@@ -86,7 +87,9 @@ TABLE: list[tuple[int, dict[str, str], Any, tuple[ErrorKind, Action, Scope, Bill
     (429, NONE, openai("slow_down"), (K.OVERLOADED, RETRY, ENDPOINT, NO, None)),
     (503, NONE, openai("slow_down"), (K.OVERLOADED, RETRY, ENDPOINT, NO, None)),
     (429, {"x-should-retry": "false"}, openai("rate_limit_exceeded"), (K.RATE_LIMIT, RETRY, ENDPOINT, NO, None)),
-    (500, {"x-should-retry": "false"}, openai(None), (K.SERVER_ERROR, FAIL, ROW, NO, None)),
+    (500, {"x-should-retry": "false"}, openai(None), (K.SERVER_ERROR, RETRY, ROW, NO, None)),
+    (502, {"x-should-retry": "false"}, openai(None), (K.GATEWAY_TIMEOUT, RETRY, ROW, MAYBE, None)),
+    (409, {"x-should-retry": "false"}, openai(None), (K.OTHER, FAIL, ROW, NO, None)),
     (400, {"x-should-retry": "true"}, openai(None), (K.BAD_REQUEST, RETRY, ROW, NO, None)),
     (401, {"x-should-retry": "true"}, openai("invalid_api_key"), (K.UNAUTHORIZED, STOP, ROW, NO, None)),
     (400, NONE, openai("context_length_exceeded"), (K.CONTEXT_LENGTH, FAIL, ROW, NO, None)),
@@ -124,11 +127,15 @@ TABLE: list[tuple[int, dict[str, str], Any, tuple[ErrorKind, Action, Scope, Bill
     (400, NONE, LLAMA_TOO_LONG, (K.CONTEXT_LENGTH, FAIL, ROW, NO, None)),
     (503, NONE, LLAMA_LOADING, (K.OVERLOADED, RETRY, ENDPOINT, NO, None)),
     # By status alone
-    (301, {"location": "https://x"}, b"", (K.BAD_RESPONSE, STOP_IF_NEW, ROW, NO, None)),
-    (307, NONE, b"", (K.BAD_RESPONSE, STOP_IF_NEW, ROW, NO, None)),
+    (301, {"location": "https://x"}, b"", (K.BAD_RESPONSE, PASSING, ROW, NO, None)),
+    (307, NONE, b"", (K.BAD_RESPONSE, PASSING, ROW, NO, None)),
     (400, NONE, b"no", (K.BAD_REQUEST, FAIL, ROW, NO, None)),
-    (403, NONE, b"no", (K.FORBIDDEN, STOP_IF_NEW, ROW, NO, None)),
-    (404, NONE, b"<html>nginx", (K.NOT_FOUND, STOP_IF_NEW, ROW, NO, None)),
+    (403, NONE, b"no", (K.FORBIDDEN, PASSING, ROW, NO, None)),
+    (403, NONE, {"message": "Forbidden"}, (K.FORBIDDEN, STOP_IF_NEW, ROW, NO, None)),
+    (403, NONE, b"flagged", (K.CONTENT_FILTER, FAIL, ROW, NO, None)),
+    (404, NONE, b"<html>nginx", (K.NOT_FOUND, PASSING, ROW, NO, None)),
+    (404, NONE, b"default backend - 404", (K.NOT_FOUND, PASSING, ROW, NO, None)),
+    (404, NONE, b"", (K.NOT_FOUND, PASSING, ROW, NO, None)),
     (407, NONE, b"", (K.UNAUTHORIZED, STOP, ROW, NO, None)),
     (413, NONE, b"", (K.TOO_LARGE, FAIL, ROW, NO, None)),
     (418, NONE, b"", (K.BAD_REQUEST, FAIL, ROW, NO, None)),

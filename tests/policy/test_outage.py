@@ -14,13 +14,14 @@ from batchchat.policy.decision import GO, Stop, Wait
 from batchchat.policy.outage import NEVER_REACHED, OUTAGE, CameBack, Outage, WentDown
 
 ASK = Ask()
-_, UNREACHED, REFUSED, ERROR, DROPPED, ANSWERED, BAD_REQUEST = range(7)
+_, UNREACHED, REFUSED, ERROR, DROPPED, ANSWERED, BAD_REQUEST, STRANGER = range(8)
 KINDS = {
     UNREACHED: (Action.RETRY, Scope.ENDPOINT, ErrorKind.CONNECTION, None),
     REFUSED: (Action.RETRY, Scope.ENDPOINT, ErrorKind.RATE_LIMIT, 429),
     ERROR: (Action.RETRY, Scope.ROW, ErrorKind.SERVER_ERROR, 500),
     DROPPED: (Action.RETRY, Scope.ROW, ErrorKind.CONNECTION, None),
     ANSWERED: (Action.ACCEPT, Scope.ROW, None, 200),
+    STRANGER: (Action.RETRY_IF_ANSWERED, Scope.ROW, ErrorKind.NOT_FOUND, 404),
     BAD_REQUEST: (Action.FAIL_ROW, Scope.ROW, ErrorKind.BAD_REQUEST, 400),
 }
 
@@ -92,7 +93,7 @@ def test_a_slow_model_is_not_an_absent_one() -> None:
     assert isinstance(breaker.admit(10.0, ASK), Stop)
 
 
-@pytest.mark.parametrize("what", [UNREACHED, REFUSED, ERROR, DROPPED])
+@pytest.mark.parametrize("what", [UNREACHED, REFUSED, ERROR, DROPPED, STRANGER])
 def test_eight_signs_open_it(what: int) -> None:
     """Refused connections, refusals with nothing in flight, first failures of rows: then only a probe goes."""
     breaker = opened(what)
@@ -331,7 +332,7 @@ def test_it_is_told_from_when_to_when() -> None:
     steps=st.lists(
         st.tuples(
             st.floats(0, 90),
-            st.sampled_from([None, UNREACHED, REFUSED, ERROR, DROPPED, ANSWERED, BAD_REQUEST]),
+            st.sampled_from([None, *KINDS]),
             st.integers(1, 12),
             st.floats(0, 20),
         ),
