@@ -18,19 +18,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from batchchat.conversation import ErrorKind, Status
+from batchchat.conversation import ErrorKind
 from batchchat.dispatch.flight import Flight, overdue
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.exchange import NOTHING_SPENT, Action, Exchange, Outcome, Request, Script, Spent
+from batchchat.policy.alike import Alike
 from batchchat.policy.decision import Policy, Stop
 from batchchat.policy.outage import SIGNS_TO_OPEN
 from batchchat.policy.retry import RowStop, RowWait, retrying
 from batchchat.policy.tail import Cut, Tail
 
-__all__ = ["ALL_FAIL_ALIKE", "ENDPOINT_REFUSES", "Dispatcher", "Listener", "RetryPolicies", "Send", "Work"]
+__all__ = ["ENDPOINT_REFUSES", "Dispatcher", "Listener", "RetryPolicies", "Send", "Work"]
 
 ENDPOINT_REFUSES = "endpoint refuses"
-ALL_FAIL_ALIKE = "all fail alike"
 
 _ONCE_ANSWERED = {Action.STOP_UNLESS_ANSWERED: Action.FAIL_ROW, Action.RETRY_IF_ANSWERED: Action.RETRY}
 
@@ -90,7 +90,7 @@ class Dispatcher:
         self._listener = listener
         self._workers = workers
         self._answered_models = set(answered_models)
-        self._alike = _AllFailAlike(stop_after_failures, watching=not self._answered_models)
+        self._alike = Alike(stop_after_failures, answered_before=bool(self._answered_models))
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._recovering = 0
@@ -197,8 +197,8 @@ class Dispatcher:
             work.exchanges.append(exchange)
             step = work.script.next(work.exchanges)
         self._listener.finished(work, step)
-        if self._alike.seen(step):
-            self.stop(Stop(ALL_FAIL_ALIKE, step.exchange))
+        if (reason := self._alike.seen(step)) is not None:
+            self.stop(Stop(reason, step.exchange))
 
     async def _try_again(self, work: Work, failed: Exchange) -> None:
         first: Exchange | None = failed
@@ -272,31 +272,6 @@ class Dispatcher:
         except TimeoutError:
             return
         raise Closed
-
-
-class _AllFailAlike:
-    """Notices when the first `most` finished rows all failed for one reason: a million 422s are no night's work.
-
-    Not `watching` where the endpoint has answered in an earlier run: a --retry-failed may well begin with rows that
-    fail again.
-    """
-
-    def __init__(self, most: int, *, watching: bool) -> None:
-        self._left = most
-        self._kind: ErrorKind | None = None
-        self._watching = watching
-
-    def seen(self, outcome: Outcome) -> bool:
-        """Whether this outcome makes it so."""
-        if not self._watching:
-            return False
-        kind = outcome.exchange.verdict.kind
-        if outcome.status is not Status.FAILED or (self._kind is not None and kind is not self._kind):
-            self._watching = False
-            return False
-        self._kind = kind
-        self._left -= 1
-        return self._left == 0
 
 
 def _given_up(exchange: Exchange, why: str | None) -> Exchange:

@@ -128,7 +128,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "retry.stop_after_failures",
         whole(1),
-        "the run stops if this many first rows all fail alike",
+        "the run stops if this many rows, the first or any in succession, all fail alike",
         default=_RETRY.stop_after_failures,
     ),
     Key(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from batchchat import figures
 from batchchat.conversation import ErrorKind
-from batchchat.dispatch.dispatcher import ALL_FAIL_ALIKE
 from batchchat.job import JobSpec
+from batchchat.policy.alike import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
 from batchchat.policy.decision import Stop
 from batchchat.policy.outage import NEVER_REACHED, OUTAGE
 from batchchat.run.plan import Fate, Tally
@@ -89,9 +89,11 @@ def stop_words(stop: Stop, job: JobSpec) -> str:
             f"{job.host} has given no answer{since} for {figures.duration(job.retry.max_outage)} (`retry.max_outage`);"
             f" last seen: {said}{status}."
         )
-    if stop.reason == ALL_FAIL_ALIKE:
+    if stop.reason in (ALL_FAIL_ALIKE, NOW_FAIL_ALIKE):
+        most = figures.count(job.retry.stop_after_failures)
+        rows = f"the first {most} rows" if stop.reason == ALL_FAIL_ALIKE else f"{most} rows in succession"
         return (
-            f"the first {job.retry.stop_after_failures} rows all failed alike, {exchange.failure.kind.value}: {said}."
+            f"{rows} all failed alike, {exchange.failure.kind.value}: {said}."
             " Mend the cause and go on with --retry-failed."
         )
     return _refusals(job, exchange.request.model, said, status)[exchange.failure.kind]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import Asked, completion, http, mock_thread, raw_server
 
@@ -203,6 +204,23 @@ def test_all_fail_alike(job: Job) -> None:
         assert server.requests <= 12
         server.answer = lambda _: http(200, completion())
         assert job.run("--retry-failed").code == 0
+
+
+def test_rows_begin_to_fail_alike(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that refuses all from some row on does not go through the night's rows; the others are sent later."""
+    refusal = http(403, {"error": "Not for you"})
+    with raw_server(lambda asked: http(200, completion()) if asked.said < "Question 2" else refusal) as server:
+        job.write(rows(40), endpoint__base_url=server.url, retry__stop_after_failures=10, concurrency=1)
+        ended = run_inside(job, monkeypatch)
+        assert ended.code == 5
+        assert ended.errors == [
+            "stopped: 10 rows in succession all failed alike, forbidden: Not for you."
+            " Mend the cause and go on with --retry-failed."
+        ]
+        assert server.requests <= 32
+        server.answer = lambda _: http(200, completion())
+        assert run_inside(job, monkeypatch, "--retry-failed").code == 0
+    assert {row["status"] for row in job.table()} == {"answered"}
 
 
 def test_outage(job: Job) -> None:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchchat.conversation import ErrorKind, Status
-from batchchat.dispatch.dispatcher import ALL_FAIL_ALIKE, ENDPOINT_REFUSES, Dispatcher, Send, Work
+from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Work
 from batchchat.exchange import Action, Billed, Exchange, Outcome, Request
+from batchchat.policy.alike import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy, Stop
 from batchchat.policy.outage import NEVER_REACHED, SIGNS_TO_OPEN, Outage
@@ -453,6 +454,19 @@ def test_the_run_stops_when_the_first_rows_all_fail_alike(ends: str, stops: bool
     assert len(house.outcomes) == (4 if stops else len(ends))
     stopped = house.dispatcher.stopped
     assert (stopped is not None and stopped.reason == ALL_FAIL_ALIKE) is stops
+
+
+def test_the_run_stops_when_rows_begin_to_fail_alike() -> None:
+    """Later in the night, too: with the fourth in succession, and with another reason than at the start."""
+
+    async def send(request: Request) -> Exchange:
+        if int(request.key.id) < 10:
+            return accepted(request)
+        return failed(request, ErrorKind.FORBIDDEN, Action.FAIL_ROW)
+
+    house = House(rows(100), send, workers=1, stop_after=4).run()
+    assert len(house.outcomes) == 14
+    assert house.dispatcher.stopped == Stop(NOW_FAIL_ALIKE, house.outcomes[-1][1].exchange)
 
 
 def test_an_endpoint_that_is_never_there_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
