@@ -55,7 +55,7 @@ def report(
         if html is not None:
             from batchchat.run.page import page_of_outputs
 
-            content, found = page_of_outputs(outputs, by, shown_path)
+            content, found = page_of_outputs(outputs, by, shown_path, named)
             _write(html, content)
         else:
             found = [figures_of(output, by, job) for output, job in zip(outputs, named, strict=True)]

@@ -26,15 +26,20 @@ class Page(NamedTuple):
     figures: list[Figures]
 
 
-def page_of_outputs(outputs: Sequence[Path], by: str | None, shown: Callable[[Path], str]) -> Page:
+def page_of_outputs(
+    outputs: Sequence[Path], by: str | None, shown: Callable[[Path], str], jobs: Sequence[Path | None] | None = None
+) -> Page:
     """Read `outputs`, whatever the state of their runs, and draw them; `shown` is how a path is written.
+
+    `jobs` are the job files that were named in their place, None where the output itself was.
 
     Raises `UsageError`, `OutputError`, `MachineError`.
     """
     if len(outputs) > MOST_OUTPUTS:
         raise UsageError(f"A page holds at most {MOST_OUTPUTS} outputs, and here are {len(outputs)}. Give fewer.")
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_results(output)) for output in outputs]
+        named = zip(outputs, jobs or [None] * len(outputs), strict=True)
+        opened = [stack.enter_context(open_results(output, job)) for output, job in named]
         found = [figures_in(results, by) for results in opened]
         seen = [_seen(results, each, by, shown) for results, each in zip(opened, found, strict=True)]
         return Page(assembled(seen, datetime.now(UTC)), found)

@@ -277,3 +277,14 @@ def test_a_page_holds_eight_outputs() -> None:
     journal("x.parquet")
     told = call("report", *["x.parquet"] * 9, "--html", "r.html")
     assert (told.code, told.err) == (2, "error: A page holds at most 8 outputs, and here are 9. Give fewer.\n")
+
+
+def test_a_page_of_a_job_that_never_ran() -> None:
+    """The way out is the same with `--html` as without."""
+    Path("in.jsonl").write_text('{"prompt": "Hi"}')
+    Path("job.yaml").write_text(
+        "input: {path: in.jsonl, column: prompt}\nmodel: m\nendpoint: {base_url: mock}\noutput: {path: x.parquet}\n"
+    )
+    plain = call("report", "job.yaml")
+    assert (plain.code, plain.err.splitlines()[-1].endswith("Run it with: batchchat run job.yaml")) == (2, True)
+    assert call("report", "job.yaml", "--html", "r.html") == plain
