@@ -105,10 +105,11 @@ class _Span:
 class Outage:
     """Opens and closes as above; stops the run when that is all that came for `max_outage_s`."""
 
-    def __init__(self, max_outage_s: float, random: Random) -> None:
+    def __init__(self, max_outage_s: float, random: Random, *, reached: bool = False) -> None:
+        """`reached` says that it has answered in an earlier run."""
         self._max_outage_s = max_outage_s
         self._random = random
-        self._reached = False
+        self._reached = reached
         self._heard_at = float("-inf")  # when the latest request was sent that was answered
         self._in_flight = 0
         self._peak = 0
@@ -274,8 +275,8 @@ class Outage:
             self._news.append(WentDown(self._spans[-1].told_since, exchange, down.next_at - now))
 
     def _cut_off(self, now: float) -> None:
-        """One of ours ended without telling anything: perhaps it was the probe."""
-        if self._down is not None:
+        """One of ours ended without telling anything; it was the probe if nothing is left that may be."""
+        if self._down is not None and not self._in_flight:
             self._down.probe_at = None
             self._down.next_at = max(self._down.next_at, now + self._down.interval_s)
 

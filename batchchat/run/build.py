@@ -74,14 +74,16 @@ def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str
     return request._replace(ask=Ask(len(request.body), most if type(most) is int and most >= 0 else None))
 
 
-def restraint_for(job: JobSpec, random: Random) -> Restraint:
+def restraint_for(job: JobSpec, random: Random, ledger: Ledger) -> Restraint:
     """The policies on the endpoint's behalf."""
     limits, rates = job.limits, list[Policy]()
     if limits.requests_per_minute is not None:
         rates.append(RequestRate(limits.requests_per_minute))
     if limits.tokens_per_minute is not None:
         rates.append(TokenRate(limits.tokens_per_minute))
-    return Restraint(job.concurrency, Outage(job.retry.max_outage, random), rates, adaptive=job.adaptive)
+    # A resume may come before the network does: where it has answered before, the address is not wrong.
+    outage = Outage(job.retry.max_outage, random, reached=bool(ledger.answered_models.get(job.host)))
+    return Restraint(job.concurrency, outage, rates, adaptive=job.adaptive)
 
 
 def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:

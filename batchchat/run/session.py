@@ -244,7 +244,7 @@ class Session:
             if job.ask_concurrency:
                 job, told = await build.allowed(job, opened)
                 self._tell(told)
-            restraint = build.restraint_for(job, random)
+            restraint = build.restraint_for(job, random, ledger)
             drive = Drive(
                 ledger=ledger,
                 send=opened.send,

@@ -36,8 +36,8 @@ def ended(what: int, now: float, row: int = 0, latency_s: float = 0.0, wait_s: f
 class Breaker(Outage):
     """With a shorthand: a request that comes and ends."""
 
-    def __init__(self, max_outage_s: float = 3600.0) -> None:
-        super().__init__(max_outage_s, Random(1))
+    def __init__(self, max_outage_s: float = 3600.0, *, reached: bool = False) -> None:
+        super().__init__(max_outage_s, Random(1), reached=reached)
         self.rows = 0
 
     def plays(self, what: int, now: float, row: int | None = None, wait_s: float | None = None) -> Exchange:
@@ -80,6 +80,16 @@ def test_an_endpoint_never_reached_is_probed_each_second() -> None:
         breaker.plays(UNREACHED, now)
     assert isinstance(decision, Stop)
     assert 5 <= now <= 6.25
+
+
+def test_an_endpoint_that_answered_in_an_earlier_run_may_come_back() -> None:
+    """A resume that comes before the network does waits out an outage, with its growing intervals."""
+    breaker = Breaker(max_outage_s=600, reached=True)
+    for at in (10.0, 16.0, 600.0):
+        breaker.plays(UNREACHED, at)
+        assert breaker.admit(at, ASK) == GO
+    last = breaker.plays(UNREACHED, 610.0)
+    assert breaker.admit(610.0, ASK) == Stop(OUTAGE, last, 10.0)
 
 
 def test_a_slow_model_is_not_an_absent_one() -> None:
@@ -214,6 +224,20 @@ def test_a_probe_that_we_cut_off_is_followed_by_another() -> None:
     assert isinstance(wait, Wait)
     assert wait.seconds
     assert breaker.admit(103.0 + wait.seconds, ASK) == GO
+
+
+def test_a_request_from_before_that_we_cut_off_is_no_probe() -> None:
+    """While the probe is in flight no second one goes, whatever else of ours ends."""
+    breaker = Breaker()
+    breaker.hold(99.0, ASK)
+    for _ in range(8):
+        breaker.plays(UNREACHED, 100.0)
+    breaker.hold(101.3, ASK)
+    breaker.settle(102.0, ASK, None)
+    assert breaker.admit(110.0, ASK) == Wait(None)
+    breaker.settle(111.0, ASK, None)
+    assert isinstance(breaker.admit(111.0, ASK), Wait)
+    assert breaker.admit(112.0, ASK) == GO
 
 
 def test_max_outage_stops_the_run() -> None:
