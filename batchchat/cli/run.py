@@ -23,6 +23,7 @@ from batchchat.errors import (
     EXIT_OK,
     EXIT_ROWS_FAILED,
     BatchchatError,
+    BudgetError,
     EndpointError,
     MachineError,
     UsageError,
@@ -41,6 +42,8 @@ __all__ = ["run"]
 
 T = TypeVar("T")
 
+# Failures that the same request would meet again, and rows that were never sent.
+_LASTING = {"invalid_input", "context_length", "content_filter", "too_large"}
 _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_code: "red"}
 
 
@@ -218,7 +221,7 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     colour = _COLOURS.get(ended.exit_code, "yellow")
     if ended.stopped:
         say(f"{style('stopped:', colour)} {ended.stopped}")
-    if 0 < len(ended.rows) <= READABLE_ROWS:
+    if 0 < len(ended.rows) <= READABLE_ROWS and ended.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
         put(replies(ended.rows) + "\n")
     output = job.output.path
     facts = Facts(
@@ -250,20 +253,25 @@ def _tell_left(code: object, again: str) -> None:
 
 def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[str]:
     """What to type next: to go on as before, or, where that is done, to take up what is left."""
+    report = f"batchchat report {shlex.quote(output)}"
     if ended.exit_code not in {EXIT_OK, EXIT_ROWS_FAILED}:
         retry = bool(ended.stopped) and "--retry-failed" in str(ended.stopped) and "--retry-failed" not in again
         commands = [f"{again} --retry-failed" if retry else again]
-        if ended.ledger.totals.answered and ended.exit_code != EndpointError.exit_code:
-            commands.append(f"batchchat export {shlex.quote(output)} --to parquet -o so-far.parquet")
+        if ended.ledger.totals.answered:
+            published = ended.exit_code in {BudgetError.exit_code, EndpointError.exit_code}
+            so_far = f"batchchat export {shlex.quote(output)} --to parquet -o so-far.parquet"
+            commands.append(report if published else so_far)
         return commands
+    failures = +ended.ledger.totals.failures
     keep = " --keep-changed" if "--keep-changed" in again else ""
     if ended.outdated:  # they are sent again only by the word that sent the others
         commands = [again]
     else:
         commands = [plain + keep] if ended.left != 0 else []
-    commands.append(f"batchchat report {shlex.quote(output)}")
+    commands.append(report)
     retried = ended.outdated and "--retry-failed" in again
-    return [*commands, f"{plain}{keep} --retry-failed"] if ended.ledger.totals.failed and not retried else commands
+    worth_a_try = not retried and failures.keys() - _LASTING
+    return [*commands, f"{plain}{keep} --retry-failed"] if worth_a_try else commands
 
 
 def _command(
