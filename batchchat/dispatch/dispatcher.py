@@ -3,8 +3,8 @@
 A worker takes a row, sends its request as a plain await and, where that is the end of it, goes on to the next. With the
 first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new rows
 are taken while no more than the number of workers, or eight, are so in recovery. Rows alive are bounded by twice the
-workers, whatever the input. When the input is at its end and all rows alive are in flight, `policy.tail` may cut one
-that hangs.
+workers, whatever the input. When the input is at its end, or the run is stopped, and all rows alive are in flight,
+`policy.tail` may cut one that hangs.
 
 It knows scripts, exchanges and verdicts; nothing of files, HTTP or money.
 """
@@ -139,6 +139,8 @@ class Dispatcher:
             self._stopping.set()
             self.gate.close()
             self._recovered.set()
+            if why is not None:  # a signal's drain has a bound of its own
+                self.flight.watch()
 
     def abandon(self) -> None:
         """Cut off what is in flight; `run` returns as soon as that is done."""
@@ -181,8 +183,8 @@ class Dispatcher:
                 await self._play(work)
 
     def _all_in_flight(self, in_flight: int) -> bool:
-        """Whether no worker still takes rows, and no row waits for a permit or in backoff."""
-        return in_flight == len(self._tasks) and not self._stopping.is_set()
+        """Whether no worker still takes rows, and no row waits for a permit or in backoff; not in a signal's drain."""
+        return in_flight == len(self._tasks) and (self.stopped is not None or not self._stopping.is_set())
 
     async def _play(self, work: Work) -> None:
         """Send the row's requests until it ends, or until one fails and the row moves to recovery."""

@@ -625,6 +625,31 @@ def test_nothing_is_cut_while_there_is_other_work() -> None:
     assert house.cuts == ["0"]
 
 
+def test_a_row_that_hangs_does_not_hold_the_end_of_a_stopped_run() -> None:
+    """It is cut off when it is overdue and nothing else is in flight; its row is left to be sent, by a later run."""
+    sent: Counter[str] = Counter()
+    answer, enough = hanging(sent), asyncio.Event()
+
+    async def send(request: Request) -> Exchange:
+        if request.key.id == "150":
+            enough.set()
+        return await answer(request)
+
+    house = House(rows(10_000), send, workers=2, tail=Tail(floor_s=0.01))
+
+    async def during() -> None:
+        await enough.wait()
+        assert house.overdues == []
+        house.dispatcher.stop(Stop("budget"))
+
+    house.run(during)
+    assert sent["0"] == 1
+    assert "0" not in house.ends()
+    assert [(cut.key.id, cut.again) for cut in house.overdues] == [("0", True)]
+    assert [exchange.verdict.billed for exchange in house.tries] == [Billed.MAYBE]
+    assert house.cuts == []
+
+
 def test_what_the_end_waits_for_can_be_told() -> None:
     """At the end the row in flight is named with its bound; after a stop nothing is cut: a drain has its own bound."""
     house = House(rows(200), hanging(Counter()), tail=Tail(floor_s=0.6))
