@@ -77,10 +77,10 @@ class RowStop(stop_base):
         self._own = [(own, spent_s) for own, spent_s in self._own if not self._excused(own)]
         if not self._own:
             return False
+        bound, self.why = self._reached(verdict.kind)
         spent_s = sum(spent_s for _, spent_s in self._own)
         if spent_s > self._max_elapsed_s:
             return True
-        bound, self.why = self._reached(verdict.kind)
         if bound is None:
             return False
         may_be_kept = bound > 1 and len(self._own) < _MOST_ATTEMPTS_KEPT

@@ -191,6 +191,23 @@ def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
     assert len(asked) == 2
 
 
+def test_why_a_row_is_given_up_is_of_its_last_failure() -> None:
+    """What was excused in the meantime, while it was kept, is no reason any more."""
+    broken, excused = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Exchange]()
+    stop = RowStop(9, 50, math.inf, lambda failed: failed in excused, 2, keeps=lambda *_: True)
+    left = [broken, broken, exchange(latency_s=60)]
+
+    async def sleep(seconds: float) -> None:
+        if len(left) == 1:
+            excused.append(broken)
+
+    async def attempt() -> Exchange:
+        return left.pop(0)
+
+    asyncio.run(retrying(stop, RowWait(0, Random(1)), sleep)(attempt))
+    assert (stop.why, left) == (None, [])
+
+
 def test_a_row_that_is_kept_has_its_time_all_the_same() -> None:
     """`max_elapsed` bounds it as ever."""
     assert played([exchange(latency_s=10)], max_elapsed_s=65, max_wait_s=0, keeps=lambda *_: True)[1] == 7
