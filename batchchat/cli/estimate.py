@@ -14,7 +14,7 @@ import click
 from batchchat.cli.boundary import Boundary, guarded, put, say, style
 from batchchat.cli.consent import consent
 from batchchat.cli.playing import Telling, event_loop, follower_of, logs_of
-from batchchat.cli.sets import override, set_option
+from batchchat.cli.sets import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
 from batchchat.job import JobSpec, load_job
 
@@ -64,7 +64,7 @@ def estimate(
         from batchchat.run.estimate import estimate as made
         from batchchat.run.results import output_of
 
-        rest = [str(job), *(word for text in sets for word in ("--set", text))]
+        rest = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
         run_command = shlex.join(["batchchat", "run", *rest])
         measure = shlex.join(["batchchat", "estimate", *rest, "--pilot", "100"])
 

@@ -342,6 +342,15 @@ def test_changed_rows_are_told(mock: Mock) -> None:
     )
 
 
+def test_a_header_is_not_repeated() -> None:
+    """What was set as a header's value does not stand in the command that is suggested."""
+    write(5)
+    called = call("estimate", "job.yaml", "--set", "endpoint.headers.X-Key=abcdefgh12345678", "--set", "name=a b")
+    assert called.code == 0
+    assert "abcdefgh12345678" not in called.out + called.err
+    assert "--set 'name=a b' --pilot 100" in called.out
+
+
 def test_an_input_without_a_good_row() -> None:
     """It is refused as a run refuses it."""
     write(0, more="{\n[\n", job=JOB.replace("id: id", "id: id, format: messages"))
