@@ -68,7 +68,8 @@ def test_pipes(job: Job) -> None:
     assert first == f"job · m at {mock.host} · up to 16 in flight"
     assert second == "input  messages from in.jsonl (recognised: messages, from the column `messages` of the first row)"
     assert re.fullmatch(
-        r"00:0\d 60/60 rows · [\d.]+/s · \$0\.\d{4} of about \$0\.\d{4} · 0 in flight · [\d.]+k? tok/s", last
+        r"00:0\d 60/60 rows · [\d.]+/s · \$0\.\d{4} of about \$0\.\d{4} · \$[\d.,]+/h · 0 in flight · [\d.]+k? tok/s",
+        last,
     )
 
 

@@ -76,11 +76,12 @@ def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
         assert state["rows"] == {"total": 8, "answered": 7, "failed": 0, "invalid": 0, "left": 1}
         assert (state["in_flight"], state["ceiling"], state["exit_code"]) == (1, 16, None)
         text = re.sub(r"[\d.]+ rows/s", "N rows/s", re.sub(rf"for {SPAN}", "for SPAN", look("out.parquet").out))
+        text = re.sub(r"\$[\d.]+/h", "$N/h", text)
         assert re.sub(rf"  time      {SPAN} left at this pace\n", "", text) == (
             f"job.yaml: running for SPAN, pid {running.process.pid} on {socket.gethostname()}\n"
             "\n"
             "  rows      7 answered · 1 left\n"
-            "  cost      <$0.0001\n"
+            "  cost      <$0.0001 · $N/h\n"
             "  pace      N rows/s · 1 of up to 16 in flight\n"
             "  output    out.parquet\n"
             "\n"
