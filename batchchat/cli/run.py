@@ -236,6 +236,7 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
         next_commands=_next_commands(ended, again, plain, shown_path(output)),
         set_aside=[shown_path(path) for path in ended.set_aside],
         max_cost_usd=job.budget.max_cost,
+        outdated=ended.outdated,
     )
     text = summary(facts)
     head, _, rest = text.partition("\n")

@@ -40,6 +40,7 @@ class Facts:
     next_commands: Sequence[str]
     set_aside: Sequence[str] = ()
     max_cost_usd: Decimal | None = None
+    outdated: int = 0
 
 
 def summary(facts: Facts) -> str:
@@ -90,6 +91,7 @@ def _rows(facts: Facts) -> str:
             (totals.failed, "failed"),
             (totals.invalid, "invalid"),
             (facts.left or 0, "left"),
+            (facts.outdated, "left to be sent again"),
             (facts.beside.gone_rows, "gone from the input, kept in the journal"),
         )
         if number

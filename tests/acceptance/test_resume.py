@@ -449,7 +449,7 @@ def test_a_limit_on_rows_that_are_sent_again_counts_each_row_once(job: Job, serv
     ended = job.run("--retry-failed", "--limit", "4")
     assert ended.code == 3
     assert "10 of 12 rows answered" in ended.out
-    assert "  rows      10 answered · 2 failed\n" in ended.out
+    assert "  rows      10 answered · 2 failed · 2 left to be sent again\n" in ended.out
     assert job.state()["rows"] == {"total": 12, "answered": 10, "failed": 2, "invalid": 0, "left": 0}
     command = next_command(ended)
     assert command == ["run", "job.yaml", "--retry-failed", "--limit", "4"]

@@ -222,7 +222,7 @@ def test_continuing_a_resend(job: Job) -> None:
         running.signal(signal.SIGTERM)
         ended = running.end()
         assert ended.code == 143
-        assert "  rows      8 answered · 4 left\n" in ended.out  # old answers are no progress
+        assert "  rows      8 answered · 4 left to be sent again\n" in ended.out  # old answers are no progress
         server.answer = lambda _: http(200, completion())
         told = next(line for line in ended.out.splitlines() if line.startswith("next"))
         ended = job.run(*told.split()[2:])
