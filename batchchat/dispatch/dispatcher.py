@@ -217,7 +217,7 @@ class Dispatcher:
         stop, wait = self._retry()
         with suppress(Closed):
             last: Exchange = await retrying(stop, wait, self._pause)(attempt)
-            work.exchanges.append(_given_up(last, stop.why))
+            work.exchanges.append(last)
             await self._play(work)
 
     def _recovery_ended(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002
@@ -274,13 +274,3 @@ class Dispatcher:
         except TimeoutError:
             return
         raise Closed
-
-
-def _given_up(exchange: Exchange, why: str | None) -> Exchange:
-    """A retryable failure that has used up its row's attempts ends the row; `why`, where it does not say so itself."""
-    if exchange.verdict.action is not Action.RETRY:
-        return exchange
-    failure = exchange.failure
-    if failure is not None and why is not None:
-        failure = replace(failure, text=f"{failure.text}; {why}")
-    return exchange._replace(verdict=replace(exchange.verdict, action=Action.FAIL_ROW), failure=failure)

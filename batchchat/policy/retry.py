@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from random import Random
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
@@ -118,14 +119,22 @@ class RowWait(wait_base):
 
 
 def retrying(stop: RowStop, wait: RowWait, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Tenacity's loop over attempts: its result is the last exchange, accepted or not."""
+    """Tenacity's loop over attempts: its result is the last exchange; it ends its row where that was given up."""
     return AsyncRetrying(
         stop=stop,
         wait=wait,
         sleep=sleep,
         retry=retry_if_result(lambda exchange: exchange.verdict.action is Action.RETRY),
-        retry_error_callback=_exchange,
+        retry_error_callback=lambda retry_state: _given_up(_exchange(retry_state), stop.why),
     )
+
+
+def _given_up(exchange: Exchange, why: str | None) -> Exchange:
+    """A retryable failure as one that ends its row; `why`, where it does not say so itself."""
+    failure = exchange.failure
+    if failure is not None and why is not None:
+        failure = replace(failure, text=f"{failure.text}; {why}")
+    return exchange._replace(verdict=replace(exchange.verdict, action=Action.FAIL_ROW), failure=failure)
 
 
 def _attempts(number: int) -> str:

@@ -74,17 +74,17 @@ def played(
 
 @pytest.mark.parametrize("max_attempts", [1, 2, 6, 20])
 def test_max_attempts_is_counted_exactly(max_attempts: int) -> None:
-    """A row that always fails is sent so often, and its last failure is the result."""
+    """A row that always fails is sent so often, and its last failure ends it."""
     result, made, waits = played([exchange()], max_attempts=max_attempts)
     assert (made, len(waits)) == (max_attempts, max_attempts - 1)
-    assert result.verdict.action is Action.RETRY
+    assert result == exchange()._replace(verdict=Verdict(Action.FAIL_ROW, kind=ErrorKind.SERVER_ERROR))
 
 
 def test_a_machine_that_slept_uses_up_no_row() -> None:
     """An attempt that was stopped for hours counts as one that ran into its timeout, and no more."""
     slept = exchange(ErrorKind.TIMEOUT, latency_s=30_000.0)
     assert played([slept, ANSWER], max_elapsed_s=3600, attempt_s=600)[0] is ANSWER
-    assert played([slept, ANSWER], max_elapsed_s=3600)[0] is slept
+    assert played([slept, ANSWER], max_elapsed_s=3600)[1] == 1
 
 
 @given(refusals=st.integers(0, 40), max_attempts=st.integers(1, 5))
@@ -146,7 +146,11 @@ def test_an_empty_reply_is_tried_again_twice() -> None:
 def test_attempts_that_may_have_been_billed_are_bounded() -> None:
     """The second that breaks off ends the row; what was refused, or failed at no cost, between them does not count."""
     broken = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
-    assert played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=2)[:2] == (broken, 4)
+    last, made, _ = played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=2)
+    assert (made, last.verdict.action) == (4, Action.FAIL_ROW)
+    assert last.failure == Failure(
+        ErrorKind.GATEWAY_TIMEOUT, "no; 2 attempts may have been billed (`retry.max_possibly_billed`)"
+    )
     assert played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=3)[:2] == (ANSWER, 5)
     assert played([broken] * 4 + [ANSWER])[1] == 5
 
