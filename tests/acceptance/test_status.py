@@ -70,7 +70,8 @@ def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
         assert state["state"] == "running"
         until(lambda: state_of("out.parquet")["rows"]["answered"] == 7)
         state = state_of("job.yaml")
-        assert state == state_of("out.parquet") | {"updated_at": state["updated_at"], "rows_per_s": state["rows_per_s"]}
+        moving = {name: state[name] for name in ("updated_at", "rows_per_s", "cost_per_hour")}
+        assert state == state_of("out.parquet") | moving
         assert (state["state"], state["pid"], state["host"]) == ("running", running.process.pid, socket.gethostname())
         assert (state["job"], state["output"]) == ("job.yaml", "out.parquet")
         assert state["rows"] == {"total": 8, "answered": 7, "failed": 0, "invalid": 0, "left": 1}
