@@ -83,7 +83,6 @@ class StateFile:
             "cost_per_hour": None,
             "working_directory": str(Path.cwd()),
             "estimated_total": None,
-            "cost_per_hour": None,
             "reason": None,
             "possibly_billed": {"attempts": 0, "at_most_usd": 0.0},
             "version": __version__,
