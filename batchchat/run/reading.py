@@ -189,6 +189,7 @@ class Feed:
         if spent != NOTHING_SPENT:
             add_spent(record, spent)
         self._keep(record)
+        self.taken += 1
         return True
 
     async def at_end(self) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 from batchchat.mock.asked import parse_asked
 from batchchat.mock.replies import reply_to
-from tests.acceptance.job import Ended, Job, Running, rows, until
+from tests.acceptance.job import Ended, Job, Running, conversation, rows, until
 from tests.acceptance.servers import Mock, completion, http, mock_process, mock_thread, raw_server
 
 PRICE = {"input": 0.761, "output": 0.839}  # what the mock bills, at the most
@@ -269,6 +269,19 @@ def test_an_hour_that_comes_when_all_is_on_its_way_stops_nothing(job: Job, optio
     assert "4 in flight get up to" in ended.err
     assert [row["status"] for row in job.table()][:4] == ["answered"] * 4
     assert job.state()["reason"] is None
+
+
+def test_an_hour_when_one_row_could_not_be_sent_at_all(job: Job) -> None:
+    """A row that is failed without being sent is no row that is left: the run is finished, not stopped."""
+    pytest.importorskip("mistral_common")
+    long = {"id": "long", "messages": conversation("word " * 400)}
+    model = "microsoft/WizardLM-2-8x22B"
+    with mock_thread(latency_s=1.5) as mock:
+        job.write([long, *rows(4)], endpoint__base_url=mock.url, endpoint__context_length=300, model=model)
+        ended = job.run("--set", "budget.stop_at=1.2s", "--concurrency", "4")
+        assert mock.stats()["requests"] == 4
+    assert ended.code == 3, ended.err
+    assert [row["error_kind"] for row in job.table()] == ["context_length", *[None] * 4]
 
 
 @pytest.mark.soak
