@@ -17,6 +17,7 @@ from batchchat.report.html.facts import Codes, Facts, Floats
 __all__ = ["Clock", "answers_against_length", "clock_of", "histogram", "over_time", "spent_by"]
 
 _FEWEST_BINS, _MOST_BINS = 8, 40
+_ALIKE = 1e-9
 _FEWEST_MOMENTS, _MOST_MOMENTS = 12, 90
 _ANSWERS_A_MOMENT = 8
 _DOTS = 1_200
@@ -80,8 +81,8 @@ def histogram(values: Floats, *, whole: bool = False) -> dict[str, Any] | None:
     low, shown, most = float(known.min()), float(np.quantile(known, _SHOWN)), float(known.max())
     end = most if most <= shown * 1.5 else shown
     start = 0.0 if low < end / 2 else low
-    if end <= start:
-        start, end = start - 0.5, start + 0.5
+    if end - start <= most * _ALIKE:  # all one value, but for the last digits of a float
+        start, end = 0.0, 2 * most or 1.0
     bins = min(_MOST_BINS, max(_FEWEST_BINS, round(2 * len(known) ** 0.5)))
     if whole:
         bins = min(bins, max(1, round(end - start)))

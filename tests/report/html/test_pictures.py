@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchchat.report.html.facts import READ, Facts, facts_of
@@ -56,6 +56,8 @@ def test_a_night_between_two_runs_is_not_drawn() -> None:
     assert clock.breaks() == [{"at": pytest.approx(55.0), "text": "stopped for 11h 06m"}]
 
 
+@example([9999.999999999998, 10_000.0])
+@example([0.0, 0.0])
 @given(st.lists(st.floats(0.001, 10_000), min_size=1, max_size=200))
 def test_no_row_is_lost_from_a_histogram(values: list[float]) -> None:
     """Bins and what lies beyond them are all the rows."""
