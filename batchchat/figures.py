@@ -11,6 +11,7 @@ from pathlib import Path
 __all__ = [
     "NONE",
     "UNKNOWN",
+    "clock",
     "compact",
     "count",
     "duration",
@@ -72,6 +73,15 @@ def duration(span_s: float | None) -> str:
     if whole < _DAY:
         return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02}m"
     return f"{whole // _DAY}d {whole % _DAY // _HOUR}h"
+
+
+def clock(span_s: float | None) -> str:
+    """`04:07`, `1:02:03`, `?`: a span that is watched as it grows, in a fixed width."""
+    if span_s is None:
+        return "?"
+    minutes, rest = divmod(round(span_s), _MINUTE)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
 def seconds(value: float | None) -> str:

@@ -26,6 +26,7 @@ GROUND = {
     "totals",
     "unsure",
     "events",
+    "wording",
 }
 FLOORS: list[set[str]] = [
     GROUND,

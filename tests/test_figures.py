@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.figures import compact, count, duration, money, per_hour, seconds, shorten, size, time_of_day
+from batchchat.figures import clock, compact, count, duration, money, per_hour, seconds, shorten, size, time_of_day
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,11 @@ def test_what_an_hour_costs(usd: float, text: str) -> None:
         (money, 0.00001, "<$0.0001"),
         (money, 6.2841, "$6.2841"),
         (money, Decimal("123456.789"), "$123,456.79"),
+        (clock, None, "?"),
+        (clock, 0.4, "00:00"),
+        (clock, 59.6, "01:00"),
+        (clock, 3_723, "1:02:03"),
+        (clock, 90_000, "25:00:00"),
         (duration, None, "unknown"),
         (duration, 0, "0.0s"),
         (duration, 4.1, "4.1s"),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from batchchat import events
-from batchchat.progress import Bar, Lines, log_file, text_of
+from batchchat.progress import Bar, Lines, log_file
+from batchchat.wording import text_of
 
 STARTED = events.Started(
     name="chef", model="m", host="api.deepinfra.com", concurrency=1200, source="messages from a.jsonl",
