@@ -130,6 +130,7 @@ class Drive:
         # may be in flight, and as many not yet synced.
         unpriced = {"requests": 2 * self._limits.concurrency, "usd": None}
         self._hold(unpriced if self._money is None else self._money.noted(NOTHING_HELD))
+        await journal.settled()  # before the first request: a kill on a slow disk must leave word of it
         self._signals.on_change(self._signalled)
         ticker = asyncio.create_task(self._tick())
         try:

@@ -124,6 +124,30 @@ def test_a_disk_that_fails(job: Job, monkeypatch: pytest.MonkeyPatch, call: str,
     assert [row["id"] for row in job.table()] == [row["id"] for row in rows(200)]
 
 
+@pytest.mark.parametrize("price", [None, {"input": 1, "output": 2}], ids=["unpriced", "priced"])
+def test_what_is_sent_first_is_in_the_journal_before(
+    job: Job, monkeypatch: pytest.MonkeyPatch, price: dict[str, int] | None
+) -> None:
+    """However slow the disk: a kill at the first request must leave word that it may have been billed."""
+    found: list[list[str]] = []
+
+    def answer(_: Any) -> bytes:
+        found.append([record["kind"] for record in job.journal()])
+        return http(200, completion())
+
+    def slow(descriptor: int) -> None:
+        os.fdatasync(descriptor)
+        time.sleep(0.2)
+
+    with raw_server(answer) as server:
+        job.write(rows(4), endpoint__base_url=server.url, price=price)
+        defaults: Any = Journal.__init__.__kwdefaults__
+        monkeypatch.setitem(defaults, "sync", slow)
+        assert run_inside(job, monkeypatch).code == 0
+    assert found[0][0] == "run"
+    assert found[0][-1] == "hold"
+
+
 @pytest.mark.parametrize("jump_s", [-7200.0, 7200.0])
 def test_a_clock_that_jumps(job: Job, monkeypatch: pytest.MonkeyPatch, jump_s: float) -> None:
     """Latency and wait come from a clock that can't jump, in the row, the summary and the pace."""
