@@ -64,7 +64,6 @@ class Load:
     unknown_tokens: int = 0
     """Finished rows that did not say how many tokens they had."""
     unknown_cost: int = 0
-    known_latency_s: float = 0.0
 
     def send(self, prompt: int, most: int | None, *, by_context: bool) -> None:
         """One more row to be sent, whose reply has at most so many tokens."""

@@ -9,8 +9,6 @@ from hashlib import blake2b
 
 __all__ = ["drawn", "uniform"]
 
-SPAN = 1 << 64
-
 
 def drawn(*parts: bytes | int | str) -> int:
     """A 64-bit number from `parts`.

@@ -129,10 +129,10 @@ def test_what_is_sent_first_is_in_the_journal_before(
     job: Job, monkeypatch: pytest.MonkeyPatch, price: dict[str, int] | None
 ) -> None:
     """However slow the disk: a kill at the first request must leave word that it may have been billed."""
-    found: list[list[str]] = []
+    found: list[list[dict[str, Any]]] = []
 
     def answer(_: Any) -> bytes:
-        found.append([record["kind"] for record in job.journal()])
+        found.append(job.journal())
         return http(200, completion())
 
     def slow(descriptor: int) -> None:
@@ -144,8 +144,9 @@ def test_what_is_sent_first_is_in_the_journal_before(
         defaults: Any = Journal.__init__.__kwdefaults__
         monkeypatch.setitem(defaults, "sync", slow)
         assert run_inside(job, monkeypatch).code == 0
-    assert found[0][0] == "run"
-    assert found[0][-1] == "hold"
+    assert found[0][0]["kind"] == "run"
+    assert found[0][-1]["kind"] == "hold"
+    assert found[0][-1]["requests"] >= 1
 
 
 @pytest.mark.parametrize("jump_s", [-7200.0, 7200.0])

@@ -10,13 +10,32 @@ import pyarrow.parquet as pq
 
 from batchchat.job.spec import InputSpec
 from batchchat.sources import Source, open_source
+from batchchat.sources.files import InputFile, find_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchchat.conversation import BadRow, Row
+    from batchchat.sources.files import Record
 
     Rows = list[Row | BadRow]
+
+
+def the_file(path: Path, content: bytes) -> InputFile:
+    """A file of `content`, found as an input is."""
+    path.write_bytes(content)
+    (file,) = find_files([str(path)], [path.name]).files
+    return file
+
+
+def records_told(read: Callable[[Callable[[int], None]], Iterator[Record]], size: int) -> list[Record]:
+    """What `read` yields; it must tell how far it is, never backwards, and come to `size` bytes."""
+    heard: list[int] = [0]
+    found = list(read(heard.append))
+    assert heard == sorted(heard)
+    assert heard[-1] == size
+    return found
 
 
 class Folder:

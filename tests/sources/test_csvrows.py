@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from batchchat.errors import InputError
 from batchchat.sources import csvrows
 from batchchat.sources.csvrows import header_of, read_csv
-from batchchat.sources.files import InputFile, Record, find_files
+from batchchat.sources.files import Record
+from tests.sources.folder import records_told, the_file
 
 if TYPE_CHECKING:
     from tests.sources.folder import Folder
@@ -24,18 +26,8 @@ if TYPE_CHECKING:
 NEVER = "the quote that opens here is never closed"
 
 
-def the_file(path: Path, content: bytes) -> InputFile:
-    path.write_bytes(content)
-    (file,) = find_files([str(path)], [path.name]).files
-    return file
-
-
 def records(path: Path, content: bytes) -> list[Record]:
-    heard: list[int] = [0]
-    found = list(read_csv(the_file(path, content), heard.append))
-    assert heard == sorted(heard)
-    assert heard[-1] == len(content)
-    return found
+    return records_told(partial(read_csv, the_file(path, content)), len(content))
 
 
 def rows(folder: Folder, content: bytes) -> list[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,19 +16,14 @@ from hypothesis import strategies as st
 from batchchat.errors import InputError
 from batchchat.sources.files import Record, find_files
 from batchchat.sources.jsonl import read_jsonl
+from tests.sources.folder import records_told, the_file
 
 if TYPE_CHECKING:
     from tests.sources.folder import Folder
 
 
 def records(path: Path, content: bytes) -> list[Record]:
-    path.write_bytes(content)
-    (file,) = find_files([str(path)], [path.name]).files
-    heard: list[int] = [0]
-    found = list(read_jsonl(file, heard.append))
-    assert heard == sorted(heard)
-    assert heard[-1] == len(content)
-    return found
+    return records_told(partial(read_jsonl, the_file(path, content)), len(content))
 
 
 def gz(folder: Folder, content: bytes) -> list[Record]:

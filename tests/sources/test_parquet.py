@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 from batchchat.errors import InputError
 from batchchat.sources.files import InputFile, find_files
 from batchchat.sources.parquet import Wanted, facts_of, read_parquet
+from tests.sources.folder import records_told
 
 if TYPE_CHECKING:
     from batchchat.sources.files import Record
@@ -28,11 +30,7 @@ def the_file(folder: Folder, content: bytes | list[Any] | pa.Table) -> InputFile
 
 
 def records(file: InputFile, columns: set[str] | None = None, **types: Any) -> list[Record]:
-    heard: list[int] = [0]
-    found = list(read_parquet(file, Wanted(columns, types), heard.append))
-    assert heard == sorted(heard)
-    assert heard[-1] == file.size
-    return found
+    return records_told(partial(read_parquet, file, Wanted(columns, types)), file.size)
 
 
 def test_rows_are_numbered_from_1(folder: Folder) -> None:
