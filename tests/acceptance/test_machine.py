@@ -128,16 +128,19 @@ def test_a_disk_that_fails(job: Job, monkeypatch: pytest.MonkeyPatch, call: str,
 def test_what_is_sent_first_is_in_the_journal_before(
     job: Job, monkeypatch: pytest.MonkeyPatch, price: dict[str, int] | None
 ) -> None:
-    """However slow the disk: a kill at the first request must leave word that it may have been billed."""
+    """However slow the disk: whatever ends the machine at the first request, it is known that it may be billed."""
+    synced: list[dict[str, Any]] = []
     found: list[list[dict[str, Any]]] = []
 
     def answer(_: Any) -> bytes:
-        found.append(job.journal())
+        found.append([*synced])
         return http(200, completion())
 
     def slow(descriptor: int) -> None:
+        written = job.journal()
         os.fdatasync(descriptor)
         time.sleep(0.2)
+        synced[:] = written
 
     with raw_server(answer) as server:
         job.write(rows(4), endpoint__base_url=server.url, price=price)
