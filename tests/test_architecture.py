@@ -10,54 +10,37 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "batchchat"
 
-# From the ground up. A room may import its own floor's room (itself) and every floor below.
-GROUND = {
-    "__init__",
-    "errors",
-    "jsontext",
-    "keytable",
-    "secret",
-    "figures",
-    "cells",
-    "celltext",
-    "conversation",
-    "exchange",
-    "record",
-    "totals",
-    "unsure",
-    "events",
-    "wording",
-}
+# From the ground up. A room may import itself, the rooms of every floor below, and `core`.
 FLOORS: list[set[str]] = [
-    GROUND,
-    {"job"},
-    {"sources", "script", "endpoint", "policy", "cost", "store", "progress", "mock"},
-    {"dispatch", "report"},
+    {"__init__", "errors", "secret", "lossless_json", "hash_table", "core"},
+    {"arrow", "text", "mock"},
+    {"job", "tokens"},
+    {"sources", "script", "pricing", "policy", "store"},
+    {"endpoint", "dispatch"},
     {"run"},
+    {"results"},
+    {"preflight"},
+    {"report"},
     {"cli"},
     {"__main__"},
 ]
-# The wires between rooms of one floor, each with its reason.
-GRANTED = {
-    ("endpoint", "cost"): "the client is given a Pricing to tell the cost of each usage",
-}
 # Who may import what, from outside; modules that are not named here may import none of these.
 LIBRARIES = {
     "aiohttp": {"endpoint/client.py", "mock/"},
-    "pyarrow": {"cells.py", "celltext.py", "sources/", "store/", "report/"},
-    "zstandard": {"sources/blocks.py"},
-    "numpy": {"report/"},
+    "pyarrow": {"arrow/", "sources/", "store/", "results/", "report/"},
+    "zstandard": {"sources/decompressed_file.py"},
+    "numpy": {"results/", "report/"},
     "pandas": {"report/"},
-    "tqdm": {"progress.py"},
+    "tqdm": {"text/progress.py"},
     "tenacity": {"policy/"},
     "yaml": {"job/"},
     "click": {"cli/"},
-    "sentencepiece": {"cost/wizardlm.py"},
-    "tiktoken": {"cost/vocabulary.py"},
-    "tokenizers": {"cost/vocabulary.py"},
+    "sentencepiece": {"tokens/wizardlm.py"},
+    "tiktoken": {"tokens/vocabulary.py"},
+    "tokenizers": {"tokens/vocabulary.py"},
 }
-# run/build.py alone knows more than this many stations.
-STATIONS = {"sources", "script", "endpoint", "policy", "cost", "store", "dispatch", "mock", "progress", "report"}
+# run/wiring.py alone knows more than this many stations.
+STATIONS = {"sources", "script", "endpoint", "policy", "pricing", "store", "dispatch", "mock", "report"}
 MOST_STATIONS = 4
 
 
@@ -107,11 +90,11 @@ def test_every_room_has_its_floor() -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_go_down_only(path: Path) -> None:
-    """A room imports itself and lower floors; what passes between rooms of one floor are the ground's nouns."""
+    """A room imports itself and lower floors; what passes between rooms of one floor are the values of `core`."""
     room = room_of(path)
     for other in rooms_imported(path) - {room}:
-        same_floor = room in GROUND and other in GROUND
-        assert same_floor or (room, other) in GRANTED or floor_of(other) < floor_of(room), f"{room} -> {other}"
+        on_the_ground = floor_of(room) == floor_of(other) == 0
+        assert on_the_ground or floor_of(other) < floor_of(room), f"{room} -> {other}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
@@ -124,8 +107,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_only_the_wiring_knows_many_stations(path: Path) -> None:
-    """No module but run/build.py and the session it serves knows more than four stations."""
-    if name_of(path) != "run/build.py":
+    """No module but run/wiring.py knows more than four stations."""
+    if name_of(path) != "run/wiring.py":
         assert len(rooms_imported(path) & STATIONS) <= MOST_STATIONS
 
 

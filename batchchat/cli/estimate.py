@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from batchchat.cli.boundary import Boundary, guarded, put, say, style
-from batchchat.cli.consent import consent
-from batchchat.cli.playing import Telling, event_loop, follower_of, logs_of
-from batchchat.cli.sets import override, set_option, shown_again
+from batchchat.cli.confirm import consent
+from batchchat.cli.runner import Telling, event_loop, follower_of, logs_of
+from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
 from batchchat.job import JobSpec, load_job
 
 if TYPE_CHECKING:
-    from batchchat.run.estimate import Plan
+    from batchchat.preflight.estimate import Plan
 
 __all__ = ["estimate"]
 
@@ -57,12 +57,12 @@ def estimate(
         if pilot is not None and like is not None:
             raise click.UsageError("--pilot and --like contradict each other: lengths come from one of them.")
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=pilot is not None)
-        from batchchat import jsontext
+        from batchchat import lossless_json
+        from batchchat.preflight.estimate import Pilot
+        from batchchat.preflight.estimate import estimate as made
         from batchchat.report.estimate import estimate_json, estimate_text
-        from batchchat.run.build import blanker_for
-        from batchchat.run.estimate import Pilot
-        from batchchat.run.estimate import estimate as made
-        from batchchat.run.results import output_of
+        from batchchat.results.reader import output_of
+        from batchchat.run.wiring import blanker_for
 
         rest = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
         run_command = shlex.join(["batchchat", "run", *rest])
@@ -86,7 +86,7 @@ def estimate(
             compare=[] if compare is None else [name for each in compare.split(",") if (name := each.strip())],
         )
         if as_json:
-            put(jsontext.dumps(estimate_json(found)).decode())
+            put(lossless_json.dumps(estimate_json(found)).decode())
             return
         following = run_command if found[0].forecast.measured else measure
         head, _, body = estimate_text(found, blanker_for(spec, os.environ).text(following)).partition("\n")
@@ -95,13 +95,14 @@ def estimate(
 
 def _told(job: JobSpec, plan: Plan) -> str:
     """What a pilot does, and the most it costs."""
-    from batchchat import figures
-    from batchchat.report.estimate import rows_of
+    from batchchat.text import numbers
 
     cost = "what they cost at most is unknown"
     if plan.most_usd is not None:
-        cost = f"they cost at most {figures.money(plan.most_usd)} at {plan.price}"
-    what = f"a pilot of {rows_of(plan.rows)}" if plan.rows < plan.of else f"all {rows_of(plan.of)} that are left"
+        cost = f"they cost at most {numbers.money(plan.most_usd)} at {plan.price}"
+    what = (
+        f"a pilot of {numbers.rows(plan.rows)}" if plan.rows < plan.of else f"all {numbers.rows(plan.of)} that are left"
+    )
     return f"{job.name}: {what} is sent to {job.host}; {cost}. Their answers are kept for the run."
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from batchchat import figures
 from batchchat.cli.boundary import guarded, put, say
+from batchchat.text import numbers
 
 __all__ = ["export"]
 
@@ -34,8 +34,8 @@ def export(source: Path, form: str, target: Path) -> None:
     counted.
     """
     with guarded():
-        from batchchat.run.export import export_run
-        from batchchat.run.results import output_of
+        from batchchat.results.export import export_run
+        from batchchat.results.reader import output_of
 
         output = output_of(source, os.environ)
         to_stdout = str(target) == "-"
@@ -45,8 +45,8 @@ def export(source: Path, form: str, target: Path) -> None:
             )
         except BrokenPipeError:  # whoever read it has seen enough
             return
-        written = f"{target}: {figures.count(exported.rows)} {'row' if exported.rows == 1 else 'rows'}"
+        written = f"{target}: {numbers.count(exported.rows)} {'row' if exported.rows == 1 else 'rows'}"
         if not to_stdout:
             put(written)
         for why, count in exported.left_out.items():
-            say(f"left out: {figures.count(count)} {'row' if count == 1 else 'rows'} {why}")
+            say(f"left out: {numbers.count(count)} {'row' if count == 1 else 'rows'} {why}")

@@ -29,8 +29,8 @@ def prices(model: str | None, *, own: Path | None, as_json: bool, as_csv: bool) 
     with guarded():
         if as_json and as_csv:
             raise UsageError("--json and --csv exclude each other.")
-        from batchchat import jsontext
-        from batchchat.cost.pricetable import builtin_table, read_table
+        from batchchat import lossless_json
+        from batchchat.pricing.price_table import builtin_table, read_table
         from batchchat.report.prices import old_words, price_csv, price_forms, price_text
 
         table = builtin_table() if own is None else read_table(own, str(own))
@@ -41,7 +41,7 @@ def prices(model: str | None, *, own: Path | None, as_json: bool, as_csv: bool) 
         if (warning := old_words(entries, now)) is not None:
             say(f"{style('warning:', 'yellow')} {warning}")
         if as_json:
-            put(jsontext.dumps({"prices": price_forms(entries, now)}).decode())
+            put(lossless_json.dumps({"prices": price_forms(entries, now)}).decode())
         else:
             put(price_csv(entries) if as_csv else price_text(entries))
 

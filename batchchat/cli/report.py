@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchchat import figures
 from batchchat.cli.boundary import guarded, put, say
-from batchchat.figures import shown_path
+from batchchat.text import numbers
+from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
     from batchchat.job import JobSpec
-    from batchchat.report.reconcile import Reconciled
-    from batchchat.run.report import Figures
+    from batchchat.results.figures import Figures
+    from batchchat.results.reconciliation import Reconciled
 
 __all__ = ["report"]
 
@@ -41,10 +41,10 @@ def report(
     --reconcile asks somebody: DeepInfra, or who answers as it does, with the job's key, what each response was billed.
     """
     with guarded():
-        from batchchat import jsontext
-        from batchchat.run.report import figures_of
-        from batchchat.run.results import output_of
-        from batchchat.run.target import check_target
+        from batchchat import lossless_json
+        from batchchat.results.figures import figures_of
+        from batchchat.results.reader import output_of
+        from batchchat.results.write_target import check_target
 
         jobs = _jobs(sources) if reconcile else []
         outputs = [output_of(source, os.environ) for source in sources]
@@ -53,7 +53,7 @@ def report(
             if target is not None:
                 check_target(outputs, target, jobs=sources)
         if html is not None:
-            from batchchat.run.page import page_of_outputs
+            from batchchat.report.page import page_of_outputs
 
             content, found = page_of_outputs(outputs, by, shown_path, named)
             _write(html, content)
@@ -66,16 +66,16 @@ def report(
         compared = _compared(jobs)
         if as_json:
             told = {"outputs": [_json(each, by, compared.get(each.output)) for each in found]}
-            put(jsontext.dumps(told).decode())
+            put(lossless_json.dumps(told).decode())
         else:
             put(_text(found, by, compared))
 
 
 def _write(target: Path, content: bytes) -> None:
-    from batchchat.run.target import write_target
+    from batchchat.results.write_target import write_target
 
     write_target(target, content)
-    say(f"{shown_path(target)}: {figures.size(len(content))}")
+    say(f"{shown_path(target)}: {numbers.size(len(content))}")
 
 
 def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -90,7 +90,7 @@ def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], d
 
 
 def _jobs(sources: tuple[Path, ...]) -> list[JobSpec]:
-    from batchchat.run.reconcile import job_to_reconcile
+    from batchchat.results.reconcile import job_to_reconcile
 
     return [job_to_reconcile(source, os.environ) for source in sources]
 
@@ -99,7 +99,7 @@ def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciled, str]]:
     """What each job's endpoint billed, by the job's output, with the endpoint's name."""
     if not jobs:
         return {}
-    from batchchat.run.reconcile import reconciled
+    from batchchat.results.reconcile import reconciled
 
     return {job.output.path: (asyncio.run(reconciled(job, os.environ)), job.host) for job in jobs}
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, style
-from batchchat.cli.consent import consent
-from batchchat.cli.playing import Telling, at_a_terminal, event_loop, follower_of, logs_of
-from batchchat.cli.sets import override, set_option, shown_again
+from batchchat.cli.confirm import consent
+from batchchat.cli.runner import Telling, at_a_terminal, event_loop, follower_of, logs_of
+from batchchat.cli.set_option import override, set_option, shown_again
+from batchchat.core.events import OnFinishFailed, Subscriber
 from batchchat.errors import (
     EXIT_DEFECT,
     EXIT_OK,
@@ -28,15 +29,14 @@ from batchchat.errors import (
     MachineError,
     UsageError,
 )
-from batchchat.events import OnFinishFailed, Subscriber
-from batchchat.figures import shown_path
 from batchchat.job import JobSpec, Override, load_job
+from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
+    from batchchat.core.totals import Totals
     from batchchat.run.ending import Ended
     from batchchat.run.plan import Changed
     from batchchat.run.session import Options, Session
-    from batchchat.totals import Totals
 
 __all__ = ["run"]
 
@@ -136,8 +136,8 @@ def run(
 
 def _confirm(job: JobSpec, options: Options) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
-    from batchchat.run.confirm import asked_before
-    from batchchat.run.survey import Sending
+    from batchchat.preflight.confirm_above import asked_before
+    from batchchat.preflight.scan import Sending
 
     sending = Sending(retry_failed=options.retry_failed, changed=options.changed, fresh=options.fresh)
     if (said := asked_before(job, sending, options.limit)) is not None:
@@ -198,7 +198,7 @@ def _on_finish(
     Where the run broke before it could be summed up there are no `totals`, and `reason` says why.
     """
     from batchchat.run.on_finish import run_command, summary_of
-    from batchchat.run.state import StateFile
+    from batchchat.run.state_file import StateFile
 
     state = next((log.state for log in logs if isinstance(log, StateFile)), None)
     if job.on_finish is None or state is None or code == UsageError.exit_code or session.at_once:
@@ -215,7 +215,7 @@ def _on_finish(
 def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     """Replies of a small run and the summary on stdout; why it stopped on stderr."""
     from batchchat.report.summary import Facts, replies, summary
-    from batchchat.run.drive import READABLE_ROWS
+    from batchchat.run.run_loop import READABLE_ROWS
     from batchchat.store.parquet import files_of
 
     colour = _COLOURS.get(ended.exit_code, "yellow")

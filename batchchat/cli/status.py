@@ -14,10 +14,10 @@ import click
 
 from batchchat.cli.boundary import guarded, put, style
 from batchchat.errors import EXIT_OK, EndpointError, MachineError
-from batchchat.figures import shown_path
+from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
-    from batchchat.report.status import Standing
+    from batchchat.results.status import Standing
 
 __all__ = ["status"]
 
@@ -38,10 +38,10 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
     JOB is a job file, OUTPUT what it writes. The run is not disturbed. Exit codes: 0 there is a run, 2 there is none.
     """
     with guarded():
-        from batchchat import jsontext
+        from batchchat import lossless_json
         from batchchat.report.status import status_line, status_text
-        from batchchat.run.results import output_of
-        from batchchat.run.status import standing_of
+        from batchchat.results.reader import output_of
+        from batchchat.results.status import standing_of
 
         output = output_of(source, os.environ)
         job = source if source != output else None
@@ -50,7 +50,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
 
         def text_of(standing: Standing) -> str:
             if as_json:
-                return jsontext.dumps(dict(standing.state)).decode()
+                return lossless_json.dumps(dict(standing.state)).decode()
             if watch and not in_place:
                 return status_line(standing)
             head, _, body = status_text(standing, shlex.quote(typed)).partition("\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from batchchat.cli.boundary import guarded, put, style
-from batchchat.cli.sets import override, set_option
+from batchchat.cli.set_option import override, set_option
 from batchchat.errors import EXIT_OK, UsageError
 from batchchat.job import load_job
 
@@ -32,8 +32,8 @@ def validate(job: Path, *, sets: tuple[str, ...]) -> None:
     """
     with guarded():
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=False, vets=True)
+        from batchchat.preflight.validate import validate as look
         from batchchat.report.validation import validation
-        from batchchat.run.validate import validate as look
 
         rest = [str(job), *(word for text in sets for word in ("--set", text))]
         run_command = shlex.join(["batchchat", "run", *rest, "--limit", "5"])

@@ -4,7 +4,7 @@ A worker takes a row, sends its request as a plain await and, where that is the 
 first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new rows
 are taken while no more than the number of workers, or eight, are so in recovery. Rows alive are bounded by twice the
 workers, whatever the input. When the input is at its end, or the run is stopped, and all rows alive are in flight,
-`policy.tail` may cut one that hangs.
+`policy.stragglers` may cut one that hangs.
 
 It knows scripts, exchanges and verdicts; nothing of files, HTTP or money.
 """
@@ -18,15 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from batchchat.conversation import ErrorKind
-from batchchat.dispatch.flight import Flight, overdue
+from batchchat.core.attempt import NOTHING_SPENT, Action, Exchange, Outcome, Request, Script, Spent
+from batchchat.core.conversation import ErrorKind
 from batchchat.dispatch.gate import Closed, Gate
-from batchchat.exchange import NOTHING_SPENT, Action, Exchange, Outcome, Request, Script, Spent
-from batchchat.policy.alike import Alike
+from batchchat.dispatch.in_flight import Flight, overdue
+from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
 from batchchat.policy.decision import Policy, Stop
-from batchchat.policy.outage import SIGNS_TO_OPEN
+from batchchat.policy.failure_streak import Alike
 from batchchat.policy.retry import RowStop, RowWait, retrying
-from batchchat.policy.tail import Cut, Tail
+from batchchat.policy.stragglers import Cut, Tail
 
 __all__ = ["ENDPOINT_REFUSES", "Dispatcher", "Listener", "RetryPolicies", "Send", "Work"]
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from batchchat.exchange import Ask, Exchange
+from batchchat.core.attempt import Ask, Exchange
 from batchchat.policy.decision import Go, Policy, Stop, Wait
 
 __all__ = ["Closed", "Gate"]

@@ -20,17 +20,17 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from yarl import URL
 
-from batchchat import jsontext
-from batchchat.conversation import ErrorKind
-from batchchat.cost.prices import Pricing
-from batchchat.cost.rates import Listed
+from batchchat import lossless_json
+from batchchat.core.attempt import Action, Billed, Cost, Exchange, Failure, Reply, Request, Scope, Usage, Verdict
+from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import verdicts, wire
 from batchchat.endpoint.billing import read_costs
-from batchchat.endpoint.listing import read_listing
+from batchchat.endpoint.model_list import read_listing
 from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
 from batchchat.errors import UsageError
-from batchchat.exchange import Action, Billed, Cost, Exchange, Failure, Reply, Request, Scope, Usage, Verdict
+from batchchat.pricing.cost import Pricing
+from batchchat.pricing.rates import Listed
 from batchchat.secret import Blanker, Secret
 
 __all__ = ["BODY_CAP", "Client", "Endpoint", "allowance_url", "completions_url", "costs_url", "models_url"]
@@ -221,7 +221,9 @@ class Client:
 
     async def billed(self, url: str, ids: Sequence[str]) -> list[Decimal | None] | str:
         """What was billed for each response id, in USD, None where the endpoint knows nothing of it; or why not."""
-        return await self._asked(url, lambda payload: read_costs(payload, ids), jsontext.dumps({"requestIds": ids}))
+        return await self._asked(
+            url, lambda payload: read_costs(payload, ids), lossless_json.dumps({"requestIds": ids})
+        )
 
     async def _with_cost(self, answer: _Answer, request: Request) -> _Answer:
         """The answer with its cost by the endpoint's list, where it told none itself."""
@@ -255,7 +257,7 @@ class Client:
         if response.status != _OK:
             return f"HTTP {response.status}"
         try:
-            found = read(jsontext.loads_lenient(data))
+            found = read(lossless_json.loads_lenient(data))
         except ValueError:
             found = None
         return "an answer of another kind" if found is None else found
@@ -264,7 +266,7 @@ class Client:
         self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool, asked: str = ""
     ) -> _Answer:
         try:
-            payload = jsontext.loads_lenient(body)
+            payload = lossless_json.loads_lenient(body)
         except ValueError:
             payload = None
         if not _OK <= status < _REDIRECT:

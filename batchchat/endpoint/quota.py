@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from batchchat.exchange import Quota
+from batchchat.core.attempt import Quota
 
 __all__ = ["Allowance", "read_allowance", "read_quota"]
 

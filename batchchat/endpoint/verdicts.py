@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from batchchat.conversation import ErrorKind
-from batchchat.exchange import Action, Billed, Failure, Reply, Scope, Verdict
+from batchchat.core.attempt import Action, Billed, Failure, Reply, Scope, Verdict
+from batchchat.core.conversation import ErrorKind
 
 __all__ = [
     "ACCEPTED",

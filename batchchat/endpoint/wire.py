@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchchat import jsontext
-from batchchat.conversation import Key, Message
-from batchchat.exchange import Ask, Reply, Request, Usage
-from batchchat.keytable import hash64
+from batchchat import lossless_json
+from batchchat.core.attempt import Ask, Reply, Request, Usage
+from batchchat.core.conversation import Key, Message
+from batchchat.hash_table import hash64
 
 __all__ = ["AskOf", "compose", "read_reply", "read_usage"]
 
@@ -29,14 +29,14 @@ def compose(
 ) -> Request:
     """The request for one completion. Its fingerprint is the same for equal content, whatever the order of keys."""
     content = {"model": model, "messages": messages, **params}
-    body = jsontext.dumps(content)
+    body = lossless_json.dumps(content)
     return Request(
         key=key,
         step=0,
         model=model,
         messages=messages,
         body=body,
-        fingerprint=hash64(jsontext.canonical(content)),
+        fingerprint=hash64(lossless_json.canonical(content)),
         ask=_UNKNOWN if ask_of is None else ask_of(model, messages, params, len(body)),
     )
 

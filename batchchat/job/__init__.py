@@ -3,7 +3,7 @@
 from batchchat.job.keys import KEYS, PLANNED, Key
 from batchchat.job.load import load_job, load_output
 from batchchat.job.overrides import Override
-from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Price, Retry, Timeout
+from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Retry, Timeout
 
 __all__ = [
     "KEYS",
@@ -15,7 +15,6 @@ __all__ = [
     "Limits",
     "OutputSpec",
     "Override",
-    "Price",
     "Retry",
     "Timeout",
     "load_job",

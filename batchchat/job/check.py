@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchchat.job.diagnostics import Fault, Place, RefusedError
 from batchchat.job.endpoint import needs_deepinfra_key, read_key, vet_key_name
-from batchchat.job.faults import Fault, Place, RefusedError
 from batchchat.job.keys import KEYS, children, nearest, not_a_key
 from batchchat.job.spec import MOCK
 from batchchat.job.tree import Branch, Node, is_null, wrong_type

@@ -10,10 +10,10 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from batchchat.job.faults import Fault, Place, RefusedError
-from batchchat.job.kinds import Kind, gathered
+from batchchat.job.diagnostics import Fault, Place, RefusedError
 from batchchat.job.spec import MOCK
 from batchchat.job.tree import Branch, Node, Scalar, printable, shown, wrong_type
+from batchchat.job.value_types import Kind, gathered
 from batchchat.job.variables import looks_like_name
 from batchchat.secret import Secret
 

@@ -12,24 +12,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.endpoint import base_url, headers, key_name
-from batchchat.job.kinds import (
-    Kind,
-    command,
-    line,
-    money,
-    number,
-    one_of,
-    prose,
-    texts,
-    toggle,
-    whole,
-    word_or,
-)
-from batchchat.job.moment import stop_at
 from batchchat.job.params import WELL_KNOWN, params
 from batchchat.job.paths import input_paths, output_path
 from batchchat.job.spec import PART_ROWS, EndpointSpec, Retry, Timeout
+from batchchat.job.stop_at import stop_at
 from batchchat.job.tree import printable
+from batchchat.job.value_types import Kind, command, line, money, number, one_of, prose, texts, toggle, whole, word_or
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchchat.core.price import Price
 from batchchat.errors import JobError
-from batchchat.job.blank import blanked
 from batchchat.job.check import DEFAULTS, Checked, check
-from batchchat.job.faults import Fault, Place, RefusedError, job_error
+from batchchat.job.diagnostics import Fault, Place, RefusedError, job_error
 from batchchat.job.keys import AUTO, children
 from batchchat.job.overrides import Override, comment_lines, overlay, put
 from batchchat.job.paths import resolved, resolved_input
+from batchchat.job.redact import blanked
 from batchchat.job.spec import (
     Budget,
     EndpointSpec,
@@ -23,13 +24,12 @@ from batchchat.job.spec import (
     JobSpec,
     Limits,
     OutputSpec,
-    Price,
     PricesSpec,
     Retry,
     Timeout,
 )
 from batchchat.job.tree import Branch, Scalar, is_null, kind_of, printable
-from batchchat.job.yamltext import compose, unfold
+from batchchat.job.yaml_parser import compose, unfold
 from batchchat.secret import Blanker
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from batchchat.job.faults import Fault, Place, RefusedError
+from batchchat.job.diagnostics import Fault, Place, RefusedError
 from batchchat.job.keys import FREE, KEYS, PLANNED, SECTIONS, nearest, not_a_key
 from batchchat.job.tree import Branch, Node, is_null, kind_of, printable
-from batchchat.job.yamltext import compose, plain_scalar, unfold
+from batchchat.job.yaml_parser import compose, plain_scalar, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from batchchat.job.faults import Fault, RefusedError
-from batchchat.job.kinds import Kind, Read, gathered, number, numbered, whole
+from batchchat.job.diagnostics import Fault, RefusedError
 from batchchat.job.tree import (
     Bad,
     Branch,
@@ -22,6 +21,7 @@ from batchchat.job.tree import (
     shown,
     wrong_type,
 )
+from batchchat.job.value_types import Kind, Read, gathered, number, numbered, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,9 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from batchchat.job.faults import Fault, RefusedError
-from batchchat.job.kinds import Kind, gathered, line, numbered
+from batchchat.job.diagnostics import Fault, RefusedError
 from batchchat.job.tree import Listing, Node, Scalar, printable, wrong_type, wrong_value
+from batchchat.job.value_types import Kind, gathered, line, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
-    from batchchat.job.moment import StopAt
-    from batchchat.secret import Secret
+    from batchchat.core.price import Price
+    from batchchat.job.stop_at import StopAt
+from batchchat.secret import Secret
 
 __all__ = [
     "MOCK",
@@ -28,7 +29,6 @@ __all__ = [
     "JobSpec",
     "Limits",
     "OutputSpec",
-    "Price",
     "PricesSpec",
     "Retry",
     "Timeout",
@@ -98,15 +98,6 @@ class Limits:
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per million tokens, to the digit that was written."""
-
-    input: Decimal
-    output: Decimal
-    cached_input: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchchat.job.faults import Fault, Place, RefusedError
+from batchchat.job.diagnostics import Fault, Place, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from batchchat.exchange import Ask, Billed, Exchange, Usage
+from batchchat.core.attempt import Ask, Billed, Exchange, Usage
+from batchchat.core.uncertain_cost import Unsure
 from batchchat.policy.decision import GO, Decision, Stop, Wait
-from batchchat.unsure import Unsure
 
 __all__ = ["SPENT", "Budget", "Learned", "enough_usd"]
 

@@ -22,8 +22,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from batchchat.conversation import ErrorKind
-from batchchat.exchange import Ask, Exchange, Scope
+from batchchat.core.attempt import Ask, Exchange, Scope
+from batchchat.core.conversation import ErrorKind
 from batchchat.policy.decision import GO, Decision, Wait
 
 __all__ = ["REFUSALS", "CeilingMoved", "Concurrency"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from batchchat.exchange import Ask, Exchange
+from batchchat.core.attempt import Ask, Exchange
 
 __all__ = ["GO", "Decision", "Go", "Policy", "Stop", "Wait"]
 

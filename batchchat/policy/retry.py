@@ -1,10 +1,10 @@
 """When a row is tried again and when it is given up, as tenacity's stop and wait policies over its attempts.
 
-A failure of scope `endpoint` uses up neither attempts nor time of a row (`policy.outage` bounds those); nor does one
-that turns out to belong to an outage, which may be known only after it: each failure is judged anew. Backoff is
-exponential with full jitter (the AWS Architecture Blog's "Exponential Backoff And Jitter"); what the endpoint asks for
-in `Retry-After` is a floor, jittered upwards so that the rows do not come back as one. Less than a second is no answer
-to how long it will be busy (some send 0 with each 429), so it does not shorten our own backoff.
+A failure of scope `endpoint` uses up neither attempts nor time of a row (`policy.circuit_breaker` bounds those); nor
+does one that turns out to belong to an outage, which may be known only after it: each failure is judged anew. Backoff
+is exponential with full jitter (the AWS Architecture Blog's "Exponential Backoff And Jitter"); what the endpoint asks
+for in `Retry-After` is a floor, jittered upwards so that the rows do not come back as one. Less than a second is no
+answer to how long it will be busy (some send 0 with each 429), so it does not shorten our own backoff.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_expone
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from batchchat.conversation import ErrorKind
-from batchchat.exchange import Action, Billed, Exchange, Scope
+from batchchat.core.attempt import Action, Billed, Exchange, Scope
+from batchchat.core.conversation import ErrorKind
 
 __all__ = ["MOST_ATTEMPTS_BY_KIND", "RowStop", "RowWait", "retrying"]
 

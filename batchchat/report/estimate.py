@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from batchchat import figures
-from batchchat.cost.forecast import Forecast, Range
-from batchchat.cost.interval import LEVEL, Interval
-from batchchat.cost.load import Load
+from batchchat.preflight.forecast import Range
+from batchchat.preflight.interval import LEVEL, Interval
+from batchchat.preflight.job_estimate import Estimated
+from batchchat.text import numbers
 
-__all__ = ["Estimated", "Piloted", "estimate_json", "estimate_text", "rows_of"]
+__all__ = ["estimate_json", "estimate_text"]
 
 _MILLION = 1_000_000
 _NAME, _COLUMN, _TOPIC = 16, 12, 11
 _USD_PLACES = 9  # nano-USD: what endpoints bill in
-
-
-@dataclass(frozen=True, slots=True)
-class Piloted:
-    """A pilot: how many rows have ended, `failed` of them without an answer; `cost_usd` is what they cost."""
-
-    rows: int
-    failed: int
-    seed: int
-    cost_usd: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Estimated:
-    """One job under one model. `tokenizer` is a name, whether it is exact, and its error."""
-
-    job: str
-    model: str
-    host: str
-    concurrency: int
-    load: Load
-    forecast: Forecast
-    tokenizer: tuple[str, bool, float | None]
-    context_length: int | None
-    pilot: Piloted | None = None
-
-
-def rows_of(number: int) -> str:
-    """`1 row`, `12,480 rows`."""
-    return "1 row" if number == 1 else f"{figures.count(number)} rows"
 
 
 def estimate_text(found: Sequence[Estimated], next_command: str) -> str:
@@ -60,7 +29,7 @@ def estimate_text(found: Sequence[Estimated], next_command: str) -> str:
 def _table(one: Estimated) -> list[str]:
     made, load = one.forecast, one.load
     heads = "".join(word.rjust(_COLUMN) for word in ("low", "expected", "worst"))
-    prompt = figures.count(made.prompt_tokens)
+    prompt = numbers.count(made.prompt_tokens)
     lines = [
         f"{'':{_NAME + 2}}{heads}",
         f"  {'prompt tokens':<{_NAME}}{'':{_COLUMN}}{prompt:>{_COLUMN}}",
@@ -79,7 +48,7 @@ def _table(one: Estimated) -> list[str]:
 
 def _range(name: str, values: Range, written: Any) -> str:
     if all(value is None for value in values):
-        return f"  {name:<{_NAME}}{'':{_COLUMN}}{figures.UNKNOWN:>{_COLUMN}}"
+        return f"  {name:<{_NAME}}{'':{_COLUMN}}{numbers.UNKNOWN:>{_COLUMN}}"
     return f"  {name:<{_NAME}}{''.join(written(value).rjust(_COLUMN) for value in values)}"
 
 
@@ -91,40 +60,43 @@ def _span(span: Interval | None, written: Any) -> list[str]:
 
 
 def _tokens(value: float | None) -> str:
-    return figures.NONE if value is None else figures.compact(value)
+    return numbers.NONE if value is None else numbers.compact(value)
 
 
 def _usd(value: float | None) -> str:
-    return figures.NONE if value is None else figures.money(value)
+    return numbers.NONE if value is None else numbers.money(value)
 
 
 def _time(value: float | None) -> str:
-    return figures.NONE if value is None else figures.duration(value)
+    return numbers.NONE if value is None else numbers.duration(value)
 
 
 def _topics(one: Estimated) -> list[str]:
     load, sources = one.load, one.forecast.sources
-    topics: list[tuple[str, str]] = [("prompts", sources["prompt_tokens"] or figures.UNKNOWN)]
-    topics.append(("replies", sources["completion_tokens"] or figures.UNKNOWN))
-    topics.append(("price", sources["cost_usd"] or figures.UNKNOWN))
+    topics: list[tuple[str, str]] = [("prompts", sources["prompt_tokens"] or numbers.UNKNOWN)]
+    topics.append(("replies", sources["completion_tokens"] or numbers.UNKNOWN))
+    topics.append(("price", sources["cost_usd"] or numbers.UNKNOWN))
     if load.left:
-        pace = f"{figures.count(min(one.concurrency, load.left))} in flight"
+        pace = f"{numbers.count(min(one.concurrency, load.left))} in flight"
         how = sources["duration_s"]
         topics.append(("time", f"{pace}, {how}" if how else "unknown: no answer was timed yet"))
-    topics.append(("rows", f"{figures.count(load.rows)} · {figures.count(load.left)} to be sent"))
+    topics.append(("rows", f"{numbers.count(load.rows)} · {numbers.count(load.left)} to be sent"))
     if load.kept:
-        topics.append(("free", f"{rows_of(load.kept)} {'is' if load.kept == 1 else 'are'} answered already"))
+        topics.append(("free", f"{numbers.rows(load.kept)} {'is' if load.kept == 1 else 'are'} answered already"))
     if load.kept_failed:
-        topics.append(("failed", f"{rows_of(load.kept_failed)} failed before and stay so until --retry-failed"))
+        topics.append(("failed", f"{numbers.rows(load.kept_failed)} failed before and stay so until --retry-failed"))
     if load.too_long and one.context_length is not None:
         shown = ", ".join(load.first_too_long)
         rest = load.too_long - len(load.first_too_long)
-        more = f" and {figures.count(rest)} more" if rest else ""
+        more = f" and {numbers.count(rest)} more" if rest else ""
         topics.append(
-            ("won't fit", f"{rows_of(load.too_long)} over {figures.count(one.context_length)} tokens: {shown}{more}")
+            (
+                "won't fit",
+                f"{numbers.rows(load.too_long)} over {numbers.count(one.context_length)} tokens: {shown}{more}",
+            )
         )
     if load.invalid:
-        topics.append(("invalid", f"{rows_of(load.invalid)} can't be sent; batchchat validate names them"))
+        topics.append(("invalid", f"{numbers.rows(load.invalid)} can't be sent; batchchat validate names them"))
     topics += [("note" if not at else "", note) for at, note in enumerate(one.forecast.notes)]
     return [f"  {name:<{_TOPIC}}{text}" for name, text in topics]
 
@@ -136,11 +108,11 @@ def _compared(found: Sequence[Estimated]) -> list[str]:
     for one in found:
         made = one.forecast
         cost = made.cost_usd or Range(None, None, None)
-        price = figures.UNKNOWN
+        price = numbers.UNKNOWN
         if made.charge is not None:
             price = f"${made.charge.input_usd * _MILLION:.4g} / ${made.charge.output_usd * _MILLION:.4g}"
         replies = _tokens(made.completion_tokens.expected)
-        rows.append((one.model, figures.count(made.prompt_tokens), replies, *(_usd(usd) for usd in cost), price))
+        rows.append((one.model, numbers.count(made.prompt_tokens), replies, *(_usd(usd) for usd in cost), price))
     widths = [max(len(row[at]) for row in rows) for at in range(len(heads))]
     return [
         "  "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from batchchat.report.forms import csv_line
+from batchchat.results.export_formats import csv_line
 
 __all__ = ["figures_csv"]
 

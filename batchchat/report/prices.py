@@ -8,8 +8,8 @@ from datetime import date
 from io import StringIO
 from typing import Any
 
-from batchchat import figures
-from batchchat.cost.pricetable import COLUMNS, OLD, Entry
+from batchchat.pricing.price_table import COLUMNS, OLD, Entry
+from batchchat.text import numbers
 
 __all__ = ["old_words", "price_csv", "price_forms", "price_text"]
 
@@ -39,7 +39,7 @@ def old_words(entries: Sequence[Entry], today: date) -> str | None:
     if not old:
         return None
     oldest = min(old, key=lambda entry: entry.as_of)
-    number = "1 price is" if len(old) == 1 else f"{figures.count(len(old))} prices are"
+    number = "1 price is" if len(old) == 1 else f"{numbers.count(len(old))} prices are"
     return (
         f"{number} older than {OLD.days} days ({oldest.model}: {oldest.as_of.isoformat()}) and may have changed. Look"
         " them up, and put what holds in a table of your own: `prices` in the job."
@@ -93,7 +93,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         entry.host or "any",
         f"${price.input}",
         f"${price.output}",
-        figures.NONE if price.cached_input is None else f"${price.cached_input}",
-        figures.NONE if entry.context_length is None else figures.count(entry.context_length),
+        numbers.NONE if price.cached_input is None else f"${price.cached_input}",
+        numbers.NONE if entry.context_length is None else numbers.count(entry.context_length),
         entry.as_of.isoformat(),
     )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batchchat import figures
-from batchchat.conversation import Status
-from batchchat.record import RowRecord
-from batchchat.report.topics import (
+from batchchat.core.conversation import Status
+from batchchat.core.record import RowRecord
+from batchchat.core.totals import Beside, Totals
+from batchchat.report.lines import (
     budget_topics,
     cost_topics,
     failure_topics,
@@ -18,7 +18,7 @@ from batchchat.report.topics import (
     some_rows,
     token_topics,
 )
-from batchchat.totals import Beside, Totals
+from batchchat.text import numbers
 
 __all__ = ["Facts", "replies", "summary"]
 
@@ -56,13 +56,13 @@ def summary(facts: Facts) -> str:
 def _headline(facts: Facts) -> str:
     totals = facts.totals
     total = totals.finished + (facts.left or 0)
-    answered = figures.count(totals.answered)
+    answered = numbers.count(totals.answered)
     rows = f"{some_rows(totals.answered)} answered"
     if facts.left is not None:
         rows = f"{answered} of {some_rows(total)} answered"
     cost = totals.known_cost_usd
-    money = f" for {figures.money(cost)}" if cost is not None else ""
-    time = f" in {figures.duration(facts.elapsed_s)}" if facts.elapsed_s else ""
+    money = f" for {numbers.money(cost)}" if cost is not None else ""
+    time = f" in {numbers.duration(facts.elapsed_s)}" if facts.elapsed_s else ""
     return f"{facts.name}: {rows}{time}{money}"
 
 
@@ -76,7 +76,7 @@ def _topics(facts: Facts) -> list[tuple[str, str]]:
     topics += failure_topics(totals)
     topics += [("", "")] if facts.output or facts.set_aside else []
     if facts.output:
-        size = f" · {figures.size(facts.output_bytes)}" if facts.output_bytes is not None else ""
+        size = f" · {numbers.size(facts.output_bytes)}" if facts.output_bytes is not None else ""
         topics.append(("output", facts.output + size))
     topics += [("set aside", path) for path in facts.set_aside]
     return topics
@@ -84,9 +84,9 @@ def _topics(facts: Facts) -> list[tuple[str, str]]:
 
 def _rows(facts: Facts) -> str:
     totals = facts.totals
-    parts = [f"{figures.count(totals.answered)} answered"]
+    parts = [f"{numbers.count(totals.answered)} answered"]
     parts += [
-        f"{figures.count(number)} {word}"
+        f"{numbers.count(number)} {word}"
         for number, word in (
             (totals.failed, "failed"),
             (totals.invalid, "invalid"),
@@ -106,17 +106,17 @@ def replies(rows: Sequence[RowRecord]) -> str:
         asked = next((m for m in reversed(row["messages"]) if m.get("role") == "user"), None)
         content = asked.get("content") if asked else None
         prompt = content if isinstance(content, str) else "(not text)"
-        lines.append(f"{row['id']}  {figures.shorten(prompt, _REPLY_WIDTH)}")
+        lines.append(f"{row['id']}  {numbers.shorten(prompt, _REPLY_WIDTH)}")
         lines.append(f"    {_reply(row)}")
     return "\n".join(lines)
 
 
 def _reply(row: RowRecord) -> str:
     if row["status"] != Status.ANSWERED:
-        return f"{row['error_kind']}: {figures.shorten(row['error'], _REPLY_WIDTH)}"
+        return f"{row['error_kind']}: {numbers.shorten(row['error'], _REPLY_WIDTH)}"
     reply = row["reply"]
     if text := reply.get("text"):
-        return figures.shorten(text, _REPLY_WIDTH)
+        return numbers.shorten(text, _REPLY_WIDTH)
     if calls := reply.get("tool_calls"):
         return f"({len(calls)} tool calls)"
-    return f"refused: {figures.shorten(reply.get('refusal') or '', _REPLY_WIDTH)}"
+    return f"refused: {numbers.shorten(reply.get('refusal') or '', _REPLY_WIDTH)}"

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from batchchat import figures, jsontext
-from batchchat.report.tally import Tally
-from batchchat.report.topics import (
-    Topic,
-    answered_words,
-    cost_topics,
-    failure_topics,
-    retry_topics,
-    token_topics,
-)
-from batchchat.totals import Beside
+from batchchat import lossless_json
+from batchchat.core.totals import Beside
+from batchchat.report.lines import Topic, answered_words, cost_topics, failure_topics, retry_topics, token_topics
+from batchchat.results.group_stats import Tally
+from batchchat.text import numbers
 
 __all__ = ["Told", "group_table", "report_text", "topic_lines"]
 
@@ -39,14 +33,14 @@ def report_text(told: Told) -> str:
     """The headline, and the figures by topic."""
     totals = told.tally.totals
     cost = totals.known_cost_usd
-    money = f" for {figures.money(cost)}" if cost is not None else ""
+    money = f" for {numbers.money(cost)}" if cost is not None else ""
     head = f"{told.path}: {answered_words(totals, told.beside)}{money}"
     topics: list[Topic] = [("job", _job(told))] if told.name else []
     topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.beside)]
     if cost is not None and totals.answered:
-        topics.append(("", f"{figures.money(cost / totals.answered)} an answered row"))
+        topics.append(("", f"{numbers.money(cost / totals.answered)} an answered row"))
     topics += [("latency", _latencies(told.tally))] if totals.answered else []
-    topics += [("attempts", figures.count(totals.attempts))]
+    topics += [("attempts", numbers.count(totals.attempts))]
     topics += [*retry_topics(totals, told.beside), *failure_topics(totals)]
     return f"{head}\n\n{topic_lines(topics)}"
 
@@ -63,18 +57,18 @@ def _job(told: Told) -> str:
 
 def _rows(told: Told) -> str:
     totals = told.tally.totals
-    numbers = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
-    parts = [f"{figures.count(number)} {word}" for number, word in numbers if number or word == "answered"]
+    counts = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
+    parts = [f"{numbers.count(number)} {word}" for number, word in counts if number or word == "answered"]
     if told.beside.left:
-        parts.append(f"{figures.count(told.beside.left)} left")
+        parts.append(f"{numbers.count(told.beside.left)} left")
     if told.beside.gone_rows:
-        parts.append(f"{figures.count(told.beside.gone_rows)} gone from the input, kept in the journal")
+        parts.append(f"{numbers.count(told.beside.gone_rows)} gone from the input, kept in the journal")
     return " · ".join(parts)
 
 
 def _latencies(tally: Tally) -> str:
     shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (1.0, "max"))
-    return " · ".join(f"{name} {figures.seconds(tally.latency_s(share))}" for share, name in shares)
+    return " · ".join(f"{name} {numbers.seconds(tally.latency_s(share))}" for share, name in shares)
 
 
 def group_table(head: str, groups: Sequence[tuple[Any, Tally]]) -> str:
@@ -87,7 +81,7 @@ def group_table(head: str, groups: Sequence[tuple[Any, Tally]]) -> str:
         for line in lines
     ]
     if len(groups) > _MOST_LINES:
-        text.append(f"and {figures.count(len(groups) - _MOST_LINES)} more; --json has all")
+        text.append(f"and {numbers.count(len(groups) - _MOST_LINES)} more; --json has all")
     return "\n".join(f"  {line}".rstrip() for line in text)
 
 
@@ -98,8 +92,8 @@ def _placed(line: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple
 def _value(value: Any) -> str:
     if value is None:
         return "(null)"
-    text = value if isinstance(value, str) else jsontext.dumps(value).decode()
-    return figures.shorten(text, _LONGEST_VALUE) or '""'
+    text = value if isinstance(value, str) else lossless_json.dumps(value).decode()
+    return numbers.shorten(text, _LONGEST_VALUE) or '""'
 
 
 def _cells(tally: Tally) -> tuple[str, ...]:
@@ -107,16 +101,16 @@ def _cells(tally: Tally) -> tuple[str, ...]:
     told = tally.json()
     cost = totals.known_cost_usd
     return (
-        figures.count(totals.finished),
-        figures.count(totals.failed + totals.invalid) if totals.failed + totals.invalid else figures.NONE,
+        numbers.count(totals.finished),
+        numbers.count(totals.failed + totals.invalid) if totals.failed + totals.invalid else numbers.NONE,
         *(
-            figures.NONE if told[f"{what}_tokens"] is None else figures.count(told[f"{what}_tokens"])
+            numbers.NONE if told[f"{what}_tokens"] is None else numbers.count(told[f"{what}_tokens"])
             for what in ("prompt", "completion")
         ),
-        figures.NONE if cost is None else figures.money(cost) + ("+" if totals.unknown_cost_rows else ""),
-        figures.NONE if cost is None or not totals.answered else figures.money(cost / totals.answered),
+        numbers.NONE if cost is None else numbers.money(cost) + ("+" if totals.unknown_cost_rows else ""),
+        numbers.NONE if cost is None or not totals.answered else numbers.money(cost / totals.answered),
         *(
-            figures.NONE if tally.latency_s(share) is None else figures.seconds(tally.latency_s(share))
+            numbers.NONE if tally.latency_s(share) is None else numbers.seconds(tally.latency_s(share))
             for share in (0.5, 0.95)
         ),
     )

@@ -3,54 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from batchchat import figures
+from batchchat.preflight.validate import Found
+from batchchat.text import numbers
 
-__all__ = ["Found", "validation"]
+__all__ = ["validation"]
 
 _MODELS_SHOWN = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """`source` and `form` say what is read and as what, `models` how many good rows ask each model, the most first.
-
-    `first_bad` are sentences that begin with file and line, `unset_key` the variable of a key that is not set here,
-    `next_command` what to type next. `too_long` good rows seem not to fit their model's context, and `unfit` of them
-    surely; `price` is what a cap on the cost is reckoned with.
-    """
-
-    name: str
-    source: str
-    form: str
-    good: int
-    invalid: int
-    models: Sequence[tuple[str, int]]
-    first_bad: Sequence[str]
-    unset_key: str | None
-    next_command: str
-    too_long: int = 0
-    unfit: int = 0
-    first_too_long: Sequence[str] = ()
-    price: str | None = None
 
 
 def validation(found: Found) -> str:
     """The headline, a blank line, what was found by topic, and what to type next."""
     total = found.good + found.invalid
-    lines = [f"{found.name}: {figures.count(found.good - found.unfit)} of {figures.count(total)} rows can be sent", ""]
+    lines = [f"{found.name}: {numbers.count(found.good - found.unfit)} of {numbers.count(total)} rows can be sent", ""]
     lines += [f"  {topic:<10}{text}" for topic, text in _topics(found)]
     return "\n".join([*lines, "", f"next  {found.next_command}"])
 
 
 def _topics(found: Found) -> list[tuple[str, str]]:
-    invalid = f" · {figures.count(found.invalid)} invalid" if found.invalid else ""
-    unfit = f" · {figures.count(found.unfit)} too long" if found.unfit else ""
+    invalid = f" · {numbers.count(found.invalid)} invalid" if found.invalid else ""
+    unfit = f" · {numbers.count(found.unfit)} too long" if found.unfit else ""
     topics = [
         ("input", found.source),
         ("format", found.form),
-        ("rows", f"{figures.count(found.good - found.unfit)} good{invalid}{unfit}"),
+        ("rows", f"{numbers.count(found.good - found.unfit)} good{invalid}{unfit}"),
     ]
     topics += _headed("model", _models(found))
     if found.price is not None:
@@ -59,11 +35,11 @@ def _topics(found: Found) -> list[tuple[str, str]]:
         topics.append(("key", f"{found.unset_key} is not set here; a run needs it"))
     if found.invalid:
         rest = found.invalid - len(found.first_bad)
-        more = [f"and {figures.count(rest)} more"] if rest else []
+        more = [f"and {numbers.count(rest)} more"] if rest else []
         topics += _headed("invalid", [" ".join(line.split()) for line in found.first_bad] + more)
     if found.too_long:
         rest = found.too_long - len(found.first_too_long)
-        more = [f"and {figures.count(rest)} more"] if rest else []
+        more = [f"and {numbers.count(rest)} more"] if rest else []
         topics += _headed("too long", [" ".join(line.split()) for line in found.first_too_long] + more)
     return topics
 
@@ -82,4 +58,4 @@ def _headed(topic: str, lines: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{figures.count(number)} rows"
+    return "1 row" if number == 1 else f"{numbers.count(number)} rows"

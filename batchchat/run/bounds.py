@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
-from batchchat import figures
-from batchchat.cost.ask import REPLY_BOUNDS
-from batchchat.cost.rates import Rate
-from batchchat.events import Budgeted
-from batchchat.exchange import Request
+from batchchat.core.attempt import Request
+from batchchat.core.events import Budgeted
 from batchchat.job import JobSpec
 from batchchat.policy.budget import SPENT, Budget, enough_usd
 from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Stop
+from batchchat.pricing.rates import Rate
 from batchchat.run.plan import Most, Tally
 from batchchat.store.ledger import Ledger
+from batchchat.text import numbers
+from batchchat.tokens.reply_limit import REPLY_LIMITS
 
 __all__ = ["OWN_BOUNDS", "bound_words", "budgeted", "change_to_go_on", "no_bound", "stop_at_passed"]
 
@@ -41,8 +41,8 @@ def no_bound(job: JobSpec, most: Most) -> str:
     assert most.first is not None
     lacks, way_out = _lack(most.first)
     others = most.unbounded - 1
-    more = f" {figures.count(others)} more {'row is' if others == 1 else 'rows are'} like it." if others else ""
-    cap = figures.money(job.budget.max_cost)
+    more = f" {numbers.count(others)} more {'row is' if others == 1 else 'rows are'} like it." if others else ""
+    cap = numbers.money(job.budget.max_cost)
     return (
         f"{most.first_place}: row {most.first.key.id} has {lacks}, so that what it costs has no bound and"
         f" `budget.max_cost` ({cap}) can't hold.{more} {way_out}, or leave `budget.max_cost` out."
@@ -51,7 +51,7 @@ def no_bound(job: JobSpec, most: Most) -> str:
 
 def _lack(request: Request) -> tuple[str, str]:
     if request.ask.completion_tokens is None:
-        return f"no {' or '.join(REPLY_BOUNDS)}", "Set `params.max_tokens`, or the row's own"
+        return f"no {' or '.join(REPLY_LIMITS)}", "Set `params.max_tokens`, or the row's own"
     if request.ask.prompt_tokens is not None:
         return f"the model {request.model}, whose price nobody knows", "Give it one in a table of `prices`"
     return "parts that are not text", "Take such rows out"
@@ -69,10 +69,10 @@ def bound_words(stop: Stop, job: JobSpec, ledger: Ledger) -> str:
         clock = time.strftime("%H:%M:%S")
         return f"`budget.stop_at` is {job.budget.stop_at.written}; at {clock} what was in flight had ended."
     unsure = ledger.unsure.worth_usd
-    may = f" and up to {figures.money(unsure)} more may have been" if unsure else ""
+    may = f" and up to {numbers.money(unsure)} more may have been" if unsure else ""
     return (
-        f"the budget of {figures.money(job.budget.max_cost)} does not cover the next row, which may cost up to"
-        f" {figures.money(_next_usd(stop))}: {figures.money(ledger.paid_usd)} is paid{may}."
+        f"the budget of {numbers.money(job.budget.max_cost)} does not cover the next row, which may cost up to"
+        f" {numbers.money(_next_usd(stop))}: {numbers.money(ledger.paid_usd)} is paid{may}."
     )
 
 

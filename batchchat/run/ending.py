@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from batchchat.cost.rates import Rates
+from batchchat.core.events import Finished, Publishing, Subscriber
+from batchchat.core.record import RowRecord
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, BudgetError, EndpointError, MachineError
-from batchchat.events import Finished, Publishing, Subscriber
 from batchchat.job import JobSpec
 from batchchat.policy.decision import Stop
-from batchchat.record import RowRecord
+from batchchat.pricing.rates import Rates
 from batchchat.run import publish
 from batchchat.run.bounds import OWN_BOUNDS, bound_words, change_to_go_on
-from batchchat.run.reasons import signal_words, stop_reason, stop_words
+from batchchat.run.messages import signal_words, stop_reason, stop_words
 from batchchat.run.signals import Signals
 from batchchat.store.ledger import Ledger
 

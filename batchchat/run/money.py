@@ -6,10 +6,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from batchchat.events import Dearer, Subscriber
+from batchchat.core.events import Dearer, Subscriber
 from batchchat.policy.budget import Budget
 from batchchat.policy.decision import Policy
-from batchchat.run.holds import Holds, Level
+from batchchat.policy.spend_holds import Holds, Level
 
 __all__ = ["Money"]
 

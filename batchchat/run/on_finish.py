@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from batchchat import figures, jsontext
+from batchchat import lossless_json
+from batchchat.core.totals import TOKEN_FIELDS, Totals
 from batchchat.job import JobSpec
 from batchchat.secret import Secret
-from batchchat.totals import TOKEN_FIELDS, Totals
+from batchchat.text import numbers
 
 __all__ = ["LIMIT_S", "run_command", "summary_of"]
 
@@ -67,7 +68,7 @@ def run_command(
     """Run it to its end; why it did not succeed, in words that don't repeat it, or None. `blank` takes secrets out."""
     limit_s = LIMIT_S if limit_s is None else limit_s
     words = ["/bin/sh", "-c", command.reveal()] if isinstance(command, Secret) else [word.reveal() for word in command]
-    given = blank(jsontext.dumps(dict(summary))) + b"\n"
+    given = blank(lossless_json.dumps(dict(summary))) + b"\n"
     with _Signals() as signals:
         try:
             process = subprocess.Popen(  # noqa: S603 (the user's own command)
@@ -81,7 +82,7 @@ def run_command(
         except subprocess.TimeoutExpired:
             signals.wait()
             _kill(process)
-            return f"it was killed after {figures.duration(limit_s)}"
+            return f"it was killed after {numbers.duration(limit_s)}"
         except _Interrupted:
             signals.wait()
             _kill(process)

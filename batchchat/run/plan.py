@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
-from batchchat.conversation import Status
-from batchchat.events import Planned
-from batchchat.exchange import Request
+from batchchat.core.attempt import Request
+from batchchat.core.conversation import Status
+from batchchat.core.events import Planned
 
 __all__ = ["Changed", "Fate", "Tally", "fate"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from batchchat import __version__
+from batchchat.core.record import RowRecord
+from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.job import OutputSpec
-from batchchat.record import RowRecord
 from batchchat.store.ledger import Ledger
 from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
 from batchchat.store.segments import LineReader, end_of
-from batchchat.totals import TOKEN_FIELDS
 
 __all__ = ["content_of", "is_published", "publish"]
 

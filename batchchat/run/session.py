@@ -17,22 +17,22 @@ from random import Random
 from typing import Any
 
 from batchchat import __version__
-from batchchat.conversation import Key
-from batchchat.cost.rates import Rates
+from batchchat.core.conversation import Key
+from batchchat.core.events import Replayed, Started, Subscriber
 from batchchat.errors import BatchchatError, InputError, MachineError, OutputError, UsageError
-from batchchat.events import Replayed, Started, Subscriber
 from batchchat.job import JobSpec
-from batchchat.run import build
+from batchchat.pricing.for_job import asks_for_list, context_for, no_price, rates_for
+from batchchat.pricing.rates import Rates
+from batchchat.run import wiring
+from batchchat.run.anomaly_detector import Notices
 from batchchat.run.bounds import budgeted, no_bound, stop_at_passed
-from batchchat.run.drive import Drive
+from batchchat.run.context_check import Fitting
 from batchchat.run.ending import Drove, Ended, Ending
-from batchchat.run.fitting import Fitting
-from batchchat.run.known import asks_for_list, context_for, no_price, rates_for
-from batchchat.run.notices import Notices
+from batchchat.run.messages import changed_rows_question, mixed_mock, nothing_good, own_input, strict_refusal
 from batchchat.run.plan import Changed, Fate, Tally
-from batchchat.run.reading import Feed, Reading
-from batchchat.run.reasons import changed_rows_question, mixed_mock, nothing_good, own_input, strict_refusal
+from batchchat.run.run_loop import Drive
 from batchchat.run.signals import Signals
+from batchchat.run.tasks import Feed, Reading
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
@@ -71,7 +71,7 @@ class Session:
         self._environ = environ
         self._tell = tell
         self._signals = Signals()
-        self.blanker = build.blanker_for(job, environ)
+        self.blanker = wiring.blanker_for(job, environ)
         self._ending = Ending(job, self.blanker.text(job.text), self._signals, tell)
         self._stop_at: float | None = None
         self.folder: Path | None = None
@@ -143,7 +143,7 @@ class Session:
             rates = await self._known()
             reading = Reading(
                 source,
-                build.scripts_for(job, rates),
+                wiring.scripts_for(job, rates),
                 ledger,
                 retry_failed=options.retry_failed,
                 only=options.only,
@@ -165,7 +165,7 @@ class Session:
         """What is known of prices. A cap must know before it sends; else the endpoint is asked once it tells none."""
         job, listed = self._job, None
         if asks_for_list(job) and job.budget.max_cost is not None:
-            async with build.sender(job, rates_for(job), self._environ, self.blanker) as opened:
+            async with wiring.sender(job, rates_for(job), self._environ, self.blanker) as opened:
                 found = await opened.listing()
                 listed = None if isinstance(found, str) else found
         self._ending.rates = rates = rates_for(job, listed)
@@ -204,7 +204,7 @@ class Session:
         ledger.retire_gone()
         if self._job.budget.max_cost is not None and tally.most.unbounded:
             raise InputError(no_bound(self._job, tally.most))
-        price = build.price_label(self._job, rates)
+        price = wiring.price_label(self._job, rates)
         if price is not None and self._job.budget.max_cost is not None:
             ledger.bound_at_risk(price, tally.dearest_usd)
         if ledger.totals.finished or ledger.gone.rows:
@@ -237,23 +237,23 @@ class Session:
         job = self._job
         drove = Drove()
         random = Random()  # noqa: S311 (jitter)
-        budget = build.budget_for(job, rates, ledger)
+        budget = wiring.budget_for(job, rates, ledger)
         if budget is not None and tally is not None:
             self._tell(budgeted(budget, rates.rate(job.model), ledger, tally, self._options.limit))
-        async with build.sender(job, rates, self._environ, self.blanker) as opened:
+        async with wiring.sender(job, rates, self._environ, self.blanker) as opened:
             if job.ask_concurrency:
-                job, told = await build.allowed(job, opened)
+                job, told = await wiring.allowed(job, opened)
                 self._tell(told)
-            restraint = build.restraint_for(job, random, ledger)
+            restraint = wiring.restraint_for(job, random, ledger)
             drive = Drive(
                 ledger=ledger,
                 send=opened.send,
-                retry=build.retry_for(job, random, restraint.outage),
+                retry=wiring.retry_for(job, random, restraint.outage),
                 restraint=restraint,
-                limits=build.limits_for(job, self._stop_at),
-                price=build.price_label(job, rates),
+                limits=wiring.limits_for(job, self._stop_at),
+                price=wiring.price_label(job, rates),
                 budget=budget,
-                tail=build.tail_for(job, ledger.totals),
+                tail=wiring.tail_for(job, ledger.totals),
                 limit=self._options.limit,
                 replaced=0 if tally is None else tally.replaced,
                 mock=job.is_mock,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchchat.conversation import Key, Message, Row, Status
-from batchchat.exchange import Action, Exchange, Outcome, Request
+from batchchat.core.attempt import Action, Exchange, Outcome, Request
+from batchchat.core.conversation import Key, Message, Row, Status
 
 __all__ = ["Compose", "SingleMessage", "single_message"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchchat.conversation import ROLES
-from batchchat.sources.jsonvalue import said
+from batchchat.core.conversation import ROLES
+from batchchat.sources.json_value import said
 
 __all__ = ["fault_of"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchchat.errors import InputError
-from batchchat.sources.kinds import LONGEST_MAGIC, READS, FileKind, Packing, check_head, kind_of
+from batchchat.sources.file_types import LONGEST_MAGIC, READS, FileKind, Packing, check_head, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

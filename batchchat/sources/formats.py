@@ -13,11 +13,11 @@ from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.sources.conversations import fault_of
-from batchchat.sources.jsonvalue import listed, parse, said
+from batchchat.sources.json_value import listed, parse, said
 from batchchat.sources.sharegpt import is_sharegpt, messages_of
 
 if TYPE_CHECKING:
-    from batchchat.conversation import Message
+    from batchchat.core.conversation import Message
 
 __all__ = ["Asked", "Format", "format_of", "recognised_format", "row_params", "without_absent"]
 

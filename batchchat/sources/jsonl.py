@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batchchat.sources.blocks import BrokenOffError, lines, unpacked
-from batchchat.sources.jsonvalue import parse_object
+from batchchat.sources.decompressed_file import BrokenOffError, lines, unpacked
+from batchchat.sources.json_value import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

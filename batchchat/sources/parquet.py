@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchchat.cells import decode, encode
-from batchchat.celltext import as_written
+from batchchat.arrow.cell_text import as_written
+from batchchat.arrow.cells import decode, encode
 from batchchat.errors import InputError
 from batchchat.sources.files import InputFile, unreadable
-from batchchat.sources.jsonvalue import said
+from batchchat.sources.json_value import said
 from batchchat.sources.unify import cast
 
 if TYPE_CHECKING:

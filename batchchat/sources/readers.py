@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from batchchat.sources.csvrows import header_of, read_csv
+from batchchat.sources.csv_rows import header_of, read_csv
+from batchchat.sources.file_types import FileKind
+from batchchat.sources.json_list import is_list, read_json
 from batchchat.sources.jsonl import read_jsonl
-from batchchat.sources.jsonlist import is_list, read_json
-from batchchat.sources.kinds import FileKind
 from batchchat.sources.parquet import read_parquet
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchchat.keytable import hash64
+from batchchat.hash_table import hash64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from batchchat.conversation import BadRow, Key, Row
+    from batchchat.core.conversation import BadRow, Key, Row
 
 __all__ = ["Sample", "choose", "row_hash"]
 

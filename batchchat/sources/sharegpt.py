@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchchat.sources.conversations import fault_of
-from batchchat.sources.jsonvalue import said
+from batchchat.sources.json_value import said
 
 __all__ = ["is_sharegpt", "messages_of"]
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchchat.sources.assembly import Assembly, Columns
+from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import Found, find_files
-from batchchat.sources.kinds import FileKind
+from batchchat.sources.format_detection import check_columns, check_ids, found_format, told
 from batchchat.sources.parquet import ParquetFacts, Wanted, facts_of
 from batchchat.sources.readers import columns_of, looked_into, records
-from batchchat.sources.recognise import check_columns, check_ids, found_format, told
+from batchchat.sources.row_builder import Assembly, Columns
 from batchchat.sources.sampling import Sample, choose
 from batchchat.sources.unify import unified
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from batchchat.conversation import BadRow, Row
+    from batchchat.core.conversation import BadRow, Row
     from batchchat.job.spec import InputSpec
     from batchchat.sources.formats import Format
 

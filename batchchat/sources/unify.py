@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from batchchat.cells import decode
+from batchchat.arrow.cells import decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

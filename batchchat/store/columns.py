@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from batchchat import cells, jsontext
-from batchchat.record import RowRecord
+from batchchat import lossless_json
+from batchchat.arrow import cells
+from batchchat.core.record import RowRecord
 
 __all__ = ["COLUMNS", "MESSAGES", "Column", "carried_names", "conversation", "record_of"]
 
@@ -109,7 +110,7 @@ def _messages_json(rows: Sequence[RowRecord]) -> list[Any]:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else jsontext.dumps(value).decode()
+    return None if value is None else lossless_json.dumps(value).decode()
 
 
 def _messages_array(lists: list[list[dict[str, Any]] | None]) -> pa.Array[Any]:
@@ -133,7 +134,7 @@ def _text_array(values: list[Any]) -> pa.Array[Any]:
     try:
         return cells.decode(values, _TEXT)
     except UnicodeEncodeError:
-        return cells.decode([None if value is None else jsontext.scrub(value) for value in values], _TEXT)
+        return cells.decode([None if value is None else lossless_json.scrub(value) for value in values], _TEXT)
 
 
 # A comprehension a column: a function called for each value took three times as long.
@@ -158,7 +159,7 @@ def _json_in(part: str, name: str) -> Held:
     take, put = _in(part, name)
     return Held(
         lambda rows: [_json(value) for value in take(rows)],
-        lambda row, value: put(row, jsontext.loads(value.encode())),
+        lambda row, value: put(row, lossless_json.loads(value.encode())),
     )
 
 
@@ -179,7 +180,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "messages_json",
         _TEXT,
-        Held(_messages_json, lambda row, value: _asked(row, jsontext.loads(value.encode()))),
+        Held(_messages_json, lambda row, value: _asked(row, lossless_json.loads(value.encode()))),
         "the same as JSON, only where role and content can't hold it",
     ),
     Column("tool_calls", _TEXT, _json_in("reply", "tool_calls"), "the reply's tool calls, as JSON"),
@@ -225,7 +226,7 @@ def carried_names(names: Iterable[str]) -> dict[str, str]:
     taken = {column.name for column in COLUMNS}
     renamed: dict[str, str] = {}
     for name in names:
-        out = jsontext.scrub(name)
+        out = lossless_json.scrub(name)
         while out in taken:
             out = f"input_{out}"
         taken.add(out)

@@ -1,6 +1,6 @@
 """Where each row stands: its fingerprint, its line in the journal, its place in the input; no Python object per row.
 
-A row is known by a 64-bit hash of its key (see `keytable`). About 45 bytes a row, table included.
+A row is known by a 64-bit hash of its key (see `hash_table`). About 45 bytes a row, table included.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchchat.conversation import Key, Status
-from batchchat.keytable import KeyTable, hash_here
+from batchchat.core.conversation import Key, Status
+from batchchat.hash_table import KeyTable, hash_here
 
 __all__ = ["Index"]
 

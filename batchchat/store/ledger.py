@@ -15,16 +15,16 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from batchchat import cells
-from batchchat.conversation import Key, Status
-from batchchat.exchange import NOTHING_SPENT, Spent
-from batchchat.record import RowRecord, key_of, possibly_billed_usd_of, spent_of, unreported_usd_of
+from batchchat.arrow import cells
+from batchchat.core.attempt import NOTHING_SPENT, Spent
+from batchchat.core.conversation import Key, Status
+from batchchat.core.record import RowRecord, key_of, possibly_billed_usd_of, spent_of, unreported_usd_of
+from batchchat.core.totals import Beside, Totals
+from batchchat.core.uncertain_cost import Unsure
 from batchchat.store.index import Index
 from batchchat.store.parquet import CarriedColumn
+from batchchat.store.retyped_columns import Spelling
 from batchchat.store.segments import LineReader
-from batchchat.store.spelling import Spelling
-from batchchat.totals import Beside, Totals
-from batchchat.unsure import Unsure
 
 __all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from batchchat import jsontext
+from batchchat import lossless_json
 from batchchat.errors import OutputError
 
 __all__ = ["Lock", "holder"]
@@ -46,7 +46,7 @@ class Lock:
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         with suppress(OSError):  # a full disk must not end a run that has the lock: the journal will tell
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, jsontext.dumps(owner) + b"\n", 0)
+            os.pwrite(descriptor, lossless_json.dumps(owner) + b"\n", 0)
         return cls(descriptor)
 
     def release(self) -> None:
@@ -95,7 +95,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
 
 def _read(descriptor: int) -> dict[str, Any]:
     try:
-        owner = jsontext.loads(os.pread(descriptor, 4096, 0))
+        owner = lossless_json.loads(os.pread(descriptor, 4096, 0))
     except ValueError:
         owner = None  # its owner is just about to write it
     if not isinstance(owner, dict) or _is_gone(owner):

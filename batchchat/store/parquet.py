@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchchat import cells, jsontext
-from batchchat.record import RowRecord
+from batchchat import lossless_json
+from batchchat.arrow import cells
+from batchchat.core.record import RowRecord
 from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, carried_names
 
@@ -94,7 +95,7 @@ def _schema(carried: Mapping[str, CarriedColumn], metadata: Mapping[str, Any]) -
             *((column.name, column.type) for column in COLUMNS),
             *((names[name], _arrow_type(kind)) for name, kind in carried.items()),
         ],
-        metadata={METADATA: jsontext.dumps(dict(metadata))},
+        metadata={METADATA: lossless_json.dumps(dict(metadata))},
     )
 
 
@@ -174,7 +175,7 @@ def metadata_of(path: Path) -> dict[str, Any] | None:
     if METADATA not in found:
         return None
     try:
-        value = jsontext.loads(found[METADATA])
+        value = lossless_json.loads(found[METADATA])
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchchat import cells
+from batchchat.arrow import cells
+from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
-from batchchat.record import RowRecord
 from batchchat.store.columns import COLUMNS, record_of
 from batchchat.store.parquet import CarriedColumn, files_of, metadata_of
 

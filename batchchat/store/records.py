@@ -3,11 +3,11 @@
     {"kind":"run",…,"crc":"1f0c22a9"}     a session begins: format, version, job as written, mock or real endpoint
     {"kind":"hold",…,"crc":"…"}           requests (and USD) that may be outstanding from here on; 0 when all settled
     {"kind":"step",…,"crc":"…"}           an attempt that cost, or may have cost, and did not finish its row
-    {"kind":"row",…,"crc":"…"}            a finished output row, whole (`batchchat.record`)
+    {"kind":"row",…,"crc":"…"}            a finished output row, whole (`batchchat.core.record`)
 
 The checksum (CRC-32, 8 hex digits) is inside the object so that `jq` and `tail` read the file as it is. A line that
 orjson could not write (lone surrogates, integers over 64 bits) says `"lenient":true` before it, and is read back by
-`jsontext`; to look in each line whether it needs that took as long as all the rest.
+`lossless_json`; to look in each line whether it needs that took as long as all the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from batchchat import jsontext
+from batchchat import lossless_json
 
 __all__ = ["FORMAT", "KINDS", "decode", "encode", "salvage"]
 
@@ -37,7 +37,7 @@ def encode(record: Any) -> bytes:
     try:
         body = orjson.dumps(record)[:-1]
     except TypeError:
-        body = jsontext.dumps(record)[:-1] + _LENIENT
+        body = lossless_json.dumps(record)[:-1] + _LENIENT
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
 
 
@@ -52,7 +52,7 @@ def decode(line: bytes) -> dict[str, Any] | None:
     if not intact(line):
         return None
     try:
-        record = jsontext.loads(line) if line.endswith(_LENIENT, 0, -_TAIL) else orjson.loads(line)
+        record = lossless_json.loads(line) if line.endswith(_LENIENT, 0, -_TAIL) else orjson.loads(line)
     except ValueError:
         return None
     return record if isinstance(record, dict) and record.get("kind") in KINDS else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from batchchat.conversation import ErrorKind
+from batchchat.core.conversation import ErrorKind
 from batchchat.mock.faults import KINDS
 from tests.acceptance.job import Job, rows
 from tests.acceptance.servers import mock_process

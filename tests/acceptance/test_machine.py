@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from batchchat import jsontext
+from batchchat import lossless_json
 from batchchat.store.journal import Journal
 from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
@@ -195,7 +195,7 @@ def test_a_container_with_the_same_pid_again(job: Job, monkeypatch: pytest.Monke
     """A lock that names this very pid and host, left by a container that died, holds nobody up."""
     job.run_folder.mkdir()
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time() - 60}
-    (job.run_folder / "lock").write_bytes(jsontext.dumps(owner))
+    (job.run_folder / "lock").write_bytes(lossless_json.dumps(owner))
     with mock_thread() as mock:
         job.write(rows(3), endpoint__base_url=mock.url)
         assert run_inside(job, monkeypatch).code == 0

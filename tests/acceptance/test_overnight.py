@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchchat.conversation import ErrorKind
+from batchchat.core.conversation import ErrorKind
 from batchchat.mock.faults import KINDS
 from tests.acceptance.job import Ended, Job, rows
 from tests.acceptance.servers import completion, http, mock_process, raw_server

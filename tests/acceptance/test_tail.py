@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from batchchat.policy import tail
+from batchchat.policy import stragglers
 from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows
 from tests.acceptance.servers import completion, http, raw_server
@@ -15,7 +15,7 @@ from tests.acceptance.servers import completion, http, raw_server
 
 def test_one_row_of_two_thousand_never_answers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends in bounded time, the other rows answered, and the row's reason says what was waited for."""
-    monkeypatch.setattr(tail, "FLOOR_S", 0.1)
+    monkeypatch.setattr(stragglers, "FLOOR_S", 0.1)
     with raw_server(lambda asked: None if asked.said == "Question 1999" else http(200, completion())) as server:
         job.write(rows(2000), endpoint__base_url=server.url, concurrency=8)
         start = time.monotonic()
@@ -43,7 +43,7 @@ def test_one_row_of_two_thousand_never_answers(job: Job, monkeypatch: pytest.Mon
 
 def test_a_resume_for_the_last_row_is_no_longer_held(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an answer takes is known from the journal, and a row with one attempt is left to its timeout."""
-    monkeypatch.setattr(tail, "FLOOR_S", 0.2)
+    monkeypatch.setattr(stragglers, "FLOOR_S", 0.2)
     with raw_server(lambda asked: None if asked.said == "Question 199" else http(200, completion())) as server:
         job.write(rows(199), endpoint__base_url=server.url)
         assert run_inside(job, monkeypatch).code == 0

@@ -2,7 +2,7 @@
 
 The truth is two vocabularies in mistral-common's wheel: `tokenizer.model.v1` (32,000 pieces, WizardLM-2's own), and
 tekken of 2024-09 (131,072 pieces) as a stand-in for those of later models. It prints the weights, for
-`batchchat/cost/heuristic.py`; docs/tokens.md tells how the weights that stand there do.
+`batchchat/tokens/heuristic.py`; docs/tokens.md tells how the weights that stand there do.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from batchchat.cost import heuristic
-from batchchat.cost.heuristic import FEATURES, features, weighed
-from batchchat.cost.tokens import tokenizer_for
-from batchchat.cost.wizardlm import model_file
+from batchchat.tokens import heuristic
+from batchchat.tokens.for_model import tokenizer_for
+from batchchat.tokens.heuristic import FEATURES, features, weighed
+from batchchat.tokens.wizardlm import model_file
 from tests.benchmarks.tokencorpus import corpus
 
 __all__ = ["DOCS", "document", "errors", "vocabularies"]

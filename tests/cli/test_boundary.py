@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchchat.figures import shown_path
+from batchchat.text.numbers import shown_path
 
 
 def test_paths_are_shown_as_one_would_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

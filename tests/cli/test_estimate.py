@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from batchchat.cli.sets import override
-from batchchat.cost.tokens import tokenizer_for
+from batchchat.cli.set_option import override
 from batchchat.job import load_job
-from batchchat.run.estimate import estimate
+from batchchat.preflight.estimate import estimate
+from batchchat.tokens.for_model import tokenizer_for
 from tests.acceptance.job import Job
 from tests.acceptance.servers import Mock, completion, http, mock_thread, raw_server
 from tests.cli.called import Called, call

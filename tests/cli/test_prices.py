@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchchat.cost.pricetable import builtin_table, read_table
+from batchchat.pricing.price_table import builtin_table, read_table
 from tests.cli.called import call
 
 

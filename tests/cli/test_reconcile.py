@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batchchat.cells import Kind
-from batchchat.run import reconcile
+from batchchat.arrow.cells import Kind
+from batchchat.results import reconcile
 from batchchat.store.parquet import write_parquet
 from batchchat.store.published import Published
 from tests.acceptance.servers import http, mock_thread, raw_server

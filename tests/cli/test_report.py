@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from batchchat import figures
 from batchchat.store.folder import folder_of
 from batchchat.store.parquet import write_parquet
-from batchchat.store.state import write_state
+from batchchat.store.run_json import write_state
+from batchchat.text import numbers
 from tests.cli.called import call
 from tests.store.given import answered, failed, invalid, run_record, write_segment
 
@@ -265,7 +265,7 @@ def test_a_page_of_an_unfinished_run() -> None:
     """`--html` writes a page of what a journal holds so far, beside what it says on stdout."""
     journal("x.parquet")
     told = call("report", "x.parquet", "--by", "topic", "--html", "r.html", "--json")
-    assert (told.code, told.err) == (0, f"r.html: {figures.size(Path('r.html').stat().st_size)}\n")
+    assert (told.code, told.err) == (0, f"r.html: {numbers.size(Path('r.html').stat().st_size)}\n")
     assert json.loads(told.out)["outputs"][0]["rows"]["total"] == 4
     page = Path("r.html").read_text()
     assert "2 of 4 rows answered for $0.2501" in page

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchchat.cli.sets import override
+from batchchat.cli.set_option import override
 from batchchat.job import load_job
-from batchchat.run.validate import validate
+from batchchat.preflight.validate import validate
 from tests.cli.called import call
 
 JOB = """\

@@ -7,20 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchchat.conversation import ErrorKind, Key, Row, Status
+from batchchat.core.attempt import Action, Billed, Cost, Exchange, Failure, Outcome, Reply, Request, Scope, Verdict
+from batchchat.core.conversation import ErrorKind, Key, Row, Status
 from batchchat.dispatch.dispatcher import Work
-from batchchat.exchange import (
-    Action,
-    Billed,
-    Cost,
-    Exchange,
-    Failure,
-    Outcome,
-    Reply,
-    Request,
-    Scope,
-    Verdict,
-)
 
 
 def request(name: str = "1", model: str = "m") -> Request:

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.conversation import ErrorKind, Status
+from batchchat.core.attempt import Action, Billed, Exchange, Outcome, Request
+from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Work
-from batchchat.exchange import Action, Billed, Exchange, Outcome, Request
-from batchchat.policy.alike import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
+from batchchat.policy.circuit_breaker import NEVER_REACHED, SIGNS_TO_OPEN, Outage
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy, Stop
-from batchchat.policy.outage import NEVER_REACHED, SIGNS_TO_OPEN, Outage
+from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
 from batchchat.policy.retry import RowStop, RowWait
-from batchchat.policy.tail import Cut, Tail
+from batchchat.policy.stragglers import Cut, Tail
 from tests.dispatch.made import accepted, failed, refused, work
 
 
@@ -476,7 +476,7 @@ def test_an_endpoint_that_is_never_there_stops_the_run(monkeypatch: pytest.Monke
         await asyncio.sleep(0)
         return refused(request, status=None)
 
-    monkeypatch.setattr("batchchat.policy.outage.FIRST_CONTACT_S", 0.05)
+    monkeypatch.setattr("batchchat.policy.circuit_breaker.FIRST_CONTACT_S", 0.05)
     house = House(rows(10), send, policies=(Outage(3600, Random(1)),)).run()
     assert house.outcomes == []
     assert house.dispatcher.stopped is not None

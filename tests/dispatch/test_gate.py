@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from batchchat.core.attempt import Ask, Exchange
 from batchchat.dispatch.gate import Closed, Gate
-from batchchat.exchange import Ask, Exchange
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import GO, Decision, Policy, Stop, Wait
 

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchchat.conversation import Key
-from batchchat.cost.prices import Pricing, pricing
-from batchchat.cost.rates import Rates
+from batchchat.core.attempt import Exchange, Request
+from batchchat.core.conversation import Key
 from batchchat.endpoint import wire
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.network import Proxy
-from batchchat.exchange import Exchange, Request
+from batchchat.pricing.cost import Pricing, pricing
+from batchchat.pricing.rates import Rates
 from batchchat.secret import Blanker, Secret
 
 KEY = "sk-test-0123456789abcdef"

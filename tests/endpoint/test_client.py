@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from batchchat.conversation import ErrorKind
+from batchchat.core.attempt import Action, Billed, Exchange, Scope
+from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import client as client_module
 from batchchat.endpoint.client import Client, Endpoint, completions_url
 from batchchat.endpoint.network import proxy_for, tls_context
 from batchchat.errors import UsageError
-from batchchat.exchange import Action, Billed, Exchange, Scope
 from batchchat.secret import Blanker, Secret
 from tests.endpoint.server import (
     KEY,

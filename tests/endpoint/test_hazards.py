@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any
 
-from batchchat.exchange import Action, Exchange
+from batchchat.core.attempt import Action, Exchange
 from tests.endpoint.server import Received, Server, answer, client, completion, met, request, sends, serving
 from tests.endpoint.test_verdicts import TABLE, text_of
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from batchchat.core.attempt import Quota
 from batchchat.endpoint.client import allowance_url
 from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
-from batchchat.exchange import Quota
 
 
 @pytest.mark.parametrize(

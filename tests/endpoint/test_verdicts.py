@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import ErrorKind
+from batchchat.core.attempt import Action, Billed, Reply, Scope
+from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.verdicts import asked_wait_s, judge_reply, read_error
-from batchchat.exchange import Action, Billed, Reply, Scope
 from batchchat.secret import Blanker
 
 RETRY, FAIL, STOP, STOP_IF_NEW = Action.RETRY, Action.FAIL_ROW, Action.STOP_RUN, Action.STOP_UNLESS_ANSWERED

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import Key
+from batchchat.core.attempt import Reply, Usage
+from batchchat.core.conversation import Key
 from batchchat.endpoint.wire import compose, read_reply, read_usage
-from batchchat.exchange import Reply, Usage
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 plain = st.recursive(

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat.core.price import Price
 from batchchat.errors import JobError
-from batchchat.job import InputSpec, Override, Price, Retry, Timeout, load_job
-from batchchat.job.moment import StopAt
+from batchchat.job import InputSpec, Override, Retry, Timeout, load_job
+from batchchat.job.stop_at import StopAt
 from tests.job.given import KEYED, MOCK, TOKEN, TOP, faults, load
 
 EVERYTHING = """\

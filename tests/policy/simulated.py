@@ -17,10 +17,10 @@ from typing import Any, cast
 
 from tenacity import RetryCallState
 
-from batchchat.conversation import ErrorKind, Key
-from batchchat.exchange import Action, Ask, Billed, Exchange, Failure, Quota, Request, Scope, Usage, Verdict
+from batchchat.core.attempt import Action, Ask, Billed, Exchange, Failure, Quota, Request, Scope, Usage, Verdict
+from batchchat.core.conversation import ErrorKind, Key
+from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
 from batchchat.policy.decision import Go, Policy, Stop
-from batchchat.policy.outage import SIGNS_TO_OPEN
 from batchchat.policy.retry import RowStop, RowWait
 
 __all__ = ["Answer", "Run", "Server", "answered", "refused", "server_error", "simulate", "unreached"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import ErrorKind, Key
-from batchchat.exchange import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
+from batchchat.core.attempt import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
+from batchchat.core.conversation import ErrorKind, Key
+from batchchat.core.uncertain_cost import Unsure
 from batchchat.policy.budget import SPENT, Budget, Learned, enough_usd
 from batchchat.policy.decision import GO, Stop, Wait
-from batchchat.unsure import Unsure
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 KNOWN = Learned("p", 20, Decimal(1))

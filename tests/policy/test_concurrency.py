@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import ErrorKind, Key
-from batchchat.exchange import Action, Ask, Exchange, Request, Scope, Verdict
+from batchchat.core.attempt import Action, Ask, Exchange, Request, Scope, Verdict
+from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.concurrency import CeilingMoved, Concurrency
 from batchchat.policy.decision import GO, Wait
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import ErrorKind, Key
-from batchchat.exchange import Action, Billed, Exchange, Failure, Request, Scope, Verdict
+from batchchat.core.attempt import Action, Billed, Exchange, Failure, Request, Scope, Verdict
+from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.retry import RowStop, RowWait, retrying
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)

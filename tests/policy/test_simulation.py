@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from batchchat.exchange import Quota
+from batchchat.core.attempt import Quota
+from batchchat.policy.circuit_breaker import CameBack, Outage
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy
-from batchchat.policy.headroom import Headroom
-from batchchat.policy.outage import CameBack, Outage
-from batchchat.policy.rate import RequestRate, TokenRate
+from batchchat.policy.rate_limit_headers import Headroom
 from batchchat.policy.retry import RowStop
+from batchchat.policy.token_bucket import RequestRate, TokenRate
 from tests.policy.simulated import Answer, Run, Server, answered, refused, server_error, simulate, unreached
 
 SEEDS = range(8)

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat.core.totals import Beside
 from batchchat.report.flat import figures_csv
-from batchchat.report.tally import Tally
-from batchchat.totals import Beside
+from batchchat.results.group_stats import Tally
 from tests.store.given import answered, failed
 
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.report.reconcile import Claim, Reconciled, reconcile_topics
+from batchchat.report.reconcile import reconcile_topics
+from batchchat.results.reconciliation import Claim, Reconciled
 
 NANO = st.integers(0, 10**10)
 

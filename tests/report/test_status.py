@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchchat.report.status import How, Standing, headline, status_line, status_text
+from batchchat.report.status import headline, status_line, status_text
+from batchchat.results.status import How, Standing
 
 ROWS = {"total": 12480, "answered": 8200, "failed": 30, "invalid": 10, "left": 4240}
 STATE: dict[str, Any] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from batchchat.conversation import Key
-from batchchat.exchange import Spent
-from batchchat.record import RowRecord
+from batchchat.core.attempt import Spent
+from batchchat.core.conversation import Key
+from batchchat.core.record import RowRecord
 from batchchat.report.summary import Facts, replies, summary
 from batchchat.store.ledger import Ledger
 

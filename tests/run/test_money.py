@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from batchchat.conversation import Key
-from batchchat.exchange import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
+from batchchat.core.attempt import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
+from batchchat.core.conversation import Key
 from batchchat.policy.budget import Budget, Learned
 from batchchat.policy.decision import GO
-from batchchat.run.holds import NOTHING_HELD
+from batchchat.policy.spend_holds import NOTHING_HELD
 from batchchat.run.money import Money
 
 ASK = Ask(0, 10, Decimal("0.01"))

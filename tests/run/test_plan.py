@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import Key
-from batchchat.exchange import Ask, Request
+from batchchat.core.attempt import Ask, Request
+from batchchat.core.conversation import Key
 from batchchat.run.plan import Changed, Fate, Tally, fate
 
 ASK, KEEP, RESEND = Changed.ASK, Changed.KEEP, Changed.RESEND

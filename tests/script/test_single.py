@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from batchchat.conversation import ErrorKind, Key, Message, Row, Status
+from batchchat.core.attempt import Action, Exchange, Outcome, Request, Verdict
+from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
 from batchchat.endpoint.wire import compose
-from batchchat.exchange import Action, Exchange, Outcome, Request, Verdict
 from batchchat.script.single import SingleMessage, single_message
 
 USER: Message = {"role": "user", "content": "Hello!"}

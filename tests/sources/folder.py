@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from batchchat.conversation import BadRow, Row
+    from batchchat.core.conversation import BadRow, Row
     from batchchat.sources.files import Record
 
     Rows = list[Row | BadRow]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import ROLES
+from batchchat.core.conversation import ROLES
 from batchchat.sources.conversations import fault_of
 
 U = {"role": "user", "content": "hi"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import BadRow, Key, Row
+from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.sources import sampling
 from batchchat.sources.sampling import choose
 from tests.sources.folder import Folder, user

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import Row
+from batchchat.core.conversation import Row
 from batchchat.errors import InputError
 from tests.sources.folder import Folder, user
 

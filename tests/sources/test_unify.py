@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.cells import encode
+from batchchat.arrow.cells import encode
 from batchchat.sources.unify import cast, unified
 
 if TYPE_CHECKING:

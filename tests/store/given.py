@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batchchat.record import RowRecord
+from batchchat.core.record import RowRecord
 from batchchat.store import records
 from batchchat.store.segments import location, scan, segment_path
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.record import RowRecord
+from batchchat.core.record import RowRecord
 from batchchat.store.columns import COLUMNS, MESSAGES, carried_names, conversation
 from tests.store.given import answered, failed, invalid
 

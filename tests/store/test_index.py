@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.conversation import Key, Status
+from batchchat.core.conversation import Key, Status
 from batchchat.store.index import Index
 
 _keys = st.builds(

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.cells import Kind
-from batchchat.conversation import Key
-from batchchat.exchange import NOTHING_SPENT, Spent
+from batchchat.arrow.cells import Kind
+from batchchat.core.attempt import NOTHING_SPENT, Spent
+from batchchat.core.conversation import Key
+from batchchat.core.record import RowRecord, key_of, spent_of, unsure_fields
+from batchchat.core.totals import Totals
 from batchchat.policy.budget import Budget, Learned
-from batchchat.record import RowRecord, key_of, spent_of, unsure_fields
 from batchchat.store.ledger import Ledger, Paid, schema_of, schema_text
 from batchchat.store.segments import location, scan
-from batchchat.totals import Totals
 from tests.store.given import answered, bare, failed, invalid, run_record, write_segment
 
 _ids = st.sampled_from(["a", "b", "c"])

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.cells import Kind
+from batchchat.arrow.cells import Kind
+from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
-from batchchat.record import RowRecord
 from batchchat.store.columns import COLUMNS
 from batchchat.store.parquet import CarriedColumn, write_parquet, write_parts
 from batchchat.store.published import Published, records_of

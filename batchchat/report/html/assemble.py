@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from batchchat import __version__, figures
-from batchchat.record import RowRecord
+from batchchat import __version__
+from batchchat.core.record import RowRecord
 from batchchat.report.html.build import Seen, headline, output_data
 from batchchat.report.html.differ import COMPARED, answers_of, difference
 from batchchat.report.html.page import LIMIT, embedded, page_of
 from batchchat.report.html.sample import chosen_rows, fitted
-from batchchat.report.tally import Tally
+from batchchat.results.group_stats import Tally
+from batchchat.text import numbers
 
 __all__ = ["MOST_OUTPUTS", "Opened", "assembled"]
 
@@ -78,7 +79,7 @@ def _compared(outputs: Sequence[Opened], random: np.random.Generator) -> dict[st
         others = dict(other.rows_at(sorted(int(at) for at in found.other_places[some])))
         rows = [
             {
-                "id": figures.shorten(ones[one]["id"], _LONGEST_ID),
+                "id": numbers.shorten(ones[one]["id"], _LONGEST_ID),
                 "one": _reply(ones[one]),
                 "other": _reply(others[two]),
             }

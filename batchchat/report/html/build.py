@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from batchchat import figures
-from batchchat.conversation import Status
+from batchchat.core.conversation import Status
 from batchchat.report.html.facts import Facts
 from batchchat.report.html.pictures import (
     Clock,
@@ -19,9 +18,10 @@ from batchchat.report.html.pictures import (
     spent_by,
 )
 from batchchat.report.html.sample import dearest
+from batchchat.report.lines import answered_words, cost_topics, retry_topics, some_rows, token_topics
 from batchchat.report.tables import Told
-from batchchat.report.tally import Tally
-from batchchat.report.topics import answered_words, cost_topics, retry_topics, some_rows, token_topics
+from batchchat.results.group_stats import Tally
+from batchchat.text import numbers
 
 __all__ = ["Seen", "headline", "output_data"]
 
@@ -74,10 +74,10 @@ def headline(all_seen: list[Seen]) -> str:
     if len(all_seen) > _NAMED:
         totals = [seen.told.tally.totals for seen in all_seen]
         costs = [cost for each in totals if (cost := each.known_cost_usd) is not None]
-        money = f" for {figures.money(sum(costs, Decimal(0)))}" if costs else ""
+        money = f" for {numbers.money(sum(costs, Decimal(0)))}" if costs else ""
         answered, rows = sum(each.answered for each in totals), sum(each.finished for each in totals)
         return (
-            f"{len(all_seen)} outputs: {figures.count(answered)} of {figures.count(rows)} rows answered{money} in all."
+            f"{len(all_seen)} outputs: {numbers.count(answered)} of {numbers.count(rows)} rows answered{money} in all."
         )
     parts = [f"{seen.told.path} answered {_answered(seen.told.tally)}{_for(seen.told.tally)}" for seen in all_seen]
     return f"{len(parts)} outputs: {', '.join(parts)}."
@@ -85,17 +85,17 @@ def headline(all_seen: list[Seen]) -> str:
 
 def sentence(told: Told, clock: Clock | None) -> str:
     """`12,474 of 12,480 rows answered for $6.2841 in 9m 51s`."""
-    time = "" if clock is None else f" in {figures.duration(clock.length_s)}"
+    time = "" if clock is None else f" in {numbers.duration(clock.length_s)}"
     return f"{answered_words(told.tally.totals, told.beside)}{_for(told.tally)}{time}"
 
 
 def _answered(tally: Tally) -> str:
-    return f"{figures.count(tally.totals.answered)} of {figures.count(tally.totals.finished)}"
+    return f"{numbers.count(tally.totals.answered)} of {numbers.count(tally.totals.finished)}"
 
 
 def _for(tally: Tally) -> str:
     cost = tally.totals.known_cost_usd
-    return "" if cost is None else f" for {figures.money(cost)}"
+    return "" if cost is None else f" for {numbers.money(cost)}"
 
 
 def _where(told: Told) -> str:
@@ -108,27 +108,27 @@ def _figures(told: Told, clock: Clock | None) -> list[dict[str, str]]:
     totals, cost = tally.totals, tally.totals.known_cost_usd
     known = tally.json()
     sent, back = known["prompt_tokens"], known["completion_tokens"]
-    each = f"{figures.money(cost / totals.answered)} an answered row" if cost is not None and totals.answered else ""
+    each = f"{numbers.money(cost / totals.answered)} an answered row" if cost is not None and totals.answered else ""
     if totals.unknown_cost_rows and each:
         each += f" · unknown for {some_rows(totals.unknown_cost_rows)}"
     bad = [
-        f"{figures.count(number)} {word}"
+        f"{numbers.count(number)} {word}"
         for number, word in ((totals.failed, "failed"), (totals.invalid, "invalid"))
         if number
     ]
     latency = tally.latency_s(0.5), tally.latency_s(0.95)
-    p50, p95 = (figures.seconds(value) for value in latency)
-    tokens = figures.UNKNOWN if sent is None and back is None else figures.compact((sent or 0) + (back or 0))
+    p50, p95 = (numbers.seconds(value) for value in latency)
+    tokens = numbers.UNKNOWN if sent is None and back is None else numbers.compact((sent or 0) + (back or 0))
     return [
-        {"label": "cost", "value": figures.money(cost), "note": each},
+        {"label": "cost", "value": numbers.money(cost), "note": each},
         {
             "label": "tokens",
             "value": tokens,
-            "note": "" if tokens == figures.UNKNOWN else f"{_compact(sent)} in · {_compact(back)} out",
+            "note": "" if tokens == numbers.UNKNOWN else f"{_compact(sent)} in · {_compact(back)} out",
         },
         {
             "label": "time",
-            "value": figures.duration(None if clock is None else clock.length_s),
+            "value": numbers.duration(None if clock is None else clock.length_s),
             "note": "" if latency[0] is None else f"latency p50 {p50} · p95 {p95}",
         },
         {
@@ -140,13 +140,13 @@ def _figures(told: Told, clock: Clock | None) -> list[dict[str, str]]:
 
 
 def _compact(number: int | None) -> str:
-    return figures.UNKNOWN if number is None else figures.compact(number)
+    return numbers.UNKNOWN if number is None else numbers.compact(number)
 
 
 def _share(part: int, whole: int) -> str:
     """Never rounded to all or to nothing."""
     if not whole:
-        return figures.NONE
+        return numbers.NONE
     percent = 100 * part / whole
     if part == whole or not part:
         return f"{percent:.0f} %"
@@ -189,10 +189,10 @@ def _failures(seen: Seen) -> list[dict[str, Any]]:
         places = np.nonzero(kinds.are(kind))[0]
         found.append(
             {
-                "kind": figures.shorten(kind, 60),
+                "kind": numbers.shorten(kind, 60),
                 "rows": count,
-                "id": "" if example is None else figures.shorten(example.id, 80),
-                "text": "" if example is None else figures.shorten(example.text, _LONGEST_EXAMPLE),
+                "id": "" if example is None else numbers.shorten(example.id, 80),
+                "text": "" if example is None else numbers.shorten(example.text, _LONGEST_EXAMPLE),
                 "at": int(places[0]) if len(places) else None,
             }
         )
@@ -208,7 +208,7 @@ def _retries(seen: Seen) -> dict[str, Any]:
     return {
         "text": words
         or (
-            f"{some_rows(len(again))} took {figures.count(float((again - 1).sum()))} more"
+            f"{some_rows(len(again))} took {numbers.count(float((again - 1).sum()))} more"
             f" {'attempt' if (again - 1).sum() == 1 else 'attempts'}"
             if len(again)
             else "no row took more than one attempt"

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from batchchat.conversation import Status
-from batchchat.keytable import hash64
+from batchchat.core.conversation import Status
+from batchchat.hash_table import hash64
 
 __all__ = ["COMPARED", "Answers", "Difference", "answers_of", "difference"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from batchchat import jsontext
-from batchchat.report.values import batch_values
+from batchchat import lossless_json
+from batchchat.results.values import batch_values
 
 __all__ = ["READ", "Codes", "Facts", "facts_of"]
 
@@ -84,7 +84,7 @@ def facts_of(batches: Iterable[pa.RecordBatch], by: str | None) -> Facts:
 def _written(value: Any) -> str:
     if value is None:
         return "(null)"
-    return value if isinstance(value, str) else jsontext.dumps(value).decode()
+    return value if isinstance(value, str) else lossless_json.dumps(value).decode()
 
 
 def _floats(column: Any) -> Floats:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from batchchat import jsontext
+from batchchat import lossless_json
 
 __all__ = ["LIMIT", "embedded", "page_of"]
 
@@ -33,7 +33,7 @@ _ESCAPES = (
 
 def embedded(value: Any) -> bytes:
     """JSON that is harmless within a script element."""
-    data = jsontext.dumps(value)
+    data = lossless_json.dumps(value)
     for character, written in _ESCAPES:
         data = data.replace(character, written)
     return data
@@ -46,7 +46,7 @@ def page_of(title: str, data: bytes) -> bytes:
     return (
         Template(_text("page.html"))
         .substitute(
-            title=escape(jsontext.scrub(title)),
+            title=escape(lossless_json.scrub(title)),
             style=_text("page.css"),
             allowed=allowed,
             data=data.decode(),

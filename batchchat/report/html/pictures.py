@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batchchat import figures
 from batchchat.report.html.facts import Codes, Facts, Floats
+from batchchat.text import numbers
 
 __all__ = ["Clock", "answers_against_length", "clock_of", "histogram", "over_time", "spent_by"]
 
@@ -51,7 +51,7 @@ def spent_by(codes: Codes, facts: Facts) -> dict[str, Any]:
     has_cost = bool(np.isfinite(facts.cost_usd).any())
     bars = [
         {
-            "name": figures.shorten(codes.names[n], _LONGEST_NAME) or '""',
+            "name": numbers.shorten(codes.names[n], _LONGEST_NAME) or '""',
             "cost": float(cost[n]) if has_cost else None,
             "tokens": int(tokens[n]),
             "rows": int(rows[n]),
@@ -61,7 +61,7 @@ def spent_by(codes: Codes, facts: Facts) -> dict[str, Any]:
     if len(rest := order[_MOST_GROUPS:]):
         bars.append(
             {
-                "name": f"{figures.count(len(rest))} others",
+                "name": f"{numbers.count(len(rest))} others",
                 "cost": float(cost[rest].sum()) if has_cost else None,
                 "tokens": int(tokens[rest].sum()),
                 "rows": int(rows[rest].sum()),
@@ -144,7 +144,7 @@ class Clock:
     def breaks(self) -> list[dict[str, Any]]:
         """Where nothing ran, and for how long."""
         return [
-            {"at": float(at) / self.divisor, "text": f"stopped for {figures.duration(float(length))}"}
+            {"at": float(at) / self.divisor, "text": f"stopped for {numbers.duration(float(length))}"}
             for at, length in zip(self.running(self._from), self._lengths, strict=True)
         ]
 

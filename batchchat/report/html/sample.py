@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batchchat import jsontext
-from batchchat.conversation import Status
-from batchchat.record import RowRecord
+from batchchat import lossless_json
+from batchchat.core.conversation import Status
+from batchchat.core.record import RowRecord
 from batchchat.report.html.facts import Facts
 from batchchat.report.html.page import embedded
 from batchchat.store.columns import conversation
@@ -130,7 +130,7 @@ def _carried(row: RowRecord) -> list[list[str]] | None:
 
 
 def _json(value: Any) -> str:
-    return value if isinstance(value, str) else jsontext.dumps(value).decode()
+    return value if isinstance(value, str) else lossless_json.dumps(value).decode()
 
 
 def _cut(text: str, length: int) -> str:

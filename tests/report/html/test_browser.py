@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from batchchat.record import RowRecord
-from batchchat.run.page import page_of_outputs
+from batchchat.core.record import RowRecord
+from batchchat.report.page import page_of_outputs
 from tests.report.html.chromium import FOUND, Page, opened
 from tests.report.html.given import output_of, run_of
 from tests.store.given import answered, failed, invalid

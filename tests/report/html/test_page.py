@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.report.html.page import LIMIT, embedded, page_of
-from batchchat.run.page import page_of_outputs
+from batchchat.report.page import page_of_outputs
 from tests.report.html.given import output_of, run_of
 from tests.store.given import answered, failed
 

@@ -1,0 +1,1 @@
+"""Arrow cells as JSON, and back."""

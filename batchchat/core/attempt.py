@@ -1,0 +1,259 @@
+"""The nouns of sending: what is asked, what came back, what it means, what it cost.
+
+A **Request** is one body for one endpoint. An **Exchange** is one attempt at it, paid or not. A **Verdict** says what
+to do about it and who pays. An **Outcome** is how a row ended; **Spent** is what all its attempts used up.
+
+What is made for every row is a named tuple: frozen dataclasses take three times as long to build (0.9 us for 8 fields).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
+
+__all__ = [
+    "NOTHING_SPENT",
+    "Action",
+    "Ask",
+    "Billed",
+    "Cost",
+    "Exchange",
+    "Failure",
+    "Outcome",
+    "Quota",
+    "Reply",
+    "Request",
+    "Scope",
+    "Script",
+    "Spent",
+    "Usage",
+    "Verdict",
+]
+
+
+_NO_USD = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The most a request may use: tokens of the prompt and the reply, and USD; None where no bound is known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: Decimal | None = None
+
+
+class Request(NamedTuple):
+    """One body to send. `step` counts the requests of a row from 0; `fingerprint` hashes messages, model and params.
+
+    Attempts at the same request share its body. `messages` are those of the body, for the output row.
+    """
+
+    key: Key
+    step: int
+    model: str
+    messages: list[Message]
+    body: bytes
+    fingerprint: int
+    ask: Ask = Ask()
+
+
+class Action(StrEnum):
+    """What to do after an attempt."""
+
+    ACCEPT = "accept"
+    RETRY = "retry"
+    FAIL_ROW = "fail row"
+    STOP_RUN = "stop run"
+    STOP_UNLESS_ANSWERED = "stop run; once this endpoint and model have answered: fail row"
+    RETRY_IF_ANSWERED = "stop run; once this endpoint and model have answered: retry"
+
+
+class Scope(StrEnum):
+    """Whose fault it was: what is the endpoint's uses up neither a row's attempts nor its time."""
+
+    ROW = "row"
+    ENDPOINT = "endpoint"
+
+
+class Billed(StrEnum):
+    """Whether the provider may have charged for an attempt."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    YES = "yes"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt means. `kind` is None for an accepted one; `wait_s` is what the endpoint asked us to wait."""
+
+    action: Action
+    scope: Scope = Scope.ROW
+    billed: Billed = Billed.NO
+    kind: ErrorKind | None = None
+    wait_s: float | None = None
+    instant: bool = False
+    """A stale pooled connection: the first such failure of a row is tried again at once."""
+
+
+class Usage(NamedTuple):
+    """Tokens and USD as the endpoint reported them; None is what it did not report."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class Cost(NamedTuple):
+    """What an exchange cost. `source` is reported, or whose price computed it: job, endpoint or table."""
+
+    usd: Decimal
+    source: str
+
+
+class Reply(NamedTuple):
+    """What the model said. `tool_calls` is the list as it came; `model` is the one that served."""
+
+    text: str | None
+    finish_reason: str | None = None
+    tool_calls: list[Any] | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    response_id: str | None = None
+
+
+class Quota(NamedTuple):
+    """What the endpoint says is left of its limits, and in how many seconds they are whole again; None is not said."""
+
+    requests: int | None = None
+    requests_reset_s: float | None = None
+    tokens: int | None = None
+    tokens_reset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, in the endpoint's words where it had any; secrets are blanked, the text is shortened."""
+
+    kind: ErrorKind
+    text: str
+
+
+class Exchange(NamedTuple):
+    """One attempt. Times: `started_at` and `finished_at` in seconds since the epoch, `latency_s` monotonic."""
+
+    request: Request
+    verdict: Verdict
+    started_at: float
+    finished_at: float
+    latency_s: float
+    http_status: int | None = None
+    reply: Reply | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+    raw: str | None = None
+    """The response's body as it came, where the job keeps it; bytes that are not UTF-8 are lone surrogates."""
+    quota: Quota | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the attempts of one row used up so far.
+
+    `retries` counts what each further attempt was made for, by kind. `cost_source` and `usage` are of the last attempt
+    that had any. What is not in `cost_usd` stands beside it, at most and at the job's price: `possibly_billed_usd` for
+    the attempts that may have been billed, but for the `unbounded` ones of them; `unreported_usd` for those that were
+    billed and did not say how much.
+    """
+
+    attempts: int = 0
+    possibly_billed: int = 0
+    cost_usd: Decimal | None = None
+    retries: dict[str, int] = field(default_factory=dict)
+    cost_source: str | None = None
+    usage: Usage | None = None
+    possibly_billed_usd: Decimal = _NO_USD
+    unreported_usd: Decimal = _NO_USD
+    unbounded: int = 0
+
+    def plus(self, exchange: Exchange) -> Spent:
+        """This and one more attempt."""
+        cost, source = self.cost_usd, self.cost_source
+        if exchange.cost is not None:
+            cost = exchange.cost.usd if cost is None else cost + exchange.cost.usd
+            source = exchange.cost.source
+        maybe, maybe_usd, unbounded = self.possibly_billed, self.possibly_billed_usd, self.unbounded
+        unreported_usd, most_usd = self.unreported_usd, exchange.request.ask.cost_usd
+        if exchange.verdict.billed is Billed.MAYBE:
+            maybe, maybe_usd, unbounded = maybe + 1, maybe_usd + (most_usd or _NO_USD), unbounded + (most_usd is None)
+        elif exchange.cost is None and exchange.verdict.billed is Billed.YES:
+            unreported_usd += most_usd or _NO_USD
+        usage = self.usage if exchange.usage is None else exchange.usage
+        return Spent(self.attempts + 1, maybe, cost, self.retries, source, usage, maybe_usd, unreported_usd, unbounded)
+
+    def cut(self, request: Request) -> Spent:
+        """This and an attempt that we cut off: it may have been billed."""
+        return replace(
+            self,
+            attempts=self.attempts + 1,
+            possibly_billed=self.possibly_billed + 1,
+            possibly_billed_usd=self.possibly_billed_usd + (request.ask.cost_usd or _NO_USD),
+            unbounded=self.unbounded + (request.ask.cost_usd is None),
+        )
+
+    def because_of(self, kind: ErrorKind) -> Spent:
+        """This, and a further attempt is about to be made because of `kind`."""
+        retries = {**self.retries, kind.value: self.retries.get(kind.value, 0) + 1}
+        return replace(self, retries=retries)
+
+    def __add__(self, other: Spent) -> Spent:
+        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        retries = dict(self.retries)
+        for kind, count in other.retries.items():
+            retries[kind] = retries.get(kind, 0) + count
+        return Spent(
+            self.attempts + other.attempts,
+            self.possibly_billed + other.possibly_billed,
+            sum(known, Decimal(0)) if known else None,
+            retries,
+            other.cost_source or self.cost_source,
+            other.usage or self.usage,
+            self.possibly_billed_usd + other.possibly_billed_usd,
+            self.unreported_usd + other.unreported_usd,
+            self.unbounded + other.unbounded,
+        )
+
+
+NOTHING_SPENT = Spent()
+
+
+class Outcome(NamedTuple):
+    """How a row ended. `messages` is the whole conversation that was asked, without the reply."""
+
+    row: Row
+    status: Status
+    messages: list[Message]
+    exchange: Exchange
+
+
+class Script(Protocol):
+    """What to ask next for one row; pure. Single messages, turns and re-asks are scripts."""
+
+    @property
+    def row(self) -> Row:
+        """The row it plays."""
+
+    def next(self, exchanges: Sequence[Exchange]) -> Request | Outcome:
+        """The next request after the settled `exchanges` (each accepted, or the failure that ends the row)."""

@@ -1,0 +1,242 @@
+"""The finished output row, whole: what the journal keeps and the Parquet tells.
+
+It is a plain JSON object, since a journal line is one; absent keys are unknown. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, TypedDict
+
+from batchchat.core.attempt import Failure, Outcome, Reply, Request, Spent, Usage
+from batchchat.core.conversation import BadRow, ErrorKind, Key, Row, Status
+
+__all__ = [
+    "RowRecord",
+    "add_spent",
+    "key_of",
+    "possibly_billed_usd_of",
+    "record_of_bad_row",
+    "record_of_outcome",
+    "record_of_unsent",
+    "spent_of",
+    "unbounded_of",
+    "unreported_usd_of",
+    "unsure_fields",
+    "usage_fields",
+]
+
+_NO_USD = Decimal(0)
+
+
+class RowRecord(TypedDict, total=False):
+    """One line of kind `row`."""
+
+    kind: str
+    id: str
+    variant: str
+    sample: int
+    fp: str  # the fingerprint of the request, 16 hex digits
+    place: str
+    ordinal: int  # in the input, when the row was read
+    status: str
+    model: str  # as requested
+    messages: list[dict[str, Any]]  # as asked, without the reply
+    reply: dict[str, Any]
+    usage: dict[str, int]
+    cost_usd: float
+    cost_source: str
+    attempts: int
+    possibly_billed: int
+    possibly_billed_usd: float  # at most, at the job's price; absent where none of them had a bound
+    unbounded: int  # how many of them had none, where others had
+    unreported_usd: float  # the same of attempts that were billed and did not say how much
+    retries: dict[str, int]
+    latency_s: float
+    wait_s: float
+    started_at: float
+    finished_at: float
+    http_status: int
+    error_kind: str
+    error: str
+    raw: str
+    carried: dict[str, Any]
+    mock: bool  # there, and true, where the embedded mock answered
+
+
+def key_of(record: RowRecord) -> Key:
+    """The key of a `row` or `step` record."""
+    return Key(record["id"], record["variant"], record["sample"])
+
+
+def spent_of(record: RowRecord) -> Spent:
+    """What a failed row had used up, to be carried into its next record."""
+    cost = record.get("cost_usd")
+    possibly_billed = record.get("possibly_billed", 0)
+    return Spent(
+        record.get("attempts", 0),
+        possibly_billed,
+        None if cost is None else Decimal(repr(cost)),
+        record.get("retries", {}),
+        record.get("cost_source"),
+        Usage(**record["usage"]) if record.get("usage") else None,
+        possibly_billed_usd_of(record),
+        unreported_usd_of(record),
+        unbounded_of(record),
+    )
+
+
+def possibly_billed_usd_of(record: RowRecord) -> Decimal:
+    """The worst case of the attempts that may have been billed, as far as they had a bound."""
+    usd = record.get("possibly_billed_usd")
+    return _NO_USD if usd is None else Decimal(repr(usd))
+
+
+def unbounded_of(record: RowRecord) -> int:
+    """How many of the attempts that may have been billed had no bound."""
+    if "possibly_billed_usd" in record:
+        return record.get("unbounded", 0)
+    return record.get("possibly_billed", 0)
+
+
+def unreported_usd_of(record: RowRecord) -> Decimal:
+    """The worst case of the attempts that were billed and did not say how much."""
+    usd = record.get("unreported_usd")
+    return _NO_USD if usd is None else Decimal(repr(usd))
+
+
+def unsure_fields(spent: Spent) -> dict[str, float]:
+    """What may have been spent beside the cost, as a `row` or `step` keeps it."""
+    fields: dict[str, float] = {}
+    if spent.possibly_billed > spent.unbounded:
+        fields["possibly_billed_usd"] = float(spent.possibly_billed_usd)
+        if spent.unbounded:
+            fields["unbounded"] = spent.unbounded
+    if spent.unreported_usd:
+        fields["unreported_usd"] = float(spent.unreported_usd)
+    return fields
+
+
+def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecord:
+    """The record of a row that was sent. `wait_s`: what passed before its last attempt, by a clock that can't jump."""
+    exchange = outcome.exchange
+    key = outcome.row.key
+    record: RowRecord = {
+        "kind": "row",
+        "id": key.id,
+        "variant": key.variant,
+        "sample": key.sample,
+        "fp": f"{exchange.request.fingerprint:016x}",
+        "place": outcome.row.place,
+        "ordinal": outcome.row.ordinal,
+        "status": outcome.status.value,
+        "model": exchange.request.model,
+        "messages": outcome.messages,
+        "attempts": spent.attempts,
+        "possibly_billed": spent.possibly_billed,
+        "started_at": exchange.started_at,
+        "finished_at": exchange.finished_at,
+        "latency_s": round(exchange.latency_s, 6),
+        "wait_s": max(0.0, round(wait_s, 6)),
+    }
+    if exchange.reply is not None:
+        record["reply"] = _reply(exchange.reply)
+    add_spent(record, spent)
+    if exchange.http_status is not None:
+        record["http_status"] = exchange.http_status
+    if outcome.status is not Status.ANSWERED and exchange.failure is not None:
+        record["error_kind"] = exchange.failure.kind.value
+        record["error"] = exchange.failure.text
+    if exchange.raw is not None:
+        record["raw"] = exchange.raw
+    if outcome.row.carried:
+        record["carried"] = outcome.row.carried
+    return record
+
+
+def add_spent(record: RowRecord, spent: Spent) -> None:
+    """Note in `record` what its attempts used up."""
+    if spent.usage is not None and (usage := usage_fields(spent.usage)):
+        record["usage"] = usage
+    if spent.cost_usd is not None:
+        record["cost_usd"] = float(spent.cost_usd)
+    if spent.cost_source is not None:
+        record["cost_source"] = spent.cost_source
+    if spent.possibly_billed or spent.unreported_usd:
+        record.update(unsure_fields(spent))  # type: ignore[typeddict-item]
+    if spent.retries:
+        record["retries"] = spent.retries
+
+
+def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:
+    """The record of a row that could not be sent."""
+    record: RowRecord = {
+        "kind": "row",
+        "id": row.key.id,
+        "variant": row.key.variant,
+        "sample": row.key.sample,
+        "fp": f"{fingerprint:016x}",
+        "place": row.place,
+        "ordinal": row.ordinal,
+        "status": Status.INVALID.value,
+        "error_kind": ErrorKind.INVALID_INPUT.value,
+        "error": row.error,
+    }
+    if row.carried:
+        record["carried"] = row.carried
+    return record
+
+
+def record_of_unsent(row: Row, request: Request, failure: Failure) -> RowRecord:
+    """The record of a good row that failed before it was sent: without an attempt, times or cost."""
+    record: RowRecord = {
+        "kind": "row",
+        "id": row.key.id,
+        "variant": row.key.variant,
+        "sample": row.key.sample,
+        "fp": f"{request.fingerprint:016x}",
+        "place": row.place,
+        "ordinal": row.ordinal,
+        "status": Status.FAILED.value,
+        "model": request.model,
+        "messages": request.messages,
+        "attempts": 0,
+        "possibly_billed": 0,
+        "error_kind": failure.kind.value,
+        "error": failure.text,
+    }
+    if row.carried:
+        record["carried"] = row.carried
+    return record
+
+
+def _reply(reply: Reply) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in (
+            ("text", reply.text),
+            ("finish_reason", reply.finish_reason),
+            ("tool_calls", reply.tool_calls),
+            ("refusal", reply.refusal),
+            ("reasoning", reply.reasoning),
+            ("model", reply.model),
+            ("service_tier", reply.service_tier),
+            ("response_id", reply.response_id),
+        )
+        if value is not None
+    }
+
+
+def usage_fields(usage: Usage) -> dict[str, int]:
+    """The tokens that were reported."""
+    return {
+        name: value
+        for name, value in (
+            ("prompt_tokens", usage.prompt_tokens),
+            ("completion_tokens", usage.completion_tokens),
+            ("total_tokens", usage.total_tokens),
+            ("cached_tokens", usage.cached_tokens),
+            ("reasoning_tokens", usage.reasoning_tokens),
+        )
+        if value is not None
+    }

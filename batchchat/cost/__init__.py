@@ -1,1 +1,0 @@
-"""What exchanges cost; pure."""

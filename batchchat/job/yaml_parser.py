@@ -1,0 +1,218 @@
+"""YAML text -> tree: the 1.2 core schema over PyYAML's scanner, each value with its place.
+
+Only `true` and `false` (also True, TRUE, ...) are booleans, `1e-3` is a number, `no`, `17:30` and dates are
+text. Variables are filled in before a plain value gets its type; a quoted value stays text. Keys are text
+as written. Values must be JSON's: other tags, whole numbers beyond 64 bits and lone surrogates are refused.
+Aliases and merge keys unfold up to a bound. Messages never hold PyYAML's excerpt of the file, which could
+show a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+
+from batchchat.job.diagnostics import Fault, Place, RefusedError
+from batchchat.job.tree import Bad, Branch, Listing, Node, Scalar, Span, printable
+from batchchat.job.variables import expand
+from batchchat.job.yaml_errors import plain_words
+
+__all__ = ["PlaceAt", "compose", "plain_scalar", "resolve", "unfold"]
+
+PlaceAt = Callable[[int, int], Place]
+
+MOST_VALUES = 10_000
+DEEPEST = 50
+
+_PLAIN = "plain"
+_TAG = "tag:yaml.org,2002:"
+_TYPED: dict[str, type] = {"null": type(None), "bool": bool, "int": int, "float": float}
+
+_NULLS = {"", "~", "null", "Null", "NULL"}
+_BOOLS = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
+_WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
+_NANS = {".nan", ".NaN", ".NAN"}
+_TAGGED = "has a tag (`!...`). A job takes plain text, numbers, lists and mappings; leave it out."
+_MOST_DIGITS = 40  # far over 64 bits; int() itself refuses thousands
+
+
+class _TooBigError(ValueError):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's scanner and composer, leaving the type of plain values to us."""
+
+    def resolve(self, kind: type, value: Any, implicit: Any) -> Any:  # noqa: ARG002  PyYAML's signature
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else f"{_TAG}str"
+        return f"{_TAG}seq" if kind is yaml.SequenceNode else f"{_TAG}map"
+
+
+def compose(text: str, place_at: PlaceAt) -> yaml.Node | None:
+    """PyYAML's nodes of the one document in `text`; None where there is none. Raises `RefusedError`."""
+    try:
+        node: yaml.Node | None = _Loader(text).get_single_node()
+    except yaml.MarkedYAMLError as exc:
+        mark, words = plain_words(exc, text)
+        raise RefusedError(Fault(place_at(mark.line, mark.column), f"this is not YAML: {words}.")) from None
+    except yaml.reader.ReaderError as exc:
+        place = place_at(text.count("\n", 0, exc.position), 0)
+        raise RefusedError(Fault(place, "this is not YAML: a control character stands here.")) from None
+    except RecursionError:
+        raise RefusedError(Fault(place_at(0, 0), _too_deep())) from None
+    return node
+
+
+def resolve(text: str) -> str | int | float | bool | None:
+    """The value of a plain scalar by the YAML 1.2 core schema."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLS:
+        return _BOOLS[text]
+    if _WHOLE.fullmatch(text):
+        if len(text) > _MOST_DIGITS:
+            raise _TooBigError
+        number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        if not -(2**63) <= number < 2**64:
+            raise _TooBigError
+        return number
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    if infinite := _INFINITE.fullmatch(text):
+        return float(f"{infinite.group(1)}inf")
+    return float("nan") if text in _NANS else text
+
+
+def plain_scalar(
+    written: str, place: Place, environ: Mapping[str, str], *, tag: str = _PLAIN, span: Span | None = None
+) -> Scalar | Bad:
+    """A single value: variables filled in, then its type found."""
+    expansion = expand(written, environ)
+    if expansion.complaint:
+        return Bad(place, expansion.complaint, span)
+    text = _joined(expansion.text)
+    if text is None:
+        return Bad(place, "holds half a character, which is not Unicode text.", span)
+    try:
+        value = text if tag == f"{_TAG}str" else resolve(text)
+    except _TooBigError:
+        return Bad(place, "is a whole number beyond 64 bits, which JSON readers do not take.", span)
+    if tag == f"{_TAG}float" and isinstance(value, int):
+        value = float(value)
+    if tag not in (_PLAIN, f"{_TAG}str") and _TYPED.get(tag.removeprefix(_TAG)) is not type(value):
+        return Bad(place, _TAGGED, span)
+    return Scalar(place, value, text, written, expansion.has_variables, span)
+
+
+def _joined(text: str) -> str | None:
+    r"""`text` with surrogate pairs (JSON's "\ud83d\ude00") joined; None where half of one stands alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            return None
+    return text
+
+
+def unfold(root: yaml.Node, place_at: PlaceAt, environ: Mapping[str, str]) -> tuple[Node, list[Fault]]:
+    """The tree under `root`, and the faults of its keys (doubled, empty, not text). Raises `RefusedError`."""
+    unfolding = _Unfolding(place_at, environ)
+    mark = root.start_mark
+    return unfolding.node(root, place_at(mark.line, mark.column), "", 0), unfolding.faults
+
+
+def _too_deep() -> str:
+    return f"this goes deeper than {DEEPEST} levels, or holds an alias of itself. Write it flatter."
+
+
+class _Unfolding:
+    """One pass over PyYAML's nodes; counts values so that aliases of aliases end."""
+
+    def __init__(self, place_at: PlaceAt, environ: Mapping[str, str]) -> None:
+        self.place_at = place_at
+        self.environ = environ
+        self.faults: list[Fault] = []
+        self.values = 0
+
+    def node(self, node: yaml.Node, place: Place, name: str, depth: int) -> Node:
+        """The tree under `node`, which stands under the dotted `name`."""
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise RefusedError(Fault(place, f"this holds more than {MOST_VALUES:,} values with its aliases unfolded."))
+        if depth > DEEPEST:
+            raise RefusedError(Fault(place, _too_deep()))
+        span = (node.start_mark.index, node.end_mark.index)
+        kind = node.tag.removeprefix(_TAG)
+        if isinstance(node, yaml.ScalarNode):
+            return plain_scalar(str(node.value), place, self.environ, tag=node.tag, span=span)
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
+            return Listing(place, tuple(self.items(node, name, depth)), span)
+        if isinstance(node, yaml.MappingNode) and kind == "map":
+            return self.branch(node, place, name, depth)
+        return Bad(place, _TAGGED, span)
+
+    def items(self, node: yaml.SequenceNode, name: str, depth: int) -> list[Node]:
+        return [self.node(item, self.place_of(item), f"{name}[]", depth + 1) for item in node.value]
+
+    def branch(self, node: yaml.MappingNode, place: Place, name: str, depth: int) -> Branch:
+        entries: dict[str, Node] = {}
+        merged: list[Branch] = []
+        first_line: dict[str, int] = {}
+        for key, value in node.value:
+            at = self.place_of(key)
+            text = self.key_text(key, at, name)
+            if text is None:
+                continue
+            dotted = f"{name}.{text}" if name else text
+            if text in first_line:
+                said = f"stands here again; it stood in line {first_line[text]} already."
+                self.faults.append(Fault(at, f"`{printable(dotted)}` {said}"))
+                continue
+            first_line[text] = key.start_mark.line + 1
+            if text == "<<" and key.tag == _PLAIN:
+                merged = self.merged(value, name, depth)
+            else:
+                entries[text] = self.node(value, at, dotted, depth + 1)
+        shadowed: list[Node] = []
+        for source in merged:
+            shadowed += source.shadowed
+            shadowed += [entry for text, entry in source.entries.items() if text in entries]
+            entries = {**source.entries, **entries}
+        return Branch(place, entries, (node.start_mark.index, node.end_mark.index), tuple(shadowed))
+
+    def merged(self, value: yaml.Node, name: str, depth: int) -> list[Branch]:
+        """What `<<` brings; the first of several mappings that has a key wins."""
+        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        found: list[Branch] = []
+        for source in sources:
+            place = self.place_of(source)
+            branch = self.node(source, place, name, depth + 1)
+            if isinstance(branch, Branch):
+                found.append(branch)
+            else:
+                self.faults.append(Fault(place, "`<<` takes an alias of a mapping, or a list of such."))
+        return found
+
+    def key_text(self, key: yaml.Node, place: Place, name: str) -> str | None:
+        under = f" under `{printable(name)}`" if name else ""
+        if not isinstance(key, yaml.ScalarNode):
+            self.faults.append(
+                Fault(place, f"a key{under} is a list or a mapping. Text that holds braces takes quotes.")
+            )
+            return None
+        text = _joined(str(key.value))
+        if not text:
+            self.faults.append(Fault(place, f"a key{under} has no readable name."))
+            return None
+        return text
+
+    def place_of(self, node: yaml.Node) -> Place:
+        return self.place_at(node.start_mark.line, node.start_mark.column)

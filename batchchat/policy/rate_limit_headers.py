@@ -1,0 +1,68 @@
+"""What the endpoint says is left of its own limits (`x-ratelimit-…`): wait for the reset before the 429 comes.
+
+Left is little when no more than is in flight: the requests of others, and ours on the way, are not in the figure. The
+word of a server is believed up to two minutes, and no longer than it proves true: where three times the first answer
+after a reset that was waited for says that still nothing is left, it is not heeded any more.
+"""
+
+from __future__ import annotations
+
+from batchchat.core.attempt import Ask, Exchange, Quota
+from batchchat.policy.decision import GO, Decision, Wait
+
+__all__ = ["Headroom"]
+
+_LONGEST_WAIT_S = 120.0
+_MOST_BROKEN_WORDS = 3
+_TOKENS_MEMORY = 0.1
+
+
+class Headroom:
+    """Sends nothing until the reset while no more is left than is in flight."""
+
+    def __init__(self) -> None:
+        self._in_flight = 0
+        self._until = float("-inf")
+        self._waited = False
+        self._broken_words = 0
+        self._tokens = 0.0  # that a request uses, by the mean of the last ones
+
+    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
+        return GO if now >= self._until else Wait(self._until - now)
+
+    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
+        self._in_flight += 1
+
+    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
+        self._in_flight -= 1
+        if exchange is None or exchange.quota is None or self._broken_words >= _MOST_BROKEN_WORDS:
+            return
+        if exchange.usage is not None and exchange.usage.total_tokens is not None:
+            used = min(exchange.usage.total_tokens, 1 << 40)
+            self._tokens += (_TOKENS_MEMORY if self._tokens else 1.0) * (used - self._tokens)
+        if now - exchange.latency_s < self._until:
+            return  # sent before the reset: it says what was known
+        wait_s = self._wait_s(exchange.quota)
+        if self._waited:
+            self._broken_words = self._broken_words + 1 if wait_s else 0
+            self._waited = False
+            if self._broken_words >= _MOST_BROKEN_WORDS:
+                return
+        if wait_s:
+            self._until = now + wait_s
+            self._waited = True
+
+    def held_s(self, now: float) -> float:
+        """Seconds until the reset that is waited for."""
+        return max(0.0, self._until - now)
+
+    def _wait_s(self, quota: Quota) -> float:
+        waits = [
+            reset_s
+            for left, needed, reset_s in (
+                (quota.requests, self._in_flight, quota.requests_reset_s),
+                (quota.tokens, self._in_flight * self._tokens, quota.tokens_reset_s),
+            )
+            if left is not None and left <= needed and reset_s is not None and reset_s <= _LONGEST_WAIT_S
+        ]
+        return max(waits, default=0.0)

@@ -1,0 +1,124 @@
+"""Requests and tokens a minute, as the job allows them: a bucket that fills evenly and holds one second's worth.
+
+Tokens are charged when a request goes, as expected: what it may use at most, times the share of that which answers so
+far did use. The answer's usage then settles it, up to ten times what was asked. A request that is larger than the
+bucket goes when the bucket is full, and the others wait until it is paid off: over minutes the rate holds, and nothing
+waits for ever.
+"""
+
+from __future__ import annotations
+
+from batchchat.core.attempt import Ask, Billed, Exchange
+from batchchat.policy.decision import GO, Decision, Wait
+
+__all__ = ["RequestRate", "TokenRate"]
+
+_MINUTE_S = 60.0
+_BURST_S = 1.0
+_SHORTEST_WAIT_S = 0.001
+
+_UNKNOWN_PROMPT, _UNKNOWN_COMPLETION = 1000, 500
+_FIRST_SHARE = 0.5
+_SHARE_MEMORY = 0.05  # of one answer in the mean
+_MOST_TIMES_ASKED = 10.0
+"""A usage beyond this is a server's blunder, not tokens: paid off to the last, one such answer would end the night."""
+
+
+class _Bucket:
+    """Filled with `per_minute`, evenly. What is taken may leave it in debt."""
+
+    def __init__(self, per_minute: float, least: float) -> None:
+        self._per_s = per_minute / _MINUTE_S
+        self.size = max(least, self._per_s * _BURST_S)
+        self._level = self.size
+        self._at: float | None = None
+
+    def level(self, now: float) -> float:
+        at = now if self._at is None else self._at
+        return min(self.size, self._level + max(0.0, now - at) * self._per_s)
+
+    def wait_s(self, now: float, amount: float) -> float:
+        """Seconds until `amount`, or as much as it holds, is there; 0 where that is now."""
+        missing = min(amount, self.size) - self.level(now)
+        return max(missing / self._per_s, _SHORTEST_WAIT_S) if missing > _NOTHING else 0.0
+
+    def take(self, now: float, amount: float) -> None:
+        """A negative `amount` gives back."""
+        self._level = min(self.size, self.level(now) - amount)
+        self._at = now
+
+
+_NOTHING = 1e-9
+
+
+class RequestRate:
+    """At most `per_minute` requests a minute."""
+
+    def __init__(self, per_minute: float) -> None:
+        self._bucket = _Bucket(per_minute, 1.0)
+
+    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
+        wait_s = self._bucket.wait_s(now, 1.0)
+        return Wait(wait_s) if wait_s else GO
+
+    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
+        self._bucket.take(now, 1.0)
+
+    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:
+        """A request counts however it ends."""
+
+
+class TokenRate:
+    """At most `per_minute` tokens a minute, prompt and reply."""
+
+    def __init__(self, per_minute: float) -> None:
+        self._bucket = _Bucket(per_minute, 1.0)
+        self._share = _FIRST_SHARE
+        # Of what is in flight: the most it may use, and what was charged for it.
+        self._most = 0.0
+        self._charged = 0.0
+
+    def admit(self, now: float, ask: Ask) -> Decision:
+        wait_s = self._bucket.wait_s(now, _most(ask) * self._share)
+        return Wait(wait_s) if wait_s else GO
+
+    def hold(self, now: float, ask: Ask) -> None:
+        most = _most(ask)
+        self._bucket.take(now, most * self._share)
+        self._most += most
+        self._charged += most * self._share
+
+    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:
+        most = _most(ask)
+        # The share has moved since it was charged; over all that is in flight the sums agree.
+        charged = self._charged * most / self._most if self._most > 0 else 0.0
+        self._most = max(0.0, self._most - most)
+        self._charged = max(0.0, self._charged - charged) if self._most else 0.0
+        reported = _used(exchange)
+        if reported is None:
+            return
+        used = min(reported, max(_MOST_TIMES_ASKED * most, self._bucket.size))
+        self._bucket.take(now, used - charged)
+        if used:
+            self._share += _SHARE_MEMORY * (min(1.0, used / most) - self._share)
+
+
+def _most(ask: Ask) -> float:
+    """What a request may use, by what is known of it."""
+    prompt = _UNKNOWN_PROMPT if ask.prompt_tokens is None else ask.prompt_tokens
+    completion = _UNKNOWN_COMPLETION if ask.completion_tokens is None else ask.completion_tokens
+    return max(1.0, float(prompt + completion))
+
+
+def _used(exchange: Exchange | None) -> int | None:
+    """The tokens an attempt used; None where that is not known."""
+    if exchange is None:
+        return None
+    usage = exchange.usage
+    if usage is None:
+        return 0 if exchange.verdict.billed is Billed.NO else None
+    if usage.total_tokens is not None:
+        return usage.total_tokens
+    if usage.prompt_tokens is None or usage.completion_tokens is None:
+        return None
+    return usage.prompt_tokens + usage.completion_tokens

@@ -1,0 +1,110 @@
+"""A look at a job before it is run: every row is read and its request composed. Nothing is sent, nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from batchchat.core.attempt import Request
+from batchchat.core.conversation import BadRow
+from batchchat.errors import OutputError
+from batchchat.job import JobSpec
+from batchchat.pricing.for_job import context_for, rates_for
+from batchchat.pricing.rates import Rates
+from batchchat.run.context_check import Fitting
+from batchchat.run.messages import own_input
+from batchchat.run.wiring import blanker_for, scripts_for
+from batchchat.sources import Source, entry_that_takes, open_source
+from batchchat.store.folder import check_output
+
+__all__ = ["Found", "validate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`source` and `form` say what is read and as what, `models` how many good rows ask each model, the most first.
+
+    `first_bad` are sentences that begin with file and line, `unset_key` the variable of a key that is not set here,
+    `next_command` what to type next. `too_long` good rows seem not to fit their model's context, and `unfit` of them
+    surely; `price` is what a cap on the cost is reckoned with.
+    """
+
+    name: str
+    source: str
+    form: str
+    good: int
+    invalid: int
+    models: Sequence[tuple[str, int]]
+    first_bad: Sequence[str]
+    unset_key: str | None
+    next_command: str
+    too_long: int = 0
+    unfit: int = 0
+    first_too_long: Sequence[str] = ()
+    price: str | None = None
+
+
+_FIRST_BAD = 10
+# Names of models are kept to be told; what comes after so many distinct ones is counted under one name.
+_MOST_MODELS = 1_000
+_OTHERS = "others"
+
+
+def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, again: str) -> Found:
+    """Read the whole input of `job`. `again` is the command that looks once more.
+
+    Raises `InputError` and `OutputError` for what a run would refuse at once.
+    """
+    if (entry := entry_that_takes(job.input, job.output.path)) is not None:
+        raise OutputError(own_input(job.output.typed, entry))
+    source = open_source(job.input)
+    check_output(job.output.path, job.output.typed, source.files, fresh=True)
+    rates = rates_for(job)
+    script_for, fitting = scripts_for(job, rates), Fitting(context_for(job, rates), job.params)
+    invalid, first_bad, models = 0, list[str](), Counter[str]()
+    too_long, unfit, first_too_long = 0, 0, list[str]()
+    for row in source.read():
+        if isinstance(row, BadRow):
+            invalid += 1
+            if len(first_bad) < _FIRST_BAD:
+                first_bad.append(f"{row.place}: {row.error}")
+            continue
+        request = script_for(row).next(())
+        assert isinstance(request, Request)
+        if (found := fitting.too_long(row, request)) is not None:
+            too_long += 1
+            unfit += found.exact
+            if len(first_too_long) < _FIRST_BAD:
+                counted = f"counted exactly: {found.counted_by}" if found.exact else f"by {found.counted_by}"
+                first_too_long.append(f"{row.place}: row {row.key.id}: {found.words} ({counted})")
+        known = request.model in models or len(models) < _MOST_MODELS
+        models[request.model if known else _OTHERS] += 1
+    variable = job.endpoint.api_key_env
+    return Found(
+        name=job.name,
+        source=source.description,
+        form=_form(source),
+        good=models.total(),
+        invalid=invalid,
+        models=models.most_common(),
+        first_bad=first_bad,
+        too_long=too_long,
+        unfit=unfit,
+        first_too_long=first_too_long,
+        price=_price(job, rates),
+        unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
+        next_command=blanker_for(job, environ).text(run_command if models else again),
+    )
+
+
+def _price(job: JobSpec, rates: Rates) -> str | None:
+    """What the job is reckoned with, where it has a cap; the endpoint's list is asked by a run alone."""
+    if job.budget.max_cost is None:
+        return None
+    rate = rates.rate(job.model)
+    return rate.words if rate is not None else "unknown here: a run asks the endpoint for its list, and needs one"
+
+
+def _form(source: Source) -> str:
+    return f"{source.format}, as the job says" if source.recognised is None else source.recognised

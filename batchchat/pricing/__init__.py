@@ -1,0 +1,1 @@
+"""What an answer cost, and the most a request may cost."""

@@ -1,0 +1,154 @@
+"""Totals in words, a topic at a time: tokens, cost, failures. What the summary and the report both say. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+
+from batchchat.core.conversation import ErrorKind
+from batchchat.core.totals import TOKEN_FIELDS, Beside, Totals
+from batchchat.text import numbers
+
+__all__ = [
+    "answered_words",
+    "budget_topics",
+    "cost_topics",
+    "failure_topics",
+    "latency_topics",
+    "retry_topics",
+    "some_rows",
+    "token_topics",
+]
+
+Topic = tuple[str, str]
+"""A label, empty in the lines after the first, and the line."""
+
+_EXAMPLE_WIDTH = 110
+
+
+def some_rows(number: int) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{numbers.count(number)} row{'' if number == 1 else 's'}"
+
+
+def answered_words(totals: Totals, beside: Beside) -> str:
+    """`12,474 of 12,480 rows answered`, or `… so far` where it is not known how many there are."""
+    answered = numbers.count(totals.answered)
+    if beside.left is None:
+        return f"{answered} rows answered so far"
+    return f"{answered} of {some_rows(totals.finished + beside.left)} answered"
+
+
+def token_topics(totals: Totals) -> list[Topic]:
+    """Tokens as reported."""
+    return [("tokens", _tokens(totals))]
+
+
+def _tokens(totals: Totals) -> str:
+    told = {name: totals.tokens.get(name) for name in TOKEN_FIELDS}
+    if told["prompt_tokens"] is None and told["completion_tokens"] is None:
+        return f"{numbers.UNKNOWN}: the endpoint reports none" if totals.answered else "none known"
+    cached = f" ({numbers.count(told['cached_tokens'])} cached)" if told["cached_tokens"] else ""
+    text = f"{_some(told['prompt_tokens'])} in{cached} · {_some(told['completion_tokens'])} out"
+    if totals.without_usage:
+        text += f" · unknown for {some_rows(totals.without_usage)}"
+    return text
+
+
+def _some(tokens: int | None) -> str:
+    return numbers.UNKNOWN if tokens is None else numbers.count(tokens)
+
+
+_SOURCES = {
+    "reported": "reported by the endpoint",
+    "job": "by the job's price",
+    "endpoint": "by the endpoint's list of models",
+    "table": "by the price table",
+}
+
+
+def cost_topics(totals: Totals, beside: Beside) -> list[Topic]:
+    """One line for what is known, and one for each thing that is not in it."""
+    known = [
+        f"{numbers.money(cost)} {_SOURCES.get(source, source)}"
+        for source, cost in sorted(totals.cost_usd.items())
+        if cost or totals.answered
+    ]
+    lines = [" + ".join(known)] if known else []
+    if not known and not totals.answered:
+        lines.append("none known")
+    if totals.unknown_cost_rows:
+        lines.append(f"unknown for {some_rows(totals.unknown_cost_rows)}: {_unreported(beside)}")
+    possibly = totals.possibly_billed + beside.pending_possibly_billed
+    unbounded = possibly if beside.unbounded is None else beside.unbounded
+    if lines and possibly > unbounded:
+        lines[0] += f" · at most {numbers.money(beside.broke_off_usd)} more for {_broke_off(possibly - unbounded)}"
+    if beside.superseded_usd:
+        money = numbers.money(beside.superseded_usd)
+        lines.append(f"{money} more was paid for answers replaced or gone from the input")
+    if beside.pending_usd:
+        lines.append(f"{numbers.money(beside.pending_usd)} more was paid for attempts at rows that are left")
+    if unbounded:
+        lines.append(f"not in it: {_broke_off(unbounded)} and may have been billed")
+    if beside.at_risk:
+        most = f", at most {numbers.money(beside.at_risk_usd)}" if beside.at_risk_usd else ""
+        lines.append(
+            f"not in it: up to {numbers.count(beside.at_risk)} requests that were in flight when a run was killed{most}"
+        )
+    return [("cost" if not number else "", line) for number, line in enumerate(lines)]
+
+
+def budget_topics(totals: Totals, beside: Beside, max_cost_usd: Decimal | None) -> list[Topic]:
+    """All that counts against the cap, of all runs, and what it leaves."""
+    if max_cost_usd is None:
+        return []
+    unsure = beside.unsure_usd
+    counted = (totals.known_cost_usd or Decimal(0)) + beside.superseded_usd + beside.pending_usd + unsure
+    may = ", what may have been paid included" if unsure else ""
+    left = max_cost_usd - counted
+    rest = f"{numbers.money(left)} left" if left >= 0 else f"{numbers.money(-left)} over"
+    return [("budget", f"{numbers.money(counted)} of {numbers.money(max_cost_usd)}{may} · {rest}")]
+
+
+def _broke_off(attempts: int) -> str:
+    return f"{numbers.count(attempts)} {'attempt' if attempts == 1 else 'attempts'} that broke off"
+
+
+def _unreported(beside: Beside) -> str:
+    if beside.unreported_usd:
+        return f"the endpoint reports no usage; at most {numbers.money(beside.unreported_usd)}"
+    return "the endpoint reports none, and no price is known for it"
+
+
+def latency_topics(totals: Totals) -> list[Topic]:
+    """How long answers took."""
+    shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+    if not totals.answered:
+        return []
+    return [("latency", " · ".join(f"{name} {numbers.seconds(totals.latency_s(share))}" for share, name in shares))]
+
+
+def retry_topics(totals: Totals, beside: Beside) -> list[Topic]:
+    """What further attempts were made for; `beside` knows it of an output, whose columns don't tell."""
+    if not (retries := +totals.retries or Counter(beside.retries)):
+        return []
+    kinds = " · ".join(f"{numbers.count(count)} {kind.replace('_', ' ')}" for kind, count in retries.most_common())
+    return [("retries", f"{numbers.count(retries.total())}: {kinds}")]
+
+
+def failure_topics(totals: Totals) -> list[Topic]:
+    """Each kind of failure with an example; invalid rows by their place, since an id may be all they lack."""
+    rows: list[Topic] = []
+    for topic, invalid in (("failed", False), ("invalid", True)):
+        kinds = [
+            (kind, count)
+            for kind, count in totals.failures.most_common()
+            if count > 0 and (kind == ErrorKind.INVALID_INPUT) == invalid
+        ]
+        for number, (kind, count) in enumerate(kinds):
+            example = totals.examples.get(kind)
+            where = "" if example is None else example.place if invalid else example.id
+            text = "" if example is None else f"  {where}: {numbers.shorten(example.text, _EXAMPLE_WIDTH)}"
+            label = "" if invalid else f" {kind}"
+            rows.append((topic if not number else "", f"{numbers.count(count)}{label}{text}"))
+    return rows

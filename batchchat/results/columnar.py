@@ -1,0 +1,108 @@
+"""The tally of a published output, by columns: a million rows in seconds, the same figures to the last digit.
+
+Answers, the bulk of an output, are added up column by column. Rows without an answer are few and go one by one, as a
+journal's rows do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchchat import lossless_json
+from batchchat.core.conversation import Status
+from batchchat.core.totals import BUCKETS_PER_E, TOKEN_FIELDS
+from batchchat.results.group_stats import Groups, Tally, check_groups, dearest_first
+from batchchat.results.values import batch_values
+from batchchat.store.published import records_of
+
+__all__ = ["TALLIED", "tally_batches"]
+
+_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+TALLIED = frozenset(
+    {
+        *("id", "sample", "status", "cost_usd", "cost_source", "attempts", "possibly_billed_attempts", "latency_s"),
+        *("error_kind", "error"),
+        *_USAGE,
+    }
+)
+"""The columns a tally reads."""
+_ANSWERED = Status.ANSWERED.value
+_ROWS_A_PIECE = 64
+# The stubs lack an overload for some of what is called here, and every array is of a type that only its name tells.
+_pc: Any = pc
+
+
+def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[Tally, list[tuple[Any, Tally]]]:
+    """As `tally_by`, of batches that have the columns `TALLIED` and `by`."""
+    whole = Tally()
+    groups: Groups = {}
+    for batch in batches:
+        own = batch.select([name for name in batch.schema.names if name in TALLIED])
+        _add(whole, own)
+        if by is not None:
+            _add_to_groups(groups, own, batch_values(batch, by))
+            check_groups(groups, by)
+    return whole, dearest_first(groups)
+
+
+def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[Any]) -> None:
+    keys = [lossless_json.dumps(value) for value in values]
+    places: dict[bytes, list[int]] = {}
+    for at, key in enumerate(keys):
+        places.setdefault(key, []).append(at)
+    for key, found in places.items():
+        groups.setdefault(key, (values[found[0]], Tally()))
+    if len(places) * _ROWS_A_PIECE > len(keys):  # many small pieces cost more than their rows do
+        for key, row in zip(keys, records_of(batch), strict=True):
+            groups[key][1].add(row)
+        return
+    for key, found in places.items():
+        _add(groups[key][1], batch.take(np.array(found, dtype=np.int64)))
+
+
+def _add(tally: Tally, batch: pa.RecordBatch) -> None:
+    is_answered = _pc.equal(batch.column("status"), _ANSWERED)
+    answers = batch.filter(is_answered)
+    for row in records_of(batch.filter(_pc.invert(is_answered))):
+        tally.add(row)
+    if not answers.num_rows:
+        return
+    totals, latency_s = tally.totals, answers.column("latency_s").to_numpy()
+    totals.rows[_ANSWERED] += answers.num_rows
+    totals.attempts += _sum(answers, "attempts")
+    possibly_billed = _sum(answers, "possibly_billed_attempts")
+    totals.possibly_billed += possibly_billed
+    totals.unbounded += possibly_billed  # an output has no bound of a row's attempts
+    buckets = np.rint(np.log(np.maximum(latency_s, 1e-6)) * BUCKETS_PER_E)
+    for bucket, count in zip(*np.unique(buckets, return_counts=True), strict=True):
+        totals.latency_buckets[int(bucket)] += int(count)
+    _add_cost(tally, answers)
+    reported = [name for name in _USAGE if answers.column(name).null_count < answers.num_rows]
+    for name in TOKEN_FIELDS:
+        if name in reported:
+            totals.tokens[name] += _sum(answers, name)
+    tally.add_latencies(latency_s.astype(np.float64).tobytes())
+    told = np.zeros(answers.num_rows, dtype=bool)
+    for name in reported:
+        told |= answers.column(name).is_valid().to_numpy(zero_copy_only=False)
+    totals.without_usage += int((~told).sum())
+
+
+def _add_cost(tally: Tally, answers: pa.RecordBatch) -> None:
+    totals, known = tally.totals, answers.filter(answers.column("cost_usd").is_valid())
+    totals.unknown_cost_rows += answers.num_rows - known.num_rows
+    sources = _pc.fill_null(known.column("cost_source"), "reported")
+    for source in _pc.unique(sources).to_pylist():
+        costs = known.column("cost_usd").filter(_pc.equal(sources, source)).to_pylist()
+        totals.known_cost_rows[source] += len(costs)
+        totals.cost_usd[source] = sum(map(Decimal, map(repr, costs)), totals.cost_usd.get(source, Decimal(0)))
+
+
+def _sum(batch: pa.RecordBatch, name: str) -> int:
+    return _pc.sum(batch.column(name)).as_py() or 0

@@ -1,0 +1,76 @@
+"""The results so far of any run, going on, stopped or killed, written to a file of another form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from batchchat import __version__
+from batchchat.core.record import RowRecord
+from batchchat.errors import OutputError
+from batchchat.results.export_formats import FORMS, Form, LeftOut
+from batchchat.results.reader import Results, open_results
+from batchchat.results.write_target import check_target, is_stream, writing
+from batchchat.store.parquet import write_parquet
+
+__all__ = ["EXPORTS", "Exported", "export_run"]
+
+PARQUET = "parquet"
+EXPORTS = (PARQUET, *FORMS)
+_ROWS_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Exported:
+    """How many rows were written, and how many were left out for which reason."""
+
+    rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def export_run(output: Path, target: Path, form: str, job: Path | None = None) -> Exported:
+    """Write the finished rows of the run behind `output`, named by its `job` or by itself, to the file `target`.
+
+    Raises `OutputError`, `MachineError`.
+    """
+    with open_results(output, job) as results:
+        check_target([results.output], target, jobs=[job] if job else [], inputs=results.inputs)
+        if form == PARQUET:
+            if is_stream(target):
+                raise OutputError(f"{target} is no regular file, and Parquet can't be written to a stream.")
+            exported = Exported()
+            metadata = {
+                "version": __version__,
+                "export_of": output.name,
+                "name": results.name,
+                "model": results.model,
+                "endpoint": results.endpoint,
+                "beside": results.beside.fields(),
+            }
+            write_parquet(target.resolve(), _counted(results, exported), results.carried, metadata)
+            return exported
+        return _write_lines(target, results, FORMS[form](results.carried))
+
+
+def _counted(results: Results, exported: Exported) -> Iterator[tuple[RowRecord, int]]:
+    for placed in results.rows():
+        exported.rows += 1
+        yield placed
+
+
+def _write_lines(target: Path, results: Results, form: Form) -> Exported:
+    exported = Exported()
+    rows = (row for row, _ in results.rows())
+    with writing(target) as file:
+        file.write(form.head)
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            for line in form.lines(some):
+                if isinstance(line, LeftOut):
+                    exported.left_out[line.why] += 1
+                else:
+                    file.write(line)
+                    exported.rows += 1
+    return exported

@@ -1,0 +1,192 @@
+"""Output rows as lines of other forms: JSON lines, CSV, OpenAI's batch output, ShareGPT. Pure: records in, lines out.
+
+A form that can't hold a row says why in place of its line; nothing is bent to fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from batchchat import lossless_json
+from batchchat.core.conversation import Message, Status
+from batchchat.core.record import RowRecord, key_of
+from batchchat.hash_table import hash64
+from batchchat.results.values import carried_values
+from batchchat.store.columns import COLUMNS, carried_names, conversation
+from batchchat.store.parquet import CarriedColumn
+
+__all__ = ["FORMS", "Form", "LeftOut", "csv_line"]
+
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+_ERROR_STATUS = 400
+_GPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
+
+
+class LeftOut(NamedTuple):
+    """Why a form can't hold a row."""
+
+    why: str
+
+
+class Form(NamedTuple):
+    """`head` begins the file; `lines` has a line for each record of a slice, or why it is left out."""
+
+    head: bytes
+    lines: Callable[[Sequence[RowRecord]], list[bytes | LeftOut]]
+
+
+def jsonl(carried: Mapping[str, CarriedColumn]) -> Form:
+    """One object a line, keys as the Parquet's columns, times in ISO 8601."""
+
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+        own = _carried_rows(rows, carried)
+        return [
+            lossless_json.dumps({column.name: column.json(row) for column in COLUMNS} | values) + b"\n"
+            for row, values in zip(rows, own, strict=True)
+        ]
+
+    return Form(b"", lines)
+
+
+def csv(carried: Mapping[str, CarriedColumn]) -> Form:
+    """RFC 4180 with a header. Null is nothing, empty text is `""`, lists and objects are JSON.
+
+    Text that a spreadsheet would take for a formula gets a `'` put before it (OWASP, "CSV Injection").
+    """
+    names = [*(column.name for column in COLUMNS), *carried_names(carried).values()]
+
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+        own = _carried_rows(rows, carried)
+        return [
+            csv_line([*(column.json(row) for column in COLUMNS), *values.values()])
+            for row, values in zip(rows, own, strict=True)
+        ]
+
+    return Form(csv_line(names), lines)
+
+
+def csv_line(values: Sequence[Any]) -> bytes:
+    """A line as `csv` writes it."""
+    return (",".join(map(_csv_cell, values)) + "\n").encode()
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        text = lossless_json.dumps(value).decode()
+        return f'"{text.replace(chr(34), chr(34) * 2)}"' if _NEEDS_QUOTES.search(text) else text
+    text = lossless_json.scrub(value)
+    if _FORMULA.match(text):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if not text or _NEEDS_QUOTES.search(text) else text
+
+
+def openai_batch(carried: Mapping[str, CarriedColumn]) -> Form:  # noqa: ARG001 (a batch line has no place for more)
+    """The lines of a batch's output file, as OpenAI's Batch API and vLLM's `run-batch` write them."""
+
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+        return [lossless_json.dumps(_batch_line(row)) + b"\n" for row in rows]
+
+    return Form(b"", lines)
+
+
+def _batch_line(row: RowRecord) -> dict[str, Any]:
+    key = key_of(row)
+    request = f"batch_req_{hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
+    line: dict[str, Any] = {"id": request, "custom_id": key.id, "response": None, "error": None}
+    if row["status"] == Status.ANSWERED:
+        body = _completion(row) if (raw := row.get("raw")) is None else _as_it_came(raw)
+        line["response"] = {"status_code": row.get("http_status", 200), "request_id": request, "body": body}
+        return line
+    error = {"message": row["error"], "type": row["error_kind"], "param": None, "code": row["error_kind"]}
+    if (status := row.get("http_status", 0)) >= _ERROR_STATUS:
+        line["response"] = {"status_code": status, "request_id": request, "body": {"error": error}}
+    else:
+        line["error"] = {"code": row["error_kind"], "message": row["error"]}
+    return line
+
+
+def _as_it_came(raw: str) -> Any:
+    return lossless_json.loads_lenient(raw.encode("utf-8", "surrogateescape"))
+
+
+def _completion(row: RowRecord) -> dict[str, Any]:
+    reply = row["reply"]
+    message = {"role": "assistant", "content": reply.get("text"), "refusal": reply.get("refusal")}
+    if "tool_calls" in reply:
+        message["tool_calls"] = reply["tool_calls"]
+    if "reasoning" in reply:
+        message["reasoning_content"] = reply["reasoning"]
+    body: dict[str, Any] = {
+        "id": reply.get("response_id"),
+        "object": "chat.completion",
+        "created": int(row["finished_at"]),
+        "model": reply.get("model", row["model"]),
+        "choices": [
+            {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.get("finish_reason")},
+        ],
+    }
+    if "service_tier" in reply:
+        body["service_tier"] = reply["service_tier"]
+    if (usage := _usage(row)) is not None:
+        body["usage"] = usage
+    return body
+
+
+def _usage(row: RowRecord) -> dict[str, Any] | None:
+    known = row.get("usage", {})
+    usage: dict[str, Any] = {
+        name: known[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in known
+    }
+    if "cached_tokens" in known:
+        usage["prompt_tokens_details"] = {"cached_tokens": known["cached_tokens"]}
+    if "reasoning_tokens" in known:
+        usage["completion_tokens_details"] = {"reasoning_tokens": known["reasoning_tokens"]}
+    if usage and row.get("cost_source") == "reported" and row["attempts"] == 1:
+        usage["estimated_cost"] = row["cost_usd"]
+    return usage or None
+
+
+def sharegpt(carried: Mapping[str, CarriedColumn]) -> Form:
+    """`{id, conversations: [{from, value}], …carried}`: a training set of what was answered in plain text."""
+    kept = {name: kind for name, kind in carried.items() if name not in {"id", "conversations"}}
+
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+        own = _carried_rows(rows, kept)
+        return [_sharegpt_line(row, values) for row, values in zip(rows, own, strict=True)]
+
+    return Form(b"", lines)
+
+
+def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | LeftOut:
+    if row["status"] != Status.ANSWERED:
+        return LeftOut("without an answer")
+    messages = conversation(row) or []
+    if not all(map(_is_plain, messages)):
+        return LeftOut("with more than text, or a role that ShareGPT has no name for, in a message")
+    turns = [{"from": _GPT_NAMES[each["role"]], "value": each["content"]} for each in messages]
+    return lossless_json.dumps({"id": row["id"], "conversations": turns, **values}) + b"\n"
+
+
+def _is_plain(message: Message) -> bool:
+    plain = message.keys() == {"role", "content"} and isinstance(message["content"], str)
+    return plain and message["role"] in _GPT_NAMES
+
+
+def _carried_rows(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn]) -> list[dict[str, Any]]:
+    columns = carried_values(rows, carried)
+    if not columns:
+        return [{} for _ in rows]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+FORMS: Mapping[str, Callable[[Mapping[str, CarriedColumn]], Form]] = {
+    "jsonl": jsonl,
+    "csv": csv,
+    "openai-batch": openai_batch,
+    "sharegpt": sharegpt,
+}

@@ -1,0 +1,66 @@
+"""What an output's rows add up to, read from wherever its results stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from batchchat.core.totals import Beside
+from batchchat.errors import UsageError
+from batchchat.results.columnar import TALLIED, tally_batches
+from batchchat.results.group_stats import Tally, tally_by
+from batchchat.results.reader import Results, open_results
+from batchchat.sources.json_value import listed, nearest
+from batchchat.store.columns import COLUMNS, MESSAGES, carried_names
+from batchchat.text import numbers
+
+__all__ = ["Figures", "figures_in", "figures_of"]
+
+_OURS = {column.name for column in COLUMNS}
+
+
+class Figures(NamedTuple):
+    """The figures of one output, whole and by group."""
+
+    output: Path
+    name: str | None
+    model: str | None
+    endpoint: str | None
+    whole: Tally
+    beside: Beside
+    groups: list[tuple[Any, Tally]]
+
+
+def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures:
+    """Read the results behind `output`, going on or not, named by its `job` or by itself.
+
+    Raises `UsageError`, `OutputError`, `MachineError`.
+    """
+    with open_results(output, job) as results:
+        return figures_in(results, by)
+
+
+def figures_in(results: Results, by: str | None) -> Figures:
+    """The figures of results that are open. Raises `UsageError` for a column that is not there."""
+    if by is not None:
+        _check_column(results, by)
+    whole, groups = _tallied(results, by)
+    return Figures(results.output, results.name, results.model, results.endpoint, whole, results.beside, groups)
+
+
+def _tallied(results: Results, by: str | None) -> tuple[Tally, list[tuple[Any, Tally]]]:
+    if not results.published:  # a journal knows more of a row than an output's columns do
+        return tally_by((row for row, _ in results.rows()), results.carried, by)
+    needed = TALLIED if by is None else TALLIED | {by}
+    return tally_batches(results.columns(needed), by)
+
+
+def _check_column(results: Results, by: str) -> None:
+    single = [column.name for column in COLUMNS if column.type is not MESSAGES]
+    known = [*carried_names(results.carried).values(), *single]
+    if by in known:
+        return
+    if by in _OURS:
+        raise UsageError(f"`{by}` is a column of lists. Group by one of single values.")
+    hint = nearest(by, known) or f" There is {listed(known)}."
+    raise UsageError(f"{numbers.shown_path(results.output)} has no column `{by}` to group by.{hint}")

@@ -1,0 +1,148 @@
+"""Figures over finished rows, whole and by a column: rows, tokens, money, latency, failures. Pure.
+
+Money is summed in Decimal. Quantiles are exact, interpolated as pandas and DuckDB's `quantile_cont` do. What is unknown
+is None, and a sum that lacks rows says how many.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from batchchat import lossless_json
+from batchchat.core.conversation import Status
+from batchchat.core.record import RowRecord
+from batchchat.core.totals import TOKEN_FIELDS, Beside, Totals
+from batchchat.errors import UsageError
+from batchchat.results.values import column_values
+from batchchat.store.parquet import CarriedColumn
+
+__all__ = ["Groups", "Tally", "check_groups", "dearest_first", "tally_by"]
+
+_ROWS_AT_ONCE = 500
+_MOST_GROUPS = 10_000
+_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+_ANSWERED = Status.ANSWERED.value
+
+Groups = dict[bytes, tuple[Any, "Tally"]]
+"""A tally for each value of a column, by the value's JSON."""
+
+
+class Tally:
+    """The fold. About 8 bytes a row."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self._latencies = array("d")
+        self._sorted: array[float] | None = None
+
+    def add(self, row: RowRecord) -> None:
+        """Count a finished row."""
+        self.totals.add(row)
+        if row["status"] == _ANSWERED:
+            self._latencies.append(row["latency_s"])
+            self._sorted = None
+
+    def add_latencies(self, latencies_s: bytes) -> None:
+        """What `add` notes beside the totals, of many answers: 8 bytes each."""
+        self._latencies.frombytes(latencies_s)
+        self._sorted = None
+
+    def latency_s(self, share: float) -> float | None:
+        """The latency that `share` (0 to 1) of the answered rows did not exceed; None without any."""
+        if not self._latencies:
+            return None
+        if self._sorted is None:
+            self._sorted = array("d", sorted(self._latencies))
+        place = share * (len(self._sorted) - 1)
+        low = int(place)
+        high = min(low + 1, len(self._sorted) - 1)
+        return self._sorted[low] + (self._sorted[high] - self._sorted[low]) * (place - low)
+
+    def json(self, beside: Beside | None = None) -> dict[str, Any]:
+        """The figures as `report --json` has them; `beside` where they are of a whole output."""
+        totals = self.totals
+        return {
+            "rows": {
+                "total": totals.finished,
+                "answered": totals.answered,
+                "failed": totals.failed,
+                "invalid": totals.invalid,
+            },
+            **{name: totals.tokens.get(name) for name in TOKEN_FIELDS},
+            "cost_usd": _cost(totals, beside),
+            "latency_s": {name: self.latency_s(share) for name, share in _SHARES.items()},
+            "attempts": totals.attempts,
+            "possibly_billed_attempts": totals.possibly_billed,
+            "failures": [
+                {
+                    "error_kind": kind,
+                    "rows": count,
+                    "example_id": totals.examples[kind].id,
+                    "example": totals.examples[kind].text,
+                }
+                for kind, count in totals.failures.most_common()
+            ],
+        }
+
+
+def _cost(totals: Totals, beside: Beside | None) -> dict[str, Any]:
+    # What was paid beside the rows is known of a whole output only.
+    return {
+        "known": _number(totals.known_cost_usd),
+        "unknown_rows": totals.unknown_cost_rows,
+        "superseded": _number(beside.superseded_usd) if beside else None,
+        "pending": _number(beside.pending_usd) if beside else None,
+        "by_source": {source: _number(usd) for source, usd in sorted(totals.cost_usd.items())},
+        "possibly_billed": _possibly_billed(totals, beside),
+    }
+
+
+def _possibly_billed(totals: Totals, beside: Beside | None) -> float | None:
+    """The most of it, attempts at rows that are left included; unknown where one of the attempts has no bound."""
+    if beside is None or beside.unbounded is None:
+        return None if totals.possibly_billed else 0.0
+    return None if beside.unbounded else float(beside.broke_off_usd)
+
+
+def _number(usd: Decimal | None) -> float | None:
+    return None if usd is None else float(usd)
+
+
+def tally_by(
+    rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], by: str | None
+) -> tuple[Tally, list[tuple[Any, Tally]]]:
+    """The figures of all rows, and of the rows of each value of the column `by`, the dearest first.
+
+    Raises `UsageError` where there are too many values to be told one by one.
+    """
+    whole = Tally()
+    groups: Groups = {}
+    left = iter(rows)
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        for row in some:
+            whole.add(row)
+        if by is None:
+            continue
+        for row, value in zip(some, column_values(some, carried, by), strict=True):
+            groups.setdefault(lossless_json.dumps(value), (value, Tally()))[1].add(row)
+        check_groups(groups, by)
+    return whole, dearest_first(groups)
+
+
+def check_groups(groups: Groups, by: str) -> None:
+    """Raises `UsageError` where there are more values than can be told one by one."""
+    if len(groups) > _MOST_GROUPS:
+        raise UsageError(f"`{by}` has more than {_MOST_GROUPS:,} values. Group by a column that has fewer.")
+
+
+def dearest_first(groups: Groups) -> list[tuple[Any, Tally]]:
+    """Each value with its tally, by cost, then by rows."""
+    return sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
+
+
+def _rank(totals: Totals) -> tuple[Decimal, int]:
+    return totals.known_cost_usd or Decimal(0), totals.finished

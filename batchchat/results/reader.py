@@ -1,0 +1,153 @@
+"""The finished rows behind a job or an output, whatever state its run is in; nothing of it is touched.
+
+The published output is read where it says all that the journal does; where the journal has grown since, or nothing was
+published, the journal is. An output whose run folder is gone is read as it stands.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from batchchat.core.record import RowRecord, key_of
+from batchchat.core.totals import Beside
+from batchchat.errors import OutputError
+from batchchat.job import load_output
+from batchchat.run.publish import rows_in_order
+from batchchat.store.folder import folder_of
+from batchchat.store.ledger import Ledger
+from batchchat.store.lock import holder
+from batchchat.store.parquet import CarriedColumn, batches_of, metadata_of
+from batchchat.store.published import Published
+from batchchat.store.run_json import read_state
+from batchchat.store.segments import LineReader, end_of, scan
+from batchchat.text import numbers
+
+__all__ = ["Results", "open_results", "output_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The rows, to be read as often as one likes, each with about its bytes; what they are of.
+
+    `carried` holds the carried columns by the name a record has them under. `name`, `model` and `endpoint` are the
+    job's, None where nothing tells them; `inputs` its `input.path`, absolute. `columns` reads some of the output's
+    columns in Arrow's batches, `rows_at` the rows at ascending places; both are quick where the output is `published`,
+    and go through all rows of a journal.
+    """
+
+    output: Path
+    name: str | None
+    model: str | None
+    endpoint: str | None
+    inputs: tuple[str, ...]
+    carried: Mapping[str, CarriedColumn]
+    beside: Beside
+    rows: Callable[[], Iterator[tuple[RowRecord, int]]]
+    columns: Callable[[Collection[str]], Iterator[Any]]
+    rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
+    published: bool
+
+
+def output_of(source: Path, environ: Mapping[str, str]) -> Path:
+    """The output that `source`, a job file or the output itself, means."""
+    if source.suffix in {".yaml", ".yml"}:
+        return load_output(source, environ=environ)
+    return source
+
+
+@contextmanager
+def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
+    """The results behind `output`, of the job file `job` if that is what was named.
+
+    Raises `OutputError` where there are none, `MachineError` for a failing disk.
+    """
+    folder = folder_of(output)
+    end = end_of(folder)
+    metadata = metadata_of(output) if output.exists() else None
+    if end is None and metadata is None:
+        if output.exists():
+            Published(output)  # says why it is not one
+        raise OutputError(_no_results(output, folder, job))
+    if metadata is not None and (end is None or end <= metadata.get("journal_end", -1)):
+        yield _with_left(_published(output), folder)
+        return
+    ledger, lines = Ledger(folder), LineReader(folder)
+    try:
+        yield _with_left(_journaled(output, folder, ledger, lines), folder)
+    finally:
+        lines.close()
+        ledger.close()
+
+
+def _no_results(output: Path, folder: Path, job: Path | None) -> str:
+    way_out = (
+        "Give the job file or its output." if job is None else f"Run it with: batchchat run {shlex.quote(str(job))}"
+    )
+    typed = numbers.shown_path(output)
+    return f"{typed} has no run: there is neither an output nor a journal in {folder.name}. {way_out}"
+
+
+def _with_left(results: Results, folder: Path) -> Results:
+    """With what the run itself said last is left; where its folder is gone, what the output says."""
+    state = read_state(folder)
+    if state is None and end_of(folder) is None:
+        return results
+    rows = (state or {}).get("rows")
+    left = rows.get("left") if isinstance(rows, dict) else None
+    known = left if type(left) is int and left >= 0 else None
+    return replace(results, beside=replace(results.beside, left=known))
+
+
+def _published(output: Path) -> Results:
+    published = Published(output)
+    told = published.metadata
+    size = 2_000  # what a row takes in a journal, about: it only decides how many rows make a row group
+    return Results(
+        output=output,
+        name=told.get("name"),
+        model=told.get("model"),
+        endpoint=told.get("endpoint"),
+        inputs=tuple(told.get("inputs", ())),
+        carried=published.carried,
+        beside=Beside.of_fields(told.get("beside", {})),
+        rows=lambda: ((row, size) for row in published.rows()),
+        columns=published.batches,
+        rows_at=published.rows_at,
+        published=True,
+    )
+
+
+def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) -> Results:
+    """Rows stand in the order of the input as it was read when they were sent."""
+    for at, record in scan(folder):
+        ledger.fold(at, record)
+        if record["kind"] == "row":
+            row = cast("RowRecord", record)
+            ledger.index.place_in_input(ledger.index.add(key_of(row)), row["ordinal"])
+    if holder(folder) is None:  # else what is in flight is no loss yet
+        ledger.close_replay()
+    run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
+    carried = ledger.carried_columns()
+
+    def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
+        wanted = set(places)
+        return ((at, row) for at, (row, _) in enumerate(rows_in_order(ledger, lines)) if at in wanted)
+
+    return Results(
+        output=output,
+        name=run.get("name"),
+        model=run.get("model"),
+        endpoint=run.get("endpoint"),
+        inputs=tuple(run.get("inputs", ())),
+        carried=carried,
+        beside=ledger.beside,
+        rows=lambda: rows_in_order(ledger, lines),
+        columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), carried, columns),
+        rows_at=rows_at,
+        published=False,
+    )

@@ -1,0 +1,167 @@
+"""Keeps `run.json` true while a run goes on: what another shell, or a monitor, wants to know of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from batchchat import __version__
+from batchchat.core.events import Environment, Event, Finished, Progress
+from batchchat.job import JobSpec
+from batchchat.store.run_json import write_state
+from batchchat.text import numbers
+
+__all__ = ["StateFile", "environment_of"]
+
+_EVERY_S = 1.0
+
+
+def environment_of(job: JobSpec) -> Environment:
+    """What run.log begins with: where it runs, and the rules it goes by."""
+    retry = job.retry
+    rules = (
+        f"{numbers.count(job.concurrency)} in flight at most · an attempt: {numbers.duration(job.timeout.total)},"
+        f" {numbers.duration(job.timeout.connect)} to connect · a row: {retry.max_attempts} attempts,"
+        f" {numbers.duration(retry.max_elapsed)}, waits up to {numbers.duration(retry.max_wait)} · an outage:"
+        f" {numbers.duration(retry.max_outage)} · drain {numbers.duration(job.drain)}"
+    )
+    return Environment(
+        version=__version__,
+        place=f"Python {platform.python_version()} · {platform.platform()}",
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        job=str(job.path),
+        output=job.output.typed,
+        rules=rules,
+    )
+
+
+class StateFile:
+    """Subscribes to events and replaces `run.json` each second, and at the end; a run that is refused changes nothing.
+
+    `again` gives the command that does the same again, `plain` the one without this run's own limit.
+
+    A disk that refuses it does not end the run: the journal will tell if it is full.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        job: JobSpec,
+        again: Callable[[tuple[str, ...]], str],
+        plain: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._again = again
+        self._plain = plain
+        max_cost = job.budget.max_cost
+        self._folder = folder
+        self._clock = clock
+        self._written = float("-inf")
+        self._state: dict[str, Any] = {
+            "job": str(job.path.absolute()),
+            "output": str(job.output.path),
+            "state": "running",
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started_at": _now(),
+            "updated_at": _now(),
+            "rows": {"total": None, "answered": 0, "failed": 0, "invalid": 0, "left": None},
+            "in_flight": 0,
+            "ceiling": None,
+            "rows_per_s": 0.0,
+            "cost_usd": None,
+            "max_cost": None if max_cost is None else float(max_cost),
+            "eta_s": None,
+            "exit_code": None,
+            "next_command": again(()),
+            "cost_per_hour": None,
+            "working_directory": str(Path.cwd()),
+            "estimated_total": None,
+            "reason": None,
+            "possibly_billed": {"attempts": 0, "at_most_usd": 0.0},
+            "version": __version__,
+            "environment": {"python": platform.python_version(), "system": platform.platform()},
+        }
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What is, or would be, in the file."""
+        return self._state
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, Progress):
+            self._note(event)
+            if self._clock() - self._written >= _EVERY_S:
+                self._write()
+        elif isinstance(event, Finished):
+            done = event.exit_code in {0, 3}
+            self._state["state"] = "finished" if done else "stopped"
+            left = event.left
+            finished = event.answered + event.failed + event.invalid
+            self._state |= {
+                "exit_code": event.exit_code,
+                "reason": event.reason or None,
+                "cost_per_hour": None,
+                "in_flight": 0,
+                "rows": {
+                    "total": None if left is None else finished + left,
+                    "answered": event.answered,
+                    "failed": event.failed,
+                    "invalid": event.invalid,
+                    "left": left,
+                },
+                "cost_usd": None if event.cost_usd is None else float(event.cost_usd),
+                "possibly_billed": {
+                    "attempts": event.possibly_billed,
+                    "at_most_usd": None if event.possibly_billed_usd is None else float(event.possibly_billed_usd),
+                },
+                "eta_s": None,
+                "estimated_total": None,
+                "next_command": self._next(event),
+            }
+            self._write()
+
+    def _next(self, event: Finished) -> str | None:
+        """What goes on: the same again, what a limit left, or nothing where all is done."""
+        if event.exit_code not in {0, 3}:
+            return self._again(event.change)
+        return None if event.left == 0 else self._plain
+
+    def _note(self, event: Progress) -> None:
+        total = None if event.estimated else event.total
+        self._state |= {
+            "rows": {
+                "total": total,
+                "answered": event.answered,
+                "failed": event.failed,
+                "invalid": event.invalid,
+                "left": None if total is None else total - event.done,
+            },
+            "estimated_total": event.total if event.estimated else None,
+            "in_flight": event.in_flight,
+            "ceiling": event.ceiling,
+            "rows_per_s": round(event.rows_per_s, 3),
+            "cost_usd": None if event.cost_usd is None else float(event.cost_usd),
+            "cost_per_hour": None if event.cost_per_hour_usd is None else round(event.cost_per_hour_usd, 6),
+            "eta_s": None if event.eta_s is None else round(event.eta_s, 1),
+        }
+
+    def _write(self) -> None:
+        self._state["updated_at"] = _now()
+        self._written = self._clock()
+        try:
+            write_state(self._folder, self._state)
+        except OSError:
+            return
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

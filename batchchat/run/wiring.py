@@ -1,0 +1,239 @@
+"""The wiring: a job's spec to the parts that play it. Only this module knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from random import Random
+from typing import Any, NamedTuple
+
+from batchchat.core.attempt import Ask, Request, Script, Usage
+from batchchat.core.conversation import Key, Message, Row
+from batchchat.core.events import Allowed
+from batchchat.core.totals import Totals
+from batchchat.dispatch.dispatcher import RetryPolicies, Send
+from batchchat.endpoint import network, wire
+from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url, models_url
+from batchchat.endpoint.quota import Allowance
+from batchchat.job import JobSpec
+from batchchat.job.keys import MOST_CONCURRENT
+from batchchat.policy import stragglers
+from batchchat.policy.budget import Budget, Learned
+from batchchat.policy.circuit_breaker import Outage
+from batchchat.policy.decision import Policy
+from batchchat.policy.retry import RowStop, RowWait
+from batchchat.policy.token_bucket import RequestRate, TokenRate
+from batchchat.pricing.cost import cost_usd, pricing
+from batchchat.pricing.for_job import asks_for_list
+from batchchat.pricing.max_usage import Asking
+from batchchat.pricing.rates import Listed, Rates
+from batchchat.run.endpoint_limits import Restraint
+from batchchat.run.run_loop import Limits
+from batchchat.run.tasks import ScriptFor
+from batchchat.script.single import single_message
+from batchchat.secret import Blanker, Secret
+from batchchat.store.ledger import Ledger
+
+__all__ = [
+    "Sender",
+    "allowed",
+    "blanker_for",
+    "budget_for",
+    "limits_for",
+    "price_label",
+    "restraint_for",
+    "retry_for",
+    "scripts_for",
+    "sender",
+    "tail_for",
+]
+
+# Headers whose values may stand in a reply: who asks, and from where.
+_NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
+
+
+def scripts_for(job: JobSpec, rates: Rates) -> ScriptFor:
+    """The script of each row; where its model's price is known, its requests know the most they may cost."""
+    compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
+    if job.budget.max_cost is not None or rates.rate(job.model) is not None:
+        compose = partial(wire.compose, ask_of=Asking(rates.most))
+
+    def script_for(row: Row) -> Script:
+        return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
+
+    return script_for
+
+
+def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
+    """A request with the tokens it may use at most, as far as that is seen without a tokenizer."""
+    request = wire.compose(key, model, messages, params)
+    most = params.get("max_tokens", params.get("max_completion_tokens"))
+    return request._replace(ask=Ask(len(request.body), most if type(most) is int and most >= 0 else None))
+
+
+def restraint_for(job: JobSpec, random: Random, ledger: Ledger) -> Restraint:
+    """The policies on the endpoint's behalf."""
+    limits, rates = job.limits, list[Policy]()
+    if limits.requests_per_minute is not None:
+        rates.append(RequestRate(limits.requests_per_minute))
+    if limits.tokens_per_minute is not None:
+        rates.append(TokenRate(limits.tokens_per_minute))
+    # A resume may come before the network does: where it has answered before, the address is not wrong.
+    outage = Outage(job.retry.max_outage, random, reached=bool(ledger.answered_models.get(job.host)))
+    return Restraint(job.concurrency, outage, rates, adaptive=job.adaptive)
+
+
+def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:
+    """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
+    retry, attempt_s = job.retry, job.timeout.total
+    return lambda: (
+        RowStop(
+            retry.max_attempts,
+            retry.max_elapsed,
+            attempt_s,
+            outage.excuses,
+            retry.max_possibly_billed,
+            keeps=outage.keeps,
+        ),
+        RowWait(retry.max_wait, random),
+    )
+
+
+def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
+    """The cap on the job's cost, where it has one, with all that was spent before and what that taught of the price."""
+    max_cost, label = job.budget.max_cost, price_label(job, rates)
+    if max_cost is None or label is None:
+        return None
+
+    def computed(model: str, usage: Usage) -> Decimal | None:
+        own = rates.rate(model)
+        return None if own is None else cost_usd(usage, own.price)
+
+    return Budget(
+        max_cost,
+        computed,
+        paid_usd=ledger.paid_usd,
+        unsure=ledger.unsure,
+        learned=Learned(label, *ledger.learned.get(label, ())),
+    )
+
+
+def price_label(job: JobSpec, rates: Rates) -> str | None:
+    """What the journal calls the price of the job's model; None where it is not known."""
+    if (rate := rates.rate(job.model)) is None:
+        return None
+    price = rate.price
+    prices = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
+    # What is billed for a price depends on who bills it, and for what.
+    return f"{job.host} {job.model} {prices}"
+
+
+def limits_for(job: JobSpec, stop_at: float | None) -> Limits:
+    """What bounds the drive; `stop_at` is when it is to end, in seconds since the epoch."""
+    return Limits(
+        concurrency=job.concurrency,
+        stop_after_failures=job.retry.stop_after_failures,
+        drain_s=job.drain,
+        attempt_s=job.timeout.total,
+        stop_at=stop_at,
+    )
+
+
+def tail_for(job: JobSpec, totals: Totals) -> stragglers.Tail:
+    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
+    return stragglers.Tail(
+        again=min(stragglers.MOST_AGAIN, job.retry.max_attempts - 1),
+        floor_s=stragglers.FLOOR_S,
+        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.LEAST_ANSWERS else None,
+    )
+
+
+def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:
+    """Blanks the key, header values and a proxy's password."""
+    headers = job.endpoint.headers
+    secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
+    if job.endpoint.api_key is not None:
+        secrets.append(job.endpoint.api_key)
+    if not job.is_mock and (proxy := network.proxy_for(job.endpoint.base_url, environ)) is not None:
+        secrets += [secret for secret in (proxy.password, proxy.url) if secret is not None]
+    return Blanker(secrets)
+
+
+class Sender(NamedTuple):
+    """An open client: `send` a request, or ask for something else.
+
+    That is the account's `allowance`, the endpoint's `listing` of models, or what was `billed` for responses. Instead
+    of what is asked for a text says why it is unknown.
+    """
+
+    send: Send
+    allowance: Callable[[], Awaitable[Allowance | str]]
+    listing: Callable[[], Awaitable[dict[str, Listed] | str]]
+    billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | str]]
+
+
+@asynccontextmanager
+async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
+    """The open client; the embedded mock lives as long."""
+    network.raise_file_limit(job.concurrency)
+    if not job.is_mock:
+        async with _client(job, rates, job.endpoint.base_url, environ, blanker) as opened:
+            yield opened
+        return
+    from batchchat.mock import MockServer, Options
+
+    # It answers about as a small model does, so that a first run shows how a real one looks.
+    mock = MockServer(Options(latency_s=0.2, latency_jitter_s=0.4))
+    root = await mock.start()
+    try:
+        async with _client(job, rates, f"{root}/v1/openai", {}, blanker) as opened:
+            yield opened
+    finally:
+        await mock.stop()
+
+
+@asynccontextmanager
+async def _client(
+    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], blanker: Blanker
+) -> AsyncIterator[Sender]:
+    learn = rates.learn if asks_for_list(job) and not rates.has_list else None
+    async with Client(_endpoint(job, base_url, environ), blanker, pricing(rates), learn) as client:
+        yield Sender(
+            client.send,
+            partial(client.allowance, allowance_url(base_url)),
+            client.listing,
+            partial(client.billed, costs_url(base_url)),
+        )
+
+
+async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, Allowed]:
+    """The job with the limits that the endpoint names; its own limit of tokens stays where that is lower."""
+    found = await opened.allowance()
+    if isinstance(found, str):
+        return job, Allowed(None, None, job.concurrency, found)
+    concurrency = job.concurrency if found.requests is None else min(found.requests, MOST_CONCURRENT)
+    network.raise_file_limit(concurrency)
+    tokens = [most for most in (found.tokens_per_minute, job.limits.tokens_per_minute) if most is not None]
+    limits = replace(job.limits, tokens_per_minute=min(tokens, default=None))
+    told = Allowed(found.requests, found.tokens_per_minute, concurrency)
+    return replace(job, concurrency=concurrency, limits=limits), told
+
+
+def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoint:
+    headers = dict(job.endpoint.headers)
+    key = job.endpoint.api_key
+    if key is not None and not any(name.lower() == "authorization" for name in headers):
+        headers["Authorization"] = Secret(f"Bearer {key.reveal()}")
+    return Endpoint(
+        url=completions_url(base_url),
+        headers=headers,
+        total_s=job.timeout.total,
+        connect_s=job.timeout.connect,
+        proxy=network.proxy_for(base_url, environ),
+        tls=network.tls_context(environ) if base_url.startswith("https:") else None,
+        keep_raw=job.output.raw,
+        models_url=models_url(base_url),
+    )

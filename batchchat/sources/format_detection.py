@@ -1,0 +1,120 @@
+"""Which format an input's rows have, where the job leaves it open: that of the first row that fits one.
+
+What can be told of an input before its rows are read is refused here, in one sentence.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.types as pt
+
+from batchchat.errors import InputError
+from batchchat.sources.formats import Format, format_of, recognised_format
+from batchchat.sources.json_value import listed, nearest, said
+from batchchat.sources.parquet import Wanted
+from batchchat.sources.readers import records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from batchchat.job.spec import InputSpec
+    from batchchat.sources.files import InputFile
+
+__all__ = ["check_columns", "check_ids", "found_format", "told"]
+
+_ROWS_LOOKED_AT = 1000
+_MOST_PATHS_TOLD = 3
+
+
+def found_format(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str | None]:
+    """The format, and where it was left open the fragment that tells what it was recognised by.
+
+    Raises `InputError` where no row fits one, or there is no row at all.
+    """
+    if spec.format == "auto":
+        return _recognised(spec, files)
+    if next(_first_records(files), None) is None:
+        raise _empty(spec)
+    return format_of(spec.format, spec.column), None
+
+
+def _recognised(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str]:
+    unreadable: str | None = None
+    unfit: tuple[InputFile, int, dict[str, Any]] | None = None
+    number = 0
+    for number, (file, line, columns) in enumerate(islice(_first_records(files), _ROWS_LOOKED_AT), 1):
+        if isinstance(columns, str):
+            unreadable = unreadable or f"{file.typed}:{line}: {columns}"
+            continue
+        fit = recognised_format(columns, spec.column)
+        if fit is not None:
+            row = "the first row" if number == 1 else f"{file.label}:{line}"
+            return fit[0], f"{fit[0].name}, from {fit[1]} of {row}"
+        unfit = unfit or (file, line, columns)
+    if unfit is not None:
+        raise _unfit(spec, *unfit)
+    if unreadable is not None:
+        among = "the only row" if number == 1 else f"none of the first {number:,} rows is good"
+        raise InputError(f"{unreadable.removesuffix('.')} ({among}).")
+    raise _empty(spec)
+
+
+def _unfit(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any]) -> InputError:
+    has = f"{file.typed}:{line} has {listed(columns)}"
+    if spec.column is not None:
+        if spec.column in columns:
+            value = said(columns[spec.column])
+            return InputError(f"{file.typed}:{line}: `{spec.column}` is {value}. It takes messages or text.")
+        sentence = f"{has}, but no `{spec.column}` (`input.column`)."
+        return InputError(sentence + nearest(spec.column, columns))
+    return InputError(
+        f"{has}: no conversation is found there. It takes `messages` or `conversations` (lists), `prompt` (text), or "
+        "`custom_id` with `body`; a column of another name goes under `input.column`."
+    )
+
+
+def _empty(spec: InputSpec) -> InputError:
+    return InputError(f"{told(spec.typed)} has no rows. Name a file that has at least one.")
+
+
+def told(words: Sequence[str]) -> str:
+    """The first few of the entries of `input.path`, and how many more there are."""
+    if len(words) <= _MOST_PATHS_TOLD:
+        return ", ".join(words)
+    return f"{', '.join(words[:_MOST_PATHS_TOLD])} and {len(words) - _MOST_PATHS_TOLD:,} more"
+
+
+def _first_records(files: tuple[InputFile, ...]) -> Iterator[tuple[InputFile, int, dict[str, Any] | str]]:
+    for file in files:
+        for line, columns in records(file, Wanted(), lambda _: None):
+            yield file, line, columns
+
+
+def check_columns(spec: InputSpec, form: Format, known: Iterable[str]) -> None:
+    """Refuse a column that isn't among the `known` ones of an input whose files declare theirs."""
+    names = list(known)
+    asked: list[tuple[str, str | None]] = [("input.format", name) for name in form.columns]
+    asked += [("input.id", spec.id or form.id), ("input.params", spec.params)]
+    asked += [("input.columns", name) for name in spec.columns or ()]
+    for key, name in asked:
+        if name is not None and name not in names:
+            given = "input.column" if key == "input.format" and spec.column else key
+            sentence = f"{told(spec.typed)} has no column `{name}` (`{given}`): it has {listed(names)}."
+            raise InputError(sentence + nearest(name, names))
+
+
+def check_ids(column: str, kinds: Iterable[pa.DataType | None]) -> None:
+    """Refuse ids in a `column` of a type that makes none."""
+    for kind in kinds:
+        if kind is not None and not _makes_ids(kind):
+            raise InputError(f"`{column}` (`input.id`) is a column of {kind}. It takes text or whole numbers.")
+
+
+def _makes_ids(kind: Any) -> bool:
+    if pt.is_dictionary(kind):
+        return _makes_ids(kind.value_type)
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind) or pt.is_integer(kind)

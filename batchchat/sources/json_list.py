@@ -1,0 +1,234 @@
+"""A list of objects in JSON as numbered records: one for each element, good or bad, however it is laid out.
+
+The list is streamed: memory holds a block and the longest element, of at most 64 MiB. An element whose
+brackets balance is one record, whatever is wrong inside it; where they don't, what follows can't be told
+apart and the file breaks off, as one bad record. A missing comma and one too many at the end cost nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from batchchat.errors import InputError
+from batchchat.sources.decompressed_file import LONGEST, Blocks, BrokenOffError, unpacked
+from batchchat.sources.json_value import parse_object, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from batchchat.sources.files import InputFile, Record
+
+__all__ = ["is_list", "read_json"]
+
+_BOM = b"\xef\xbb\xbf"
+_SPACE = re.compile(rb"[ \t\r\n]*")
+# Group 1 is a string's closing quote: without it the string goes on.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?'
+_BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_SCALAR = re.compile(_STRING + rb'|[^\s,\[\]{}"]+', re.DOTALL)
+_OPENING, _CLOSING, _QUOTE = b"[{", b"]}", ord('"')
+
+
+class _Window:
+    """A piece of the content: it grows while an element is open and lets go of what is done."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.data = b""
+        self.at = 0
+        self.line = 1
+        self._column_from = 0  # the offset at which the current line begins
+        self._blocks = iter(blocks)
+        self._broken: BrokenOffError | None = None
+        self._before = 0
+        if not self._more() or not self.data.startswith(_BOM):
+            return
+        self.at = self._column_from = len(_BOM)
+
+    @property
+    def used(self) -> int:
+        """How many bytes of the content are done."""
+        return self._before + self.at
+
+    @property
+    def column(self) -> int:
+        """The column of the place where it stands, from 1."""
+        return self.at - self._column_from + 1
+
+    @property
+    def bound(self) -> str:
+        """How far an end was looked for, where that is not to the end."""
+        return f" within {LONGEST >> 20} MiB" if len(self.data) - self.at > LONGEST else ""
+
+    def _more(self) -> bool:
+        """Take in at least as much as there is, so that a long element is not gone through for each block."""
+        if self._broken is not None:
+            raise self._broken
+        rest = self.data[self.at :]
+        parts, size = [rest], 0
+        try:
+            while size < max(len(rest), 1) and (block := next(self._blocks, b"")):
+                parts.append(block)
+                size += len(block)
+        except BrokenOffError as error:
+            self._broken = error
+            if not size:
+                raise
+        self._before += self.at
+        self._column_from -= self.at
+        self.data, self.at = b"".join(parts), 0
+        return size > 0
+
+    def _go(self, to: int) -> None:
+        found = self.data.count(b"\n", self.at, to)
+        if found:
+            self.line += found
+            self._column_from = self.data.rindex(b"\n", self.at, to) + 1
+        self.at = to
+
+    def peek(self) -> bytes:
+        """The next byte that is no white space, or none at the end."""
+        while True:
+            space = _SPACE.match(self.data, self.at)
+            assert space is not None
+            self._go(space.end())
+            if self.at < len(self.data):
+                return self.data[self.at : self.at + 1]
+            if not self._more():
+                return b""
+
+    def skip(self) -> None:
+        """Go past the byte that was peeked at."""
+        self.at += 1
+
+    def element(self) -> bytes | None:
+        """The element that begins here, gone past; None where it has no end."""
+        end = self._end_of_nested if self.data[self.at] in _OPENING else self._end_of_scalar
+        to = end()
+        if to is None:
+            return None
+        found = self.data[self.at : to]
+        self._go(to)
+        return found
+
+    def _end_of_nested(self) -> int | None:
+        depth, scanned = 0, self.at
+        while True:
+            rest = len(self.data)
+            for token in _BRACKET.finditer(self.data, scanned):
+                sign = self.data[token.start()]
+                if sign in _OPENING:
+                    depth += 1
+                elif sign in _CLOSING:
+                    depth -= 1
+                    if not depth:
+                        return token.end()
+                elif token.lastindex is None:
+                    rest = token.start()
+                    break
+            # What follows the last bracket is not looked at twice, but for a string that goes on.
+            scanned = rest - self.at
+            if len(self.data) - self.at > LONGEST or not self._more():
+                return None
+
+    def _end_of_scalar(self) -> int | None:
+        while True:
+            token = _SCALAR.match(self.data, self.at)
+            if token is None:
+                return None
+            length = token.end() - self.at
+            whole = token.lastindex is not None or self.data[self.at] != _QUOTE
+            if whole and token.end() < len(self.data):
+                return token.end()
+            if len(self.data) - self.at > LONGEST or not self._more():
+                return self.at + length if whole else None
+
+
+def read_json(file: InputFile, tell: Callable[[int], None]) -> Iterator[Record]:
+    """The records of a file; `tell` hears how many of its bytes are read.
+
+    Raises `InputError` where it is gone.
+    """
+    with unpacked(file) as blocks:
+        number = 0
+        try:
+            window = _Window(blocks)
+            for number, found in enumerate(_elements(window), 1):
+                # As for lines: the place within a block, not the block.
+                tell(blocks.taken * window.used // blocks.given)
+                yield number, found
+        except BrokenOffError as error:
+            yield number + 1, f"the file breaks off here: {error}"
+    tell(file.size)
+
+
+def _elements(window: _Window) -> Iterator[dict[str, Any] | str]:
+    if not window.peek():
+        return
+    window.skip()  # the opening bracket: `is_list` has seen it
+    while (sign := window.peek()) != b"]":
+        line, column = window.line, window.column
+        if not sign:
+            yield "the file breaks off here: its list is not closed"
+            return
+        if sign == b",":
+            window.skip()
+            yield f"there is no element between two commas on line {line:,}"
+            continue
+        element = window.element()
+        if element is None:
+            where = f"on line {line:,}, column {column:,}"
+            if sign == b"}":
+                why = f"a bracket {where} closes what none has opened"
+            else:
+                why = f"the element that begins {where} has no end{window.bound}"
+            yield f"the file breaks off here: {why}"
+            return
+        yield _columns(element, line, column)
+        if window.peek() == b",":
+            window.skip()
+    window.skip()
+    if window.peek():
+        yield f"what begins on line {window.line:,} comes after the list's end and is not read"
+
+
+def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | str:
+    try:
+        return parse_object(element, (line, column))
+    except ValueError as error:
+        return f"the element {error}"
+
+
+def is_list(file: InputFile) -> bool:
+    """Whether a file named `.json` holds a list (or nothing), and not JSON lines. Raises `InputError`."""
+    with unpacked(file) as blocks:
+        try:
+            start = next((text for block in blocks if (text := block.removeprefix(_BOM).lstrip())), b"[")
+        except BrokenOffError:
+            return True
+    if start.startswith(b"["):
+        return True
+    if not start.startswith(b"{"):
+        first = shown(start[:1].decode(errors="replace"))
+        raise InputError(f"{file.typed} begins with {first}, which is no list of rows. {_TAKES}")
+    if _first_line(file).endswith(b"}"):
+        return False
+    raise InputError(f"{file.typed} is one object, not a list of rows. {_TAKES}")
+
+
+_TAKES = "It takes [{...}, {...}], or one object a line."
+
+
+def _first_line(file: InputFile) -> bytes:
+    """The first line that isn't blank; none where it is too long to be one."""
+    begun = b""
+    with unpacked(file) as blocks:
+        try:
+            for block in blocks:
+                begun = (begun + block).lstrip()
+                line, ends, _ = begun.partition(b"\n")
+                if ends or len(begun) > LONGEST:
+                    return line.rstrip() if ends else b""
+        except BrokenOffError:
+            pass
+    return begun.rstrip()

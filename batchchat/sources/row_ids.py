@@ -1,0 +1,109 @@
+"""What each row of one reading is called: ids unique over good and bad rows, without regard to position.
+
+Given ids stand as they are; of a repeated one the first stands, and a later one gets `#<file>:<line>` put
+after it. Rows without ids are called by a hash of their conversation, equal ones with -2, -3… in the order
+of reading. Neither keeps a Python object per row.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+from batchchat.hash_table import KeyTable, hash64, hash_here
+from batchchat.lossless_json import canonical
+from batchchat.sources.json_value import said, shown
+
+if TYPE_CHECKING:
+    from batchchat.core.conversation import Message
+
+__all__ = ["GivenIds", "HashedIds", "id_of"]
+
+
+def id_of(value: Any, where: str) -> tuple[str, None] | tuple[None, str]:
+    """The id that a cell holds, or the sentence that says why it holds none."""
+    if type(value) is int:
+        return str(value), None
+    if type(value) is not str:
+        return None, f"`{where}` is {said(value)}. It takes text or a whole number."
+    if not value:
+        return None, f"`{where}` is empty. It takes text or a whole number."
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return None, f"`{where}` is {shown(value)}, which holds half of a surrogate pair."
+    return value, None
+
+
+class GivenIds:
+    """Ids from a column.
+
+    Each row claims exactly one, in the order of reading, so that numbers are ordinals.
+    """
+
+    def __init__(self) -> None:
+        self._taken = KeyTable()
+        self._places = _Places()
+
+    def claim(self, wanted: str, label: str, line: int) -> tuple[str, str | None]:
+        """The id for the row at `label`:`line`, and where `wanted` was taken the sentence that says so."""
+        number, is_new = self._taken.add(hash_here(wanted))
+        if is_new:
+            self._places.note(number, label, line)
+            return wanted, None
+        error = f"the id {shown(wanted)} stands already at {self._places.at(number)}"
+        free = wanted
+        # The longer id may be a given one too.
+        while not is_new:
+            free = f"{free}#{label}:{line}"
+            number, is_new = self._taken.add(hash_here(free))
+        self._places.note(number, label, line)
+        return free, error
+
+
+class _Places:
+    """Where the rows stand, by ordinal. Holds one entry for each run of lines without a blank one."""
+
+    def __init__(self) -> None:
+        self._labels: list[str] = []
+        self._starts = array("Q")
+        self._files = array("L")
+        self._deltas = array("q")
+        self._now: tuple[str, int] | None = None
+
+    def note(self, ordinal: int, label: str, line: int) -> None:
+        now = (label, line - ordinal)
+        if now != self._now:
+            if self._now is None or self._now[0] != label:
+                self._labels.append(label)
+            self._starts.append(ordinal)
+            self._files.append(len(self._labels) - 1)
+            self._deltas.append(line - ordinal)
+            self._now = now
+
+    def at(self, ordinal: int) -> str:
+        run = bisect_right(self._starts, ordinal) - 1
+        return f"{self._labels[self._files[run]]}:{ordinal + self._deltas[run]}"
+
+
+class HashedIds:
+    """Ids from conversations, for good rows; a bad one is called by its place, which never is such an id."""
+
+    def __init__(self) -> None:
+        self._seen = KeyTable()
+        self._repeated = KeyTable()
+        self._counts = array("L")
+
+    def claim(self, messages: list[Message]) -> str:
+        """16 hex digits of the conversation's hash, with a number after them from the second time on."""
+        digest = hash64(canonical(messages))
+        _, is_new = self._seen.add(digest)
+        if is_new:
+            return f"{digest:016x}"
+        number, is_new = self._repeated.add(digest)
+        if is_new:
+            self._counts.append(1)
+        self._counts[number] += 1
+        return f"{digest:016x}-{self._counts[number]}"

@@ -1,0 +1,34 @@
+"""`run.json`: the state of a run for other processes, replaced whole each second. It is told, never trusted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from batchchat import lossless_json
+
+__all__ = ["NAME", "read_state", "write_state"]
+
+NAME = "run.json"
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Replace the state. It is not synced: after a crash of the machine the journal is what counts."""
+    building = folder / f".{NAME}.{os.getpid()}"
+    try:
+        building.write_bytes(lossless_json.dumps(dict(state)) + b"\n")
+        building.replace(folder / NAME)
+    except OSError:
+        building.unlink(missing_ok=True)
+        raise
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """The last state written, or None where there is none that can be read."""
+    try:
+        state = lossless_json.loads((folder / NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None

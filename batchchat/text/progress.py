@@ -1,0 +1,121 @@
+"""Events as a person follows them: a tqdm bar on a terminal, log lines elsewhere, and the lines of `run.log`.
+
+One line changes in place; everything else scrolls and stays true. Nothing here holds a prompt, a reply or a key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from shutil import get_terminal_size
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from batchchat.core import events
+from batchchat.core.events import Event, Progress
+from batchchat.text import numbers
+from batchchat.text.event_lines import figures_of, finished, kinds_of, line_of, of_total, text_of
+
+__all__ = ["Bar", "Lines", "Silent", "log_file"]
+
+_LINE_EVERY_S = 60.0
+_WIDE = 120  # columns
+
+
+class Silent:
+    """Tells nothing."""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+
+
+class Bar:
+    """One line that changes in place on a terminal; other events scroll above it."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, Progress):
+            self._show(event)
+        elif isinstance(event, events.Publishing | events.Finished):
+            self._close()
+        elif isinstance(event, events.Grown):
+            return
+        elif text := text_of(event):
+            tqdm.write(text, file=self._stream)
+
+    def _show(self, event: Progress) -> None:
+        if self._bar is None:
+            tqdm.monitor_interval = 0  # we refresh it ourselves; no thread is needed
+            self._bar = tqdm(file=self._stream, dynamic_ncols=True, mininterval=0, leave=True, bar_format="{l_bar}")
+        bar = self._bar
+        bar.n, bar.total = event.done, event.total
+        pace = f"{event.rows_per_s:.1f} rows/s"
+        told = figures_of(event, brief=get_terminal_size().columns < _WIDE)
+        text = f"{of_total(event)} [{numbers.clock(event.elapsed_s)}<{numbers.clock(event.eta_s)}, {pace}]  {told}"
+        meter = "{percentage:3.0f}%|{bar}| " if event.total else ""
+        bar.bar_format = meter + text.replace("{", "{{").replace("}", "}}")
+        bar.refresh()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Lines:
+    """A line at each change of state, and one a minute, each after a `stamp`.
+
+    Without `quotes` it is `run.log`: nothing an endpoint said is repeated, which may echo a prompt; times are UTC.
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], stamp: Callable[[], str] = lambda: "", *, quotes: bool = True
+    ) -> None:
+        self._write = write
+        self._stamp = stamp
+        self._quotes = quotes
+        self._next_s = _LINE_EVERY_S
+        self._last: Progress | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, Progress):
+            self._last = event
+            if event.elapsed_s >= self._next_s:
+                self._next_s = event.elapsed_s + _LINE_EVERY_S
+                self._write(self._stamp() + line_of(event) + self._trouble(event))
+            return
+        if isinstance(event, events.Publishing | events.Finished) and self._last is not None:
+            self._write(self._stamp() + line_of(self._last) + self._trouble(self._last))
+            self._last = None
+        for line in (self._text(event) or "").splitlines():
+            self._write(self._stamp() + line)
+
+    def _trouble(self, event: Progress) -> str:
+        return "" if self._quotes else kinds_of(event)
+
+    def _text(self, event: Event) -> str | None:
+        if isinstance(event, events.Finished):
+            if self._quotes:
+                return None  # the summary says it, to whoever reads along
+            return f"{finished(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
+        if isinstance(event, events.Failing) and not self._quotes:
+            return f"first {event.kind}: row {event.id}"
+        if isinstance(event, events.Grown) and self._quotes:  # of interest afterwards; the line shows it meanwhile
+            return None
+        return text_of(event, utc=not self._quotes)
+
+
+def log_file(stream: IO[str]) -> Lines:
+    """`run.log`: the same lines, each with the date and time in UTC, and no word of a prompt or a reply."""
+
+    def write(line: str) -> None:
+        stream.write(line + "\n")
+        stream.flush()
+
+    return Lines(write, lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()), quotes=False)

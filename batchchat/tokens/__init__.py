@@ -1,0 +1,1 @@
+"""Counts of tokens, and the context windows they must fit."""

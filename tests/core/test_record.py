@@ -1,0 +1,128 @@
+"""The finished row as the journal keeps it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.core.attempt import (
+    NOTHING_SPENT,
+    Action,
+    Cost,
+    Exchange,
+    Failure,
+    Outcome,
+    Reply,
+    Request,
+    Spent,
+    Usage,
+    Verdict,
+)
+from batchchat.core.conversation import BadRow, ErrorKind, Key, Row, Status
+from batchchat.core.record import key_of, record_of_bad_row, record_of_outcome, spent_of
+
+KEY = Key("q-1", "v", 2)
+ROW = Row(KEY, 41, "in.jsonl:42", [{"role": "user", "content": "Hi"}], carried={"topic": None, "n": 3})
+REQUEST = Request(KEY, 0, "a/model", ROW.messages, b"{}", 0xAB)
+
+
+def test_an_answer_is_kept_whole() -> None:
+    """Key, place, conversation, reply, usage, cost and times stand under the names of the journal."""
+    exchange = Exchange(
+        REQUEST,
+        Verdict(Action.ACCEPT),
+        100.5,
+        102.0,
+        1.4999999,
+        200,
+        Reply("Hello", "stop", tool_calls=[{"id": "c"}], response_id="r"),
+        usage=Usage(5, 0, cost_usd=0.25),
+        cost=Cost(Decimal("0.25"), "reported"),
+    )
+    spent = Spent(
+        2, 1, Decimal("0.75"), {"timeout": 1}, "reported", exchange.usage, Decimal("0.125"), Decimal("0.0625")
+    )
+    assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, exchange), spent, 1.5) == {
+        "kind": "row",
+        "id": "q-1",
+        "variant": "v",
+        "sample": 2,
+        "fp": "00000000000000ab",
+        "place": "in.jsonl:42",
+        "ordinal": 41,
+        "status": "answered",
+        "model": "a/model",
+        "messages": ROW.messages,
+        "attempts": 2,
+        "possibly_billed": 1,
+        "possibly_billed_usd": 0.125,
+        "unreported_usd": 0.0625,
+        "started_at": 100.5,
+        "finished_at": 102.0,
+        "latency_s": 1.5,
+        "wait_s": 1.5,
+        "reply": {"text": "Hello", "finish_reason": "stop", "tool_calls": [{"id": "c"}], "response_id": "r"},
+        "usage": {"prompt_tokens": 5, "completion_tokens": 0},
+        "cost_usd": 0.75,
+        "cost_source": "reported",
+        "retries": {"timeout": 1},
+        "http_status": 200,
+        "carried": {"topic": None, "n": 3},
+    }
+
+
+def test_a_failure_is_kept_with_its_reason() -> None:
+    """What is not known has no key; no rounding makes a negative wait."""
+    failure = Failure(ErrorKind.TIMEOUT, "no answer in 600 s")
+    exchange = Exchange(REQUEST, Verdict(Action.FAIL_ROW), 100.0, 700.0, 600.0, failure=failure, usage=Usage())
+    row = Row(KEY, 0, "in.jsonl:1", ROW.messages)
+    record = record_of_outcome(Outcome(row, Status.FAILED, ROW.messages, exchange), NOTHING_SPENT, -1e-9)
+    assert (record["error_kind"], record["error"], record["status"]) == ("timeout", "no answer in 600 s", "failed")
+    assert record["wait_s"] == 0
+    unknown = {"reply", "usage", "cost_usd", "cost_source", "http_status", "retries", "carried"}
+    assert unknown.isdisjoint(record)
+
+
+def test_a_bad_row_is_kept_with_its_place() -> None:
+    """It has its id, its reason, what it carries, and nothing of a request."""
+    bad = BadRow(KEY, 7, "in.jsonl:8", "no messages", {"topic": "a"})
+    assert record_of_bad_row(bad, 1) == {
+        "kind": "row",
+        "id": "q-1",
+        "variant": "v",
+        "sample": 2,
+        "fp": "0000000000000001",
+        "place": "in.jsonl:8",
+        "ordinal": 7,
+        "status": "invalid",
+        "error_kind": "invalid_input",
+        "error": "no messages",
+        "carried": {"topic": "a"},
+    }
+    assert key_of(record_of_bad_row(bad, 1)) == KEY
+    assert spent_of(record_of_bad_row(bad, 1)) == NOTHING_SPENT
+
+
+_usd = st.none() | st.integers(0, 10**12).map(lambda pico: Decimal(pico).scaleb(-12))
+
+
+_known_usd = _usd.filter(lambda usd: usd is not None)
+_spent = st.builds(
+    Spent,
+    attempts=st.integers(0, 9),
+    possibly_billed=st.integers(5, 9),
+    cost_usd=_usd,
+    retries=st.dictionaries(st.text(), st.integers()),
+    possibly_billed_usd=_known_usd,
+    unreported_usd=_known_usd,
+    unbounded=st.integers(0, 4),
+) | st.builds(Spent, possibly_billed=st.just(2), unbounded=st.just(2))
+
+
+@given(_spent | st.builds(Spent, attempts=st.integers(0, 9), cost_usd=_usd))
+def test_what_a_row_spent_comes_back(spent: Spent) -> None:
+    """What goes into a record as spent is what is carried into the next, attempts without a bound as such."""
+    exchange = Exchange(REQUEST, Verdict(Action.ACCEPT), 0.0, 0.0, 0.0, reply=Reply("a"))
+    assert spent_of(record_of_outcome(Outcome(ROW, Status.ANSWERED, [], exchange), spent, 0.0)) == spent

@@ -1,0 +1,197 @@
+"""What a killed run may have spent beside its journal: never more than the last hold on disk says."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.core.attempt import Action, Ask, Billed, Exchange, Request, Verdict
+from batchchat.core.conversation import Key
+from batchchat.dispatch.gate import Gate
+from batchchat.policy.concurrency import Concurrency
+from batchchat.policy.decision import GO, Wait
+from batchchat.policy.spend_holds import NOTHING_HELD, Holds, Level
+
+REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
+PAID = Exchange(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0)
+REFUSED = Exchange(REQUEST, Verdict(Action.RETRY, billed=Billed.NO), 0, 0, 0)
+
+
+class Line(NamedTuple):
+    """A record of the journal: a hold, or the end of a request."""
+
+    hold: Level | None = None
+    ends: Decimal | None = None
+
+
+class House:
+    """A journal that is synced on demand, the policy over it, and the truth about what was sent."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = [Line(NOTHING_HELD)]
+        self.on_disk = 0
+        self.sent = Decimal(0)
+        self.requests = 0
+        self.flying: list[Ask] = []
+        self.holds = Holds(lambda level: self.lines.append(Line(level)), lambda: len(self.lines))
+
+    def send(self, cost: int) -> bool:
+        ask = Ask(cost_usd=Decimal(cost))
+        if self.holds.admit(0, ask) is not GO:
+            return False
+        self.holds.hold(0, ask)
+        self.flying.append(ask)
+        self.sent += cost
+        self.requests += 1
+        return True
+
+    def end(self, which: int, *, refused: bool) -> None:
+        ask = self.flying.pop(which % len(self.flying))
+        assert ask.cost_usd is not None
+        self.holds.settle(0, ask, REFUSED if refused else PAID)
+        if refused:
+            self.sent -= ask.cost_usd  # nobody is charged for it
+            self.requests -= 1
+        else:
+            self.lines.append(Line(ends=ask.cost_usd))
+
+    def sync(self) -> None:
+        """The next line is on disk, and we are told."""
+        if self.on_disk < len(self.lines):
+            self.on_disk += 1
+            self.holds.synced(self.on_disk)
+
+    def at_risk(self, kept: int) -> tuple[Level, Level]:
+        """Killed with `kept` lines on disk: what was sent that they don't tell of, and what their last hold says."""
+        lines = self.lines[:kept]
+        ends = [line.ends for line in lines if line.ends is not None]
+        unknown = Level(self.requests - len(ends), self.sent - sum(ends, Decimal(0)))
+        return unknown, next((line.hold for line in reversed(lines) if line.hold is not None), NOTHING_HELD)
+
+
+moves = st.lists(
+    st.tuples(st.just("send"), st.integers(1, 30))
+    | st.tuples(st.sampled_from(["end", "refuse"]), st.integers(0, 60))
+    | st.tuples(st.just("sync"), st.integers(1, 8)),
+    max_size=300,
+)
+
+
+@given(moves)
+def test_a_kill_at_any_record_finds_a_hold_that_covers_it(played: list[tuple[str, int]]) -> None:
+    """At each moment, with each end the file may have then: the journal and its last hold cover all that was sent."""
+    house = House()
+    for move, number in played:
+        if move == "send":
+            house.send(number)
+        elif move == "sync":
+            for _ in range(number):
+                house.sync()
+        elif house.flying:
+            house.end(number, refused=move == "refuse")
+        for kept in range(house.on_disk, len(house.lines) + 1):
+            unknown, hold = house.at_risk(kept)
+            assert unknown.usd <= hold.usd
+            assert unknown.requests <= hold.requests
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=50))
+def test_whoever_waits_goes_after_a_sync(costs: list[int]) -> None:
+    """A request that finds no hold has one written, and goes as soon as that is on disk."""
+    house = House()
+    for cost in costs:
+        while not house.send(cost):
+            waiting = house.on_disk
+            house.sync()
+            assert house.on_disk > waiting, "it would wait for ever"
+
+
+def test_a_hold_is_about_what_is_in_flight() -> None:
+    """With 64 in flight a kill costs the budget no more than a quarter more; few lines are written for it."""
+    house = House()
+    for number in range(5_000):
+        while len(house.flying) < 64:
+            while not house.send(10):
+                house.sync()
+        house.end(number * 7, refused=False)
+        house.sync()
+    while house.on_disk < len(house.lines):
+        house.sync()
+    unknown, hold = house.at_risk(len(house.lines))
+    assert unknown == Level(63, Decimal(63 * 10))
+    assert unknown.usd <= hold.usd <= unknown.usd * Decimal("1.25")
+    assert 63 <= hold.requests <= 63 * 1.25
+    assert sum(line.hold is not None for line in house.lines) < 40
+
+
+def test_a_hold_follows_what_is_in_flight_down() -> None:
+    """When less is in flight, as near the end of a budget, a kill costs less too."""
+    house = House()
+    for _ in range(64):
+        while not house.send(10):
+            house.sync()
+    for number in range(200):
+        house.end(number, refused=False)
+        while house.on_disk < len(house.lines):
+            house.sync()
+        while len(house.flying) < 4:
+            assert house.send(10)
+    _, hold = house.at_risk(len(house.lines))
+    assert hold.usd <= 40 * Decimal("1.5")
+    assert hold.requests <= 6
+
+
+def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_room() -> None:
+    """A hold between a request's end and its record would be taken for that record, and cover too little."""
+
+    async def main() -> list[Line]:
+        house = House()
+        gate = Gate([Concurrency(1), house.holds], lambda: 0.0, lambda _stop: None)
+        first, second = Ask(cost_usd=Decimal(1)), Ask(cost_usd=Decimal(100))
+
+        async def play(ask: Ask) -> None:
+            await gate.admit(ask)
+            await asyncio.sleep(0.01)
+            gate.settle(ask, PAID)
+            house.lines.append(Line(ends=ask.cost_usd))
+
+        both = asyncio.gather(play(first), play(second))
+        while not both.done():
+            await asyncio.sleep(0.001)
+            house.sync()
+            gate.ask_again()
+        await both
+        return house.lines[2:4]
+
+    record, raised = asyncio.run(main())
+    assert record == Line(ends=Decimal(1))
+    assert raised.hold is not None
+
+
+def test_a_request_without_a_bound_takes_the_bound_from_the_hold_before_it_goes() -> None:
+    """Also where others have one: a reader must know that what was in flight may have cost anything."""
+    house = House()
+    while not house.send(1):
+        house.sync()
+    unbounded = Ask()
+    assert isinstance(house.holds.admit(0, unbounded), Wait)
+    while house.on_disk < len(house.lines):
+        house.sync()
+    assert house.holds.admit(0, unbounded) is GO
+    assert not house.at_risk(house.on_disk)[1].bounded
+
+
+def test_what_is_noted_beside_a_hold_is_noted_at_the_level_it_has() -> None:
+    """Written once more while a raise is in writing, it says what the raise says, and no less than is in flight."""
+    house = House()
+    house.send(1)
+    house.holds.note()
+    assert house.lines[-1] == house.lines[-2] != house.lines[0]
+    house.sync()
+    house.sync()
+    house.holds.note()
+    assert house.lines[-1] == house.lines[1]

@@ -1,0 +1,117 @@
+"""Requests and tokens a minute."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.core.attempt import Action, Ask, Billed, Exchange, Request, Scope, Usage, Verdict
+from batchchat.core.conversation import ErrorKind, Key
+from batchchat.policy.decision import GO, Policy, Wait
+from batchchat.policy.token_bucket import RequestRate, TokenRate
+
+REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
+ASK = Ask()
+
+
+def used(tokens: int | None) -> Exchange:
+    usage = None if tokens is None else Usage(total_tokens=tokens)
+    return Exchange(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0, 200, usage=usage)
+
+
+REFUSED = Exchange(REQUEST, Verdict(Action.RETRY, Scope.ENDPOINT, Billed.NO, ErrorKind.RATE_LIMIT), 0, 0, 0, 429)
+
+
+def go(policy: Policy, now: float, ask: Ask = ASK) -> float:
+    """Send as soon as it may be; when that was."""
+    while (decision := policy.admit(now, ask)) != GO:
+        assert isinstance(decision, Wait)
+        assert decision.seconds is not None
+        assert decision.seconds > 0
+        now += decision.seconds
+    policy.hold(now, ask)
+    return now
+
+
+@given(per_minute=st.floats(0.5, 6000), start=st.floats(0, 1e6), pauses=st.lists(st.floats(0, 200), max_size=20))
+def test_no_minute_has_more_than_its_requests(per_minute: float, start: float, pauses: list[float]) -> None:
+    """However one comes and pauses, no 60 seconds hold more than the rate and one second's worth."""
+    policy, now, sent = RequestRate(per_minute), start, []
+    for pause in [*pauses, *[0.0] * 40]:
+        now = go(policy, now + pause)
+        sent.append(now)
+    burst = max(1.0, per_minute / 60)
+    for first in sent:
+        assert sum(first <= at < first + 59.99 for at in sent) <= per_minute + burst + 1e-6
+
+
+def test_it_is_smooth() -> None:
+    """600 a minute are ten at once and then one each tenth of a second: nothing waits for a minute's end."""
+    policy = RequestRate(600)
+    sent = [go(policy, 0.0) for _ in range(10)]
+    assert sent == [0.0] * 10
+    now = 0.0
+    for number in range(1, 50):
+        now = go(policy, now)
+        assert now == pytest.approx(number / 10, abs=0.01)
+
+
+@given(
+    per_minute=st.floats(1, 1e6),
+    sizes=st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 20_000), st.integers(0, 120_000)), max_size=30),
+)
+def test_no_request_waits_for_ever(per_minute: float, sizes: list[tuple[int, int, int]]) -> None:
+    """Larger than a minute's allowance or not, each goes in the end, and then waits for no more than it used."""
+    policy, now, total = TokenRate(per_minute), 0.0, 0.0
+    for prompt, completion, tokens in sizes:
+        ask = Ask(prompt, completion)
+        now = go(policy, now, ask)
+        policy.settle(now, ask, used(tokens))
+        total += max(prompt + completion, tokens)
+        assert now <= (total / per_minute + 1) * 60 + 1
+
+
+def test_tokens_over_minutes_are_as_allowed() -> None:
+    """What answers used is what counts: asked for ten times as much as they use, the rate is met, not a tenth of it."""
+    policy, now, total = TokenRate(60_000), 0.0, 0
+    ask = Ask(3000, 2000)
+    while now < 600:
+        now = go(policy, now, ask)
+        policy.settle(now, ask, used(500))
+        total += 500
+    assert total / 600 == pytest.approx(1000, rel=0.02)
+
+
+def test_what_was_not_used_is_given_back() -> None:
+    """A refusal and a cut cost as they should: nothing, and what was charged."""
+    policy = TokenRate(60)
+    ask = Ask(20, 0)
+    now = go(policy, 0.0, ask)
+    policy.settle(now, ask, REFUSED)
+    assert policy.admit(now, ask) == GO
+    policy.hold(now, ask)
+    policy.settle(now, ask, None)
+    assert isinstance(policy.admit(now, ask), Wait)
+
+
+def test_charges_and_returns_agree_though_the_estimate_moves() -> None:
+    """With many in flight and answers of all sizes, the bucket ends where their sum puts it."""
+    policy = TokenRate(6_000_000)
+    asks = [Ask(number * 10, number) for number in range(1, 101)]
+    for ask in asks:
+        policy.hold(0.0, ask)
+    for number, ask in enumerate(asks):
+        policy.settle(0.0, ask, used(number * 3))
+    spent = 100_000 - policy._bucket.level(0.0)
+    assert spent == pytest.approx(sum(number * 3 for number in range(100)), abs=1)
+    assert policy._charged == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [10**15, 10**400], ids=["quadrillion", "no float"])
+def test_an_absurd_usage_ends_no_night(tokens: int) -> None:
+    """What no request of this size can have used is charged as ten times what was asked, not for a million years."""
+    policy, ask = TokenRate(600), Ask(100, 100)
+    policy.hold(0.0, ask)
+    policy.settle(1.0, ask, used(tokens))
+    assert go(policy, 1.0, ask) <= 1.0 + 10 * 200 / 10 + 1

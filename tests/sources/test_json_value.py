@@ -1,0 +1,113 @@
+"""One JSON text to a value, and values shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.sources.json_value import listed, nearest, parse, parse_object, said, shown
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b'{"a":', "is not JSON: expecting value at column 6"),
+        (b'{"a":1} x', "is not JSON: extra data at column 9"),
+        (b'["\xc3"]', "is not UTF-8: byte 3 is 0xc3"),
+        (b"[" * 201 + b"]" * 201, "is nested more than 200 deep"),
+        (b"[" * 100_000, "is not read: nested too deeply"),
+        (b"1" * 5000, "is not read: exceeds the limit (4300 digits)"),
+    ],
+)
+def test_what_is_wrong_is_said(data: bytes, error: str) -> None:
+    """The fragment names what is wrong and where."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 -- compared in full below
+        parse(data)
+    assert str(caught.value) == error
+
+
+@pytest.mark.parametrize("data", [b"[" * 200 + b"]" * 200, b"[" + b"[{}]," * 500 + b"1]"])
+def test_many_brackets_alone_are_no_fault(data: bytes) -> None:
+    """Only depth is refused."""
+    parse(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (7, "7, a number"),
+        (0.5, "0.5, a number"),
+        ("robot", '"robot", text'),
+        ("a\nb", '"a\\nb", text'),
+        ("\ud800", '"\ufffd", text'),
+        ([1], "[1], a list"),
+        ({"a": 1}, '{"a":1}, an object'),
+        ("x" * 100, '"' + "x" * 58 + "…, text"),
+    ],
+)
+def test_values_are_said(value: Any, text: str) -> None:
+    """A value stands as JSON, with a word for what it is."""
+    assert said(value) == text
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=50))
+def test_what_is_shown_is_short(value: Any) -> None:
+    """Nothing longer than 60 characters is ever shown, on one line."""
+    assert len(shown(value)) <= 60
+    assert "\n" not in shown(value)
+
+
+def test_names_are_listed() -> None:
+    """The first eight stand in full."""
+    assert listed([]) == "no column"
+    assert listed(["a"]) == "`a`"
+    assert listed("abcdefgh") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`"
+    assert listed("abcdefghij") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h` and 2 more"
+
+
+def test_the_nearest_name_is_suggested() -> None:
+    """Only a name that is near is suggested."""
+    assert nearest("mesages", ["id", "messages"]) == " Did you mean `messages`?"
+    assert nearest("mesages", ["id"]) == ""
+
+
+_nested: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.integers(0, 3) | st.sampled_from(["content", '"content"', "prompt"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["content", "messages", "prompt", "a"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["content", "messages", "prompt"]), _nested, max_size=3))
+def test_what_has_each_key_once_is_an_object(value: dict[str, Any]) -> None:
+    """However often a word stands in a row, it is refused only where one object has a key twice."""
+    assert parse_object(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b'{"messages":[{"content":"a"}],"messages":[]}', "messages"),
+        (b'{"messages":[],"messages":[{"content":"a"},{"content":"b"}]}', None),
+        (b'{"messages":[{"content":"a"}],"messages":[{"content":"b"}]}', "messages"),
+        (b'{"messages":[{"content":"a","content":"b"}]}', "content"),
+        (b'{"prompt":"a","prompt":"b"}', "prompt"),
+        (b'{"messages":[{"content":"a"}],"n":1,"n":2}', None),
+    ],
+)
+def test_a_message_is_not_lost_to_a_key_that_stands_twice(data: bytes, name: str | None) -> None:
+    """The last value stands, as for every reader of JSON, but where another message or prompt would be lost."""
+    if name is None:
+        assert parse_object(data) == json.loads(data)
+        return
+    with pytest.raises(ValueError, match=f"^has the key `{name}` twice in one object. Leave one out.$"):
+        parse_object(data)

@@ -1,0 +1,84 @@
+"""Whether a conversation fits, seen before it is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchchat.core.attempt import Request
+from batchchat.core.conversation import Key
+from batchchat.endpoint import wire
+from batchchat.tokens.context_window import Context, TooLong
+from batchchat.tokens.for_model import tokenizer_for
+from batchchat.tokens.tokenizer import Tokenizer
+
+MODEL = "microsoft/WizardLM-2-8x22B"
+
+
+def request(text: str, model: str = MODEL, **params: Any) -> Request:
+    return wire.compose(Key("1"), model, [{"role": "user", "content": text}], params)
+
+
+def context(length: int | None) -> Context:
+    return Context(lambda model: length, tokenizer_for)
+
+
+def test_what_surely_fits_is_not_counted() -> None:
+    """A token has at least a byte: where the bytes fit no tokenizer is asked for, nor where nothing is known."""
+
+    def never(model: str) -> Tokenizer:
+        raise AssertionError(model)
+
+    asked = request("a" * 500, max_tokens=100)
+    assert Context(lambda model: 1_000, never).too_long(asked, {"max_tokens": 100}) is None
+    assert Context(lambda model: None, never).too_long(asked, {"max_tokens": 10**9}) is None
+
+
+@pytest.mark.parametrize(
+    ("length", "params", "fits"),
+    [
+        (40, {}, True),  # 39 tokens of prompt leave one for the reply
+        (39, {}, False),
+        (49, {"max_tokens": 10}, True),
+        (48, {"max_tokens": 10}, False),
+        (48, {"max_completion_tokens": 10}, False),
+        (1, {}, False),
+    ],
+)
+def test_the_edge(length: int, params: dict[str, Any], fits: bool) -> None:
+    """The prompt and the reply it asks for must fit together; a prompt alone must leave room for a token."""
+    found = context(length).too_long(request("Hello!", **params), params)
+    assert (found is None) is fits
+
+
+def test_its_words() -> None:
+    """Both figures where the reply is what is too much; `about` where the count is none."""
+    found = context(48).too_long(request("Hello!", max_tokens=10), {"max_tokens": 10})
+    assert found is not None
+    assert found.words == "39 prompt tokens and up to 10 of the reply do not fit the context of 48 tokens"
+    assert TooLong(70_000, 5, 65_536, exact=False, counted_by="x").words == (
+        "about 70,000 prompt tokens do not fit the context of 65,536 tokens"
+    )
+
+
+def test_only_an_exact_count_is_called_so() -> None:
+    """The rule of thumb is not; nor the model's own tokenizer for what it has no frame for."""
+    text = "many words " * 50
+    assert context(50).too_long(request(text), {}) == TooLong(138, None, 50, True, "WizardLM-2's, mistral-common v1")
+    other = context(50).too_long(request(text, "another"), {})
+    assert other is not None
+    assert not other.exact
+    tools: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+    armed = context(50).too_long(request(text, **tools), tools)
+    assert armed is not None
+    assert not armed.exact
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_the_bound_is_one(text: str) -> None:
+    """Whatever the text: its tokens are never more than its request's bytes and the frame's room."""
+    asked = request(text)
+    assert tokenizer_for(MODEL).count(asked.messages) <= len(asked.body) + 80
