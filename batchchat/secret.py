@@ -1,6 +1,6 @@
 """Secrets: values that are sent and never shown.
 
-A `Secret` has no readable `repr` or `str`; a `Blanker` takes the values of many out of any text or bytes. Values under
+A `Secret` has no readable `repr` or `str`; a `Redactor` takes the values of many out of any text or bytes. Values under
 8 characters ("EMPTY", "none": what self-hosted servers are given) are no secrets, and blanking them would eat replies.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-__all__ = ["Blanker", "Secret"]
+__all__ = ["Redactor", "Secret"]
 
 SHORTEST = 8
 BLANK = "***"
@@ -37,7 +37,7 @@ class Secret:
     __repr__ = __str__
 
 
-class Blanker:
+class Redactor:
     """Replaces secrets by `***`, also as they stand inside a JSON string or a URL.
 
     Of a header's value with a scheme ("Bearer sk-...") what follows it is a secret too: servers echo that alone.

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from batchchat.cli import main
-from batchchat.job.keys import KEYS, Key
+from batchchat.job.keys import KEYS, JobKey
 from batchchat.store.columns import COLUMNS
 
 __all__ = ["README", "with_tables"]
@@ -56,7 +56,7 @@ def _keys() -> str:
     return _table(("key", "takes", "default", "what it is for"), map(_key, KEYS))
 
 
-def _key(key: Key) -> tuple[str, ...]:
+def _key(key: JobKey) -> tuple[str, ...]:
     if key.required:
         default = "must be set"
     elif key.default_words is not None:

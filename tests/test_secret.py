@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.secret import Blanker, Secret
+from batchchat.secret import Redactor, Secret
 
 KEY = "sk-test/0123+4567<89>"
 letters = st.characters(codec="ascii", min_codepoint=33, max_codepoint=126)
@@ -33,13 +33,13 @@ def test_a_secret_does_not_show() -> None:
 
 def test_a_blanker_does_not_show() -> None:
     """Its repr tells how many it knows."""
-    assert repr(Blanker([Secret("a-plain-key")])) == "Blanker(1 secrets)"
+    assert repr(Redactor([Secret("a-plain-key")])) == "Blanker(1 secrets)"
 
 
 @given(key=keys, before=st.text(max_size=9), after=st.text(max_size=9))
 def test_a_key_is_blanked_in_any_json(key: str, before: str, after: str) -> None:
     """As it stands, quoted by any JSON writer, with slashes escaped, or every character escaped: it is gone."""
-    blanker = Blanker([Secret(key)])
+    blanker = Redactor([Secret(key)])
     text = f"{before}{key}{after}"
     assert key not in blanker.text(text)
     for written in (
@@ -58,37 +58,37 @@ def test_a_key_is_blanked_in_any_json(key: str, before: str, after: str) -> None
 def test_what_holds_no_key_is_left_to_the_byte() -> None:
     """Escapes of other characters stand as they came."""
     data = rb'{"a": "caf\u00e9 \u002b \\u0041 \ud800"}'
-    assert Blanker([Secret(KEY)]).data(data) is data
-    assert Blanker().data(data) is data
-    assert Blanker().text("text") == "text"
+    assert Redactor([Secret(KEY)]).data(data) is data
+    assert Redactor().data(data) is data
+    assert Redactor().text("text") == "text"
 
 
 def test_a_key_is_blanked_in_a_url() -> None:
     """A redirect may carry it quoted."""
-    assert Blanker([Secret(KEY)]).text(f"https://x/?key={quote(KEY, safe='')}&y") == "https://x/?key=***&y"
+    assert Redactor([Secret(KEY)]).text(f"https://x/?key={quote(KEY, safe='')}&y") == "https://x/?key=***&y"
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "Basic", "Token", "Api-Key"])
 def test_a_key_behind_a_scheme_is_one(scheme: str) -> None:
     """Servers echo the key alone; the value of another header is a secret only as a whole."""
-    assert Blanker([Secret(f"{scheme} {KEY}")]).text(f"bad key {KEY}, {scheme} {KEY}") == "bad key ***, ***"
-    assert Blanker([Secret("My nightly questions")]).text("nightly questions") == "nightly questions"
+    assert Redactor([Secret(f"{scheme} {KEY}")]).text(f"bad key {KEY}, {scheme} {KEY}") == "bad key ***, ***"
+    assert Redactor([Secret("My nightly questions")]).text("nightly questions") == "nightly questions"
 
 
 def test_short_values_are_no_secrets() -> None:
     """What self-hosted servers are given as a key is not cut out of replies."""
-    assert Blanker([Secret("EMPTY"), Secret("none"), Secret("Bearer x")]).text("EMPTY none x") == "EMPTY none x"
+    assert Redactor([Secret("EMPTY"), Secret("none"), Secret("Bearer x")]).text("EMPTY none x") == "EMPTY none x"
 
 
 def test_a_key_that_holds_another_is_blanked_whole() -> None:
     """No rest of the longer one is left, in whatever order they are given."""
     for given_keys in ([KEY, KEY + "-more"], [KEY + "-more", KEY]):
-        assert Blanker(map(Secret, given_keys)).text(f"{KEY}-more, {KEY}") == "***, ***"
+        assert Redactor(map(Secret, given_keys)).text(f"{KEY}-more, {KEY}") == "***, ***"
 
 
 def test_a_value_that_is_no_utf8_breaks_nothing() -> None:
     """A header from an environment of other encoding can't be sent; in a text it is blanked all the same."""
     for value in ("equipe-\udce9t\udce9", "lone-\ud800-lone"):
-        blanker = Blanker([Secret(value)])
+        blanker = Redactor([Secret(value)])
         assert blanker.text(f"an {value}") == "an ***"
         assert blanker.data(b"x") == b"x"

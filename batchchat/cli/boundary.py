@@ -17,22 +17,22 @@ import click
 
 from batchchat import __version__
 from batchchat.errors import EXIT_DEFECT, BatchchatError, JobError, MachineError
-from batchchat.secret import Blanker, Secret
+from batchchat.secret import Redactor, Secret
 
-__all__ = ["Boundary", "guarded", "put", "ready_streams", "say", "say_error", "style"]
+__all__ = ["ErrorBoundary", "guarded", "put", "ready_streams", "say", "say_error", "style"]
 
 
 _SIGNALLED = 128
 _SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASS", re.IGNORECASE)
 
 
-class Boundary:
+class ErrorBoundary:
     """What the defect's message needs to know: where to write, and what to blank."""
 
     def __init__(self) -> None:
         self.folder: Path | None = None
         # Before a job is read, any variable that is named like a secret may be one.
-        self.blank: Callable[[str], str] = Blanker(
+        self.blank: Callable[[str], str] = Redactor(
             Secret(value) for name, value in os.environ.items() if _SECRET_NAME.search(name)
         ).text
 
@@ -96,9 +96,9 @@ def say_error(text: str) -> None:
 
 
 @contextmanager
-def guarded() -> Iterator[Boundary]:
+def guarded() -> Iterator[ErrorBoundary]:
     """Everything a command does stands inside."""
-    boundary = Boundary()
+    boundary = ErrorBoundary()
     try:
         yield boundary
     except JobError as error:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.boundary import Boundary, guarded, put, say, style
+from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, style
 from batchchat.cli.confirm import consent
-from batchchat.cli.runner import Telling, event_loop, follower_of, logs_of
+from batchchat.cli.runner import Subscribers, event_loop, follower_of, logs_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
 from batchchat.job import JobSpec, load_job
 
 if TYPE_CHECKING:
-    from batchchat.preflight.estimate import Plan
+    from batchchat.preflight.estimate import PilotPlan
 
 __all__ = ["estimate"]
 
@@ -68,7 +68,7 @@ def estimate(
         run_command = shlex.join(["batchchat", "run", *rest])
         measure = shlex.join(["batchchat", "estimate", *rest, "--pilot", "100"])
 
-        def send(plan: Plan) -> None:
+        def send(plan: PilotPlan) -> None:
             consent(
                 _told(spec, plan),
                 "Send them?",
@@ -93,7 +93,7 @@ def estimate(
         put(f"{style(head, 'green' if found[0].forecast.measured else 'yellow')}\n{body}")
 
 
-def _told(job: JobSpec, plan: Plan) -> str:
+def _told(job: JobSpec, plan: PilotPlan) -> str:
     """What a pilot does, and the most it costs."""
     from batchchat.text import numbers
 
@@ -106,16 +106,16 @@ def _told(job: JobSpec, plan: Plan) -> str:
     return f"{job.name}: {what} is sent to {job.host}; {cost}. Their answers are kept for the run."
 
 
-def _play(job: JobSpec, plan: Plan, run_command: str, boundary: Boundary) -> int:
+def _play(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:
     """Play the pilot's rows in a session of the job; its exit code, told where it stopped."""
-    from batchchat.run.plan import Changed
-    from batchchat.run.session import Options, Session
+    from batchchat.run.plan import OnChanged
+    from batchchat.run.session import RunOptions, Session
 
     def again(_change: tuple[str, ...]) -> str:
         return run_command
 
-    telling = Telling(follower_of("auto"))
-    session = Session(job, Options(again, changed=Changed.KEEP, only=plan.has), os.environ, telling)
+    telling = Subscribers(follower_of("auto"))
+    session = Session(job, RunOptions(again, changed=OnChanged.KEEP, only=plan.has), os.environ, telling)
     boundary.blank = session.blanker.text
     with ExitStack() as stack:
 

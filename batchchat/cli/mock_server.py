@@ -57,10 +57,10 @@ def mock_server(
     Replies and costs are deterministic in the request and the seed. Nothing leaves this machine.
     """
     with guarded():
-        from batchchat.mock import Options, parse_fault
+        from batchchat.mock import MockOptions, parse_fault
 
         try:
-            options = Options(
+            options = MockOptions(
                 latency_s=latency,
                 latency_jitter_s=latency_jitter,
                 max_concurrent=max_concurrent,
@@ -88,9 +88,9 @@ def _shares(text: str | None) -> tuple[float, float]:
 
 
 async def _serve(options: object, host: str, port: int) -> None:
-    from batchchat.mock import MockServer, Options
+    from batchchat.mock import MockOptions, MockServer
 
-    assert isinstance(options, Options)
+    assert isinstance(options, MockOptions)
     server = MockServer(options)
     try:
         root = await server.start(host, port)

@@ -16,7 +16,7 @@ from batchchat.text.numbers import shown_path
 if TYPE_CHECKING:
     from batchchat.job import JobSpec
     from batchchat.results.figures import Figures
-    from batchchat.results.reconciliation import Reconciled
+    from batchchat.results.reconciliation import Reconciliation
 
 __all__ = ["report"]
 
@@ -95,7 +95,7 @@ def _jobs(sources: tuple[Path, ...]) -> list[JobSpec]:
     return [job_to_reconcile(source, os.environ) for source in sources]
 
 
-def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciled, str]]:
+def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciliation, str]]:
     """What each job's endpoint billed, by the job's output, with the endpoint's name."""
     if not jobs:
         return {}
@@ -104,7 +104,7 @@ def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciled, str]]:
     return {job.output.path: (asyncio.run(reconciled(job, os.environ)), job.host) for job in jobs}
 
 
-def _json(found: Figures, by: str | None, compared: tuple[Reconciled, str] | None) -> dict[str, Any]:
+def _json(found: Figures, by: str | None, compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
     told = {"path": shown_path(found.output), **found.whole.json(found.beside)}
     if compared is not None:
         told["reconcile"] = compared[0].json()
@@ -112,14 +112,14 @@ def _json(found: Figures, by: str | None, compared: tuple[Reconciled, str] | Non
     return {**told, "by": groups, "left": found.beside.left}
 
 
-def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciled, str]]) -> str:
+def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciliation, str]]) -> str:
     from batchchat.report.reconcile import reconcile_topics
-    from batchchat.report.tables import Told, group_table, report_text, topic_lines
+    from batchchat.report.tables import ReportInput, group_table, report_text, topic_lines
 
     blocks = []
     for each in found:
         path = shown_path(each.output)
-        told = Told(path, each.name, each.model, each.endpoint, each.whole, each.beside)
+        told = ReportInput(path, each.name, each.model, each.endpoint, each.whole, each.beside)
         blocks.append(report_text(told))
         if each.output in compared:
             blocks.append(topic_lines(reconcile_topics(*compared[each.output])))

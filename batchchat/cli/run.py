@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from batchchat.cli.boundary import Boundary, guarded, put, say, say_error, style
+from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, say_error, style
 from batchchat.cli.confirm import consent
-from batchchat.cli.runner import Telling, at_a_terminal, event_loop, follower_of, logs_of
+from batchchat.cli.runner import Subscribers, at_a_terminal, event_loop, follower_of, logs_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.core.events import OnFinishFailed, Subscriber
 from batchchat.errors import (
@@ -34,9 +34,9 @@ from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
     from batchchat.core.totals import Totals
-    from batchchat.run.ending import Ended
-    from batchchat.run.plan import Changed
-    from batchchat.run.session import Options, Session
+    from batchchat.run.ending import RunResult
+    from batchchat.run.plan import OnChanged
+    from batchchat.run.session import RunOptions, Session
 
 __all__ = ["run"]
 
@@ -113,17 +113,17 @@ def run(
             overrides.append(Override("--max-cost", "budget.max_cost", max_cost))
         spec = load_job(job, overrides=overrides, environ=os.environ, output=output)
         # After the job: a typo in it is told without the half second that the libraries take to load.
-        from batchchat.run.plan import Changed
-        from batchchat.run.session import Options
+        from batchchat.run.plan import OnChanged
+        from batchchat.run.session import RunOptions
 
         place = None if output is None else str(output)
         given = {"--output": place, "--concurrency": concurrency, "--max-cost": max_cost}
         command = partial(_command, job, given, sets)
-        options = Options(
+        options = RunOptions(
             again=partial(command, flags),
             limit=limit,
             retry_failed=retry_failed,
-            changed=Changed.RESEND if resend_changed else Changed.KEEP if keep_changed else Changed.ASK,
+            changed=OnChanged.RESEND if resend_changed else OnChanged.KEEP if keep_changed else OnChanged.ASK,
             fresh=fresh,
             strict=strict,
             ask=_ask if at_a_terminal() else None,
@@ -134,21 +134,21 @@ def run(
     sys.exit(code)
 
 
-def _confirm(job: JobSpec, options: Options) -> None:
+def _confirm(job: JobSpec, options: RunOptions) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
     from batchchat.preflight.confirm_above import asked_before
-    from batchchat.preflight.scan import Sending
+    from batchchat.preflight.scan import SendOptions
 
-    sending = Sending(retry_failed=options.retry_failed, changed=options.changed, fresh=options.fresh)
+    sending = SendOptions(retry_failed=options.retry_failed, changed=options.changed, fresh=options.fresh)
     if (said := asked_before(job, sending, options.limit)) is not None:
         consent(said, "Run it?", yes=False, nobody="There is no terminal to ask on; --yes runs it.")
 
 
-def _play(job: JobSpec, options: Options, plain: str, follower: Subscriber, boundary: Boundary) -> int:
+def _play(job: JobSpec, options: RunOptions, plain: str, follower: Subscriber, boundary: ErrorBoundary) -> int:
     """Play the job's session and tell how it ended; the exit code. `plain` is the command without its flags."""
     from batchchat.run.session import Session
 
-    telling, logs = Telling(follower), list[Subscriber]()
+    telling, logs = Subscribers(follower), list[Subscriber]()
     session = Session(job, options, os.environ, telling)
     boundary.blank = session.blanker.text
     plain = session.blanker.text(plain)
@@ -212,9 +212,9 @@ def _on_finish(
                 log(OnFinishFailed(why))
 
 
-def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
+def _tell_end(job: JobSpec, ended: RunResult, again: str, plain: str) -> None:
     """Replies of a small run and the summary on stdout; why it stopped on stderr."""
-    from batchchat.report.summary import Facts, replies, summary
+    from batchchat.report.summary import RunSummary, replies, summary
     from batchchat.run.run_loop import READABLE_ROWS
     from batchchat.store.parquet import files_of
 
@@ -224,7 +224,7 @@ def _tell_end(job: JobSpec, ended: Ended, again: str, plain: str) -> None:
     if 0 < len(ended.rows) <= READABLE_ROWS and ended.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
         put(replies(ended.rows) + "\n")
     output = job.output.path
-    facts = Facts(
+    facts = RunSummary(
         name=job.name,
         totals=ended.ledger.totals,
         beside=ended.ledger.beside,
@@ -252,7 +252,7 @@ def _tell_left(code: object, again: str) -> None:
     say(f"next  {again}")
 
 
-def _next_commands(ended: Ended, again: str, plain: str, output: str) -> list[str]:
+def _next_commands(ended: RunResult, again: str, plain: str, output: str) -> list[str]:
     """What to type next: to go on as before, or, where that is done, to take up what is left."""
     report = f"batchchat report {shlex.quote(output)}"
     if ended.exit_code not in {EXIT_OK, EXIT_ROWS_FAILED}:
@@ -288,8 +288,8 @@ def _command(
     return shlex.join([*words, *flags, *change])
 
 
-def _ask(question: str) -> Changed:
-    from batchchat.run.plan import Changed
+def _ask(question: str) -> OnChanged:
+    from batchchat.run.plan import OnChanged
 
     text = f"{question}\nSend them again (y), keep the answers there are (k), or stop here (n)? [y/k/N]"
     try:
@@ -298,4 +298,4 @@ def _ask(question: str) -> Changed:
         )
     except click.Abort:  # Ctrl-C, or no more input
         raise KeyboardInterrupt from None
-    return {"y": Changed.RESEND, "k": Changed.KEEP}.get(answer, Changed.ASK)
+    return {"y": OnChanged.RESEND, "k": OnChanged.KEEP}.get(answer, OnChanged.ASK)

@@ -16,12 +16,12 @@ import click
 from batchchat.core.events import Event, Subscriber
 from batchchat.job import JobSpec
 
-__all__ = ["Telling", "at_a_terminal", "event_loop", "follower_of", "logs_of"]
+__all__ = ["Subscribers", "at_a_terminal", "event_loop", "follower_of", "logs_of"]
 
 T = TypeVar("T")
 
 
-class Telling:
+class Subscribers:
     """Tells several; one that can't be told any more is left out: the run goes on unseen."""
 
     def __init__(self, *subscribers: Subscriber) -> None:

@@ -17,7 +17,7 @@ from batchchat.errors import EXIT_OK, EndpointError, MachineError
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
-    from batchchat.results.status import Standing
+    from batchchat.results.status import RunStatus
 
 __all__ = ["status"]
 
@@ -41,14 +41,14 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
         from batchchat import lossless_json
         from batchchat.report.status import status_line, status_text
         from batchchat.results.reader import output_of
-        from batchchat.results.status import standing_of
+        from batchchat.results.status import status_of
 
         output = output_of(source, os.environ)
         job = source if source != output else None
         typed = shown_path(output) if job else str(source)
         in_place = watch and not as_json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
-        def text_of(standing: Standing) -> str:
+        def text_of(standing: RunStatus) -> str:
             if as_json:
                 return lossless_json.dumps(dict(standing.state)).decode()
             if watch and not in_place:
@@ -58,10 +58,10 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
                 head, body = (_cut(text) for text in (head, body))
             return f"{style(head, _colour(standing))}\n{body}"
 
-        before: Standing | None = None
+        before: RunStatus | None = None
         over = ""
         while True:
-            standing = standing_of(output, typed, job)
+            standing = status_of(output, typed, job)
             # In place, what stood there is gone over; elsewhere what has changed is a line, in JSON each word of it.
             if in_place or as_json or before is None or standing.figures != before.figures:
                 text = text_of(standing)
@@ -74,7 +74,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
             time.sleep(_EVERY_S)
 
 
-def _colour(standing: Standing) -> str:
+def _colour(standing: RunStatus) -> str:
     return _COLOURS.get(standing.state["exit_code"], "yellow")
 
 

@@ -1,7 +1,7 @@
 """The nouns of sending: what is asked, what came back, what it means, what it cost.
 
-A **Request** is one body for one endpoint. An **Exchange** is one attempt at it, paid or not. A **Verdict** says what
-to do about it and who pays. An **Outcome** is how a row ended; **Spent** is what all its attempts used up.
+A **Request** is one body for one endpoint. An **Attempt** is one try at it, paid or not. A **Verdict** says what
+to do about it and who pays. An **Outcome** is how a row ended; **Spend** is what all its attempts used up.
 
 What is made for every row is a named tuple: frozen dataclasses take three times as long to build (0.9 us for 8 fields).
 """
@@ -17,20 +17,20 @@ from typing import Any, NamedTuple, Protocol
 from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
 
 __all__ = [
-    "NOTHING_SPENT",
+    "NO_SPEND",
     "Action",
-    "Ask",
+    "Attempt",
     "Billed",
     "Cost",
-    "Exchange",
     "Failure",
+    "MaxUsage",
     "Outcome",
     "Quota",
     "Reply",
     "Request",
     "Scope",
     "Script",
-    "Spent",
+    "Spend",
     "Usage",
     "Verdict",
 ]
@@ -40,7 +40,7 @@ _NO_USD = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class MaxUsage:
     """The most a request may use: tokens of the prompt and the reply, and USD; None where no bound is known."""
 
     prompt_tokens: int | None = None
@@ -60,7 +60,7 @@ class Request(NamedTuple):
     messages: list[Message]
     body: bytes
     fingerprint: int
-    ask: Ask = Ask()
+    max_usage: MaxUsage = MaxUsage()
 
 
 class Action(StrEnum):
@@ -114,7 +114,7 @@ class Usage(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What an exchange cost. `source` is reported, or whose price computed it: job, endpoint or table."""
+    """What an attempt cost. `source` is reported, or whose price computed it: job, endpoint or table."""
 
     usd: Decimal
     source: str
@@ -150,7 +150,7 @@ class Failure:
     text: str
 
 
-class Exchange(NamedTuple):
+class Attempt(NamedTuple):
     """One attempt. Times: `started_at` and `finished_at` in seconds since the epoch, `latency_s` monotonic."""
 
     request: Request
@@ -169,7 +169,7 @@ class Exchange(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Spend:
     """What the attempts of one row used up so far.
 
     `retries` counts what each further attempt was made for, by kind. `cost_source` and `usage` are of the last attempt
@@ -188,42 +188,42 @@ class Spent:
     unreported_usd: Decimal = _NO_USD
     unbounded: int = 0
 
-    def plus(self, exchange: Exchange) -> Spent:
+    def with_attempt(self, attempt: Attempt) -> Spend:
         """This and one more attempt."""
         cost, source = self.cost_usd, self.cost_source
-        if exchange.cost is not None:
-            cost = exchange.cost.usd if cost is None else cost + exchange.cost.usd
-            source = exchange.cost.source
+        if attempt.cost is not None:
+            cost = attempt.cost.usd if cost is None else cost + attempt.cost.usd
+            source = attempt.cost.source
         maybe, maybe_usd, unbounded = self.possibly_billed, self.possibly_billed_usd, self.unbounded
-        unreported_usd, most_usd = self.unreported_usd, exchange.request.ask.cost_usd
-        if exchange.verdict.billed is Billed.MAYBE:
+        unreported_usd, most_usd = self.unreported_usd, attempt.request.max_usage.cost_usd
+        if attempt.verdict.billed is Billed.MAYBE:
             maybe, maybe_usd, unbounded = maybe + 1, maybe_usd + (most_usd or _NO_USD), unbounded + (most_usd is None)
-        elif exchange.cost is None and exchange.verdict.billed is Billed.YES:
+        elif attempt.cost is None and attempt.verdict.billed is Billed.YES:
             unreported_usd += most_usd or _NO_USD
-        usage = self.usage if exchange.usage is None else exchange.usage
-        return Spent(self.attempts + 1, maybe, cost, self.retries, source, usage, maybe_usd, unreported_usd, unbounded)
+        usage = self.usage if attempt.usage is None else attempt.usage
+        return Spend(self.attempts + 1, maybe, cost, self.retries, source, usage, maybe_usd, unreported_usd, unbounded)
 
-    def cut(self, request: Request) -> Spent:
+    def with_cancelled(self, request: Request) -> Spend:
         """This and an attempt that we cut off: it may have been billed."""
         return replace(
             self,
             attempts=self.attempts + 1,
             possibly_billed=self.possibly_billed + 1,
-            possibly_billed_usd=self.possibly_billed_usd + (request.ask.cost_usd or _NO_USD),
-            unbounded=self.unbounded + (request.ask.cost_usd is None),
+            possibly_billed_usd=self.possibly_billed_usd + (request.max_usage.cost_usd or _NO_USD),
+            unbounded=self.unbounded + (request.max_usage.cost_usd is None),
         )
 
-    def because_of(self, kind: ErrorKind) -> Spent:
+    def with_retry(self, kind: ErrorKind) -> Spend:
         """This, and a further attempt is about to be made because of `kind`."""
         retries = {**self.retries, kind.value: self.retries.get(kind.value, 0) + 1}
         return replace(self, retries=retries)
 
-    def __add__(self, other: Spent) -> Spent:
+    def __add__(self, other: Spend) -> Spend:
         known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         retries = dict(self.retries)
         for kind, count in other.retries.items():
             retries[kind] = retries.get(kind, 0) + count
-        return Spent(
+        return Spend(
             self.attempts + other.attempts,
             self.possibly_billed + other.possibly_billed,
             sum(known, Decimal(0)) if known else None,
@@ -236,7 +236,7 @@ class Spent:
         )
 
 
-NOTHING_SPENT = Spent()
+NO_SPEND = Spend()
 
 
 class Outcome(NamedTuple):
@@ -245,7 +245,7 @@ class Outcome(NamedTuple):
     row: Row
     status: Status
     messages: list[Message]
-    exchange: Exchange
+    attempt: Attempt
 
 
 class Script(Protocol):
@@ -255,5 +255,5 @@ class Script(Protocol):
     def row(self) -> Row:
         """The row it plays."""
 
-    def next(self, exchanges: Sequence[Exchange]) -> Request | Outcome:
-        """The next request after the settled `exchanges` (each accepted, or the failure that ends the row)."""
+    def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
+        """The next request after the settled `attempts` (each accepted, or the failure that ends the row)."""

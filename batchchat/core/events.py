@@ -11,32 +11,32 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 __all__ = [
-    "Allowed",
-    "Awaited",
-    "Back",
+    "AwaitedRow",
     "Budgeted",
-    "ContextEnds",
-    "CutByGateway",
-    "Dearer",
-    "Down",
+    "CeilingLowered",
+    "CeilingRaised",
+    "ContextLimitFound",
     "Draining",
+    "EndpointDown",
+    "EndpointUp",
     "Environment",
     "Event",
-    "Failing",
     "Finished",
-    "Grown",
-    "Lowered",
+    "FirstFailure",
+    "GatewayTimeoutFound",
+    "LimitsRead",
     "OnFinishFailed",
-    "Overdue",
+    "OtherModelServed",
+    "OtherTierServed",
     "Planned",
+    "PriceRatioRaised",
     "Progress",
-    "PromptCut",
+    "PromptTruncated",
     "Publishing",
     "Replayed",
-    "ServedByAnother",
+    "RowOverdue",
     "Started",
     "Subscriber",
-    "TierChanged",
 ]
 
 
@@ -108,7 +108,7 @@ class Budgeted:
 
 
 @dataclass(frozen=True, slots=True)
-class Dearer:
+class PriceRatioRaised:
     """The endpoint charges `ratio` times the job's price; `overrun_usd` is what answers cost beyond their worst."""
 
     ratio: Decimal
@@ -116,7 +116,7 @@ class Dearer:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class LimitsRead:
     """What the endpoint said it allows, in flight and a minute, or `why` that is not known; `concurrency` is used."""
 
     requests: int | None
@@ -126,7 +126,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Lowered:
+class CeilingLowered:
     """The ceiling of requests in flight went down, by so many refusals in `span_s` seconds."""
 
     before: int
@@ -136,7 +136,7 @@ class Lowered:
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
+class CeilingRaised:
     """The ceiling of requests in flight went up."""
 
     before: int
@@ -144,7 +144,7 @@ class Grown:
 
 
 @dataclass(frozen=True, slots=True)
-class Down:
+class EndpointDown:
     """The endpoint gives no answer since `since` (epoch); `why` is what was seen. Told again once a minute."""
 
     since: float
@@ -154,7 +154,7 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class EndpointUp:
     """The endpoint answers again; down from `since` to `until` (epoch), while `probes` requests were sent."""
 
     since: float
@@ -194,7 +194,7 @@ class Progress:
     down_since: float | None = None
     probe_in_s: float = 0.0
     held_s: float = 0.0
-    awaited: Awaited | None = None
+    awaited: AwaitedRow | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed rows by kind."""
     retries: Mapping[str, int] = field(default_factory=dict)
@@ -202,7 +202,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
+class AwaitedRow:
     """The last row a run waits for: its id, how long it is in flight, and when it is cut off."""
 
     id: str
@@ -211,7 +211,7 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
-class Overdue:
+class RowOverdue:
     """A row at the end of the run is cut off after `ran_s`; `again` where it is sent once more."""
 
     id: str
@@ -221,7 +221,7 @@ class Overdue:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedByAnother:
+class OtherModelServed:
     """The endpoint serves a model under another name than the one asked for; told once for each pair."""
 
     requested: str
@@ -229,7 +229,7 @@ class ServedByAnother:
 
 
 @dataclass(frozen=True, slots=True)
-class TierChanged:
+class OtherTierServed:
     """The endpoint serves another service tier than the one asked for."""
 
     asked: str
@@ -237,7 +237,7 @@ class TierChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class CutByGateway:
+class GatewayTimeoutFound:
     """Several requests ended alike with 502, 504 or 524 after about `latency_s`."""
 
     http_status: int
@@ -246,7 +246,7 @@ class CutByGateway:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptCut:
+class PromptTruncated:
     """A row was answered whose prompt counts fewer tokens than its text can have."""
 
     id: str
@@ -255,7 +255,7 @@ class PromptCut:
 
 
 @dataclass(frozen=True, slots=True)
-class ContextEnds:
+class ContextLimitFound:
     """Several rows of different length used exactly `tokens` in all, and none used more."""
 
     tokens: int
@@ -263,7 +263,7 @@ class ContextEnds:
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class FirstFailure:
     """The first row that failed of its kind."""
 
     kind: str
@@ -321,21 +321,21 @@ Event = (
     | Replayed
     | Planned
     | Budgeted
-    | Dearer
-    | Allowed
-    | Lowered
-    | Grown
-    | Down
-    | Back
+    | PriceRatioRaised
+    | LimitsRead
+    | CeilingLowered
+    | CeilingRaised
+    | EndpointDown
+    | EndpointUp
     | Progress
     | Environment
-    | ServedByAnother
-    | TierChanged
-    | CutByGateway
-    | PromptCut
-    | ContextEnds
-    | Failing
-    | Overdue
+    | OtherModelServed
+    | OtherTierServed
+    | GatewayTimeoutFound
+    | PromptTruncated
+    | ContextLimitFound
+    | FirstFailure
+    | RowOverdue
     | Draining
     | Publishing
     | Finished

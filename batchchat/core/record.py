@@ -8,18 +8,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from batchchat.core.attempt import Failure, Outcome, Reply, Request, Spent, Usage
+from batchchat.core.attempt import Failure, Outcome, Reply, Request, Spend, Usage
 from batchchat.core.conversation import BadRow, ErrorKind, Key, Row, Status
 
 __all__ = [
     "RowRecord",
-    "add_spent",
+    "add_spend",
     "key_of",
     "possibly_billed_usd_of",
     "record_of_bad_row",
     "record_of_outcome",
     "record_of_unsent",
-    "spent_of",
+    "spend_of",
     "unbounded_of",
     "unreported_usd_of",
     "unsure_fields",
@@ -69,11 +69,11 @@ def key_of(record: RowRecord) -> Key:
     return Key(record["id"], record["variant"], record["sample"])
 
 
-def spent_of(record: RowRecord) -> Spent:
+def spend_of(record: RowRecord) -> Spend:
     """What a failed row had used up, to be carried into its next record."""
     cost = record.get("cost_usd")
     possibly_billed = record.get("possibly_billed", 0)
-    return Spent(
+    return Spend(
         record.get("attempts", 0),
         possibly_billed,
         None if cost is None else Decimal(repr(cost)),
@@ -105,67 +105,67 @@ def unreported_usd_of(record: RowRecord) -> Decimal:
     return _NO_USD if usd is None else Decimal(repr(usd))
 
 
-def unsure_fields(spent: Spent) -> dict[str, float]:
+def unsure_fields(spend: Spend) -> dict[str, float]:
     """What may have been spent beside the cost, as a `row` or `step` keeps it."""
     fields: dict[str, float] = {}
-    if spent.possibly_billed > spent.unbounded:
-        fields["possibly_billed_usd"] = float(spent.possibly_billed_usd)
-        if spent.unbounded:
-            fields["unbounded"] = spent.unbounded
-    if spent.unreported_usd:
-        fields["unreported_usd"] = float(spent.unreported_usd)
+    if spend.possibly_billed > spend.unbounded:
+        fields["possibly_billed_usd"] = float(spend.possibly_billed_usd)
+        if spend.unbounded:
+            fields["unbounded"] = spend.unbounded
+    if spend.unreported_usd:
+        fields["unreported_usd"] = float(spend.unreported_usd)
     return fields
 
 
-def record_of_outcome(outcome: Outcome, spent: Spent, wait_s: float) -> RowRecord:
+def record_of_outcome(outcome: Outcome, spend: Spend, wait_s: float) -> RowRecord:
     """The record of a row that was sent. `wait_s`: what passed before its last attempt, by a clock that can't jump."""
-    exchange = outcome.exchange
+    attempt = outcome.attempt
     key = outcome.row.key
     record: RowRecord = {
         "kind": "row",
         "id": key.id,
         "variant": key.variant,
         "sample": key.sample,
-        "fp": f"{exchange.request.fingerprint:016x}",
+        "fp": f"{attempt.request.fingerprint:016x}",
         "place": outcome.row.place,
         "ordinal": outcome.row.ordinal,
         "status": outcome.status.value,
-        "model": exchange.request.model,
+        "model": attempt.request.model,
         "messages": outcome.messages,
-        "attempts": spent.attempts,
-        "possibly_billed": spent.possibly_billed,
-        "started_at": exchange.started_at,
-        "finished_at": exchange.finished_at,
-        "latency_s": round(exchange.latency_s, 6),
+        "attempts": spend.attempts,
+        "possibly_billed": spend.possibly_billed,
+        "started_at": attempt.started_at,
+        "finished_at": attempt.finished_at,
+        "latency_s": round(attempt.latency_s, 6),
         "wait_s": max(0.0, round(wait_s, 6)),
     }
-    if exchange.reply is not None:
-        record["reply"] = _reply(exchange.reply)
-    add_spent(record, spent)
-    if exchange.http_status is not None:
-        record["http_status"] = exchange.http_status
-    if outcome.status is not Status.ANSWERED and exchange.failure is not None:
-        record["error_kind"] = exchange.failure.kind.value
-        record["error"] = exchange.failure.text
-    if exchange.raw is not None:
-        record["raw"] = exchange.raw
+    if attempt.reply is not None:
+        record["reply"] = _reply(attempt.reply)
+    add_spend(record, spend)
+    if attempt.http_status is not None:
+        record["http_status"] = attempt.http_status
+    if outcome.status is not Status.ANSWERED and attempt.failure is not None:
+        record["error_kind"] = attempt.failure.kind.value
+        record["error"] = attempt.failure.text
+    if attempt.raw is not None:
+        record["raw"] = attempt.raw
     if outcome.row.carried:
         record["carried"] = outcome.row.carried
     return record
 
 
-def add_spent(record: RowRecord, spent: Spent) -> None:
+def add_spend(record: RowRecord, spend: Spend) -> None:
     """Note in `record` what its attempts used up."""
-    if spent.usage is not None and (usage := usage_fields(spent.usage)):
+    if spend.usage is not None and (usage := usage_fields(spend.usage)):
         record["usage"] = usage
-    if spent.cost_usd is not None:
-        record["cost_usd"] = float(spent.cost_usd)
-    if spent.cost_source is not None:
-        record["cost_source"] = spent.cost_source
-    if spent.possibly_billed or spent.unreported_usd:
-        record.update(unsure_fields(spent))  # type: ignore[typeddict-item]
-    if spent.retries:
-        record["retries"] = spent.retries
+    if spend.cost_usd is not None:
+        record["cost_usd"] = float(spend.cost_usd)
+    if spend.cost_source is not None:
+        record["cost_source"] = spend.cost_source
+    if spend.possibly_billed or spend.unreported_usd:
+        record.update(unsure_fields(spend))  # type: ignore[typeddict-item]
+    if spend.retries:
+        record["retries"] = spend.retries
 
 
 def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:

@@ -16,7 +16,7 @@ from typing import Any
 from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
 
-__all__ = ["BUCKETS_PER_E", "TOKEN_FIELDS", "Beside", "Example", "Totals"]
+__all__ = ["BUCKETS_PER_E", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
 
 # Latencies are kept in buckets 0.2 % wide: three significant digits on a screen need no more, and a million rows
 # need little more memory than a thousand.
@@ -38,7 +38,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class OffRowCosts:
     """What was paid, or may have been, and stands in no row of the output.
 
     `superseded_usd` went for answers replaced by others or gone from the input, `pending_usd` for attempts at rows that
@@ -72,7 +72,7 @@ class Beside:
         return {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def of_fields(cls, fields: Mapping[str, Any]) -> Beside:
+    def of_fields(cls, fields: Mapping[str, Any]) -> OffRowCosts:
         """The inverse of `fields`; what is not there is nothing."""
         known: dict[str, Any] = {own.name: fields[own.name] for own in dataclass_fields(cls) if own.name in fields}
         typed: dict[str, Any] = {

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-__all__ = ["Unsure"]
+__all__ = ["UncertainCost"]
 
 _NO_USD = Decimal(0)
 _ONCE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Unsure:
+class UncertainCost:
     """`at_risk_usd` was in flight when runs were killed, by the price it was reckoned at.
 
     `rest_usd` is of attempts that broke off or told no usage, at any of the prices: it counts at the dearest of all.
@@ -43,9 +43,9 @@ class Unsure:
         """All of it."""
         return self.at_risk_worth_usd + self.rest_usd * self.most_dear
 
-    def knowing(self, price: str, dearest: Decimal) -> Unsure:
+    def knowing(self, price: str, dearest: Decimal) -> UncertainCost:
         """The same, once `price` was seen to be charged `dearest` times."""
-        return Unsure(self.at_risk_usd, self.rest_usd, {**self.dearest, price: dearest})
+        return UncertainCost(self.at_risk_usd, self.rest_usd, {**self.dearest, price: dearest})
 
     def _ratio(self, price: str) -> Decimal:
         return self.dearest.get(price, _ONCE).max(_ONCE) if price else self.most_dear

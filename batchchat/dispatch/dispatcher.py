@@ -6,7 +6,7 @@ are taken while no more than the number of workers, or eight, are so in recovery
 workers, whatever the input. When the input is at its end, or the run is stopped, and all rows alive are in flight,
 `policy.stragglers` may cut one that hangs.
 
-It knows scripts, exchanges and verdicts; nothing of files, HTTP or money.
+It knows scripts, attempts and verdicts; nothing of files, HTTP or money.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from batchchat.core.attempt import NOTHING_SPENT, Action, Exchange, Outcome, Request, Script, Spent
+from batchchat.core.attempt import NO_SPEND, Action, Attempt, Outcome, Request, Script, Spend
 from batchchat.core.conversation import ErrorKind
 from batchchat.dispatch.gate import Closed, Gate
-from batchchat.dispatch.in_flight import Flight, overdue
+from batchchat.dispatch.in_flight import InFlightAttempts, overdue
 from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
-from batchchat.policy.decision import Policy, Stop
-from batchchat.policy.failure_streak import Alike
+from batchchat.policy.decision import Halt, Policy
+from batchchat.policy.failure_streak import FailureStreak
 from batchchat.policy.retry import RowStop, RowWait, retrying
-from batchchat.policy.stragglers import Cut, Tail
+from batchchat.policy.stragglers import Overdue, StragglerPolicy
 
 __all__ = ["ENDPOINT_REFUSES", "Dispatcher", "Listener", "RetryPolicies", "Send", "Work"]
 
@@ -34,18 +34,18 @@ ENDPOINT_REFUSES = "endpoint refuses"
 
 _ONCE_ANSWERED = {Action.STOP_UNLESS_ANSWERED: Action.FAIL_ROW, Action.RETRY_IF_ANSWERED: Action.RETRY}
 
-Send = Callable[[Request], Awaitable[Exchange]]
+Send = Callable[[Request], Awaitable[Attempt]]
 RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
 
 
 @dataclass(slots=True)
 class Work:
-    """A row under way, taken at the monotonic time `queued_at`; `spent` includes the attempts of earlier runs."""
+    """A row under way, taken at the monotonic time `queued_at`; `spend` includes the attempts of earlier runs."""
 
     script: Script
     queued_at: float
-    spent: Spent = NOTHING_SPENT
-    exchanges: list[Exchange] = field(default_factory=list)
+    spend: Spend = NO_SPEND
+    attempts: list[Attempt] = field(default_factory=list)
 
 
 class Listener(Protocol):
@@ -54,13 +54,13 @@ class Listener(Protocol):
     def finished(self, work: Work, outcome: Outcome) -> None:
         """A row came to its end."""
 
-    def tried(self, work: Work, exchange: Exchange) -> None:
+    def tried(self, work: Work, attempt: Attempt) -> None:
         """An attempt did not finish its row; where it was or may have been billed, it must be kept."""
 
     def cut(self, work: Work, request: Request) -> None:
         """A request was in flight when we cut it off: it may have been billed."""
 
-    def overdue(self, cut: Cut) -> None:
+    def overdue(self, cut: Overdue) -> None:
         """An attempt at the end of the run took too long and is cut off."""
 
     async def room(self) -> None:
@@ -81,7 +81,7 @@ class Dispatcher:
         workers: int,
         stop_after_failures: int,
         answered_models: Iterable[str] = (),
-        tail: Tail | None = None,
+        tail: StragglerPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._take = take
@@ -90,7 +90,7 @@ class Dispatcher:
         self._listener = listener
         self._workers = workers
         self._answered_models = set(answered_models)
-        self._alike = Alike(stop_after_failures, answered_before=bool(self._answered_models))
+        self._alike = FailureStreak(stop_after_failures, answered_before=bool(self._answered_models))
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._recovering = 0
@@ -101,8 +101,8 @@ class Dispatcher:
         self._abandoned = False
         self._defect: BaseException | None = None
         self.gate = Gate(policies, clock, self.stop)
-        self.flight = Flight(tail or Tail(again=0), clock, self._all_in_flight, listener.overdue)
-        self.stopped: Stop | None = None
+        self.flight = InFlightAttempts(tail or StragglerPolicy(again=0), clock, self._all_in_flight, listener.overdue)
+        self.stopped: Halt | None = None
 
     @property
     def recovering(self) -> int:
@@ -132,7 +132,7 @@ class Dispatcher:
         if self._defect is not None:
             raise self._defect
 
-    def stop(self, why: Stop | None = None) -> None:
+    def stop(self, why: Halt | None = None) -> None:
         """Send nothing more; rows in backoff are left unfinished. The first reason stands."""
         if not self._stopping.is_set():
             self.stopped = why
@@ -188,24 +188,24 @@ class Dispatcher:
 
     async def _play(self, work: Work) -> None:
         """Send the row's requests until it ends, or until one fails and the row moves to recovery."""
-        step = work.script.next(work.exchanges)
+        step = work.script.next(work.attempts)
         while isinstance(step, Request):
-            exchange = await self._attempt(work, step)
-            if exchange.verdict.action is Action.RETRY:
+            attempt = await self._attempt(work, step)
+            if attempt.verdict.action is Action.RETRY:
                 # Counted here and not by the task: the worker goes on before that runs.
                 self._recovering += 1
-                self._start(self._try_again(work, exchange)).add_done_callback(self._recovery_ended)
+                self._start(self._try_again(work, attempt)).add_done_callback(self._recovery_ended)
                 return
-            work.exchanges.append(exchange)
-            step = work.script.next(work.exchanges)
+            work.attempts.append(attempt)
+            step = work.script.next(work.attempts)
         self._listener.finished(work, step)
         if (reason := self._alike.seen(step)) is not None:
-            self.stop(Stop(reason, step.exchange))
+            self.stop(Halt(reason, step.attempt))
 
-    async def _try_again(self, work: Work, failed: Exchange) -> None:
-        first: Exchange | None = failed
+    async def _try_again(self, work: Work, failed: Attempt) -> None:
+        first: Attempt | None = failed
 
-        async def attempt() -> Exchange:
+        async def once_more() -> Attempt:
             # tenacity makes the first attempt at once: that is the one which has failed already.
             nonlocal first, failed
             if first is not None:
@@ -216,56 +216,56 @@ class Dispatcher:
 
         stop, wait = self._retry()
         with suppress(Closed):
-            last: Exchange = await retrying(stop, wait, self._pause)(attempt)
-            work.exchanges.append(last)
+            last: Attempt = await retrying(stop, wait, self._pause)(once_more)
+            work.attempts.append(last)
             await self._play(work)
 
     def _recovery_ended(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002
         self._recovering -= 1
         self._recovered.set()
 
-    async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Exchange:
-        await self.gate.admit(request.ask, again=because is not None)
+    async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Attempt:
+        await self.gate.acquire(request.max_usage, again=because is not None)
         if because is not None:
-            work.spent = work.spent.because_of(because)
-        exchange = None
-        attempt = self.flight.begin(request.key)
+            work.spend = work.spend.with_retry(because)
+        attempt = None
+        in_flight = self.flight.begin(request.key)
         try:
-            exchange = await self._send(request)
+            attempt = await self._send(request)
         except asyncio.CancelledError:
-            if self._abandoned or not attempt.was_cut():
+            if self._abandoned or not in_flight.was_cut():
                 self._listener.cut(work, request)
                 raise
         finally:
-            accepted = exchange is not None and exchange.verdict.action is Action.ACCEPT
-            self.flight.end(request.key, exchange if accepted else None)
-            self.gate.settle(request.ask, exchange)
-        if exchange is None:
-            assert attempt.cut is not None
-            exchange = overdue(request, attempt.cut)
-        exchange = self._judged_in_context(exchange)
-        work.spent = work.spent.plus(exchange)
-        action = exchange.verdict.action
+            accepted = attempt is not None and attempt.verdict.action is Action.ACCEPT
+            self.flight.end(request.key, attempt if accepted else None)
+            self.gate.release(request.max_usage, attempt)
+        if attempt is None:
+            assert in_flight.cut is not None
+            attempt = overdue(request, in_flight.cut)
+        attempt = self._judged_in_context(attempt)
+        work.spend = work.spend.with_attempt(attempt)
+        action = attempt.verdict.action
         if action is Action.RETRY or action is Action.STOP_RUN:
-            self._listener.tried(work, exchange)
+            self._listener.tried(work, attempt)
         if action is Action.STOP_RUN:
-            self.stop(Stop(ENDPOINT_REFUSES, exchange))
+            self.stop(Halt(ENDPOINT_REFUSES, attempt))
             raise Closed
-        return exchange
+        return attempt
 
-    def _judged_in_context(self, exchange: Exchange) -> Exchange:
+    def _judged_in_context(self, attempt: Attempt) -> Attempt:
         """403, 404 and the like stop the run only while this endpoint and model have answered nothing.
 
         Later a 403 or a 404 speaks of one prompt. A web page, a redirect or a foreign certificate does not, nor a 404
         in words of no endpoint: whoever stands before it for a while must not fail the rows of that while.
         """
-        action, model = exchange.verdict.action, exchange.request.model
+        action, model = attempt.verdict.action, attempt.request.model
         if action is Action.ACCEPT:
             self._answered_models.add(model)
         elif (later := _ONCE_ANSWERED.get(action)) is not None:
             resolved = later if model in self._answered_models else Action.STOP_RUN
-            return exchange._replace(verdict=replace(exchange.verdict, action=resolved))
-        return exchange
+            return attempt._replace(verdict=replace(attempt.verdict, action=resolved))
+        return attempt
 
     async def _pause(self, seconds: float) -> None:
         try:

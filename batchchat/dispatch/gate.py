@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from batchchat.core.attempt import Ask, Exchange
-from batchchat.policy.decision import Go, Policy, Stop, Wait
+from batchchat.core.attempt import Attempt, MaxUsage
+from batchchat.policy.decision import Admit, Delay, Halt, Policy
 
 __all__ = ["Closed", "Gate"]
 
-_Line = deque[tuple["asyncio.Future[bool]", Ask]]
+_Line = deque[tuple["asyncio.Future[bool]", MaxUsage]]
 """Who waits: a future that becomes whether a permit was had, and what is asked for."""
 
 
@@ -29,9 +29,9 @@ class Closed(Exception):  # noqa: N818 (a message between tasks, not an error)
 
 
 class Gate:
-    """asyncio around `policies`. `stopped` is called once with the first `Stop` a policy answers."""
+    """asyncio around `policies`. `stopped` is called once with the first `Halt` a policy answers."""
 
-    def __init__(self, policies: Sequence[Policy], clock: Callable[[], float], stopped: Callable[[Stop], None]) -> None:
+    def __init__(self, policies: Sequence[Policy], clock: Callable[[], float], stopped: Callable[[Halt], None]) -> None:
         self._policies = tuple(policies)
         self._clock = clock
         self._stopped = stopped
@@ -43,21 +43,21 @@ class Gate:
         self.in_flight = 0
         self.most_in_flight = 0
 
-    async def admit(self, ask: Ask, *, again: bool = False) -> None:
+    async def acquire(self, max_usage: MaxUsage, *, again: bool = False) -> None:
         """Wait until a request may be sent; `again` for a retry. Raises `Closed`."""
         if self._closed:
             raise Closed
         line = self._again if again else self._fresh
-        if not self._again and (again or not self._fresh) and self._let_in(ask):
+        if not self._again and (again or not self._fresh) and self._let_in(max_usage):
             return
-        await self._wait(line, ask)
-        self._vet(ask)
+        await self._wait(line, max_usage)
+        self._vet(max_usage)
 
-    def settle(self, ask: Ask, exchange: Exchange | None) -> None:
-        """The request that was admitted with `ask` ended (None: we cut it off); the next in line goes soon."""
+    def release(self, max_usage: MaxUsage, attempt: Attempt | None) -> None:
+        """The request that was admitted with `max_usage` ended (None: we cut it off); the next in line goes soon."""
         now = self._clock()
         for policy in self._policies:
-            policy.settle(now, ask, exchange)
+            policy.release(now, max_usage, attempt)
         self.in_flight -= 1
         if (self._again or self._fresh) and not self._serving:
             self._serving = True
@@ -79,22 +79,22 @@ class Gate:
                     waiter.set_result(False)
             line.clear()
 
-    def _let_in(self, ask: Ask) -> bool:
+    def _let_in(self, max_usage: MaxUsage) -> bool:
         """Hold a permit if all policies agree now; else see to it that somebody asks again in time."""
         now = self._clock()
         for policy in self._policies:
-            decision = policy.admit(now, ask)
-            if not isinstance(decision, Go):
+            decision = policy.check(now, max_usage)
+            if not isinstance(decision, Admit):
                 self._refuse(decision)
                 return False
         for policy in self._policies:
-            policy.hold(now, ask)
+            policy.acquire(now, max_usage)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         return True
 
-    def _refuse(self, decision: Wait | Stop) -> None:
-        if isinstance(decision, Stop):
+    def _refuse(self, decision: Delay | Halt) -> None:
+        if isinstance(decision, Halt):
             self.close()
             self._stopped(decision)
         elif decision.seconds is not None:
@@ -106,23 +106,23 @@ class Gate:
         """Let in from the head of the line as many as may go."""
         self._serving = False
         while line := self._again or self._fresh:
-            waiter, ask = line[0]
+            waiter, max_usage = line[0]
             if not waiter.done():  # else its task was cancelled and has not run yet
-                if not self._let_in(ask):
+                if not self._let_in(max_usage):
                     return
                 waiter.set_result(True)
             line.popleft()
 
-    def _vet(self, ask: Ask) -> None:
+    def _vet(self, max_usage: MaxUsage) -> None:
         """The gate may have been closed since the permit was handed over."""
         if self._closed:
-            self.settle(ask, None)
+            self.release(max_usage, None)
             raise Closed
 
-    async def _wait(self, line: _Line, ask: Ask) -> None:
+    async def _wait(self, line: _Line, max_usage: MaxUsage) -> None:
         if self._closed:
             raise Closed
-        place: tuple[asyncio.Future[bool], Ask] = (asyncio.get_running_loop().create_future(), ask)
+        place: tuple[asyncio.Future[bool], MaxUsage] = (asyncio.get_running_loop().create_future(), max_usage)
         waiter = place[0]
         line.append(place)
         try:
@@ -134,5 +134,5 @@ class Gate:
                     line.remove(place)
                 self._serve()  # the next one's ask may be smaller
             elif waiter.result():
-                self.settle(ask, None)
+                self.release(max_usage, None)
             raise

@@ -1,4 +1,4 @@
-"""The one user of aiohttp: a request in, an exchange out. It never raises for what an endpoint or a network does.
+"""The one user of aiohttp: a request in, an attempt out. It never raises for what an endpoint or a network does.
 
 Timeouts are explicit, and the pool never makes a request wait. Redirects are not followed. A body is read up to a cap.
 Secrets are blanked out of each response before anything else sees it.
@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from batchchat import lossless_json
-from batchchat.core.attempt import Action, Billed, Cost, Exchange, Failure, Reply, Request, Scope, Usage, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Cost, Failure, Reply, Request, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import verdicts, wire
 from batchchat.endpoint.billing import read_costs
@@ -30,8 +30,8 @@ from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
 from batchchat.errors import UsageError
 from batchchat.pricing.cost import Pricing
-from batchchat.pricing.rates import Listed
-from batchchat.secret import Blanker, Secret
+from batchchat.pricing.rates import ListedModel
+from batchchat.secret import Redactor, Secret
 
 __all__ = ["BODY_CAP", "Client", "Endpoint", "allowance_url", "completions_url", "costs_url", "models_url"]
 
@@ -43,7 +43,7 @@ BODY_CAP = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how to send; times in seconds. With `keep_raw` exchanges hold the body as it came."""
+    """Where and how to send; times in seconds. With `keep_raw` attempts hold the body as it came."""
 
     url: str
     headers: Mapping[str, Secret]
@@ -122,7 +122,7 @@ class _TooLargeError(Exception):
 
 
 class Client:
-    """Use as `async with Client(...) as client: exchange = await client.send(request)`.
+    """Use as `async with Client(...) as client: attempt = await client.send(request)`.
 
     `learn` is given the endpoint's list of models, which is asked for once, with the first answer that tells no cost.
     """
@@ -130,9 +130,9 @@ class Client:
     def __init__(
         self,
         endpoint: Endpoint,
-        blanker: Blanker,
+        blanker: Redactor,
         pricing: Pricing,
-        learn: Callable[[Mapping[str, Listed]], None] | None = None,
+        learn: Callable[[Mapping[str, ListedModel]], None] | None = None,
     ) -> None:
         self._learn = learn
         self._learning: asyncio.Task[None] | None = None
@@ -173,7 +173,7 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, request: Request) -> Exchange:
+    async def send(self, request: Request) -> Attempt:
         """One attempt at `request`, whatever comes of it."""
         assert self._session is not None
         started_at, start = time.time(), time.perf_counter()
@@ -196,7 +196,7 @@ class Client:
         if self._learn is not None and answer.reply is not None and answer.usage is not None:
             answer = await self._with_cost(answer, request)
         status = None if response is None else response.status
-        return Exchange(
+        return Attempt(
             request,
             answer.verdict,
             started_at,
@@ -215,7 +215,7 @@ class Client:
         """What the account may do at once, asked at `url`; or why that is not known, in a few words of ours."""
         return await self._asked(url, read_allowance)
 
-    async def listing(self) -> dict[str, Listed] | str:
+    async def listing(self) -> dict[str, ListedModel] | str:
         """What the endpoint's list of models says of each; or why that is not known."""
         return await self._asked(self._endpoint.models_url, read_listing)
 

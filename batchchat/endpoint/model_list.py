@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from batchchat.core.price import Price
-from batchchat.pricing.rates import Listed
+from batchchat.pricing.rates import ListedModel
 
 __all__ = ["read_listing"]
 
@@ -28,7 +28,7 @@ _PRICES = (
 )
 
 
-def read_listing(payload: Any) -> dict[str, Listed] | None:
+def read_listing(payload: Any) -> dict[str, ListedModel] | None:
     """Each model by its id; None where the answer is no list of models."""
     data = payload.get("data") if isinstance(payload, dict) else payload  # Together sends a bare list
     if not isinstance(data, list):
@@ -38,12 +38,12 @@ def read_listing(payload: Any) -> dict[str, Listed] | None:
     }
 
 
-def _listed(entry: Mapping[str, Any]) -> Listed:
+def _listed(entry: Mapping[str, Any]) -> ListedModel:
     metadata = entry.get("metadata")
     inner: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
     lengths = [inner.get("context_length"), *map(entry.get, ("max_model_len", "context_length", "context_window"))]
     length = next((value for value in lengths if type(value) is int and 0 < value <= _MOST_TOKENS), None)
-    return Listed(_price(inner.get("pricing") or entry.get("pricing")), length)
+    return ListedModel(_price(inner.get("pricing") or entry.get("pricing")), length)
 
 
 def _price(pricing: Any) -> Price | None:

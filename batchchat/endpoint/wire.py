@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchchat import lossless_json
-from batchchat.core.attempt import Ask, Reply, Request, Usage
+from batchchat.core.attempt import MaxUsage, Reply, Request, Usage
 from batchchat.core.conversation import Key, Message
 from batchchat.hash_table import hash64
 
 __all__ = ["AskOf", "compose", "read_reply", "read_usage"]
 
 _MOST_USD = 10**9
-_UNKNOWN = Ask()
+_UNKNOWN = MaxUsage()
 
-AskOf = Callable[[str, list[Message], Mapping[str, Any], int], Ask]
+AskOf = Callable[[str, list[Message], Mapping[str, Any], int], MaxUsage]
 """(model, messages, params, bytes of the body) -> the most it may use."""
 
 
 def compose(
-    key: Key, model: str, messages: list[Message], params: Mapping[str, Any], ask_of: AskOf | None = None
+    key: Key, model: str, messages: list[Message], params: Mapping[str, Any], max_usage_of: AskOf | None = None
 ) -> Request:
     """The request for one completion. Its fingerprint is the same for equal content, whatever the order of keys."""
     content = {"model": model, "messages": messages, **params}
@@ -37,7 +37,7 @@ def compose(
         messages=messages,
         body=body,
         fingerprint=hash64(lossless_json.canonical(content)),
-        ask=_UNKNOWN if ask_of is None else ask_of(model, messages, params, len(body)),
+        max_usage=_UNKNOWN if max_usage_of is None else max_usage_of(model, messages, params, len(body)),
     )
 
 

@@ -1,22 +1,22 @@
 """Job file -> frozen, valid `JobSpec`."""
 
-from batchchat.job.keys import KEYS, PLANNED, Key
+from batchchat.job.keys import KEYS, PLANNED, JobKey
 from batchchat.job.load import load_job, load_output
 from batchchat.job.overrides import Override
-from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, Limits, OutputSpec, Retry, Timeout
+from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, LimitsSpec, OutputSpec, RetrySpec, TimeoutSpec
 
 __all__ = [
     "KEYS",
     "PLANNED",
     "EndpointSpec",
     "InputSpec",
+    "JobKey",
     "JobSpec",
-    "Key",
-    "Limits",
+    "LimitsSpec",
     "OutputSpec",
     "Override",
-    "Retry",
-    "Timeout",
+    "RetrySpec",
+    "TimeoutSpec",
     "load_job",
     "load_output",
 ]

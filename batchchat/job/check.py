@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchchat.job.diagnostics import Fault, Place, RefusedError
+from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.endpoint import needs_deepinfra_key, read_key, vet_key_name
 from batchchat.job.keys import KEYS, children, nearest, not_a_key
 from batchchat.job.spec import MOCK
-from batchchat.job.tree import Branch, Node, is_null, wrong_type
+from batchchat.job.tree import MappingNode, Node, is_null, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,9 +31,9 @@ class Checked:
     """What the tree holds: `values` of the keys that are set and valid, by dotted name."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, SourceLocation] = field(default_factory=dict)
     spoiled: set[str] = field(default_factory=set)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
     api_key_env: str | None = None
     api_key: Secret | None = None
 
@@ -44,17 +44,22 @@ class Checked:
         """Whether `name` or the section it stands in is spoiled."""
         return name in self.spoiled or name.partition(".")[0] in self.spoiled
 
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> SourceLocation:
         """Where `name` is written, or else where it would be: at its section, at the file's first key."""
         return self.places.get(name) or self.places.get(name.rpartition(".")[0]) or self.places[""]
 
     def tell(self, name: str, sentence: str) -> None:
         """Add a fault about `name`."""
-        self.faults.append(Fault(self.place(name), f"`{name}` {sentence}"))
+        self.faults.append(Diagnostic(self.place(name), f"`{name}` {sentence}"))
 
 
 def check(
-    tree: Branch, environ: Mapping[str, str], spoiled: Iterable[str] = (), *, sends: bool = True, vets: bool = False
+    tree: MappingNode,
+    environ: Mapping[str, str],
+    spoiled: Iterable[str] = (),
+    *,
+    sends: bool = True,
+    vets: bool = False,
 ) -> Checked:
     """Read every key of `tree`, then look at what keys ask of one another.
 
@@ -72,12 +77,12 @@ def check(
     return checked
 
 
-def _section(branch: Branch, section: str, checked: Checked) -> None:
+def _section(branch: MappingNode, section: str, checked: Checked) -> None:
     known = children(section)
     for leaf, node in branch.entries.items():
         dotted = f"{section}.{leaf}" if section else leaf
         if leaf not in known:
-            checked.faults.append(Fault(node.place, not_a_key(section, leaf)))
+            checked.faults.append(Diagnostic(node.place, not_a_key(section, leaf)))
             if near := nearest(section, leaf):
                 checked.spoiled.add(near)
             continue
@@ -96,7 +101,7 @@ def _value(dotted: str, node: Node, checked: Checked) -> dict[str, Any]:
     key = children(section)[leaf]
     if key:
         return {dotted: key.kind.read(dotted, node)}
-    if not isinstance(node, Branch):
+    if not isinstance(node, MappingNode):
         raise wrong_type(dotted, node, "a mapping", hidden=dotted == "endpoint")
     _section(node, dotted, checked)
     return {}

@@ -10,10 +10,10 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from batchchat.job.diagnostics import Fault, Place, RefusedError
+from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.spec import MOCK
-from batchchat.job.tree import Branch, Node, Scalar, printable, shown, wrong_type
-from batchchat.job.value_types import Kind, gathered
+from batchchat.job.tree import MappingNode, Node, Scalar, printable, shown, wrong_type
+from batchchat.job.value_types import ValueType, gathered
 from batchchat.job.variables import looks_like_name
 from batchchat.secret import Secret
 
@@ -34,7 +34,7 @@ _NOT_SHOWN = "(the value is not shown, in case it is the key itself)"
 _WAY_OUT = "Put the key into a variable and its name here, for example DEEPINFRA_TOKEN."
 
 
-def base_url() -> Kind:
+def base_url() -> ValueType:
     """`mock`, or an http(s) URL, handed on without the slash at its path's end; a query is kept."""
     takes = "`mock` or a URL such as https://api.deepinfra.com/v1/openai"
 
@@ -45,12 +45,12 @@ def base_url() -> Kind:
             return MOCK
         parts = _split(node.value)
         if complaint := _url_complaint(node, parts, takes):
-            raise RefusedError(Fault(node.place, f"`{name}` {complaint}"))
+            raise RefusedError(Diagnostic(node.place, f"`{name}` {complaint}"))
         assert parts is not None
         return parts._replace(path=parts.path.rstrip("/")).geturl()
 
     schema = {"anyOf": [{"const": MOCK}, {"type": "string", "pattern": "^https?://"}]}
-    return Kind(takes, schema, read)
+    return ValueType(takes, schema, read)
 
 
 def _split(url: str) -> SplitResult | None:
@@ -90,7 +90,7 @@ def needs_deepinfra_key(url: str) -> bool:
     return url != MOCK and urlsplit(url).hostname == DEEPINFRA
 
 
-def key_name() -> Kind:
+def key_name() -> ValueType:
     """The name of a variable; whether it looks like one depends on the environment: `vet_key_name`."""
     takes = "the name of a variable, for example DEEPINFRA_TOKEN"
 
@@ -99,10 +99,10 @@ def key_name() -> Kind:
             raise wrong_type(name, node, takes, hidden=True)
         return node.value
 
-    return Kind(takes, {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}, read)
+    return ValueType(takes, {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}, read)
 
 
-def vet_key_name(variable: str, place: Place, environ: Mapping[str, str]) -> None:
+def vet_key_name(variable: str, place: SourceLocation, environ: Mapping[str, str]) -> None:
     """Refuse a pasted key, unseen. A name that is set is a name, whatever it looks like."""
     if variable in environ or looks_like_name(variable):
         return
@@ -110,60 +110,60 @@ def vet_key_name(variable: str, place: Place, environ: Mapping[str, str]) -> Non
         said = f"names no variable that is set {_NOT_SHOWN}"
     else:
         said = f"does not look like the name of a variable {_NOT_SHOWN}"
-    raise RefusedError(Fault(place, f"`endpoint.api_key_env` {said}. {_WAY_OUT}"))
+    raise RefusedError(Diagnostic(place, f"`endpoint.api_key_env` {said}. {_WAY_OUT}"))
 
 
-def read_key(variable: str, place: Place, environ: Mapping[str, str]) -> Secret:
+def read_key(variable: str, place: SourceLocation, environ: Mapping[str, str]) -> Secret:
     """The key in `variable`, stripped of the blanks around it; `variable` is vetted, so it can be shown."""
     key = environ.get(variable, "").strip()
     if not key:
         lacks = "is empty" if variable in environ else "is not set"
         sentence = f"names {variable}, which {lacks}. Set it with: export {variable}=..."
-        raise RefusedError(Fault(place, f"`endpoint.api_key_env` {sentence}"))
+        raise RefusedError(Diagnostic(place, f"`endpoint.api_key_env` {sentence}"))
     if not key.isascii() or not key.isprintable() or " " in key:
         sentence = (
             f"names {variable}, whose value has a blank, a control character or one outside ASCII in it"
             f" (it is not shown). Set it anew with: export {variable}=..."
         )
-        raise RefusedError(Fault(place, f"`endpoint.api_key_env` {sentence}"))
+        raise RefusedError(Diagnostic(place, f"`endpoint.api_key_env` {sentence}"))
     return Secret(key)
 
 
-def headers() -> Kind:
+def headers() -> ValueType:
     """HTTP headers put on every request; blanks around a value are dropped, as HTTP does."""
     takes = "a mapping of header names to text"
 
     def read(name: str, node: Node) -> dict[str, Secret]:
-        if not isinstance(node, Branch):
+        if not isinstance(node, MappingNode):
             raise wrong_type(name, node, takes, hidden=True)
         named = [(f"{name}.{header}", entry) for header, entry in node.entries.items()]
         values = gathered(_header, named)
         twice = _twice(node)
         if twice:
             sentence = f"`{name}.{twice}` stands here again in other capitals; header names have none."
-            raise RefusedError(Fault(node.entries[twice].place, sentence))
+            raise RefusedError(Diagnostic(node.entries[twice].place, sentence))
         return dict(zip(node.entries, values, strict=True))
 
-    return Kind(takes, {"type": "object", "additionalProperties": {"type": "string"}}, read)
+    return ValueType(takes, {"type": "object", "additionalProperties": {"type": "string"}}, read)
 
 
 def _header(name: str, node: Node) -> Secret:
     header = name.removeprefix("endpoint.headers.")
     if not _TOKEN.fullmatch(header):
         sentence = "`endpoint.headers` has a name here that HTTP does not take (it is not shown)."
-        raise RefusedError(Fault(node.place, sentence))
+        raise RefusedError(Diagnostic(node.place, sentence))
     if header.lower() in _OURS:
-        raise RefusedError(Fault(node.place, f"`{name}` is set by batchchat itself; leave it out."))
+        raise RefusedError(Diagnostic(node.place, f"`{name}` is set by batchchat itself; leave it out."))
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         raise wrong_type(name, node, "text", hidden=True)
     value = node.value.strip()
     if _CONTROL.search(value):
         sentence = f"`{name}` has a control character in its value (it is not shown). It takes text on one line."
-        raise RefusedError(Fault(node.place, sentence))
+        raise RefusedError(Diagnostic(node.place, sentence))
     return Secret(value)
 
 
-def _twice(node: Branch) -> str | None:
+def _twice(node: MappingNode) -> str | None:
     seen: set[str] = set()
     for header in node.entries:
         if header.lower() in seen:

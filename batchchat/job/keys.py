@@ -14,23 +14,46 @@ from typing import TYPE_CHECKING, Any
 from batchchat.job.endpoint import base_url, headers, key_name
 from batchchat.job.params import WELL_KNOWN, params
 from batchchat.job.paths import input_paths, output_path
-from batchchat.job.spec import PART_ROWS, EndpointSpec, Retry, Timeout
+from batchchat.job.spec import PART_ROWS, EndpointSpec, RetrySpec, TimeoutSpec
 from batchchat.job.stop_at import stop_at
 from batchchat.job.tree import printable
-from batchchat.job.value_types import Kind, command, line, money, number, one_of, prose, texts, toggle, whole, word_or
+from batchchat.job.value_types import (
+    ValueType,
+    command,
+    line,
+    money,
+    number,
+    one_of,
+    prose,
+    texts,
+    toggle,
+    whole,
+    word_or,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AUTO", "FREE", "KEYS", "MOST_CONCURRENT", "PLANNED", "SECTIONS", "Key", "children", "nearest", "not_a_key"]
+__all__ = [
+    "AUTO",
+    "FREE",
+    "KEYS",
+    "MOST_CONCURRENT",
+    "PLANNED",
+    "SECTIONS",
+    "JobKey",
+    "children",
+    "nearest",
+    "not_a_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class JobKey:
     """A key of the job file: its dotted name, what it takes, what it is for, its default or words for it."""
 
     name: str
-    kind: Kind
+    kind: ValueType
     help: str
     default: Any = None
     required: bool = False
@@ -41,114 +64,116 @@ AUTO = "auto"
 """The word for a concurrency that the endpoint is asked for."""
 MOST_CONCURRENT = 10_000
 
-_RETRY = Retry()
-_TIMEOUT = Timeout()
+_RETRY = RetrySpec()
+_TIMEOUT = TimeoutSpec()
 _SECONDS = number(above=0)
 _PATIENCE = number(least=0)
 _PACE = number(above=0)
 
-KEYS: tuple[Key, ...] = (
-    Key(
+KEYS: tuple[JobKey, ...] = (
+    JobKey(
         "name",
         line(),
         "what the job is called in messages",
         default_words="the job file's name without its suffix",
     ),
-    Key("input.path", input_paths(), "file, folder or glob of rows, or a list of them", required=True),
-    Key(
+    JobKey("input.path", input_paths(), "file, folder or glob of rows, or a list of them", required=True),
+    JobKey(
         "input.format",
         one_of(("auto", "messages", "prompt", "openai-batch", "sharegpt"), planned=("turns",)),
         "how a row holds its conversation",
         default="auto",
     ),
-    Key(
+    JobKey(
         "input.id",
         line("the name of a column"),
         "column of unique ids; without one, a hash of the conversation",
     ),
-    Key("input.column", line("the name of a column"), "column of the conversation or the prompt"),
-    Key(
+    JobKey("input.column", line("the name of a column"), "column of the conversation or the prompt"),
+    JobKey(
         "input.params",
         line("the name of a column"),
         "column whose object is merged over `params`, row by row",
     ),
-    Key("input.first", whole(1), "only the first N rows"),
-    Key("input.random", whole(1), "only N rows, chosen at random; more rows asked for keep those chosen before"),
-    Key("input.seed", whole(0), "which rows `input.random` chooses", default=0),
-    Key("input.columns", texts(), "columns carried to the output", default_words="all but the conversation"),
-    Key("system", prose(), "system message put first where a conversation has none"),
-    Key("model", line("the name of a model"), "the model, as the endpoint names it", required=True),
-    Key(
+    JobKey("input.first", whole(1), "only the first N rows"),
+    JobKey("input.random", whole(1), "only N rows, chosen at random; more rows asked for keep those chosen before"),
+    JobKey("input.seed", whole(0), "which rows `input.random` chooses", default=0),
+    JobKey("input.columns", texts(), "columns carried to the output", default_words="all but the conversation"),
+    JobKey("system", prose(), "system message put first where a conversation has none"),
+    JobKey("model", line("the name of a model"), "the model, as the endpoint names it", required=True),
+    JobKey(
         "endpoint.base_url",
         base_url(),
         "where requests go; `mock` needs no key",
         default=EndpointSpec().base_url,
     ),
-    Key(
+    JobKey(
         "endpoint.api_key_env",
         key_name(),
         "the variable that holds the key",
         default_words="DEEPINFRA_TOKEN at api.deepinfra.com, else none",
     ),
-    Key(
+    JobKey(
         "endpoint.context_length",
         whole(1),
         "tokens that a prompt and its reply may have together",
         default_words="what the endpoint's list of models or the price table says",
     ),
-    Key("endpoint.headers", headers(), "further HTTP headers", default={}),
-    Key("params", params(), "parameters of the request, sent as they stand", default={}),
-    Key(
+    JobKey("endpoint.headers", headers(), "further HTTP headers", default={}),
+    JobKey("params", params(), "parameters of the request, sent as they stand", default={}),
+    JobKey(
         "concurrency",
         word_or(AUTO, whole(1, MOST_CONCURRENT)),
         "ceiling of requests in flight; `auto` asks the endpoint",
         default=200,
     ),
-    Key("adaptive", toggle(), "lower that on 429 and overload, and grow it back", default=True),
-    Key("limits.requests_per_minute", _PACE, "requests a minute at most, evenly"),
-    Key("limits.tokens_per_minute", _PACE, "tokens a minute at most, prompts and replies"),
-    Key("timeout.total", _SECONDS, "seconds for one attempt", default=_TIMEOUT.total),
-    Key("timeout.connect", _SECONDS, "seconds until an attempt is connected", default=_TIMEOUT.connect),
-    Key("retry.max_attempts", whole(1), "attempts for one row", default=_RETRY.max_attempts),
-    Key("retry.max_wait", _PATIENCE, "longest wait between two attempts, seconds", default=_RETRY.max_wait),
-    Key("retry.max_elapsed", _PATIENCE, "longest time spent on one row, seconds", default=_RETRY.max_elapsed),
-    Key("retry.max_outage", _PATIENCE, "longest outage that is waited out, seconds", default=_RETRY.max_outage),
-    Key(
+    JobKey("adaptive", toggle(), "lower that on 429 and overload, and grow it back", default=True),
+    JobKey("limits.requests_per_minute", _PACE, "requests a minute at most, evenly"),
+    JobKey("limits.tokens_per_minute", _PACE, "tokens a minute at most, prompts and replies"),
+    JobKey("timeout.total", _SECONDS, "seconds for one attempt", default=_TIMEOUT.total),
+    JobKey("timeout.connect", _SECONDS, "seconds until an attempt is connected", default=_TIMEOUT.connect),
+    JobKey("retry.max_attempts", whole(1), "attempts for one row", default=_RETRY.max_attempts),
+    JobKey("retry.max_wait", _PATIENCE, "longest wait between two attempts, seconds", default=_RETRY.max_wait),
+    JobKey("retry.max_elapsed", _PATIENCE, "longest time spent on one row, seconds", default=_RETRY.max_elapsed),
+    JobKey("retry.max_outage", _PATIENCE, "longest outage that is waited out, seconds", default=_RETRY.max_outage),
+    JobKey(
         "retry.stop_after_failures",
         whole(1),
         "the run stops if this many rows, the first or any in succession, all fail alike",
         default=_RETRY.stop_after_failures,
     ),
-    Key(
+    JobKey(
         "retry.max_possibly_billed",
         whole(1),
         "attempts of one row that may break off and be billed all the same",
         default=_RETRY.max_possibly_billed,
     ),
-    Key("drain", _PATIENCE, "seconds that requests in flight get after a signal", default=30.0),
-    Key("budget.max_cost", money(above=0), "USD the job may cost in all, over all its resumes"),
-    Key("budget.stop_at", stop_at(), "when the run is to end: `07:30`, a date and time, or a duration such as `6h`"),
-    Key("confirm_above", money(), "USD above which `run` shows its estimate and asks, or wants `--yes`"),
-    Key("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
-    Key("price.output", money(), "USD per million completion tokens"),
-    Key("price.cached_input", money(), "USD per million cached prompt tokens"),
-    Key(
+    JobKey("drain", _PATIENCE, "seconds that requests in flight get after a signal", default=30.0),
+    JobKey("budget.max_cost", money(above=0), "USD the job may cost in all, over all its resumes"),
+    JobKey("budget.stop_at", stop_at(), "when the run is to end: `07:30`, a date and time, or a duration such as `6h`"),
+    JobKey("confirm_above", money(), "USD above which `run` shows its estimate and asks, or wants `--yes`"),
+    JobKey("price.input", money(), "USD per million prompt tokens, where the endpoint reports no cost"),
+    JobKey("price.output", money(), "USD per million completion tokens"),
+    JobKey("price.cached_input", money(), "USD per million cached prompt tokens"),
+    JobKey(
         "prices",
         line("the path of a price table"),
         "a price table of your own in place of the package's, CSV as `batchchat prices --csv` prints it",
         default_words="the table of the package",
     ),
-    Key(
+    JobKey(
         "estimate.tokenizer",
         line("the path of a tokenizer.json"),
         "the model's tokenizer.json, to count tokens with",
         default_words="the model's own where it is known, else a rule of thumb",
     ),
-    Key("on_finish", command(), "command run when a run has ended, with its summary as JSON on stdin"),
-    Key("output.path", output_path(), "the Parquet file to write, or a folder of part files", required=True),
-    Key("output.order", one_of(("input", "completion")), "rows as in the input, or as they finished", default="input"),
-    Key("output.part_rows", whole(1), "rows of one part file, where the output is a folder", default=PART_ROWS),
-    Key("output.raw", toggle(), "keep each response's JSON as it came, in the column `raw`", default=False),
+    JobKey("on_finish", command(), "command run when a run has ended, with its summary as JSON on stdin"),
+    JobKey("output.path", output_path(), "the Parquet file to write, or a folder of part files", required=True),
+    JobKey(
+        "output.order", one_of(("input", "completion")), "rows as in the input, or as they finished", default="input"
+    ),
+    JobKey("output.part_rows", whole(1), "rows of one part file, where the output is a folder", default=PART_ROWS),
+    JobKey("output.raw", toggle(), "keep each response's JSON as it came, in the column `raw`", default=False),
 )
 
 # The contract's keys that later versions bring.
@@ -167,9 +192,9 @@ FREE: tuple[str, ...] = ("params", "endpoint.headers")
 _NAMES = {key.name for key in KEYS}
 
 
-def children(section: str) -> Mapping[str, Key | None]:
+def children(section: str) -> Mapping[str, JobKey | None]:
     """The keys right under `section` ("" is the top); None stands for a section."""
-    found: dict[str, Key | None] = {}
+    found: dict[str, JobKey | None] = {}
     for key in KEYS:
         head, _, leaf = key.name.rpartition(".")
         if head == section:

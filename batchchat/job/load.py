@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 from batchchat.core.price import Price
 from batchchat.errors import JobError
 from batchchat.job.check import DEFAULTS, Checked, check
-from batchchat.job.diagnostics import Fault, Place, RefusedError, job_error
+from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
 from batchchat.job.keys import AUTO, children
 from batchchat.job.overrides import Override, comment_lines, overlay, put
 from batchchat.job.paths import resolved, resolved_input
 from batchchat.job.redact import blanked
 from batchchat.job.spec import (
-    Budget,
+    BudgetSpec,
     EndpointSpec,
     EstimateSpec,
     InputSpec,
     JobSpec,
-    Limits,
+    LimitsSpec,
     OutputSpec,
     PricesSpec,
-    Retry,
-    Timeout,
+    RetrySpec,
+    TimeoutSpec,
 )
-from batchchat.job.tree import Branch, Scalar, is_null, kind_of, printable
+from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
 from batchchat.job.yaml_parser import compose, unfold
-from batchchat.secret import Blanker
+from batchchat.secret import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def load_job(
         raise job_error(exc.faults) from None
     laid, more, spoiled = overlay(tree, overrides, environ)
     if output is not None:
-        place = Place.of_option(f"--output {printable(str(output))}", len(overrides))
+        place = SourceLocation.of_option(f"--output {printable(str(output))}", len(overrides))
         laid = put(laid, ("output", "path"), "", Scalar(place, str(output), str(output), str(output)))
     checked = check(laid, environ, spoiled, sends=sends, vets=vets)
     if faults := [*faults, *more, *checked.faults]:
@@ -82,7 +82,7 @@ def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
     try:
         tree, _ = _tree(_text(path), path, environ)
         output = tree.entries.get("output")
-        node = output.entries.get("path") if isinstance(output, Branch) else None
+        node = output.entries.get("path") if isinstance(output, MappingNode) else None
         if node is not None and not is_null(node):
             key = children("output")["path"]
             assert key is not None
@@ -117,22 +117,24 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _tree(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Branch, list[Fault]]:
-    def place_at(line: int, column: int) -> Place:
-        return Place.in_file(str(path), line, column)
+def _tree(text: str, path: Path, environ: Mapping[str, str]) -> tuple[MappingNode, list[Diagnostic]]:
+    def place_at(line: int, column: int) -> SourceLocation:
+        return SourceLocation.in_file(str(path), line, column)
 
     root = compose(text, place_at)
     node, faults = (None, []) if root is None else unfold(root, place_at, environ)
     if node is None or is_null(node):
         sentence = "is empty. A job has at least `input.path`, `model` and `output.path`."
-        raise RefusedError(Fault(Place(str(path)), sentence))
-    if not isinstance(node, Branch):
+        raise RefusedError(Diagnostic(SourceLocation(str(path)), sentence))
+    if not isinstance(node, MappingNode):
         sentence = f"a job is a mapping of keys such as `model: ...`, and this is {kind_of(node)}."
-        raise RefusedError(Fault(node.place, sentence))
+        raise RefusedError(Diagnostic(node.place, sentence))
     return node, faults
 
 
-def _kept_text(text: str, tree: Branch, overrides: Sequence[Override], output: Path | None, checked: Checked) -> str:
+def _kept_text(
+    text: str, tree: MappingNode, overrides: Sequence[Override], output: Path | None, checked: Checked
+) -> str:
     kept = blanked(text, tree, [override.key for override in overrides])
     lines = comment_lines(overrides)
     if output is not None:
@@ -140,7 +142,7 @@ def _kept_text(text: str, tree: Branch, overrides: Sequence[Override], output: P
     if lines:
         kept = "\n".join([kept.removesuffix("\n"), *lines, ""])
     # The key itself may stand in a comment, or as a variable's default.
-    return Blanker([checked.api_key] if checked.api_key else []).text(kept)
+    return Redactor([checked.api_key] if checked.api_key else []).text(kept)
 
 
 def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
@@ -187,9 +189,9 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
         concurrency=DEFAULTS["concurrency"] if checked["concurrency"] == AUTO else checked["concurrency"],
         ask_concurrency=checked["concurrency"] == AUTO,
         adaptive=checked["adaptive"],
-        limits=Limits(checked["limits.requests_per_minute"], checked["limits.tokens_per_minute"]),
-        timeout=Timeout(checked["timeout.total"], checked["timeout.connect"]),
-        retry=Retry(
+        limits=LimitsSpec(checked["limits.requests_per_minute"], checked["limits.tokens_per_minute"]),
+        timeout=TimeoutSpec(checked["timeout.total"], checked["timeout.connect"]),
+        retry=RetrySpec(
             max_attempts=checked["retry.max_attempts"],
             max_wait=checked["retry.max_wait"],
             max_elapsed=checked["retry.max_elapsed"],
@@ -198,7 +200,7 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
             max_possibly_billed=checked["retry.max_possibly_billed"],
         ),
         drain=checked["drain"],
-        budget=Budget(checked["budget.max_cost"], checked["budget.stop_at"]),
+        budget=BudgetSpec(checked["budget.max_cost"], checked["budget.stop_at"]),
         price=price,
         prices=None if prices is None else PricesSpec(resolved(prices, folder, environ), prices),
         estimate=EstimateSpec(None if tokenizer is None else resolved(tokenizer, folder, environ)),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from batchchat.job.diagnostics import Fault, Place, RefusedError
+from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.keys import FREE, KEYS, PLANNED, SECTIONS, nearest, not_a_key
-from batchchat.job.tree import Branch, Node, is_null, kind_of, printable
+from batchchat.job.tree import MappingNode, Node, is_null, kind_of, printable
 from batchchat.job.yaml_parser import compose, plain_scalar, unfold
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class Override:
 
 
 def overlay(
-    tree: Branch, overrides: Sequence[Override], environ: Mapping[str, str]
-) -> tuple[Branch, list[Fault], set[str]]:
+    tree: MappingNode, overrides: Sequence[Override], environ: Mapping[str, str]
+) -> tuple[MappingNode, list[Diagnostic], set[str]]:
     """`tree` with the overrides laid over it, their own faults, and the keys that the faulty ones meant."""
-    faults: list[Fault] = []
+    faults: list[Diagnostic] = []
     meant: set[str] = set()
     for index, override in enumerate(overrides):
         try:
@@ -72,12 +72,12 @@ def _located(override: Override, index: int) -> tuple[str, ...]:
         if rest != key and all(rest.split(".")):
             # A header's name may hold dots; a parameter's dots go down.
             return (*free.split("."), *(rest.split(".") if free == "params" else (rest,)))
-    place = Place.of_option(override.label(hidden=True), index)
+    place = SourceLocation.of_option(override.label(hidden=True), index)
     for planned in PLANNED:
         if key == planned or key.startswith(f"{planned}."):
-            raise RefusedError(Fault(place, not_a_key(*_split(planned))))
+            raise RefusedError(Diagnostic(place, not_a_key(*_split(planned))))
     section, leaf = _split(key)
-    raise RefusedError(Fault(place, not_a_key(section, leaf) if section in SECTIONS else not_a_key("", key)))
+    raise RefusedError(Diagnostic(place, not_a_key(section, leaf) if section in SECTIONS else not_a_key("", key)))
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -90,22 +90,22 @@ def _parsed(override: Override, index: int, environ: Mapping[str, str]) -> Node:
     secret = override.key.partition(".")[0] == "endpoint" or override.key == "on_finish"
     written = override.value.strip()
     if not written.startswith(_FLOW):
-        return plain_scalar(written, Place.of_option(override.label(hidden=secret), index), environ)
-    unseen = Place.of_option(override.label(hidden=True), index)
+        return plain_scalar(written, SourceLocation.of_option(override.label(hidden=secret), index), environ)
+    unseen = SourceLocation.of_option(override.label(hidden=True), index)
     root = compose(written, lambda _line, _column: unseen)
     assert root is not None, "text that opens a bracket or a quote composes to a node, or raises"
     # A mapping may hold an unknown key, whose value must not be repeated.
     flat = isinstance(root, yaml.ScalarNode) or (
         isinstance(root, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in root.value)
     )
-    place = Place.of_option(override.label(hidden=secret or not flat), index)
+    place = SourceLocation.of_option(override.label(hidden=secret or not flat), index)
     node, faults = unfold(root, lambda _line, _column: place, environ)
     if faults:
         raise RefusedError(*faults)
     return node
 
 
-def put(branch: Branch, parts: Sequence[str], above: str, node: Node) -> Branch:
+def put(branch: MappingNode, parts: Sequence[str], above: str, node: Node) -> MappingNode:
     """`branch` with `node` at the end of `parts`; mappings on the way are made where nothing stands."""
     head, rest = parts[0], parts[1:]
     dotted = f"{above}.{head}" if above else head
@@ -116,12 +116,12 @@ def put(branch: Branch, parts: Sequence[str], above: str, node: Node) -> Branch:
         return replace(branch, entries={**entries, head: node})
     child = entries.get(head)
     if child is None or is_null(child):
-        child = Branch(node.place if child is None else child.place, {})
-    if not isinstance(child, Branch):
+        child = MappingNode(node.place if child is None else child.place, {})
+    if not isinstance(child, MappingNode):
         if not above.startswith("params"):
             return branch  # what stands there is told as a fault of the file
         sentence = f"`{dotted}` is {kind_of(child)}, with no keys below it. Set `{dotted}` itself."
-        raise RefusedError(Fault(node.place, sentence))
+        raise RefusedError(Diagnostic(node.place, sentence))
     return replace(branch, entries={**entries, head: put(child, rest, dotted, node)})
 
 

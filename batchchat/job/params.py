@@ -8,20 +8,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from batchchat.job.diagnostics import Fault, RefusedError
+from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.tree import (
-    Bad,
-    Branch,
-    Listing,
+    InvalidNode,
+    MappingNode,
     Node,
     Scalar,
+    SequenceNode,
     is_null,
     kind_of,
     printable,
     shown,
     wrong_type,
 )
-from batchchat.job.value_types import Kind, Read, gathered, number, numbered, whole
+from batchchat.job.value_types import Read, ValueType, gathered, number, numbered, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ WELL_KNOWN = (
     "top_logprobs",
     "top_p",
 )
-_CHECKED: Mapping[str, Kind] = {
+_CHECKED: Mapping[str, ValueType] = {
     "max_tokens": whole(1),
     "max_completion_tokens": whole(1),
     "temperature": number(),
@@ -66,22 +66,22 @@ _ELSEWHERE: Mapping[str, str] = {
 }
 
 
-def params() -> Kind:
+def params() -> ValueType:
     """The mapping as JSON values; null stays null."""
     takes = "a mapping of parameters, such as {temperature: 0.7}"
 
     def read(name: str, node: Node) -> dict[str, Any]:
-        if not isinstance(node, Branch):
+        if not isinstance(node, MappingNode):
             raise wrong_type(name, node, takes)
         return _mapping(name, node, _param)
 
     schema: dict[str, Any] = {known: {"anyOf": [kind.schema, {"type": "null"}]} for known, kind in _CHECKED.items()}
     schema |= {known: {"enum": [value, None]} for known, (value, _) in _FIXED.items()}
     schema |= dict.fromkeys(_ELSEWHERE, False)
-    return Kind(takes, {"type": "object", "properties": schema}, read)
+    return ValueType(takes, {"type": "object", "properties": schema}, read)
 
 
-def _mapping(name: str, node: Branch, read: Read) -> dict[str, Any]:
+def _mapping(name: str, node: MappingNode, read: Read) -> dict[str, Any]:
     named = [(f"{name}.{printable(key)}", entry) for key, entry in node.entries.items()]
     return dict(zip(node.entries, gathered(read, named), strict=True))
 
@@ -90,8 +90,8 @@ def _param(name: str, node: Node) -> Any:
     """One parameter, checked where it is a known one."""
     key = name.partition(".")[2]
     if key in _ELSEWHERE:
-        raise RefusedError(Fault(node.place, f"`{name}` {_ELSEWHERE[key]}"))
-    if isinstance(node, Bad) or is_null(node):
+        raise RefusedError(Diagnostic(node.place, f"`{name}` {_ELSEWHERE[key]}"))
+    if isinstance(node, InvalidNode) or is_null(node):
         return _json(name, node)
     if key in _FIXED:
         return _fixed(name, node, *_FIXED[key])
@@ -104,20 +104,20 @@ def _fixed(name: str, node: Node, only: Any, why: str) -> Any:
     if isinstance(node, Scalar) and type(node.value) is type(only) and node.value == only:
         return only
     said = shown(node) if isinstance(node, Scalar) else kind_of(node)
-    raise RefusedError(Fault(node.place, f"`{name}` is {said}. {why}"))
+    raise RefusedError(Diagnostic(node.place, f"`{name}` is {said}. {why}"))
 
 
 def _json(name: str, node: Node) -> Any:
     """`node` as the value JSON has for it."""
     match node:
-        case Branch():
+        case MappingNode():
             return _mapping(name, node, _json)
-        case Listing():
+        case SequenceNode():
             return gathered(_json, numbered(name, node))
         case Scalar(value=float(value)) if not math.isfinite(value):
             sentence = f"`{name}` is {shown(node)}, which JSON has no number for."
-            raise RefusedError(Fault(node.place, sentence))
+            raise RefusedError(Diagnostic(node.place, sentence))
         case Scalar():
             return node.value
-        case Bad():
+        case InvalidNode():
             raise wrong_type(name, node, "")

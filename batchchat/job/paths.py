@@ -7,9 +7,9 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from batchchat.job.diagnostics import Fault, RefusedError
-from batchchat.job.tree import Listing, Node, Scalar, printable, wrong_type, wrong_value
-from batchchat.job.value_types import Kind, gathered, line, numbered
+from batchchat.job.diagnostics import Diagnostic, RefusedError
+from batchchat.job.tree import Node, Scalar, SequenceNode, printable, wrong_type, wrong_value
+from batchchat.job.value_types import ValueType, gathered, line, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ _MAGIC = re.compile(r"[*?\[]")
 _SUFFIX = ".parquet"
 
 
-def input_paths() -> Kind:
+def input_paths() -> ValueType:
     """A path, folder or glob, or a list of them, as written."""
     takes = "a path, a glob, or a list of them"
     item = line("a path")
@@ -34,19 +34,19 @@ def input_paths() -> Kind:
         return path
 
     def read(name: str, node: Node) -> tuple[str, ...]:
-        if isinstance(node, Listing):
+        if isinstance(node, SequenceNode):
             if not node.items:
-                raise RefusedError(Fault(node.place, f"`{name}` is an empty list. It takes {takes}."))
+                raise RefusedError(Diagnostic(node.place, f"`{name}` is an empty list. It takes {takes}."))
             return tuple(gathered(read_one, numbered(name, node)))
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             raise wrong_type(name, node, takes)
         return (read_one(name, node),)
 
     one = item.schema
-    return Kind(takes, {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}, read)
+    return ValueType(takes, {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}, read)
 
 
-def output_path() -> Kind:
+def output_path() -> ValueType:
     """The path of the Parquet file to write, or of a folder of part files, as written."""
     takes = f"a path that ends in {_SUFFIX}, or one without a dot for a folder of part files"
     item = line(takes)
@@ -64,7 +64,7 @@ def output_path() -> Kind:
             raise wrong_value(name, node, f"{takes}; a file's path has no slash at its end")
         return path
 
-    return Kind(takes, {"type": "string", "pattern": r"([^/]\.parquet|(^|/)[^./~]+/*)$"}, read)
+    return ValueType(takes, {"type": "string", "pattern": r"([^/]\.parquet|(^|/)[^./~]+/*)$"}, read)
 
 
 def _no_url(name: str, node: Node, path: str) -> None:
@@ -73,7 +73,7 @@ def _no_url(name: str, node: Node, path: str) -> None:
         scheme = printable(url.group(1), 12)
         sentence = f"`{name}` is a URL ({scheme}://...), which is not in this version yet."
         sentence += " It takes a path on this machine."
-        raise RefusedError(Fault(node.place, sentence))
+        raise RefusedError(Diagnostic(node.place, sentence))
 
 
 def resolved(typed: str, folder: Path, environ: Mapping[str, str]) -> Path:

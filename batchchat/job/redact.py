@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from batchchat.job.tree import Branch, Listing, Node, Span
+from batchchat.job.tree import MappingNode, Node, SequenceNode, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ _ANCHORS = re.compile(r"(?:[&!]\S*\s+)*")
 _COMMENT = re.compile(r"#.*")
 
 
-def blanked(text: str, tree: Branch, overridden: Iterable[str]) -> str:
+def blanked(text: str, tree: MappingNode, overridden: Iterable[str]) -> str:
     """`text`, which `tree` was read from, without secrets; options replaced the keys `overridden`."""
     cuts: dict[Span, str] = {}
     for node in _secret_nodes(tree, overridden):
@@ -48,29 +48,29 @@ def _blank(old: str) -> str:
     return f"{anchors}{BLANK}{old[len(old.rstrip()) :]}"
 
 
-def _secret_nodes(tree: Branch, overridden: Iterable[str]) -> Iterator[Node]:
+def _secret_nodes(tree: MappingNode, overridden: Iterable[str]) -> Iterator[Node]:
     headers = _at(tree, "endpoint.headers")
     for branch in (tree, _at(tree, "endpoint"), headers):
-        yield from branch.shadowed if isinstance(branch, Branch) else ()
-    if isinstance(headers, Branch):
+        yield from branch.shadowed if isinstance(branch, MappingNode) else ()
+    if isinstance(headers, MappingNode):
         yield from headers.entries.values()
     elif headers:
         yield headers
     command = _at(tree, "on_finish")  # addresses that people post to are secrets too
     if command:
-        yield from command.items if isinstance(command, Listing) else (command,)
+        yield from command.items if isinstance(command, SequenceNode) else (command,)
     for key in overridden:
         node = _at(tree, key)
-        unvetted = isinstance(node, (Branch, Listing)) and key.partition(".")[0] != "params"
+        unvetted = isinstance(node, (MappingNode, SequenceNode)) and key.partition(".")[0] != "params"
         if node and (unvetted or key.partition(".")[0] == "endpoint"):
             yield node
 
 
-def _at(tree: Branch, key: str) -> Node | None:
+def _at(tree: MappingNode, key: str) -> Node | None:
     """The node of a dotted key in the file."""
     node: Node = tree
     for part in key.split("."):
-        if not isinstance(node, Branch) or part not in node.entries:
+        if not isinstance(node, MappingNode) or part not in node.entries:
             return None
         node = node.entries[part]
     return node

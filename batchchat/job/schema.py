@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from batchchat.job.keys import SECTIONS, Key, children
+from batchchat.job.keys import SECTIONS, JobKey, children
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def schema_text() -> str:
     return json.dumps(job_schema(), indent=2)
 
 
-def words_of(key: Key) -> str:
+def words_of(key: JobKey) -> str:
     """What a key is for, and its default where that is no plain value."""
     return key.help if key.default_words is None else f"{key.help}; default: {key.default_words}"
 
@@ -57,7 +57,7 @@ def _mapping(section: str, kind: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_required(leaf: str, key: Key | None) -> bool:
+def _is_required(leaf: str, key: JobKey | None) -> bool:
     if key is not None:
         return key.required
     return any(below is not None and below.required for below in children(leaf).values())
@@ -69,7 +69,7 @@ def _section(name: str) -> dict[str, Any]:
     return _mapping(name, {"title": name, "type": ["object", "null"] if nullable else "object"})
 
 
-def _key(key: Key) -> dict[str, Any]:
+def _key(key: JobKey) -> dict[str, Any]:
     schema = _with_variables(key.kind.schema)
     if not key.required:  # null says what leaving it out says
         schema = _any_of(schema, _NULL)

@@ -22,16 +22,16 @@ from batchchat.secret import Secret
 __all__ = [
     "MOCK",
     "PART_ROWS",
-    "Budget",
+    "BudgetSpec",
     "EndpointSpec",
     "EstimateSpec",
     "InputSpec",
     "JobSpec",
-    "Limits",
+    "LimitsSpec",
     "OutputSpec",
     "PricesSpec",
-    "Retry",
-    "Timeout",
+    "RetrySpec",
+    "TimeoutSpec",
 ]
 
 MOCK = "mock"
@@ -70,7 +70,7 @@ class EndpointSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeout:
+class TimeoutSpec:
     """Seconds for one attempt: in all, and until it is connected."""
 
     total: float = 600.0
@@ -78,7 +78,7 @@ class Timeout:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class RetrySpec:
     """How long a row and an endpoint are tried. `max_wait`, `max_elapsed` and `max_outage` are seconds.
 
     `max_possibly_billed`: attempts of one row that broke off, each of which may have been paid for.
@@ -93,7 +93,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitsSpec:
     """What may be sent in a minute; None is unlimited."""
 
     requests_per_minute: float | None = None
@@ -101,7 +101,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class BudgetSpec:
     """What ends a run: USD for the whole job over all its resumes, and an hour."""
 
     max_cost: Decimal | None = None
@@ -160,11 +160,11 @@ class JobSpec:
     concurrency: int = 200
     ask_concurrency: bool = False
     adaptive: bool = True
-    limits: Limits = Limits()
-    timeout: Timeout = Timeout()
-    retry: Retry = Retry()
+    limits: LimitsSpec = LimitsSpec()
+    timeout: TimeoutSpec = TimeoutSpec()
+    retry: RetrySpec = RetrySpec()
     drain: float = 30.0
-    budget: Budget = Budget()
+    budget: BudgetSpec = BudgetSpec()
     price: Price | None = None
     prices: PricesSpec | None = None
     estimate: EstimateSpec = EstimateSpec()

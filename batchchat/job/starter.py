@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from batchchat.job.keys import Key, children
+from batchchat.job.keys import JobKey, children
 from batchchat.job.schema import words_of
 
 __all__ = ["INPUT", "JOB", "KEY_VARIABLE", "OUTPUT", "SCHEMA", "SET", "sample_rows", "starter_job"]
@@ -72,12 +72,12 @@ def _lines() -> Iterator[str]:
             yield _line("  ", inner, below)
 
 
-def _line(indent: str, leaf: str, key: Key) -> str:
+def _line(indent: str, leaf: str, key: JobKey) -> str:
     written = SET.get(key.name)
     setting = f"{indent}{leaf}: {written}" if written is not None else f"{indent}# {leaf}: {_default(key)}"
     return f"{setting:<{_WORDS_AT}}  # {words_of(key)}"
 
 
-def _default(key: Key) -> str:
+def _default(key: JobKey) -> str:
     value = key.default
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 from batchchat.job.tree import Node, Scalar, wrong_type, wrong_value
-from batchchat.job.value_types import Kind
+from batchchat.job.value_types import ValueType
 
 __all__ = ["StopAt", "stop_at"]
 
@@ -41,7 +41,7 @@ class StopAt:
         return then.timestamp()
 
 
-def stop_at() -> Kind:
+def stop_at() -> ValueType:
     """A time of day, an ISO date and time, or a duration."""
     takes = "a time of day (07:30), a date and time (2026-03-01T07:30) or a duration (6h, 90m)"
 
@@ -58,7 +58,7 @@ def stop_at() -> Kind:
                 return StopAt(text, moment=moment)
         raise wrong_value(name, node, takes)
 
-    return Kind(takes, {"type": "string", "minLength": 1}, read)
+    return ValueType(takes, {"type": "string", "minLength": 1}, read)
 
 
 def _seconds(text: str) -> float | None:

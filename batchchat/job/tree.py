@@ -9,17 +9,17 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchchat.job.diagnostics import Fault, Place, RefusedError
+from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "Bad",
-    "Branch",
-    "Listing",
+    "InvalidNode",
+    "MappingNode",
     "Node",
     "Scalar",
+    "SequenceNode",
     "Span",
     "is_null",
     "kind_of",
@@ -37,7 +37,7 @@ LONGEST_SHOWN = 60
 class Scalar:
     """A single value. `text` is what it was resolved from, `written` what stands in the file."""
 
-    place: Place
+    place: SourceLocation
     value: str | int | float | bool | None
     text: str
     written: str
@@ -46,34 +46,34 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class SequenceNode:
     """A list."""
 
-    place: Place
+    place: SourceLocation
     items: tuple[Node, ...]
     span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class MappingNode:
     """A mapping. The place of an entry is its key's; `shadowed` are merged entries that others overrule."""
 
-    place: Place
+    place: SourceLocation
     entries: Mapping[str, Node]
     span: Span | None = None
     shadowed: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class InvalidNode:
     """A value that can't be had; `complaint` follows the key's name in the message, if anyone asks for it."""
 
-    place: Place
+    place: SourceLocation
     complaint: str
     span: Span | None = None
 
 
-Node = Scalar | Listing | Branch | Bad
+Node = Scalar | SequenceNode | MappingNode | InvalidNode
 
 
 def is_null(node: Node) -> bool:
@@ -93,11 +93,11 @@ def printable(text: str, longest: int = LONGEST_SHOWN) -> str:
 def kind_of(node: Node) -> str:
     """What `node` is, in a user's words."""
     match node:
-        case Listing():
+        case SequenceNode():
             return "a list"
-        case Branch():
+        case MappingNode():
             return "a mapping"
-        case Bad():
+        case InvalidNode():
             return "unreadable"
         case Scalar(value=None):
             return "empty"
@@ -118,8 +118,8 @@ def shown(node: Scalar) -> str:
 
 def wrong_type(name: str, node: Node, takes: str, *, hidden: bool = False) -> RefusedError:
     """Refuse a value of the wrong type: `x` is "512", text. It takes a whole number above 0."""
-    if isinstance(node, Bad):
-        return RefusedError(Fault(node.place, f"`{name}` {node.complaint}"))
+    if isinstance(node, InvalidNode):
+        return RefusedError(Diagnostic(node.place, f"`{name}` {node.complaint}"))
     kind = kind_of(node)
     if not isinstance(node, Scalar) or node.value is None:
         said = kind
@@ -131,11 +131,11 @@ def wrong_type(name: str, node: Node, takes: str, *, hidden: bool = False) -> Re
         said = f"{printable(json.dumps(node.value, ensure_ascii=False))}, text"
     else:
         said = f"{shown(node)}, {kind}"
-    return RefusedError(Fault(node.place, f"`{name}` is {said}. It takes {takes}."))
+    return RefusedError(Diagnostic(node.place, f"`{name}` is {said}. It takes {takes}."))
 
 
 def wrong_value(name: str, node: Scalar, takes: str) -> RefusedError:
     """Refuse a value of the right type that doesn't fit: `x` is 0. It takes a whole number above 0."""
     unfit = ", whose value does not fit" if node.from_variable else ""
     said = shown(node) or '""'
-    return RefusedError(Fault(node.place, f"`{name}` is {said}{unfit}. It takes {takes}."))
+    return RefusedError(Diagnostic(node.place, f"`{name}` is {said}{unfit}. It takes {takes}."))

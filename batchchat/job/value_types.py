@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from batchchat.job.diagnostics import Fault, RefusedError
-from batchchat.job.tree import Bad, Listing, Node, Scalar, is_null, kind_of, shown, wrong_type, wrong_value
+from batchchat.job.diagnostics import Diagnostic, RefusedError
+from batchchat.job.tree import InvalidNode, Node, Scalar, SequenceNode, is_null, kind_of, shown, wrong_type, wrong_value
 from batchchat.secret import Secret
 
 __all__ = [
-    "Kind",
     "Read",
+    "ValueType",
     "command",
     "gathered",
     "line",
@@ -37,7 +37,7 @@ Read = Callable[[str, Node], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueType:
     """What a key takes."""
 
     takes: str
@@ -48,7 +48,7 @@ class Kind:
 def gathered(read: Callable[[str, Node], T], named: Iterable[tuple[str, Node]]) -> list[T]:
     """What `read` makes of each of `named`, or one `RefusedError` with the faults of all."""
     values: list[T] = []
-    faults: list[Fault] = []
+    faults: list[Diagnostic] = []
     for name, node in named:
         try:
             values.append(read(name, node))
@@ -59,12 +59,12 @@ def gathered(read: Callable[[str, Node], T], named: Iterable[tuple[str, Node]]) 
     return values
 
 
-def numbered(name: str, node: Listing) -> list[tuple[str, Node]]:
+def numbered(name: str, node: SequenceNode) -> list[tuple[str, Node]]:
     """The items of a list under the names messages give them: `input.path[0]`."""
     return [(f"{name}[{i}]", item) for i, item in enumerate(node.items)]
 
 
-def whole(least: int, most: int | None = None) -> Kind:
+def whole(least: int, most: int | None = None) -> ValueType:
     """A whole number of at least `least`; neither a boolean nor 1.0."""
     if most is not None:
         takes = f"a whole number from {least:,} to {most:,}"
@@ -79,10 +79,10 @@ def whole(least: int, most: int | None = None) -> Kind:
             raise wrong_value(name, node, takes)
         return node.value
 
-    return Kind(takes, schema, read)
+    return ValueType(takes, schema, read)
 
 
-def word_or(word: str, kind: Kind) -> Kind:
+def word_or(word: str, kind: ValueType) -> ValueType:
     """`word` as it stands, or the number that `kind` takes."""
     takes = f"{kind.takes}, or {word}"
 
@@ -96,10 +96,10 @@ def word_or(word: str, kind: Kind) -> Kind:
                 raise wrong_value(name, node, takes) from None
             raise wrong_type(name, node, takes) from None
 
-    return Kind(takes, {"anyOf": [{"const": word}, kind.schema]}, read)
+    return ValueType(takes, {"anyOf": [{"const": word}, kind.schema]}, read)
 
 
-def number(*, least: float | None = None, above: float | None = None) -> Kind:
+def number(*, least: float | None = None, above: float | None = None) -> ValueType:
     """A finite number, whole or not; at least `least`, or above `above`."""
     if above is not None:
         takes, schema = f"a number above {above:g}", {"type": "number", "exclusiveMinimum": above}
@@ -117,10 +117,10 @@ def number(*, least: float | None = None, above: float | None = None) -> Kind:
             raise wrong_value(name, node, takes)
         return value
 
-    return Kind(takes, schema, read)
+    return ValueType(takes, schema, read)
 
 
-def money(*, above: float | None = None) -> Kind:
+def money(*, above: float | None = None) -> ValueType:
     """USD, 0 or more or else `above` so much, as the decimal number that is written: no float on the way."""
     plain = number(least=0) if above is None else number(above=above)
 
@@ -129,20 +129,20 @@ def money(*, above: float | None = None) -> Kind:
         assert isinstance(node, Scalar)
         return Decimal(node.value) if isinstance(node.value, int) else Decimal(node.text)
 
-    return Kind(plain.takes, plain.schema, read)
+    return ValueType(plain.takes, plain.schema, read)
 
 
-def prose() -> Kind:
+def prose() -> ValueType:
     """Text of one or many lines, not empty."""
     return _text("text", whole_line=False)
 
 
-def line(takes: str = "text") -> Kind:
+def line(takes: str = "text") -> ValueType:
     """Text on one line, not blank, without control characters."""
     return _text(takes, whole_line=True)
 
 
-def _text(takes: str, *, whole_line: bool) -> Kind:
+def _text(takes: str, *, whole_line: bool) -> ValueType:
     needs = f"{takes} on one line" if whole_line else takes
 
     def read(name: str, node: Node) -> str:
@@ -154,10 +154,10 @@ def _text(takes: str, *, whole_line: bool) -> Kind:
             raise wrong_value(name, node, needs)
         return node.value
 
-    return Kind(takes, {"type": "string", "pattern": r"\S"}, read)
+    return ValueType(takes, {"type": "string", "pattern": r"\S"}, read)
 
 
-def toggle() -> Kind:
+def toggle() -> ValueType:
     """True or false; nothing else reads as one."""
     takes = "true or false"
 
@@ -166,47 +166,49 @@ def toggle() -> Kind:
             raise wrong_type(name, node, takes)
         return node.value
 
-    return Kind(takes, {"type": "boolean"}, read)
+    return ValueType(takes, {"type": "boolean"}, read)
 
 
-def texts() -> Kind:
+def texts() -> ValueType:
     """A list of texts, which may be empty."""
     item = line()
 
     def read(name: str, node: Node) -> tuple[str, ...]:
-        if not isinstance(node, Listing):
+        if not isinstance(node, SequenceNode):
             raise wrong_type(name, node, "a list of texts")
         return tuple(gathered(item.read, numbered(name, node)))
 
-    return Kind("a list of texts", {"type": "array", "items": item.schema}, read)
+    return ValueType("a list of texts", {"type": "array", "items": item.schema}, read)
 
 
-def command() -> Kind:
+def command() -> ValueType:
     """A command: one text for the shell, or a list of words that is run without one. A message never repeats it."""
     takes = "a command: text for the shell, or a list of words"
 
     def word(name: str, node: Node) -> Secret:
-        if isinstance(node, Bad) or not isinstance(node, Scalar) or not isinstance(node.value, str):
+        if isinstance(node, InvalidNode) or not isinstance(node, Scalar) or not isinstance(node.value, str):
             raise wrong_type(name, node, takes, hidden=True)
         if "\0" in node.value:
-            raise RefusedError(Fault(node.place, f"`{name}` holds a zero byte. It takes {takes}."))
+            raise RefusedError(Diagnostic(node.place, f"`{name}` holds a zero byte. It takes {takes}."))
         return Secret(node.value)
 
     def read(name: str, node: Node) -> Secret | tuple[Secret, ...]:
-        if not isinstance(node, Listing):
+        if not isinstance(node, SequenceNode):
             whole_text = word(name, node)
             if not whole_text.reveal().strip():
-                raise RefusedError(Fault(node.place, f"`{name}` is blank. It takes {takes}."))
+                raise RefusedError(Diagnostic(node.place, f"`{name}` is blank. It takes {takes}."))
             return whole_text
         if not node.items or is_null(node.items[0]):
-            raise RefusedError(Fault(node.place, f"`{name}` is {kind_of(node)} without a program. It takes {takes}."))
+            raise RefusedError(
+                Diagnostic(node.place, f"`{name}` is {kind_of(node)} without a program. It takes {takes}.")
+            )
         return tuple(gathered(word, numbered(name, node)))
 
     text = {"type": "string", "minLength": 1}
-    return Kind(takes, {"anyOf": [text, {"type": "array", "minItems": 1, "items": {"type": "string"}}]}, read)
+    return ValueType(takes, {"anyOf": [text, {"type": "array", "minItems": 1, "items": {"type": "string"}}]}, read)
 
 
-def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> Kind:
+def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> ValueType:
     """One word of a closed list; `planned` ones are named as what later versions bring."""
     takes = f"{', '.join(values[:-1])} or {values[-1]}"
 
@@ -215,9 +217,9 @@ def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> Kind:
             raise wrong_type(name, node, takes)
         if node.value in planned:
             sentence = f"`{name}` is {shown(node)}, which is not in this version yet. It takes {takes}."
-            raise RefusedError(Fault(node.place, sentence))
+            raise RefusedError(Diagnostic(node.place, sentence))
         if node.value not in values:
             raise wrong_value(name, node, takes)
         return node.value
 
-    return Kind(takes, {"enum": list(values)}, read)
+    return ValueType(takes, {"enum": list(values)}, read)

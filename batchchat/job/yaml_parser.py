@@ -15,14 +15,14 @@ from typing import Any
 
 import yaml
 
-from batchchat.job.diagnostics import Fault, Place, RefusedError
-from batchchat.job.tree import Bad, Branch, Listing, Node, Scalar, Span, printable
+from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
+from batchchat.job.tree import InvalidNode, MappingNode, Node, Scalar, SequenceNode, Span, printable
 from batchchat.job.variables import expand
 from batchchat.job.yaml_errors import plain_words
 
 __all__ = ["PlaceAt", "compose", "plain_scalar", "resolve", "unfold"]
 
-PlaceAt = Callable[[int, int], Place]
+PlaceAt = Callable[[int, int], SourceLocation]
 
 MOST_VALUES = 10_000
 DEEPEST = 50
@@ -60,12 +60,12 @@ def compose(text: str, place_at: PlaceAt) -> yaml.Node | None:
         node: yaml.Node | None = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as exc:
         mark, words = plain_words(exc, text)
-        raise RefusedError(Fault(place_at(mark.line, mark.column), f"this is not YAML: {words}.")) from None
+        raise RefusedError(Diagnostic(place_at(mark.line, mark.column), f"this is not YAML: {words}.")) from None
     except yaml.reader.ReaderError as exc:
         place = place_at(text.count("\n", 0, exc.position), 0)
-        raise RefusedError(Fault(place, "this is not YAML: a control character stands here.")) from None
+        raise RefusedError(Diagnostic(place, "this is not YAML: a control character stands here.")) from None
     except RecursionError:
-        raise RefusedError(Fault(place_at(0, 0), _too_deep())) from None
+        raise RefusedError(Diagnostic(place_at(0, 0), _too_deep())) from None
     return node
 
 
@@ -90,23 +90,23 @@ def resolve(text: str) -> str | int | float | bool | None:
 
 
 def plain_scalar(
-    written: str, place: Place, environ: Mapping[str, str], *, tag: str = _PLAIN, span: Span | None = None
-) -> Scalar | Bad:
+    written: str, place: SourceLocation, environ: Mapping[str, str], *, tag: str = _PLAIN, span: Span | None = None
+) -> Scalar | InvalidNode:
     """A single value: variables filled in, then its type found."""
     expansion = expand(written, environ)
     if expansion.complaint:
-        return Bad(place, expansion.complaint, span)
+        return InvalidNode(place, expansion.complaint, span)
     text = _joined(expansion.text)
     if text is None:
-        return Bad(place, "holds half a character, which is not Unicode text.", span)
+        return InvalidNode(place, "holds half a character, which is not Unicode text.", span)
     try:
         value = text if tag == f"{_TAG}str" else resolve(text)
     except _TooBigError:
-        return Bad(place, "is a whole number beyond 64 bits, which JSON readers do not take.", span)
+        return InvalidNode(place, "is a whole number beyond 64 bits, which JSON readers do not take.", span)
     if tag == f"{_TAG}float" and isinstance(value, int):
         value = float(value)
     if tag not in (_PLAIN, f"{_TAG}str") and _TYPED.get(tag.removeprefix(_TAG)) is not type(value):
-        return Bad(place, _TAGGED, span)
+        return InvalidNode(place, _TAGGED, span)
     return Scalar(place, value, text, written, expansion.has_variables, span)
 
 
@@ -122,7 +122,7 @@ def _joined(text: str) -> str | None:
     return text
 
 
-def unfold(root: yaml.Node, place_at: PlaceAt, environ: Mapping[str, str]) -> tuple[Node, list[Fault]]:
+def unfold(root: yaml.Node, place_at: PlaceAt, environ: Mapping[str, str]) -> tuple[Node, list[Diagnostic]]:
     """The tree under `root`, and the faults of its keys (doubled, empty, not text). Raises `RefusedError`."""
     unfolding = _Unfolding(place_at, environ)
     mark = root.start_mark
@@ -139,32 +139,34 @@ class _Unfolding:
     def __init__(self, place_at: PlaceAt, environ: Mapping[str, str]) -> None:
         self.place_at = place_at
         self.environ = environ
-        self.faults: list[Fault] = []
+        self.faults: list[Diagnostic] = []
         self.values = 0
 
-    def node(self, node: yaml.Node, place: Place, name: str, depth: int) -> Node:
+    def node(self, node: yaml.Node, place: SourceLocation, name: str, depth: int) -> Node:
         """The tree under `node`, which stands under the dotted `name`."""
         self.values += 1
         if self.values > MOST_VALUES:
-            raise RefusedError(Fault(place, f"this holds more than {MOST_VALUES:,} values with its aliases unfolded."))
+            raise RefusedError(
+                Diagnostic(place, f"this holds more than {MOST_VALUES:,} values with its aliases unfolded.")
+            )
         if depth > DEEPEST:
-            raise RefusedError(Fault(place, _too_deep()))
+            raise RefusedError(Diagnostic(place, _too_deep()))
         span = (node.start_mark.index, node.end_mark.index)
         kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.ScalarNode):
             return plain_scalar(str(node.value), place, self.environ, tag=node.tag, span=span)
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
-            return Listing(place, tuple(self.items(node, name, depth)), span)
+            return SequenceNode(place, tuple(self.items(node, name, depth)), span)
         if isinstance(node, yaml.MappingNode) and kind == "map":
             return self.branch(node, place, name, depth)
-        return Bad(place, _TAGGED, span)
+        return InvalidNode(place, _TAGGED, span)
 
     def items(self, node: yaml.SequenceNode, name: str, depth: int) -> list[Node]:
         return [self.node(item, self.place_of(item), f"{name}[]", depth + 1) for item in node.value]
 
-    def branch(self, node: yaml.MappingNode, place: Place, name: str, depth: int) -> Branch:
+    def branch(self, node: yaml.MappingNode, place: SourceLocation, name: str, depth: int) -> MappingNode:
         entries: dict[str, Node] = {}
-        merged: list[Branch] = []
+        merged: list[MappingNode] = []
         first_line: dict[str, int] = {}
         for key, value in node.value:
             at = self.place_of(key)
@@ -174,7 +176,7 @@ class _Unfolding:
             dotted = f"{name}.{text}" if name else text
             if text in first_line:
                 said = f"stands here again; it stood in line {first_line[text]} already."
-                self.faults.append(Fault(at, f"`{printable(dotted)}` {said}"))
+                self.faults.append(Diagnostic(at, f"`{printable(dotted)}` {said}"))
                 continue
             first_line[text] = key.start_mark.line + 1
             if text == "<<" and key.tag == _PLAIN:
@@ -186,33 +188,33 @@ class _Unfolding:
             shadowed += source.shadowed
             shadowed += [entry for text, entry in source.entries.items() if text in entries]
             entries = {**source.entries, **entries}
-        return Branch(place, entries, (node.start_mark.index, node.end_mark.index), tuple(shadowed))
+        return MappingNode(place, entries, (node.start_mark.index, node.end_mark.index), tuple(shadowed))
 
-    def merged(self, value: yaml.Node, name: str, depth: int) -> list[Branch]:
+    def merged(self, value: yaml.Node, name: str, depth: int) -> list[MappingNode]:
         """What `<<` brings; the first of several mappings that has a key wins."""
         sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        found: list[Branch] = []
+        found: list[MappingNode] = []
         for source in sources:
             place = self.place_of(source)
             branch = self.node(source, place, name, depth + 1)
-            if isinstance(branch, Branch):
+            if isinstance(branch, MappingNode):
                 found.append(branch)
             else:
-                self.faults.append(Fault(place, "`<<` takes an alias of a mapping, or a list of such."))
+                self.faults.append(Diagnostic(place, "`<<` takes an alias of a mapping, or a list of such."))
         return found
 
-    def key_text(self, key: yaml.Node, place: Place, name: str) -> str | None:
+    def key_text(self, key: yaml.Node, place: SourceLocation, name: str) -> str | None:
         under = f" under `{printable(name)}`" if name else ""
         if not isinstance(key, yaml.ScalarNode):
             self.faults.append(
-                Fault(place, f"a key{under} is a list or a mapping. Text that holds braces takes quotes.")
+                Diagnostic(place, f"a key{under} is a list or a mapping. Text that holds braces takes quotes.")
             )
             return None
         text = _joined(str(key.value))
         if not text:
-            self.faults.append(Fault(place, f"a key{under} has no readable name."))
+            self.faults.append(Diagnostic(place, f"a key{under} has no readable name."))
             return None
         return text
 
-    def place_of(self, node: yaml.Node) -> Place:
+    def place_of(self, node: yaml.Node) -> SourceLocation:
         return self.place_at(node.start_mark.line, node.start_mark.column)

@@ -6,7 +6,7 @@ It stands alone: nothing of batchchat outside this folder is imported.
 from __future__ import annotations
 
 from batchchat.mock.faults import Fault, parse_fault
-from batchchat.mock.options import Options
+from batchchat.mock.options import MockOptions
 from batchchat.mock.server import MockServer
 
-__all__ = ["Fault", "MockServer", "Options", "parse_fault"]
+__all__ = ["Fault", "MockOptions", "MockServer", "parse_fault"]

@@ -1,4 +1,4 @@
-"""What a client asked, parsed once at the edge and trusted inside; what is not to be answered is `Refused`.
+"""What a client asked, parsed once at the edge and trusted inside; what is not to be answered is `RefusedRequest`.
 
 The statuses and bodies of refusals are the ones DeepInfra is known for. Not every parameter is understood,
 but every one is part of the request's identity, and unknown ones are no error.
@@ -14,7 +14,7 @@ import orjson
 
 from batchchat.mock.usage import count_prompt
 
-__all__ = ["Asked", "Refused", "parse_asked", "parse_request_ids", "refused_model"]
+__all__ = ["MockRequest", "RefusedRequest", "parse_asked", "parse_request_ids", "refused_model"]
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 UNKNOWN_MODEL = "no-such"
@@ -22,7 +22,7 @@ MOST_IDS = 10_000
 STREAM_KEYS = frozenset({"stream", "stream_options"})
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of the mock
+class RefusedRequest(Exception):  # noqa: N818 - a refusal is an answer, not an error of the mock
     """A request that gets a status and a JSON body in place of an answer."""
 
     def __init__(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
@@ -33,7 +33,7 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error o
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MockRequest:
     """One valid request.
 
     `identity` is of the whole body, `content` of the body without how it is delivered.
@@ -49,8 +49,8 @@ class Asked:
     content: bytes
 
 
-def parse_asked(raw: bytes, context_length: int) -> Asked:
-    """Parse and check a request's body. Raises `Refused`: 400 no JSON, 404 model, 422 fields, 400 context."""
+def parse_asked(raw: bytes, context_length: int) -> MockRequest:
+    """Parse and check a request's body. Raises `RefusedRequest`: 400 no JSON, 404 model, 422 fields, 400 context."""
     body, identity = _parsed(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:
@@ -64,9 +64,9 @@ def parse_asked(raw: bytes, context_length: int) -> Asked:
     prompt_tokens = count_prompt(messages, body.get("tools"))
     if prompt_tokens > context_length:
         message = f"Requested input length {prompt_tokens} exceeds maximum input length {context_length}"
-        raise Refused(400, {"error": {"message": message, "type": "invalid_request_error"}})
+        raise RefusedRequest(400, {"error": {"message": message, "type": "invalid_request_error"}})
     delivered = not STREAM_KEYS.isdisjoint(body)
-    return Asked(
+    return MockRequest(
         model=model,
         messages=messages,
         prompt_tokens=prompt_tokens,
@@ -79,7 +79,7 @@ def parse_asked(raw: bytes, context_length: int) -> Asked:
 
 
 def parse_request_ids(raw: bytes) -> list[str]:
-    """The ids whose costs are asked for. Raises `Refused`: 400 no JSON, 422 no list of texts."""
+    """The ids whose costs are asked for. Raises `RefusedRequest`: 400 no JSON, 422 no list of texts."""
     ids = _parsed(raw)[0].get("requestIds")
     if ids is None:
         raise _bad_field("Field required", "missing", "requestIds")
@@ -96,7 +96,7 @@ def parse_request_ids(raw: bytes) -> list[str]:
 def refused_model(model: str) -> None:
     """Raise the 404 of an unknown model; every name is known that does not start with `no-such`."""
     if model.startswith(UNKNOWN_MODEL):
-        raise Refused(404, {"detail": {"error": f"The model `{model}` does not exist"}})
+        raise RefusedRequest(404, {"detail": {"error": f"The model `{model}` does not exist"}})
 
 
 def _parsed(raw: bytes) -> tuple[dict[str, Any], bytes]:
@@ -106,7 +106,7 @@ def _parsed(raw: bytes) -> tuple[dict[str, Any], bytes]:
         # Fails too, at 254 levels of nesting, where reading allows 1024.
         digest = _digest(body)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
-        raise Refused(400, {"error": {"message": f"The body is not JSON: {error}"}}) from None
+        raise RefusedRequest(400, {"error": {"message": f"The body is not JSON: {error}"}}) from None
     if not isinstance(body, dict):
         raise _bad_field("Input should be an object", "dict_type")
     return body, digest
@@ -116,8 +116,8 @@ def _digest(value: Any) -> bytes:
     return blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
-def _bad_field(message: str, kind: str, *place: str | int) -> Refused:
-    return Refused(422, {"detail": [{"loc": ["body", *place], "msg": message, "type": kind}]})
+def _bad_field(message: str, kind: str, *place: str | int) -> RefusedRequest:
+    return RefusedRequest(422, {"detail": [{"loc": ["body", *place], "msg": message, "type": kind}]})
 
 
 def _checked_messages(messages: Any) -> list[dict[str, Any]]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from batchchat.mock.chance import drawn
-from batchchat.mock.usage import INPUT_NANO_USD, OUTPUT_NANO_USD, Usage, per_million_usd, plain_usd
+from batchchat.mock.usage import INPUT_NANO_USD, OUTPUT_NANO_USD, MockUsage, per_million_usd, plain_usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from batchchat.mock.replies import Reply
+    from batchchat.mock.replies import MockReply
 
 __all__ = [
     "DONE",
@@ -73,7 +73,7 @@ def request_costs(ids: Iterable[str], seed: int, arrivals: int) -> dict[str, Any
     return {"requests": [{"requestId": id_, "costNanoUsd": billed_nano_usd(id_, seed, arrivals)} for id_ in ids]}
 
 
-def completion(reply: Reply, model: str, id_: str, created: int) -> bytes:
+def completion(reply: MockReply, model: str, id_: str, created: int) -> bytes:
     """A plain answer."""
     message = {"role": "assistant", "content": reply.text}
     return orjson.dumps(
@@ -88,7 +88,7 @@ def completion(reply: Reply, model: str, id_: str, created: int) -> bytes:
     )
 
 
-def chunks(reply: Reply, model: str, id_: str, created: int, *, include_usage: bool) -> Iterator[bytes]:
+def chunks(reply: MockReply, model: str, id_: str, created: int, *, include_usage: bool) -> Iterator[bytes]:
     """The events of a streamed answer, up to and with [DONE].
 
     As on the page, each delta of text has the role.
@@ -146,7 +146,7 @@ def model_list(context_length: int) -> dict[str, Any]:
     return {"object": "list", "data": [model_entry(model, context_length) for model in MODELS]}
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: MockUsage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

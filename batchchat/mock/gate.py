@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from batchchat.mock.asked import Refused
+from batchchat.mock.asked import RefusedRequest
 from batchchat.mock.faults import OVERLOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Gate"]
+__all__ = ["SlotGate"]
 
 MINUTE_S = 60.0
 
 
-class Gate:
+class SlotGate:
     """Counts who is inside. Each `enter` that returns is to be met by one `leave`."""
 
     def __init__(self, max_concurrent: int | None, rate_per_minute: float | None, clock: Callable[[], float]) -> None:
@@ -35,10 +35,10 @@ class Gate:
     def enter(self) -> None:
         """Take a slot.
 
-        Raises `Refused` with a 429: overloaded, or over the rate, the latter with Retry-After.
+        Raises `RefusedRequest` with a 429: overloaded, or over the rate, the latter with Retry-After.
         """
         if self._max_concurrent is not None and self.in_flight >= self._max_concurrent:
-            raise Refused(429, OVERLOADED)
+            raise RefusedRequest(429, OVERLOADED)
         if self._rate is not None:
             self._take(self._rate)
         self.in_flight += 1
@@ -59,5 +59,5 @@ class Gate:
                 "type": "rate_limit_error",
                 "code": "rate_limit_exceeded",
             }
-            raise Refused(429, {"error": error}, {"Retry-After": str(max(1, wait_s))})
+            raise RefusedRequest(429, {"error": error}, {"Retry-After": str(max(1, wait_s))})
         self._room -= 1

@@ -12,13 +12,13 @@ from typing import Any
 
 from batchchat.mock.usage import plain_usd
 
-__all__ = ["CLIENT_GONE", "DROPPED", "Ledger"]
+__all__ = ["CLIENT_GONE", "DROPPED", "BillingLedger"]
 
 DROPPED = "dropped"
 CLIENT_GONE = "client_gone"
 
 
-class Ledger:
+class BillingLedger:
     """`requests` is the sum of `statuses` and of what is still being handled."""
 
     def __init__(self) -> None:

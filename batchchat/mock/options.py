@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from batchchat.mock.faults import Fault
 
-__all__ = ["Options"]
+__all__ = ["MockOptions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class MockOptions:
     """What a `MockServer` is told. Raises `ValueError` naming the option and its value.
 
     `latency_s` passes before each answer, plus up to `latency_jitter_s`, drawn from the request, the seed and

@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.mock.chance import drawn
 from batchchat.mock.prose import write_prose
-from batchchat.mock.usage import CHARS_PER_TOKEN, Usage, count_text, usage_of
+from batchchat.mock.usage import CHARS_PER_TOKEN, MockUsage, count_text, usage_of
 
 if TYPE_CHECKING:
-    from batchchat.mock.asked import Asked
+    from batchchat.mock.asked import MockRequest
 
-__all__ = ["Reply", "empty_reply", "reply_to"]
+__all__ = ["MockReply", "empty_reply", "reply_to"]
 
 SPREAD = 0.6  # sigma of the lognormal length: one reply in a hundred is four times the median
 LONGEST_TOKENS = 16384  # DeepInfra's hard cap
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class MockReply:
     """What the assistant says. `deltas`, where given, are the pieces it is streamed in."""
 
     text: str
     finish_reason: str
-    usage: Usage
+    usage: MockUsage
     deltas: tuple[str, ...] | None = None
 
 
@@ -49,18 +49,18 @@ _CHEF: list[dict[str, Any]] = [
     },
     {"role": "user", "content": "Tell me more about the second method."},
 ]
-_HELLO_REPLY = Reply(
+_HELLO_REPLY = MockReply(
     " Hello! It's nice to meet you. Is there something I can help you with or would you like to chat for a bit?",
     "stop",
-    Usage(15, 16, 26_800),
+    MockUsage(15, 16, 26_800),
 )
 _HELLO_DELTAS = (" ", " Hi", "!", "", "</s>")
-_HELLO_STREAM = Reply("".join(_HELLO_DELTAS), "stop", usage_of(15, len(_HELLO_DELTAS)), _HELLO_DELTAS)
-_CHEF_REPLY = Reply(
+_HELLO_STREAM = MockReply("".join(_HELLO_DELTAS), "stop", usage_of(15, len(_HELLO_DELTAS)), _HELLO_DELTAS)
+_CHEF_REPLY = MockReply(
     "Sous le Sable, my friend! It's an ancient technique that's been used for centuries in the Middle East "
     "and North Africa. The name itself...",
     "stop",
-    Usage(149, 338, 354_930),
+    MockUsage(149, 338, 354_930),
 )
 
 # By the last message, so that a request which is not of the page costs one look-up: (conversation, plain,
@@ -71,17 +71,17 @@ _PAGE = {
 }
 
 
-def reply_to(asked: Asked, seed: int, median_tokens: int) -> Reply:
+def reply_to(asked: MockRequest, seed: int, median_tokens: int) -> MockReply:
     """The reply to `asked`; within its `max_tokens`, `finish_reason` being `length` where that cut it."""
     return _from_page(asked) or _from_prose(asked, seed, median_tokens)
 
 
-def empty_reply(asked: Asked) -> Reply:
+def empty_reply(asked: MockRequest) -> MockReply:
     """A reply without a word, its prompt paid for."""
-    return Reply("", "stop", usage_of(asked.prompt_tokens, 0))
+    return MockReply("", "stop", usage_of(asked.prompt_tokens, 0))
 
 
-def _from_page(asked: Asked) -> Reply | None:
+def _from_page(asked: MockRequest) -> MockReply | None:
     last = asked.messages[-1].get("content")
     found = _PAGE.get(last) if isinstance(last, str) else None
     if found is None or asked.messages != found[0]:
@@ -91,7 +91,7 @@ def _from_page(asked: Asked) -> Reply | None:
     return reply if fits else None
 
 
-def _from_prose(asked: Asked, seed: int, median_tokens: int) -> Reply:
+def _from_prose(asked: MockRequest, seed: int, median_tokens: int) -> MockReply:
     random = Random(drawn("reply", seed, asked.content))
     tokens = min(int(random.lognormvariate(math.log(median_tokens), SPREAD)) + 1, LONGEST_TOKENS)
     limit = min(asked.max_tokens or LONGEST_TOKENS, LONGEST_TOKENS)
@@ -99,5 +99,5 @@ def _from_prose(asked: Asked, seed: int, median_tokens: int) -> Reply:
     text = write_prose(min(tokens, limit) * CHARS_PER_TOKEN, random.getrandbits)
     used = count_text(text)
     if used <= limit:
-        return Reply(text, "stop", usage_of(asked.prompt_tokens, used))
-    return Reply(text[: limit * CHARS_PER_TOKEN], "length", usage_of(asked.prompt_tokens, limit))
+        return MockReply(text, "stop", usage_of(asked.prompt_tokens, used))
+    return MockReply(text[: limit * CHARS_PER_TOKEN], "length", usage_of(asked.prompt_tokens, limit))

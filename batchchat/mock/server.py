@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from batchchat.mock.asked import Asked, Refused, parse_asked, parse_request_ids, refused_model
+from batchchat.mock.asked import MockRequest, RefusedRequest, parse_asked, parse_request_ids, refused_model
 from batchchat.mock.bodies import chunks, completion, event, model_entry, model_list, request_costs, response_id
 from batchchat.mock.chance import uniform
 from batchchat.mock.faults import OVERLOADED, UNBILLED_ANSWERS, draw_fault
-from batchchat.mock.gate import Gate
-from batchchat.mock.ledger import CLIENT_GONE, DROPPED, Ledger
-from batchchat.mock.replies import Reply, empty_reply, reply_to
+from batchchat.mock.gate import SlotGate
+from batchchat.mock.ledger import CLIENT_GONE, DROPPED, BillingLedger
+from batchchat.mock.replies import MockReply, empty_reply, reply_to
 
 if TYPE_CHECKING:
-    from batchchat.mock.options import Options
+    from batchchat.mock.options import MockOptions
 
 __all__ = ["MockServer"]
 
@@ -44,10 +44,10 @@ Sent = tuple[str, web.StreamResponse]  # how it ended, and what aiohttp is to be
 class MockServer:
     """One server; `start` and `stop` it within one event loop, or use it as `async with server as url`."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: MockOptions) -> None:
         self._options = options
-        self._ledger = Ledger()
-        self._gate = Gate(options.max_concurrent, options.rate_limit, time.monotonic)
+        self._ledger = BillingLedger()
+        self._gate = SlotGate(options.max_concurrent, options.rate_limit, time.monotonic)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -107,7 +107,7 @@ class MockServer:
     async def _models(self, http: web.Request) -> web.Response:
         try:
             self._authorize(http)
-        except Refused as refused:
+        except RefusedRequest as refused:
             return _refusal(refused)
         return _json(200, model_list(self._options.context_length))
 
@@ -116,14 +116,14 @@ class MockServer:
         try:
             self._authorize(http)
             refused_model(model)
-        except Refused as refused:
+        except RefusedRequest as refused:
             return _refusal(refused)
         return _json(200, model_entry(model, self._options.context_length))
 
     async def _rate_limit(self, http: web.Request) -> web.Response:
         try:
             self._authorize(http)
-        except Refused as refused:
+        except RefusedRequest as refused:
             return _refusal(refused)
         options = self._options
         in_flight = options.max_concurrent or DEEPINFRA_IN_FLIGHT
@@ -133,7 +133,7 @@ class MockServer:
         try:
             self._authorize(http)
             ids = parse_request_ids(await _read(http))
-        except Refused as refused:
+        except RefusedRequest as refused:
             return _refusal(refused)
         return _json(200, request_costs(ids, self._options.seed, self._ledger.arrivals))
 
@@ -144,7 +144,7 @@ class MockServer:
         try:
             try:
                 outcome, response = await self._answer(http, arrival)
-            except Refused as refused:
+            except RefusedRequest as refused:
                 outcome, response = await _send(http, _refusal(refused))
                 if http.content.exception() is not None:
                     # aiohttp would read on in the broken body, and log the same failure as a defect.
@@ -156,13 +156,13 @@ class MockServer:
         return response
 
     async def _answer(self, http: web.Request, arrival: int) -> Sent:
-        """Answer one request. Raises `Refused` for what gets no answer."""
+        """Answer one request. Raises `RefusedRequest` for what gets no answer."""
         options = self._options
         self._authorize(http)
         asked = parse_asked(await _read(http), options.context_length)
         fault = draw_fault(options.faults, options.seed, arrival)
         if fault == "429":
-            raise Refused(429, OVERLOADED)
+            raise RefusedRequest(429, OVERLOADED)
         self._gate.enter()
         try:
             delay_s = self._delay_s(asked, arrival) + (options.slow_s if fault == "slow" else 0.0)
@@ -176,7 +176,7 @@ class MockServer:
         finally:
             self._gate.leave()
 
-    async def _deliver(self, http: web.Request, asked: Asked, arrival: int, fault: str | None) -> Sent:
+    async def _deliver(self, http: web.Request, asked: MockRequest, arrival: int, fault: str | None) -> Sent:
         """Bill the answer and send it, whole or as `fault` has it."""
         options = self._options
         if fault == "empty":
@@ -195,14 +195,14 @@ class MockServer:
             self._ledger.report(cost, has_text=bool(reply.text))
         return sent
 
-    def _delay_s(self, asked: Asked, arrival: int) -> float:
+    def _delay_s(self, asked: MockRequest, arrival: int) -> float:
         options = self._options
         if not options.latency_jitter_s:
             return options.latency_s
         share = uniform("latency", options.seed, arrival, asked.content)
         return options.latency_s + options.latency_jitter_s * share
 
-    def _priced(self, reply: Reply, asked: Asked, arrival: int) -> Reply:
+    def _priced(self, reply: MockReply, asked: MockRequest, arrival: int) -> MockReply:
         """`reply` at this answer's share of the price."""
         low, high = self._options.price_share
         if low == high == 1.0:
@@ -218,21 +218,21 @@ class MockServer:
         given = http.headers.get("Authorization", "")
         # As bytes: compare_digest takes no str beyond ASCII, and a header may hold anything.
         if not compare_digest(given.encode(errors="surrogateescape"), f"Bearer {key}".encode()):
-            raise Refused(401, {"detail": "Unauthorized"})
+            raise RefusedRequest(401, {"detail": "Unauthorized"})
 
 
 async def _read(http: web.Request) -> bytes:
-    """The body, uncompressed. Raises `Refused` for one that is too large or can't be decoded."""
+    """The body, uncompressed. Raises `RefusedRequest` for one that is too large or can't be decoded."""
     try:
         return await http.read()
     except web.HTTPRequestEntityTooLarge as error:
-        raise Refused(413, {"detail": error.reason}) from None
+        raise RefusedRequest(413, {"detail": error.reason}) from None
     except web.RequestPayloadError:
         undecodable = {"error": {"message": "The body can't be decoded"}}
-        raise Refused(400, undecodable, {"Connection": "close"}) from None
+        raise RefusedRequest(400, undecodable, {"Connection": "close"}) from None
 
 
-async def _deliver_plain(http: web.Request, asked: Asked, reply: Reply, id_: str, fault: str | None) -> Sent:
+async def _deliver_plain(http: web.Request, asked: MockRequest, reply: MockReply, id_: str, fault: str | None) -> Sent:
     body = completion(reply, asked.model, id_, int(time.time()))
     if fault == "garbage":
         body = GARBAGE
@@ -245,7 +245,7 @@ async def _deliver_plain(http: web.Request, asked: Asked, reply: Reply, id_: str
     return "200", response
 
 
-async def _deliver_stream(http: web.Request, asked: Asked, reply: Reply, id_: str, fault: str | None) -> Sent:
+async def _deliver_stream(http: web.Request, asked: MockRequest, reply: MockReply, id_: str, fault: str | None) -> Sent:
     response = _event_stream()
     await response.prepare(http)
     events = chunks(reply, asked.model, id_, int(time.time()), include_usage=asked.include_usage)
@@ -263,7 +263,7 @@ async def _deliver_stream(http: web.Request, asked: Asked, reply: Reply, id_: st
     return "200", response
 
 
-async def _send_unbilled(http: web.Request, asked: Asked, status: int, body: dict[str, Any]) -> Sent:
+async def _send_unbilled(http: web.Request, asked: MockRequest, status: int, body: dict[str, Any]) -> Sent:
     if not (asked.stream and status == 200):  # noqa: PLR2004 - HTTP's own number
         return await _send(http, _json(status, body))
     response = _event_stream()
@@ -294,7 +294,7 @@ def _event_stream() -> web.StreamResponse:
     return web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
 
 
-def _refusal(refused: Refused) -> web.Response:
+def _refusal(refused: RefusedRequest) -> web.Response:
     return _json(refused.status, refused.body, refused.headers)
 
 

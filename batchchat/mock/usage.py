@@ -16,7 +16,7 @@ __all__ = [
     "CHARS_PER_TOKEN",
     "INPUT_NANO_USD",
     "OUTPUT_NANO_USD",
-    "Usage",
+    "MockUsage",
     "count_prompt",
     "count_text",
     "per_million_usd",
@@ -36,7 +36,7 @@ OUTPUT_NANO_USD = 839
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class MockUsage:
     """What an answer used and costs."""
 
     prompt_tokens: int
@@ -44,10 +44,10 @@ class Usage:
     cost_nano_usd: int
 
 
-def usage_of(prompt_tokens: int, completion_tokens: int) -> Usage:
+def usage_of(prompt_tokens: int, completion_tokens: int) -> MockUsage:
     """The usage at the mock's prices."""
     cost = prompt_tokens * INPUT_NANO_USD + completion_tokens * OUTPUT_NANO_USD
-    return Usage(prompt_tokens, completion_tokens, cost)
+    return MockUsage(prompt_tokens, completion_tokens, cost)
 
 
 def count_text(text: str) -> int:

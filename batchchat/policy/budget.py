@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from batchchat.core.attempt import Ask, Billed, Exchange, Usage
-from batchchat.core.uncertain_cost import Unsure
-from batchchat.policy.decision import GO, Decision, Stop, Wait
+from batchchat.core.attempt import Attempt, Billed, MaxUsage, Usage
+from batchchat.core.uncertain_cost import UncertainCost
+from batchchat.policy.decision import ADMIT, Decision, Delay, Halt
 
-__all__ = ["SPENT", "Budget", "Learned", "enough_usd"]
+__all__ = ["SPENT", "Budget", "PriceRatio", "enough_usd"]
 
 SPENT = "budget"
 
@@ -36,12 +36,12 @@ _NO_USD = Decimal(0)
 _ONE = Decimal(1)
 _FINEST_RATIO = Decimal("0.0001")
 _UNBOUNDED = Decimal("Infinity")
-_FULL = Wait()
-_NOTHING_UNSURE = Unsure()
+_FULL = Delay()
+_NOTHING_UNSURE = UncertainCost()
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class PriceRatio:
     """How many answers have settled at a price, and the dearest ratio of reported to computed cost among them.
 
     `price` names it, with the endpoint and the model.
@@ -64,8 +64,8 @@ class Budget:
         computed: Callable[[str, Usage], Decimal | None],
         *,
         paid_usd: Decimal = _NO_USD,
-        unsure: Unsure = _NOTHING_UNSURE,
-        learned: Learned = Learned(),
+        unsure: UncertainCost = _NOTHING_UNSURE,
+        learned: PriceRatio = PriceRatio(),
     ) -> None:
         self.max_cost_usd = max_cost_usd
         self.overruns = 0
@@ -81,14 +81,14 @@ class Budget:
         self._reserved_usd = _NO_USD
         # Each request's ask, and what is reserved for it. An ask is its request's own object, and one attempt at it is
         # in flight at a time; where equal requests share one, it stands here as often.
-        self._held: dict[int, list[tuple[Ask, Decimal]]] = {}
+        self._held: dict[int, list[tuple[MaxUsage, Decimal]]] = {}
         self._in_flight = 0
         self._learn()
 
     @property
-    def learned(self) -> Learned:
+    def learned(self) -> PriceRatio:
         """What is known of the price by now."""
-        return Learned(self._price, self._answers, self._dearest)
+        return PriceRatio(self._price, self._answers, self._dearest)
 
     @property
     def is_learning(self) -> bool:
@@ -100,28 +100,28 @@ class Budget:
         """All that counts against the cap by now."""
         return self._settled_usd + self._reserved_usd
 
-    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
         if self._in_flight >= LEARNING_IN_FLIGHT and self.is_learning:
             return _FULL
-        need = self._reservation(ask)
+        need = self._reservation(max_usage)
         if self._settled_usd + self._reserved_usd + need <= self.max_cost_usd:
-            return GO
-        return _FULL if self._in_flight else Stop(SPENT, usd=need)
+            return ADMIT
+        return _FULL if self._in_flight else Halt(SPENT, usd=need)
 
-    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
-        need = self._reservation(ask)
-        self._held.setdefault(id(ask), []).append((ask, need))
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
+        need = self._reservation(max_usage)
+        self._held.setdefault(id(max_usage), []).append((max_usage, need))
         self._reserved_usd += need
         self._in_flight += 1
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
-        reserved = self._release(ask)
-        if exchange is None:
-            self._add(unsure_usd=ask.cost_usd or _NO_USD)
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
+        reserved = self._release(max_usage)
+        if attempt is None:
+            self._add(unsure_usd=max_usage.cost_usd or _NO_USD)
             return
-        billed, cost = exchange.verdict.billed, exchange.cost
+        billed, cost = attempt.verdict.billed, attempt.cost
         if billed is Billed.MAYBE or (billed is Billed.YES and cost is None):
-            self._add(unsure_usd=ask.cost_usd or _NO_USD)
+            self._add(unsure_usd=max_usage.cost_usd or _NO_USD)
         if cost is not None:
             self._add(paid_usd=cost.usd)
             if cost.usd > reserved:
@@ -129,7 +129,7 @@ class Budget:
                 self.overrun_usd += cost.usd - reserved
         if billed is Billed.YES:
             self._answers += 1
-            ratio = self._ratio_of(exchange)
+            ratio = self._ratio_of(attempt)
             if ratio > self._dearest or self._answers == LEARNING_ANSWERS:
                 self._dearest = max(ratio, self._dearest)
                 self._learn()
@@ -142,7 +142,7 @@ class Budget:
         self._settled_usd = self._paid_usd + before + self._unsure_usd * self.ratio
         # What is in flight keeps what was reserved, or gets more.
         for held in self._held.values():
-            held[:] = [(ask, max(need, self._reservation(ask))) for ask, need in held]
+            held[:] = [(max_usage, max(need, self._reservation(max_usage))) for max_usage, need in held]
         self._reserved_usd = sum((need for held in self._held.values() for _, need in held), _NO_USD)
 
     def _add(self, *, paid_usd: Decimal = _NO_USD, unsure_usd: Decimal = _NO_USD) -> None:
@@ -150,26 +150,26 @@ class Budget:
         self._unsure_usd += unsure_usd
         self._settled_usd += paid_usd + unsure_usd * self.ratio
 
-    def _reservation(self, ask: Ask) -> Decimal:
-        return _UNBOUNDED if ask.cost_usd is None else ask.cost_usd * self.ratio
+    def _reservation(self, max_usage: MaxUsage) -> Decimal:
+        return _UNBOUNDED if max_usage.cost_usd is None else max_usage.cost_usd * self.ratio
 
-    def _release(self, ask: Ask) -> Decimal:
-        held = self._held[id(ask)]
+    def _release(self, max_usage: MaxUsage) -> Decimal:
+        held = self._held[id(max_usage)]
         _, reserved = held.pop()
         if not held:
-            del self._held[id(ask)]
+            del self._held[id(max_usage)]
         self._reserved_usd -= reserved
         self._in_flight -= 1
         return reserved
 
-    def _ratio_of(self, exchange: Exchange) -> Decimal:
+    def _ratio_of(self, attempt: Attempt) -> Decimal:
         """Reported to computed cost; 0 where either is not known, or it is none that would teach anything."""
-        if exchange.cost is None or exchange.usage is None:
+        if attempt.cost is None or attempt.usage is None:
             return _NO_USD
-        computed = self._computed(exchange.request.model, exchange.usage)
-        if not computed or exchange.cost.usd <= computed * self._dearest:
+        computed = self._computed(attempt.request.model, attempt.usage)
+        if not computed or attempt.cost.usd <= computed * self._dearest:
             return _NO_USD
-        return (exchange.cost.usd / computed).quantize(_FINEST_RATIO, ROUND_CEILING)
+        return (attempt.cost.usd / computed).quantize(_FINEST_RATIO, ROUND_CEILING)
 
 
 def enough_usd(max_cost_usd: Decimal, counted_usd: Decimal, next_usd: Decimal, *, answered: int, left: int) -> Decimal:

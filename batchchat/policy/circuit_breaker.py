@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from batchchat.core.attempt import Action, Ask, Exchange, Scope
+from batchchat.core.attempt import Action, Attempt, MaxUsage, Scope
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.concurrency import REFUSALS
-from batchchat.policy.decision import GO, Decision, Stop, Wait
+from batchchat.policy.decision import ADMIT, Decision, Delay, Halt
 
-__all__ = ["NEVER_REACHED", "OUTAGE", "SIGNS_TO_OPEN", "CameBack", "Outage", "WentDown"]
+__all__ = ["NEVER_REACHED", "OUTAGE", "SIGNS_TO_OPEN", "CameBack", "CircuitBreaker", "WentDown"]
 
 NEVER_REACHED = "never reached"
 OUTAGE = "outage"
@@ -66,7 +66,7 @@ class WentDown:
     """Down since `since` (epoch); `last` is what was seen last. The next request goes in `probe_in_s`."""
 
     since: float
-    last: Exchange
+    last: Attempt
     probe_in_s: float
 
 
@@ -102,7 +102,7 @@ class _Span:
     until: float = float("inf")
 
 
-class Outage:
+class CircuitBreaker:
     """Opens and closes as above; stops the run when that is all that came for `max_outage_s`."""
 
     def __init__(self, max_outage_s: float, random: Random, *, reached: bool = False) -> None:
@@ -115,8 +115,8 @@ class Outage:
         self._peak = 0
         self._ramp: int | None = None
         self._signs = 0
-        self._first: Exchange | None = None  # the failure that all since agree with
-        self._last: Exchange | None = None
+        self._first: Attempt | None = None  # the failure that all since agree with
+        self._last: Attempt | None = None
         self._since = float("inf")  # when that was seen
         self._pending = 0  # requests sent since that are in flight
         self._failing: dict[Key, None] = {}
@@ -124,25 +124,25 @@ class Outage:
         """When a row's failed attempts ended, by when they had started in epoch seconds: that names one of a row."""
         self._down: _Down | None = None
         self._spans: deque[_Span] = deque(maxlen=64)
-        self._stop: Stop | None = None
+        self._stop: Halt | None = None
         self._news: list[WentDown | CameBack] = []
         self._told_at = float("-inf")
 
-    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
         if self._stop is not None:
             return self._stop
         down = self._down
         if down is None:
-            return GO if self._ramp is None or self._in_flight < self._ramp else Wait()
+            return ADMIT if self._ramp is None or self._in_flight < self._ramp else Delay()
         if down.probe_at is not None:
-            return Wait()
+            return Delay()
         left_s = self._since + self._max_outage_s - now
         if left_s <= 0:
             return self._stopped(OUTAGE)
         wait_s = down.next_at - now
-        return Wait(min(wait_s, left_s)) if wait_s > 0 else GO
+        return Delay(min(wait_s, left_s)) if wait_s > 0 else ADMIT
 
-    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
         self._in_flight += 1
         if self._down is not None:
             self._down.probe_at = now
@@ -152,30 +152,30 @@ class Outage:
         if self._first is not None:
             self._pending += 1
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
         self._in_flight -= 1
-        if exchange is None:
+        if attempt is None:
             self._cut_off(now)
             return
-        self._reached = self._reached or exchange.http_status is not None
-        if self._first is not None and now - exchange.latency_s >= self._since:
+        self._reached = self._reached or attempt.http_status is not None
+        if self._first is not None and now - attempt.latency_s >= self._since:
             self._pending -= 1
-        action = exchange.verdict.action
-        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and exchange.verdict.kind in _SIGNS):
-            self._failed(now, exchange)
+        action = attempt.verdict.action
+        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and attempt.verdict.kind in _SIGNS):
+            self._failed(now, attempt)
             return
-        self._heard_at = max(self._heard_at, now - exchange.latency_s)
+        self._heard_at = max(self._heard_at, now - attempt.latency_s)
         if self._first is not None or self._failing or self._ramp is not None:
-            self._answered(now, exchange)
+            self._answered(now, attempt)
 
-    def excuses(self, exchange: Exchange) -> bool:
+    def excuses(self, attempt: Attempt) -> bool:
         """Whether a failure belongs to an outage, so that its row does not pay for it."""
-        ended = self._ended.get((exchange.request.key, exchange.started_at))
+        ended = self._ended.get((attempt.request.key, attempt.started_at))
         if ended is None:
             return False
-        return any(ended >= span.since and ended - exchange.latency_s <= span.until for span in self._spans)
+        return any(ended >= span.since and ended - attempt.latency_s <= span.until for span in self._spans)
 
-    def keeps(self, first: Exchange, last: Exchange, spent_s: float) -> bool:
+    def keeps(self, first: Attempt, last: Attempt, spent_s: float) -> bool:
         """Whether a row is tried on that would be given up: from its `first` failure to its `last` it spent `spent_s`.
 
         Never for a failure that took long: a gateway that cuts a long reply has it paid for each time.
@@ -203,38 +203,38 @@ class Outage:
         told, self._news = self._news, []
         return told
 
-    def _answered(self, now: float, exchange: Exchange) -> None:
-        self._failing.pop(exchange.request.key, None)
+    def _answered(self, now: float, attempt: Attempt) -> None:
+        self._failing.pop(attempt.request.key, None)
         down = self._down
         if down is not None:
-            if not self._is_probe(now, down, exchange) and self._last is not None and self._last.http_status is None:
+            if not self._is_probe(now, down, attempt) and self._last is not None and self._last.http_status is None:
                 return
-            self._close(now, down, exchange)
+            self._close(now, down, attempt)
         elif self._ramp is not None:
             self._ramp = self._ramp + 1 if self._ramp < self._peak else None
-        elif self._first is not None and now - exchange.latency_s < self._since:
+        elif self._first is not None and now - attempt.latency_s < self._since:
             return  # sent before the first sign was seen: it says nothing of what is now
         self._first = None
         self._signs = self._pending = 0
 
-    def _failed(self, now: float, exchange: Exchange) -> None:
-        if exchange.verdict.scope is Scope.ROW:
-            _remember(self._ended, (exchange.request.key, exchange.started_at), now)
-        counts, sign = self._weight(exchange)
-        self._last = exchange
+    def _failed(self, now: float, attempt: Attempt) -> None:
+        if attempt.verdict.scope is Scope.ROW:
+            _remember(self._ended, (attempt.request.key, attempt.started_at), now)
+        counts, sign = self._weight(attempt)
+        self._last = attempt
         if self._first is None:
             if not counts:
                 return
-            self._first, self._since = exchange, now
+            self._first, self._since = attempt, now
         down = self._down
         if down is not None:
-            if self._is_probe(now, down, exchange):
-                self._wait_on(now, down, exchange)
+            if self._is_probe(now, down, attempt):
+                self._wait_on(now, down, attempt)
         elif sign:
             self._signs += 1
             least = SIGNS_TO_OPEN if self._ramp is None else _SIGNS_TO_REOPEN
             if self._signs >= max(least, self._pending):
-                self._open(now, exchange)
+                self._open(now, attempt)
         away_s = now - self._since
         # A request that is still in flight has reached it: a slow model, with a few connections refused beside it.
         if not self._reached and away_s >= FIRST_CONTACT_S and not self._in_flight:
@@ -242,37 +242,37 @@ class Outage:
         elif away_s >= self._max_outage_s and counts:
             self._stop = self._stopped(OUTAGE)
 
-    def _is_probe(self, now: float, down: _Down, exchange: Exchange) -> bool:
-        return down.probe_at is not None and (now - exchange.latency_s >= down.probe_at or not self._in_flight)
+    def _is_probe(self, now: float, down: _Down, attempt: Attempt) -> bool:
+        return down.probe_at is not None and (now - attempt.latency_s >= down.probe_at or not self._in_flight)
 
-    def _weight(self, exchange: Exchange) -> tuple[bool, bool]:
+    def _weight(self, attempt: Attempt) -> tuple[bool, bool]:
         """Whether a failure speaks of the endpoint at all, and whether it is a sign of an outage."""
-        verdict, alone = exchange.verdict, not self._in_flight
+        verdict, alone = attempt.verdict, not self._in_flight
         if verdict.scope is Scope.ENDPOINT:
             return True, alone or verdict.kind is ErrorKind.CONNECTION
-        key = exchange.request.key
+        key = attempt.request.key
         if key in self._failing:
             return self._down is not None, False
         _remember(self._failing, key, None)
-        return True, alone or exchange.latency_s < _SLOW_S
+        return True, alone or attempt.latency_s < _SLOW_S
 
-    def _open(self, now: float, exchange: Exchange) -> None:
+    def _open(self, now: float, attempt: Attempt) -> None:
         assert self._first is not None
         self._down = _Down(now, _FIRST_PROBE_S / 2)
         self._spans.append(_Span(self._since, self._first.finished_at))
         self._told_at = float("-inf")
-        self._wait_on(now, self._down, exchange)
+        self._wait_on(now, self._down, attempt)
 
-    def _wait_on(self, now: float, down: _Down, exchange: Exchange) -> None:
+    def _wait_on(self, now: float, down: _Down, attempt: Attempt) -> None:
         """Another while without a request."""
         down.probe_at = None
         # What was never there is told soon.
         down.interval_s = min(_LONGEST_PROBE_S, down.interval_s * 2) if self._reached else _FIRST_PROBE_S
         wait_s = down.interval_s * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        down.next_at = now + max(wait_s, min(exchange.verdict.wait_s or 0.0, _LONGEST_ASKED_S))
+        down.next_at = now + max(wait_s, min(attempt.verdict.wait_s or 0.0, _LONGEST_ASKED_S))
         if now - self._told_at >= _TOLD_EVERY_S:
             self._told_at = now
-            self._news.append(WentDown(self._spans[-1].told_since, exchange, down.next_at - now))
+            self._news.append(WentDown(self._spans[-1].told_since, attempt, down.next_at - now))
 
     def _cut_off(self, now: float) -> None:
         """One of ours ended without telling anything; it was the probe if nothing is left that may be."""
@@ -280,17 +280,17 @@ class Outage:
             self._down.probe_at = None
             self._down.next_at = max(self._down.next_at, now + self._down.interval_s)
 
-    def _close(self, now: float, down: _Down, exchange: Exchange) -> None:
+    def _close(self, now: float, down: _Down, attempt: Attempt) -> None:
         span = self._spans[-1]
         span.until = now
-        until = max(span.told_since, exchange.finished_at)
+        until = max(span.told_since, attempt.finished_at)
         self._news.append(CameBack(span.told_since, until, now - self._since, down.probes))
         self._down = None
         self._ramp = _FIRST_RAMP
 
-    def _stopped(self, reason: str) -> Stop:
+    def _stopped(self, reason: str) -> Halt:
         assert self._first is not None
-        return Stop(reason, self._last, self._first.finished_at)
+        return Halt(reason, self._last, self._first.finished_at)
 
 
 def _remember(known: dict[Any, Any], name: object, value: object) -> None:

@@ -22,15 +22,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from batchchat.core.attempt import Ask, Exchange, Scope
+from batchchat.core.attempt import Attempt, MaxUsage, Scope
 from batchchat.core.conversation import ErrorKind
-from batchchat.policy.decision import GO, Decision, Wait
+from batchchat.policy.decision import ADMIT, Decision, Delay
 
 __all__ = ["REFUSALS", "CeilingMoved", "Concurrency"]
 
 REFUSALS = frozenset({ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED})
 
-_FULL = Wait()
+_FULL = Delay()
 _START = 32
 _STEP_S = 0.25
 _STEP_FACTOR = 1.5
@@ -86,16 +86,16 @@ class Concurrency:
         self._refusals = 0
         self._refusals_from = 0.0
 
-    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
         if now < self._held_until:
-            return Wait(self._held_until - now)
+            return Delay(self._held_until - now)
         if self.in_flight < self.ceiling:
-            return GO
+            return ADMIT
         if not self.starting:
             return _FULL
-        return GO if now >= self._step_at else Wait(self._step_at - now)
+        return ADMIT if now >= self._step_at else Delay(self._step_at - now)
 
-    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
         if self.in_flight >= self.ceiling:  # let in by the start's next step
             self.ceiling = min(self._most, int(self.ceiling * _STEP_FACTOR))
             self.starting = self.ceiling < self._most
@@ -108,18 +108,18 @@ class Concurrency:
         self._since_refusal += 1
         self._sent += 1
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
         self.in_flight -= 1
-        if exchange is None:
+        if attempt is None:
             return
-        verdict = exchange.verdict
+        verdict = attempt.verdict
         if verdict.kind is None:
-            if self.ceiling < self._most and not self.starting and now - exchange.latency_s > self._cut_at:
+            if self.ceiling < self._most and not self.starting and now - attempt.latency_s > self._cut_at:
                 self._answered(now)
         elif verdict.scope is Scope.ENDPOINT:
             self._hold_all(now, verdict.wait_s)
             if self._adaptive and verdict.kind in REFUSALS:
-                self._refusal(now, now - exchange.latency_s, named=bool(verdict.wait_s))
+                self._refusal(now, now - attempt.latency_s, named=bool(verdict.wait_s))
 
     def held_s(self, now: float) -> float:
         """Seconds for which nothing is sent because the endpoint asked for it."""

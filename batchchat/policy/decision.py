@@ -9,49 +9,49 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from batchchat.core.attempt import Ask, Exchange
+from batchchat.core.attempt import Attempt, MaxUsage
 
-__all__ = ["GO", "Decision", "Go", "Policy", "Stop", "Wait"]
+__all__ = ["ADMIT", "Admit", "Decision", "Delay", "Halt", "Policy"]
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class Admit:
     """Send it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Delay:
     """Not yet: ask again after `seconds`, or, where that is None, when the next request has settled."""
 
     seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Halt:
     """Send nothing more in this run.
 
-    `exchange` is the one that showed why, where one did; `since` is when that began, in seconds since the epoch; `usd`
+    `attempt` is the one that showed why, where one did; `since` is when that began, in seconds since the epoch; `usd`
     is what the next request might have cost, where that was too much.
     """
 
     reason: str
-    exchange: Exchange | None = None
+    attempt: Attempt | None = None
     since: float | None = None
     usd: Decimal | None = None
 
 
-Decision = Go | Wait | Stop
-GO = Go()
+Decision = Admit | Delay | Halt
+ADMIT = Admit()
 
 
 class Policy(Protocol):
     """One rule on sending."""
 
-    def admit(self, now: float, ask: Ask) -> Decision:
-        """Whether a request that may use `ask` can go at `now`; changes nothing."""
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:
+        """Whether a request that may use `max_usage` can go at `now`; changes nothing."""
 
-    def hold(self, now: float, ask: Ask) -> None:
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:
         """It goes."""
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:
-        """It ended with `exchange`, or, where that is None, was cut off by us."""
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
+        """It ended with `attempt`, or, where that is None, was cut off by us."""

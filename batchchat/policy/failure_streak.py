@@ -14,7 +14,7 @@ from __future__ import annotations
 from batchchat.core.attempt import Outcome
 from batchchat.core.conversation import ErrorKind, Status
 
-__all__ = ["ALL_FAIL_ALIKE", "NOW_FAIL_ALIKE", "Alike"]
+__all__ = ["ALL_FAIL_ALIKE", "NOW_FAIL_ALIKE", "FailureStreak"]
 
 ALL_FAIL_ALIKE = "all fail alike"
 NOW_FAIL_ALIKE = "now fail alike"
@@ -30,7 +30,7 @@ _OF_THE_ROW = {
 }
 
 
-class Alike:
+class FailureStreak:
     """Looks at the rows as they finish; `most` in succession that failed alike are enough."""
 
     def __init__(self, most: int, *, answered_before: bool) -> None:
@@ -46,7 +46,7 @@ class Alike:
             self._counting = self._answered = True
             self._kind, self._count = None, 0
             return None
-        kind = outcome.exchange.verdict.kind
+        kind = outcome.attempt.verdict.kind
         alike = kind is self._kind or not self._count
         self._kind, self._count = kind, self._count + 1 if alike else 1
         self._counting = self._counting and (alike or self._answered)

@@ -7,17 +7,17 @@ after a reset that was waited for says that still nothing is left, it is not hee
 
 from __future__ import annotations
 
-from batchchat.core.attempt import Ask, Exchange, Quota
-from batchchat.policy.decision import GO, Decision, Wait
+from batchchat.core.attempt import Attempt, MaxUsage, Quota
+from batchchat.policy.decision import ADMIT, Decision, Delay
 
-__all__ = ["Headroom"]
+__all__ = ["RateLimitHeaders"]
 
 _LONGEST_WAIT_S = 120.0
 _MOST_BROKEN_WORDS = 3
 _TOKENS_MEMORY = 0.1
 
 
-class Headroom:
+class RateLimitHeaders:
     """Sends nothing until the reset while no more is left than is in flight."""
 
     def __init__(self) -> None:
@@ -27,22 +27,22 @@ class Headroom:
         self._broken_words = 0
         self._tokens = 0.0  # that a request uses, by the mean of the last ones
 
-    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
-        return GO if now >= self._until else Wait(self._until - now)
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
+        return ADMIT if now >= self._until else Delay(self._until - now)
 
-    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
         self._in_flight += 1
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
         self._in_flight -= 1
-        if exchange is None or exchange.quota is None or self._broken_words >= _MOST_BROKEN_WORDS:
+        if attempt is None or attempt.quota is None or self._broken_words >= _MOST_BROKEN_WORDS:
             return
-        if exchange.usage is not None and exchange.usage.total_tokens is not None:
-            used = min(exchange.usage.total_tokens, 1 << 40)
+        if attempt.usage is not None and attempt.usage.total_tokens is not None:
+            used = min(attempt.usage.total_tokens, 1 << 40)
             self._tokens += (_TOKENS_MEMORY if self._tokens else 1.0) * (used - self._tokens)
-        if now - exchange.latency_s < self._until:
+        if now - attempt.latency_s < self._until:
             return  # sent before the reset: it says what was known
-        wait_s = self._wait_s(exchange.quota)
+        wait_s = self._wait_s(attempt.quota)
         if self._waited:
             self._broken_words = self._broken_words + 1 if wait_s else 0
             self._waited = False

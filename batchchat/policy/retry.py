@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_expone
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from batchchat.core.attempt import Action, Billed, Exchange, Scope
+from batchchat.core.attempt import Action, Attempt, Billed, Scope
 from batchchat.core.conversation import ErrorKind
 
 __all__ = ["MOST_ATTEMPTS_BY_KIND", "RowStop", "RowWait", "retrying"]
@@ -53,10 +53,10 @@ class RowStop(stop_base):
         max_attempts: int,
         max_elapsed_s: float,
         attempt_s: float = math.inf,
-        excused: Callable[[Exchange], bool] = lambda _: False,
+        excused: Callable[[Attempt], bool] = lambda _: False,
         max_possibly_billed: int | None = None,
         *,
-        keeps: Callable[[Exchange, Exchange, float], bool] = lambda *_: False,
+        keeps: Callable[[Attempt, Attempt, float], bool] = lambda *_: False,
     ) -> None:
         self.why: str | None = None
         self._max_possibly_billed = max_possibly_billed
@@ -65,16 +65,16 @@ class RowStop(stop_base):
         self._attempt_s = attempt_s
         self._excused = excused
         self._keeps = keeps
-        self._own: list[tuple[Exchange, float]] = []
+        self._own: list[tuple[Attempt, float]] = []
         """Failures of the row itself, each with the seconds that it and the wait after it took."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:
-        exchange = _exchange(retry_state)
-        verdict = exchange.verdict
+        attempt = _attempt_of(retry_state)
+        verdict = attempt.verdict
         if verdict.scope is Scope.ENDPOINT or verdict.kind is None:
             return False
         # tenacity asks for the wait before the stop, so the time up to the next attempt is known here.
-        self._own.append((exchange, min(exchange.latency_s, self._attempt_s) + retry_state.upcoming_sleep))
+        self._own.append((attempt, min(attempt.latency_s, self._attempt_s) + retry_state.upcoming_sleep))
         self._own = [(own, spent_s) for own, spent_s in self._own if not self._excused(own)]
         if not self._own:
             return False
@@ -85,7 +85,7 @@ class RowStop(stop_base):
         if bound is None:
             return False
         may_be_kept = bound > 1 and len(self._own) < _MOST_ATTEMPTS_KEPT
-        return not (may_be_kept and self._keeps(self._own[0][0], exchange, spent_s))
+        return not (may_be_kept and self._keeps(self._own[0][0], attempt, spent_s))
 
     def _reached(self, kind: ErrorKind) -> tuple[int | None, str | None]:
         """The bound on attempts that is reached, and what to say of it."""
@@ -107,7 +107,7 @@ class RowWait(wait_base):
         self._instant_left = 1
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        verdict = _exchange(retry_state).verdict
+        verdict = _attempt_of(retry_state).verdict
         if verdict.instant and self._instant_left:
             self._instant_left -= 1
             return 0.0
@@ -119,30 +119,30 @@ class RowWait(wait_base):
 
 
 def retrying(stop: RowStop, wait: RowWait, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Tenacity's loop over attempts: its result is the last exchange; it ends its row where that was given up."""
+    """Tenacity's loop over attempts: its result is the last attempt; it ends its row where that was given up."""
     return AsyncRetrying(
         stop=stop,
         wait=wait,
         sleep=sleep,
-        retry=retry_if_result(lambda exchange: exchange.verdict.action is Action.RETRY),
-        retry_error_callback=lambda retry_state: _given_up(_exchange(retry_state), stop.why),
+        retry=retry_if_result(lambda attempt: attempt.verdict.action is Action.RETRY),
+        retry_error_callback=lambda retry_state: _given_up(_attempt_of(retry_state), stop.why),
     )
 
 
-def _given_up(exchange: Exchange, why: str | None) -> Exchange:
+def _given_up(attempt: Attempt, why: str | None) -> Attempt:
     """A retryable failure as one that ends its row; `why`, where it does not say so itself."""
-    failure = exchange.failure
+    failure = attempt.failure
     if failure is not None and why is not None:
         failure = replace(failure, text=f"{failure.text}; {why}")
-    return exchange._replace(verdict=replace(exchange.verdict, action=Action.FAIL_ROW), failure=failure)
+    return attempt._replace(verdict=replace(attempt.verdict, action=Action.FAIL_ROW), failure=failure)
 
 
 def _attempts(number: int) -> str:
     return "1 attempt" if number == 1 else f"{number} attempts"
 
 
-def _exchange(retry_state: RetryCallState) -> Exchange:
+def _attempt_of(retry_state: RetryCallState) -> Attempt:
     assert retry_state.outcome is not None
-    exchange = retry_state.outcome.result()
-    assert isinstance(exchange, Exchange)
-    return exchange
+    attempt = retry_state.outcome.result()
+    assert isinstance(attempt, Attempt)
+    return attempt

@@ -1,4 +1,4 @@
-"""What is sent and not yet in the journal never passes what the journal's last `hold` says, in requests and in USD.
+"""What is sent and not yet in the journal never passes what the journal's last `acquire` says, in requests and in USD.
 
 That is what makes a budget hold over `kill -9`: whoever reads the journal next counts its records and, for what they
 do not know of, the last hold. So a hold must be synced before what it covers is sent, and a request is covered until
@@ -18,10 +18,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
-from batchchat.core.attempt import Ask, Billed, Exchange
-from batchchat.policy.decision import GO, Decision, Wait
+from batchchat.core.attempt import Attempt, Billed, MaxUsage
+from batchchat.policy.decision import ADMIT, Decision, Delay
 
-__all__ = ["NOTHING_HELD", "Holds", "Level"]
+__all__ = ["NOTHING_HELD", "HoldLevel", "SpendHolds"]
 
 _NO_USD = Decimal(0)
 _ROOM = Decimal("1.125")
@@ -29,10 +29,10 @@ _NEARLY = Decimal("0.95")
 _IDLE = Decimal("0.7")
 _FEW = 2
 _A_WHILE = 32  # requests settled
-_NOT_SYNCED = Wait()
+_NOT_SYNCED = Delay()
 
 
-class Level(NamedTuple):
+class HoldLevel(NamedTuple):
     """What a hold covers; `bounded` says whether all requests under it have a bound, so that `usd` is one."""
 
     requests: int
@@ -40,16 +40,16 @@ class Level(NamedTuple):
     bounded: bool = True
 
 
-NOTHING_HELD = Level(0, _NO_USD)
+NOTHING_HELD = HoldLevel(0, _NO_USD)
 
 
-class Holds:
+class SpendHolds:
     """A policy of the gate. `write` appends a hold of a level; `appended` counts the journal's records so far.
 
     Whoever syncs the journal calls `synced` with the number of its records, and then has the gate ask again.
     """
 
-    def __init__(self, write: Callable[[Level], None], appended: Callable[[], int]) -> None:
+    def __init__(self, write: Callable[[HoldLevel], None], appended: Callable[[], int]) -> None:
         self._write = write
         self._appended = appended
         self._requests = self._most_requests = 0
@@ -57,22 +57,22 @@ class Holds:
         self._bounded = True
         self._settled = 0
         self._level = NOTHING_HELD
-        self._raising: tuple[int, Level] | None = None
+        self._raising: tuple[int, HoldLevel] | None = None
         self._unsynced: deque[tuple[int, Decimal]] = deque()
 
-    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
-        most, level = ask.cost_usd, self._level
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
+        most, level = max_usage.cost_usd, self._level
         if most is None:
             if self._requests < level.requests and not level.bounded:
-                return GO
+                return ADMIT
             self._bounded = False
         elif self._requests < level.requests and self._usd + most <= level.usd:
-            return GO
+            return ADMIT
         self._raise_for(most or _NO_USD)
         return _NOT_SYNCED
 
-    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
-        most = ask.cost_usd or _NO_USD
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
+        most = max_usage.cost_usd or _NO_USD
         self._requests += 1
         self._usd += most
         self._most_requests = max(self._most_requests, self._requests)
@@ -80,9 +80,9 @@ class Holds:
         if self._requests > self._level.requests * _NEARLY or self._usd > self._level.usd * _NEARLY:
             self._raise_for(most)
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:  # noqa: ARG002
-        most = ask.cost_usd or _NO_USD
-        if exchange is not None and exchange.verdict.billed is Billed.NO and exchange.cost is None:
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
+        most = max_usage.cost_usd or _NO_USD
+        if attempt is not None and attempt.verdict.billed is Billed.NO and attempt.cost is None:
             self._release(most)
             return
         # The record that tells of it is appended next, before anything else is; for one that was cut off it just was.
@@ -99,7 +99,7 @@ class Holds:
             level = self._level
             if self._most_usd < level.usd * _IDLE or self._most_requests < level.requests * _IDLE:
                 # It holds from here on, before it is synced: once it is, it is what a reader goes by.
-                self._level = Level(_with_room(self._most_requests), self._most_usd * _ROOM, self._bounded)
+                self._level = HoldLevel(_with_room(self._most_requests), self._most_usd * _ROOM, self._bounded)
                 if self._level != level:
                     self._write(self._level)
             self._most_requests, self._most_usd = self._requests, self._usd
@@ -117,7 +117,7 @@ class Holds:
         if self._raising is None:
             requests, usd, before = self._requests + 1, self._usd + most, self._level
             # Neither is lowered: until this is synced requests go by the level before.
-            level = Level(
+            level = HoldLevel(
                 max(_with_room(requests), requests + _FEW, before.requests),
                 max(usd * _ROOM, usd + most * _FEW, before.usd),
                 self._bounded,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from batchchat.core.conversation import Key
 
-__all__ = ["FLOOR_S", "LEAST_ANSWERS", "MOST_AGAIN", "Cut", "Running", "Tail"]
+__all__ = ["FLOOR_S", "LEAST_ANSWERS", "MOST_AGAIN", "InFlight", "Overdue", "StragglerPolicy"]
 
 TIMES_P99 = 4.0
 FLOOR_S = 30.0
@@ -28,14 +28,14 @@ _LATEST = 2_000
 """The endpoint's pace now, not that of six hours ago."""
 
 
-class Running(NamedTuple):
+class InFlight(NamedTuple):
     """An attempt in flight: whose, and since when, in seconds of the policy's clock."""
 
     key: Key
     since: float
 
 
-class Cut(NamedTuple):
+class Overdue(NamedTuple):
     """An attempt to be cut off. `ran_s` is how long it ran, `again` whether its row is sent once more."""
 
     key: Key
@@ -45,7 +45,7 @@ class Cut(NamedTuple):
     again: bool
 
 
-class Tail:
+class StragglerPolicy:
     """Which of the last attempts are overdue. `again` is how often a row may be sent again; with 0 nothing is cut.
 
     `earlier_p99_s` is that of earlier runs, where those had answers enough; it stands until this run has.
@@ -75,7 +75,7 @@ class Tail:
         p99_s = self._p99_s()
         return None if p99_s is None else self._bound_s(key, p99_s)
 
-    def cut(self, now: float, running: Iterable[Running]) -> list[Cut]:
+    def cut(self, now: float, running: Iterable[InFlight]) -> list[Overdue]:
         """The overdue among `running`, when nothing else is left to do; each counts as cut from here on."""
         p99_s = self._p99_s()
         if p99_s is None:
@@ -84,7 +84,7 @@ class Tail:
         for key, since in running:
             if now - since > self._bound_s(key, p99_s):
                 times = self._cuts[key] = self._cuts.get(key, 0) + 1
-                found.append(Cut(key, now - since, p99_s, times, times <= self._again))
+                found.append(Overdue(key, now - since, p99_s, times, times <= self._again))
         return found
 
     def _bound_s(self, key: Key, p99_s: float) -> float:

@@ -8,8 +8,8 @@ waits for ever.
 
 from __future__ import annotations
 
-from batchchat.core.attempt import Ask, Billed, Exchange
-from batchchat.policy.decision import GO, Decision, Wait
+from batchchat.core.attempt import Attempt, Billed, MaxUsage
+from batchchat.policy.decision import ADMIT, Decision, Delay
 
 __all__ = ["RequestRate", "TokenRate"]
 
@@ -57,14 +57,14 @@ class RequestRate:
     def __init__(self, per_minute: float) -> None:
         self._bucket = _Bucket(per_minute, 1.0)
 
-    def admit(self, now: float, ask: Ask) -> Decision:  # noqa: ARG002
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
         wait_s = self._bucket.wait_s(now, 1.0)
-        return Wait(wait_s) if wait_s else GO
+        return Delay(wait_s) if wait_s else ADMIT
 
-    def hold(self, now: float, ask: Ask) -> None:  # noqa: ARG002
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
         self._bucket.take(now, 1.0)
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
         """A request counts however it ends."""
 
 
@@ -78,23 +78,23 @@ class TokenRate:
         self._most = 0.0
         self._charged = 0.0
 
-    def admit(self, now: float, ask: Ask) -> Decision:
-        wait_s = self._bucket.wait_s(now, _most(ask) * self._share)
-        return Wait(wait_s) if wait_s else GO
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:
+        wait_s = self._bucket.wait_s(now, _most(max_usage) * self._share)
+        return Delay(wait_s) if wait_s else ADMIT
 
-    def hold(self, now: float, ask: Ask) -> None:
-        most = _most(ask)
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:
+        most = _most(max_usage)
         self._bucket.take(now, most * self._share)
         self._most += most
         self._charged += most * self._share
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:
-        most = _most(ask)
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
+        most = _most(max_usage)
         # The share has moved since it was charged; over all that is in flight the sums agree.
         charged = self._charged * most / self._most if self._most > 0 else 0.0
         self._most = max(0.0, self._most - most)
         self._charged = max(0.0, self._charged - charged) if self._most else 0.0
-        reported = _used(exchange)
+        reported = _used(attempt)
         if reported is None:
             return
         used = min(reported, max(_MOST_TIMES_ASKED * most, self._bucket.size))
@@ -103,20 +103,20 @@ class TokenRate:
             self._share += _SHARE_MEMORY * (min(1.0, used / most) - self._share)
 
 
-def _most(ask: Ask) -> float:
+def _most(max_usage: MaxUsage) -> float:
     """What a request may use, by what is known of it."""
-    prompt = _UNKNOWN_PROMPT if ask.prompt_tokens is None else ask.prompt_tokens
-    completion = _UNKNOWN_COMPLETION if ask.completion_tokens is None else ask.completion_tokens
+    prompt = _UNKNOWN_PROMPT if max_usage.prompt_tokens is None else max_usage.prompt_tokens
+    completion = _UNKNOWN_COMPLETION if max_usage.completion_tokens is None else max_usage.completion_tokens
     return max(1.0, float(prompt + completion))
 
 
-def _used(exchange: Exchange | None) -> int | None:
+def _used(attempt: Attempt | None) -> int | None:
     """The tokens an attempt used; None where that is not known."""
-    if exchange is None:
+    if attempt is None:
         return None
-    usage = exchange.usage
+    usage = attempt.usage
     if usage is None:
-        return 0 if exchange.verdict.billed is Billed.NO else None
+        return 0 if attempt.verdict.billed is Billed.NO else None
     if usage.total_tokens is not None:
         return usage.total_tokens
     if usage.prompt_tokens is None or usage.completion_tokens is None:

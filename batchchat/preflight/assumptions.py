@@ -10,12 +10,12 @@ from batchchat.pricing.for_job import rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.tokens.for_model import Tokenizer, tokenizer_for
 
-__all__ = ["Basis", "counted", "price_missing"]
+__all__ = ["Assumptions", "counted", "price_missing"]
 
 _MILLION = 1_000_000
 
 
-class Basis:
+class Assumptions:
     """What is known of each model that `job` may be sent to; nothing is asked of the endpoint."""
 
     def __init__(self, job: JobSpec) -> None:

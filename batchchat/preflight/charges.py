@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batchchat.preflight.load import Seen
+from batchchat.preflight.load import ObservedRow
 
 __all__ = ["Charge", "charged"]
 
@@ -33,7 +33,7 @@ class Charge:
         return self.input_usd * prompt + self.output_usd * completion
 
 
-def charged(seen: Sequence[Seen], listed: Charge | None, where: str) -> Charge | None:
+def charged(seen: Sequence[ObservedRow], listed: Charge | None, where: str) -> Charge | None:
     """The charge by what `seen` reported, `listed` where nothing was. `where` is `in the pilot` or the like."""
     told = [each for each in seen if each.cost_reported and each.cost_usd is not None]
     prompts = [float(each.prompt if each.reported is None else each.reported) for each in told]

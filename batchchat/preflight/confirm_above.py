@@ -11,8 +11,8 @@ from batchchat.errors import InputError
 from batchchat.job import JobSpec
 from batchchat.preflight.estimate import estimate
 from batchchat.preflight.forecast import Range
-from batchchat.preflight.job_estimate import Estimated
-from batchchat.preflight.scan import Sending
+from batchchat.preflight.job_estimate import JobEstimate
+from batchchat.preflight.scan import SendOptions
 from batchchat.store.folder import folder_of
 from batchchat.store.lock import holder
 from batchchat.text import numbers
@@ -20,7 +20,7 @@ from batchchat.text import numbers
 __all__ = ["asked_before"]
 
 
-def asked_before(job: JobSpec, sending: Sending, limit: int | None) -> str | None:
+def asked_before(job: JobSpec, sending: SendOptions, limit: int | None) -> str | None:
     """What a person is asked about before `job` runs; None where the cost is not above `confirm_above`.
 
     None, too, where the run will be refused anyway: it says better why.
@@ -46,7 +46,7 @@ def _of(cost: Range | None, share: float) -> Range | None:
     return None if cost is None else Range(*(None if usd is None else usd * share for usd in cost))
 
 
-def _words(found: Estimated, rows: int, cost: Range | None) -> str:
+def _words(found: JobEstimate, rows: int, cost: Range | None) -> str:
     what = f"{found.job}: {numbers.rows(rows)} {'is' if rows == 1 else 'are'} to be sent to {found.host}"
     if cost is None or (cost.expected is None and cost.worst is None):
         return f"{what}, at a cost that is unknown."

@@ -14,25 +14,25 @@ from batchchat.core.conversation import Key, Status
 from batchchat.core.record import key_of
 from batchchat.errors import InputError, OutputError
 from batchchat.job import JobSpec
-from batchchat.preflight.assumptions import Basis, counted, price_missing
+from batchchat.preflight.assumptions import Assumptions, counted, price_missing
 from batchchat.preflight.charges import charged
-from batchchat.preflight.forecast import Evidence, Forecast, Pace, forecast
-from batchchat.preflight.job_estimate import Estimated, Piloted
-from batchchat.preflight.load import Load, Seen
-from batchchat.preflight.scan import MOST_SEEN, Drawn, Lane, Sending, Survey, seen_of, survey
-from batchchat.preflight.stable_sample import Lowest
+from batchchat.preflight.forecast import Evidence, Forecast, SendLimits, forecast
+from batchchat.preflight.job_estimate import JobEstimate, PilotResult
+from batchchat.preflight.load import Load, ObservedRow
+from batchchat.preflight.scan import MOST_SEEN, ModelEstimate, SampledRow, ScanResult, SendOptions, scan_input, seen_of
+from batchchat.preflight.stable_sample import StableSample
 from batchchat.results.reader import Results, open_results
 from batchchat.run.messages import nothing_good, own_input
 from batchchat.sources import entry_that_takes
 from batchchat.text import numbers
 
-__all__ = ["Pilot", "Plan", "estimate"]
+__all__ = ["Pilot", "PilotPlan", "estimate"]
 
 _OWN = "in the answers there are"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PilotPlan:
     """A pilot that is to be sent: `rows` of the `of` left, which `has` knows by their keys.
 
     `most_usd` is the most they cost by the `price`; None is unknown.
@@ -51,17 +51,17 @@ class Pilot:
 
     rows: int
     seed: int
-    send: Callable[[Plan], None]
+    send: Callable[[PilotPlan], None]
 
 
 def estimate(
     job: JobSpec,
     *,
-    sending: Sending = Sending(),  # noqa: B008 (frozen)
+    sending: SendOptions = SendOptions(),  # noqa: B008 (frozen)
     pilot: Pilot | None = None,
     like: Path | None = None,
     compare: Sequence[str] = (),
-) -> list[Estimated]:
+) -> list[JobEstimate]:
     """The job's estimate, and one more for each model to `compare`.
 
     Raises `InputError` and `OutputError` for what a run would refuse, `OutputError` for a `like` that has no answers.
@@ -69,10 +69,10 @@ def estimate(
     if (entry := entry_that_takes(job.input, job.output.path)) is not None:
         raise OutputError(own_input(job.output.typed, entry))
     evidence = None if like is None else _like(job, like)
-    basis = Basis(job)
+    basis = Assumptions(job)
     lanes = _lanes(job, basis, compare)
-    draw = None if pilot is None else Lowest[Drawn](pilot.rows, pilot.seed)
-    found = survey(job, basis.rates, lanes, sending, draw=draw)
+    draw = None if pilot is None else StableSample[SampledRow](pilot.rows, pilot.seed)
+    found = scan_input(job, basis.rates, lanes, sending, draw=draw)
     if not found.good:
         raise InputError(nothing_good(job, found.first_bad))
     piloted = None
@@ -80,33 +80,35 @@ def estimate(
         if any(row.sends for row in draw.held):
             pilot.send(_plan(lanes[0], draw, found))
         lanes = _lanes(job, basis, compare)
-        found = survey(job, basis.rates, lanes, sending, drawn=draw)
+        found = scan_input(job, basis.rates, lanes, sending, drawn=draw)
         evidence, piloted = _piloted(found, pilot.seed)
     elif evidence is None:
         evidence = _own(found)
     return [_estimated(job, lane, evidence, piloted, seed=0 if pilot is None else pilot.seed) for lane in lanes]
 
 
-def _lanes(job: JobSpec, basis: Basis, compare: Sequence[str]) -> list[Lane]:
+def _lanes(job: JobSpec, basis: Assumptions, compare: Sequence[str]) -> list[ModelEstimate]:
     """The job's own model first; a model that is named twice is compared once."""
     models = dict.fromkeys([job.model, *compare])
     return [
-        Lane(each, basis.tokenizer(each), basis.context_length(each), basis.charge(each), own=each == job.model)
+        ModelEstimate(
+            each, basis.tokenizer(each), basis.context_length(each), basis.charge(each), own=each == job.model
+        )
         for each in models
     ]
 
 
-def _plan(lane: Lane, draw: Lowest[Drawn], found: Survey) -> Plan:
+def _plan(lane: ModelEstimate, draw: StableSample[SampledRow], found: ScanResult) -> PilotPlan:
     rows = [row for row in draw.held if row.sends]
     charge = charged(found.seen, lane.charge, _OWN)
     usd = None
     if charge is not None and all(row.most is not None for row in rows):
         margin = 1.0 + (lane.tokenizer.error or 0.0)
         usd = sum(charge.of(row.prompt * margin, row.most or 0) for row in rows)
-    return Plan(len(rows), lane.load.left, usd, None if charge is None else charge.words, draw.has)
+    return PilotPlan(len(rows), lane.load.left, usd, None if charge is None else charge.words, draw.has)
 
 
-def _own(found: Survey) -> Evidence | None:
+def _own(found: ScanResult) -> Evidence | None:
     """What the job's own answers tell, where it has any."""
     if not found.seen:
         return None
@@ -115,12 +117,12 @@ def _own(found: Survey) -> Evidence | None:
     return Evidence(found.seen, _OWN, f"lengths from {of}the {many} that this job has answered")
 
 
-def _piloted(found: Survey, seed: int) -> tuple[Evidence, Piloted]:
+def _piloted(found: ScanResult, seed: int) -> tuple[Evidence, PilotResult]:
     seen = found.seen
     costs = [each.cost_usd for each in seen if each.answered or each.cost_usd is not None]
     known = sum(usd for usd in costs if usd is not None) if costs and None not in costs else None
     lengths = f"lengths from a pilot of {numbers.rows(found.piloted)}, seed {seed}"
-    piloted = Piloted(found.piloted, found.piloted_failed, seed, known)
+    piloted = PilotResult(found.piloted, found.piloted_failed, seed, known)
     return Evidence(seen, "in the pilot", lengths, drawn=True), piloted
 
 
@@ -137,9 +139,9 @@ def _like(job: JobSpec, output: Path) -> Evidence:
         return Evidence(seen, f"in {output}", lengths, calibrates=False, same_price=same)
 
 
-def _sampled(results: Results) -> tuple[list[Seen], int]:
+def _sampled(results: Results) -> tuple[list[ObservedRow], int]:
     """A sample of the answered rows that say how long they were, and how many are answered."""
-    drawn = Lowest[Seen](MOST_SEEN, 0)
+    drawn = StableSample[ObservedRow](MOST_SEEN, 0)
     answers = 0
     for record, _ in results.rows():
         if record["status"] != Status.ANSWERED:
@@ -151,18 +153,20 @@ def _sampled(results: Results) -> tuple[list[Seen], int]:
     return drawn.held, answers
 
 
-def _estimated(job: JobSpec, lane: Lane, evidence: Evidence | None, piloted: Piloted | None, *, seed: int) -> Estimated:
+def _estimated(
+    job: JobSpec, lane: ModelEstimate, evidence: Evidence | None, piloted: PilotResult | None, *, seed: int
+) -> JobEstimate:
     tokenizer = lane.tokenizer
     if evidence is not None and not lane.own:  # another model's lengths, and nothing else of it, hold here
         lengths = f"{evidence.lengths}, of {job.model}"
         evidence = replace(evidence, lengths=lengths, calibrates=False, drawn=False, same_price=False)
     limits = job.limits
-    pace = Pace(job.concurrency, limits.requests_per_minute, limits.tokens_per_minute)
+    pace = SendLimits(job.concurrency, limits.requests_per_minute, limits.tokens_per_minute)
     made = forecast(lane.load, evidence, lane.charge, pace, counted=counted(tokenizer), seed=seed)
     if not lane.own and made.duration_s is not None:
         made.duration_s, made.sources["duration_s"] = None, None
     made.notes += _notes(job, lane, made, piloted if lane.own else None)
-    return Estimated(
+    return JobEstimate(
         job=job.name,
         model=lane.model,
         host=job.host,
@@ -175,7 +179,7 @@ def _estimated(job: JobSpec, lane: Lane, evidence: Evidence | None, piloted: Pil
     )
 
 
-def _notes(job: JobSpec, lane: Lane, made: Forecast, piloted: Piloted | None) -> list[str]:
+def _notes(job: JobSpec, lane: ModelEstimate, made: Forecast, piloted: PilotResult | None) -> list[str]:
     """What one has to know of the figures, in sentences with the way out."""
     load, notes = lane.load, list[str]()
     if lane.tokenizer.note is not None:
@@ -194,7 +198,7 @@ def _notes(job: JobSpec, lane: Lane, made: Forecast, piloted: Piloted | None) ->
     return [*notes, *_notes_of_rows(load, lane.model)]
 
 
-def _notes_of_pilot(piloted: Piloted, made: Forecast) -> list[str]:
+def _notes_of_pilot(piloted: PilotResult, made: Forecast) -> list[str]:
     notes = []
     if piloted.failed:
         notes.append(

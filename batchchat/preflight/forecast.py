@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from batchchat.preflight.charges import Charge, charged
 from batchchat.preflight.interval import Interval, Stratum, interval, total
-from batchchat.preflight.load import Load, Seen, Strata, strata_of
+from batchchat.preflight.load import Load, ObservedRow, Strata, strata_of
 from batchchat.preflight.makespan import LIKELY, SELDOM_LESS, SELDOM_MORE, Latencies
 
-__all__ = ["ASSUMED", "Evidence", "Forecast", "Pace", "Range", "forecast"]
+__all__ = ["ASSUMED", "Evidence", "Forecast", "Range", "SendLimits", "forecast"]
 
 ASSUMED = (0.1, 0.5)
 """Of what a reply may have, where no reply was ever seen: low and expected."""
@@ -34,7 +34,7 @@ class Range(NamedTuple):
     worst: float | None
 
 
-class Pace(NamedTuple):
+class SendLimits(NamedTuple):
     """What bounds how fast a run goes."""
 
     concurrency: int
@@ -50,7 +50,7 @@ class Evidence:
     random sample of the job's rows, so that an interval holds. `same_price`: it was charged as the job will be.
     """
 
-    seen: Sequence[Seen]
+    seen: Sequence[ObservedRow]
     where: str
     lengths: str
     calibrates: bool = True
@@ -78,7 +78,7 @@ class Forecast:
 
 
 def forecast(
-    load: Load, evidence: Evidence | None, listed: Charge | None, pace: Pace, *, counted: str, seed: int = 0
+    load: Load, evidence: Evidence | None, listed: Charge | None, pace: SendLimits, *, counted: str, seed: int = 0
 ) -> Forecast:
     """`listed` is the price that is known before anything is sent; `counted` says how prompts were counted."""
     seen = [] if evidence is None else evidence.seen
@@ -170,7 +170,7 @@ class _View:
         # Prompts are known of every row; only what a cost is beyond its prompt's share is to be learned.
         prompt, scale = price.of(self.left_prompt, 0), self.scale or 1.0
 
-        def beyond(each: Seen) -> float:
+        def beyond(each: ObservedRow) -> float:
             counted = each.prompt * scale
             told = (
                 each.cost_usd
@@ -186,7 +186,7 @@ class _View:
         )
         return _ordered(low, expected, worst), span
 
-    def duration(self, pace: Pace, completion: Range) -> tuple[Range | None, Interval | None]:
+    def duration(self, pace: SendLimits, completion: Range) -> tuple[Range | None, Interval | None]:
         load = self.load
         if not load.left:
             return Range(0.0, 0.0, 0.0), Interval(0.0, 0.0) if self.drawn else None
@@ -219,7 +219,7 @@ class _View:
         high = run_s(span.high, completion.expected, SELDOM_MORE)
         return figures, None if low is None or high is None else Interval(low, high)
 
-    def _sum(self, value: Callable[[Seen], float], known: float) -> tuple[float, Interval | None]:
+    def _sum(self, value: Callable[[ObservedRow], float], known: float) -> tuple[float, Interval | None]:
         """What `value` adds up to over the rows left and what is known, and its interval where that holds."""
         strata: list[Stratum] = self.strata.of([[value(each) for each in sample] for sample in self.strata.samples])
         expected = total(strata)

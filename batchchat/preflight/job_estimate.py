@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from batchchat.preflight.forecast import Forecast
 from batchchat.preflight.load import Load
 
-__all__ = ["Estimated", "Piloted"]
+__all__ = ["JobEstimate", "PilotResult"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piloted:
+class PilotResult:
     """A pilot: how many rows have ended, `failed` of them without an answer; `cost_usd` is what they cost."""
 
     rows: int
@@ -21,7 +21,7 @@ class Piloted:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimated:
+class JobEstimate:
     """One job under one model. `tokenizer` is a name, whether it is exact, and its error."""
 
     job: str
@@ -32,4 +32,4 @@ class Estimated:
     forecast: Forecast
     tokenizer: tuple[str, bool, float | None]
     context_length: int | None
-    pilot: Piloted | None = None
+    pilot: PilotResult | None = None

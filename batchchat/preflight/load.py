@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 from batchchat.preflight.interval import Stratum
 
-__all__ = ["Load", "Seen", "Strata", "band", "strata_of"]
+__all__ = ["Load", "ObservedRow", "Strata", "band", "strata_of"]
 
 _LEAST_OF_STRATUM = 25
 _MOST_STRATA = 4
 _SHOWN = 3
 
 
-class Seen(NamedTuple):
+class ObservedRow(NamedTuple):
     """One row that was sent before. `prompt` is as counted here, `reported` as the endpoint did; None is not known.
 
     A row that failed has no `completion` and no `latency_s` worth the name: both are 0 where it cost nothing.
@@ -82,7 +82,7 @@ class Load:
         if len(self.first_too_long) < _SHOWN:
             self.first_too_long.append(key)
 
-    def keep(self, seen: Seen, *, tokens_known: bool) -> None:
+    def keep(self, seen: ObservedRow, *, tokens_known: bool) -> None:
         """One more row that is finished, and paid."""
         self.kept += seen.answered
         self.kept_failed += not seen.answered
@@ -103,7 +103,7 @@ def band(prompt: int) -> int:
 class Strata:
     """A sample cut by prompt length, and how many of the rows left belong to each cut."""
 
-    samples: Sequence[Sequence[Seen]]
+    samples: Sequence[Sequence[ObservedRow]]
     rests: Sequence[int]
 
     def of(self, values: Sequence[Sequence[float]]) -> list[Stratum]:
@@ -111,12 +111,12 @@ class Strata:
         return [Stratum(each, rest) for each, rest in zip(values, self.rests, strict=True)]
 
 
-def strata_of(seen: Sequence[Seen], bands: Counter[int]) -> Strata:
+def strata_of(seen: Sequence[ObservedRow], bands: Counter[int]) -> Strata:
     """Cut a sample into at most 4 strata of at least 25 rows each, or leave it whole."""
     least = max(_LEAST_OF_STRATUM, math.ceil(len(seen) / _MOST_STRATA))
     ordered = sorted(seen, key=lambda each: band(each.prompt))
     cuts: list[int] = []
-    samples: list[list[Seen]] = [[]]
+    samples: list[list[ObservedRow]] = [[]]
     used = 0
     for number, group in groupby(ordered, key=lambda each: band(each.prompt)):
         samples[-1] += group

@@ -17,11 +17,11 @@ from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
 from batchchat.job import JobSpec
 from batchchat.preflight.charges import Charge
-from batchchat.preflight.load import Load, Seen
-from batchchat.preflight.stable_sample import Lowest
+from batchchat.preflight.load import Load, ObservedRow
+from batchchat.preflight.stable_sample import StableSample
 from batchchat.pricing.rates import Rates
 from batchchat.run.messages import mixed_mock
-from batchchat.run.plan import Changed, Fate, fate
+from batchchat.run.plan import Disposition, OnChanged, disposition
 from batchchat.run.wiring import scripts_for
 from batchchat.sources import open_source
 from batchchat.store.folder import folder_of
@@ -30,23 +30,32 @@ from batchchat.store.segments import scan, segments
 from batchchat.tokens.for_model import Tokenizer
 from batchchat.tokens.reply_limit import reply_tokens
 
-__all__ = ["MOST_SEEN", "Drawn", "Lane", "Sending", "Survey", "journal_of", "seen_of", "survey"]
+__all__ = [
+    "MOST_SEEN",
+    "ModelEstimate",
+    "SampledRow",
+    "ScanResult",
+    "SendOptions",
+    "journal_of",
+    "scan_input",
+    "seen_of",
+]
 
 MOST_SEEN = 5_000
 """Answers of a big run that are learned from: enough for a mean to half a percent where lengths are skewed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class SendOptions:
     """What the run to come is told of rows that have a record."""
 
     retry_failed: bool = False
-    changed: Changed = Changed.ASK
+    changed: OnChanged = OnChanged.ASK
     fresh: bool = False
 
 
 @dataclass(slots=True)
-class Lane:
+class ModelEstimate:
     """A model under which the input is counted. Only the job's `own` has answers already."""
 
     model: str
@@ -57,7 +66,7 @@ class Lane:
     load: Load = field(default_factory=Load)
 
 
-class Drawn(NamedTuple):
+class SampledRow(NamedTuple):
     """A row of a pilot to be: whether it is still to be sent, its prompt's tokens and the most that its reply has."""
 
     sends: bool
@@ -66,7 +75,7 @@ class Drawn(NamedTuple):
 
 
 @dataclass(slots=True)
-class Survey:
+class ScanResult:
     """What was found beside the loads: `seen` are rows of a pilot, or a bounded sample of all answers.
 
     `piloted` rows of the pilot have ended, `piloted_failed` of them without an answer.
@@ -77,7 +86,7 @@ class Survey:
     answers: int = 0
     piloted: int = 0
     piloted_failed: int = 0
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[ObservedRow] = field(default_factory=list)
 
 
 @contextmanager
@@ -98,22 +107,22 @@ def journal_of(job: JobSpec, *, fresh: bool) -> Iterator[Ledger]:
         ledger.close()
 
 
-def survey(
+def scan_input(
     job: JobSpec,
     rates: Rates,
-    lanes: Sequence[Lane],
-    sending: Sending,
+    lanes: Sequence[ModelEstimate],
+    sending: SendOptions,
     *,
-    draw: Lowest[Drawn] | None = None,
-    drawn: Lowest[Drawn] | None = None,
-) -> Survey:
+    draw: StableSample[SampledRow] | None = None,
+    drawn: StableSample[SampledRow] | None = None,
+) -> ScanResult:
     """Read the input once into the loads of `lanes`, the first being the job's own.
 
     `draw` is given all rows that can be in a pilot; with `drawn`, only rows of that one are seen.
     """
     source, script_for = open_source(job.input), scripts_for(job, rates)
     with journal_of(job, fresh=sending.fresh) as ledger:
-        looker = _Looker(job, lanes, ledger, sending, draw=draw, drawn=drawn)
+        looker = _Scanner(job, lanes, ledger, sending, draw=draw, drawn=drawn)
         for row in source.read():
             for lane in lanes:
                 lane.load.rows += 1
@@ -127,18 +136,18 @@ def survey(
     return looker.found
 
 
-class _Looker:
+class _Scanner:
     """Takes the rows one by one."""
 
     def __init__(
         self,
         job: JobSpec,
-        lanes: Sequence[Lane],
+        lanes: Sequence[ModelEstimate],
         ledger: Ledger,
-        sending: Sending,
+        sending: SendOptions,
         *,
-        draw: Lowest[Drawn] | None,
-        drawn: Lowest[Drawn] | None,
+        draw: StableSample[SampledRow] | None,
+        drawn: StableSample[SampledRow] | None,
     ) -> None:
         self._job = job
         self._lanes = lanes
@@ -147,8 +156,8 @@ class _Looker:
         self._draw = draw
         self._drawn = drawn
         self._bound: tuple[Mapping[str, Any] | None, int | None] = (None, None)
-        self._some = Lowest[Seen](MOST_SEEN, 0)
-        self.found = Survey()
+        self._some = StableSample[ObservedRow](MOST_SEEN, 0)
+        self.found = ScanResult()
 
     def bad(self, row: BadRow) -> None:
         self.found.first_bad = self.found.first_bad or f"{row.place}: {row.error}"
@@ -171,17 +180,17 @@ class _Looker:
             else:
                 self._to_send(lane, row.key, prompt, self._bound[1])
 
-    def _fate(self, request: Request) -> tuple[Fate, int | None]:
+    def _fate(self, request: Request) -> tuple[Disposition, int | None]:
         index = self._ledger.index
         entry = index.find(request.key)
         status = "" if entry is None else index.status(entry)
         if entry is None or not status:
-            return Fate.SEND_NEW, None
+            return Disposition.SEND_NEW, None
         same = index.fingerprint(entry) == request.fingerprint
         sending = self._sending
-        return fate(status, same_request=same, retry_failed=sending.retry_failed, changed=sending.changed), entry
+        return disposition(status, same_request=same, retry_failed=sending.retry_failed, changed=sending.changed), entry
 
-    def _to_send(self, lane: Lane, key: Key, prompt: int, most: int | None) -> None:
+    def _to_send(self, lane: ModelEstimate, key: Key, prompt: int, most: int | None) -> None:
         room = None if lane.context_length is None else lane.context_length - prompt
         if room is not None and (room <= 0 or (most is not None and most > room)):
             lane.load.refuse(key.id)
@@ -190,18 +199,18 @@ class _Looker:
         most = room if most is None else most
         lane.load.send(prompt, most, by_context=by_context)
         if lane.own and self._draw is not None:
-            self._draw.add(key, Drawn(sends=True, prompt=prompt, most=most))
+            self._draw.add(key, SampledRow(sends=True, prompt=prompt, most=most))
 
-    def _finished(self, load: Load, key: Key, fate_: Fate, entry: int | None, prompt: int) -> None:
+    def _finished(self, load: Load, key: Key, fate_: Disposition, entry: int | None, prompt: int) -> None:
         assert entry is not None
-        load.undecided += fate_ is Fate.UNDECIDED
+        load.undecided += fate_ is Disposition.UNDECIDED
         record = self._ledger.read(entry)
         seen = seen_of(record, prompt)
         load.keep(seen or _silent(record, prompt), tokens_known=seen is not None)
-        if fate_ is not Fate.KEEP:  # another request than the one that is in the input
+        if fate_ is not Disposition.KEEP:  # another request than the one that is in the input
             return
         if self._draw is not None:
-            self._draw.add(key, Drawn(sends=False, prompt=prompt, most=None))
+            self._draw.add(key, SampledRow(sends=False, prompt=prompt, most=None))
         answered = record["status"] == Status.ANSWERED
         self.found.answers += answered
         if self._drawn is not None:
@@ -219,7 +228,7 @@ class _Looker:
         self.found.seen += self._some.held
 
 
-def seen_of(record: RowRecord, prompt: int) -> Seen | None:
+def seen_of(record: RowRecord, prompt: int) -> ObservedRow | None:
     """What a finished row tells of others like it; None where it did not say how long its reply was."""
     answered = record["status"] == Status.ANSWERED
     usage: Mapping[str, Any] = record.get("usage") or {}
@@ -230,9 +239,9 @@ def seen_of(record: RowRecord, prompt: int) -> Seen | None:
     return silent._replace(completion=completion or 0)
 
 
-def _silent(record: RowRecord, prompt: int) -> Seen:
+def _silent(record: RowRecord, prompt: int) -> ObservedRow:
     usage: Mapping[str, Any] = record.get("usage") or {}
-    return Seen(
+    return ObservedRow(
         prompt=prompt,
         reported=usage.get("prompt_tokens"),
         completion=0,

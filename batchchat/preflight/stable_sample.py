@@ -12,12 +12,12 @@ from typing import Generic, TypeVar
 from batchchat.core.conversation import Key
 from batchchat.sources.sampling import row_hash
 
-__all__ = ["Lowest"]
+__all__ = ["StableSample"]
 
 T = TypeVar("T")
 
 
-class Lowest(Generic[T]):
+class StableSample(Generic[T]):
     """At most `rows` of those that are added."""
 
     def __init__(self, rows: int, seed: int) -> None:

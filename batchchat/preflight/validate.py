@@ -12,17 +12,17 @@ from batchchat.errors import OutputError
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import context_for, rates_for
 from batchchat.pricing.rates import Rates
-from batchchat.run.context_check import Fitting
+from batchchat.run.context_check import ContextCheck
 from batchchat.run.messages import own_input
 from batchchat.run.wiring import blanker_for, scripts_for
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output
 
-__all__ = ["Found", "validate"]
+__all__ = ["ValidationResult", "validate"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ValidationResult:
     """`source` and `form` say what is read and as what, `models` how many good rows ask each model, the most first.
 
     `first_bad` are sentences that begin with file and line, `unset_key` the variable of a key that is not set here,
@@ -51,7 +51,7 @@ _MOST_MODELS = 1_000
 _OTHERS = "others"
 
 
-def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, again: str) -> Found:
+def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, again: str) -> ValidationResult:
     """Read the whole input of `job`. `again` is the command that looks once more.
 
     Raises `InputError` and `OutputError` for what a run would refuse at once.
@@ -61,7 +61,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
     source = open_source(job.input)
     check_output(job.output.path, job.output.typed, source.files, fresh=True)
     rates = rates_for(job)
-    script_for, fitting = scripts_for(job, rates), Fitting(context_for(job, rates), job.params)
+    script_for, fitting = scripts_for(job, rates), ContextCheck(context_for(job, rates), job.params)
     invalid, first_bad, models = 0, list[str](), Counter[str]()
     too_long, unfit, first_too_long = 0, 0, list[str]()
     for row in source.read():
@@ -81,7 +81,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         known = request.model in models or len(models) < _MOST_MODELS
         models[request.model if known else _OTHERS] += 1
     variable = job.endpoint.api_key_env
-    return Found(
+    return ValidationResult(
         name=job.name,
         source=source.description,
         form=_form(source),

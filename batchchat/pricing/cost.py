@@ -1,4 +1,4 @@
-"""What an exchange cost: what the response reports; else by the rate of the model that served it; else unknown.
+"""What an attempt cost: what the response reports; else by the rate of the model that served it; else unknown.
 
 Pure, and in Decimal. Prices are USD per million tokens.
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from batchchat.job import JobSpec
 from batchchat.pricing.price_table import PriceTable, builtin_table, read_table
-from batchchat.pricing.rates import Listed, Rates
+from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.tokens.context_window import Context
 from batchchat.tokens.for_model import tokenizer_for
 from batchchat.tokens.wizardlm import is_wizardlm
@@ -22,7 +22,7 @@ def table_for(job: JobSpec) -> PriceTable:
     return builtin_table() if job.prices is None else read_table(job.prices.path, job.prices.typed)
 
 
-def rates_for(job: JobSpec, listed: Mapping[str, Listed] | None = None) -> Rates:
+def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> Rates:
     """The rates of `job`; `listed` is the endpoint's own list, where it was asked."""
     return Rates(
         _MOCKED if job.is_mock else job.price_host,

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.attempt import Ask
+from batchchat.core.attempt import MaxUsage
 from batchchat.core.conversation import Message
 from batchchat.core.price import Price
 from batchchat.tokens.reply_limit import reply_tokens
 
-__all__ = ["Asking", "MostOf"]
+__all__ = ["HighestPriceOf", "UsageBounds"]
 
 _MILLION = Decimal(1_000_000)
 _TOKENS_A_MESSAGE = 16
@@ -27,15 +27,15 @@ _PLAIN_KEYS = 2  # role and content
 _WORDS = frozenset({"text", "refusal", "thinking"})
 
 
-MostOf = Callable[[str, str | None], Price | None]
+HighestPriceOf = Callable[[str, str | None], Price | None]
 """(model, service tier) -> the price a request is reckoned with; None where nobody knows."""
 
 
-class Asking:
-    """Knows the worst case of requests at the prices that `most_of` tells."""
+class UsageBounds:
+    """Knows the worst case of requests at the prices that `highest_price_of` tells."""
 
-    def __init__(self, most_of: MostOf) -> None:
-        self._most_of = most_of
+    def __init__(self, highest_price_of: HighestPriceOf) -> None:
+        self._highest_price_of = highest_price_of
         self._model: str | None = None
         self._prompt_usd = self._reply_usd = Decimal(0)
         self._priced = False
@@ -43,7 +43,7 @@ class Asking:
         self._reply: int | None = None
         self._plain = False
 
-    def __call__(self, model: str, messages: list[Message], params: Mapping[str, Any], body_bytes: int) -> Ask:
+    def __call__(self, model: str, messages: list[Message], params: Mapping[str, Any], body_bytes: int) -> MaxUsage:
         """The worst case of a request whose body has `body_bytes`; None is what has no bound."""
         if params is not self._params or model != self._model:  # most rows have the job's own
             self._price(model, params.get("service_tier"))
@@ -52,11 +52,11 @@ class Asking:
         reply = self._reply
         prompt = _prompt_tokens(messages, body_bytes, plain=self._plain)
         if prompt is None or reply is None or not self._priced:
-            return Ask(prompt, reply, None)
-        return Ask(prompt, reply, prompt * self._prompt_usd + reply * self._reply_usd)
+            return MaxUsage(prompt, reply, None)
+        return MaxUsage(prompt, reply, prompt * self._prompt_usd + reply * self._reply_usd)
 
     def _price(self, model: str, tier: Any) -> None:
-        self._model, price = model, self._most_of(model, tier if isinstance(tier, str) else None)
+        self._model, price = model, self._highest_price_of(model, tier if isinstance(tier, str) else None)
         self._priced = price is not None
         if price is not None:
             dearest = price.input if price.cached_input is None else max(price.input, price.cached_input)

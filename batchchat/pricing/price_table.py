@@ -18,7 +18,7 @@ from pathlib import Path
 from batchchat.core.price import Price
 from batchchat.errors import UsageError
 
-__all__ = ["COLUMNS", "OLD", "Entry", "PriceTable", "builtin_table", "read_table"]
+__all__ = ["COLUMNS", "OLD", "PriceEntry", "PriceTable", "builtin_table", "read_table"]
 
 COLUMNS = ("model", "host", "input", "output", "cached_input", "context_length", "source", "as_of")
 OLD = timedelta(days=180)
@@ -31,7 +31,7 @@ _NEAREST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PriceEntry:
     """A model's price at `host` ("" is any), as `source` said it on the day `as_of`."""
 
     model: str
@@ -49,16 +49,16 @@ class Entry:
 class PriceTable:
     """Entries by model and host; capitals make no difference."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[PriceEntry]) -> None:
         self.entries = tuple(entries)
         self._by_name = {(entry.model.lower(), entry.host.lower()): entry for entry in entries}
 
-    def find(self, model: str, host: str) -> Entry | None:
+    def find(self, model: str, host: str) -> PriceEntry | None:
         """The entry that holds for `model` at `host`."""
         name = model.lower()
         return self._by_name.get((name, host.lower())) or self._by_name.get((name, ""))
 
-    def named(self, model: str) -> list[Entry]:
+    def named(self, model: str) -> list[PriceEntry]:
         """The entries of a model at all hosts; an owner's name before it may be left out."""
         name = model.lower()
         found = [entry for entry in self.entries if entry.model.lower() == name]
@@ -97,7 +97,7 @@ def read_table(path: Path, typed: str) -> PriceTable:
     return PriceTable(list(_entries(text, typed)))
 
 
-def _entries(text: str, name: str) -> Iterator[Entry]:
+def _entries(text: str, name: str) -> Iterator[PriceEntry]:
     rows = csv.reader(text.splitlines(), strict=True)
     try:
         head = [cell.strip() for cell in next(rows, [])]
@@ -114,14 +114,14 @@ def _entries(text: str, name: str) -> Iterator[Entry]:
         raise UsageError(f"{name}:{rows.line_num}: this is no line of CSV: {error}.") from error
 
 
-def _entry(head: list[str], cells: list[str], place: str) -> Entry:
+def _entry(head: list[str], cells: list[str], place: str) -> PriceEntry:
     if len(cells) != len(head):
         raise UsageError(f"{place}: the line has {len(cells)} fields, and the head {len(head)}: {','.join(head)}.")
     row = dict.fromkeys(COLUMNS, "") | dict(zip(head, cells, strict=True))
     for column in COLUMNS:
         if not row[column] and column not in _MAY_BE_EMPTY:
             raise UsageError(f"{place}: `{column}` is empty.")
-    return Entry(
+    return PriceEntry(
         model=row["model"],
         host=row["host"],
         price=Price(

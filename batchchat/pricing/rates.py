@@ -18,13 +18,13 @@ from typing import NamedTuple
 from batchchat.core.price import Price
 from batchchat.pricing.price_table import PriceTable
 
-__all__ = ["DEEPINFRA_TIERS", "Listed", "Rate", "Rates", "tiered"]
+__all__ = ["DEEPINFRA_TIERS", "ListedModel", "Rate", "Rates", "tiered"]
 
 DEEPINFRA_TIERS = {"flex": Decimal("0.8"), "priority": Decimal("1.5")}
 _DEEPINFRA = "api.deepinfra.com"
 
 
-class Listed(NamedTuple):
+class ListedModel(NamedTuple):
     """What an endpoint's list of models says of one; None is not said."""
 
     price: Price | None
@@ -56,7 +56,7 @@ class Rates:
         *,
         own: Price | None = None,
         own_context_length: int | None = None,
-        listed: Mapping[str, Listed] | None = None,
+        listed: Mapping[str, ListedModel] | None = None,
         table: PriceTable | None = None,
     ) -> None:
         self._host = host
@@ -72,7 +72,7 @@ class Rates:
         """Whether the endpoint's list is known."""
         return self._listed is not None
 
-    def learn(self, listed: Mapping[str, Listed]) -> None:
+    def learn(self, listed: Mapping[str, ListedModel]) -> None:
         """The endpoint's list has come; what follows is reckoned with it."""
         self._listed = listed
         self._found.clear()

@@ -7,7 +7,7 @@ from typing import Any
 
 from batchchat.preflight.forecast import Range
 from batchchat.preflight.interval import LEVEL, Interval
-from batchchat.preflight.job_estimate import Estimated
+from batchchat.preflight.job_estimate import JobEstimate
 from batchchat.text import numbers
 
 __all__ = ["estimate_json", "estimate_text"]
@@ -17,7 +17,7 @@ _NAME, _COLUMN, _TOPIC = 16, 12, 11
 _USD_PLACES = 9  # nano-USD: what endpoints bill in
 
 
-def estimate_text(found: Sequence[Estimated], next_command: str) -> str:
+def estimate_text(found: Sequence[JobEstimate], next_command: str) -> str:
     """The first in full, the others beside it, and what to type next."""
     first = found[0]
     lines = [f"{first.job} on {first.model} at {first.host}", "", *_table(first), "", *_topics(first)]
@@ -26,7 +26,7 @@ def estimate_text(found: Sequence[Estimated], next_command: str) -> str:
     return "\n".join([*lines, "", f"next  {next_command}"])
 
 
-def _table(one: Estimated) -> list[str]:
+def _table(one: JobEstimate) -> list[str]:
     made, load = one.forecast, one.load
     heads = "".join(word.rjust(_COLUMN) for word in ("low", "expected", "worst"))
     prompt = numbers.count(made.prompt_tokens)
@@ -71,7 +71,7 @@ def _time(value: float | None) -> str:
     return numbers.NONE if value is None else numbers.duration(value)
 
 
-def _topics(one: Estimated) -> list[str]:
+def _topics(one: JobEstimate) -> list[str]:
     load, sources = one.load, one.forecast.sources
     topics: list[tuple[str, str]] = [("prompts", sources["prompt_tokens"] or numbers.UNKNOWN)]
     topics.append(("replies", sources["completion_tokens"] or numbers.UNKNOWN))
@@ -101,7 +101,7 @@ def _topics(one: Estimated) -> list[str]:
     return [f"  {name:<{_TOPIC}}{text}" for name, text in topics]
 
 
-def _compared(found: Sequence[Estimated]) -> list[str]:
+def _compared(found: Sequence[JobEstimate]) -> list[str]:
     """A line a model, the figures right-aligned."""
     heads = ("model", "prompt tokens", "reply tokens", "low", "expected", "worst", "price, in / out")
     rows: list[tuple[str, ...]] = [heads]
@@ -124,13 +124,13 @@ def _compared(found: Sequence[Estimated]) -> list[str]:
     ]
 
 
-def estimate_json(found: Sequence[Estimated]) -> dict[str, Any]:
+def estimate_json(found: Sequence[JobEstimate]) -> dict[str, Any]:
     """The contract's object, of the first; where several are compared, of each under `models`."""
     first = _json(found[0])
     return first if len(found) == 1 else {**first, "models": [_json(one) for one in found]}
 
 
-def _json(one: Estimated) -> dict[str, Any]:
+def _json(one: JobEstimate) -> dict[str, Any]:
     load, made, charge = one.load, one.forecast, one.forecast.charge
     name, exact, error = one.tokenizer
     return {

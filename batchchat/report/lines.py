@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Decimal
 
 from batchchat.core.conversation import ErrorKind
-from batchchat.core.totals import TOKEN_FIELDS, Beside, Totals
+from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.text import numbers
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "token_topics",
 ]
 
-Topic = tuple[str, str]
+LabelledLine = tuple[str, str]
 """A label, empty in the lines after the first, and the line."""
 
 _EXAMPLE_WIDTH = 110
@@ -31,7 +31,7 @@ def some_rows(number: int) -> str:
     return f"{numbers.count(number)} row{'' if number == 1 else 's'}"
 
 
-def answered_words(totals: Totals, beside: Beside) -> str:
+def answered_words(totals: Totals, beside: OffRowCosts) -> str:
     """`12,474 of 12,480 rows answered`, or `… so far` where it is not known how many there are."""
     answered = numbers.count(totals.answered)
     if beside.left is None:
@@ -39,7 +39,7 @@ def answered_words(totals: Totals, beside: Beside) -> str:
     return f"{answered} of {some_rows(totals.finished + beside.left)} answered"
 
 
-def token_topics(totals: Totals) -> list[Topic]:
+def token_topics(totals: Totals) -> list[LabelledLine]:
     """Tokens as reported."""
     return [("tokens", _tokens(totals))]
 
@@ -67,7 +67,7 @@ _SOURCES = {
 }
 
 
-def cost_topics(totals: Totals, beside: Beside) -> list[Topic]:
+def cost_topics(totals: Totals, beside: OffRowCosts) -> list[LabelledLine]:
     """One line for what is known, and one for each thing that is not in it."""
     known = [
         f"{numbers.money(cost)} {_SOURCES.get(source, source)}"
@@ -98,7 +98,7 @@ def cost_topics(totals: Totals, beside: Beside) -> list[Topic]:
     return [("cost" if not number else "", line) for number, line in enumerate(lines)]
 
 
-def budget_topics(totals: Totals, beside: Beside, max_cost_usd: Decimal | None) -> list[Topic]:
+def budget_topics(totals: Totals, beside: OffRowCosts, max_cost_usd: Decimal | None) -> list[LabelledLine]:
     """All that counts against the cap, of all runs, and what it leaves."""
     if max_cost_usd is None:
         return []
@@ -114,13 +114,13 @@ def _broke_off(attempts: int) -> str:
     return f"{numbers.count(attempts)} {'attempt' if attempts == 1 else 'attempts'} that broke off"
 
 
-def _unreported(beside: Beside) -> str:
+def _unreported(beside: OffRowCosts) -> str:
     if beside.unreported_usd:
         return f"the endpoint reports no usage; at most {numbers.money(beside.unreported_usd)}"
     return "the endpoint reports none, and no price is known for it"
 
 
-def latency_topics(totals: Totals) -> list[Topic]:
+def latency_topics(totals: Totals) -> list[LabelledLine]:
     """How long answers took."""
     shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
     if not totals.answered:
@@ -128,7 +128,7 @@ def latency_topics(totals: Totals) -> list[Topic]:
     return [("latency", " · ".join(f"{name} {numbers.seconds(totals.latency_s(share))}" for share, name in shares))]
 
 
-def retry_topics(totals: Totals, beside: Beside) -> list[Topic]:
+def retry_topics(totals: Totals, beside: OffRowCosts) -> list[LabelledLine]:
     """What further attempts were made for; `beside` knows it of an output, whose columns don't tell."""
     if not (retries := +totals.retries or Counter(beside.retries)):
         return []
@@ -136,9 +136,9 @@ def retry_topics(totals: Totals, beside: Beside) -> list[Topic]:
     return [("retries", f"{numbers.count(retries.total())}: {kinds}")]
 
 
-def failure_topics(totals: Totals) -> list[Topic]:
+def failure_topics(totals: Totals) -> list[LabelledLine]:
     """Each kind of failure with an example; invalid rows by their place, since an id may be all they lack."""
-    rows: list[Topic] = []
+    rows: list[LabelledLine] = []
     for topic, invalid in (("failed", False), ("invalid", True)):
         kinds = [
             (kind, count)

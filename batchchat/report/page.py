@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchchat.errors import UsageError
-from batchchat.report.html.assemble import MOST_OUTPUTS, Opened, assembled
-from batchchat.report.html.build import Seen
+from batchchat.report.html.assemble import MOST_OUTPUTS, OpenOutput, assembled
+from batchchat.report.html.build import PageInput
 from batchchat.report.html.facts import READ, facts_of
-from batchchat.report.tables import Told
+from batchchat.report.tables import ReportInput
 from batchchat.results.figures import Figures, figures_in
 from batchchat.results.reader import Results, open_results
 
@@ -45,8 +45,8 @@ def page_of_outputs(
         return Page(assembled(seen, datetime.now(UTC)), found)
 
 
-def _seen(results: Results, found: Figures, by: str | None, shown: Callable[[Path], str]) -> Opened:
-    told = Told(shown(found.output), found.name, found.model, found.endpoint, found.whole, found.beside)
+def _seen(results: Results, found: Figures, by: str | None, shown: Callable[[Path], str]) -> OpenOutput:
+    told = ReportInput(shown(found.output), found.name, found.model, found.endpoint, found.whole, found.beside)
     needed = READ if by is None else READ | {by}
     facts = facts_of(results.columns(needed), by)
-    return Opened(Seen(told, facts, by, results.published), results.rows_at, results.columns)
+    return OpenOutput(PageInput(told, facts, by, results.published), results.rows_at, results.columns)

@@ -8,7 +8,7 @@ from datetime import date
 from io import StringIO
 from typing import Any
 
-from batchchat.pricing.price_table import COLUMNS, OLD, Entry
+from batchchat.pricing.price_table import COLUMNS, OLD, PriceEntry
 from batchchat.text import numbers
 
 __all__ = ["old_words", "price_csv", "price_forms", "price_text"]
@@ -17,7 +17,7 @@ _HEAD = ("model", "host", "in", "out", "cached", "context", "as of")
 _RIGHT = {2, 3, 4, 5}
 
 
-def price_text(entries: Sequence[Entry]) -> str:
+def price_text(entries: Sequence[PriceEntry]) -> str:
     """A table, and under it where its prices come from; USD per million tokens."""
     rows = [_HEAD, *map(_cells, entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
@@ -33,7 +33,7 @@ def price_text(entries: Sequence[Entry]) -> str:
     return "\n".join([*lines, "", "USD per million tokens", *said])
 
 
-def old_words(entries: Sequence[Entry], today: date) -> str | None:
+def old_words(entries: Sequence[PriceEntry], today: date) -> str | None:
     """A warning where entries are older than prices can be trusted to stand."""
     old = [entry for entry in entries if entry.is_old(today)]
     if not old:
@@ -46,7 +46,7 @@ def old_words(entries: Sequence[Entry], today: date) -> str | None:
     )
 
 
-def price_forms(entries: Sequence[Entry], today: date) -> list[dict[str, Any]]:
+def price_forms(entries: Sequence[PriceEntry], today: date) -> list[dict[str, Any]]:
     """What `--json` prints: prices in USD per million tokens."""
     return [
         {
@@ -64,7 +64,7 @@ def price_forms(entries: Sequence[Entry], today: date) -> list[dict[str, Any]]:
     ]
 
 
-def price_csv(entries: Sequence[Entry]) -> str:
+def price_csv(entries: Sequence[PriceEntry]) -> str:
     """The form that `prices` of a job takes."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -86,7 +86,7 @@ def price_csv(entries: Sequence[Entry]) -> str:
     return text.getvalue().removesuffix("\n")
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: PriceEntry) -> tuple[str, ...]:
     price = entry.price
     return (
         entry.model,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from batchchat.report.lines import Topic, some_rows
-from batchchat.results.reconciliation import LARGEST_KEPT, Claim, Reconciled
+from batchchat.report.lines import LabelledLine, some_rows
+from batchchat.results.reconciliation import LARGEST_KEPT, Claim, Reconciliation
 from batchchat.text import numbers
 
 __all__ = ["reconcile_topics"]
@@ -17,7 +17,7 @@ _SHOWN = 5
 _ZERO = Decimal(0)
 
 
-def reconcile_topics(found: Reconciled, host: str) -> list[Topic]:
+def reconcile_topics(found: Reconciliation, host: str) -> list[LabelledLine]:
     """The comparison in words, the rows that differ most among them."""
     lines = [_sum(found, host)] if found.compared_rows else []
     if found.differing_rows:
@@ -44,7 +44,7 @@ def reconcile_topics(found: Reconciled, host: str) -> list[Topic]:
     return [("billed" if not number else "", line) for number, line in enumerate(lines)]
 
 
-def _sum(found: Reconciled, host: str) -> str:
+def _sum(found: Reconciliation, host: str) -> str:
     difference = found.billed_usd - found.cost_usd
     told = (
         "just what the rows say" if not difference else f"the rows say {_exact(found.cost_usd)} ({_signed(difference)})"

@@ -1,4 +1,4 @@
-"""How a run stands, in words: for whoever looks at it from another shell. Pure text of a `Standing`."""
+"""How a run stands, in words: for whoever looks at it from another shell. Pure text of a `RunStatus`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from batchchat.results.status import How, Standing
+from batchchat.results.status import RunPhase, RunStatus
 from batchchat.text import numbers
 
 __all__ = ["headline", "status_line", "status_text"]
@@ -25,13 +25,13 @@ _STOPPED = {
 }
 
 
-def headline(standing: Standing) -> str:
+def headline(standing: RunStatus) -> str:
     """One line: which run, and how it stands."""
     name = standing.state["job"] or standing.state["output"]
     return f"{name}: {_words(standing)}"
 
 
-def status_text(standing: Standing, output: str) -> str:
+def status_text(standing: RunStatus, output: str) -> str:
     """The headline, a blank line, the figures by topic, what to type next. `output` is a path that can be pasted."""
     lines = [headline(standing), "", *(f"  {topic:<10}{text}" for topic, text in _topics(standing, output))]
     commands = _next(standing, output)
@@ -41,9 +41,9 @@ def status_text(standing: Standing, output: str) -> str:
     return "\n".join(lines)
 
 
-def status_line(standing: Standing) -> str:
+def status_line(standing: RunStatus) -> str:
     """The same in one line, for a log of a run that is followed."""
-    if standing.how is not How.GOING:
+    if standing.how is not RunPhase.GOING:
         return headline(standing)
     state = standing.state
     rows = state["rows"]
@@ -60,31 +60,31 @@ def status_line(standing: Standing) -> str:
     return " · ".join(parts)
 
 
-def _words(standing: Standing) -> str:
+def _words(standing: RunStatus) -> str:
     state = standing.state
     ago = "" if standing.silent_s is None else f" {numbers.duration(standing.silent_s)} ago"
     match standing.how:
-        case How.GOING:
+        case RunPhase.GOING:
             return f"running for {numbers.duration(standing.ran_s)}, {_process(state)}"
-        case How.STARTING:
+        case RunPhase.STARTING:
             began = "" if standing.ran_s is None else f" for {numbers.duration(standing.ran_s)}"
             return f"starting{began}, {_process(state)}: it reads its journal and its input"
-        case How.ENDED if state["state"] == "finished":
+        case RunPhase.ENDED if state["state"] == "finished":
             some = ", some rows failed or are invalid" if state["exit_code"] else ""
             return f"finished{ago}{some}"
-        case How.ENDED:
+        case RunPhase.ENDED:
             return f"stopped{ago} {_STOPPED.get(state['exit_code'], 'by a signal')}"
-        case How.KILLED:
+        case RunPhase.KILLED:
             return f"killed or broken off: silent{_since(standing)}"
-        case How.UNHEARD if standing.is_over:
+        case RunPhase.UNHEARD if standing.is_over:
             return f"silent{_since(standing)}; whether it still runs on {state['host']} can't be asked from here"
-        case How.UNHEARD:
+        case RunPhase.UNHEARD:
             return f"running on {state['host']} by its last word{ago}; its lock can't be asked from here"
         case _:
             return "stopped before it told how far it was; its journal is kept"
 
 
-def _since(standing: Standing) -> str:
+def _since(standing: RunStatus) -> str:
     if standing.silent_s is None:
         return ""
     local = time.localtime(time.time() - standing.silent_s)
@@ -96,10 +96,10 @@ def _process(state: Mapping[str, Any]) -> str:
     return pid if state["host"] is None else f"{pid} on {state['host']}"
 
 
-def _topics(standing: Standing, output: str) -> list[tuple[str, str]]:
+def _topics(standing: RunStatus, output: str) -> list[tuple[str, str]]:
     state = standing.state
     topics = [("rows", _rows(state["rows"], state["estimated_total"])), ("cost", _cost(state))]
-    if standing.how is How.GOING:
+    if standing.how is RunPhase.GOING:
         topics.append(("pace", _pace(state)))
         if state["eta_s"] is not None:
             topics.append(("time", f"{numbers.duration(state['eta_s'])} left at this pace"))
@@ -131,7 +131,7 @@ def _cost(state: Mapping[str, Any]) -> str:
     return f"{numbers.money(state['cost_usd'])}{most}{pace}"
 
 
-def _next(standing: Standing, output: str) -> list[str]:
+def _next(standing: RunStatus, output: str) -> list[str]:
     if not standing.is_over:
         return (
             [f"batchchat export {output} --to parquet -o so-far.parquet"] if standing.state["rows"]["answered"] else []

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
-from batchchat.core.totals import Beside, Totals
+from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.report.lines import (
     budget_topics,
     cost_topics,
@@ -20,18 +20,18 @@ from batchchat.report.lines import (
 )
 from batchchat.text import numbers
 
-__all__ = ["Facts", "replies", "summary"]
+__all__ = ["RunSummary", "replies", "summary"]
 
 _REPLY_WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RunSummary:
     """What the summary is of. `next_commands` can be pasted; `left` is None where the input's end was not seen."""
 
     name: str
     totals: Totals
-    beside: Beside
+    beside: OffRowCosts
     elapsed_s: float
     left: int | None
     stopped: str | None
@@ -43,7 +43,7 @@ class Facts:
     outdated: int = 0
 
 
-def summary(facts: Facts) -> str:
+def summary(facts: RunSummary) -> str:
     """The headline, a blank line, the figures by topic, and what to type next."""
     lines = [_headline(facts), ""]
     lines += [f"  {topic:<10}{text}".rstrip() for topic, text in _topics(facts)]
@@ -53,7 +53,7 @@ def summary(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _headline(facts: Facts) -> str:
+def _headline(facts: RunSummary) -> str:
     totals = facts.totals
     total = totals.finished + (facts.left or 0)
     answered = numbers.count(totals.answered)
@@ -66,7 +66,7 @@ def _headline(facts: Facts) -> str:
     return f"{facts.name}: {rows}{time}{money}"
 
 
-def _topics(facts: Facts) -> list[tuple[str, str]]:
+def _topics(facts: RunSummary) -> list[tuple[str, str]]:
     totals = facts.totals
     topics = [("rows", _rows(facts)), *token_topics(totals)]
     topics += cost_topics(totals, facts.beside)
@@ -82,7 +82,7 @@ def _topics(facts: Facts) -> list[tuple[str, str]]:
     return topics
 
 
-def _rows(facts: Facts) -> str:
+def _rows(facts: RunSummary) -> str:
     totals = facts.totals
     parts = [f"{numbers.count(totals.answered)} answered"]
     parts += [

@@ -6,36 +6,36 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from batchchat import lossless_json
-from batchchat.core.totals import Beside
-from batchchat.report.lines import Topic, answered_words, cost_topics, failure_topics, retry_topics, token_topics
-from batchchat.results.group_stats import Tally
+from batchchat.core.totals import OffRowCosts
+from batchchat.report.lines import LabelledLine, answered_words, cost_topics, failure_topics, retry_topics, token_topics
+from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
 
-__all__ = ["Told", "group_table", "report_text", "topic_lines"]
+__all__ = ["ReportInput", "group_table", "report_text", "topic_lines"]
 
 _MOST_LINES = 40
 _LONGEST_VALUE = 32
 _HEADS = ("rows", "unanswered", "tokens in", "tokens out", "cost", "a row", "p50", "p95")
 
 
-class Told(NamedTuple):
+class ReportInput(NamedTuple):
     """One output's figures, under the path that a person typed or would type."""
 
     path: str
     name: str | None
     model: str | None
     endpoint: str | None
-    tally: Tally
-    beside: Beside
+    tally: GroupStats
+    beside: OffRowCosts
 
 
-def report_text(told: Told) -> str:
+def report_text(told: ReportInput) -> str:
     """The headline, and the figures by topic."""
     totals = told.tally.totals
     cost = totals.known_cost_usd
     money = f" for {numbers.money(cost)}" if cost is not None else ""
     head = f"{told.path}: {answered_words(totals, told.beside)}{money}"
-    topics: list[Topic] = [("job", _job(told))] if told.name else []
+    topics: list[LabelledLine] = [("job", _job(told))] if told.name else []
     topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.beside)]
     if cost is not None and totals.answered:
         topics.append(("", f"{numbers.money(cost / totals.answered)} an answered row"))
@@ -45,17 +45,17 @@ def report_text(told: Told) -> str:
     return f"{head}\n\n{topic_lines(topics)}"
 
 
-def topic_lines(topics: Sequence[Topic]) -> str:
+def topic_lines(topics: Sequence[LabelledLine]) -> str:
     """Topics in a column, their lines beside them."""
     return "\n".join(f"  {topic:<10}{line}".rstrip() for topic, line in topics)
 
 
-def _job(told: Told) -> str:
+def _job(told: ReportInput) -> str:
     where = f" at {told.endpoint}" if told.endpoint else ""
     return " · ".join(part for part in (told.name, f"{told.model}{where}" if told.model else "") if part)
 
 
-def _rows(told: Told) -> str:
+def _rows(told: ReportInput) -> str:
     totals = told.tally.totals
     counts = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
     parts = [f"{numbers.count(number)} {word}" for number, word in counts if number or word == "answered"]
@@ -66,12 +66,12 @@ def _rows(told: Told) -> str:
     return " · ".join(parts)
 
 
-def _latencies(tally: Tally) -> str:
+def _latencies(tally: GroupStats) -> str:
     shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (1.0, "max"))
     return " · ".join(f"{name} {numbers.seconds(tally.latency_s(share))}" for share, name in shares)
 
 
-def group_table(head: str, groups: Sequence[tuple[Any, Tally]]) -> str:
+def group_table(head: str, groups: Sequence[tuple[Any, GroupStats]]) -> str:
     """A line a group, figures right-aligned; the dearest come first, and what is too much is counted."""
     lines: list[tuple[str, ...]] = [(head, *_HEADS)]
     lines += [(_value(value), *_cells(tally)) for value, tally in groups[:_MOST_LINES]]
@@ -96,7 +96,7 @@ def _value(value: Any) -> str:
     return numbers.shorten(text, _LONGEST_VALUE) or '""'
 
 
-def _cells(tally: Tally) -> tuple[str, ...]:
+def _cells(tally: GroupStats) -> tuple[str, ...]:
     totals = tally.totals
     told = tally.json()
     cost = totals.known_cost_usd

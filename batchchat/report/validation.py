@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batchchat.preflight.validate import Found
+from batchchat.preflight.validate import ValidationResult
 from batchchat.text import numbers
 
 __all__ = ["validation"]
@@ -12,7 +12,7 @@ __all__ = ["validation"]
 _MODELS_SHOWN = 10
 
 
-def validation(found: Found) -> str:
+def validation(found: ValidationResult) -> str:
     """The headline, a blank line, what was found by topic, and what to type next."""
     total = found.good + found.invalid
     lines = [f"{found.name}: {numbers.count(found.good - found.unfit)} of {numbers.count(total)} rows can be sent", ""]
@@ -20,7 +20,7 @@ def validation(found: Found) -> str:
     return "\n".join([*lines, "", f"next  {found.next_command}"])
 
 
-def _topics(found: Found) -> list[tuple[str, str]]:
+def _topics(found: ValidationResult) -> list[tuple[str, str]]:
     invalid = f" · {numbers.count(found.invalid)} invalid" if found.invalid else ""
     unfit = f" · {numbers.count(found.unfit)} too long" if found.unfit else ""
     topics = [
@@ -44,7 +44,7 @@ def _topics(found: Found) -> list[tuple[str, str]]:
     return topics
 
 
-def _models(found: Found) -> list[str]:
+def _models(found: ValidationResult) -> list[str]:
     if len(found.models) == 1:
         return [found.models[0][0]]
     shown = found.models[:_MODELS_SHOWN]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.totals import BUCKETS_PER_E, TOKEN_FIELDS
-from batchchat.results.group_stats import Groups, Tally, check_groups, dearest_first
+from batchchat.results.group_stats import Groups, GroupStats, check_groups, dearest_first
 from batchchat.results.values import batch_values
 from batchchat.store.published import records_of
 
@@ -38,9 +38,9 @@ _ROWS_A_PIECE = 64
 _pc: Any = pc
 
 
-def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[Tally, list[tuple[Any, Tally]]]:
+def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
     """As `tally_by`, of batches that have the columns `TALLIED` and `by`."""
-    whole = Tally()
+    whole = GroupStats()
     groups: Groups = {}
     for batch in batches:
         own = batch.select([name for name in batch.schema.names if name in TALLIED])
@@ -57,7 +57,7 @@ def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[Any]) -> 
     for at, key in enumerate(keys):
         places.setdefault(key, []).append(at)
     for key, found in places.items():
-        groups.setdefault(key, (values[found[0]], Tally()))
+        groups.setdefault(key, (values[found[0]], GroupStats()))
     if len(places) * _ROWS_A_PIECE > len(keys):  # many small pieces cost more than their rows do
         for key, row in zip(keys, records_of(batch), strict=True):
             groups[key][1].add(row)
@@ -66,7 +66,7 @@ def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[Any]) -> 
         _add(groups[key][1], batch.take(np.array(found, dtype=np.int64)))
 
 
-def _add(tally: Tally, batch: pa.RecordBatch) -> None:
+def _add(tally: GroupStats, batch: pa.RecordBatch) -> None:
     is_answered = _pc.equal(batch.column("status"), _ANSWERED)
     answers = batch.filter(is_answered)
     for row in records_of(batch.filter(_pc.invert(is_answered))):
@@ -94,7 +94,7 @@ def _add(tally: Tally, batch: pa.RecordBatch) -> None:
     totals.without_usage += int((~told).sum())
 
 
-def _add_cost(tally: Tally, answers: pa.RecordBatch) -> None:
+def _add_cost(tally: GroupStats, answers: pa.RecordBatch) -> None:
     totals, known = tally.totals, answers.filter(answers.column("cost_usd").is_valid())
     totals.unknown_cost_rows += answers.num_rows - known.num_rows
     sources = _pc.fill_null(known.column("cost_source"), "reported")

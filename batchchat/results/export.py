@@ -11,27 +11,27 @@ from pathlib import Path
 from batchchat import __version__
 from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
-from batchchat.results.export_formats import FORMS, Form, LeftOut
+from batchchat.results.export_formats import EXPORT_FORMATS, ExportFormat, Skipped
 from batchchat.results.reader import Results, open_results
 from batchchat.results.write_target import check_target, is_stream, writing
 from batchchat.store.parquet import write_parquet
 
-__all__ = ["EXPORTS", "Exported", "export_run"]
+__all__ = ["EXPORTS", "ExportCounts", "export_run"]
 
 PARQUET = "parquet"
-EXPORTS = (PARQUET, *FORMS)
+EXPORTS = (PARQUET, *EXPORT_FORMATS)
 _ROWS_AT_ONCE = 500
 
 
 @dataclass(slots=True)
-class Exported:
+class ExportCounts:
     """How many rows were written, and how many were left out for which reason."""
 
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def export_run(output: Path, target: Path, form: str, job: Path | None = None) -> Exported:
+def export_run(output: Path, target: Path, form: str, job: Path | None = None) -> ExportCounts:
     """Write the finished rows of the run behind `output`, named by its `job` or by itself, to the file `target`.
 
     Raises `OutputError`, `MachineError`.
@@ -41,7 +41,7 @@ def export_run(output: Path, target: Path, form: str, job: Path | None = None) -
         if form == PARQUET:
             if is_stream(target):
                 raise OutputError(f"{target} is no regular file, and Parquet can't be written to a stream.")
-            exported = Exported()
+            exported = ExportCounts()
             metadata = {
                 "version": __version__,
                 "export_of": output.name,
@@ -52,23 +52,23 @@ def export_run(output: Path, target: Path, form: str, job: Path | None = None) -
             }
             write_parquet(target.resolve(), _counted(results, exported), results.carried, metadata)
             return exported
-        return _write_lines(target, results, FORMS[form](results.carried))
+        return _write_lines(target, results, EXPORT_FORMATS[form](results.carried))
 
 
-def _counted(results: Results, exported: Exported) -> Iterator[tuple[RowRecord, int]]:
+def _counted(results: Results, exported: ExportCounts) -> Iterator[tuple[RowRecord, int]]:
     for placed in results.rows():
         exported.rows += 1
         yield placed
 
 
-def _write_lines(target: Path, results: Results, form: Form) -> Exported:
-    exported = Exported()
+def _write_lines(target: Path, results: Results, form: ExportFormat) -> ExportCounts:
+    exported = ExportCounts()
     rows = (row for row, _ in results.rows())
     with writing(target) as file:
         file.write(form.head)
         while some := list(islice(rows, _ROWS_AT_ONCE)):
             for line in form.lines(some):
-                if isinstance(line, LeftOut):
+                if isinstance(line, Skipped):
                     exported.left_out[line.why] += 1
                 else:
                     file.write(line)

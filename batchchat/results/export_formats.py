@@ -17,7 +17,7 @@ from batchchat.results.values import carried_values
 from batchchat.store.columns import COLUMNS, carried_names, conversation
 from batchchat.store.parquet import CarriedColumn
 
-__all__ = ["FORMS", "Form", "LeftOut", "csv_line"]
+__all__ = ["EXPORT_FORMATS", "ExportFormat", "Skipped", "csv_line"]
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
@@ -25,47 +25,47 @@ _ERROR_STATUS = 400
 _GPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 
 
-class LeftOut(NamedTuple):
+class Skipped(NamedTuple):
     """Why a form can't hold a row."""
 
     why: str
 
 
-class Form(NamedTuple):
+class ExportFormat(NamedTuple):
     """`head` begins the file; `lines` has a line for each record of a slice, or why it is left out."""
 
     head: bytes
-    lines: Callable[[Sequence[RowRecord]], list[bytes | LeftOut]]
+    lines: Callable[[Sequence[RowRecord]], list[bytes | Skipped]]
 
 
-def jsonl(carried: Mapping[str, CarriedColumn]) -> Form:
+def jsonl(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
     """One object a line, keys as the Parquet's columns, times in ISO 8601."""
 
-    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
         own = _carried_rows(rows, carried)
         return [
             lossless_json.dumps({column.name: column.json(row) for column in COLUMNS} | values) + b"\n"
             for row, values in zip(rows, own, strict=True)
         ]
 
-    return Form(b"", lines)
+    return ExportFormat(b"", lines)
 
 
-def csv(carried: Mapping[str, CarriedColumn]) -> Form:
+def csv(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
     """RFC 4180 with a header. Null is nothing, empty text is `""`, lists and objects are JSON.
 
     Text that a spreadsheet would take for a formula gets a `'` put before it (OWASP, "CSV Injection").
     """
     names = [*(column.name for column in COLUMNS), *carried_names(carried).values()]
 
-    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
         own = _carried_rows(rows, carried)
         return [
             csv_line([*(column.json(row) for column in COLUMNS), *values.values()])
             for row, values in zip(rows, own, strict=True)
         ]
 
-    return Form(csv_line(names), lines)
+    return ExportFormat(csv_line(names), lines)
 
 
 def csv_line(values: Sequence[Any]) -> bytes:
@@ -85,13 +85,13 @@ def _csv_cell(value: Any) -> str:
     return '"' + text.replace('"', '""') + '"' if not text or _NEEDS_QUOTES.search(text) else text
 
 
-def openai_batch(carried: Mapping[str, CarriedColumn]) -> Form:  # noqa: ARG001 (a batch line has no place for more)
+def openai_batch(carried: Mapping[str, CarriedColumn]) -> ExportFormat:  # noqa: ARG001 (a batch line has no place for more)
     """The lines of a batch's output file, as OpenAI's Batch API and vLLM's `run-batch` write them."""
 
-    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
         return [lossless_json.dumps(_batch_line(row)) + b"\n" for row in rows]
 
-    return Form(b"", lines)
+    return ExportFormat(b"", lines)
 
 
 def _batch_line(row: RowRecord) -> dict[str, Any]:
@@ -151,23 +151,23 @@ def _usage(row: RowRecord) -> dict[str, Any] | None:
     return usage or None
 
 
-def sharegpt(carried: Mapping[str, CarriedColumn]) -> Form:
+def sharegpt(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
     """`{id, conversations: [{from, value}], …carried}`: a training set of what was answered in plain text."""
     kept = {name: kind for name, kind in carried.items() if name not in {"id", "conversations"}}
 
-    def lines(rows: Sequence[RowRecord]) -> list[bytes | LeftOut]:
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
         own = _carried_rows(rows, kept)
         return [_sharegpt_line(row, values) for row, values in zip(rows, own, strict=True)]
 
-    return Form(b"", lines)
+    return ExportFormat(b"", lines)
 
 
-def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | LeftOut:
+def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | Skipped:
     if row["status"] != Status.ANSWERED:
-        return LeftOut("without an answer")
+        return Skipped("without an answer")
     messages = conversation(row) or []
     if not all(map(_is_plain, messages)):
-        return LeftOut("with more than text, or a role that ShareGPT has no name for, in a message")
+        return Skipped("with more than text, or a role that ShareGPT has no name for, in a message")
     turns = [{"from": _GPT_NAMES[each["role"]], "value": each["content"]} for each in messages]
     return lossless_json.dumps({"id": row["id"], "conversations": turns, **values}) + b"\n"
 
@@ -184,7 +184,7 @@ def _carried_rows(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-FORMS: Mapping[str, Callable[[Mapping[str, CarriedColumn]], Form]] = {
+EXPORT_FORMATS: Mapping[str, Callable[[Mapping[str, CarriedColumn]], ExportFormat]] = {
     "jsonl": jsonl,
     "csv": csv,
     "openai-batch": openai_batch,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from batchchat.core.totals import Beside
+from batchchat.core.totals import OffRowCosts
 from batchchat.errors import UsageError
 from batchchat.results.columnar import TALLIED, tally_batches
-from batchchat.results.group_stats import Tally, tally_by
+from batchchat.results.group_stats import GroupStats, tally_by
 from batchchat.results.reader import Results, open_results
 from batchchat.sources.json_value import listed, nearest
 from batchchat.store.columns import COLUMNS, MESSAGES, carried_names
@@ -26,9 +26,9 @@ class Figures(NamedTuple):
     name: str | None
     model: str | None
     endpoint: str | None
-    whole: Tally
-    beside: Beside
-    groups: list[tuple[Any, Tally]]
+    whole: GroupStats
+    beside: OffRowCosts
+    groups: list[tuple[Any, GroupStats]]
 
 
 def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures:
@@ -48,7 +48,7 @@ def figures_in(results: Results, by: str | None) -> Figures:
     return Figures(results.output, results.name, results.model, results.endpoint, whole, results.beside, groups)
 
 
-def _tallied(results: Results, by: str | None) -> tuple[Tally, list[tuple[Any, Tally]]]:
+def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
     if not results.published:  # a journal knows more of a row than an output's columns do
         return tally_by((row for row, _ in results.rows()), results.carried, by)
     needed = TALLIED if by is None else TALLIED | {by}

@@ -15,23 +15,23 @@ from typing import Any
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
-from batchchat.core.totals import TOKEN_FIELDS, Beside, Totals
+from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.errors import UsageError
 from batchchat.results.values import column_values
 from batchchat.store.parquet import CarriedColumn
 
-__all__ = ["Groups", "Tally", "check_groups", "dearest_first", "tally_by"]
+__all__ = ["GroupStats", "Groups", "check_groups", "dearest_first", "tally_by"]
 
 _ROWS_AT_ONCE = 500
 _MOST_GROUPS = 10_000
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _ANSWERED = Status.ANSWERED.value
 
-Groups = dict[bytes, tuple[Any, "Tally"]]
+Groups = dict[bytes, tuple[Any, "GroupStats"]]
 """A tally for each value of a column, by the value's JSON."""
 
 
-class Tally:
+class GroupStats:
     """The fold. About 8 bytes a row."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Tally:
         high = min(low + 1, len(self._sorted) - 1)
         return self._sorted[low] + (self._sorted[high] - self._sorted[low]) * (place - low)
 
-    def json(self, beside: Beside | None = None) -> dict[str, Any]:
+    def json(self, beside: OffRowCosts | None = None) -> dict[str, Any]:
         """The figures as `report --json` has them; `beside` where they are of a whole output."""
         totals = self.totals
         return {
@@ -89,7 +89,7 @@ class Tally:
         }
 
 
-def _cost(totals: Totals, beside: Beside | None) -> dict[str, Any]:
+def _cost(totals: Totals, beside: OffRowCosts | None) -> dict[str, Any]:
     # What was paid beside the rows is known of a whole output only.
     return {
         "known": _number(totals.known_cost_usd),
@@ -101,7 +101,7 @@ def _cost(totals: Totals, beside: Beside | None) -> dict[str, Any]:
     }
 
 
-def _possibly_billed(totals: Totals, beside: Beside | None) -> float | None:
+def _possibly_billed(totals: Totals, beside: OffRowCosts | None) -> float | None:
     """The most of it, attempts at rows that are left included; unknown where one of the attempts has no bound."""
     if beside is None or beside.unbounded is None:
         return None if totals.possibly_billed else 0.0
@@ -114,12 +114,12 @@ def _number(usd: Decimal | None) -> float | None:
 
 def tally_by(
     rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], by: str | None
-) -> tuple[Tally, list[tuple[Any, Tally]]]:
+) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
     """The figures of all rows, and of the rows of each value of the column `by`, the dearest first.
 
     Raises `UsageError` where there are too many values to be told one by one.
     """
-    whole = Tally()
+    whole = GroupStats()
     groups: Groups = {}
     left = iter(rows)
     while some := list(islice(left, _ROWS_AT_ONCE)):
@@ -128,7 +128,7 @@ def tally_by(
         if by is None:
             continue
         for row, value in zip(some, column_values(some, carried, by), strict=True):
-            groups.setdefault(lossless_json.dumps(value), (value, Tally()))[1].add(row)
+            groups.setdefault(lossless_json.dumps(value), (value, GroupStats()))[1].add(row)
         check_groups(groups, by)
     return whole, dearest_first(groups)
 
@@ -139,7 +139,7 @@ def check_groups(groups: Groups, by: str) -> None:
         raise UsageError(f"`{by}` has more than {_MOST_GROUPS:,} values. Group by a column that has fewer.")
 
 
-def dearest_first(groups: Groups) -> list[tuple[Any, Tally]]:
+def dearest_first(groups: Groups) -> list[tuple[Any, GroupStats]]:
     """Each value with its tally, by cost, then by rows."""
     return sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
 

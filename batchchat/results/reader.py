@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from batchchat.core.record import RowRecord, key_of
-from batchchat.core.totals import Beside
+from batchchat.core.totals import OffRowCosts
 from batchchat.errors import OutputError
 from batchchat.job import load_output
 from batchchat.run.publish import rows_in_order
@@ -46,7 +46,7 @@ class Results:
     endpoint: str | None
     inputs: tuple[str, ...]
     carried: Mapping[str, CarriedColumn]
-    beside: Beside
+    beside: OffRowCosts
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
     columns: Callable[[Collection[str]], Iterator[Any]]
     rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
@@ -114,7 +114,7 @@ def _published(output: Path) -> Results:
         endpoint=told.get("endpoint"),
         inputs=tuple(told.get("inputs", ())),
         carried=published.carried,
-        beside=Beside.of_fields(told.get("beside", {})),
+        beside=OffRowCosts.of_fields(told.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
         columns=published.batches,
         rows_at=published.rows_at,

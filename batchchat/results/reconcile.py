@@ -12,7 +12,7 @@ from batchchat.errors import EndpointError, UsageError
 from batchchat.job import JobSpec, load_job
 from batchchat.pricing.for_job import rates_for
 from batchchat.results.reader import open_results
-from batchchat.results.reconciliation import Claim, Reconciled
+from batchchat.results.reconciliation import Claim, Reconciliation
 from batchchat.run.wiring import blanker_for, sender
 
 __all__ = ["job_to_reconcile", "reconciled"]
@@ -40,12 +40,12 @@ def job_to_reconcile(source: Path, environ: Mapping[str, str]) -> JobSpec:
     return job
 
 
-async def reconciled(job: JobSpec, environ: Mapping[str, str]) -> Reconciled:
+async def reconciled(job: JobSpec, environ: Mapping[str, str]) -> Reconciliation:
     """Ask for every row that has a response id.
 
     Raises `OutputError` without results, `EndpointError` where the endpoint does not say what it billed.
     """
-    found = Reconciled()
+    found = Reconciliation()
     async with sender(job, rates_for(job), environ, blanker_for(job, environ)) as opened:
         with open_results(job.output.path) as results:
             for claims in _claims(results.columns(_COLUMNS), found):
@@ -59,7 +59,7 @@ async def reconciled(job: JobSpec, environ: Mapping[str, str]) -> Reconciled:
     return found
 
 
-def _claims(batches: Iterator[Any], found: Reconciled) -> Iterator[list[Claim]]:
+def _claims(batches: Iterator[Any], found: Reconciliation) -> Iterator[list[Claim]]:
     """Those of each batch; answered rows without an id are counted in `found`."""
     for batch in batches:
         claims = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-__all__ = ["LARGEST_KEPT", "Claim", "Reconciled"]
+__all__ = ["LARGEST_KEPT", "Claim", "Reconciliation"]
 
 LARGEST_KEPT = 20
 
@@ -29,7 +29,7 @@ class Claim(NamedTuple):
 
 
 @dataclass(slots=True)
-class Reconciled:
+class Reconciliation:
     """The sums of both are over rows of which both are known. `unknown_rows`: the endpoint knows nothing of them."""
 
     without_id_rows: int = 0

@@ -24,10 +24,10 @@ from batchchat.store.run_json import read_state
 from batchchat.store.segments import segments
 from batchchat.text import numbers
 
-__all__ = ["KEYS", "How", "Standing", "standing_of"]
+__all__ = ["KEYS", "RunPhase", "RunStatus", "status_of"]
 
 
-class How(Enum):
+class RunPhase(Enum):
     """What is known of a run, beyond running, stopped or finished."""
 
     GOING = "its lock is held, and it tells how far it is"
@@ -39,11 +39,11 @@ class How(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunStatus:
     """`state` has the contract's form. `ran_s` is since it began, `silent_s` since its last word; None: unknown."""
 
     state: Mapping[str, Any]
-    how: How
+    how: RunPhase
     ran_s: float | None
     silent_s: float | None
 
@@ -88,7 +88,7 @@ _TICK_S = 0.002  # started_at is cut to milliseconds
 _OVER = {"state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "cost_per_hour": None, "eta_s": None, "exit_code": None}
 
 
-def standing_of(output: Path, typed: str, job: Path | None = None) -> Standing:
+def status_of(output: Path, typed: str, job: Path | None = None) -> RunStatus:
     """How the run behind `output` stands. `typed` is a path of it that can be pasted, `job` its job file if known.
 
     Raises `OutputError` where it never ran.
@@ -105,14 +105,14 @@ def standing_of(output: Path, typed: str, job: Path | None = None) -> Standing:
     if told is None:
         if not segments(folder):
             raise OutputError(_never_ran(output, typed, folder, job))
-        return Standing({**_named(typed, job), **_OVER}, How.UNTOLD, None, None)
+        return RunStatus({**_named(typed, job), **_OVER}, RunPhase.UNTOLD, None, None)
     ran_s, silent_s = _span(told["started_at"], now), _span(told["updated_at"], now)
     if told["state"] != "running":
-        return Standing(told, How.ENDED, ran_s, silent_s)
+        return RunStatus(told, RunPhase.ENDED, ran_s, silent_s)
     if told["host"] not in {None, socket.gethostname()}:
         young = silent_s is not None and silent_s < _FRESH_S
-        return Standing(told if young else {**told, **_OVER}, How.UNHEARD, ran_s, silent_s)
-    return Standing({**told, **_OVER}, How.KILLED, ran_s, silent_s)
+        return RunStatus(told if young else {**told, **_OVER}, RunPhase.UNHEARD, ran_s, silent_s)
+    return RunStatus({**told, **_OVER}, RunPhase.KILLED, ran_s, silent_s)
 
 
 def _owner(folder: Path, typed: str) -> dict[str, Any] | None:
@@ -152,15 +152,15 @@ def _right(value: Any, kinds: tuple[type, ...]) -> Any:
     return value
 
 
-def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str, Any], now: float) -> Standing:
+def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str, Any], now: float) -> RunStatus:
     """A run whose lock is held: what run.json says is its own only if it was written since the lock was taken."""
     since = _right(owner.get("since"), _NUMBER)
     started = None if told is None else _moment(told["started_at"])
     if told is not None and started is not None and since is not None and started + _TICK_S >= since:
-        how = How.GOING if told["state"] == "running" else How.ENDED
-        if how is How.GOING:
+        how = RunPhase.GOING if told["state"] == "running" else RunPhase.ENDED
+        if how is RunPhase.GOING:
             told["next_command"] = None  # it goes on by itself, and a second one would be refused
-        return Standing(told, how, _span(told["started_at"], now), _span(told["updated_at"], now))
+        return RunStatus(told, how, _span(told["started_at"], now), _span(told["updated_at"], now))
     before = told or named
     state = {
         **before,
@@ -175,7 +175,7 @@ def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str
         "ceiling": None,
         "next_command": None,
     }
-    return Standing(state, How.STARTING, None if since is None else max(0.0, now - since), 0.0)
+    return RunStatus(state, RunPhase.STARTING, None if since is None else max(0.0, now - since), 0.0)
 
 
 def _named(typed: str, job: Path | None) -> dict[str, Any]:

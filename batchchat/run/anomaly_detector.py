@@ -11,11 +11,18 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from batchchat.core.attempt import Exchange, Outcome, Usage
+from batchchat.core.attempt import Attempt, Outcome, Usage
 from batchchat.core.conversation import Message
-from batchchat.core.events import ContextEnds, CutByGateway, PromptCut, ServedByAnother, Subscriber, TierChanged
+from batchchat.core.events import (
+    ContextLimitFound,
+    GatewayTimeoutFound,
+    OtherModelServed,
+    OtherTierServed,
+    PromptTruncated,
+    Subscriber,
+)
 
-__all__ = ["Notices"]
+__all__ = ["AnomalyDetector"]
 
 _GATEWAY_STATUSES = frozenset({502, 504, 524})
 LONG_S = 20.0
@@ -33,7 +40,7 @@ _WALL_ROWS, _WALL_SIZES, _WALL_STEP = 5, 3, 1024
 _ASKED_TIERS = frozenset({"flex", "priority"})
 
 
-class Notices:
+class AnomalyDetector:
     """Watches the attempts and the answers of a run. `params` are the job's; a row's own win over them."""
 
     def __init__(self, tell: Subscriber, params: Mapping[str, Any]) -> None:
@@ -45,42 +52,42 @@ class Notices:
         self._at_most = 0
         self._sizes: set[int] = set()
 
-    def failed(self, exchange: Exchange) -> None:
+    def failed(self, attempt: Attempt) -> None:
         """An attempt failed."""
-        if exchange.http_status not in _GATEWAY_STATUSES or exchange.latency_s < LONG_S:
+        if attempt.http_status not in _GATEWAY_STATUSES or attempt.latency_s < LONG_S:
             return
         cuts = self._cuts
-        cuts.append(exchange.latency_s)
+        cuts.append(attempt.latency_s)
         if len(cuts) == _CUTS and max(cuts) - min(cuts) <= _ALIKE * max(cuts):
-            self._once(CutByGateway(exchange.http_status, sum(cuts) / _CUTS, _CUTS), CutByGateway)
+            self._once(GatewayTimeoutFound(attempt.http_status, sum(cuts) / _CUTS, _CUTS), GatewayTimeoutFound)
 
     def answered(self, outcome: Outcome) -> None:
         """A row was answered."""
-        exchange = outcome.exchange
-        reply, usage, request = exchange.reply, exchange.usage, exchange.request
+        attempt = outcome.attempt
+        reply, usage, request = attempt.reply, attempt.usage, attempt.request
         if reply is not None:
             if reply.model is not None and reply.model != request.model:
-                self._once(ServedByAnother(request.model, reply.model), (request.model, reply.model))
+                self._once(OtherModelServed(request.model, reply.model), (request.model, reply.model))
             if reply.service_tier is not None:
                 self._look_at_tier(outcome.row.params, reply.service_tier)
         if usage is not None:
-            self._look_at_prompt(outcome.row.key.id, usage, exchange)
+            self._look_at_prompt(outcome.row.key.id, usage, attempt)
             self._look_at_total(usage, len(request.body), outcome.row.params)
 
     def _look_at_tier(self, params: Mapping[str, Any], served: str) -> None:
         asked = self._param(params, "service_tier")
         if asked in _ASKED_TIERS and served != asked:
-            self._once(TierChanged(asked, served), ("tier", asked, served))
+            self._once(OtherTierServed(asked, served), ("tier", asked, served))
 
-    def _look_at_prompt(self, id_: str, usage: Usage, exchange: Exchange) -> None:
+    def _look_at_prompt(self, id_: str, usage: Usage, attempt: Attempt) -> None:
         """Fewer tokens than its text can have: what is missing was not read. 0 is what some report of a cached one."""
-        tokens, request = usage.prompt_tokens, exchange.request
-        if PromptCut in self._told:
+        tokens, request = usage.prompt_tokens, attempt.request
+        if PromptTruncated in self._told:
             return
         least = max(_LEAST_BYTES, _BYTES_A_TOKEN * tokens) if tokens else 0
         # The body is at least as long as its text, and its length costs nothing.
         if tokens and len(request.body) >= least and (size := _text_bytes(request.messages)) >= least:
-            self._once(PromptCut(id_, size, tokens), PromptCut)
+            self._once(PromptTruncated(id_, size, tokens), PromptTruncated)
 
     def _look_at_total(self, usage: Usage, size: int, params: Mapping[str, Any]) -> None:
         """Several conversations of different length with the very same total, and none with more: a wall.
@@ -99,7 +106,7 @@ class Notices:
         self._at_most += 1
         self._sizes.add(size)
         if self._at_most == _WALL_ROWS and len(self._sizes) >= _WALL_SIZES:
-            self._once(ContextEnds(total, _WALL_ROWS), ContextEnds)
+            self._once(ContextLimitFound(total, _WALL_ROWS), ContextLimitFound)
         elif self._at_most >= _WALL_ROWS:
             self._at_most = _WALL_ROWS - 1  # more of one size prove nothing
 

@@ -10,9 +10,9 @@ from batchchat.core.events import Budgeted
 from batchchat.job import JobSpec
 from batchchat.policy.budget import SPENT, Budget, enough_usd
 from batchchat.policy.deadline import TIME_UP
-from batchchat.policy.decision import Stop
+from batchchat.policy.decision import Halt
 from batchchat.pricing.rates import Rate
-from batchchat.run.plan import Most, Tally
+from batchchat.run.plan import CostBound, PlanCounts
 from batchchat.store.ledger import Ledger
 from batchchat.text import numbers
 from batchchat.tokens.reply_limit import REPLY_LIMITS
@@ -22,7 +22,7 @@ __all__ = ["OWN_BOUNDS", "bound_words", "budgeted", "change_to_go_on", "no_bound
 OWN_BOUNDS = frozenset({SPENT, TIME_UP})
 
 
-def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: Tally, limit: int | None) -> Budgeted:
+def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: PlanCounts, limit: int | None) -> Budgeted:
     """The budget at the start of a drive; what a `limit` leaves to be sent has no figure of its own."""
     return Budgeted(
         max_cost_usd=budget.max_cost_usd,
@@ -36,7 +36,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: Tally, li
     )
 
 
-def no_bound(job: JobSpec, most: Most) -> str:
+def no_bound(job: JobSpec, most: CostBound) -> str:
     """Rows that could cost anything, under a cap that must hold."""
     assert most.first is not None
     lacks, way_out = _lack(most.first)
@@ -50,9 +50,9 @@ def no_bound(job: JobSpec, most: Most) -> str:
 
 
 def _lack(request: Request) -> tuple[str, str]:
-    if request.ask.completion_tokens is None:
+    if request.max_usage.completion_tokens is None:
         return f"no {' or '.join(REPLY_LIMITS)}", "Set `params.max_tokens`, or the row's own"
-    if request.ask.prompt_tokens is not None:
+    if request.max_usage.prompt_tokens is not None:
         return f"the model {request.model}, whose price nobody knows", "Give it one in a table of `prices`"
     return "parts that are not text", "Take such rows out"
 
@@ -62,7 +62,7 @@ def stop_at_passed(written: str) -> str:
     return f"`budget.stop_at` is {written}, which has passed. Set a later one, or leave it out."
 
 
-def bound_words(stop: Stop, job: JobSpec, ledger: Ledger) -> str:
+def bound_words(stop: Halt, job: JobSpec, ledger: Ledger) -> str:
     """Which of the job's own bounds stopped the run."""
     if stop.reason == TIME_UP:
         assert job.budget.stop_at is not None
@@ -76,7 +76,7 @@ def bound_words(stop: Stop, job: JobSpec, ledger: Ledger) -> str:
     )
 
 
-def change_to_go_on(stop: Stop, job: JobSpec, ledger: Ledger, left: int | None) -> tuple[str, ...]:
+def change_to_go_on(stop: Halt, job: JobSpec, ledger: Ledger, left: int | None) -> tuple[str, ...]:
     """The words that the same command needs to go on after `stop`."""
     if stop.reason == TIME_UP:
         moment = job.budget.stop_at is not None and job.budget.stop_at.moment is not None
@@ -88,5 +88,5 @@ def change_to_go_on(stop: Stop, job: JobSpec, ledger: Ledger, left: int | None) 
     return ("--max-cost", f"{enough:f}")
 
 
-def _next_usd(stop: Stop) -> Decimal:
+def _next_usd(stop: Halt) -> Decimal:
     return stop.usd if stop.usd is not None and stop.usd.is_finite() else Decimal(0)

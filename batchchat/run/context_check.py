@@ -10,10 +10,10 @@ from batchchat.core.conversation import ErrorKind, Row
 from batchchat.core.record import RowRecord, record_of_unsent
 from batchchat.tokens.context_window import Context, TooLong
 
-__all__ = ["Fitting"]
+__all__ = ["ContextCheck"]
 
 
-class Fitting:
+class ContextCheck:
     """Looks at each row that is to be sent; `params` are the job's own."""
 
     def __init__(self, context: Context, params: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from batchchat.core.events import Finished, Publishing, Subscriber
 from batchchat.core.record import RowRecord
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, BudgetError, EndpointError, MachineError
 from batchchat.job import JobSpec
-from batchchat.policy.decision import Stop
+from batchchat.policy.decision import Halt
 from batchchat.pricing.rates import Rates
 from batchchat.run import publish
 from batchchat.run.bounds import OWN_BOUNDS, bound_words, change_to_go_on
@@ -22,14 +22,14 @@ from batchchat.run.messages import signal_words, stop_reason, stop_words
 from batchchat.run.signals import Signals
 from batchchat.store.ledger import Ledger
 
-__all__ = ["Drove", "Ended", "Ending"]
+__all__ = ["Ending", "RunLoopResult", "RunResult"]
 
 _SIGNALLED = 128
 _PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, BudgetError.exit_code, EndpointError.exit_code}
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunResult:
     """How a session ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished.
 
     `left` rows have no record yet, and `outdated` have one but were to be sent again. `change` are the words that the
@@ -48,10 +48,10 @@ class Ended:
 
 
 @dataclass(slots=True)
-class Drove:
+class RunLoopResult:
     """What a drive left behind; as it stands here, where there was nothing to drive."""
 
-    stop: Stop | None = None
+    stop: Halt | None = None
     error: BatchchatError | None = None
     elapsed_s: float = 0.0
     left: int | None = None
@@ -60,7 +60,7 @@ class Drove:
     rows: list[RowRecord] = field(default_factory=list)
 
 
-class Why(NamedTuple):
+class ExitReason(NamedTuple):
     """How it ended: `text` says what stopped it in full, `reason` without what an endpoint said."""
 
     exit_code: int
@@ -79,7 +79,7 @@ class Ending:
         self.rates: Rates | None = None
         """What is known of prices, once it is."""
 
-    def end(self, folder: Path, ledger: Ledger, drove: Drove, aside: list[Path]) -> Ended:
+    def end(self, folder: Path, ledger: Ledger, drove: RunLoopResult, aside: list[Path]) -> RunResult:
         """Publish where the contract says so, and draw the sum."""
         output, totals = self._job.output, ledger.totals
         why = self._why(drove, ledger)
@@ -90,9 +90,9 @@ class Ending:
                 with self._signals.left_alone():
                     publish.publish(output, folder, ledger, {**self._metadata(), "content": content}, drove.left)
             except MachineError as error:
-                why = Why(error.exit_code, str(error), str(error))
+                why = ExitReason(error.exit_code, str(error), str(error))
         change = self._tell_finished(why, drove, ledger)
-        return Ended(
+        return RunResult(
             exit_code=why.exit_code,
             elapsed_s=drove.elapsed_s,
             ledger=ledger,
@@ -104,11 +104,11 @@ class Ending:
             outdated=drove.outdated,
         )
 
-    def refuse(self, drove: Drove, ledger: Ledger) -> None:
+    def refuse(self, drove: RunLoopResult, ledger: Ledger) -> None:
         """Tell that it ended with an error which the caller raises; nothing is published."""
         self._tell_finished(self._why(drove, ledger), drove, ledger)
 
-    def _tell_finished(self, why: Why, drove: Drove, ledger: Ledger) -> tuple[str, ...]:
+    def _tell_finished(self, why: ExitReason, drove: RunLoopResult, ledger: Ledger) -> tuple[str, ...]:
         """Tell the end; what the same command needs to go on."""
         totals = ledger.totals
         change: tuple[str, ...] = ()
@@ -131,21 +131,21 @@ class Ending:
         )
         return change
 
-    def _why(self, drove: Drove, ledger: Ledger) -> Why:
+    def _why(self, drove: RunLoopResult, ledger: Ledger) -> ExitReason:
         if isinstance(drove.error, MachineError):  # whatever else ended it: what could not be kept comes first
-            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
+            return ExitReason(drove.error.exit_code, str(drove.error), str(drove.error))
         if self._signals.received is not None:
             words = signal_words(self._signals, drove.cuts)
-            return Why(_SIGNALLED + self._signals.received, words, words)
+            return ExitReason(_SIGNALLED + self._signals.received, words, words)
         if drove.error is not None:
-            return Why(drove.error.exit_code, str(drove.error), str(drove.error))
+            return ExitReason(drove.error.exit_code, str(drove.error), str(drove.error))
         if drove.stop is not None:
             if drove.stop.reason in OWN_BOUNDS:
                 words = bound_words(drove.stop, self._job, ledger)
-                return Why(BudgetError.exit_code, words, words)
-            return Why(EndpointError.exit_code, stop_words(drove.stop, self._job), stop_reason(drove.stop))
+                return ExitReason(BudgetError.exit_code, words, words)
+            return ExitReason(EndpointError.exit_code, stop_words(drove.stop, self._job), stop_reason(drove.stop))
         totals = ledger.totals
-        return Why(EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK, None, "")
+        return ExitReason(EXIT_ROWS_FAILED if totals.failed or totals.invalid else EXIT_OK, None, "")
 
     def _metadata(self) -> dict[str, Any]:
         job = self._job

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from batchchat.core.attempt import Exchange, Scope
-from batchchat.core.events import Back, Down, Event, Grown, Lowered
-from batchchat.policy.circuit_breaker import Outage, WentDown
+from batchchat.core.attempt import Attempt, Scope
+from batchchat.core.events import CeilingLowered, CeilingRaised, EndpointDown, EndpointUp, Event
+from batchchat.policy.circuit_breaker import CircuitBreaker, WentDown
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy
-from batchchat.policy.rate_limit_headers import Headroom
+from batchchat.policy.rate_limit_headers import RateLimitHeaders
 
-__all__ = ["Restraint", "seen"]
+__all__ = ["EndpointLimits", "seen"]
 
 
-class Restraint:
+class EndpointLimits:
     """The policies of one endpoint. `concurrency` moves under `most`, the job's own ceiling."""
 
-    def __init__(self, most: int, outage: Outage, rates: Sequence[Policy] = (), *, adaptive: bool = True) -> None:
+    def __init__(
+        self, most: int, outage: CircuitBreaker, rates: Sequence[Policy] = (), *, adaptive: bool = True
+    ) -> None:
         self._most = most
         self.concurrency = Concurrency(most, adaptive=adaptive)
         self.outage = outage
-        self._headroom = Headroom()
+        self._headroom = RateLimitHeaders()
         self._rates = tuple(rates)
 
     @property
@@ -42,22 +44,22 @@ class Restraint:
         """What they did since this was asked last; `left` rows are still to be finished."""
         for news in self.outage.news():
             if isinstance(news, WentDown):
-                yield Down(news.since, seen(news.last), news.probe_in_s, left)
+                yield EndpointDown(news.since, seen(news.last), news.probe_in_s, left)
             else:
-                yield Back(news.since, news.until, news.lasted_s, news.probes)
+                yield EndpointUp(news.since, news.until, news.lasted_s, news.probes)
         moved = self.concurrency.news(now)
         if moved is None:
             return
         if moved.after < moved.before:
-            yield Lowered(moved.before, moved.after, moved.refusals, moved.span_s)
+            yield CeilingLowered(moved.before, moved.after, moved.refusals, moved.span_s)
         else:
-            yield Grown(moved.before, moved.after)
+            yield CeilingRaised(moved.before, moved.after)
 
 
-def seen(exchange: Exchange) -> str:
+def seen(attempt: Attempt) -> str:
     """What was seen of an endpoint that is down, in our words alone: what it says may repeat a prompt."""
-    failure = exchange.failure
+    failure = attempt.failure
     assert failure is not None
-    if exchange.http_status is not None:
-        return f"HTTP {exchange.http_status}"
-    return failure.text if exchange.verdict.scope is Scope.ENDPOINT else failure.kind.value.replace("_", " ")
+    if attempt.http_status is not None:
+        return f"HTTP {attempt.http_status}"
+    return failure.text if attempt.verdict.scope is Scope.ENDPOINT else failure.kind.value.replace("_", " ")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from batchchat.core.conversation import ErrorKind
 from batchchat.job import JobSpec
 from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE
-from batchchat.policy.decision import Stop
+from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
-from batchchat.run.plan import Fate, Tally
+from batchchat.run.plan import Disposition, PlanCounts
 from batchchat.run.signals import Signals
 from batchchat.text import numbers
 
@@ -42,7 +42,7 @@ def own_input(output: str, entry: str) -> str:
     return f"{output} would be read as input: `input.path` has {entry}. Give `output.path` a place outside of that."
 
 
-def strict_refusal(job: JobSpec, tally: Tally) -> str:
+def strict_refusal(job: JobSpec, tally: PlanCounts) -> str:
     """Bad rows under --strict."""
     bad = "\n".join(f"  {line}" for line in tally.first_invalid)
     more = tally.invalid - len(tally.first_invalid)
@@ -62,9 +62,9 @@ def mixed_mock(job: JobSpec, answered: int) -> str:
     )
 
 
-def changed_rows_question(tally: Tally) -> str:
+def changed_rows_question(tally: PlanCounts) -> str:
     """Answered rows whose request has changed."""
-    count = tally.fates[Fate.UNDECIDED]
+    count = tally.fates[Disposition.UNDECIDED]
     cost = numbers.money(tally.changed_cost_usd)
     if tally.changed_unknown_cost == count:
         cost = "an unknown sum"
@@ -74,13 +74,13 @@ def changed_rows_question(tally: Tally) -> str:
     return f"{_rows(count)} {were} answered, for {cost}, before {their} conversation, model or params changed."
 
 
-def stop_words(stop: Stop, job: JobSpec) -> str:
+def stop_words(stop: Halt, job: JobSpec) -> str:
     """Why the endpoint stopped the run, and what would help."""
-    exchange = stop.exchange
-    assert exchange is not None
-    assert exchange.failure is not None
-    said = exchange.failure.text
-    status = f" (HTTP {exchange.http_status})" if exchange.http_status else ""
+    attempt = stop.attempt
+    assert attempt is not None
+    assert attempt.failure is not None
+    said = attempt.failure.text
+    status = f" (HTTP {attempt.http_status})" if attempt.http_status else ""
     if stop.reason == NEVER_REACHED:
         return f"{job.host} was never reached: {said}. Check `endpoint.base_url` and the network."
     if stop.reason == OUTAGE:
@@ -93,20 +93,20 @@ def stop_words(stop: Stop, job: JobSpec) -> str:
         most = numbers.count(job.retry.stop_after_failures)
         rows = f"the first {most} rows" if stop.reason == ALL_FAIL_ALIKE else f"{most} rows in succession"
         return (
-            f"{rows} all failed alike, {exchange.failure.kind.value}: {said}."
+            f"{rows} all failed alike, {attempt.failure.kind.value}: {said}."
             " Mend the cause and go on with --retry-failed."
         )
-    return _refusals(job, exchange.request.model, said, status)[exchange.failure.kind]
+    return _refusals(job, attempt.request.model, said, status)[attempt.failure.kind]
 
 
-def stop_reason(stop: Stop) -> str:
+def stop_reason(stop: Halt) -> str:
     """The same in our words alone: what an endpoint says may repeat a prompt."""
-    exchange = stop.exchange
-    assert exchange is not None
-    assert exchange.failure is not None
-    status = f", HTTP {exchange.http_status}" if exchange.http_status else ""
+    attempt = stop.attempt
+    assert attempt is not None
+    assert attempt.failure is not None
+    status = f", HTTP {attempt.http_status}" if attempt.http_status else ""
     since = "" if stop.since is None else f" since {numbers.time_of_day(stop.since, utc=True)}"
-    return f"{stop.reason}{since}: {exchange.failure.kind.value}{status}"
+    return f"{stop.reason}{since}: {attempt.failure.kind.value}{status}"
 
 
 def signal_words(signals: Signals, cuts: int) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.events import Dearer, Subscriber
+from batchchat.core.events import PriceRatioRaised, Subscriber
 from batchchat.policy.budget import Budget
 from batchchat.policy.decision import Policy
-from batchchat.policy.spend_holds import Holds, Level
+from batchchat.policy.spend_holds import HoldLevel, SpendHolds
 
 __all__ = ["Money"]
 
@@ -36,7 +36,7 @@ class Money:
         self._told = Decimal(1) if budget is None else max(budget.learned.dearest, Decimal(1))
         self._overruns_told = 0
         self._known = self._knowledge()
-        self._holds = Holds(lambda level: hold(self.noted(level)), appended)
+        self._holds = SpendHolds(lambda level: hold(self.noted(level)), appended)
 
     @property
     def policies(self) -> list[Policy]:
@@ -49,7 +49,7 @@ class Money:
         if self._knowledge() != self._known:
             self._holds.note()
 
-    def noted(self, level: Level) -> dict[str, Any]:
+    def noted(self, level: HoldLevel) -> dict[str, Any]:
         """What a hold of `level` says: it, and what is known of the price by now."""
         found = {"requests": level.requests, "usd": str(level.usd) if level.bounded else None, "price": self._price}
         if self.budget is not None:
@@ -72,4 +72,4 @@ class Money:
         overrun = budget.overruns > self._overruns_told and (at_last or not self._overruns_told)
         if dearest >= self._told * _WORTH_TELLING or overrun:
             self._told, self._overruns_told = max(dearest, self._told), budget.overruns
-            self._tell(Dearer(max(dearest, Decimal(1)), budget.overrun_usd))
+            self._tell(PriceRatioRaised(max(dearest, Decimal(1)), budget.overrun_usd))

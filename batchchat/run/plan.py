@@ -18,10 +18,10 @@ from batchchat.core.attempt import Request
 from batchchat.core.conversation import Status
 from batchchat.core.events import Planned
 
-__all__ = ["Changed", "Fate", "Tally", "fate"]
+__all__ = ["Disposition", "OnChanged", "PlanCounts", "disposition"]
 
 
-class Changed(Enum):
+class OnChanged(Enum):
     """What the user wants done with rows answered to another request."""
 
     ASK = "ask"
@@ -29,7 +29,7 @@ class Changed(Enum):
     RESEND = "resend"
 
 
-class Fate(Enum):
+class Disposition(Enum):
     """What becomes of a row."""
 
     KEEP = "keep"
@@ -43,28 +43,28 @@ class Fate(Enum):
     @property
     def sends(self) -> bool:
         """Whether the row is sent."""
-        return self is Fate.SEND_NEW or self is Fate.SEND_FAILED or self is Fate.SEND_CHANGED
+        return self is Disposition.SEND_NEW or self is Disposition.SEND_FAILED or self is Disposition.SEND_CHANGED
 
 
-def fate(status: str, *, same_request: bool, retry_failed: bool, changed: Changed) -> Fate:
+def disposition(status: str, *, same_request: bool, retry_failed: bool, changed: OnChanged) -> Disposition:
     """The fate of a good row whose record has `status` (empty: none)."""
     if status == Status.ANSWERED:
         if same_request:
-            return Fate.KEEP
+            return Disposition.KEEP
         return {
-            Changed.ASK: Fate.UNDECIDED,
-            Changed.KEEP: Fate.KEEP_CHANGED,
-            Changed.RESEND: Fate.SEND_CHANGED,
+            OnChanged.ASK: Disposition.UNDECIDED,
+            OnChanged.KEEP: Disposition.KEEP_CHANGED,
+            OnChanged.RESEND: Disposition.SEND_CHANGED,
         }[changed]
     if status == Status.FAILED:
         if retry_failed:
-            return Fate.SEND_FAILED
-        return Fate.KEEP if same_request else Fate.SEND_CHANGED
-    return Fate.SEND_NEW
+            return Disposition.SEND_FAILED
+        return Disposition.KEEP if same_request else Disposition.SEND_CHANGED
+    return Disposition.SEND_NEW
 
 
 @dataclass(slots=True)
-class Most:
+class CostBound:
     """The most that rows can cost, at the job's price; `unbounded` of them have no bound, the `first` is shown."""
 
     usd: Decimal = field(default_factory=Decimal)
@@ -74,14 +74,14 @@ class Most:
 
     def count(self, request: Request, place: str) -> None:
         """One more row, by its first request."""
-        if request.ask.cost_usd is not None:
-            self.usd += request.ask.cost_usd
+        if request.max_usage.cost_usd is not None:
+            self.usd += request.max_usage.cost_usd
             return
         self.unbounded += 1
         if self.first is None:
             self.first, self.first_place = request, place
 
-    def add(self, other: Most) -> None:
+    def add(self, other: CostBound) -> None:
         """The rows of `other` as well, which come after these."""
         self.usd += other.usd
         self.unbounded += other.unbounded
@@ -90,7 +90,7 @@ class Most:
 
 
 @dataclass(slots=True)
-class Tally:
+class PlanCounts:
     """The fates of all rows of an input.
 
     `invalid_new` are bad rows not noted yet; `replaced` those sent that have a record already; `changed_cost_usd` is
@@ -98,15 +98,15 @@ class Tally:
     what the undecided can; `dearest_usd` is the most that any one row can, sent or kept.
     """
 
-    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    fates: dict[Disposition, int] = field(default_factory=lambda: dict.fromkeys(Disposition, 0))
     invalid: int = 0
     invalid_new: int = 0
     replaced: int = 0
     first_invalid: list[str] = field(default_factory=list)
     changed_cost_usd: Decimal = field(default_factory=Decimal)
     changed_unknown_cost: int = 0
-    most: Most = field(default_factory=Most)
-    most_undecided: Most = field(default_factory=Most)
+    most: CostBound = field(default_factory=CostBound)
+    most_undecided: CostBound = field(default_factory=CostBound)
     dearest_usd: Decimal = field(default_factory=Decimal)
 
     @property
@@ -129,26 +129,26 @@ class Tally:
         """Rows that could be sent."""
         return sum(self.fates.values())
 
-    def decide(self, changed: Changed) -> None:
+    def decide(self, changed: OnChanged) -> None:
         """The user has spoken on the undecided rows."""
-        settled = Fate.SEND_CHANGED if changed is Changed.RESEND else Fate.KEEP_CHANGED
+        settled = Disposition.SEND_CHANGED if changed is OnChanged.RESEND else Disposition.KEEP_CHANGED
         if settled.sends:
-            self.replaced += self.fates[Fate.UNDECIDED]
+            self.replaced += self.fates[Disposition.UNDECIDED]
             self.most.add(self.most_undecided)
-        self.fates[settled] += self.fates[Fate.UNDECIDED]
-        self.fates[Fate.UNDECIDED] = 0
+        self.fates[settled] += self.fates[Disposition.UNDECIDED]
+        self.fates[Disposition.UNDECIDED] = 0
 
     def planned(self, gone: int) -> Planned:
         """The tally as an event."""
         fates = self.fates
         return Planned(
             total=self.total,
-            kept=fates[Fate.KEEP] + fates[Fate.KEEP_CHANGED],
-            kept_changed=fates[Fate.KEEP_CHANGED],
-            resend_changed=fates[Fate.SEND_CHANGED],
-            retry_failed=fates[Fate.SEND_FAILED],
-            new=fates[Fate.SEND_NEW],
+            kept=fates[Disposition.KEEP] + fates[Disposition.KEEP_CHANGED],
+            kept_changed=fates[Disposition.KEEP_CHANGED],
+            resend_changed=fates[Disposition.SEND_CHANGED],
+            retry_failed=fates[Disposition.SEND_FAILED],
+            new=fates[Disposition.SEND_NEW],
             invalid=self.invalid,
             gone=gone,
-            later=fates[Fate.LATER],
+            later=fates[Disposition.LATER],
         )

@@ -14,28 +14,28 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.attempt import NOTHING_SPENT, Billed, Exchange, Outcome, Request, Spent
+from batchchat.core.attempt import NO_SPEND, Attempt, Billed, Outcome, Request, Spend
 from batchchat.core.conversation import ErrorKind, Status
-from batchchat.core.events import Awaited, Draining, Failing, Overdue, Progress, Subscriber
+from batchchat.core.events import AwaitedRow, Draining, FirstFailure, Progress, RowOverdue, Subscriber
 from batchchat.core.record import RowRecord, record_of_outcome, unsure_fields, usage_fields
 from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import Dispatcher, RetryPolicies, Send, Work
 from batchchat.policy.budget import Budget
 from batchchat.policy.deadline import TIME_UP, is_due
-from batchchat.policy.decision import Stop
+from batchchat.policy.decision import Halt
 from batchchat.policy.spend_holds import NOTHING_HELD
-from batchchat.policy.stragglers import Cut, Tail
-from batchchat.run.anomaly_detector import Notices
+from batchchat.policy.stragglers import Overdue, StragglerPolicy
+from batchchat.run.anomaly_detector import AnomalyDetector
 from batchchat.run.bounds import OWN_BOUNDS
-from batchchat.run.endpoint_limits import Restraint
+from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.money import Money
 from batchchat.run.signals import Signals
 from batchchat.run.tasks import Feed
-from batchchat.run.throughput import Pace
+from batchchat.run.throughput import Throughput
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 
-__all__ = ["READABLE_ROWS", "Drive", "Limits"]
+__all__ = ["READABLE_ROWS", "Drive", "RunLimits"]
 
 READABLE_ROWS = 20
 """A run that finishes at most so many shows its replies."""
@@ -45,7 +45,7 @@ _WORTH_A_WORD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """What bounds the drive; times in seconds, `stop_at` since the epoch. No attempt takes longer than `attempt_s`."""
 
     concurrency: int
@@ -64,18 +64,18 @@ class Drive:
         ledger: Ledger,
         send: Send,
         retry: RetryPolicies,
-        restraint: Restraint,
-        limits: Limits,
+        restraint: EndpointLimits,
+        limits: RunLimits,
         price: str | None,
         budget: Budget | None,
-        tail: Tail,
+        tail: StragglerPolicy,
         limit: int | None,
         replaced: int,
         mock: bool,
         host: str,
         tell: Subscriber,
         signals: Signals,
-        notices: Notices,
+        notices: AnomalyDetector,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -87,7 +87,7 @@ class Drive:
         self._signals = signals
         self._clock = clock
         self._start = clock()
-        self._pace = Pace()
+        self._pace = Throughput()
         self._notices = notices
         self._retries: Counter[str] = Counter()
         self._restraint = restraint
@@ -123,7 +123,7 @@ class Drive:
         """Seconds since the drive began."""
         return self._clock() - self._start
 
-    async def run(self, journal: Journal, feed: Feed) -> Stop | None:
+    async def run(self, journal: Journal, feed: Feed) -> Halt | None:
         """Send all there is to send; the reason where something but a signal stopped it."""
         self.journal, self.feed = journal, feed
         # What may be billed and not be kept if the process dies. Where there is no price to keep it small: as many as
@@ -198,46 +198,46 @@ class Drive:
         if len(self.sent_rows) <= READABLE_ROWS:
             self.sent_rows.append(row)
         if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
-            self._tell(Failing(row["error_kind"], row["id"], row["error"]))
+            self._tell(FirstFailure(row["error_kind"], row["id"], row["error"]))
 
     async def _take(self) -> Work | None:
         return await self.feed.take()
 
     def finished(self, work: Work, outcome: Outcome) -> None:
         """A row came to its end: keep it whole."""
-        record = record_of_outcome(outcome, work.spent, time.monotonic() - work.queued_at - outcome.exchange.latency_s)
+        record = record_of_outcome(outcome, work.spend, time.monotonic() - work.queued_at - outcome.attempt.latency_s)
         if self._mock:
             record["mock"] = True
         self.journal.append(record)
         if outcome.status is Status.ANSWERED:
             self._notices.answered(outcome)
         else:
-            self._notices.failed(outcome.exchange)
+            self._notices.failed(outcome.attempt)
 
-    def tried(self, work: Work, exchange: Exchange) -> None:
+    def tried(self, work: Work, attempt: Attempt) -> None:
         """An attempt that did not finish its row is kept when it cost something, or may have."""
-        kind = exchange.verdict.kind
+        kind = attempt.verdict.kind
         if kind is not None:
             self._retries[kind.value] += 1
-        self._notices.failed(exchange)
-        if exchange.verdict.billed is not Billed.NO or exchange.cost is not None:
-            self._keep_step(work, exchange.request, NOTHING_SPENT.plus(exchange), kind.value if kind else "")
+        self._notices.failed(attempt)
+        if attempt.verdict.billed is not Billed.NO or attempt.cost is not None:
+            self._keep_step(work, attempt.request, NO_SPEND.with_attempt(attempt), kind.value if kind else "")
 
     def cut(self, work: Work, request: Request) -> None:
         """We cut a request off: it may have been billed."""
         self.cuts += 1
-        self._keep_step(work, request, NOTHING_SPENT.cut(request), "cut")
+        self._keep_step(work, request, NO_SPEND.with_cancelled(request), "cut")
 
-    def overdue(self, cut: Cut) -> None:
+    def overdue(self, cut: Overdue) -> None:
         """A row hangs at the end of the run."""
-        self._tell(Overdue(cut.key.id, cut.ran_s, cut.p99_s, cut.again))
+        self._tell(RowOverdue(cut.key.id, cut.ran_s, cut.p99_s, cut.again))
 
     async def room(self) -> None:
         """Another row may start when at most as many as are in flight wait to be synced."""
         if self.journal.unsynced > self._limits.concurrency or self.journal.failed is not None:
             await self.journal.room(self._limits.concurrency)
 
-    def _keep_step(self, work: Work, request: Request, spent: Spent, why: str) -> None:
+    def _keep_step(self, work: Work, request: Request, spend: Spend, why: str) -> None:
         key = work.script.row.key
         self.journal.append(
             {
@@ -247,12 +247,12 @@ class Drive:
                 "sample": key.sample,
                 "fp": f"{request.fingerprint:016x}",
                 "step": request.step,
-                "attempts": spent.attempts,
-                "possibly_billed": spent.possibly_billed,
-                "cost_usd": None if spent.cost_usd is None else float(spent.cost_usd),
-                "cost_source": spent.cost_source,
-                **unsure_fields(spent),
-                "usage": None if spent.usage is None else usage_fields(spent.usage),
+                "attempts": spend.attempts,
+                "possibly_billed": spend.possibly_billed,
+                "cost_usd": None if spend.cost_usd is None else float(spend.cost_usd),
+                "cost_source": spend.cost_source,
+                **unsure_fields(spend),
+                "usage": None if spend.usage is None else usage_fields(spend.usage),
                 "why": why,
                 "at": time.time(),
             }
@@ -281,7 +281,7 @@ class Drive:
         if stop_at is None or now < stop_at - attempt_s or self._dispatcher.stopping:
             return
         if is_due(now, stop_at, self._ledger.totals.latency_s(_MOST_ANSWERS), attempt_s):
-            self._dispatcher.stop(Stop(TIME_UP))
+            self._dispatcher.stop(Halt(TIME_UP))
 
     def _tell_draining(self) -> None:
         """Once, where a stop of any kind but a signal leaves requests in flight: they get all their time."""
@@ -332,14 +332,14 @@ class Drive:
             )
         )
 
-    def _awaited(self) -> Awaited | None:
+    def _awaited(self) -> AwaitedRow | None:
         """The row the run waits for, once it is worth a word."""
         found = self._dispatcher.flight.awaited()
         if found is None:
             return None
         running, bound_s = found
         ran_s = self._clock() - running.since
-        return Awaited(running.key.id, ran_s, bound_s) if ran_s >= _WORTH_A_WORD_S else None
+        return AwaitedRow(running.key.id, ran_s, bound_s) if ran_s >= _WORTH_A_WORD_S else None
 
 
 def _expected(totals: Totals, total: int | None) -> Decimal | None:

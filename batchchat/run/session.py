@@ -24,15 +24,15 @@ from batchchat.job import JobSpec
 from batchchat.pricing.for_job import asks_for_list, context_for, no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.run import wiring
-from batchchat.run.anomaly_detector import Notices
+from batchchat.run.anomaly_detector import AnomalyDetector
 from batchchat.run.bounds import budgeted, no_bound, stop_at_passed
-from batchchat.run.context_check import Fitting
-from batchchat.run.ending import Drove, Ended, Ending
+from batchchat.run.context_check import ContextCheck
+from batchchat.run.ending import Ending, RunLoopResult, RunResult
 from batchchat.run.messages import changed_rows_question, mixed_mock, nothing_good, own_input, strict_refusal
-from batchchat.run.plan import Changed, Fate, Tally
+from batchchat.run.plan import Disposition, OnChanged, PlanCounts
 from batchchat.run.run_loop import Drive
 from batchchat.run.signals import Signals
-from batchchat.run.tasks import Feed, Reading
+from batchchat.run.tasks import Feed, RowPlanner
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
@@ -41,11 +41,11 @@ from batchchat.store.lock import Lock
 from batchchat.store.records import FORMAT
 from batchchat.store.segments import scan, segments
 
-__all__ = ["Options", "Session"]
+__all__ = ["RunOptions", "Session"]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """What the command says beyond the job.
 
     `again` is the command that continues, with what must change; `ask` asks a person what to do about changed rows
@@ -55,17 +55,17 @@ class Options:
     again: Callable[[tuple[str, ...]], str]
     limit: int | None = None
     retry_failed: bool = False
-    changed: Changed = Changed.ASK
+    changed: OnChanged = OnChanged.ASK
     fresh: bool = False
     strict: bool = False
-    ask: Callable[[str], Changed] | None = None
+    ask: Callable[[str], OnChanged] | None = None
     only: Callable[[Key], bool] | None = None
 
 
 class Session:
     """One run. `folder` is known as soon as there is one, also when `play` raises."""
 
-    def __init__(self, job: JobSpec, options: Options, environ: Mapping[str, str], tell: Subscriber) -> None:
+    def __init__(self, job: JobSpec, options: RunOptions, environ: Mapping[str, str], tell: Subscriber) -> None:
         self._job = job
         self._options = options
         self._environ = environ
@@ -81,7 +81,7 @@ class Session:
         """Whether a second signal asked for an end without any more ado."""
         return self._signals.impatient
 
-    async def play(self, opened: Callable[[Path], None] = lambda _folder: None) -> Ended:
+    async def play(self, opened: Callable[[Path], None] = lambda _folder: None) -> RunResult:
         """Run or resume the job. `opened` is called with the run folder once it is ours.
 
         Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
@@ -123,7 +123,7 @@ class Session:
         except OSError as error:
             raise OutputError(f"{output.typed} can't be set aside: {error.strerror}.") from error
 
-    async def _play(self, folder: Path, source: Source, aside: list[Path]) -> Ended:
+    async def _play(self, folder: Path, source: Source, aside: list[Path]) -> RunResult:
         job, options = self._job, self._options
         self._tell(
             Started(
@@ -141,7 +141,7 @@ class Session:
             with self._signals.left_alone():
                 journal_end = self._replay(folder, ledger)
             rates = await self._known()
-            reading = Reading(
+            reading = RowPlanner(
                 source,
                 wiring.scripts_for(job, rates),
                 ledger,
@@ -153,7 +153,7 @@ class Session:
             tally = await self._survey(reading, rates, ledger) if looks else None
             if self._signals.received is not None or (tally is not None and tally.nothing_new):
                 left = tally.to_send if tally is not None and self._signals.received is None else None
-                return self._ending.end(folder, ledger, Drove(left=left), aside)
+                return self._ending.end(folder, ledger, RunLoopResult(left=left), aside)
             drove = await self._drive(
                 folder, journal_end, rates=rates, reading=reading, source=source, ledger=ledger, tally=tally
             )
@@ -187,7 +187,7 @@ class Session:
             raise OutputError(mixed_mock(self._job, others))
         return reading.end
 
-    async def _survey(self, reading: Reading, rates: Rates, ledger: Ledger) -> Tally:
+    async def _survey(self, reading: RowPlanner, rates: Rates, ledger: Ledger) -> PlanCounts:
         """Look before a resume: what is kept, what is sent, what needs a word from the user first."""
         options = self._options
         reading.changed = options.changed
@@ -198,7 +198,7 @@ class Session:
             raise InputError(nothing_good(self._job, next(iter(tally.first_invalid), None)))
         if options.strict and tally.invalid:
             raise InputError(strict_refusal(self._job, tally))
-        if tally.fates[Fate.UNDECIDED]:
+        if tally.fates[Disposition.UNDECIDED]:
             reading.changed = self._decide(tally)
             tally.decide(reading.changed)
         ledger.retire_gone()
@@ -211,7 +211,7 @@ class Session:
             self._tell(tally.planned(ledger.gone.rows))
         return tally
 
-    def _decide(self, tally: Tally) -> Changed:
+    def _decide(self, tally: PlanCounts) -> OnChanged:
         question = changed_rows_question(tally)
         if self._options.ask is None:
             raise OutputError(
@@ -219,7 +219,7 @@ class Session:
             )
         with self._signals.left_alone():
             changed = self._options.ask(question)
-        if changed is Changed.ASK:
+        if changed is OnChanged.ASK:
             raise OutputError("stopped at the question; nothing was sent.")
         return changed
 
@@ -229,13 +229,13 @@ class Session:
         journal_end: int,
         *,
         rates: Rates,
-        reading: Reading,
+        reading: RowPlanner,
         source: Source,
         ledger: Ledger,
-        tally: Tally | None,
-    ) -> Drove:
+        tally: PlanCounts | None,
+    ) -> RunLoopResult:
         job = self._job
-        drove = Drove()
+        drove = RunLoopResult()
         random = Random()  # noqa: S311 (jitter)
         budget = wiring.budget_for(job, rates, ledger)
         if budget is not None and tally is not None:
@@ -260,7 +260,7 @@ class Session:
                 host=job.host,
                 tell=self._tell,
                 signals=self._signals,
-                notices=Notices(self._tell, job.params),
+                notices=AnomalyDetector(self._tell, job.params),
             )
             journal = drive.journal = Journal(folder, journal_end, drive.committed, drive.abandon)
             try:
@@ -271,7 +271,7 @@ class Session:
                     ledger,
                     journal.append,
                     limit=self._options.limit,
-                    fitting=Fitting(context_for(job, rates), job.params),
+                    fitting=ContextCheck(context_for(job, rates), job.params),
                     total=None if tally is None else tally.total,
                 )
                 drove.stop = await drive.run(journal, feed)
@@ -288,7 +288,7 @@ class Session:
             drove.cuts, drove.outdated = drive.cuts, drive.outdated
         return drove
 
-    def _close(self, journal: Journal, drove: Drove) -> None:
+    def _close(self, journal: Journal, drove: RunLoopResult) -> None:
         try:
             journal.close()
         except MachineError as error:

@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from batchchat.core.attempt import NOTHING_SPENT, Request, Script
+from batchchat.core.attempt import NO_SPEND, Request, Script
 from batchchat.core.conversation import BadRow, Key, Row, Status
-from batchchat.core.record import RowRecord, add_spent, record_of_bad_row
+from batchchat.core.record import RowRecord, add_spend, record_of_bad_row
 from batchchat.dispatch.dispatcher import Work
 from batchchat.hash_table import hash64
-from batchchat.run.context_check import Fitting
-from batchchat.run.plan import Changed, Fate, Tally, fate
+from batchchat.run.context_check import ContextCheck
+from batchchat.run.plan import Disposition, OnChanged, PlanCounts, disposition
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 
-__all__ = ["Feed", "Reading", "ScriptFor"]
+__all__ = ["Feed", "RowPlanner", "ScriptFor"]
 
 ScriptFor = Callable[[Row], Script]
 
@@ -30,7 +30,7 @@ _FIRST_INVALID = 5
 _NO_USD = Decimal(0)
 
 
-class Reading:
+class RowPlanner:
     """Rows of the source with their fates; places them in the ledger's index on the way. `only` such keys are sent."""
 
     def __init__(
@@ -47,9 +47,9 @@ class Reading:
         self._script_for = script_for
         self._ledger = ledger
         self._retry_failed = retry_failed
-        self.changed = Changed.ASK
+        self.changed = OnChanged.ASK
 
-    def rows(self) -> Iterator[tuple[Script, Fate] | BadRow]:
+    def rows(self) -> Iterator[tuple[Script, Disposition] | BadRow]:
         """Good rows as the script to play with its fate, and bad ones as they are."""
         index = self._ledger.index
         for row in self._source.read():
@@ -60,14 +60,14 @@ class Reading:
                 continue
             script = self._script_for(row)
             status = index.status(entry)
-            fate_ = self._fate(script, status, index.fingerprint(entry)) if status else Fate.SEND_NEW
+            fate_ = self._fate(script, status, index.fingerprint(entry)) if status else Disposition.SEND_NEW
             later = fate_.sends and self._only is not None and not self._only(row.key)
-            yield script, Fate.LATER if later else fate_
+            yield script, Disposition.LATER if later else fate_
 
-    def _fate(self, script: Script, status: str, fingerprint: int) -> Fate:
+    def _fate(self, script: Script, status: str, fingerprint: int) -> Disposition:
         request = script.next(())
         assert isinstance(request, Request)
-        return fate(
+        return disposition(
             status,
             same_request=fingerprint == request.fingerprint,
             retry_failed=self._retry_failed,
@@ -84,9 +84,9 @@ class Reading:
             return None
         return record_of_bad_row(row, fingerprint)
 
-    async def survey(self, stopped: Callable[[], bool] = lambda: False) -> Tally:
+    async def survey(self, stopped: Callable[[], bool] = lambda: False) -> PlanCounts:
         """Read the whole input, or until it is `stopped`, and count; nothing is sent or written."""
-        tally = Tally()
+        tally = PlanCounts()
         for number, found in enumerate(self.rows(), 1):
             if number % _ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -102,16 +102,16 @@ class Reading:
             tally.fates[fate_] += 1
             request = script.next(())
             assert isinstance(request, Request)
-            tally.dearest_usd = max(tally.dearest_usd, request.ask.cost_usd or _NO_USD)
-            if fate_.sends or fate_ is Fate.UNDECIDED:
+            tally.dearest_usd = max(tally.dearest_usd, request.max_usage.cost_usd or _NO_USD)
+            if fate_.sends or fate_ is Disposition.UNDECIDED:
                 (tally.most if fate_.sends else tally.most_undecided).count(request, script.row.place)
             if fate_.sends and self._ledger.index.status(self._ledger.index.add(script.row.key)):
                 tally.replaced += 1
-            if fate_ in {Fate.UNDECIDED, Fate.SEND_CHANGED, Fate.KEEP_CHANGED}:
+            if fate_ in {Disposition.UNDECIDED, Disposition.SEND_CHANGED, Disposition.KEEP_CHANGED}:
                 self._add_changed_cost(tally, script)
         return tally
 
-    def _add_changed_cost(self, tally: Tally, script: Script) -> None:
+    def _add_changed_cost(self, tally: PlanCounts, script: Script) -> None:
         entry = self._ledger.index.find(script.row.key)
         assert entry is not None
         record = self._ledger.read(entry)
@@ -128,14 +128,14 @@ class Feed:
 
     def __init__(
         self,
-        reading: Reading,
+        reading: RowPlanner,
         source: Source,
         ledger: Ledger,
         keep: Callable[[RowRecord], None],
         *,
         limit: int | None,
         total: int | None,
-        fitting: Fitting,
+        fitting: ContextCheck,
     ) -> None:
         self._fitting = fitting
         self._total = total
@@ -185,9 +185,9 @@ class Feed:
         record = self._fitting.refused(script.row, request)
         if record is None:
             return False
-        spent = self._ledger.spent_before(script.row.key)
-        if spent != NOTHING_SPENT:
-            add_spent(record, spent)
+        spend = self._ledger.spend_before(script.row.key)
+        if spend != NO_SPEND:
+            add_spend(record, spend)
         self._keep(record)
         self.taken += 1
         return True
@@ -196,13 +196,13 @@ class Feed:
         """Whether nothing more would be taken; it looks, so that nothing can be taken afterwards."""
         return self._left == 0 or await self.take() is None
 
-    def _work(self, script: Script, fate_: Fate) -> Work:
+    def _work(self, script: Script, fate_: Disposition) -> Work:
         self.taken += 1
         if self._left is not None:
             self._left -= 1
         ledger, key = self._ledger, script.row.key
-        spent = ledger.spent_before(key) if ledger.pending or fate_ is not Fate.SEND_NEW else NOTHING_SPENT
-        return Work(script, time.monotonic(), spent)
+        spend = ledger.spend_before(key) if ledger.pending or fate_ is not Disposition.SEND_NEW else NO_SPEND
+        return Work(script, time.monotonic(), spend)
 
     def total(self) -> tuple[int | None, bool]:
         """Rows of the input, and whether that is an estimate from the bytes read so far."""

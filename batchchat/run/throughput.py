@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Pace"]
+__all__ = ["Throughput"]
 
 _WINDOW_S = 30.0
 _HOUR_S = 3600
 
 
-class Pace:
+class Throughput:
     """Fed with (seconds since the start, rows finished, tokens written, USD known to be paid)."""
 
     def __init__(self) -> None:

@@ -10,9 +10,9 @@ from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
-from batchchat.core.attempt import Ask, Request, Script, Usage
+from batchchat.core.attempt import MaxUsage, Request, Script, Usage
 from batchchat.core.conversation import Key, Message, Row
-from batchchat.core.events import Allowed
+from batchchat.core.events import LimitsRead
 from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
@@ -21,20 +21,20 @@ from batchchat.endpoint.quota import Allowance
 from batchchat.job import JobSpec
 from batchchat.job.keys import MOST_CONCURRENT
 from batchchat.policy import stragglers
-from batchchat.policy.budget import Budget, Learned
-from batchchat.policy.circuit_breaker import Outage
+from batchchat.policy.budget import Budget, PriceRatio
+from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.decision import Policy
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.pricing.cost import cost_usd, pricing
 from batchchat.pricing.for_job import asks_for_list
-from batchchat.pricing.max_usage import Asking
-from batchchat.pricing.rates import Listed, Rates
-from batchchat.run.endpoint_limits import Restraint
-from batchchat.run.run_loop import Limits
+from batchchat.pricing.max_usage import UsageBounds
+from batchchat.pricing.rates import ListedModel, Rates
+from batchchat.run.endpoint_limits import EndpointLimits
+from batchchat.run.run_loop import RunLimits
 from batchchat.run.tasks import ScriptFor
 from batchchat.script.single import single_message
-from batchchat.secret import Blanker, Secret
+from batchchat.secret import Redactor, Secret
 from batchchat.store.ledger import Ledger
 
 __all__ = [
@@ -59,7 +59,7 @@ def scripts_for(job: JobSpec, rates: Rates) -> ScriptFor:
     """The script of each row; where its model's price is known, its requests know the most they may cost."""
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
     if job.budget.max_cost is not None or rates.rate(job.model) is not None:
-        compose = partial(wire.compose, ask_of=Asking(rates.most))
+        compose = partial(wire.compose, max_usage_of=UsageBounds(rates.most))
 
     def script_for(row: Row) -> Script:
         return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
@@ -71,10 +71,10 @@ def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str
     """A request with the tokens it may use at most, as far as that is seen without a tokenizer."""
     request = wire.compose(key, model, messages, params)
     most = params.get("max_tokens", params.get("max_completion_tokens"))
-    return request._replace(ask=Ask(len(request.body), most if type(most) is int and most >= 0 else None))
+    return request._replace(max_usage=MaxUsage(len(request.body), most if type(most) is int and most >= 0 else None))
 
 
-def restraint_for(job: JobSpec, random: Random, ledger: Ledger) -> Restraint:
+def restraint_for(job: JobSpec, random: Random, ledger: Ledger) -> EndpointLimits:
     """The policies on the endpoint's behalf."""
     limits, rates = job.limits, list[Policy]()
     if limits.requests_per_minute is not None:
@@ -82,11 +82,11 @@ def restraint_for(job: JobSpec, random: Random, ledger: Ledger) -> Restraint:
     if limits.tokens_per_minute is not None:
         rates.append(TokenRate(limits.tokens_per_minute))
     # A resume may come before the network does: where it has answered before, the address is not wrong.
-    outage = Outage(job.retry.max_outage, random, reached=bool(ledger.answered_models.get(job.host)))
-    return Restraint(job.concurrency, outage, rates, adaptive=job.adaptive)
+    outage = CircuitBreaker(job.retry.max_outage, random, reached=bool(ledger.answered_models.get(job.host)))
+    return EndpointLimits(job.concurrency, outage, rates, adaptive=job.adaptive)
 
 
-def retry_for(job: JobSpec, random: Random, outage: Outage) -> RetryPolicies:
+def retry_for(job: JobSpec, random: Random, outage: CircuitBreaker) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
     retry, attempt_s = job.retry, job.timeout.total
     return lambda: (
@@ -117,7 +117,7 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
         computed,
         paid_usd=ledger.paid_usd,
         unsure=ledger.unsure,
-        learned=Learned(label, *ledger.learned.get(label, ())),
+        learned=PriceRatio(label, *ledger.learned.get(label, ())),
     )
 
 
@@ -131,9 +131,9 @@ def price_label(job: JobSpec, rates: Rates) -> str | None:
     return f"{job.host} {job.model} {prices}"
 
 
-def limits_for(job: JobSpec, stop_at: float | None) -> Limits:
+def limits_for(job: JobSpec, stop_at: float | None) -> RunLimits:
     """What bounds the drive; `stop_at` is when it is to end, in seconds since the epoch."""
-    return Limits(
+    return RunLimits(
         concurrency=job.concurrency,
         stop_after_failures=job.retry.stop_after_failures,
         drain_s=job.drain,
@@ -142,16 +142,16 @@ def limits_for(job: JobSpec, stop_at: float | None) -> Limits:
     )
 
 
-def tail_for(job: JobSpec, totals: Totals) -> stragglers.Tail:
+def tail_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:
     """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
-    return stragglers.Tail(
+    return stragglers.StragglerPolicy(
         again=min(stragglers.MOST_AGAIN, job.retry.max_attempts - 1),
         floor_s=stragglers.FLOOR_S,
         earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.LEAST_ANSWERS else None,
     )
 
 
-def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:
+def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
     """Blanks the key, header values and a proxy's password."""
     headers = job.endpoint.headers
     secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
@@ -159,7 +159,7 @@ def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Blanker:
         secrets.append(job.endpoint.api_key)
     if not job.is_mock and (proxy := network.proxy_for(job.endpoint.base_url, environ)) is not None:
         secrets += [secret for secret in (proxy.password, proxy.url) if secret is not None]
-    return Blanker(secrets)
+    return Redactor(secrets)
 
 
 class Sender(NamedTuple):
@@ -171,22 +171,22 @@ class Sender(NamedTuple):
 
     send: Send
     allowance: Callable[[], Awaitable[Allowance | str]]
-    listing: Callable[[], Awaitable[dict[str, Listed] | str]]
+    listing: Callable[[], Awaitable[dict[str, ListedModel] | str]]
     billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | str]]
 
 
 @asynccontextmanager
-async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker: Blanker) -> AsyncIterator[Sender]:
+async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker: Redactor) -> AsyncIterator[Sender]:
     """The open client; the embedded mock lives as long."""
     network.raise_file_limit(job.concurrency)
     if not job.is_mock:
         async with _client(job, rates, job.endpoint.base_url, environ, blanker) as opened:
             yield opened
         return
-    from batchchat.mock import MockServer, Options
+    from batchchat.mock import MockOptions, MockServer
 
     # It answers about as a small model does, so that a first run shows how a real one looks.
-    mock = MockServer(Options(latency_s=0.2, latency_jitter_s=0.4))
+    mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
     root = await mock.start()
     try:
         async with _client(job, rates, f"{root}/v1/openai", {}, blanker) as opened:
@@ -197,7 +197,7 @@ async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker
 
 @asynccontextmanager
 async def _client(
-    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], blanker: Blanker
+    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], blanker: Redactor
 ) -> AsyncIterator[Sender]:
     learn = rates.learn if asks_for_list(job) and not rates.has_list else None
     async with Client(_endpoint(job, base_url, environ), blanker, pricing(rates), learn) as client:
@@ -209,16 +209,16 @@ async def _client(
         )
 
 
-async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, Allowed]:
+async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, LimitsRead]:
     """The job with the limits that the endpoint names; its own limit of tokens stays where that is lower."""
     found = await opened.allowance()
     if isinstance(found, str):
-        return job, Allowed(None, None, job.concurrency, found)
+        return job, LimitsRead(None, None, job.concurrency, found)
     concurrency = job.concurrency if found.requests is None else min(found.requests, MOST_CONCURRENT)
     network.raise_file_limit(concurrency)
     tokens = [most for most in (found.tokens_per_minute, job.limits.tokens_per_minute) if most is not None]
     limits = replace(job.limits, tokens_per_minute=min(tokens, default=None))
-    told = Allowed(found.requests, found.tokens_per_minute, concurrency)
+    told = LimitsRead(found.requests, found.tokens_per_minute, concurrency)
     return replace(job, concurrency=concurrency, limits=limits), told
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchchat.core.attempt import Action, Exchange, Outcome, Request
+from batchchat.core.attempt import Action, Attempt, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
 
 __all__ = ["Compose", "SingleMessage", "single_message"]
@@ -22,10 +22,10 @@ class SingleMessage:
     row: Row
     request: Request
 
-    def next(self, exchanges: Sequence[Exchange]) -> Request | Outcome:
-        if not exchanges:
+    def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
+        if not attempts:
             return self.request
-        last = exchanges[-1]
+        last = attempts[-1]
         status = Status.ANSWERED if last.verdict.action is Action.ACCEPT else Status.FAILED
         return Outcome(self.row, status, self.request.messages, last)
 

@@ -19,7 +19,7 @@ from batchchat.sources.files import InputFile, unreadable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["LONGEST", "Blocks", "BrokenOffError", "lines", "unpacked"]
+__all__ = ["LONGEST", "BrokenOffError", "DecompressedFile", "lines", "unpacked"]
 
 LONGEST = 64 << 20
 """Bytes that a row may take where its end can be missed: in CSV, and in a list of JSON."""
@@ -36,7 +36,7 @@ class BrokenOffError(Exception):
     """A packed file broke off. `str()` says how."""
 
 
-class Blocks:
+class DecompressedFile:
     """The content of one open file, once. `taken` and `given` are bytes: of the file, and of its content so far."""
 
     def __init__(self, stream: BinaryIO, packing: Packing) -> None:
@@ -58,16 +58,16 @@ class Blocks:
 
 
 @contextmanager
-def unpacked(file: InputFile) -> Iterator[Blocks]:
+def unpacked(file: InputFile) -> Iterator[DecompressedFile]:
     """The content of `file`. Raises `InputError` where the system doesn't give it."""
     try:
         with file.path.open("rb") as stream:
-            yield Blocks(stream, file.packing)
+            yield DecompressedFile(stream, file.packing)
     except OSError as error:
         raise unreadable(file.typed, error) from error
 
 
-def lines(blocks: Blocks, tell: Callable[[int], None]) -> Iterator[bytes]:
+def lines(blocks: DecompressedFile, tell: Callable[[int], None]) -> Iterator[bytes]:
     """The lines without their ends, and without a byte order mark; `tell` hears how many bytes of the file are read.
 
     What stands after the last line feed is a line if there is any. Raises `BrokenOffError` after the last whole line.

@@ -23,7 +23,7 @@ from batchchat.sources.file_types import LONGEST_MAGIC, READS, FileKind, Packing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Found", "InputFile", "Record", "find_files", "is_passed_over", "unescaped", "unreadable"]
+__all__ = ["InputFile", "InputFiles", "Record", "find_files", "is_passed_over", "unescaped", "unreadable"]
 
 Record = tuple[int, dict[str, Any] | str]
 """Line or row number from 1, and its columns or the sentence that says why it can't be read."""
@@ -45,14 +45,14 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InputFiles:
     """The files of an input in the order they are read, and each entry of `input.path` in words."""
 
     files: tuple[InputFile, ...]
     told: tuple[str, ...]
 
 
-def find_files(paths: Iterable[str], typed: Iterable[str]) -> Found:
+def find_files(paths: Iterable[str], typed: Iterable[str]) -> InputFiles:
     """The files that `paths` (absolute, patterns kept) name.
 
     Raises `InputError`.
@@ -66,7 +66,7 @@ def find_files(paths: Iterable[str], typed: Iterable[str]) -> Found:
             found.setdefault(os.path.realpath(file), (Path(file), name))
     bases = Counter(file.name for file, _ in found.values())
     files = (_checked(file, name, file.name if bases[file.name] == 1 else name) for file, name in found.values())
-    return Found(tuple(files), tuple(told))
+    return InputFiles(tuple(files), tuple(told))
 
 
 def _matches(path: str, typed: str) -> tuple[list[tuple[str, str]], str]:

@@ -19,10 +19,10 @@ from batchchat.sources.sharegpt import is_sharegpt, messages_of
 if TYPE_CHECKING:
     from batchchat.core.conversation import Message
 
-__all__ = ["Asked", "Format", "format_of", "recognised_format", "row_params", "without_absent"]
+__all__ = ["Format", "RowRequest", "format_of", "recognised_format", "row_params", "without_absent"]
 
 
-class Asked(NamedTuple):
+class RowRequest(NamedTuple):
     """A conversation, with the row's own parameters and model."""
 
     messages: list[Message]
@@ -38,7 +38,7 @@ class Format:
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
     id: str | None
-    ask: Callable[[dict[str, Any]], Asked | str]
+    ask: Callable[[dict[str, Any]], RowRequest | str]
 
 
 def format_of(name: str, column: str | None) -> Format:
@@ -123,20 +123,20 @@ def _unsendable(value: Any, where: str) -> str | None:
     return None
 
 
-def _ask_messages(where: str, columns: dict[str, Any]) -> Asked | str:
+def _ask_messages(where: str, columns: dict[str, Any]) -> RowRequest | str:
     found = _list_in(where, columns)
     if isinstance(found, str):
         return found
     (value,) = found
-    return fault_of(value, where) or Asked(value, {}, None)
+    return fault_of(value, where) or RowRequest(value, {}, None)
 
 
-def _ask_sharegpt(where: str, columns: dict[str, Any]) -> Asked | str:
+def _ask_sharegpt(where: str, columns: dict[str, Any]) -> RowRequest | str:
     found = _list_in(where, columns)
     if isinstance(found, str):
         return found
     messages = messages_of(found[0], where)
-    return messages if isinstance(messages, str) else Asked(messages, {}, None)
+    return messages if isinstance(messages, str) else RowRequest(messages, {}, None)
 
 
 def _list_in(where: str, columns: dict[str, Any]) -> tuple[Any] | str:
@@ -149,7 +149,7 @@ def _list_in(where: str, columns: dict[str, Any]) -> tuple[Any] | str:
         return f"`{where}` {error}"
 
 
-def _ask_prompt(where: str, columns: dict[str, Any]) -> Asked | str:
+def _ask_prompt(where: str, columns: dict[str, Any]) -> RowRequest | str:
     if where not in columns:
         return _missing(where, columns)
     prompt = columns[where]
@@ -157,18 +157,18 @@ def _ask_prompt(where: str, columns: dict[str, Any]) -> Asked | str:
         return f"`{where}` is {said(prompt)}. It takes text."
     if not prompt or prompt.isspace():
         return f"`{where}` is empty"
-    return Asked([{"role": "user", "content": prompt}], {}, None)
+    return RowRequest([{"role": "user", "content": prompt}], {}, None)
 
 
 # The formats with one column, by their names: what it is called of its own accord, and how it is read.
-_OF_ONE_COLUMN: dict[str, tuple[str, Callable[[str, dict[str, Any]], Asked | str]]] = {
+_OF_ONE_COLUMN: dict[str, tuple[str, Callable[[str, dict[str, Any]], RowRequest | str]]] = {
     "messages": ("messages", _ask_messages),
     "prompt": ("prompt", _ask_prompt),
     "sharegpt": ("conversations", _ask_sharegpt),
 }
 
 
-def _ask_batch(columns: dict[str, Any]) -> Asked | str:
+def _ask_batch(columns: dict[str, Any]) -> RowRequest | str:
     if "body" not in columns:
         return _missing("body", columns)
     url = columns.get("url")
@@ -186,7 +186,7 @@ def _ask_batch(columns: dict[str, Any]) -> Asked | str:
     if fault is not None:
         return fault
     split = _split(body, "body")
-    return split if isinstance(split, str) else Asked(body["messages"], *split)
+    return split if isinstance(split, str) else RowRequest(body["messages"], *split)
 
 
 def _missing(where: str, columns: dict[str, Any]) -> str:

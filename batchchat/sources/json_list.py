@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from batchchat.errors import InputError
-from batchchat.sources.decompressed_file import LONGEST, Blocks, BrokenOffError, unpacked
+from batchchat.sources.decompressed_file import LONGEST, BrokenOffError, DecompressedFile, unpacked
 from batchchat.sources.json_value import parse_object, shown
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _OPENING, _CLOSING, _QUOTE = b"[{", b"]}", ord('"')
 class _Window:
     """A piece of the content: it grows while an element is open and lets go of what is done."""
 
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, blocks: DecompressedFile) -> None:
         self.data = b""
         self.at = 0
         self.line = 1

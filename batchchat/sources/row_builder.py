@@ -1,6 +1,6 @@
 """A record of a file made a row: what it asks, what it is called, what it carries.
 
-One `Assembly` serves one reading. Each record becomes exactly one row, good or bad, in order.
+One `RowBuilder` serves one reading. Each record becomes exactly one row, good or bad, in order.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from batchchat.core.conversation import BadRow, Key, Row
-from batchchat.sources.formats import Asked, Format, row_params, without_absent
+from batchchat.sources.formats import Format, RowRequest, row_params, without_absent
 from batchchat.sources.json_value import listed, nearest
 from batchchat.sources.row_ids import GivenIds, HashedIds, id_of
 
-__all__ = ["Assembly", "Columns"]
+__all__ = ["Columns", "RowBuilder"]
 
 
 class Columns:
@@ -46,7 +46,7 @@ class Columns:
         return record
 
 
-class Assembly:
+class RowBuilder:
     """Records to rows, in the order of reading."""
 
     def __init__(self, columns: Columns) -> None:
@@ -93,7 +93,7 @@ class Assembly:
             return self._place_id(label, line), fault
         return self._given.claim(wanted, label, line)
 
-    def _asked(self, record: dict[str, Any], *, sparse: bool) -> Asked | str:
+    def _asked(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | str:
         columns = self._columns
         if sparse:
             # What is carried keeps its nulls, so that its Arrow type can be made again.
@@ -106,4 +106,4 @@ class Assembly:
         if isinstance(own, str):
             return own
         params, model = own
-        return Asked(asked.messages, {**asked.params, **params}, model or asked.model)
+        return RowRequest(asked.messages, {**asked.params, **params}, model or asked.model)

@@ -12,11 +12,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchchat.sources.file_types import FileKind
-from batchchat.sources.files import Found, find_files
+from batchchat.sources.files import InputFiles, find_files
 from batchchat.sources.format_detection import check_columns, check_ids, found_format, told
 from batchchat.sources.parquet import ParquetFacts, Wanted, facts_of
 from batchchat.sources.readers import columns_of, looked_into, records
-from batchchat.sources.row_builder import Assembly, Columns
+from batchchat.sources.row_builder import Columns, RowBuilder
 from batchchat.sources.sampling import Sample, choose
 from batchchat.sources.unify import unified
 
@@ -52,7 +52,7 @@ class Source:
     def __init__(
         self,
         spec: InputSpec,
-        found: Found,
+        found: InputFiles,
         form: tuple[Format, str | None],
         facts: list[ParquetFacts],
     ) -> None:
@@ -85,7 +85,7 @@ class Source:
 
     def _rows(self) -> Iterator[Row | BadRow]:
         self.bytes_read = before = 0
-        assembly = Assembly(self._columns)
+        assembly = RowBuilder(self._columns)
         left = self._first
         for file in self._inputs:
             start = before
@@ -110,7 +110,7 @@ def open_source(spec: InputSpec) -> Source:
     Raises `InputError` with one sentence that says the way out.
     """
     named = find_files(spec.paths, spec.typed)
-    found = Found(tuple(looked_into(file) for file in named.files), named.told)
+    found = InputFiles(tuple(looked_into(file) for file in named.files), named.told)
     facts = [facts_of(file) for file in found.files if file.kind is FileKind.PARQUET]
     headers = [header for file in found.files if (header := columns_of(file)) is not None]
     form = found_format(spec, found.files)

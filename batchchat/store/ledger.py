@@ -16,17 +16,17 @@ from typing import Any, cast
 import pyarrow as pa
 
 from batchchat.arrow import cells
-from batchchat.core.attempt import NOTHING_SPENT, Spent
+from batchchat.core.attempt import NO_SPEND, Spend
 from batchchat.core.conversation import Key, Status
-from batchchat.core.record import RowRecord, key_of, possibly_billed_usd_of, spent_of, unreported_usd_of
-from batchchat.core.totals import Beside, Totals
-from batchchat.core.uncertain_cost import Unsure
+from batchchat.core.record import RowRecord, key_of, possibly_billed_usd_of, spend_of, unreported_usd_of
+from batchchat.core.totals import OffRowCosts, Totals
+from batchchat.core.uncertain_cost import UncertainCost
 from batchchat.store.index import Index
 from batchchat.store.parquet import CarriedColumn
-from batchchat.store.retyped_columns import Spelling
+from batchchat.store.retyped_columns import RetypedColumns
 from batchchat.store.segments import LineReader
 
-__all__ = ["Ledger", "Paid", "schema_of", "schema_text"]
+__all__ = ["Ledger", "PaidElsewhere", "schema_of", "schema_text"]
 
 _NO_USD = Decimal(0)
 _NO_HOLD: dict[str, Any] = {"requests": 0}
@@ -45,7 +45,7 @@ def schema_of(text: str | None) -> pa.Schema:
 
 
 @dataclass(slots=True)
-class Paid:
+class PaidElsewhere:
     """Money and rows that are in no row of the output any more; `unsure_usd` may have been paid beside `cost_usd`."""
 
     rows: int = 0
@@ -67,9 +67,9 @@ class Ledger:
         self._lines = LineReader(folder)
         self.index = Index()
         self.totals = Totals()
-        self.superseded = Paid()
-        self.gone = Paid()
-        self.pending: dict[Key, Spent] = {}
+        self.superseded = PaidElsewhere()
+        self.gone = PaidElsewhere()
+        self.pending: dict[Key, Spend] = {}
         self.runs: list[dict[str, Any]] = []
         self.answered_models: dict[str, set[str]] = {}
         """By endpoint, the models that have answered there."""
@@ -97,7 +97,7 @@ class Ledger:
             self._fold_row(at, cast("RowRecord", record))
         elif kind == "step":
             key = key_of(cast("RowRecord", record))
-            self.pending[key] = self.pending.get(key, NOTHING_SPENT) + spent_of(cast("RowRecord", record))
+            self.pending[key] = self.pending.get(key, NO_SPEND) + spend_of(cast("RowRecord", record))
         elif kind == "hold":
             self._hold = record
             if "dearest" in record:
@@ -110,18 +110,18 @@ class Ledger:
             self.close_replay()
 
     @property
-    def beside(self) -> Beside:
+    def beside(self) -> OffRowCosts:
         """What was paid that is in no row of the totals."""
-        spent = self.pending.values()
-        return Beside(
+        spend = self.pending.values()
+        return OffRowCosts(
             superseded_usd=self.superseded.cost_usd + self.gone.cost_usd,
-            pending_usd=sum((each.cost_usd for each in spent if each.cost_usd is not None), Decimal(0)),
-            pending_possibly_billed=sum(each.possibly_billed for each in spent),
+            pending_usd=sum((each.cost_usd for each in spend if each.cost_usd is not None), Decimal(0)),
+            pending_possibly_billed=sum(each.possibly_billed for each in spend),
             at_risk=self.at_risk,
             gone_rows=self.gone.rows,
             broke_off_usd=self.dearest
-            * sum((each.possibly_billed_usd for each in spent), self.totals.possibly_billed_usd),
-            unbounded=self.totals.unbounded + sum(each.unbounded for each in spent),
+            * sum((each.possibly_billed_usd for each in spend), self.totals.possibly_billed_usd),
+            unbounded=self.totals.unbounded + sum(each.unbounded for each in spend),
             unreported_usd=self.totals.unreported_usd * self.dearest,
             at_risk_usd=_NO_USD if self.at_risk_unbounded else self.unsure.at_risk_worth_usd,
             unsure_usd=self.unsure.worth_usd,
@@ -151,7 +151,7 @@ class Ledger:
     def paid_usd(self) -> Decimal:
         """All that is known to be paid: for the rows, for replaced and gone ones, for attempts at what is left."""
         elsewhere = self.superseded.cost_usd + self.gone.cost_usd
-        pending = sum((spent.cost_usd for spent in self.pending.values() if spent.cost_usd), _NO_USD)
+        pending = sum((spend.cost_usd for spend in self.pending.values() if spend.cost_usd), _NO_USD)
         return (self.totals.known_cost_usd or _NO_USD) + elsewhere + pending
 
     @property
@@ -160,21 +160,23 @@ class Ledger:
         return self.unsure.most_dear
 
     @property
-    def unsure(self) -> Unsure:
+    def unsure(self) -> UncertainCost:
         """What may have been paid beside that, at most, as far as it had a bound."""
         totals = self.totals
         elsewhere = self.superseded.unsure_usd + self.gone.unsure_usd
-        pending = sum((spent.possibly_billed_usd + spent.unreported_usd for spent in self.pending.values()), _NO_USD)
+        pending = sum((spend.possibly_billed_usd + spend.unreported_usd for spend in self.pending.values()), _NO_USD)
         rest = totals.possibly_billed_usd + totals.unreported_usd + elsewhere + pending
-        return Unsure(dict(self.at_risk_usd), rest, {price: dearest for price, (_, dearest) in self.learned.items()})
+        return UncertainCost(
+            dict(self.at_risk_usd), rest, {price: dearest for price, (_, dearest) in self.learned.items()}
+        )
 
-    def spent_before(self, key: Key) -> Spent:
+    def spend_before(self, key: Key) -> Spend:
         """What earlier attempts at an unanswered row used up: by its steps, or by its failed record."""
-        spent = self.pending.get(key, NOTHING_SPENT)
+        spend = self.pending.get(key, NO_SPEND)
         entry = self.index.find(key)
         if entry is not None and self.index.status(entry) == _FAILED:
-            spent = spent_of(self.read(entry)) + spent
-        return spent
+            spend = spend_of(self.read(entry)) + spend
+        return spend
 
     def read(self, entry: int) -> RowRecord:
         """The record of a finished entry."""
@@ -189,9 +191,9 @@ class Ledger:
                 if row["status"] != _INVALID:
                     self.gone.take(row)
 
-    def spelling(self) -> Spelling:
+    def spelling(self) -> RetypedColumns:
         """How the carried cells of earlier runs are written whose column has no type any more."""
-        return Spelling(self._declarations, frozenset(self._typed()))
+        return RetypedColumns(self._declarations, frozenset(self._typed()))
 
     def _typed(self) -> dict[str, pa.DataType]:
         """The columns that every run declared which had them, all as the same type."""

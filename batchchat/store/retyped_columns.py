@@ -15,10 +15,10 @@ import pyarrow as pa
 from batchchat.arrow.cell_text import as_written, is_rewritten
 from batchchat.core.record import RowRecord
 
-__all__ = ["Spelling"]
+__all__ = ["RetypedColumns"]
 
 
-class Spelling:
+class RetypedColumns:
     """How records are spelled. `declared` has where each run begins in the journal, and the types it declared."""
 
     def __init__(self, declared: Sequence[tuple[int, Mapping[str, pa.DataType]]], typed: frozenset[str]) -> None:

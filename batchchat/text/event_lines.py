@@ -31,13 +31,19 @@ def text_of(event: Event, *, utc: bool = False) -> str | None:
             return "\n".join(f"journal {line}" for line in lines)
         case events.Planned():
             return _planned(event)
-        case events.Allowed() | events.Lowered() | events.Grown() | events.Down() | events.Back():
+        case (
+            events.LimitsRead()
+            | events.CeilingLowered()
+            | events.CeilingRaised()
+            | events.EndpointDown()
+            | events.EndpointUp()
+        ):
             return _of_endpoint(event, utc=utc)
-        case events.ServedByAnother():
+        case events.OtherModelServed():
             return f"the endpoint serves {event.served} for {event.requested}; the price may differ"
-        case events.Failing():
+        case events.FirstFailure():
             return f"first {event.kind}: row {event.id}: {event.text}"
-        case events.Budgeted() | events.Dearer():
+        case events.Budgeted() | events.PriceRatioRaised():
             return _of_money(event)
         case events.Draining():
             return (
@@ -51,21 +57,21 @@ def text_of(event: Event, *, utc: bool = False) -> str | None:
 def _text_aside(event: Event) -> str | None:
     """The lines of what is rare: an endpoint's own ways, the end of a run, what run.log begins with."""
     match event:
-        case events.TierChanged():
+        case events.OtherTierServed():
             return f"the endpoint serves tier {event.served} where {event.asked} was asked for; the price differs"
-        case events.CutByGateway():
+        case events.GatewayTimeoutFound():
             return (
                 f"{event.requests} requests ended with HTTP {event.http_status} after about"
                 f" {numbers.duration(event.latency_s)} each: a gateway before the endpoint cuts longer replies, which"
                 " may be billed all the same. Lower `params.max_tokens`"
             )
-        case events.PromptCut():
+        case events.PromptTruncated():
             return (
                 f"row {event.id} was answered after {numbers.count(event.prompt_tokens)} prompt tokens, too few for its"
                 f" {numbers.size(event.text_bytes)} of text: the endpoint seems to cut long prompts without saying so."
                 " Raise its context (Ollama: num_ctx)"
             )
-        case events.ContextEnds():
+        case events.ContextLimitFound():
             return (
                 f"{event.rows} rows of different length each used exactly {numbers.count(event.tokens)} tokens in all:"
                 " the endpoint's context ends there, and it cuts prompts or replies without saying so. Raise it"
@@ -77,7 +83,7 @@ def _text_aside(event: Event) -> str | None:
                 f"job    {event.job} -> {event.output}\n"
                 f"rules  {event.rules}"
             )
-        case events.Overdue():
+        case events.RowOverdue():
             then = "it is sent again, and may be billed twice" if event.again else "it is given up"
             return (
                 f"row {event.id} is the last and has run {numbers.duration(event.ran_s)}, where 99 of 100 answers took"
@@ -90,17 +96,19 @@ def _text_aside(event: Event) -> str | None:
 
 
 def _of_endpoint(
-    event: events.Allowed | events.Lowered | events.Grown | events.Down | events.Back, *, utc: bool
+    event: events.LimitsRead | events.CeilingLowered | events.CeilingRaised | events.EndpointDown | events.EndpointUp,
+    *,
+    utc: bool,
 ) -> str:
     """How much the endpoint takes, and whether it is there at all."""
-    if isinstance(event, events.Allowed):
+    if isinstance(event, events.LimitsRead):
         return _allowed(event)
-    if isinstance(event, events.Down | events.Back):
+    if isinstance(event, events.EndpointDown | events.EndpointUp):
         return _outage(event, utc=utc)
     return _moved(event)
 
 
-def _allowed(event: events.Allowed) -> str:
+def _allowed(event: events.LimitsRead) -> str:
     if event.why is not None:
         return (
             f"limits the endpoint doesn't say what it allows ({event.why}):"
@@ -115,17 +123,17 @@ def _allowed(event: events.Allowed) -> str:
     return f"limits the endpoint allows {' and '.join(parts)}{used}"
 
 
-def _moved(event: events.Lowered | events.Grown) -> str:
+def _moved(event: events.CeilingLowered | events.CeilingRaised) -> str:
     moved = f"{numbers.count(event.before)} -> {numbers.count(event.after)} in flight"
-    if isinstance(event, events.Grown):
+    if isinstance(event, events.CeilingRaised):
         return f"grown back: {moved}"
     refusals = "1 refusal" if event.refusals == 1 else f"{numbers.count(event.refusals)} refusals"
     return f"rate limited: {moved} ({refusals} in {numbers.duration(event.span_s)})"
 
 
-def _outage(event: events.Down | events.Back, *, utc: bool) -> str:
+def _outage(event: events.EndpointDown | events.EndpointUp, *, utc: bool) -> str:
     since = numbers.time_of_day(event.since, utc=utc)
-    if isinstance(event, events.Down):
+    if isinstance(event, events.EndpointDown):
         left = (
             "" if event.left is None else f", {numbers.count(event.left)} {'row' if event.left == 1 else 'rows'} left"
         )
@@ -159,8 +167,8 @@ def _planned(event: events.Planned) -> str:
     return "resume " + " · ".join(parts)
 
 
-def _of_money(event: events.Budgeted | events.Dearer) -> str:
-    if isinstance(event, events.Dearer):
+def _of_money(event: events.Budgeted | events.PriceRatioRaised) -> str:
+    if isinstance(event, events.PriceRatioRaised):
         over = f"; answers cost {numbers.money(event.overrun_usd)} more than the most they could by it"
         return (
             f"the endpoint charges up to {event.ratio:.2f} times the known price, and is reckoned with so"

@@ -43,7 +43,7 @@ class Bar:
             self._show(event)
         elif isinstance(event, events.Publishing | events.Finished):
             self._close()
-        elif isinstance(event, events.Grown):
+        elif isinstance(event, events.CeilingRaised):
             return
         elif text := text_of(event):
             tqdm.write(text, file=self._stream)
@@ -104,9 +104,11 @@ class Lines:
             if self._quotes:
                 return None  # the summary says it, to whoever reads along
             return f"{finished(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
-        if isinstance(event, events.Failing) and not self._quotes:
+        if isinstance(event, events.FirstFailure) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
-        if isinstance(event, events.Grown) and self._quotes:  # of interest afterwards; the line shows it meanwhile
+        if (
+            isinstance(event, events.CeilingRaised) and self._quotes
+        ):  # of interest afterwards; the line shows it meanwhile
             return None
         return text_of(event, utc=not self._quotes)
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from batchchat.mock import MockServer, Options
+from batchchat.mock import MockOptions, MockServer
 
 __all__ = ["Asked", "Mock", "Raw", "completion", "http", "mock_process", "mock_thread", "raw_server"]
 
@@ -74,7 +74,7 @@ class Mock:
 @contextmanager
 def mock_thread(**options: Any) -> Iterator[Mock]:
     """A `MockServer` in a thread of this process."""
-    loop, server = Loop(), MockServer(Options(**options))
+    loop, server = Loop(), MockServer(MockOptions(**options))
     try:
         yield Mock(loop.call(server.start()))
     finally:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from batchchat.mock import MockServer, Options
+from batchchat.mock import MockOptions, MockServer
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import Asked, Loop, Raw, completion, http, raw_server
 
@@ -21,7 +21,9 @@ class Slots:
     """A server that takes so many at once, each for a while, and refuses the others. Both can be moved."""
 
     def __init__(self, allowance: int, latency_s: float) -> None:
-        self.mock = MockServer(Options(latency_s=latency_s / 2, latency_jitter_s=latency_s, max_concurrent=allowance))
+        self.mock = MockServer(
+            MockOptions(latency_s=latency_s / 2, latency_jitter_s=latency_s, max_concurrent=allowance)
+        )
         self.loop = Loop()
         self.root = self.loop.call(self.mock.start())
 

@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.attempt import (
-    NOTHING_SPENT,
+    NO_SPEND,
     Action,
+    Attempt,
     Cost,
-    Exchange,
     Failure,
     Outcome,
     Reply,
     Request,
-    Spent,
+    Spend,
     Usage,
     Verdict,
 )
 from batchchat.core.conversation import BadRow, ErrorKind, Key, Row, Status
-from batchchat.core.record import key_of, record_of_bad_row, record_of_outcome, spent_of
+from batchchat.core.record import key_of, record_of_bad_row, record_of_outcome, spend_of
 
 KEY = Key("q-1", "v", 2)
 ROW = Row(KEY, 41, "in.jsonl:42", [{"role": "user", "content": "Hi"}], carried={"topic": None, "n": 3})
@@ -30,7 +30,7 @@ REQUEST = Request(KEY, 0, "a/model", ROW.messages, b"{}", 0xAB)
 
 def test_an_answer_is_kept_whole() -> None:
     """Key, place, conversation, reply, usage, cost and times stand under the names of the journal."""
-    exchange = Exchange(
+    attempt = Attempt(
         REQUEST,
         Verdict(Action.ACCEPT),
         100.5,
@@ -41,10 +41,8 @@ def test_an_answer_is_kept_whole() -> None:
         usage=Usage(5, 0, cost_usd=0.25),
         cost=Cost(Decimal("0.25"), "reported"),
     )
-    spent = Spent(
-        2, 1, Decimal("0.75"), {"timeout": 1}, "reported", exchange.usage, Decimal("0.125"), Decimal("0.0625")
-    )
-    assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, exchange), spent, 1.5) == {
+    spend = Spend(2, 1, Decimal("0.75"), {"timeout": 1}, "reported", attempt.usage, Decimal("0.125"), Decimal("0.0625"))
+    assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, attempt), spend, 1.5) == {
         "kind": "row",
         "id": "q-1",
         "variant": "v",
@@ -76,9 +74,9 @@ def test_an_answer_is_kept_whole() -> None:
 def test_a_failure_is_kept_with_its_reason() -> None:
     """What is not known has no key; no rounding makes a negative wait."""
     failure = Failure(ErrorKind.TIMEOUT, "no answer in 600 s")
-    exchange = Exchange(REQUEST, Verdict(Action.FAIL_ROW), 100.0, 700.0, 600.0, failure=failure, usage=Usage())
+    attempt = Attempt(REQUEST, Verdict(Action.FAIL_ROW), 100.0, 700.0, 600.0, failure=failure, usage=Usage())
     row = Row(KEY, 0, "in.jsonl:1", ROW.messages)
-    record = record_of_outcome(Outcome(row, Status.FAILED, ROW.messages, exchange), NOTHING_SPENT, -1e-9)
+    record = record_of_outcome(Outcome(row, Status.FAILED, ROW.messages, attempt), NO_SPEND, -1e-9)
     assert (record["error_kind"], record["error"], record["status"]) == ("timeout", "no answer in 600 s", "failed")
     assert record["wait_s"] == 0
     unknown = {"reply", "usage", "cost_usd", "cost_source", "http_status", "retries", "carried"}
@@ -102,7 +100,7 @@ def test_a_bad_row_is_kept_with_its_place() -> None:
         "carried": {"topic": "a"},
     }
     assert key_of(record_of_bad_row(bad, 1)) == KEY
-    assert spent_of(record_of_bad_row(bad, 1)) == NOTHING_SPENT
+    assert spend_of(record_of_bad_row(bad, 1)) == NO_SPEND
 
 
 _usd = st.none() | st.integers(0, 10**12).map(lambda pico: Decimal(pico).scaleb(-12))
@@ -110,7 +108,7 @@ _usd = st.none() | st.integers(0, 10**12).map(lambda pico: Decimal(pico).scaleb(
 
 _known_usd = _usd.filter(lambda usd: usd is not None)
 _spent = st.builds(
-    Spent,
+    Spend,
     attempts=st.integers(0, 9),
     possibly_billed=st.integers(5, 9),
     cost_usd=_usd,
@@ -118,11 +116,11 @@ _spent = st.builds(
     possibly_billed_usd=_known_usd,
     unreported_usd=_known_usd,
     unbounded=st.integers(0, 4),
-) | st.builds(Spent, possibly_billed=st.just(2), unbounded=st.just(2))
+) | st.builds(Spend, possibly_billed=st.just(2), unbounded=st.just(2))
 
 
-@given(_spent | st.builds(Spent, attempts=st.integers(0, 9), cost_usd=_usd))
-def test_what_a_row_spent_comes_back(spent: Spent) -> None:
+@given(_spent | st.builds(Spend, attempts=st.integers(0, 9), cost_usd=_usd))
+def test_what_a_row_spent_comes_back(spend: Spend) -> None:
     """What goes into a record as spent is what is carried into the next, attempts without a bound as such."""
-    exchange = Exchange(REQUEST, Verdict(Action.ACCEPT), 0.0, 0.0, 0.0, reply=Reply("a"))
-    assert spent_of(record_of_outcome(Outcome(ROW, Status.ANSWERED, [], exchange), spent, 0.0)) == spent
+    attempt = Attempt(REQUEST, Verdict(Action.ACCEPT), 0.0, 0.0, 0.0, reply=Reply("a"))
+    assert spend_of(record_of_outcome(Outcome(ROW, Status.ANSWERED, [], attempt), spend, 0.0)) == spend

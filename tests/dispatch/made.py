@@ -1,4 +1,4 @@
-"""Exchanges, rows and scripts, made by hand."""
+"""Attempts, rows and scripts, made by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.attempt import Action, Billed, Cost, Exchange, Failure, Outcome, Reply, Request, Scope, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Cost, Failure, Outcome, Reply, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key, Row, Status
 from batchchat.dispatch.dispatcher import Work
 
@@ -16,9 +16,9 @@ def request(name: str = "1", model: str = "m") -> Request:
     return Request(Key(name), 0, model, [{"role": "user", "content": name}], b"{}", 1)
 
 
-def accepted(asked: Request, cost: str | None = None) -> Exchange:
+def accepted(asked: Request, cost: str | None = None) -> Attempt:
     paid = None if cost is None else Cost(Decimal(cost), "reported")
-    return Exchange(asked, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0.1, 200, Reply("hi"), cost=paid)
+    return Attempt(asked, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0.1, 200, Reply("hi"), cost=paid)
 
 
 def failed(
@@ -30,13 +30,13 @@ def failed(
     cost: str | None = None,
     latency_s: float = 0.1,
     **verdict: Any,
-) -> Exchange:
+) -> Attempt:
     paid = None if cost is None else Cost(Decimal(cost), "reported")
     judged = Verdict(action, kind=kind, **verdict)
-    return Exchange(asked, judged, 0, 0, latency_s, status, failure=Failure(kind, "no"), cost=paid)
+    return Attempt(asked, judged, 0, 0, latency_s, status, failure=Failure(kind, "no"), cost=paid)
 
 
-def refused(asked: Request, **given: Any) -> Exchange:
+def refused(asked: Request, **given: Any) -> Attempt:
     """A failure that is the endpoint's."""
     return failed(asked, ErrorKind.RATE_LIMIT, scope=Scope.ENDPOINT, **{"status": 429, **given})
 
@@ -49,13 +49,13 @@ class Steps:
     steps: int = 1
     model: str = "m"
 
-    def next(self, exchanges: Sequence[Exchange]) -> Request | Outcome:
-        last = exchanges[-1] if exchanges else None
+    def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
+        last = attempts[-1] if attempts else None
         if last is not None and last.verdict.action is not Action.ACCEPT:
             return Outcome(self.row, Status.FAILED, [], last)
-        if last is not None and len(exchanges) == self.steps:
+        if last is not None and len(attempts) == self.steps:
             return Outcome(self.row, Status.ANSWERED, [], last)
-        return request(self.row.key.id, self.model)._replace(step=len(exchanges))
+        return request(self.row.key.id, self.model)._replace(step=len(attempts))
 
 
 def work(name: str, steps: int = 1, model: str = "m") -> Work:

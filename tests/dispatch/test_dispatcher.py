@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Billed, Exchange, Outcome, Request
+from batchchat.core.attempt import Action, Attempt, Billed, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Work
-from batchchat.policy.circuit_breaker import NEVER_REACHED, SIGNS_TO_OPEN, Outage
+from batchchat.policy.circuit_breaker import NEVER_REACHED, SIGNS_TO_OPEN, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
-from batchchat.policy.decision import Policy, Stop
+from batchchat.policy.decision import Halt, Policy
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
 from batchchat.policy.retry import RowStop, RowWait
-from batchchat.policy.stragglers import Cut, Tail
+from batchchat.policy.stragglers import Overdue, StragglerPolicy
 from tests.dispatch.made import accepted, failed, refused, work
 
 
@@ -39,16 +39,16 @@ class House:
         max_wait_s: float = 0.001,
         stop_after: int = 50,
         policies: tuple[Policy, ...] = (),
-        tail: Tail | None = None,
+        tail: StragglerPolicy | None = None,
     ) -> None:
         self._rows = iter(rows)
         self.taken = 0
         self.ended = 0
         self.most_alive = 0
         self.outcomes: list[tuple[Work, Outcome]] = []
-        self.tries: list[Exchange] = []
+        self.tries: list[Attempt] = []
         self.cuts: list[str] = []
-        self.overdues: list[Cut] = []
+        self.overdues: list[Overdue] = []
         self.dispatcher = Dispatcher(
             take=self.take,
             send=send,
@@ -70,13 +70,13 @@ class House:
     def finished(self, work: Work, outcome: Outcome) -> None:
         self.outcomes.append((work, outcome))
 
-    def tried(self, work: Work, exchange: Exchange) -> None:
-        self.tries.append(exchange)
+    def tried(self, work: Work, attempt: Attempt) -> None:
+        self.tries.append(attempt)
 
     def cut(self, work: Work, request: Request) -> None:
         self.cuts.append(request.key.id)
 
-    def overdue(self, cut: Cut) -> None:
+    def overdue(self, cut: Overdue) -> None:
         self.overdues.append(cut)
 
     async def room(self) -> None:
@@ -107,7 +107,7 @@ def rows(count: int, **given: Any) -> Iterable[Work]:
 def test_every_row_comes_to_one_end() -> None:
     """A hundred rows over four workers are a hundred outcomes, and never more than four are alive or in flight."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         await asyncio.sleep(0)
         return accepted(request)
 
@@ -122,7 +122,7 @@ def test_every_row_comes_to_one_end() -> None:
 def test_no_rows_are_no_work() -> None:
     """An empty input ends at once."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         raise AssertionError
 
     assert House([], send).run().outcomes == []
@@ -132,7 +132,7 @@ def test_no_rows_are_no_work() -> None:
 def test_rows_alive_are_bounded_though_everything_fails(pause: bool) -> None:
     """While every row is in backoff, at most twice the workers were taken, though a send fails without yielding."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if pause:
             await asyncio.sleep(0)
         return failed(request)
@@ -153,7 +153,7 @@ def test_rows_alive_are_bounded_though_everything_fails(pause: bool) -> None:
 def test_one_worker_sees_as_many_rows_fail_as_tell_an_outage() -> None:
     """Nine are in backoff before no more are taken: eight open the breaker, and a run of one at a time has one, too."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         return failed(request)
 
     house = House(rows(100), send, workers=1, max_wait_s=100)
@@ -169,7 +169,7 @@ def test_one_worker_sees_as_many_rows_fail_as_tell_an_outage() -> None:
 def test_backoff_holds_no_permit() -> None:
     """With one worker and one permit, a row in a long backoff does not keep the others from being answered."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         await asyncio.sleep(0)
         return failed(request) if request.key.id == "0" else accepted(request)
 
@@ -189,7 +189,7 @@ def test_a_retry_does_not_starve_behind_fresh_rows() -> None:
     """A row that failed once is answered while thousands of fresh ones wait, though no worker ever idles."""
     seen: Counter[str] = Counter()
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         await asyncio.sleep(0)
         seen[request.key.id] += 1
         first = request.key.id == "0" and seen["0"] == 1
@@ -205,7 +205,7 @@ def test_the_end_of_the_input_waits_for_retries() -> None:
     """Rows in backoff when the last one was taken are still played to their end."""
     seen: Counter[str] = Counter()
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         seen[request.key.id] += 1
         return failed(request) if seen[request.key.id] < 3 else accepted(request)
 
@@ -216,7 +216,7 @@ def test_the_end_of_the_input_waits_for_retries() -> None:
 
 def test_what_a_row_spent_is_summed_over_its_attempts() -> None:
     """Attempts, possibly billed ones, cost in Decimal and retries by reason are those of the whole row."""
-    script: list[Callable[[Request], Exchange]] = [
+    script: list[Callable[[Request], Attempt]] = [
         lambda request: failed(request, ErrorKind.TIMEOUT, billed=Billed.MAYBE),
         lambda request: failed(request, ErrorKind.EMPTY_REPLY, billed=Billed.YES, cost="0.1"),
         refused,
@@ -225,28 +225,28 @@ def test_what_a_row_spent_is_summed_over_its_attempts() -> None:
     ]
     answers = iter(script)
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         return next(answers)(request)
 
     house = House(rows(1), send).run()
-    spent = house.outcomes[0][0].spent
-    assert (spent.attempts, spent.possibly_billed, spent.cost_usd) == (5, 2, Decimal("0.3"))
-    assert spent.retries == {"timeout": 2, "empty_reply": 1, "rate_limit": 1}
-    assert [exchange.verdict.billed for exchange in house.tries] == [Billed.MAYBE, Billed.YES, Billed.NO, Billed.MAYBE]
+    spend = house.outcomes[0][0].spend
+    assert (spend.attempts, spend.possibly_billed, spend.cost_usd) == (5, 2, Decimal("0.3"))
+    assert spend.retries == {"timeout": 2, "empty_reply": 1, "rate_limit": 1}
+    assert [attempt.verdict.billed for attempt in house.tries] == [Billed.MAYBE, Billed.YES, Billed.NO, Billed.MAYBE]
 
 
 def test_a_row_is_given_up_after_its_attempts() -> None:
     """The last failure is the row's; attempts is what max_attempts says, and refusals come on top."""
     answers = iter([refused] * 20)
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         return next(answers, failed)(request)
 
     house = House(rows(1), send, max_attempts=3).run()
     ((work, outcome),) = house.outcomes
-    assert (outcome.status, work.spent.attempts) == (Status.FAILED, 23)
-    assert outcome.exchange.verdict.action is Action.FAIL_ROW
-    assert outcome.exchange.verdict.kind is ErrorKind.SERVER_ERROR
+    assert (outcome.status, work.spend.attempts) == (Status.FAILED, 23)
+    assert outcome.attempt.verdict.action is Action.FAIL_ROW
+    assert outcome.attempt.verdict.kind is ErrorKind.SERVER_ERROR
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 2])
@@ -255,7 +255,7 @@ def test_a_script_of_several_requests_is_played_in_order(fails_at: int, recovers
     """Each answer comes before the next request; a failure is tried again at its step, and ends the row if it stays."""
     asked: list[int] = []
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         await asyncio.sleep(0)
         asked.append(request.step)
         fails = request.step == fails_at and (not recovers or asked.count(fails_at) == 1)
@@ -266,9 +266,9 @@ def test_a_script_of_several_requests_is_played_in_order(fails_at: int, recovers
     upto = 3 if recovers else fails_at + 1
     assert asked == sorted([*range(upto), fails_at])
     assert outcome.status is (Status.ANSWERED if recovers else Status.FAILED)
-    assert [exchange.request.step for exchange in played.exchanges] == list(range(upto))
-    assert played.spent.attempts == upto + 1
-    assert played.spent.cost_usd == (Decimal(3) if recovers else Decimal(fails_at) if fails_at else None)
+    assert [attempt.request.step for attempt in played.attempts] == list(range(upto))
+    assert played.spend.attempts == upto + 1
+    assert played.spend.cost_usd == (Decimal(3) if recovers else Decimal(fails_at) if fails_at else None)
 
 
 def test_stop_drains_what_is_in_flight_and_leaves_the_rest() -> None:
@@ -276,7 +276,7 @@ def test_stop_drains_what_is_in_flight_and_leaves_the_rest() -> None:
     release = asyncio.Event()
     sent: list[str] = []
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         sent.append(request.key.id)
         if request.key.id == "0":
             return failed(request)
@@ -288,9 +288,9 @@ def test_stop_drains_what_is_in_flight_and_leaves_the_rest() -> None:
     async def during() -> None:
         await asyncio.sleep(0.02)
         assert sent == ["0", "1", "2", "3"]
-        why = Stop("asked for")
+        why = Halt("asked for")
         house.dispatcher.stop(why)
-        house.dispatcher.stop(Stop("later"))
+        house.dispatcher.stop(Halt("later"))
         assert house.dispatcher.stopped is why
         release.set()
 
@@ -305,7 +305,7 @@ def test_stop_before_a_permitted_retry_runs_sends_nothing() -> None:
     release = asyncio.Event()
     sent: list[str] = []
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         sent.append(request.key.id)
         await release.wait()
         return accepted(request)
@@ -326,7 +326,7 @@ def test_stop_before_a_permitted_retry_runs_sends_nothing() -> None:
 def test_abandon_cuts_and_tells_what_was_in_flight() -> None:
     """Requests in flight are cut off and told, once each; rows that wait for a permit or in backoff are not."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if request.key.id == "0":
             return failed(request)
         await asyncio.sleep(60)
@@ -347,7 +347,7 @@ def test_abandon_cuts_and_tells_what_was_in_flight() -> None:
 def test_a_cancelled_run_leaves_nothing_behind() -> None:
     """Cancelled from outside, it abandons and is over only when all its tasks are."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         await asyncio.sleep(60)
         return accepted(request)
 
@@ -368,7 +368,7 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
 def test_a_request_that_is_cancelled_by_another_is_a_defect() -> None:
     """A cancellation that is none of ours is not lost: it stops the run, and the request is told as cut."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if request.key.id == "1":
             raise asyncio.CancelledError
         await asyncio.sleep(0.01)
@@ -383,7 +383,7 @@ def test_a_request_that_is_cancelled_by_another_is_a_defect() -> None:
 def test_a_refusal_stops_the_run() -> None:
     """STOP_RUN sends nothing more, drains what is in flight, leaves its own row unfinished and says why."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if request.key.id == "2":
             await asyncio.sleep(0.01)
             return failed(request, ErrorKind.QUOTA, Action.STOP_RUN, status=402)
@@ -395,7 +395,7 @@ def test_a_refusal_stops_the_run() -> None:
     stopped = house.dispatcher.stopped
     assert stopped is not None
     assert stopped.reason == ENDPOINT_REFUSES
-    assert stopped.exchange is house.tries[0]
+    assert stopped.attempt is house.tries[0]
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_a_refusal_after_an_answer_does_not_stop_the_run(action: Action, later: 
     """Once the model has answered, 403 and 404 fail their row, and what stood before the endpoint is tried again."""
     refusals = iter([True])
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if request.key.id == "1" and next(refusals, False):
             return failed(request, ErrorKind.NOT_FOUND, action)
         return accepted(request)
@@ -419,7 +419,7 @@ def test_a_refusal_after_an_answer_does_not_stop_the_run(action: Action, later: 
 def test_a_refusal_of_a_model_that_answered_nothing_stops_the_run(action: Action) -> None:
     """The answers of another model don't count."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if request.model == "other":
             return failed(request, ErrorKind.NOT_FOUND, action)
         return accepted(request)
@@ -444,7 +444,7 @@ def test_a_refusal_of_a_model_that_answered_nothing_stops_the_run(action: Action
 def test_the_run_stops_when_the_first_rows_all_fail_alike(ends: str, stops: bool) -> None:
     """With the fourth of four equal failures at the very start; one answer or another reason, and never again."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         end = ends[int(request.key.id)]
         if end == "a":
             return accepted(request)
@@ -459,29 +459,29 @@ def test_the_run_stops_when_the_first_rows_all_fail_alike(ends: str, stops: bool
 def test_the_run_stops_when_rows_begin_to_fail_alike() -> None:
     """Later in the night, too: with the fourth in succession, and with another reason than at the start."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if int(request.key.id) < 10:
             return accepted(request)
         return failed(request, ErrorKind.FORBIDDEN, Action.FAIL_ROW)
 
     house = House(rows(100), send, workers=1, stop_after=4).run()
     assert len(house.outcomes) == 14
-    assert house.dispatcher.stopped == Stop(NOW_FAIL_ALIKE, house.outcomes[-1][1].exchange)
+    assert house.dispatcher.stopped == Halt(NOW_FAIL_ALIKE, house.outcomes[-1][1].attempt)
 
 
 def test_an_endpoint_that_is_never_there_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outage policy's word ends the run with its reason, and no row is failed for it."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         await asyncio.sleep(0)
         return refused(request, status=None)
 
     monkeypatch.setattr("batchchat.policy.circuit_breaker.FIRST_CONTACT_S", 0.05)
-    house = House(rows(10), send, policies=(Outage(3600, Random(1)),)).run()
+    house = House(rows(10), send, policies=(CircuitBreaker(3600, Random(1)),)).run()
     assert house.outcomes == []
     assert house.dispatcher.stopped is not None
     assert house.dispatcher.stopped.reason == NEVER_REACHED
-    assert house.dispatcher.stopped.exchange is not None
+    assert house.dispatcher.stopped.attempt is not None
 
 
 class Defect(Exception):  # noqa: N818 (what it stands for)
@@ -496,7 +496,7 @@ def test_a_defect_of_ours_surfaces(where: str, monkeypatch: pytest.MonkeyPatch) 
     def defect(*args: Any) -> Any:
         raise Defect(where)
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         nonlocal calls
         calls += 1
         await asyncio.sleep(0.001)
@@ -534,7 +534,7 @@ def test_whatever_happens_every_row_ends_at_most_once(
     left = {str(number): iter(plan) for number, plan in enumerate(plans)}
     sent: Counter[str] = Counter()
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         sent[request.key.id] += 1
         if sum(sent.values()) == stop_at:
             house.dispatcher.abandon() if abandons else house.dispatcher.stop()
@@ -563,13 +563,13 @@ def test_whatever_happens_every_row_ends_at_most_once(
     assert house.dispatcher.gate.most_in_flight <= ceiling
     assert house.most_alive <= workers + max(workers, SIGNS_TO_OPEN)
     for played, outcome in house.outcomes:
-        assert played.spent.attempts == sent[outcome.row.key.id]
+        assert played.spend.attempts == sent[outcome.row.key.id]
 
 
 def hanging(sent: Counter[str], times: int = 10**6) -> Send:
     """Answers all but row 0, which hangs so many times."""
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         name = request.key.id
         sent[name] += 1
         await asyncio.sleep(60 if name == "0" and sent[name] <= times else 0)
@@ -581,15 +581,15 @@ def hanging(sent: Counter[str], times: int = 10**6) -> Send:
 def test_a_last_row_that_hangs_is_cut_twice_and_fails_the_third_time() -> None:
     """Each cut counts as possibly billed and uses up none of the row's attempts; its reason is a timeout."""
     sent: Counter[str] = Counter()
-    house = House(rows(200), hanging(sent), max_attempts=2, tail=Tail(floor_s=0.01)).run()
+    house = House(rows(200), hanging(sent), max_attempts=2, tail=StragglerPolicy(floor_s=0.01)).run()
     assert sent["0"] == 3
     assert [cut.again for cut in house.overdues] == [True, True, False]
     work, outcome = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
     assert outcome.status is Status.FAILED
-    assert (work.spent.attempts, work.spent.possibly_billed, work.spent.retries) == (3, 3, {"timeout": 2})
-    assert outcome.exchange.failure is not None
-    assert outcome.exchange.failure.kind is ErrorKind.TIMEOUT
-    assert outcome.exchange.failure.text.endswith("; cut off 3 times")
+    assert (work.spend.attempts, work.spend.possibly_billed, work.spend.retries) == (3, 3, {"timeout": 2})
+    assert outcome.attempt.failure is not None
+    assert outcome.attempt.failure.kind is ErrorKind.TIMEOUT
+    assert outcome.attempt.failure.text.endswith("; cut off 3 times")
     assert len(house.tries) == 2
     assert house.cuts == []
     assert len(house.ends()) == 200
@@ -598,10 +598,10 @@ def test_a_last_row_that_hangs_is_cut_twice_and_fails_the_third_time() -> None:
 def test_a_last_row_that_hung_once_is_answered() -> None:
     """Sent again it is a row like any other."""
     sent: Counter[str] = Counter()
-    house = House(rows(200), hanging(sent, times=1), tail=Tail(floor_s=0.01)).run()
+    house = House(rows(200), hanging(sent, times=1), tail=StragglerPolicy(floor_s=0.01)).run()
     assert set(house.ends().values()) == {Status.ANSWERED}
     work, _ = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
-    assert (work.spent.attempts, work.spent.possibly_billed) == (2, 1)
+    assert (work.spend.attempts, work.spend.possibly_billed) == (2, 1)
 
 
 def test_nothing_is_cut_while_there_is_other_work() -> None:
@@ -609,10 +609,10 @@ def test_nothing_is_cut_while_there_is_other_work() -> None:
     sent: Counter[str] = Counter()
     answer = hanging(sent)
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         return refused(request, wait_s=100.0) if request.key.id == "199" else await answer(request)
 
-    house = House(rows(200), send, tail=Tail(floor_s=0.01))
+    house = House(rows(200), send, tail=StragglerPolicy(floor_s=0.01))
 
     async def during() -> None:
         await asyncio.sleep(0.6)
@@ -630,29 +630,29 @@ def test_a_row_that_hangs_does_not_hold_the_end_of_a_stopped_run() -> None:
     sent: Counter[str] = Counter()
     answer, enough = hanging(sent), asyncio.Event()
 
-    async def send(request: Request) -> Exchange:
+    async def send(request: Request) -> Attempt:
         if request.key.id == "150":
             enough.set()
         return await answer(request)
 
-    house = House(rows(10_000), send, workers=2, tail=Tail(floor_s=0.01))
+    house = House(rows(10_000), send, workers=2, tail=StragglerPolicy(floor_s=0.01))
 
     async def during() -> None:
         await enough.wait()
         assert house.overdues == []
-        house.dispatcher.stop(Stop("budget"))
+        house.dispatcher.stop(Halt("budget"))
 
     house.run(during)
     assert sent["0"] == 1
     assert "0" not in house.ends()
     assert [(cut.key.id, cut.again) for cut in house.overdues] == [("0", True)]
-    assert [exchange.verdict.billed for exchange in house.tries] == [Billed.MAYBE]
+    assert [attempt.verdict.billed for attempt in house.tries] == [Billed.MAYBE]
     assert house.cuts == []
 
 
 def test_what_the_end_waits_for_can_be_told() -> None:
     """At the end the row in flight is named with its bound; after a stop nothing is cut: a drain has its own bound."""
-    house = House(rows(200), hanging(Counter()), tail=Tail(floor_s=0.6))
+    house = House(rows(200), hanging(Counter()), tail=StragglerPolicy(floor_s=0.6))
 
     async def during() -> None:
         await asyncio.sleep(0.1)

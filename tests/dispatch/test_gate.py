@@ -8,34 +8,34 @@ import time
 
 import pytest
 
-from batchchat.core.attempt import Ask, Exchange
+from batchchat.core.attempt import Attempt, MaxUsage
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.policy.concurrency import Concurrency
-from batchchat.policy.decision import GO, Decision, Policy, Stop, Wait
+from batchchat.policy.decision import ADMIT, Decision, Delay, Halt, Policy
 
-ASK = Ask()
+MAX_USAGE = MaxUsage()
 
 
 class Scripted:
     """A policy that answers what it is told to, and counts what it was told."""
 
-    def __init__(self, answer: Decision = GO) -> None:
+    def __init__(self, answer: Decision = ADMIT) -> None:
         self.answer = answer
         self.held = 0
-        self.settled: list[Exchange | None] = []
+        self.settled: list[Attempt | None] = []
 
-    def admit(self, now: float, ask: Ask) -> Decision:
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:
         return self.answer
 
-    def hold(self, now: float, ask: Ask) -> None:
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:
         self.held += 1
 
-    def settle(self, now: float, ask: Ask, exchange: Exchange | None) -> None:
-        self.settled.append(exchange)
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
+        self.settled.append(attempt)
 
 
-def gate(*policies: Policy) -> tuple[Gate, list[Stop]]:
-    stops: list[Stop] = []
+def gate(*policies: Policy) -> tuple[Gate, list[Halt]]:
+    stops: list[Halt] = []
     return Gate(policies, time.monotonic, stops.append), stops
 
 
@@ -53,7 +53,7 @@ class Line:
 
     async def join(self, name: str, *, again: bool = False) -> asyncio.Task[None]:
         async def wait() -> None:
-            await self.gate.admit(ASK, again=again)
+            await self.gate.acquire(MAX_USAGE, again=again)
             self.order.append(name)
 
         task = asyncio.create_task(wait())
@@ -66,11 +66,11 @@ def test_who_waited_longest_goes_first_and_retries_before_fresh_rows() -> None:
 
     async def main() -> list[str]:
         through, _ = gate(Concurrency(1))
-        await through.admit(ASK)
+        await through.acquire(MAX_USAGE)
         line = Line(through)
         tasks = [await line.join(name, again=name.startswith("again")) for name in ("a", "b", "again1", "again2", "c")]
         for _ in tasks:
-            through.settle(ASK, None)
+            through.release(MAX_USAGE, None)
             await idle()
         return line.order
 
@@ -82,14 +82,14 @@ def test_a_permit_that_gets_free_is_not_snatched_from_who_waits() -> None:
 
     async def main() -> list[str]:
         through, _ = gate(Concurrency(1))
-        await through.admit(ASK)
+        await through.acquire(MAX_USAGE)
         line = Line(through)
         waiting = await line.join("waited")
-        through.settle(ASK, None)
-        again = asyncio.create_task(through.admit(ASK))  # before the one that waited could run
+        through.release(MAX_USAGE, None)
+        again = asyncio.create_task(through.acquire(MAX_USAGE))  # before the one that waited could run
         await idle()
         assert not again.done()
-        through.settle(ASK, None)
+        through.release(MAX_USAGE, None)
         await asyncio.gather(waiting, again)
         return line.order
 
@@ -101,11 +101,11 @@ def test_a_cancelled_waiter_is_forgotten() -> None:
 
     async def main() -> tuple[list[str], int]:
         through, _ = gate(Concurrency(1))
-        await through.admit(ASK)
+        await through.acquire(MAX_USAGE)
         line = Line(through)
         first, second = await line.join("first"), await line.join("second")
         first.cancel()
-        through.settle(ASK, None)
+        through.release(MAX_USAGE, None)
         results = await asyncio.gather(first, second, return_exceptions=True)
         assert isinstance(results[0], asyncio.CancelledError)
         return line.order, through.in_flight
@@ -118,10 +118,10 @@ def test_a_permit_given_to_one_that_is_cancelled_goes_on() -> None:
 
     async def main() -> tuple[list[str], int]:
         through, _ = gate(Concurrency(1))
-        await through.admit(ASK)
+        await through.acquire(MAX_USAGE)
         line = Line(through)
         first, second = await line.join("first"), await line.join("second")
-        through.settle(ASK, None)
+        through.release(MAX_USAGE, None)
         first.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         return line.order, through.in_flight
@@ -134,12 +134,12 @@ def test_closing_turns_everybody_away() -> None:
 
     async def main() -> int:
         through, _ = gate(Concurrency(1))
-        await through.admit(ASK)
+        await through.acquire(MAX_USAGE)
         line = Line(through)
         tasks = [await line.join("let in"), await line.join("waits"), await line.join("again", again=True)]
-        through.settle(ASK, None)
+        through.release(MAX_USAGE, None)
         through.close()
-        results = await asyncio.gather(*tasks, through.admit(ASK), return_exceptions=True)
+        results = await asyncio.gather(*tasks, through.acquire(MAX_USAGE), return_exceptions=True)
         assert [type(result) for result in results] == [Closed] * 4
         assert line.order == []
         return through.in_flight
@@ -151,11 +151,11 @@ def test_a_wait_in_seconds_ends_by_itself() -> None:
     """A policy that says when to ask again is asked then, though nothing settles."""
 
     async def main() -> float:
-        slow = Scripted(Wait(0.05))
+        slow = Scripted(Delay(0.05))
         through, _ = gate(slow)
-        asyncio.get_running_loop().call_later(0.12, setattr, slow, "answer", GO)
+        asyncio.get_running_loop().call_later(0.12, setattr, slow, "answer", ADMIT)
         start = time.monotonic()
-        await asyncio.gather(*(through.admit(ASK) for _ in range(3)))
+        await asyncio.gather(*(through.acquire(MAX_USAGE) for _ in range(3)))
         assert slow.held == through.in_flight == through.most_in_flight == 3
         return time.monotonic() - start
 
@@ -166,14 +166,14 @@ def test_the_next_in_line_is_asked_when_the_head_goes_away() -> None:
     """A small request behind one that may not go is let in when that one is cancelled."""
 
     class Small(Scripted):
-        def admit(self, now: float, ask: Ask) -> Decision:
-            return Wait() if ask.prompt_tokens else GO
+        def check(self, now: float, max_usage: MaxUsage) -> Decision:
+            return Delay() if max_usage.prompt_tokens else ADMIT
 
     async def main() -> None:
         through, _ = gate(Small())
-        large = asyncio.create_task(through.admit(Ask(prompt_tokens=9)))
+        large = asyncio.create_task(through.acquire(MaxUsage(prompt_tokens=9)))
         await idle()
-        small = asyncio.create_task(through.admit(ASK))
+        small = asyncio.create_task(through.acquire(MAX_USAGE))
         await idle()
         assert not small.done()
         large.cancel()
@@ -187,16 +187,16 @@ def test_all_policies_admit_or_none_holds() -> None:
     """A policy that would let a request go holds nothing while another refuses, and hears of each end."""
 
     async def main() -> None:
-        willing, unwilling = Scripted(), Scripted(Wait())
+        willing, unwilling = Scripted(), Scripted(Delay())
         through, _ = gate(willing, unwilling)
-        task = asyncio.create_task(through.admit(ASK))
+        task = asyncio.create_task(through.acquire(MAX_USAGE))
         await idle()
         assert (willing.held, unwilling.held) == (0, 0)
-        unwilling.answer = GO
+        unwilling.answer = ADMIT
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await through.admit(ASK)
-        through.settle(ASK, None)
+        await through.acquire(MAX_USAGE)
+        through.release(MAX_USAGE, None)
         assert (willing.held, unwilling.held) == (1, 1)
         assert willing.settled == unwilling.settled == [None]
 
@@ -206,17 +206,17 @@ def test_all_policies_admit_or_none_holds() -> None:
 def test_a_stop_is_told_once_and_closes() -> None:
     """The first Stop is handed on, everybody else is turned away without another word."""
 
-    async def main() -> list[Stop]:
-        policy = Scripted(Wait())
+    async def main() -> list[Halt]:
+        policy = Scripted(Delay())
         through, stops = gate(policy)
-        tasks = [asyncio.create_task(through.admit(ASK)) for _ in range(3)]
+        tasks = [asyncio.create_task(through.acquire(MAX_USAGE)) for _ in range(3)]
         await idle()
-        policy.answer = Stop("enough")
-        results = await asyncio.gather(through.admit(ASK, again=True), *tasks, return_exceptions=True)
+        policy.answer = Halt("enough")
+        results = await asyncio.gather(through.acquire(MAX_USAGE, again=True), *tasks, return_exceptions=True)
         assert [type(result) for result in results] == [Closed] * 4
         return stops
 
-    assert asyncio.run(main()) == [Stop("enough")]
+    assert asyncio.run(main()) == [Halt("enough")]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -231,13 +231,13 @@ def test_no_wakeup_is_lost_under_random_cancels(seed: int) -> None:
 
         async def one(number: int) -> None:
             nonlocal ended
-            await through.admit(ASK, again=number % 3 == 0)
+            await through.acquire(MAX_USAGE, again=number % 3 == 0)
             try:
                 assert through.in_flight <= ceiling
                 for _ in range(chance.randint(0, 3)):
                     await asyncio.sleep(0)
             finally:
-                through.settle(ASK, None)
+                through.release(MAX_USAGE, None)
             ended += 1
 
         tasks = []

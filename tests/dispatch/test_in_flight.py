@@ -7,20 +7,20 @@ import asyncio
 from batchchat.core.attempt import Action, Billed
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.dispatch import in_flight
-from batchchat.dispatch.in_flight import Flight, overdue
-from batchchat.policy.stragglers import Cut, Tail
+from batchchat.dispatch.in_flight import InFlightAttempts, overdue
+from batchchat.policy.stragglers import Overdue, StragglerPolicy
 from tests.dispatch.made import accepted, request
 
 
 def test_an_answer_that_came_while_we_slept_is_not_cut() -> None:
     """After a jump of the clock the first look cuts nothing, so what has arrived is read; the next one does."""
     now = 0.0
-    told: list[Cut] = []
+    told: list[Overdue] = []
 
     async def main() -> None:
         nonlocal now
-        tail = Tail()
-        watched = Flight(tail, lambda: now, lambda in_flight: in_flight == 1, told.append)
+        tail = StragglerPolicy()
+        watched = InFlightAttempts(tail, lambda: now, lambda in_flight: in_flight == 1, told.append)
         for _ in range(100):
             tail.note(1.0)
         row = watched.begin(Key("last"))
@@ -43,8 +43,8 @@ def test_nothing_is_awaited_before_the_input_ends() -> None:
     """What is in flight is not named as the last while rows may follow, nor when all is answered."""
 
     async def main() -> None:
-        tail = Tail(earlier_p99_s=10.0)
-        watched = Flight(tail, lambda: 5.0, lambda in_flight: in_flight == 1, lambda _cut: None)
+        tail = StragglerPolicy(earlier_p99_s=10.0)
+        watched = InFlightAttempts(tail, lambda: 5.0, lambda in_flight: in_flight == 1, lambda _cut: None)
         watched.begin(Key("last"))
         assert watched.awaited() is None
         watched.watch()
@@ -58,9 +58,9 @@ def test_nothing_is_awaited_before_the_input_ends() -> None:
 
 def test_a_cut_attempt_is_a_timeout_that_may_have_been_billed() -> None:
     """Its row is sent again at once, or fails with the figures, with the time it ran."""
-    again = overdue(request(), Cut(Key("1"), 41.0, 10.0, 1, again=True))
+    again = overdue(request(), Overdue(Key("1"), 41.0, 10.0, 1, again=True))
     assert (again.verdict.action, again.verdict.billed, again.verdict.instant) == (Action.RETRY, Billed.MAYBE, True)
-    last = overdue(request(), Cut(Key("1"), 161.0, 10.0, 3, again=False))
+    last = overdue(request(), Overdue(Key("1"), 161.0, 10.0, 3, again=False))
     assert (last.verdict.action, last.verdict.kind) == (Action.FAIL_ROW, ErrorKind.TIMEOUT)
     assert last.failure is not None
     assert last.failure.text == (

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchchat.core.attempt import Exchange, Request
+from batchchat.core.attempt import Attempt, Request
 from batchchat.core.conversation import Key
 from batchchat.endpoint import wire
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.network import Proxy
 from batchchat.pricing.cost import Pricing, pricing
 from batchchat.pricing.rates import Rates
-from batchchat.secret import Blanker, Secret
+from batchchat.secret import Redactor, Secret
 
 KEY = "sk-test-0123456789abcdef"
 USAGE = {"prompt_tokens": 15, "completion_tokens": 16, "total_tokens": 31, "estimated_cost": 0.0000268}
@@ -137,20 +137,20 @@ def client(
     headers = {"Authorization": Secret(f"Bearer {KEY}")}
     endpoint = Endpoint(url, headers, total_s, connect_s, proxy, tls)
     secrets = [Secret(KEY)] + ([proxy.url] if proxy else []) + ([proxy.password] if proxy and proxy.password else [])
-    return Client(endpoint, Blanker(secrets), tell_cost or pricing(Rates("")))
+    return Client(endpoint, Redactor(secrets), tell_cost or pricing(Rates("")))
 
 
-def exchanged(play: Play, *, times: int = 1, **given: Any) -> tuple[list[Exchange], Server]:
-    """The exchanges of one client with a server that answers as `play`, and what the server saw."""
+def exchanged(play: Play, *, times: int = 1, **given: Any) -> tuple[list[Attempt], Server]:
+    """The attempts of one client with a server that answers as `play`, and what the server saw."""
 
-    async def main() -> tuple[list[Exchange], Server]:
+    async def main() -> tuple[list[Attempt], Server]:
         async with serving(play) as server, client(given.pop("url", server.url), **given) as ours:
             return [await ours.send(request()) for _ in range(times)], server
 
     return asyncio.run(main())
 
 
-def met(play: Play, **given: Any) -> Exchange:
-    """The one exchange with a server that answers as `play`."""
-    exchanges, _ = exchanged(play, **given)
-    return exchanges[0]
+def met(play: Play, **given: Any) -> Attempt:
+    """The one attempt with a server that answers as `play`."""
+    attempts, _ = exchanged(play, **given)
+    return attempts[0]

@@ -1,4 +1,4 @@
-"""The client against servers that do what servers do: every hazard ends as an exchange, none as an exception."""
+"""The client against servers that do what servers do: every hazard ends as an attempt, none as an exception."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from batchchat.core.attempt import Action, Billed, Exchange, Scope
+from batchchat.core.attempt import Action, Attempt, Billed, Scope
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import client as client_module
 from batchchat.endpoint.client import Client, Endpoint, completions_url
 from batchchat.endpoint.network import proxy_for, tls_context
 from batchchat.errors import UsageError
-from batchchat.secret import Blanker, Secret
+from batchchat.secret import Redactor, Secret
 from tests.endpoint.server import (
     KEY,
     Play,
@@ -40,12 +40,12 @@ from tests.endpoint.server import (
 OK = "HTTP/1.1 200 OK\r\n"
 
 
-def judged(exchange: Exchange) -> tuple[ErrorKind | None, Action, Scope, Billed]:
-    verdict = exchange.verdict
-    assert (exchange.failure is None) == (verdict.kind is None)
-    if exchange.failure is not None:
-        assert exchange.failure.kind is verdict.kind
-        assert 0 < len(exchange.failure.text) <= 500
+def judged(attempt: Attempt) -> tuple[ErrorKind | None, Action, Scope, Billed]:
+    verdict = attempt.verdict
+    assert (attempt.failure is None) == (verdict.kind is None)
+    if attempt.failure is not None:
+        assert attempt.failure.kind is verdict.kind
+        assert 0 < len(attempt.failure.text) <= 500
     return verdict.kind, verdict.action, verdict.scope, verdict.billed
 
 
@@ -58,27 +58,27 @@ TOO_LARGE = (ErrorKind.TOO_LARGE, Action.FAIL_ROW, Scope.ROW, Billed.YES)
 ACCEPTED = (None, Action.ACCEPT, Scope.ROW, Billed.YES)
 
 
-def said(exchange: Exchange) -> str:
-    assert exchange.failure is not None
-    return exchange.failure.text
+def said(attempt: Attempt) -> str:
+    assert attempt.failure is not None
+    return attempt.failure.text
 
 
 def test_an_answer_is_taken_whole() -> None:
     """Text, finish_reason, model, id, tokens and the reported cost are kept to the digit, with both times."""
     before = time.time()
-    exchange = met(sends(answer(completion(" Hello! It's nice", service_tier="default"))))
-    reply, usage = exchange.reply, exchange.usage
-    assert judged(exchange) == ACCEPTED
+    attempt = met(sends(answer(completion(" Hello! It's nice", service_tier="default"))))
+    reply, usage = attempt.reply, attempt.usage
+    assert judged(attempt) == ACCEPTED
     assert reply is not None
     assert (reply.text, reply.finish_reason, reply.model) == (" Hello! It's nice", "stop", "microsoft/WizardLM-2-8x22B")
     assert (reply.response_id, reply.service_tier) == ("chatcmpl-guMTxWgpFf", "default")
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (15, 16, 31)
-    assert exchange.cost is not None
-    assert (exchange.cost.usd, exchange.cost.source) == (Decimal("0.0000268"), "reported")
-    assert exchange.http_status == 200
-    assert before <= exchange.started_at <= exchange.finished_at <= time.time() + 1
-    assert 0 < exchange.latency_s < 5
+    assert attempt.cost is not None
+    assert (attempt.cost.usd, attempt.cost.source) == (Decimal("0.0000268"), "reported")
+    assert attempt.http_status == 200
+    assert before <= attempt.started_at <= attempt.finished_at <= time.time() + 1
+    assert 0 < attempt.latency_s < 5
 
 
 def test_what_the_user_set_is_sent_and_nothing_else() -> None:
@@ -113,8 +113,8 @@ def test_what_the_user_set_is_sent_and_nothing_else() -> None:
 
 def test_a_connection_is_used_again() -> None:
     """Requests one after the other share one connection."""
-    exchanges, server = exchanged(sends(answer(completion())), times=20)
-    assert [judged(exchange) for exchange in exchanges] == [ACCEPTED] * 20
+    attempts, server = exchanged(sends(answer(completion())), times=20)
+    assert [judged(attempt) for attempt in attempts] == [ACCEPTED] * 20
     assert server.connections == 1
 
 
@@ -184,10 +184,10 @@ def compressed(data: bytes) -> bytes:
 )
 def test_however_it_is_framed_an_answer_is_an_answer(play: Play) -> None:
     """Chunks, gzip, an early end of connection, a wrong type, a BOM or blank lines before the JSON don't matter."""
-    exchange = met(play)
-    assert judged(exchange) == ACCEPTED
-    assert exchange.reply is not None
-    assert exchange.reply.text == "Hello!"
+    attempt = met(play)
+    assert judged(attempt) == ACCEPTED
+    assert attempt.reply is not None
+    assert attempt.reply.text == "Hello!"
 
 
 @pytest.mark.parametrize(
@@ -202,10 +202,10 @@ def test_however_it_is_framed_an_answer_is_an_answer(play: Play) -> None:
 )
 def test_text_that_no_json_should_hold_is_kept(raw: bytes, text: str) -> None:
     """NaN, lone surrogates, integers over 64 bits and bytes that are not UTF-8 lose nothing of an answer."""
-    exchange = met(sends(answer(BODY.replace(b'"Hello!"', raw))))
-    assert judged(exchange) == ACCEPTED
-    assert exchange.reply is not None
-    assert exchange.reply.text == text
+    attempt = met(sends(answer(BODY.replace(b'"Hello!"', raw))))
+    assert judged(attempt) == ACCEPTED
+    assert attempt.reply is not None
+    assert attempt.reply.text == text
 
 
 @pytest.mark.parametrize(
@@ -253,10 +253,10 @@ def test_text_that_no_json_should_hold_is_kept(raw: bytes, text: str) -> None:
 )
 def test_a_broken_answer_is_a_failure_of_its_row(play: Play, verdict: Any, status: int | None, text: str) -> None:
     """What breaks off, is not JSON, is no completion or is not HTTP is told so, and perhaps was billed."""
-    exchange = met(play)
-    assert judged(exchange) == verdict
-    assert exchange.http_status == status
-    assert text in said(exchange)
+    attempt = met(play)
+    assert judged(attempt) == verdict
+    assert attempt.http_status == status
+    assert text in said(attempt)
 
 
 async def _never(server: Server, received: Received, writer: asyncio.StreamWriter) -> bool:
@@ -279,11 +279,11 @@ async def _silent(server: Server, received: Received, writer: asyncio.StreamWrit
 @pytest.mark.parametrize(("play", "status"), [(_never, 200), (_silent, None), (_misframed, 200)])
 def test_an_answer_that_never_ends_is_cut_at_the_total_timeout(play: Play, status: int | None) -> None:
     """Blanks that keep a connection alive don't, and the attempt counts as possibly billed."""
-    exchange = met(play, total_s=0.3)
-    assert judged(exchange) == TIMED_OUT
-    assert said(exchange) == "no answer within 0.3 s"
-    assert exchange.http_status == status
-    assert 0.25 < exchange.latency_s < 2
+    attempt = met(play, total_s=0.3)
+    assert judged(attempt) == TIMED_OUT
+    assert said(attempt) == "no answer within 0.3 s"
+    assert attempt.http_status == status
+    assert 0.25 < attempt.latency_s < 2
 
 
 def test_a_server_gone_mad_is_read_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,23 +293,23 @@ def test_a_server_gone_mad_is_read_up_to_the_cap(monkeypatch: pytest.MonkeyPatch
     endless = sends(CHUNKED, *[chunk(b" " * 65536)] * 40, stays=False)
     bomb = sends(compressed(b" " * (1 << 23)))
     for play in (declared, endless, bomb):
-        exchange = met(play)
-        assert judged(exchange) == TOO_LARGE
-        assert said(exchange) == "the response passes 1 MiB"
+        attempt = met(play)
+        assert judged(attempt) == TOO_LARGE
+        assert said(attempt) == "the response passes 1 MiB"
 
 
 def test_a_redirect_is_not_followed() -> None:
     """The other server is never asked, so it never sees the key; the text says where it pointed."""
 
-    async def main() -> tuple[Exchange, Server, int]:
+    async def main() -> tuple[Attempt, Server, int]:
         async with serving(sends(answer(completion()))) as other:
             play = sends(answer(b"", 302, f"Location: http://127.0.0.1:{other.port}/login?key={KEY}"))
             async with serving(play) as server, client(server.url) as ours:
                 return await ours.send(request()), other, other.port
 
-    exchange, other, port = asyncio.run(main())
-    assert judged(exchange) == (ErrorKind.BAD_RESPONSE, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.NO)
-    assert said(exchange) == f"HTTP 302, a redirect to http://127.0.0.1:{port}/login?key=***"
+    attempt, other, port = asyncio.run(main())
+    assert judged(attempt) == (ErrorKind.BAD_RESPONSE, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.NO)
+    assert said(attempt) == f"HTTP 302, a redirect to http://127.0.0.1:{port}/login?key=***"
     assert other.connections == 0
 
 
@@ -320,8 +320,8 @@ def closed_port() -> int:
         return port
 
 
-def sent_to(url: str, **given: Any) -> Exchange:
-    async def main() -> Exchange:
+def sent_to(url: str, **given: Any) -> Attempt:
+    async def main() -> Attempt:
         async with client(url, **given) as ours:
             return await ours.send(request())
 
@@ -349,12 +349,12 @@ def test_a_connection_that_does_not_come_about_times_out_early() -> None:
             for filler in fillers:
                 filler.setblocking(False)
                 filler.connect_ex(address)
-            exchange = sent_to(f"http://127.0.0.1:{address[1]}/v1", connect_s=0.3)
+            attempt = sent_to(f"http://127.0.0.1:{address[1]}/v1", connect_s=0.3)
         finally:
             for filler in fillers:
                 filler.close()
-    assert judged(exchange) == UNREACHED
-    assert said(exchange) == "no connection to 127.0.0.1 within 0.3 s"
+    assert judged(attempt) == UNREACHED
+    assert said(attempt) == "no connection to 127.0.0.1 within 0.3 s"
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".invalid"])
@@ -369,7 +369,7 @@ def test_a_header_that_can_not_be_sent_is_refused_unseen() -> None:
     """A value from the environment that is not UTF-8 is refused by its name alone."""
     endpoint = Endpoint("http://127.0.0.1/v1", {"X-Team": Secret("equipe-\udce9t\udce9")}, 1, 1)
     with pytest.raises(UsageError) as refused:
-        Client(endpoint, Blanker(), lambda usage, asked, reply: None)
+        Client(endpoint, Redactor(), lambda usage, asked, reply: None)
     assert str(refused.value) == (
         "`endpoint.headers.X-Team` can't be sent: it is not valid UTF-8 (the value is not shown)."
     )
@@ -393,7 +393,7 @@ def test_tls_trusts_whom_the_environment_trusts(certificate: Path) -> None:
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     theirs.load_cert_chain(certificate)
 
-    async def main(environ: dict[str, str]) -> Exchange:
+    async def main(environ: dict[str, str]) -> Attempt:
         async with serving(sends(answer(completion())), theirs) as server:
             url = server.url.replace("http:", "https:")
             async with client(url, tls=tls_context(environ)) as ours:
@@ -408,7 +408,7 @@ def test_tls_trusts_whom_the_environment_trusts(certificate: Path) -> None:
 def test_tls_to_a_plain_port_is_told() -> None:
     """https:// where the server speaks http:// stops the run instead of failing row after row."""
 
-    async def main() -> Exchange:
+    async def main() -> Attempt:
         async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(10)
             writer.write(answer(b"this is plain HTTP", 400))
@@ -419,9 +419,9 @@ def test_tls_to_a_plain_port_is_told() -> None:
         async with listening, client(f"https://127.0.0.1:{port}/v1", tls=tls_context({})) as ours:
             return await ours.send(request())
 
-    exchange = asyncio.run(main())
-    assert judged(exchange) == NOT_TRUSTED
-    assert said(exchange) == "no TLS connection to 127.0.0.1: wrong version number"
+    attempt = asyncio.run(main())
+    assert judged(attempt) == NOT_TRUSTED
+    assert said(attempt) == "no TLS connection to 127.0.0.1: wrong version number"
 
 
 @pytest.mark.parametrize(
@@ -438,19 +438,19 @@ def test_tls_to_a_plain_port_is_told() -> None:
         (completion("", finish_reason=KEY), 200),
     ],
 )
-def test_the_key_is_nowhere_in_an_exchange(body: Any, status: int) -> None:
+def test_the_key_is_nowhere_in_an_attempt(body: Any, status: int) -> None:
     """A server that echoes the key in an error, a text, a page or garbage finds it blanked in all that we keep."""
-    exchange = met(sends(answer(body, status, f"X-Echo: {KEY}", f"Location: {KEY}")))
-    assert KEY not in repr(exchange)
-    assert "***" in repr(exchange)
+    attempt = met(sends(answer(body, status, f"X-Echo: {KEY}", f"Location: {KEY}")))
+    assert KEY not in repr(attempt)
+    assert "***" in repr(attempt)
 
 
 @pytest.mark.parametrize("raw", [f"Bearer {KEY}\r\n\r\n", f"HTTP/1.1 {KEY} x\r\n\r\n", f"{OK}Bad {KEY}\r\n\r\n"])
 def test_the_key_is_nowhere_in_what_is_no_http(raw: str) -> None:
     """The parser's complaint quotes what it read; the key is blanked there too."""
-    exchange = met(sends(raw.encode(), stays=False))
-    assert judged(exchange) == UNREADABLE
-    assert KEY not in repr(exchange)
+    attempt = met(sends(raw.encode(), stays=False))
+    assert judged(attempt) == UNREADABLE
+    assert KEY not in repr(attempt)
 
 
 @pytest.mark.parametrize(
@@ -483,23 +483,23 @@ def test_the_key_is_nowhere_in_what_is_no_http(raw: str) -> None:
 )
 def test_a_200_is_judged_by_what_it_says(payload: Any, verdict: Any) -> None:
     """Text, tool calls or a refusal answer a row; empty, filtered and error-in-200 fail it, and their cost is kept."""
-    exchange = met(sends(answer(payload)))
-    assert judged(exchange) == verdict
+    attempt = met(sends(answer(payload)))
+    assert judged(attempt) == verdict
     reported = (payload.get("usage") or {}).get("cost") or (payload.get("usage") or {}).get("estimated_cost")
-    assert (exchange.cost.usd if exchange.cost else None) == (Decimal(repr(reported)) if reported else None)
+    assert (attempt.cost.usd if attempt.cost else None) == (Decimal(repr(reported)) if reported else None)
 
 
 def test_without_usage_there_is_no_cost() -> None:
     """A self-hosted server that reports nothing leaves nulls, never zeros."""
-    exchange = met(sends(answer({**completion(), "usage": None})))
-    assert judged(exchange) == ACCEPTED
-    assert (exchange.usage, exchange.cost) == (None, None)
+    attempt = met(sends(answer({**completion(), "usage": None})))
+    assert judged(attempt) == ACCEPTED
+    assert (attempt.usage, attempt.cost) == (None, None)
 
 
 def test_a_proxy_is_used_with_its_password_and_the_password_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP_PROXY's server gets the request with the password; its refusal shows neither that nor the key."""
 
-    async def main() -> tuple[list[Exchange], Server]:
+    async def main() -> tuple[list[Attempt], Server]:
         async def play(server: Server, received: Received, writer: asyncio.StreamWriter) -> bool:
             refused = len(server.received) > 1
             echo = json.dumps({"error": f"{dict(received.headers)} s3cret/pass s3cret%2Fpass"}).encode()
@@ -529,17 +529,17 @@ def test_a_proxy_is_used_with_its_password_and_the_password_never_shown(monkeypa
 def test_https_goes_through_a_proxy_by_connect() -> None:
     """A proxy that refuses to connect, is not there or does not resolve is named as the one at fault."""
 
-    async def main() -> tuple[Exchange, Server]:
+    async def main() -> tuple[Attempt, Server]:
         async with serving(sends(answer(b"no", 403), stays=False)) as server:
             proxy = proxy_for("https://models.invalid/v1", {"HTTPS_PROXY": f"127.0.0.1:{server.port}"})
             async with client("https://models.invalid/v1", proxy=proxy, tls=tls_context({})) as ours:
                 return await ours.send(request()), server
 
-    exchange, server = asyncio.run(main())
+    attempt, server = asyncio.run(main())
     assert server.received[0].line == "CONNECT models.invalid:443 HTTP/1.1"
     assert "authorization" not in server.received[0].headers
-    assert judged(exchange) == UNREACHED
-    assert said(exchange) == "the proxy 127.0.0.1 refuses to connect to models.invalid: 403 Whatever"
+    assert judged(attempt) == UNREACHED
+    assert said(attempt) == "the proxy 127.0.0.1 refuses to connect to models.invalid: 403 Whatever"
     gone = proxy_for("http://models.invalid/v1", {"HTTP_PROXY": f"127.0.0.1:{closed_port()}"})
     assert said(sent_to("http://models.invalid/v1", proxy=gone)) == (
         "the proxy 127.0.0.1 can't be reached: Connection refused"

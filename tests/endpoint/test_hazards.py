@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any
 
-from batchchat.core.attempt import Action, Exchange
+from batchchat.core.attempt import Action, Attempt
 from tests.endpoint.server import Received, Server, answer, client, completion, met, request, sends, serving
 from tests.endpoint.test_verdicts import TABLE, text_of
 
@@ -22,15 +22,15 @@ def test_every_documented_response_is_judged_the_same_on_the_wire() -> None:
         await writer.drain()
         return True
 
-    async def main() -> list[Exchange]:
+    async def main() -> list[Attempt]:
         async with serving(play) as server, client(server.url) as ours:
             return [await ours.send(request()) for _ in TABLE]
 
-    for exchange, (status, _, body, expected) in zip(asyncio.run(main()), TABLE, strict=True):
-        verdict = exchange.verdict
+    for attempt, (status, _, body, expected) in zip(asyncio.run(main()), TABLE, strict=True):
+        verdict = attempt.verdict
         found = (verdict.kind, verdict.action, verdict.scope, verdict.billed, verdict.wait_s)
         assert found == expected, (status, body)
-        assert exchange.http_status == status
+        assert attempt.http_status == status
 
 
 def test_an_idle_connection_is_kept_alive_by_the_kernel() -> None:
@@ -57,10 +57,10 @@ def test_blank_lines_for_a_while_are_no_failure() -> None:
     head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
     lines = [bytes([byte]) for byte in body]
     start = time.monotonic()
-    exchange = met(sends(head + b"\r\n\r\n", *lines, json_bytes, stays=False, pause_s=0.02), total_s=3)
+    attempt = met(sends(head + b"\r\n\r\n", *lines, json_bytes, stays=False, pause_s=0.02), total_s=3)
     assert time.monotonic() - start > 0.6
-    assert exchange.verdict.action is Action.ACCEPT
-    assert exchange.latency_s > 0.6
+    assert attempt.verdict.action is Action.ACCEPT
+    assert attempt.latency_s > 0.6
 
 
 def test_connections_that_a_middlebox_dropped_are_replaced() -> None:
@@ -73,7 +73,7 @@ def test_connections_that_a_middlebox_dropped_are_replaced() -> None:
         await writer.drain()
         return True
 
-    async def main() -> tuple[list[Exchange], Exchange, int]:
+    async def main() -> tuple[list[Attempt], Attempt, int]:
         async with serving(play) as server, client(server.url) as ours:
             await asyncio.gather(*(ours.send(request()) for _ in range(8)))
             before = server.connections
@@ -85,4 +85,4 @@ def test_connections_that_a_middlebox_dropped_are_replaced() -> None:
     again, last, new = asyncio.run(main())
     assert last.verdict.action is Action.ACCEPT
     assert new > 0
-    assert all(exchange.verdict.action is Action.ACCEPT or exchange.verdict.instant for exchange in again)
+    assert all(attempt.verdict.action is Action.ACCEPT or attempt.verdict.instant for attempt in again)

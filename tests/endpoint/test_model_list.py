@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.price import Price
 from batchchat.endpoint.model_list import read_listing
-from batchchat.pricing.rates import Listed
+from batchchat.pricing.rates import ListedModel
 
 
 def usd(given_in: str, out: str, hit: str | None = None) -> Price:
@@ -23,34 +23,37 @@ def usd(given_in: str, out: str, hit: str | None = None) -> Price:
     [
         (
             {"metadata": {"context_length": 65536, "pricing": {"input_tokens": 0.48, "output_tokens": 0.49}}},
-            Listed(usd("0.48", "0.49"), 65536),
+            ListedModel(usd("0.48", "0.49"), 65536),
         ),
-        ({"metadata": None}, Listed(None, None)),
-        ({"max_model_len": 8192}, Listed(None, 8192)),
+        ({"metadata": None}, ListedModel(None, None)),
+        ({"max_model_len": 8192}, ListedModel(None, 8192)),
         (
             {"context_length": 4096, "pricing": {"prompt": "0.00000048", "completion": "0.0000005"}},
-            Listed(usd("0.48", "0.50"), 4096),
+            ListedModel(usd("0.48", "0.50"), 4096),
         ),
         (
             {"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": "0.0000001"}},
-            Listed(usd("1", "2", "0.1"), None),
+            ListedModel(usd("1", "2", "0.1"), None),
         ),
-        ({"pricing": {"prompt": "-1", "completion": "-1"}}, Listed(None, None)),
-        ({"context_length": 131072, "pricing": {"input": 0.88, "output": 0.88}}, Listed(usd("0.88", "0.88"), 131072)),
-        ({"context_window": 131072}, Listed(None, 131072)),
-        ({"context_length": True, "pricing": {"input": "free", "output": 0}}, Listed(None, None)),
-        ({"context_length": 0, "pricing": []}, Listed(None, None)),
+        ({"pricing": {"prompt": "-1", "completion": "-1"}}, ListedModel(None, None)),
+        (
+            {"context_length": 131072, "pricing": {"input": 0.88, "output": 0.88}},
+            ListedModel(usd("0.88", "0.88"), 131072),
+        ),
+        ({"context_window": 131072}, ListedModel(None, 131072)),
+        ({"context_length": True, "pricing": {"input": "free", "output": 0}}, ListedModel(None, None)),
+        ({"context_length": 0, "pricing": []}, ListedModel(None, None)),
     ],
     ids=["DeepInfra", "no metadata", "vLLM", "OpenRouter", "cached", "varies", "Together", "Groq", "nonsense", "empty"],
 )
-def test_the_spellings(entry: dict[str, Any], expected: Listed) -> None:
+def test_the_spellings(entry: dict[str, Any], expected: ListedModel) -> None:
     """Each provider's own, in USD per million and to the digit; what is no number is not said."""
     assert read_listing({"object": "list", "data": [{"id": "m", **entry}]}) == {"m": expected}
 
 
 def test_a_bare_list_is_one() -> None:
     """Together sends no object around it; what has no id is passed over."""
-    assert read_listing([{"id": "m", "max_model_len": 5}, {"max_model_len": 6}, 7]) == {"m": Listed(None, 5)}
+    assert read_listing([{"id": "m", "max_model_len": 5}, {"max_model_len": 6}, 7]) == {"m": ListedModel(None, 5)}
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"data": {}}, "models", 7])

@@ -13,7 +13,7 @@ from batchchat.core.attempt import Action, Billed, Reply, Scope
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.verdicts import asked_wait_s, judge_reply, read_error
-from batchchat.secret import Blanker
+from batchchat.secret import Redactor
 
 RETRY, FAIL, STOP, STOP_IF_NEW = Action.RETRY, Action.FAIL_ROW, Action.STOP_RUN, Action.STOP_UNLESS_ANSWERED
 PASSING = Action.RETRY_IF_ANSWERED
@@ -146,7 +146,7 @@ TABLE: list[tuple[int, dict[str, str], Any, tuple[ErrorKind, Action, Scope, Bill
     (999, NONE, b"", (K.OTHER, FAIL, ROW, NO, None)),
 ]
 
-CLIENT = Client(Endpoint("http://127.0.0.1/v1", {}, 1, 1), Blanker(), lambda usage, asked, reply: None)
+CLIENT = Client(Endpoint("http://127.0.0.1/v1", {}, 1, 1), Redactor(), lambda usage, asked, reply: None)
 
 
 def text_of(value: Any) -> bytes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.price import Price
 from batchchat.errors import JobError
-from batchchat.job import InputSpec, Override, Retry, Timeout, load_job
+from batchchat.job import InputSpec, Override, RetrySpec, TimeoutSpec, load_job
 from batchchat.job.stop_at import StopAt
 from tests.job.given import KEYED, MOCK, TOKEN, TOP, faults, load
 
@@ -65,8 +65,8 @@ def test_everything() -> None:
     assert job.endpoint.api_key.reveal() == "local-key-1234"
     assert job.endpoint.headers["X-Team"].reveal() == "red"
     assert job.params == {"temperature": 0.7, "max_tokens": 512}
-    assert (job.concurrency, job.timeout, job.drain) == (64, Timeout(60.0, 2.5), 0.0)
-    assert job.retry == Retry(3, 1.0, 2.0, 0.0, 5, 2)
+    assert (job.concurrency, job.timeout, job.drain) == (64, TimeoutSpec(60.0, 2.5), 0.0)
+    assert job.retry == RetrySpec(3, 1.0, 2.0, 0.0, 5, 2)
     assert str(job.budget.max_cost) == "12.50"
     assert job.budget.stop_at == StopAt("6h", after_s=21_600.0)
     assert isinstance(job.on_finish, tuple)
@@ -115,7 +115,7 @@ def test_defaults(tail: str) -> None:
     """What is absent, null or an empty section has the contract's defaults."""
     job = load(TOP + tail, environ=KEYED)
     assert (job.name, job.concurrency, job.drain, job.price, job.params) == ("job", 200, 30.0, None, {})
-    assert (job.timeout, job.retry) == (Timeout(600.0, 10.0), Retry(6, 120.0, 3600.0, 3600.0, 50))
+    assert (job.timeout, job.retry) == (TimeoutSpec(600.0, 10.0), RetrySpec(6, 120.0, 3600.0, 3600.0, 50))
     assert job.endpoint.base_url == "https://api.deepinfra.com/v1/openai"
     assert (job.endpoint.api_key_env, job.host, job.is_mock) == (
         "DEEPINFRA_TOKEN",
@@ -366,8 +366,8 @@ def test_any_job_round_trips(job: dict[str, Any]) -> None:
     assert (spec.name, spec.model, spec.system) == (job.get("name", "job"), job["model"], job.get("system"))
     assert (spec.concurrency, spec.drain) == (job.get("concurrency", 200), job.get("drain", 30.0))
     assert spec.params == job.get("params", {})
-    assert spec.timeout == Timeout(**job.get("timeout", {}))
-    assert spec.retry == Retry(**job.get("retry", {}))
+    assert spec.timeout == TimeoutSpec(**job.get("timeout", {}))
+    assert spec.retry == RetrySpec(**job.get("retry", {}))
 
 
 secrets = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=8, max_size=40).map(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from batchchat.job import JobSpec
-from batchchat.job.keys import KEYS, Key
+from batchchat.job.keys import KEYS, JobKey
 from batchchat.job.starter import SET, sample_rows, starter_job
 from tests.job.given import KEYED, load
 
 
-def line_of(key: Key) -> int:
+def line_of(key: JobKey) -> int:
     """The line of the starter that a key stands in, commented or not."""
     section, _, leaf = key.name.rpartition(".")
     within = ""
@@ -48,7 +48,7 @@ def test_it_loads() -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.name not in SET], ids=lambda key: key.name)
-def test_any_key_can_be_uncommented(key: Key) -> None:
+def test_any_key_can_be_uncommented(key: JobKey) -> None:
     """Removing the `# ` before any one key gives a job that loads and means the same: its default is true."""
     lines = starter_job().splitlines()
     number = line_of(key)

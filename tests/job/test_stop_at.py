@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchchat.job.diagnostics import Place, RefusedError
+from batchchat.job.diagnostics import RefusedError, SourceLocation
 from batchchat.job.stop_at import StopAt, stop_at
 from batchchat.job.yaml_parser import plain_scalar
 
@@ -24,7 +24,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def read(text: str) -> StopAt:
-    moment = stop_at().read("budget.stop_at", plain_scalar(text, Place("job.yaml"), {}))
+    moment = stop_at().read("budget.stop_at", plain_scalar(text, SourceLocation("job.yaml"), {}))
     assert isinstance(moment, StopAt)
     return moment
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.mock.asked import Asked, Refused, parse_asked
+from batchchat.mock.asked import MockRequest, RefusedRequest, parse_asked
 
 HI = [{"role": "user", "content": "Hi"}]
 
 
-def parse(body: Any, context_length: int = 65536) -> Asked:
+def parse(body: Any, context_length: int = 65536) -> MockRequest:
     return parse_asked(orjson.dumps(body), context_length)
 
 
@@ -35,7 +35,7 @@ def test_identity_and_content() -> None:
 @pytest.mark.parametrize("raw", [b"", b"{", b"{'model': 1}", b"\xff", b'{"a": NaN}', b"[" * 300 + b"]" * 300])
 def test_what_is_no_json_is_400(raw: bytes) -> None:
     """Bytes that can't be read as JSON are a 400 with a message."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         parse_asked(raw, 65536)
     assert refused.value.status == 400
     assert "not JSON" in refused.value.body["error"]["message"]
@@ -62,7 +62,7 @@ def test_what_is_no_json_is_400(raw: bytes) -> None:
 )
 def test_a_bad_field_is_422_and_named(body: Any, place: list[str | int]) -> None:
     """A body with a bad field is a 422 that says where it is, in DeepInfra's shape."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         parse(body)
     assert refused.value.status == 422
     (detail,) = refused.value.body["detail"]
@@ -87,7 +87,7 @@ def test_context_is_the_prompts() -> None:
     """A prompt of exactly the context length passes; one token more is a 400 with both numbers."""
     body = {"model": "m", "messages": [{"role": "user", "content": "x" * 400}]}
     assert parse(body, 107).prompt_tokens == 107
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         parse(body, 106)
     assert refused.value.status == 400
     assert refused.value.body["error"]["message"] == "Requested input length 107 exceeds maximum input length 106"
@@ -95,7 +95,7 @@ def test_context_is_the_prompts() -> None:
 
 def test_an_unknown_model_is_404() -> None:
     """A model that begins with no-such does not exist, in DeepInfra's words."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         parse({"model": "no-such/model", "messages": HI})
     assert refused.value.status == 404
     assert refused.value.body == {"detail": {"error": "The model `no-such/model` does not exist"}}

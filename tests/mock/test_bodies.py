@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.mock.bodies import billed_nano_usd, chunks, completion, model_list, request_costs, response_id
-from batchchat.mock.replies import Reply
+from batchchat.mock.replies import MockReply
 from batchchat.mock.usage import usage_of
 
 
@@ -19,7 +19,7 @@ def read_events(raw: bytes) -> list[Any]:
 
 def test_a_completion_has_the_pages_keys_in_order() -> None:
     """A plain answer is the page's, key for key."""
-    body = completion(Reply("Hi", "stop", usage_of(1, 1)), "m", "chatcmpl-1", 5)
+    body = completion(MockReply("Hi", "stop", usage_of(1, 1)), "m", "chatcmpl-1", 5)
     assert body == (
         b'{"id":"chatcmpl-1","object":"chat.completion","created":5,"model":"m","choices":[{"index":0,'
         b'"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,'
@@ -30,7 +30,7 @@ def test_a_completion_has_the_pages_keys_in_order() -> None:
 @given(st.text(max_size=200), st.booleans())
 def test_deltas_join_to_the_text(text: str, include_usage: bool) -> None:
     """The streamed pieces join to the reply's text; usage comes only if asked, with empty choices."""
-    reply = Reply(text, "length", usage_of(3, 4))
+    reply = MockReply(text, "length", usage_of(3, 4))
     raw = b"".join(chunks(reply, "m", "chatcmpl-1", 5, include_usage=include_usage))
     events = read_events(raw)
     if include_usage:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchchat.mock.asked import Refused
-from batchchat.mock.gate import Gate
+from batchchat.mock.asked import RefusedRequest
+from batchchat.mock.gate import SlotGate
 
 
 class Clock:
@@ -15,10 +15,10 @@ class Clock:
 
 def test_no_more_than_so_many_at_once() -> None:
     """Above the ceiling comes DeepInfra's overload; a slot given back can be taken again."""
-    gate = Gate(2, None, Clock())
+    gate = SlotGate(2, None, Clock())
     gate.enter()
     gate.enter()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         gate.enter()
     assert refused.value.status == 429
     assert refused.value.body["error"]["code"] == "engine_overloaded"
@@ -30,27 +30,27 @@ def test_no_more_than_so_many_at_once() -> None:
 def test_no_more_than_the_rate() -> None:
     """A minute's requests pass at once, the next is told when to come back, and then passes."""
     clock = Clock()
-    gate = Gate(None, 30, clock)
+    gate = SlotGate(None, 30, clock)
     for _ in range(30):
         gate.enter()
         gate.leave()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         gate.enter()
     assert refused.value.status == 429
     assert refused.value.headers == {"Retry-After": "2"}
     assert gate.in_flight == 0
     clock.now += 2
     gate.enter()
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedRequest):
         gate.enter()
 
 
 def test_the_bucket_holds_a_minute() -> None:
     """An idle hour saves up no more than a minute's requests."""
     clock = Clock()
-    gate = Gate(None, 3, clock)
+    gate = SlotGate(None, 3, clock)
     clock.now += 3600
     for _ in range(3):
         gate.enter()
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedRequest):
         gate.enter()

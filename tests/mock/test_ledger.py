@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.mock.ledger import Ledger
+from batchchat.mock.ledger import BillingLedger
 
 BILLS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 10**8)), max_size=50)
 
@@ -13,7 +13,7 @@ BILLS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 10**8)), max_size=5
 @given(BILLS)
 def test_the_books_balance(bills: list[tuple[int, int]]) -> None:
     """Bodies are counted once, further billings of the same as twice, and the sum is exact."""
-    ledger = Ledger()
+    ledger = BillingLedger()
     for body, nano_usd in bills:
         ledger.bill(body.to_bytes(16, "big")[::-1], nano_usd)
     figures = ledger.figures()
@@ -24,7 +24,7 @@ def test_the_books_balance(bills: list[tuple[int, int]]) -> None:
 
 def test_reported_and_answered_are_told_apart() -> None:
     """An answer without text was reported, but is no answer."""
-    ledger = Ledger()
+    ledger = BillingLedger()
     ledger.report(26_800, has_text=True)
     ledger.report(200, has_text=False)
     figures = ledger.figures()
@@ -34,7 +34,7 @@ def test_reported_and_answered_are_told_apart() -> None:
 
 def test_arrivals_are_numbered_from_zero() -> None:
     """Each request has its number, and ends once."""
-    ledger = Ledger()
+    ledger = BillingLedger()
     assert [ledger.arrive() for _ in range(3)] == [0, 1, 2]
     for outcome in ("200", "dropped", "200"):
         ledger.end(outcome)

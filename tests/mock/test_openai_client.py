@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import openai
 import pytest
 
-from batchchat.mock import Fault, MockServer, Options
+from batchchat.mock import Fault, MockOptions, MockServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ WHY: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Why is the
 
 
 @asynccontextmanager
-async def client_of(options: Options, key: str = "k") -> AsyncIterator[openai.AsyncOpenAI]:
+async def client_of(options: MockOptions, key: str = "k") -> AsyncIterator[openai.AsyncOpenAI]:
     async with (
         MockServer(options) as url,
         openai.AsyncOpenAI(base_url=f"{url}/v1/openai", api_key=key, max_retries=0) as client,
@@ -33,7 +33,7 @@ def test_it_completes_and_streams_the_same() -> None:
     """A completion and a stream of the same request join to the same text; usage comes as asked."""
 
     async def scenario() -> None:
-        async with client_of(Options(api_key="k")) as client:
+        async with client_of(MockOptions(api_key="k")) as client:
             plain = await client.chat.completions.create(model=MODEL, messages=WHY, max_tokens=50)
             assert plain.usage is not None
             assert plain.usage.completion_tokens <= 50
@@ -58,7 +58,7 @@ def test_it_lists_and_retrieves_models() -> None:
     """models.list and models.retrieve give the same; an unknown model is NotFoundError."""
 
     async def scenario() -> None:
-        async with client_of(Options()) as client:
+        async with client_of(MockOptions()) as client:
             listed = [model async for model in client.models.list()]
             assert listed[0].id == MODEL
             assert await client.models.retrieve(MODEL) == listed[0]
@@ -74,17 +74,17 @@ LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "x" * 4000
 @pytest.mark.parametrize(
     ("options", "model", "messages", "expected"),
     [
-        (Options(api_key="another"), MODEL, WHY, openai.AuthenticationError),
-        (Options(), "no-such-model", WHY, openai.NotFoundError),
-        (Options(faults=(Fault("429", 1),)), MODEL, WHY, openai.RateLimitError),
-        (Options(), MODEL, [], openai.UnprocessableEntityError),
-        (Options(context_length=500), MODEL, LONG, openai.BadRequestError),
-        (Options(faults=(Fault("503", 1),)), MODEL, WHY, openai.InternalServerError),
-        (Options(faults=(Fault("drop", 1),)), MODEL, WHY, openai.APIConnectionError),
+        (MockOptions(api_key="another"), MODEL, WHY, openai.AuthenticationError),
+        (MockOptions(), "no-such-model", WHY, openai.NotFoundError),
+        (MockOptions(faults=(Fault("429", 1),)), MODEL, WHY, openai.RateLimitError),
+        (MockOptions(), MODEL, [], openai.UnprocessableEntityError),
+        (MockOptions(context_length=500), MODEL, LONG, openai.BadRequestError),
+        (MockOptions(faults=(Fault("503", 1),)), MODEL, WHY, openai.InternalServerError),
+        (MockOptions(faults=(Fault("drop", 1),)), MODEL, WHY, openai.APIConnectionError),
     ],
 )
 def test_it_raises_what_it_should(
-    options: Options,
+    options: MockOptions,
     model: str,
     messages: list[ChatCompletionMessageParam],
     expected: type[openai.OpenAIError],

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from batchchat.mock import MockServer, Options
+from batchchat.mock import MockOptions, MockServer
 
 
 def test_the_key_is_never_shown() -> None:
     """Neither the options nor the server show the API key."""
-    options = Options(api_key="sk-very-secret")
+    options = MockOptions(api_key="sk-very-secret")
     assert "secret" not in repr(options)
     assert "secret" not in repr(MockServer(options))
 
@@ -34,4 +34,4 @@ def test_the_key_is_never_shown() -> None:
 def test_nonsense_is_refused_by_name(name: str, value: Any) -> None:
     """A value that can't be meant is refused with the option's name."""
     with pytest.raises(ValueError, match=f"^{name} is"):
-        Options(**{name: value})
+        MockOptions(**{name: value})

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from batchchat.mock import MockServer, Options
+from batchchat.mock import MockOptions, MockServer
 
 COMMAND = r"""curl -sS "$ROOT/v1/openai/chat/completions" \
 -H "Content-Type: application/json" \
@@ -55,7 +55,7 @@ def curl(body: str) -> bytes:
         pytest.skip("curl is not installed")
 
     async def scenario() -> bytes:
-        async with MockServer(Options(api_key="page-key")) as root:
+        async with MockServer(MockOptions(api_key="page-key")) as root:
             process = await asyncio.create_subprocess_exec(
                 "/bin/sh",
                 "-c",

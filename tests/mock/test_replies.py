@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.mock.asked import Asked, parse_asked
-from batchchat.mock.replies import Reply, empty_reply, reply_to
+from batchchat.mock.asked import MockRequest, parse_asked
+from batchchat.mock.replies import MockReply, empty_reply, reply_to
 
 
-def ask(content: str = "Why?", **params: Any) -> Asked:
+def ask(content: str = "Why?", **params: Any) -> MockRequest:
     body = {"model": "m", "messages": [{"role": "user", "content": content}], **params}
     return parse_asked(orjson.dumps(body), 65536)
 
 
-def reply(asked: Asked, seed: int = 0) -> Reply:
+def reply(asked: MockRequest, seed: int = 0) -> MockReply:
     return reply_to(asked, seed, 85)
 
 

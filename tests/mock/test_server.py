@@ -15,7 +15,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.mock import Fault, MockServer, Options
+from batchchat.mock import Fault, MockOptions, MockServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -26,7 +26,7 @@ STREAM = {**HI, "stream": True, "stream_options": {"include_usage": True}}
 
 
 @asynccontextmanager
-async def talking(options: Options) -> AsyncIterator[tuple[MockServer, aiohttp.ClientSession]]:
+async def talking(options: MockOptions) -> AsyncIterator[tuple[MockServer, aiohttp.ClientSession]]:
     server = MockServer(options)
     async with server as url, aiohttp.ClientSession(url) as session:
         yield server, session
@@ -37,18 +37,18 @@ async def ask(session: aiohttp.ClientSession, body: Any = HI, **more: Any) -> tu
         return response.status, await response.read()
 
 
-def faulty(kind: str) -> Options:
-    return Options(faults=(Fault(kind, 1),))
+def faulty(kind: str) -> MockOptions:
+    return MockOptions(faults=(Fault(kind, 1),))
 
 
-async def once(options: Options, body: Any = HI) -> tuple[int, Any, dict[str, Any]]:
+async def once(options: MockOptions, body: Any = HI) -> tuple[int, Any, dict[str, Any]]:
     """Status and JSON of one request, and the books after it."""
     async with talking(options) as (server, session):
         status, raw = await ask(session, body)
         return status, orjson.loads(raw), server.stats
 
 
-async def broken(options: Options, body: Any = HI) -> tuple[Exception, dict[str, Any]]:
+async def broken(options: MockOptions, body: Any = HI) -> tuple[Exception, dict[str, Any]]:
     """The client's error of one request, and the books after it."""
     async with talking(options) as (server, session):
         with pytest.raises(aiohttp.ClientError) as error:
@@ -69,7 +69,7 @@ def test_both_paths_and_the_books() -> None:
     """Both paths answer, and GET /stats is the property."""
 
     async def scenario() -> None:
-        async with talking(Options()) as (server, session):
+        async with talking(MockOptions()) as (server, session):
             for path in (CHAT, "/v1/chat/completions"):
                 async with session.post(path, json=HI) as response:
                     assert response.status == 200
@@ -87,7 +87,7 @@ def test_models_are_listed_and_fetched() -> None:
     """Both paths list models and give one by its id; an unknown one, or an unknown path, is a 404 in JSON."""
 
     async def scenario() -> None:
-        async with talking(Options(context_length=8192)) as (_, session):
+        async with talking(MockOptions(context_length=8192)) as (_, session):
             for prefix in ("/v1/openai/models", "/v1/models"):
                 async with session.get(prefix) as response:
                     models = (await response.json())["data"]
@@ -105,11 +105,11 @@ def test_models_are_listed_and_fetched() -> None:
 @pytest.mark.parametrize(
     ("options", "limits"),
     [
-        (Options(), {"rate_limit": 200, "tpm_rate_limit": None}),
-        (Options(max_concurrent=7, tpm_rate_limit=90_000), {"rate_limit": 7, "tpm_rate_limit": 90_000}),
+        (MockOptions(), {"rate_limit": 200, "tpm_rate_limit": None}),
+        (MockOptions(max_concurrent=7, tpm_rate_limit=90_000), {"rate_limit": 7, "tpm_rate_limit": 90_000}),
     ],
 )
-def test_limits_are_told(options: Options, limits: dict[str, int | None]) -> None:
+def test_limits_are_told(options: MockOptions, limits: dict[str, int | None]) -> None:
     """The account's limits are what the options say, 200 in flight where they say nothing."""
 
     async def scenario() -> None:
@@ -123,7 +123,7 @@ def test_costs_afterwards() -> None:
     """What an answer cost can be asked for by its id, streamed or not; together that is what the books have."""
 
     async def scenario() -> None:
-        async with talking(Options(seed=3)) as (server, session):
+        async with talking(MockOptions(seed=3)) as (server, session):
             plain = orjson.loads((await ask(session))[1])
             events = (await ask(session, STREAM))[1].decode().split("\n\n")
             streamed = [orjson.loads(event.removeprefix("data: ")) for event in events[:-2]]
@@ -158,7 +158,7 @@ def test_what_is_no_list_of_ids(body: bytes, status: int, place: list[Any] | Non
     """Costs asked for by anything but a list of texts are refused with the place of what is wrong."""
 
     async def scenario() -> None:
-        async with talking(Options()) as (_, session), session.post("/v1/request-costs", data=body) as response:
+        async with talking(MockOptions()) as (_, session), session.post("/v1/request-costs", data=body) as response:
             assert response.status == status
             answer = await response.json()
         assert (answer["detail"][0]["loc"] if status == 422 else None) == place
@@ -170,7 +170,7 @@ def test_the_key_guards_all_but_stats() -> None:
     """Without the right bearer every path is a 401, except the books."""
 
     async def scenario() -> None:
-        async with talking(Options(api_key="kéy")) as (server, session):
+        async with talking(MockOptions(api_key="kéy")) as (server, session):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "kéy"}):
                 for path in ("/v1/models", "/v1/openai/models/m", "/v1/me/rate_limit"):
                     async with session.get(path, headers=headers) as response:
@@ -191,7 +191,7 @@ def test_bodies_of_every_coding(caplog: pytest.LogCaptureFixture) -> None:
     """A gzip body is read; a broken one is a 400, one too large a 413, and the server lives on."""
 
     async def scenario() -> None:
-        async with talking(Options()) as (server, session):
+        async with talking(MockOptions()) as (server, session):
             headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
             packed = gzip.compress(orjson.dumps(HI))
             for data, expected in ((packed, 200), (b"no gzip at all", 400)):
@@ -218,7 +218,7 @@ def test_two_servers_answer_alike(questions: list[str], seed: int) -> None:
     """Two servers of one seed give the same replies and usage, in whatever order they are asked."""
 
     async def replies(order: list[str]) -> dict[str, Any]:
-        async with talking(Options(seed=seed)) as (_, session):
+        async with talking(MockOptions(seed=seed)) as (_, session):
             found = {}
             for question in order:
                 body = {"messages": [{"role": "user", "content": question}], "model": "m"}
@@ -233,7 +233,7 @@ def test_the_books_are_exact_under_concurrency() -> None:
     """Of 300 requests at once, 100 asked twice, every sum and count is exact."""
 
     async def scenario() -> None:
-        async with talking(Options(latency_s=0.05, latency_jitter_s=0.05)) as (server, session):
+        async with talking(MockOptions(latency_s=0.05, latency_jitter_s=0.05)) as (server, session):
             bodies = [{**HI, "user": str(number % 200)} for number in range(300)]
             answers = await asyncio.gather(*(ask(session, body) for body in bodies))
             costs = [Decimal(repr(orjson.loads(raw)["usage"]["estimated_cost"])) for _, raw in answers]
@@ -251,7 +251,7 @@ def test_above_the_ceiling_is_429() -> None:
     """Requests beyond max_concurrent are refused at once, unbilled, and the ceiling is never passed."""
 
     async def scenario() -> None:
-        async with talking(Options(latency_s=0.2, max_concurrent=3)) as (server, session):
+        async with talking(MockOptions(latency_s=0.2, max_concurrent=3)) as (server, session):
             answers = await asyncio.gather(*(ask(session, {**HI, "user": str(n)}) for n in range(10)))
             assert sorted(status for status, _ in answers) == [200] * 3 + [429] * 7
             assert orjson.loads(next(raw for status, raw in answers if status == 429)) == {
@@ -270,7 +270,7 @@ def test_above_the_rate_is_429_with_retry_after() -> None:
     """The request over the rate is told when to come back."""
 
     async def scenario() -> None:
-        async with talking(Options(rate_limit=2)) as (_, session):
+        async with talking(MockOptions(rate_limit=2)) as (_, session):
             statuses = []
             for _ in range(3):
                 async with session.post(CHAT, json=HI) as response:
@@ -285,7 +285,7 @@ def test_a_client_that_leaves_frees_its_slot(body: Any) -> None:
     """A client that hangs up while it waits is neither billed nor counted in flight any more."""
 
     async def scenario() -> None:
-        async with talking(Options(latency_s=30, max_concurrent=1)) as (server, session):
+        async with talking(MockOptions(latency_s=30, max_concurrent=1)) as (server, session):
             with pytest.raises(TimeoutError):
                 await ask(session, body, timeout=aiohttp.ClientTimeout(total=0.1))
             await settled(server)
@@ -299,7 +299,7 @@ def test_stopping_is_quick() -> None:
     """Stopping does not wait for a slow answer; the server can be started again, and stopped twice."""
 
     async def scenario() -> None:
-        server = MockServer(Options(latency_s=30))
+        server = MockServer(MockOptions(latency_s=30))
         url = await server.start()
         with pytest.raises(RuntimeError, match="runs already"):
             await server.start()
@@ -324,9 +324,9 @@ def test_a_taken_port_is_an_oserror() -> None:
     """A port in use is the caller's to explain; nothing is left open."""
 
     async def scenario() -> None:
-        async with MockServer(Options()) as url:
+        async with MockServer(MockOptions()) as url:
             with pytest.raises(OSError, match="address already in use"):
-                await MockServer(Options()).start(port=int(url.rpartition(":")[2]))
+                await MockServer(MockOptions()).start(port=int(url.rpartition(":")[2]))
 
     asyncio.run(scenario())
 
@@ -405,7 +405,7 @@ def test_a_slow_answer() -> None:
     began = time.monotonic()
     _, slow, _ = asyncio.run(once(replace(faulty("slow"), slow_s=0.3)))
     assert time.monotonic() - began >= 0.3
-    _, plain, _ = asyncio.run(once(Options()))
+    _, plain, _ = asyncio.run(once(MockOptions()))
     assert slow["choices"] == plain["choices"]
 
 
@@ -413,7 +413,7 @@ def test_faults_come_in_a_fixed_order() -> None:
     """With the same seed the same arrivals are befallen."""
 
     async def statuses() -> list[int]:
-        async with talking(Options(seed=5, faults=(Fault("500", 0.3), Fault("429", 0.3)))) as (_, session):
+        async with talking(MockOptions(seed=5, faults=(Fault("500", 0.3), Fault("429", 0.3)))) as (_, session):
             return [(await ask(session))[0] for _ in range(40)]
 
     first = asyncio.run(statuses())
@@ -425,7 +425,7 @@ def test_jitter_is_within_its_bounds() -> None:
     """Each answer takes the latency and at most the jitter more."""
 
     async def scenario() -> None:
-        async with talking(Options(latency_s=0.05, latency_jitter_s=0.05)) as (_, session):
+        async with talking(MockOptions(latency_s=0.05, latency_jitter_s=0.05)) as (_, session):
             for number in range(5):
                 began = time.monotonic()
                 await ask(session, {**HI, "user": str(number)})

@@ -17,10 +17,10 @@ from typing import Any, cast
 
 from tenacity import RetryCallState
 
-from batchchat.core.attempt import Action, Ask, Billed, Exchange, Failure, Quota, Request, Scope, Usage, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Failure, MaxUsage, Quota, Request, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
-from batchchat.policy.decision import Go, Policy, Stop
+from batchchat.policy.decision import Admit, Halt, Policy
 from batchchat.policy.retry import RowStop, RowWait
 
 __all__ = ["Answer", "Run", "Server", "answered", "refused", "server_error", "simulate", "unreached"]
@@ -75,7 +75,7 @@ class Run:
     sends: list[tuple[float, int | None]] = field(default_factory=list)
     ceilings: list[tuple[float, int]] = field(default_factory=list)
     most_in_flight: int = 0
-    stopped: Stop | None = None
+    stopped: Halt | None = None
 
     def rate(self, from_s: float, to_s: float) -> float:
         """Rows answered in a second."""
@@ -123,13 +123,13 @@ class _Loop:
     def serve(self) -> None:
         while (line := self.again or self.fresh) and self.run.stopped is None:
             for policy in self.policies:
-                decision = policy.admit(self.now, ASK)
-                if not isinstance(decision, Go):
+                decision = policy.check(self.now, MAX_USAGE)
+                if not isinstance(decision, Admit):
                     break
             else:
                 self.send(line.popleft())
                 continue
-            if isinstance(decision, Stop):
+            if isinstance(decision, Halt):
                 self.run.stopped = decision
             elif decision.seconds is not None:
                 assert 0 < decision.seconds < 4000
@@ -140,22 +140,22 @@ class _Loop:
 
     def send(self, row: int) -> None:
         for policy in self.policies:
-            policy.hold(self.now, ASK)
+            policy.acquire(self.now, MAX_USAGE)
         self.in_flight += 1
         self.run.most_in_flight = max(self.run.most_in_flight, self.in_flight)
         answer = self.server(self.now, self.at_server, row)
         self.at_server += answer.status == 200
         self.run.sends.append((self.now, answer.status))
         sent_at = self.now
-        self.later(answer.after_s, lambda: self.settle(row, answer, sent_at))
+        self.later(answer.after_s, lambda: self.release(row, answer, sent_at))
 
-    def settle(self, row: int, answer: Answer, sent_at: float) -> None:
+    def release(self, row: int, answer: Answer, sent_at: float) -> None:
         self.at_server -= answer.status == 200
         self.in_flight -= 1
         verdict = VERDICTS[answer.status]
         if answer.wait_s is not None:
             verdict = Verdict(verdict.action, verdict.scope, verdict.billed, verdict.kind, answer.wait_s)
-        exchange = Exchange(
+        attempt = Attempt(
             Request(Key(str(row)), 0, "m", [], b"{}", 1),
             verdict,
             sent_at,
@@ -167,25 +167,25 @@ class _Loop:
             quota=answer.quota,
         )
         for policy in self.policies:
-            policy.settle(self.now, ASK, exchange)
+            policy.release(self.now, MAX_USAGE, attempt)
         self.serve()  # as the gate does, before the row's own task runs
         was_recovering = row in self.recovering
         if verdict.kind is None:
             self.run.ends.append(self.now)
             self.recovering.pop(row, None)
         else:
-            self.try_again(row, exchange)
+            self.try_again(row, attempt)
         self.waiting_workers += not was_recovering
         self.take()
 
-    def try_again(self, row: int, exchange: Exchange) -> None:
+    def try_again(self, row: int, attempt: Attempt) -> None:
         stop, wait, attempts = self.recovering.setdefault(
             row, (self.stop(), RowWait(120.0, Random(self.random.random())), [0])
         )
         attempts[0] += 1
         state = RetryCallState(cast("Any", None), None, (), {})
         state.attempt_number = attempts[0]
-        state.set_result(exchange)
+        state.set_result(attempt)
         state.upcoming_sleep = wait(state)
         if stop(state):
             self.run.failed.append(row)
@@ -218,7 +218,7 @@ class _Loop:
         return self.run
 
 
-ASK = Ask()
+MAX_USAGE = MaxUsage()
 
 
 def simulate(

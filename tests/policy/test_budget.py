@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Cost, MaxUsage, Request, Usage, Verdict
 from batchchat.core.conversation import ErrorKind, Key
-from batchchat.core.uncertain_cost import Unsure
-from batchchat.policy.budget import SPENT, Budget, Learned, enough_usd
-from batchchat.policy.decision import GO, Stop, Wait
+from batchchat.core.uncertain_cost import UncertainCost
+from batchchat.policy.budget import SPENT, Budget, PriceRatio, enough_usd
+from batchchat.policy.decision import ADMIT, Delay, Halt
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
-KNOWN = Learned("p", 20, Decimal(1))
+KNOWN = PriceRatio("p", 20, Decimal(1))
 
 
 def usd(text: str | int) -> Decimal:
     return Decimal(text)
 
 
-def asking(cost: str | int | None) -> Ask:
-    return Ask(1, 1, None if cost is None else usd(cost))
+def asking(cost: str | int | None) -> MaxUsage:
+    return MaxUsage(1, 1, None if cost is None else usd(cost))
 
 
 def computed(model: str, usage: Usage) -> Decimal | None:
@@ -32,50 +32,50 @@ def computed(model: str, usage: Usage) -> Decimal | None:
     return None if usage.prompt_tokens is None else Decimal(usage.prompt_tokens)
 
 
-def ended(cost: str | int | None = None, billed: Billed = Billed.YES, tokens: int | None = None) -> Exchange:
+def ended(cost: str | int | None = None, billed: Billed = Billed.YES, tokens: int | None = None) -> Attempt:
     verdict = Verdict(Action.ACCEPT if billed is Billed.YES else Action.RETRY, billed=billed, kind=ErrorKind.OTHER)
     paid = None if cost is None else Cost(usd(cost), "reported")
-    return Exchange(REQUEST, verdict, 0, 0, 0, 200, usage=Usage(tokens), cost=paid)
+    return Attempt(REQUEST, verdict, 0, 0, 0, 200, usage=Usage(tokens), cost=paid)
 
 
 REFUSED, BROKEN = ended(billed=Billed.NO), ended(billed=Billed.MAYBE)
 
 
-def budget(cap: str | int, learned: Learned = KNOWN, **given_: Any) -> Budget:
+def budget(cap: str | int, learned: PriceRatio = KNOWN, **given_: Any) -> Budget:
     return Budget(usd(cap), computed, learned=learned, **given_)
 
 
-def sent(policy: Budget, cost: str | int, exchange: Exchange | None) -> None:
-    ask = asking(cost)
-    assert policy.admit(0, ask) is GO
-    policy.hold(0, ask)
-    policy.settle(0, ask, exchange)
+def sent(policy: Budget, cost: str | int, attempt: Attempt | None) -> None:
+    max_usage = asking(cost)
+    assert policy.check(0, max_usage) is ADMIT
+    policy.acquire(0, max_usage)
+    policy.release(0, max_usage, attempt)
 
 
 def test_a_request_goes_when_its_worst_case_fits() -> None:
     """To the cent; and what it really cost takes the place of its reservation."""
-    policy, ask = budget(10), asking(6)
-    assert policy.admit(0, ask) is GO
-    policy.hold(0, ask)
-    assert policy.admit(0, asking(4)) is GO
-    assert isinstance(policy.admit(0, asking("4.01")), Wait)
-    policy.settle(0, ask, ended("2.5"))
+    policy, max_usage = budget(10), asking(6)
+    assert policy.check(0, max_usage) is ADMIT
+    policy.acquire(0, max_usage)
+    assert policy.check(0, asking(4)) is ADMIT
+    assert isinstance(policy.check(0, asking("4.01")), Delay)
+    policy.release(0, max_usage, ended("2.5"))
     assert policy.counted_usd == usd("2.5")
-    assert policy.admit(0, asking("7.5")) is GO
+    assert policy.check(0, asking("7.5")) is ADMIT
 
 
 def test_it_stops_only_when_nothing_in_flight_could_free_money() -> None:
     """While an answer is awaited a row that does not fit waits; then the run stops, and says for how much."""
-    policy, ask = budget(10), asking(6)
-    policy.hold(0, ask)
-    assert isinstance(policy.admit(0, asking(5)), Wait)
-    policy.settle(0, ask, ended(6))
-    assert policy.admit(0, asking(5)) == Stop(SPENT, usd=usd(5))
-    assert policy.admit(0, asking(4)) is GO
+    policy, max_usage = budget(10), asking(6)
+    policy.acquire(0, max_usage)
+    assert isinstance(policy.check(0, asking(5)), Delay)
+    policy.release(0, max_usage, ended(6))
+    assert policy.check(0, asking(5)) == Halt(SPENT, usd=usd(5))
+    assert policy.check(0, asking(4)) is ADMIT
 
 
 @pytest.mark.parametrize(
-    ("exchange", "counted"),
+    ("attempt", "counted"),
     [
         (ended(2), 2),
         (REFUSED, 0),
@@ -86,44 +86,44 @@ def test_it_stops_only_when_nothing_in_flight_could_free_money() -> None:
     ],
     ids=["paid", "refused", "broke off", "broke off, and cost", "told no cost", "cut off by us"],
 )
-def test_what_an_attempt_leaves_counted(exchange: Exchange | None, counted: int) -> None:
+def test_what_an_attempt_leaves_counted(attempt: Attempt | None, counted: int) -> None:
     """Its cost where that is known; its worst case where it was or may have been billed; else nothing."""
     policy = budget(10)
-    sent(policy, 6, exchange)
+    sent(policy, 6, attempt)
     assert policy.counted_usd == counted
 
 
 def test_earlier_runs_count() -> None:
     """What they paid, and, at the dearest ratio seen, what they may have."""
-    policy = budget(20, Learned("p", 20, usd("1.5")), paid_usd=usd(3), unsure=Unsure({"p": usd(4)}))
+    policy = budget(20, PriceRatio("p", 20, usd("1.5")), paid_usd=usd(3), unsure=UncertainCost({"p": usd(4)}))
     assert policy.counted_usd == 9
-    assert budget(20, Learned(), paid_usd=usd(3), unsure=Unsure({"p": usd(4)})).counted_usd == 7
+    assert budget(20, PriceRatio(), paid_usd=usd(3), unsure=UncertainCost({"p": usd(4)})).counted_usd == 7
 
 
 def test_the_first_twenty_answers_go_slowly_and_at_twice_the_price() -> None:
     """At most eight in flight, each reserved double, until twenty have settled; refusals are no answers."""
-    policy, asks = budget(1000, Learned("p")), [asking(1) for _ in range(9)]
-    for ask in asks[:8]:
-        assert policy.admit(0, ask) is GO
-        policy.hold(0, ask)
+    policy, max_usages = budget(1000, PriceRatio("p")), [asking(1) for _ in range(9)]
+    for max_usage in max_usages[:8]:
+        assert policy.check(0, max_usage) is ADMIT
+        policy.acquire(0, max_usage)
     assert policy.counted_usd == 16
-    assert isinstance(policy.admit(0, asks[8]), Wait)
-    policy.settle(0, asks[0], REFUSED)
-    assert policy.admit(0, asks[8]) is GO
-    for ask in asks[1:8]:
-        policy.settle(0, ask, ended(1, tokens=1))
+    assert isinstance(policy.check(0, max_usages[8]), Delay)
+    policy.release(0, max_usages[0], REFUSED)
+    assert policy.check(0, max_usages[8]) is ADMIT
+    for max_usage in max_usages[1:8]:
+        policy.release(0, max_usage, ended(1, tokens=1))
     for number in range(13):
         assert policy.ratio == 2, number
         sent(policy, 1, ended(1, tokens=1))
     assert not policy.is_learning
     assert policy.ratio == 1
-    assert policy.learned == Learned("p", 20, usd(1))
+    assert policy.learned == PriceRatio("p", 20, usd(1))
 
 
 def test_a_dearer_answer_raises_all_reservations() -> None:
     """Also of what is in flight already; a cheaper one lowers nothing below the price."""
     policy, waiting = budget(100), asking(10)
-    policy.hold(0, waiting)
+    policy.acquire(0, waiting)
     sent(policy, 10, ended(1, tokens=2))
     assert policy.counted_usd == 11
     sent(policy, 10, ended(9, tokens=6))
@@ -136,7 +136,7 @@ def test_a_dearer_answer_raises_all_reservations() -> None:
 
 def test_a_row_without_a_bound_never_goes() -> None:
     """Whatever the cap: it would be none."""
-    assert isinstance(budget(10**9).admit(0, asking(None)), Stop)
+    assert isinstance(budget(10**9).check(0, asking(None)), Halt)
 
 
 # A request: its worst case, the share of it that is billed in truth, and what came of it.
@@ -144,28 +144,28 @@ attempts = st.tuples(st.integers(1, 40), st.integers(0, 100), st.sampled_from(["
 moves = st.lists(attempts | st.integers(0, 20), max_size=120)
 
 
-@given(moves, st.integers(1, 400), st.sampled_from([KNOWN, Learned("p")]))
+@given(moves, st.integers(1, 400), st.sampled_from([KNOWN, PriceRatio("p")]))
 def test_the_cap_holds_for_any_interleaving(
-    played: list[tuple[int, int, str] | int], cap: int, learned: Learned
+    played: list[tuple[int, int, str] | int], cap: int, learned: PriceRatio
 ) -> None:
     """Requests go and end in any order, are paid, lost or refused: the provider's own sum never passes the cap."""
     policy = budget(cap, learned)
-    flying: list[tuple[Ask, Decimal, str]] = []
+    flying: list[tuple[MaxUsage, Decimal, str]] = []
     truly_billed = Decimal(0)
     for move in played:
         if isinstance(move, tuple):
             worst, share, end = move
-            ask = asking(worst)
-            decision = policy.admit(0, ask)
-            assert not (isinstance(decision, Stop) and flying)
-            if decision is GO:
-                policy.hold(0, ask)
-                flying.append((ask, Decimal(worst) * share / 100, end))
+            max_usage = asking(worst)
+            decision = policy.check(0, max_usage)
+            assert not (isinstance(decision, Halt) and flying)
+            if decision is ADMIT:
+                policy.acquire(0, max_usage)
+                flying.append((max_usage, Decimal(worst) * share / 100, end))
         elif flying:
-            ask, cost, end = flying.pop(move % len(flying))
+            max_usage, cost, end = flying.pop(move % len(flying))
             truly_billed += 0 if end == "free" else cost
             said = {"paid": ended(str(cost)), "lost": BROKEN, "free": REFUSED, "untold": ended(None)}[end]
-            policy.settle(0, ask, said)
+            policy.release(0, max_usage, said)
         in_flight = sum((cost for _, cost, _ in flying), Decimal(0))
         assert truly_billed + in_flight <= policy.counted_usd <= cap or policy.counted_usd == 0
         assert truly_billed + in_flight <= cap
@@ -176,8 +176,8 @@ def test_no_more_than_one_reservation_is_left_unused(rows: list[tuple[int, int]]
     """One after the other: when it stops, what is left is less than the next row's worst case."""
     policy = budget(cap)
     for worst, share in rows:
-        decision = policy.admit(0, asking(worst))
-        if isinstance(decision, Stop):
+        decision = policy.check(0, asking(worst))
+        if isinstance(decision, Halt):
             assert cap - policy.counted_usd < worst
             return
         sent(policy, worst, ended(str(Decimal(worst) * share / 100)))

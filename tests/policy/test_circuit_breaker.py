@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Ask, Exchange, Request, Scope, Verdict
+from batchchat.core.attempt import Action, Attempt, MaxUsage, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
-from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE, CameBack, Outage, WentDown
-from batchchat.policy.decision import GO, Stop, Wait
+from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE, CameBack, CircuitBreaker, WentDown
+from batchchat.policy.decision import ADMIT, Delay, Halt
 
-ASK = Ask()
+MAX_USAGE = MaxUsage()
 _, UNREACHED, REFUSED, ERROR, DROPPED, ANSWERED, BAD_REQUEST, STRANGER = range(8)
 KINDS = {
     UNREACHED: (Action.RETRY, Scope.ENDPOINT, ErrorKind.CONNECTION, None),
@@ -26,26 +26,26 @@ KINDS = {
 }
 
 
-def ended(what: int, now: float, row: int = 0, latency_s: float = 0.0, wait_s: float | None = None) -> Exchange:
+def ended(what: int, now: float, row: int = 0, latency_s: float = 0.0, wait_s: float | None = None) -> Attempt:
     action, scope, kind, status = KINDS[what]
     request = Request(Key(str(row)), 0, "m", [], b"{}", 1)
     verdict = Verdict(action, scope, kind=kind, wait_s=wait_s)
-    return Exchange(request, verdict, now - latency_s, now, latency_s, status)
+    return Attempt(request, verdict, now - latency_s, now, latency_s, status)
 
 
-class Breaker(Outage):
+class Breaker(CircuitBreaker):
     """With a shorthand: a request that comes and ends."""
 
     def __init__(self, max_outage_s: float = 3600.0, *, reached: bool = False) -> None:
         super().__init__(max_outage_s, Random(1), reached=reached)
         self.rows = 0
 
-    def plays(self, what: int, now: float, row: int | None = None, wait_s: float | None = None) -> Exchange:
+    def plays(self, what: int, now: float, row: int | None = None, wait_s: float | None = None) -> Attempt:
         self.rows += 1
-        exchange = ended(what, now, self.rows if row is None else row, wait_s=wait_s)
-        self.hold(now, ASK)
-        self.settle(now, ASK, exchange)
-        return exchange
+        attempt = ended(what, now, self.rows if row is None else row, wait_s=wait_s)
+        self.acquire(now, MAX_USAGE)
+        self.release(now, MAX_USAGE, attempt)
+        return attempt
 
 
 def opened(what: int = UNREACHED) -> Breaker:
@@ -53,20 +53,20 @@ def opened(what: int = UNREACHED) -> Breaker:
     breaker = Breaker()
     breaker.plays(ANSWERED, 99.0)
     for _ in range(8):
-        assert breaker.admit(100.0, ASK) == GO
+        assert breaker.check(100.0, MAX_USAGE) == ADMIT
         breaker.plays(what, 100.0)
-    assert isinstance(breaker.admit(100.0, ASK), Wait)
+    assert isinstance(breaker.check(100.0, MAX_USAGE), Delay)
     return breaker
 
 
 def test_an_endpoint_never_reached_is_told_after_five_seconds() -> None:
-    """Not at the first refused connection, and not after an hour; with the exchange that shows it."""
+    """Not at the first refused connection, and not after an hour; with the attempt that shows it."""
     breaker = Breaker()
     breaker.plays(UNREACHED, 10.0)
     breaker.plays(UNREACHED, 14.9)
-    assert breaker.admit(14.9, ASK) == GO
+    assert breaker.check(14.9, MAX_USAGE) == ADMIT
     last = breaker.plays(UNREACHED, 15.0)
-    assert breaker.admit(15.0, ASK) == Stop(NEVER_REACHED, last, 10.0)
+    assert breaker.check(15.0, MAX_USAGE) == Halt(NEVER_REACHED, last, 10.0)
 
 
 def test_an_endpoint_never_reached_is_probed_each_second() -> None:
@@ -74,11 +74,11 @@ def test_an_endpoint_never_reached_is_probed_each_second() -> None:
     breaker, now = Breaker(), 0.0
     for _ in range(8):
         breaker.plays(UNREACHED, 0.0)
-    while isinstance(decision := breaker.admit(now, ASK), Wait):
+    while isinstance(decision := breaker.check(now, MAX_USAGE), Delay):
         assert decision.seconds is not None
         now += decision.seconds
         breaker.plays(UNREACHED, now)
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Halt)
     assert 5 <= now <= 6.25
 
 
@@ -87,33 +87,33 @@ def test_an_endpoint_that_answered_in_an_earlier_run_may_come_back() -> None:
     breaker = Breaker(max_outage_s=600, reached=True)
     for at in (10.0, 16.0, 600.0):
         breaker.plays(UNREACHED, at)
-        assert breaker.admit(at, ASK) == GO
+        assert breaker.check(at, MAX_USAGE) == ADMIT
     last = breaker.plays(UNREACHED, 610.0)
-    assert breaker.admit(610.0, ASK) == Stop(OUTAGE, last, 10.0)
+    assert breaker.check(610.0, MAX_USAGE) == Halt(OUTAGE, last, 10.0)
 
 
 def test_a_slow_model_is_not_an_absent_one() -> None:
     """Refused connections beside a request that is still in flight do not mean that the endpoint is not there."""
     breaker = Breaker()
-    breaker.hold(0.0, ASK)
+    breaker.acquire(0.0, MAX_USAGE)
     breaker.plays(UNREACHED, 1.0)
     breaker.plays(UNREACHED, 9.0)
-    assert not isinstance(breaker.admit(9.0, ASK), Stop)
-    breaker.settle(10.0, ASK, ended(UNREACHED, 10.0))
-    assert isinstance(breaker.admit(10.0, ASK), Stop)
+    assert not isinstance(breaker.check(9.0, MAX_USAGE), Halt)
+    breaker.release(10.0, MAX_USAGE, ended(UNREACHED, 10.0))
+    assert isinstance(breaker.check(10.0, MAX_USAGE), Halt)
 
 
 @pytest.mark.parametrize("what", [UNREACHED, REFUSED, ERROR, DROPPED, STRANGER])
 def test_eight_signs_open_it(what: int) -> None:
     """Refused connections, refusals with nothing in flight, first failures of rows: then only a probe goes."""
     breaker = opened(what)
-    wait = breaker.admit(100.0, ASK)
-    assert isinstance(wait, Wait)
+    wait = breaker.check(100.0, MAX_USAGE)
+    assert isinstance(wait, Delay)
     assert wait.seconds is not None
     assert 0.75 <= wait.seconds <= 1.25
-    assert breaker.admit(101.25, ASK) == GO
-    breaker.hold(101.25, ASK)
-    assert breaker.admit(102.0, ASK) == Wait(None)
+    assert breaker.check(101.25, MAX_USAGE) == ADMIT
+    breaker.acquire(101.25, MAX_USAGE)
+    assert breaker.check(102.0, MAX_USAGE) == Delay(None)
     assert breaker.down_since == 100.0
 
 
@@ -123,16 +123,16 @@ def test_an_answer_begins_the_count_anew(what: int) -> None:
     breaker = Breaker()
     for each in [UNREACHED] * 7 + [what] + [UNREACHED] * 7:
         breaker.plays(each, 1.0)
-    assert breaker.admit(1.0, ASK) == GO
+    assert breaker.check(1.0, MAX_USAGE) == ADMIT
 
 
 def test_refusals_beside_what_is_in_flight_are_no_sign() -> None:
     """They are a limit, which is the ceiling's business."""
     breaker = Breaker()
-    breaker.hold(0.0, ASK)
+    breaker.acquire(0.0, MAX_USAGE)
     for _ in range(100):
         breaker.plays(REFUSED, 1.0)
-    assert breaker.admit(1.0, ASK) == GO
+    assert breaker.check(1.0, MAX_USAGE) == ADMIT
 
 
 def test_one_row_that_always_fails_is_no_outage() -> None:
@@ -141,26 +141,26 @@ def test_one_row_that_always_fails_is_no_outage() -> None:
     for attempt in range(50):
         for row in range(7):
             breaker.plays(ERROR, float(attempt * 10), row)
-    assert breaker.admit(500.0, ASK) == GO
+    assert breaker.check(500.0, MAX_USAGE) == ADMIT
     assert not breaker.excuses(ended(ERROR, 10.0))
 
 
 def test_slow_failures_beside_what_is_in_flight_are_no_sign() -> None:
     """Fifty long generations cut off by a gateway in one second are fifty long generations."""
     breaker = Breaker()
-    breaker.hold(0.0, ASK)
+    breaker.acquire(0.0, MAX_USAGE)
     for row in range(50):
-        breaker.hold(0.0, ASK)
-        breaker.settle(60.0, ASK, ended(ERROR, 60.0, row, latency_s=60.0))
-    assert breaker.admit(60.0, ASK) == GO
+        breaker.acquire(0.0, MAX_USAGE)
+        breaker.release(60.0, MAX_USAGE, ended(ERROR, 60.0, row, latency_s=60.0))
+    assert breaker.check(60.0, MAX_USAGE) == ADMIT
 
 
 def test_probes_come_at_growing_intervals() -> None:
     """1, 2, 4 seconds and on to a minute, each a quarter more or less; 20 minutes are fewer than 30 requests."""
     breaker, now, waits = opened(), 100.0, []
     while now < 1300:
-        wait = breaker.admit(now, ASK)
-        assert isinstance(wait, Wait)
+        wait = breaker.check(now, MAX_USAGE)
+        assert isinstance(wait, Delay)
         assert wait.seconds is not None
         waits.append(wait.seconds)
         now += wait.seconds
@@ -174,33 +174,33 @@ def test_retry_after_is_waited_for_the_probe() -> None:
     """The endpoint's own word is the least, an hour the most."""
     breaker = opened(REFUSED)
     breaker.plays(REFUSED, 102.0, wait_s=300.0)
-    assert breaker.admit(102.0, ASK) == Wait(300.0)
+    assert breaker.check(102.0, MAX_USAGE) == Delay(300.0)
     breaker.plays(REFUSED, 402.0, wait_s=1e9)
-    assert breaker.admit(402.0, ASK) == Wait(3600.0 - 302.0)
+    assert breaker.check(402.0, MAX_USAGE) == Delay(3600.0 - 302.0)
 
 
 def test_the_first_answer_closes_it_slowly() -> None:
     """Four may go, then one more for each answer; three signs open it again."""
     breaker = Breaker()
     for _ in range(50):
-        breaker.hold(50.0, ASK)
+        breaker.acquire(50.0, MAX_USAGE)
     for _ in range(50):
-        breaker.settle(99.0, ASK, ended(ANSWERED, 99.0))
+        breaker.release(99.0, MAX_USAGE, ended(ANSWERED, 99.0))
     for _ in range(8):
         breaker.plays(UNREACHED, 100.0)
     breaker.plays(ANSWERED, 102.0)
     for _ in range(4):
-        assert breaker.admit(102.0, ASK) == GO
-        breaker.hold(102.0, ASK)
-    assert breaker.admit(102.0, ASK) == Wait(None)
-    breaker.settle(103.0, ASK, ended(ANSWERED, 103.0))
+        assert breaker.check(102.0, MAX_USAGE) == ADMIT
+        breaker.acquire(102.0, MAX_USAGE)
+    assert breaker.check(102.0, MAX_USAGE) == Delay(None)
+    breaker.release(103.0, MAX_USAGE, ended(ANSWERED, 103.0))
     for _ in range(2):
-        assert breaker.admit(103.0, ASK) == GO
-        breaker.hold(103.0, ASK)
-    assert breaker.admit(103.0, ASK) == Wait(None)
+        assert breaker.check(103.0, MAX_USAGE) == ADMIT
+        breaker.acquire(103.0, MAX_USAGE)
+    assert breaker.check(103.0, MAX_USAGE) == Delay(None)
     for row in range(3):
-        breaker.settle(104.0, ASK, ended(DROPPED, 104.0, 1000 + row))
-    assert isinstance(breaker.admit(104.0, ASK), Wait)
+        breaker.release(104.0, MAX_USAGE, ended(DROPPED, 104.0, 1000 + row))
+    assert isinstance(breaker.check(104.0, MAX_USAGE), Delay)
     assert breaker.down_since == 104.0
 
 
@@ -208,36 +208,36 @@ def test_the_first_answer_closes_it_slowly() -> None:
 def test_an_answer_from_before(what: int, closes: bool) -> None:
     """A server that shuts down ends what it has begun while nobody gets in; one that gives 500 and answers is up."""
     breaker = Breaker()
-    breaker.hold(99.0, ASK)
+    breaker.acquire(99.0, MAX_USAGE)
     for _ in range(8):
         breaker.plays(what, 100.0)
-    breaker.settle(100.5, ASK, ended(ANSWERED, 100.5, latency_s=1.5))
-    assert (breaker.admit(100.5, ASK) == GO) == closes
+    breaker.release(100.5, MAX_USAGE, ended(ANSWERED, 100.5, latency_s=1.5))
+    assert (breaker.check(100.5, MAX_USAGE) == ADMIT) == closes
 
 
 def test_a_probe_that_we_cut_off_is_followed_by_another() -> None:
     """It is not waited for until for ever."""
     breaker = opened()
-    breaker.hold(102.0, ASK)
-    breaker.settle(103.0, ASK, None)
-    wait = breaker.admit(103.0, ASK)
-    assert isinstance(wait, Wait)
+    breaker.acquire(102.0, MAX_USAGE)
+    breaker.release(103.0, MAX_USAGE, None)
+    wait = breaker.check(103.0, MAX_USAGE)
+    assert isinstance(wait, Delay)
     assert wait.seconds
-    assert breaker.admit(103.0 + wait.seconds, ASK) == GO
+    assert breaker.check(103.0 + wait.seconds, MAX_USAGE) == ADMIT
 
 
 def test_a_request_from_before_that_we_cut_off_is_no_probe() -> None:
     """While the probe is in flight no second one goes, whatever else of ours ends."""
     breaker = Breaker()
-    breaker.hold(99.0, ASK)
+    breaker.acquire(99.0, MAX_USAGE)
     for _ in range(8):
         breaker.plays(UNREACHED, 100.0)
-    breaker.hold(101.3, ASK)
-    breaker.settle(102.0, ASK, None)
-    assert breaker.admit(110.0, ASK) == Wait(None)
-    breaker.settle(111.0, ASK, None)
-    assert isinstance(breaker.admit(111.0, ASK), Wait)
-    assert breaker.admit(112.0, ASK) == GO
+    breaker.acquire(101.3, MAX_USAGE)
+    breaker.release(102.0, MAX_USAGE, None)
+    assert breaker.check(110.0, MAX_USAGE) == Delay(None)
+    breaker.release(111.0, MAX_USAGE, None)
+    assert isinstance(breaker.check(111.0, MAX_USAGE), Delay)
+    assert breaker.check(112.0, MAX_USAGE) == ADMIT
 
 
 def test_max_outage_stops_the_run() -> None:
@@ -248,19 +248,19 @@ def test_max_outage_stops_the_run() -> None:
         last = breaker.plays(ERROR, 100.0)
     last = breaker.plays(ERROR, 101.5)
     last = breaker.plays(ERROR, 103.5)
-    assert breaker.admit(103.5, ASK) == Wait(1.5)
-    assert breaker.admit(105.0, ASK) == Stop(OUTAGE, last, 100.0)
+    assert breaker.check(103.5, MAX_USAGE) == Delay(1.5)
+    assert breaker.check(105.0, MAX_USAGE) == Halt(OUTAGE, last, 100.0)
 
 
 def test_a_sustained_refusal_is_an_outage() -> None:
     """With others in flight it opens nothing, and is bounded all the same."""
     breaker = Breaker(max_outage_s=50)
-    breaker.hold(0.0, ASK)
+    breaker.acquire(0.0, MAX_USAGE)
     breaker.plays(REFUSED, 100.0)
     breaker.plays(REFUSED, 149.0)
-    assert breaker.admit(149.0, ASK) == GO
+    assert breaker.check(149.0, MAX_USAGE) == ADMIT
     last = breaker.plays(REFUSED, 150.0)
-    assert breaker.admit(150.0, ASK) == Stop(OUTAGE, last, 100.0)
+    assert breaker.check(150.0, MAX_USAGE) == Halt(OUTAGE, last, 100.0)
 
 
 def test_what_failed_in_an_outage_is_excused() -> None:
@@ -271,11 +271,11 @@ def test_what_failed_in_an_outage_is_excused() -> None:
     first = breaker.plays(DROPPED, 100.0)
     assert not breaker.excuses(first)
     signs = [breaker.plays(DROPPED, 100.0) for _ in range(7)]
-    breaker.hold(100.5, ASK)
+    breaker.acquire(100.5, MAX_USAGE)
     probe = breaker.plays(ERROR, 101.0)
     breaker.plays(ANSWERED, 110.0)
     sent_before_the_end = ended(ERROR, 111.0, 1000, latency_s=10.5)
-    breaker.settle(111.0, ASK, sent_before_the_end)
+    breaker.release(111.0, MAX_USAGE, sent_before_the_end)
     for failed in [first, *signs, probe, sent_before_the_end]:
         assert breaker.excuses(failed)
     for other in [before, breaker.plays(BAD_REQUEST, 111.0), breaker.plays(ERROR, 111.0)]:
@@ -287,11 +287,11 @@ def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
     """Set back, what fails in it is excused as before; set forward, what fails after it is not."""
     breaker = opened(ERROR)
 
-    def plays(what: int, now: float) -> Exchange:
+    def plays(what: int, now: float) -> Attempt:
         shown = ended(what, now, int(now))
         shown = shown._replace(started_at=now + set_s, finished_at=now + set_s)
-        breaker.hold(now, ASK)
-        breaker.settle(now, ASK, shown)
+        breaker.acquire(now, MAX_USAGE)
+        breaker.release(now, MAX_USAGE, shown)
         return shown
 
     assert breaker.excuses(plays(ERROR, 102.0))
@@ -303,11 +303,11 @@ def test_a_row_is_kept_while_nothing_is_answered_since_its_first_failure() -> No
     """For ten minutes, or as long as an outage may last: until something that was sent later is answered."""
     breaker = Breaker()
     breaker.plays(ANSWERED, 99.0)
-    breaker.hold(99.5, ASK)
+    breaker.acquire(99.5, MAX_USAGE)
     first, last = breaker.plays(ERROR, 100.0, 1), breaker.plays(ERROR, 130.0, 1)
     assert breaker.keeps(first, last, 599.0)
     assert not breaker.keeps(first, last, 600.0)
-    breaker.settle(131.0, ASK, ended(ANSWERED, 131.0, 2, latency_s=31.5))
+    breaker.release(131.0, MAX_USAGE, ended(ANSWERED, 131.0, 2, latency_s=31.5))
     assert breaker.keeps(first, last, 31.0)
     breaker.plays(ANSWERED, 132.0, 3)
     assert not breaker.keeps(first, last, 32.0)
@@ -328,9 +328,9 @@ def test_a_row_is_not_kept_where_that_is_in_vain_or_dear() -> None:
     assert not breaker.keeps(first, ended(BAD_REQUEST, 101.0, 1), 1.0)
     breaker = Breaker()
     breaker.plays(ANSWERED, 99.0)
-    breaker.hold(100.0, ASK)
+    breaker.acquire(100.0, MAX_USAGE)
     cut = ended(DROPPED, 160.0, 1, latency_s=60.0)
-    breaker.settle(160.0, ASK, cut)
+    breaker.release(160.0, MAX_USAGE, cut)
     assert not breaker.keeps(cut, cut, 60.0)
     assert breaker.keeps(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
 
@@ -369,15 +369,15 @@ def test_it_never_locks(steps: list[tuple[float, int | None, int, float]]) -> No
     for gap_s, what, times, latency_s in steps:
         now += gap_s
         for _ in range(times):
-            decision = breaker.admit(now, ASK)
-            if isinstance(decision, Stop):
+            decision = breaker.check(now, MAX_USAGE)
+            if isinstance(decision, Halt):
                 return
-            if isinstance(decision, Wait):
+            if isinstance(decision, Delay):
                 assert in_flight if decision.seconds is None else 0 < decision.seconds <= 3600.001
                 break
-            breaker.hold(now, ASK)
+            breaker.acquire(now, MAX_USAGE)
             in_flight += 1
         for _ in range(min(times, in_flight)):
             in_flight -= 1
             row += 1
-            breaker.settle(now, ASK, None if what is None else ended(what, now, row % 40, latency_s))
+            breaker.release(now, MAX_USAGE, None if what is None else ended(what, now, row % 40, latency_s))

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Ask, Exchange, Request, Scope, Verdict
+from batchchat.core.attempt import Action, Attempt, MaxUsage, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.concurrency import CeilingMoved, Concurrency
-from batchchat.policy.decision import GO, Wait
+from batchchat.policy.decision import ADMIT, Delay
 
-ASK = Ask()
+MAX_USAGE = MaxUsage()
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 
 
-def ended(kind: ErrorKind | None, scope: Scope = Scope.ENDPOINT, wait_s: float | None = None) -> Exchange:
+def ended(kind: ErrorKind | None, scope: Scope = Scope.ENDPOINT, wait_s: float | None = None) -> Attempt:
     action = Action.RETRY if kind else Action.ACCEPT
-    return Exchange(REQUEST, Verdict(action, scope, kind=kind, wait_s=wait_s), 0, 0, 0.01)
+    return Attempt(REQUEST, Verdict(action, scope, kind=kind, wait_s=wait_s), 0, 0, 0.01)
 
 
 ANSWERED = ended(None, Scope.ROW)
@@ -32,8 +32,8 @@ NO_REFUSALS = [
 
 
 def fill(policy: Concurrency, now: float) -> None:
-    while policy.admit(now, ASK) == GO:
-        policy.hold(now, ASK)
+    while policy.check(now, MAX_USAGE) == ADMIT:
+        policy.acquire(now, MAX_USAGE)
 
 
 def started(most: int) -> Concurrency:
@@ -49,14 +49,14 @@ def test_as_many_as_the_ceiling_and_no_more(ceiling: int, comes: list[bool], ada
     """It lets go while fewer are in flight, else waits for the next to settle; asking changes nothing."""
     policy, held = Concurrency(ceiling, adaptive=adaptive), 0
     for coming in comes:
-        if coming and policy.admit(0, ASK) == GO:
-            policy.hold(0, ASK)
+        if coming and policy.check(0, MAX_USAGE) == ADMIT:
+            policy.acquire(0, MAX_USAGE)
             held += 1
         elif not coming and held:
-            policy.settle(0, ASK, None)
+            policy.release(0, MAX_USAGE, None)
             held -= 1
         assert policy.in_flight == held <= ceiling
-        assert policy.admit(0, ASK) == policy.admit(0, ASK) == (GO if held < ceiling else Wait(None))
+        assert policy.check(0, MAX_USAGE) == policy.check(0, MAX_USAGE) == (ADMIT if held < ceiling else Delay(None))
 
 
 @given(
@@ -76,22 +76,22 @@ def test_as_many_as_the_ceiling_and_no_more(ceiling: int, comes: list[bool], ada
     ),
 )
 def test_it_stays_between_one_and_the_most_and_never_locks(
-    most: int, adaptive: bool, steps: list[tuple[float, Exchange | None, int]]
+    most: int, adaptive: bool, steps: list[tuple[float, Attempt | None, int]]
 ) -> None:
     """Never above the ceiling, never below 1; who waits does so for a finite time, or for one in flight."""
     policy, now = Concurrency(most, adaptive=adaptive), 100.0
-    for gap_s, exchange, times in steps:
+    for gap_s, attempt, times in steps:
         now += gap_s
         for _ in range(times):
-            decision = policy.admit(now, ASK)
-            if decision == GO:
-                policy.hold(now, ASK)
+            decision = policy.check(now, MAX_USAGE)
+            if decision == ADMIT:
+                policy.acquire(now, MAX_USAGE)
                 assert policy.in_flight <= policy.ceiling
             else:
-                assert isinstance(decision, Wait)
+                assert isinstance(decision, Delay)
                 assert policy.in_flight if decision.seconds is None else 0 < decision.seconds <= 60.001
         for _ in range(min(times, policy.in_flight)):
-            policy.settle(now, ASK, exchange)
+            policy.release(now, MAX_USAGE, attempt)
             assert 1 <= policy.ceiling <= most
             assert adaptive or policy.ceiling == most
 
@@ -101,7 +101,7 @@ def test_the_start_is_short() -> None:
     policy = Concurrency(200)
     fill(policy, 0.0)
     assert policy.in_flight == 32
-    assert policy.admit(0.1, ASK) == Wait(0.15)
+    assert policy.check(0.1, MAX_USAGE) == Delay(0.15)
     ceilings = []
     for step in range(1, 7):
         fill(policy, step * 0.25)
@@ -112,8 +112,8 @@ def test_the_start_is_short() -> None:
 def test_only_refusals_cut() -> None:
     """Server errors, timeouts, failures of rows and lost connections never do."""
     policy = started(200)
-    for exchange in NO_REFUSALS * 10:
-        policy.settle(20.0, ASK, exchange)
+    for attempt in NO_REFUSALS * 10:
+        policy.release(20.0, MAX_USAGE, attempt)
         fill(policy, 20.0)
     assert policy.ceiling == 200
     assert policy.news(30.0) is None
@@ -122,10 +122,10 @@ def test_only_refusals_cut() -> None:
 def test_one_refusal_is_no_limit_and_two_are() -> None:
     """A lone refusal changes nothing; one right after it takes the ceiling to what is accepted."""
     policy = started(200)
-    policy.settle(20.0, ASK, REFUSED)
+    policy.release(20.0, MAX_USAGE, REFUSED)
     assert policy.ceiling == 200
     fill(policy, 20.0)
-    policy.settle(20.1, ASK, REFUSED)
+    policy.release(20.1, MAX_USAGE, REFUSED)
     assert policy.ceiling == 199
 
 
@@ -134,15 +134,15 @@ def test_retry_after_holds_all(adaptive: bool) -> None:
     """Nobody goes before it, at most a minute; 0 holds nobody. The fixed ceiling heeds it too."""
     policy = Concurrency(200, adaptive=adaptive)
     for _ in range(3):
-        policy.hold(20.0, ASK)
-    policy.settle(20.0, ASK, ended(ErrorKind.RATE_LIMIT, wait_s=0.0))
-    assert policy.admit(20.0, ASK) == GO
-    policy.settle(20.0, ASK, ended(ErrorKind.RATE_LIMIT, wait_s=7.0))
-    assert policy.admit(20.0, ASK) == Wait(7.0)
+        policy.acquire(20.0, MAX_USAGE)
+    policy.release(20.0, MAX_USAGE, ended(ErrorKind.RATE_LIMIT, wait_s=0.0))
+    assert policy.check(20.0, MAX_USAGE) == ADMIT
+    policy.release(20.0, MAX_USAGE, ended(ErrorKind.RATE_LIMIT, wait_s=7.0))
+    assert policy.check(20.0, MAX_USAGE) == Delay(7.0)
     assert policy.held_s(22.0) == 5.0
-    assert policy.admit(27.0, ASK) == GO
-    policy.settle(27.0, ASK, ended(ErrorKind.OVERLOADED, wait_s=1e9))
-    assert policy.admit(27.0, ASK) == Wait(60.0)
+    assert policy.check(27.0, MAX_USAGE) == ADMIT
+    policy.release(27.0, MAX_USAGE, ended(ErrorKind.OVERLOADED, wait_s=1e9))
+    assert policy.check(27.0, MAX_USAGE) == Delay(60.0)
 
 
 def test_refused_probes_of_an_outage_are_no_limit() -> None:
@@ -150,10 +150,10 @@ def test_refused_probes_of_an_outage_are_no_limit() -> None:
     policy = started(200)
     assert policy.news(10.0) is None
     for _ in range(200):
-        policy.settle(20.0, ASK, None)
+        policy.release(20.0, MAX_USAGE, None)
     for minute in range(1, 20):
-        policy.hold(minute * 60.0, ASK)
-        policy.settle(minute * 60.0 + 0.01, ASK, REFUSED)
+        policy.acquire(minute * 60.0, MAX_USAGE)
+        policy.release(minute * 60.0 + 0.01, MAX_USAGE, REFUSED)
     assert policy.ceiling == 200
     assert policy.news(2000.0) is None
 
@@ -165,7 +165,7 @@ def test_where_the_start_ended_is_told() -> None:
         fill(policy, at)
         policy.news(at)
     for _ in range(3):
-        policy.settle(0.6, ASK, REFUSED)
+        policy.release(0.6, MAX_USAGE, REFUSED)
     assert policy.ceiling == 70
     assert policy.news(0.7) is None
     assert policy.news(2.6) == CeilingMoved(72, 70, 3, 2.0)
@@ -177,7 +177,7 @@ def test_a_cut_is_told_once_it_has_come_to_rest() -> None:
     policy = started(200)
     assert policy.news(10.0) is None
     for number in range(60):
-        policy.settle(20.0 + number / 100, ASK, REFUSED)
+        policy.release(20.0 + number / 100, MAX_USAGE, REFUSED)
     assert policy.news(20.6) is None
     assert policy.news(21.7) == CeilingMoved(200, policy.ceiling, 60, 21.7 - 20.0)
     assert 130 < policy.ceiling < 150
@@ -186,6 +186,6 @@ def test_a_cut_is_told_once_it_has_come_to_rest() -> None:
     while policy.ceiling < 200:
         fill(policy, at)
         at += 0.1
-        policy.settle(at, ASK, ANSWERED)
+        policy.release(at, MAX_USAGE, ANSWERED)
         assert at < 4000
     assert policy.news(at) == CeilingMoved(141, 200)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batchchat.core.attempt import Action, Exchange, Outcome, Request, Verdict
+from batchchat.core.attempt import Action, Attempt, Outcome, Request, Verdict
 from batchchat.core.conversation import ErrorKind, Key, Row, Status
-from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE, Alike
+from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE, FailureStreak
 
 KINDS = {
     "a": None,
@@ -21,8 +21,8 @@ def outcome(letter: str) -> Outcome:
     kind = KINDS[letter]
     row = Row(Key("1"), 0, "f:1", [])
     verdict = Verdict(Action.FAIL_ROW if kind else Action.ACCEPT, kind=kind)
-    exchange = Exchange(Request(row.key, 0, "m", [], b"{}", 1), verdict, 0, 0, 0.1)
-    return Outcome(row, Status.FAILED if kind else Status.ANSWERED, [], exchange)
+    attempt = Attempt(Request(row.key, 0, "m", [], b"{}", 1), verdict, 0, 0, 0.1)
+    return Outcome(row, Status.FAILED if kind else Status.ANSWERED, [], attempt)
 
 
 @pytest.mark.parametrize(
@@ -45,5 +45,5 @@ def outcome(letter: str) -> Outcome:
 )
 def test_three_alike_are_enough(ends: str, answered_before: bool, reasons: list[str | None]) -> None:
     """At the very start of any kind; after an answer of this run those that no row brings on itself."""
-    alike = Alike(3, answered_before=answered_before)
+    alike = FailureStreak(3, answered_before=answered_before)
     assert [alike.seen(outcome(end)) for end in ends] == reasons

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Billed, Exchange, Failure, Request, Scope, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Failure, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.retry import RowStop, RowWait, retrying
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 
 
-def exchange(
+def attempt(
     kind: ErrorKind | None = ErrorKind.SERVER_ERROR,
     scope: Scope = Scope.ROW,
     wait_s: float | None = None,
@@ -27,14 +27,14 @@ def exchange(
     *,
     instant: bool = False,
     billed: Billed = Billed.NO,
-) -> Exchange:
+) -> Attempt:
     action = Action.RETRY if kind else Action.ACCEPT
     verdict = Verdict(action, scope, billed, kind, wait_s, instant)
-    return Exchange(REQUEST, verdict, 0, 0, latency_s, failure=Failure(kind, "no") if kind else None)
+    return Attempt(REQUEST, verdict, 0, 0, latency_s, failure=Failure(kind, "no") if kind else None)
 
 
-ANSWER = exchange(None)
-REFUSAL = exchange(ErrorKind.RATE_LIMIT, Scope.ENDPOINT)
+ANSWER = attempt(None)
+REFUSAL = attempt(ErrorKind.RATE_LIMIT, Scope.ENDPOINT)
 
 
 class Highest(Random):
@@ -45,7 +45,7 @@ class Highest(Random):
 
 
 def played(
-    attempts: Sequence[Exchange],
+    attempts: Sequence[Attempt],
     *,
     max_attempts: int = 6,
     max_possibly_billed: int | None = None,
@@ -53,8 +53,8 @@ def played(
     attempt_s: float = math.inf,
     max_wait_s: float = 120,
     random: Random | None = None,
-    keeps: Callable[[Exchange, Exchange, float], bool] = lambda *_: False,
-) -> tuple[Exchange, int, list[float]]:
+    keeps: Callable[[Attempt, Attempt, float], bool] = lambda *_: False,
+) -> tuple[Attempt, int, list[float]]:
     """The result, the number of attempts and the waits; the last of `attempts` goes on for ever."""
     waits: list[float] = []
     made = 0
@@ -62,27 +62,27 @@ def played(
     async def sleep(seconds: float) -> None:
         waits.append(float(seconds))
 
-    async def attempt() -> Exchange:
+    async def send() -> Attempt:
         nonlocal made
         made += 1
         return attempts[min(made, len(attempts)) - 1]
 
     stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed=max_possibly_billed, keeps=keeps)
     wait = RowWait(max_wait_s, random or Random(1))
-    return asyncio.run(retrying(stop, wait, sleep)(attempt)), made, waits
+    return asyncio.run(retrying(stop, wait, sleep)(send)), made, waits
 
 
 @pytest.mark.parametrize("max_attempts", [1, 2, 6, 20])
 def test_max_attempts_is_counted_exactly(max_attempts: int) -> None:
     """A row that always fails is sent so often, and its last failure ends it."""
-    result, made, waits = played([exchange()], max_attempts=max_attempts)
+    result, made, waits = played([attempt()], max_attempts=max_attempts)
     assert (made, len(waits)) == (max_attempts, max_attempts - 1)
-    assert result == exchange()._replace(verdict=Verdict(Action.FAIL_ROW, kind=ErrorKind.SERVER_ERROR))
+    assert result == attempt()._replace(verdict=Verdict(Action.FAIL_ROW, kind=ErrorKind.SERVER_ERROR))
 
 
 def test_a_machine_that_slept_uses_up_no_row() -> None:
     """An attempt that was stopped for hours counts as one that ran into its timeout, and no more."""
-    slept = exchange(ErrorKind.TIMEOUT, latency_s=30_000.0)
+    slept = attempt(ErrorKind.TIMEOUT, latency_s=30_000.0)
     assert played([slept, ANSWER], max_elapsed_s=3600, attempt_s=600)[0] is ANSWER
     assert played([slept, ANSWER], max_elapsed_s=3600)[1] == 1
 
@@ -90,15 +90,15 @@ def test_a_machine_that_slept_uses_up_no_row() -> None:
 @given(refusals=st.integers(0, 40), max_attempts=st.integers(1, 5))
 def test_refusals_use_up_neither_attempts_nor_time(refusals: int, max_attempts: int) -> None:
     """However many, however slow and however long they ask to wait, the row still has all its own."""
-    slow = exchange(ErrorKind.OVERLOADED, Scope.ENDPOINT, wait_s=3000.0, latency_s=500.0)
-    _, made, _ = played([slow] * refusals + [exchange()], max_attempts=max_attempts, max_elapsed_s=1000)
+    slow = attempt(ErrorKind.OVERLOADED, Scope.ENDPOINT, wait_s=3000.0, latency_s=500.0)
+    _, made, _ = played([slow] * refusals + [attempt()], max_attempts=max_attempts, max_elapsed_s=1000)
     assert made == refusals + max_attempts
 
 
 @given(seed=st.integers(), max_wait_s=st.floats(0, 1000), attempts=st.integers(2, 30))
 def test_waits_stay_under_a_ceiling_that_doubles(seed: int, max_wait_s: float, attempts: int) -> None:
     """The n-th is between 0 and 2^(n-1) seconds, and never over max_wait."""
-    _, _, waits = played([exchange()], max_attempts=attempts, max_wait_s=max_wait_s, random=Random(seed))
+    _, _, waits = played([attempt()], max_attempts=attempts, max_wait_s=max_wait_s, random=Random(seed))
     assert len(waits) == attempts - 1
     for number, wait in enumerate(waits):
         assert 0 <= wait <= min(2**number, max_wait_s)
@@ -106,14 +106,14 @@ def test_waits_stay_under_a_ceiling_that_doubles(seed: int, max_wait_s: float, a
 
 def test_the_ceiling_doubles_up_to_max_wait() -> None:
     """1, 2, 4… seconds, then max_wait."""
-    assert played([exchange()], max_attempts=8, max_wait_s=20, random=Highest())[2] == [1, 2, 4, 8, 16, 20, 20]
+    assert played([attempt()], max_attempts=8, max_wait_s=20, random=Highest())[2] == [1, 2, 4, 8, 16, 20, 20]
     assert played([REFUSAL] * 2000 + [ANSWER], random=Highest())[2][-1] == 120
 
 
 @given(seed=st.integers(), asked=st.floats(0, 90_000), attempts=st.integers(2, 9))
 def test_retry_after_is_a_floor(seed: int, asked: float, attempts: int) -> None:
     """What the endpoint asks for is waited, up to an hour, and at most a quarter more; max_wait does not cut it."""
-    failure = exchange(wait_s=asked)
+    failure = attempt(wait_s=asked)
     for wait in played([failure], max_attempts=attempts, max_wait_s=5, random=Random(seed))[2]:
         floor = min(asked, 3600)
         assert floor <= wait
@@ -122,67 +122,67 @@ def test_retry_after_is_a_floor(seed: int, asked: float, attempts: int) -> None:
 
 def test_retry_after_zero_does_not_hammer() -> None:
     """An endpoint that sends 0 with each refusal is met with our own backoff."""
-    hasty = exchange(ErrorKind.RATE_LIMIT, Scope.ENDPOINT, wait_s=0.0)
+    hasty = attempt(ErrorKind.RATE_LIMIT, Scope.ENDPOINT, wait_s=0.0)
     assert played([hasty] * 4 + [ANSWER], random=Highest())[2] == [1, 2, 4, 8]
-    assert played([exchange(wait_s=1.0)] * 4 + [ANSWER], random=Highest())[2] == [1.25] * 4
+    assert played([attempt(wait_s=1.0)] * 4 + [ANSWER], random=Highest())[2] == [1.25] * 4
 
 
 @pytest.mark.parametrize(("latency_s", "made"), [(0, 5), (10, 3), (29, 2), (31, 1), (1000, 1)])
 def test_max_elapsed_bounds_the_time_spent(latency_s: float, made: int) -> None:
     """A row is given up when its attempts and waits, with the wait to come, pass max_elapsed."""
-    failure = exchange(latency_s=latency_s)
+    failure = attempt(latency_s=latency_s)
     assert played([failure], max_attempts=99, max_elapsed_s=30.5, random=Highest())[1] == made
 
 
 def test_an_empty_reply_is_tried_again_twice() -> None:
     """It is paid for each time; other failures in between don't give it more, and count for themselves."""
-    empty = exchange(ErrorKind.EMPTY_REPLY)
+    empty = attempt(ErrorKind.EMPTY_REPLY)
     assert played([empty])[1] == 3
-    assert played([empty, exchange(), empty, REFUSAL, empty], max_attempts=9)[1] == 5
+    assert played([empty, attempt(), empty, REFUSAL, empty], max_attempts=9)[1] == 5
     assert played([empty], max_attempts=2)[1] == 2
-    assert played([exchange(), exchange(), empty, ANSWER])[0] is ANSWER
+    assert played([attempt(), attempt(), empty, ANSWER])[0] is ANSWER
 
 
 def test_attempts_that_may_have_been_billed_are_bounded() -> None:
     """The second that breaks off ends the row; what was refused, or failed at no cost, between them does not count."""
-    broken = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
-    last, made, _ = played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=2)
+    broken = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
+    last, made, _ = played([broken, attempt(), REFUSAL, broken, ANSWER], max_possibly_billed=2)
     assert (made, last.verdict.action) == (4, Action.FAIL_ROW)
     assert last.failure == Failure(
         ErrorKind.GATEWAY_TIMEOUT, "no; 2 attempts may have been billed (`retry.max_possibly_billed`)"
     )
-    assert played([broken, exchange(), REFUSAL, broken, ANSWER], max_possibly_billed=3)[:2] == (ANSWER, 5)
+    assert played([broken, attempt(), REFUSAL, broken, ANSWER], max_possibly_billed=3)[:2] == (ANSWER, 5)
     assert played([broken] * 4 + [ANSWER])[1] == 5
 
 
 def test_what_an_outage_broke_off_fails_no_row() -> None:
     """Attempts that broke off because the endpoint went down count to the outage, not against the row."""
-    broken = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
+    broken = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
 
     async def sleep(seconds: float) -> None:
         return None
 
     left = [broken] * 5 + [ANSWER]
 
-    async def attempt() -> Exchange:
+    async def send() -> Attempt:
         return left.pop(0)
 
     stop = RowStop(6, 1e9, excused=lambda failed: failed is broken, max_possibly_billed=2)
-    last: Exchange = asyncio.run(retrying(stop, RowWait(1, Random(1)), sleep)(attempt))
+    last: Attempt = asyncio.run(retrying(stop, RowWait(1, Random(1)), sleep)(send))
     assert last is ANSWER
 
 
 @pytest.mark.parametrize(("bound", "made"), [(1, 1), (2, 20), (30, 30)])
 def test_a_row_is_kept_while_the_endpoint_may_be_gone(bound: int, made: int) -> None:
     """For twenty attempts where it is allowed more than one: a bound of one is kept to the letter."""
-    assert played([exchange()], max_attempts=bound, keeps=lambda *_: True)[1] == made
-    broken = exchange(billed=Billed.MAYBE)
+    assert played([attempt()], max_attempts=bound, keeps=lambda *_: True)[1] == made
+    broken = attempt(billed=Billed.MAYBE)
     assert played([broken], max_attempts=99, max_possibly_billed=bound, keeps=lambda *_: True)[1] == made
 
 
 def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
     """With the first and the last of them and the seconds they took; the answer may change."""
-    first, last, asked = exchange(latency_s=3), exchange(latency_s=4), list[tuple[Exchange, Exchange, float]]()
+    first, last, asked = attempt(latency_s=3), attempt(latency_s=4), list[tuple[Attempt, Attempt, float]]()
 
     def keeps(*about: Any) -> bool:
         asked.append(about)
@@ -197,49 +197,49 @@ def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
 
 def test_why_a_row_is_given_up_is_of_its_last_failure() -> None:
     """What was excused in the meantime, while it was kept, is no reason any more."""
-    broken, excused = exchange(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Exchange]()
+    broken, excused = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Attempt]()
     stop = RowStop(9, 50, math.inf, lambda failed: failed in excused, 2, keeps=lambda *_: True)
-    left = [broken, broken, exchange(latency_s=60)]
+    left = [broken, broken, attempt(latency_s=60)]
 
     async def sleep(seconds: float) -> None:
         if len(left) == 1:
             excused.append(broken)
 
-    async def attempt() -> Exchange:
+    async def send() -> Attempt:
         return left.pop(0)
 
-    asyncio.run(retrying(stop, RowWait(0, Random(1)), sleep)(attempt))
+    asyncio.run(retrying(stop, RowWait(0, Random(1)), sleep)(send))
     assert (stop.why, left) == (None, [])
 
 
 def test_a_row_that_is_kept_has_its_time_all_the_same() -> None:
     """`max_elapsed` bounds it as ever."""
-    assert played([exchange(latency_s=10)], max_elapsed_s=65, max_wait_s=0, keeps=lambda *_: True)[1] == 7
+    assert played([attempt(latency_s=10)], max_elapsed_s=65, max_wait_s=0, keeps=lambda *_: True)[1] == 7
 
 
 def test_a_stale_connection_is_tried_again_at_once_and_only_once() -> None:
     """The first wait is 0, the second is backoff."""
-    stale = exchange(ErrorKind.CONNECTION, instant=True)
+    stale = attempt(ErrorKind.CONNECTION, instant=True)
     _, made, waits = played([stale], max_attempts=4, random=Highest())
     assert (made, waits) == (4, [0, 2, 4])
-    assert played([exchange(), stale, stale, ANSWER], random=Highest())[2] == [1, 0, 4]
+    assert played([attempt(), stale, stale, ANSWER], random=Highest())[2] == [1, 0, 4]
 
 
 @pytest.mark.parametrize("action", [Action.ACCEPT, Action.FAIL_ROW, Action.STOP_RUN])
 def test_what_is_not_to_be_retried_is_the_result(action: Action) -> None:
     """Accepted or failed for good, it ends the loop at once."""
-    end = Exchange(REQUEST, Verdict(action, kind=ErrorKind.BAD_REQUEST), 0, 0, 0)
-    assert played([exchange(), end])[:2] == (end, 2)
+    end = Attempt(REQUEST, Verdict(action, kind=ErrorKind.BAD_REQUEST), 0, 0, 0)
+    assert played([attempt(), end])[:2] == (end, 2)
 
 
 def test_what_an_attempt_raises_comes_through() -> None:
     """Tenacity keeps nothing back: an exception is neither retried nor wrapped."""
 
-    async def attempt() -> Exchange:
+    async def send() -> Attempt:
         raise ZeroDivisionError
 
     async def sleep(seconds: float) -> None:
         raise AssertionError
 
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(retrying(RowStop(6, 1), RowWait(1, Random(1)), sleep)(attempt))
+        asyncio.run(retrying(RowStop(6, 1), RowWait(1, Random(1)), sleep)(send))

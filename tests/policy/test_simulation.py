@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from batchchat.core.attempt import Quota
-from batchchat.policy.circuit_breaker import CameBack, Outage
+from batchchat.policy.circuit_breaker import CameBack, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy
-from batchchat.policy.rate_limit_headers import Headroom
+from batchchat.policy.rate_limit_headers import RateLimitHeaders
 from batchchat.policy.retry import RowStop
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from tests.policy.simulated import Answer, Run, Server, answered, refused, server_error, simulate, unreached
@@ -32,10 +32,10 @@ def takes(allowance: Callable[[float], int], latency_s: float, seed: int, **refu
 
 
 def play(server: Server, seed: int, *, rows: int = 10**7, until_s: float = 100_000.0, most: int = 200) -> Run:
-    concurrency, outage = Concurrency(most), Outage(3600.0, Random(seed))
+    concurrency, outage = Concurrency(most), CircuitBreaker(3600.0, Random(seed))
     run = simulate(
         server,
-        [concurrency, Headroom(), outage],
+        [concurrency, RateLimitHeaders(), outage],
         rows=rows,
         workers=most,
         seed=seed,
@@ -137,10 +137,10 @@ def test_an_outage_fails_no_row(seed: int, way: str) -> None:
             return ways[way] if way in ways else list(ways.values())[turn]
         return answered(random.uniform(0.2, 0.6))
 
-    outage = Outage(3600.0, Random(seed))
+    outage = CircuitBreaker(3600.0, Random(seed))
     run = simulate(
         server,
-        [Concurrency(200), Headroom(), outage],
+        [Concurrency(200), RateLimitHeaders(), outage],
         rows=30_000,
         workers=200,
         seed=seed,
@@ -165,7 +165,7 @@ def test_rows_that_always_fail_come_to_their_end(seed: int) -> None:
     def server(now: float, in_flight: int, row: int) -> Answer:
         return server_error() if row in poisoned else answered(random.uniform(0.2, 0.6))
 
-    outage = Outage(3600.0, Random(seed))
+    outage = CircuitBreaker(3600.0, Random(seed))
     run = simulate(
         server,
         [Concurrency(64), outage],
@@ -178,7 +178,7 @@ def test_rows_that_always_fail_come_to_their_end(seed: int) -> None:
     assert sum(status == 500 for _, status in run.sends) == 60
 
 
-def with_patience(outage: Outage) -> Callable[[], RowStop]:
+def with_patience(outage: CircuitBreaker) -> Callable[[], RowStop]:
     """As a job has it by default."""
     return lambda: RowStop(6, 3600.0, 600.0, outage.excuses, 3, keeps=outage.keeps)
 
@@ -195,7 +195,7 @@ def test_the_last_rows_outlive_an_outage(status: int, workers: int, seed: int) -
             return server_error(status)
         return answered(random.uniform(0.2, 0.6))
 
-    outage = Outage(3600.0, Random(seed))
+    outage = CircuitBreaker(3600.0, Random(seed))
     run = simulate(server, [Concurrency(8), outage], rows=20, workers=workers, seed=seed, stop=with_patience(outage))
     assert run.failed == []
     assert len(run.ends) == 20
@@ -210,7 +210,7 @@ def test_an_outage_of_a_run_of_few_at_a_time_fails_no_row(workers: int, seed: in
     def server(now: float, in_flight: int, row: int) -> Answer:
         return server_error() if 30 <= now < 1830 else answered(0.4)
 
-    outage = Outage(3600.0, Random(seed))
+    outage = CircuitBreaker(3600.0, Random(seed))
     run = simulate(server, [Concurrency(8), outage], rows=500, workers=workers, seed=seed, stop=with_patience(outage))
     assert run.failed == []
     assert len(run.ends) == 500
@@ -224,7 +224,7 @@ def test_a_last_row_that_always_fails_costs_minutes(seed: int) -> None:
     def server(now: float, in_flight: int, row: int) -> Answer:
         return server_error(502) if row == 19 else answered(0.4)
 
-    outage = Outage(3600.0, Random(seed))
+    outage = CircuitBreaker(3600.0, Random(seed))
     run = simulate(server, [Concurrency(8), outage], rows=20, workers=8, seed=seed, stop=with_patience(outage))
     assert run.failed == [19]
     times = [at for at, status in run.sends if status == 502]
@@ -246,8 +246,8 @@ def test_everything_at_once_ends(seed: int) -> None:
         lie = Quota(random.choice([None, 0, 10**12]), random.choice([None, 0.0, 60.0, 1e12]), 0, 1e-9)
         return Answer(200, random.uniform(0.01, 3), tokens=random.randrange(5000), quota=lie)
 
-    outage = Outage(36_000.0, Random(seed))
-    policies: list[Policy] = [Concurrency(100), RequestRate(6000), TokenRate(3_000_000), Headroom(), outage]
+    outage = CircuitBreaker(36_000.0, Random(seed))
+    policies: list[Policy] = [Concurrency(100), RequestRate(6000), TokenRate(3_000_000), RateLimitHeaders(), outage]
     run = simulate(server, policies, rows=1500, workers=100, seed=seed, stop=lambda: RowStop(50, 1e9))
     assert len(run.ends) == 1500
     assert run.stopped is None
@@ -268,7 +268,7 @@ def test_a_limit_a_minute_is_met_before_the_429() -> None:
             quota = Quota(int(self.left), (600 - self.left) / 10) if self.tells else None
             return Answer(200, 0.5, quota=quota)
 
-    told = simulate(Minute(tells=True), [Concurrency(100), Headroom()], rows=3000, workers=100)
+    told = simulate(Minute(tells=True), [Concurrency(100), RateLimitHeaders()], rows=3000, workers=100)
     assert told.refusals() < 0.01
     assert max(told.ends) < 330
     kept = simulate(Minute(tells=False), [Concurrency(100), RequestRate(590)], rows=3000, workers=100)

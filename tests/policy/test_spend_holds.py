@@ -9,22 +9,22 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Ask, Billed, Exchange, Request, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, MaxUsage, Request, Verdict
 from batchchat.core.conversation import Key
 from batchchat.dispatch.gate import Gate
 from batchchat.policy.concurrency import Concurrency
-from batchchat.policy.decision import GO, Wait
-from batchchat.policy.spend_holds import NOTHING_HELD, Holds, Level
+from batchchat.policy.decision import ADMIT, Delay
+from batchchat.policy.spend_holds import NOTHING_HELD, HoldLevel, SpendHolds
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
-PAID = Exchange(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0)
-REFUSED = Exchange(REQUEST, Verdict(Action.RETRY, billed=Billed.NO), 0, 0, 0)
+PAID = Attempt(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0)
+REFUSED = Attempt(REQUEST, Verdict(Action.RETRY, billed=Billed.NO), 0, 0, 0)
 
 
 class Line(NamedTuple):
     """A record of the journal: a hold, or the end of a request."""
 
-    hold: Level | None = None
+    acquire: HoldLevel | None = None
     ends: Decimal | None = None
 
 
@@ -36,28 +36,28 @@ class House:
         self.on_disk = 0
         self.sent = Decimal(0)
         self.requests = 0
-        self.flying: list[Ask] = []
-        self.holds = Holds(lambda level: self.lines.append(Line(level)), lambda: len(self.lines))
+        self.flying: list[MaxUsage] = []
+        self.holds = SpendHolds(lambda level: self.lines.append(Line(level)), lambda: len(self.lines))
 
     def send(self, cost: int) -> bool:
-        ask = Ask(cost_usd=Decimal(cost))
-        if self.holds.admit(0, ask) is not GO:
+        max_usage = MaxUsage(cost_usd=Decimal(cost))
+        if self.holds.check(0, max_usage) is not ADMIT:
             return False
-        self.holds.hold(0, ask)
-        self.flying.append(ask)
+        self.holds.acquire(0, max_usage)
+        self.flying.append(max_usage)
         self.sent += cost
         self.requests += 1
         return True
 
     def end(self, which: int, *, refused: bool) -> None:
-        ask = self.flying.pop(which % len(self.flying))
-        assert ask.cost_usd is not None
-        self.holds.settle(0, ask, REFUSED if refused else PAID)
+        max_usage = self.flying.pop(which % len(self.flying))
+        assert max_usage.cost_usd is not None
+        self.holds.release(0, max_usage, REFUSED if refused else PAID)
         if refused:
-            self.sent -= ask.cost_usd  # nobody is charged for it
+            self.sent -= max_usage.cost_usd  # nobody is charged for it
             self.requests -= 1
         else:
-            self.lines.append(Line(ends=ask.cost_usd))
+            self.lines.append(Line(ends=max_usage.cost_usd))
 
     def sync(self) -> None:
         """The next line is on disk, and we are told."""
@@ -65,12 +65,12 @@ class House:
             self.on_disk += 1
             self.holds.synced(self.on_disk)
 
-    def at_risk(self, kept: int) -> tuple[Level, Level]:
+    def at_risk(self, kept: int) -> tuple[HoldLevel, HoldLevel]:
         """Killed with `kept` lines on disk: what was sent that they don't tell of, and what their last hold says."""
         lines = self.lines[:kept]
         ends = [line.ends for line in lines if line.ends is not None]
-        unknown = Level(self.requests - len(ends), self.sent - sum(ends, Decimal(0)))
-        return unknown, next((line.hold for line in reversed(lines) if line.hold is not None), NOTHING_HELD)
+        unknown = HoldLevel(self.requests - len(ends), self.sent - sum(ends, Decimal(0)))
+        return unknown, next((line.acquire for line in reversed(lines) if line.acquire is not None), NOTHING_HELD)
 
 
 moves = st.lists(
@@ -94,9 +94,9 @@ def test_a_kill_at_any_record_finds_a_hold_that_covers_it(played: list[tuple[str
         elif house.flying:
             house.end(number, refused=move == "refuse")
         for kept in range(house.on_disk, len(house.lines) + 1):
-            unknown, hold = house.at_risk(kept)
-            assert unknown.usd <= hold.usd
-            assert unknown.requests <= hold.requests
+            unknown, acquire = house.at_risk(kept)
+            assert unknown.usd <= acquire.usd
+            assert unknown.requests <= acquire.requests
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=50))
@@ -121,11 +121,11 @@ def test_a_hold_is_about_what_is_in_flight() -> None:
         house.sync()
     while house.on_disk < len(house.lines):
         house.sync()
-    unknown, hold = house.at_risk(len(house.lines))
-    assert unknown == Level(63, Decimal(63 * 10))
-    assert unknown.usd <= hold.usd <= unknown.usd * Decimal("1.25")
-    assert 63 <= hold.requests <= 63 * 1.25
-    assert sum(line.hold is not None for line in house.lines) < 40
+    unknown, acquire = house.at_risk(len(house.lines))
+    assert unknown == HoldLevel(63, Decimal(63 * 10))
+    assert unknown.usd <= acquire.usd <= unknown.usd * Decimal("1.25")
+    assert 63 <= acquire.requests <= 63 * 1.25
+    assert sum(line.acquire is not None for line in house.lines) < 40
 
 
 def test_a_hold_follows_what_is_in_flight_down() -> None:
@@ -140,9 +140,9 @@ def test_a_hold_follows_what_is_in_flight_down() -> None:
             house.sync()
         while len(house.flying) < 4:
             assert house.send(10)
-    _, hold = house.at_risk(len(house.lines))
-    assert hold.usd <= 40 * Decimal("1.5")
-    assert hold.requests <= 6
+    _, acquire = house.at_risk(len(house.lines))
+    assert acquire.usd <= 40 * Decimal("1.5")
+    assert acquire.requests <= 6
 
 
 def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_room() -> None:
@@ -151,13 +151,13 @@ def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_
     async def main() -> list[Line]:
         house = House()
         gate = Gate([Concurrency(1), house.holds], lambda: 0.0, lambda _stop: None)
-        first, second = Ask(cost_usd=Decimal(1)), Ask(cost_usd=Decimal(100))
+        first, second = MaxUsage(cost_usd=Decimal(1)), MaxUsage(cost_usd=Decimal(100))
 
-        async def play(ask: Ask) -> None:
-            await gate.admit(ask)
+        async def play(max_usage: MaxUsage) -> None:
+            await gate.acquire(max_usage)
             await asyncio.sleep(0.01)
-            gate.settle(ask, PAID)
-            house.lines.append(Line(ends=ask.cost_usd))
+            gate.release(max_usage, PAID)
+            house.lines.append(Line(ends=max_usage.cost_usd))
 
         both = asyncio.gather(play(first), play(second))
         while not both.done():
@@ -169,7 +169,7 @@ def test_the_next_in_line_writes_no_hold_before_the_record_of_the_one_that_made_
 
     record, raised = asyncio.run(main())
     assert record == Line(ends=Decimal(1))
-    assert raised.hold is not None
+    assert raised.acquire is not None
 
 
 def test_a_request_without_a_bound_takes_the_bound_from_the_hold_before_it_goes() -> None:
@@ -177,11 +177,11 @@ def test_a_request_without_a_bound_takes_the_bound_from_the_hold_before_it_goes(
     house = House()
     while not house.send(1):
         house.sync()
-    unbounded = Ask()
-    assert isinstance(house.holds.admit(0, unbounded), Wait)
+    unbounded = MaxUsage()
+    assert isinstance(house.holds.check(0, unbounded), Delay)
     while house.on_disk < len(house.lines):
         house.sync()
-    assert house.holds.admit(0, unbounded) is GO
+    assert house.holds.check(0, unbounded) is ADMIT
     assert not house.at_risk(house.on_disk)[1].bounded
 
 

@@ -6,31 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Ask, Billed, Exchange, Request, Scope, Usage, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, MaxUsage, Request, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind, Key
-from batchchat.policy.decision import GO, Policy, Wait
+from batchchat.policy.decision import ADMIT, Delay, Policy
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
-ASK = Ask()
+MAX_USAGE = MaxUsage()
 
 
-def used(tokens: int | None) -> Exchange:
+def used(tokens: int | None) -> Attempt:
     usage = None if tokens is None else Usage(total_tokens=tokens)
-    return Exchange(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0, 200, usage=usage)
+    return Attempt(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 0, 0, 200, usage=usage)
 
 
-REFUSED = Exchange(REQUEST, Verdict(Action.RETRY, Scope.ENDPOINT, Billed.NO, ErrorKind.RATE_LIMIT), 0, 0, 0, 429)
+REFUSED = Attempt(REQUEST, Verdict(Action.RETRY, Scope.ENDPOINT, Billed.NO, ErrorKind.RATE_LIMIT), 0, 0, 0, 429)
 
 
-def go(policy: Policy, now: float, ask: Ask = ASK) -> float:
+def go(policy: Policy, now: float, max_usage: MaxUsage = MAX_USAGE) -> float:
     """Send as soon as it may be; when that was."""
-    while (decision := policy.admit(now, ask)) != GO:
-        assert isinstance(decision, Wait)
+    while (decision := policy.check(now, max_usage)) != ADMIT:
+        assert isinstance(decision, Delay)
         assert decision.seconds is not None
         assert decision.seconds > 0
         now += decision.seconds
-    policy.hold(now, ask)
+    policy.acquire(now, max_usage)
     return now
 
 
@@ -65,9 +65,9 @@ def test_no_request_waits_for_ever(per_minute: float, sizes: list[tuple[int, int
     """Larger than a minute's allowance or not, each goes in the end, and then waits for no more than it used."""
     policy, now, total = TokenRate(per_minute), 0.0, 0.0
     for prompt, completion, tokens in sizes:
-        ask = Ask(prompt, completion)
-        now = go(policy, now, ask)
-        policy.settle(now, ask, used(tokens))
+        max_usage = MaxUsage(prompt, completion)
+        now = go(policy, now, max_usage)
+        policy.release(now, max_usage, used(tokens))
         total += max(prompt + completion, tokens)
         assert now <= (total / per_minute + 1) * 60 + 1
 
@@ -75,10 +75,10 @@ def test_no_request_waits_for_ever(per_minute: float, sizes: list[tuple[int, int
 def test_tokens_over_minutes_are_as_allowed() -> None:
     """What answers used is what counts: asked for ten times as much as they use, the rate is met, not a tenth of it."""
     policy, now, total = TokenRate(60_000), 0.0, 0
-    ask = Ask(3000, 2000)
+    max_usage = MaxUsage(3000, 2000)
     while now < 600:
-        now = go(policy, now, ask)
-        policy.settle(now, ask, used(500))
+        now = go(policy, now, max_usage)
+        policy.release(now, max_usage, used(500))
         total += 500
     assert total / 600 == pytest.approx(1000, rel=0.02)
 
@@ -86,32 +86,32 @@ def test_tokens_over_minutes_are_as_allowed() -> None:
 def test_what_was_not_used_is_given_back() -> None:
     """A refusal and a cut cost as they should: nothing, and what was charged."""
     policy = TokenRate(60)
-    ask = Ask(20, 0)
-    now = go(policy, 0.0, ask)
-    policy.settle(now, ask, REFUSED)
-    assert policy.admit(now, ask) == GO
-    policy.hold(now, ask)
-    policy.settle(now, ask, None)
-    assert isinstance(policy.admit(now, ask), Wait)
+    max_usage = MaxUsage(20, 0)
+    now = go(policy, 0.0, max_usage)
+    policy.release(now, max_usage, REFUSED)
+    assert policy.check(now, max_usage) == ADMIT
+    policy.acquire(now, max_usage)
+    policy.release(now, max_usage, None)
+    assert isinstance(policy.check(now, max_usage), Delay)
 
 
 def test_charges_and_returns_agree_though_the_estimate_moves() -> None:
     """With many in flight and answers of all sizes, the bucket ends where their sum puts it."""
     policy = TokenRate(6_000_000)
-    asks = [Ask(number * 10, number) for number in range(1, 101)]
-    for ask in asks:
-        policy.hold(0.0, ask)
-    for number, ask in enumerate(asks):
-        policy.settle(0.0, ask, used(number * 3))
-    spent = 100_000 - policy._bucket.level(0.0)
-    assert spent == pytest.approx(sum(number * 3 for number in range(100)), abs=1)
+    max_usages = [MaxUsage(number * 10, number) for number in range(1, 101)]
+    for max_usage in max_usages:
+        policy.acquire(0.0, max_usage)
+    for number, max_usage in enumerate(max_usages):
+        policy.release(0.0, max_usage, used(number * 3))
+    spend = 100_000 - policy._bucket.level(0.0)
+    assert spend == pytest.approx(sum(number * 3 for number in range(100)), abs=1)
     assert policy._charged == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("tokens", [10**15, 10**400], ids=["quadrillion", "no float"])
 def test_an_absurd_usage_ends_no_night(tokens: int) -> None:
     """What no request of this size can have used is charged as ten times what was asked, not for a million years."""
-    policy, ask = TokenRate(600), Ask(100, 100)
-    policy.hold(0.0, ask)
-    policy.settle(1.0, ask, used(tokens))
-    assert go(policy, 1.0, ask) <= 1.0 + 10 * 200 / 10 + 1
+    policy, max_usage = TokenRate(600), MaxUsage(100, 100)
+    policy.acquire(0.0, max_usage)
+    policy.release(1.0, max_usage, used(tokens))
+    assert go(policy, 1.0, max_usage) <= 1.0 + 10 * 200 / 10 + 1

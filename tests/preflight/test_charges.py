@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.preflight.charges import Charge, charged
-from batchchat.preflight.load import Seen
+from batchchat.preflight.load import ObservedRow
 
 LISTED = Charge(0.48e-6, 0.96e-6, "job", "the job's price")
 
 
-def answers(count: int, price: tuple[float, float], *, alike: bool = False, reported: bool = True) -> list[Seen]:
+def answers(count: int, price: tuple[float, float], *, alike: bool = False, reported: bool = True) -> list[ObservedRow]:
     random = Random(count)
     found = []
     for _ in range(count):
         prompt = random.randint(10, 900)
         completion = 2 * prompt if alike else random.randint(5, 700)
         usd = prompt * price[0] + completion * price[1]
-        found.append(Seen(1, prompt, completion, usd, cost_reported=reported, latency_s=1.0, answered=True))
+        found.append(ObservedRow(1, prompt, completion, usd, cost_reported=reported, latency_s=1.0, answered=True))
     return found
 
 

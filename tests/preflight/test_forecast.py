@@ -9,15 +9,15 @@ import pytest
 from batchchat.mock.asked import parse_asked
 from batchchat.mock.replies import reply_to
 from batchchat.preflight.charges import Charge
-from batchchat.preflight.forecast import Evidence, Forecast, Pace, Range, forecast
-from batchchat.preflight.load import Load, Seen
+from batchchat.preflight.forecast import Evidence, Forecast, Range, SendLimits, forecast
+from batchchat.preflight.load import Load, ObservedRow
 
 LISTED = Charge(0.48e-6, 0.48e-6, "job", "$0.48 in / $0.48 out per million (the job's `price`)")
-PACE = Pace(50)
+PACE = SendLimits(50)
 MOST = 1024
 
 
-def asked_of_the_mock(seed: int, rows: int) -> list[Seen]:
+def asked_of_the_mock(seed: int, rows: int) -> list[ObservedRow]:
     """What the mock's own reply function says to rows of skewed lengths, at the mock's prices."""
     random, found = Random(seed), []
     for number in range(rows):
@@ -26,7 +26,7 @@ def asked_of_the_mock(seed: int, rows: int) -> list[Seen]:
         asked = parse_asked(orjson.dumps(body), 1 << 20)
         usage = reply_to(asked, 0, 85).usage
         found.append(
-            Seen(
+            ObservedRow(
                 prompt=len(text) // 5,
                 reported=usage.prompt_tokens,
                 completion=usage.completion_tokens,
@@ -39,7 +39,7 @@ def asked_of_the_mock(seed: int, rows: int) -> list[Seen]:
     return found
 
 
-def loaded(rows: list[Seen], sampled: int, most: int | None = MOST) -> Load:
+def loaded(rows: list[ObservedRow], sampled: int, most: int | None = MOST) -> Load:
     """An input whose first `sampled` rows are answered."""
     load = Load(rows=len(rows))
     for row in rows[:sampled]:
@@ -49,7 +49,7 @@ def loaded(rows: list[Seen], sampled: int, most: int | None = MOST) -> Load:
     return load
 
 
-def piloted(rows: list[Seen], sampled: int, seed: int = 0, listed: Charge | None = None) -> Forecast:
+def piloted(rows: list[ObservedRow], sampled: int, seed: int = 0, listed: Charge | None = None) -> Forecast:
     evidence = Evidence(rows[:sampled], "in the pilot", f"lengths from a pilot of {sampled} rows", drawn=True)
     return forecast(loaded(rows, sampled), evidence, listed, PACE, counted="counted", seed=seed)
 
@@ -97,7 +97,7 @@ def test_a_pilot_of_one_has_figures_and_no_interval() -> None:
 def test_rows_that_failed_have_no_tokens() -> None:
     """A pilot half of which failed expects half the tokens; none of them answered is no evidence at all."""
     rows = asked_of_the_mock(3, 300)
-    failed = Seen(rows[0].prompt, None, 0, None, cost_reported=False, latency_s=0.1, answered=False)
+    failed = ObservedRow(rows[0].prompt, None, 0, None, cost_reported=False, latency_s=0.1, answered=False)
     mixed = [failed if number % 2 else row for number, row in enumerate(rows)]
     whole, half = (piloted(each, 100).completion_tokens.expected for each in (rows, mixed))
     assert whole is not None
@@ -167,10 +167,10 @@ def test_limits_bound_the_time() -> None:
     """Where requests or tokens of a minute are limited, the run takes as long as they make it."""
     rows = asked_of_the_mock(8, 700)
     evidence = Evidence(rows[:100], "in the pilot", "x", drawn=True)
-    slow = forecast(loaded(rows, 100), evidence, None, Pace(50, requests_per_minute=10), counted="c")
+    slow = forecast(loaded(rows, 100), evidence, None, SendLimits(50, requests_per_minute=10), counted="c")
     assert slow.duration_s is not None
     assert slow.duration_s.expected == pytest.approx(3600.0)
-    tokens = forecast(loaded(rows, 100), evidence, None, Pace(50, tokens_per_minute=1_000), counted="c")
+    tokens = forecast(loaded(rows, 100), evidence, None, SendLimits(50, tokens_per_minute=1_000), counted="c")
     assert tokens.duration_s is not None
     assert tokens.completion_tokens.expected is not None
     left = tokens.completion_tokens.expected - sum(row.completion for row in rows[:100])

@@ -5,13 +5,13 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.preflight.load import Load, Seen, band, strata_of
+from batchchat.preflight.load import Load, ObservedRow, band, strata_of
 
 PROMPTS = st.integers(0, 1 << 20)
 
 
-def seen(prompt: int, completion: int = 1, *, answered: bool = True) -> Seen:
-    return Seen(prompt, prompt, completion, 0.1, cost_reported=True, latency_s=1.0, answered=answered)
+def seen(prompt: int, completion: int = 1, *, answered: bool = True) -> ObservedRow:
+    return ObservedRow(prompt, prompt, completion, 0.1, cost_reported=True, latency_s=1.0, answered=answered)
 
 
 @given(PROMPTS, PROMPTS)

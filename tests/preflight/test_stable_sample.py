@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.conversation import Key
-from batchchat.preflight.stable_sample import Lowest
+from batchchat.preflight.stable_sample import StableSample
 
 IDS = st.lists(st.text(max_size=8), unique=True, max_size=40)
 
 
-def chosen(ids: list[str], rows: int, seed: int) -> Lowest[str]:
-    found = Lowest[str](rows, seed)
+def chosen(ids: list[str], rows: int, seed: int) -> StableSample[str]:
+    found = StableSample[str](rows, seed)
     for each in ids:
         found.add(Key(each), each)
     return found

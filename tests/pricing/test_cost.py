@@ -1,4 +1,4 @@
-"""What an exchange cost, to the digit, and who says so."""
+"""What an attempt cost, to the digit, and who says so."""
 
 from __future__ import annotations
 

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat import lossless_json
-from batchchat.core.attempt import Ask
+from batchchat.core.attempt import MaxUsage
 from batchchat.core.price import Price
 from batchchat.mock.usage import count_prompt
-from batchchat.pricing.max_usage import Asking
+from batchchat.pricing.max_usage import UsageBounds
 
 PRICE = Price(Decimal("0.48"), Decimal("0.96"))
 IMAGE = {"type": "image_url", "image_url": {"url": "data:"}}
 
 
-def ask(messages: list[dict[str, Any]], price: Price = PRICE, **params: Any) -> Ask:
+def max_usage(messages: list[dict[str, Any]], price: Price = PRICE, **params: Any) -> MaxUsage:
     body = lossless_json.dumps({"model": "m", "messages": messages, **params})
-    return Asking(lambda model, tier: price)("m", messages, params, len(body))
+    return UsageBounds(lambda model, tier: price)("m", messages, params, len(body))
 
 
 def user(content: Any, **more: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def user(content: Any, **more: Any) -> dict[str, Any]:
 
 def test_text_is_its_bytes_and_sixteen_a_message() -> None:
     """A plain conversation: bytes of UTF-8, not characters; the reply at most max_tokens; USD at the job's price."""
-    asked = ask([{"role": "system", "content": "Be brief."}, user("Où?")], max_tokens=100)
+    asked = max_usage([{"role": "system", "content": "Be brief."}, user("Où?")], max_tokens=100)
     assert (asked.prompt_tokens, asked.completion_tokens) == (9 + 4 + 32, 100)
     assert asked.cost_usd == (45 * Decimal("0.48") + 100 * Decimal("0.96")) / 1_000_000
 
@@ -38,7 +38,7 @@ def test_text_is_its_bytes_and_sixteen_a_message() -> None:
 def test_cached_tokens_may_be_the_dearer_ones() -> None:
     """The bound holds whichever of the two prices a prompt's tokens get."""
     dear = Price(Decimal(1), Decimal(0), cached_input=Decimal(3))
-    assert ask([user("")], dear, max_tokens=1).cost_usd == Decimal(16 * 3) / 1_000_000
+    assert max_usage([user("")], dear, max_tokens=1).cost_usd == Decimal(16 * 3) / 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_cached_tokens_may_be_the_dearer_ones() -> None:
 )
 def test_the_reply_has_the_bound_that_was_set(params: dict[str, Any], reply: int | None) -> None:
     """The larger of the two where both are set, for each choice; what is no count of tokens bounds nothing."""
-    asked = ask([user("a")], **params)
+    asked = max_usage([user("a")], **params)
     assert asked.completion_tokens == reply
     assert (asked.cost_usd is None) == (reply is None)
 
@@ -76,12 +76,12 @@ def test_the_reply_has_the_bound_that_was_set(params: dict[str, Any], reply: int
 )
 def test_what_is_not_text_has_no_bound(messages: list[dict[str, Any]]) -> None:
     """Images, sounds and parts that nobody knows cost what their provider makes of them."""
-    assert ask(messages, max_tokens=5) == Ask(None, 5, None)
+    assert max_usage(messages, max_tokens=5) == MaxUsage(None, 5, None)
 
 
 def test_each_row_has_its_own_params() -> None:
     """The bound of one row's params is not taken for another's, in whatever order they come."""
-    asking, job, row = Asking(lambda model, tier: PRICE), {"max_tokens": 5}, {"max_tokens": 7, "tools": [{}]}
+    asking, job, row = UsageBounds(lambda model, tier: PRICE), {"max_tokens": 5}, {"max_tokens": 7, "tools": [{}]}
     said = [user("a")]
     replies = [asking("m", said, params, 100).completion_tokens for params in (job, row, job, job, {}, row)]
     assert replies == [5, 7, 5, 5, None, 7]
@@ -109,7 +109,7 @@ def words(content: Any) -> list[str]:
 def test_no_tokenizer_passes_the_bound(messages: list[dict[str, Any]], tool_list: Any) -> None:
     """Every byte of text, of tool calls and of tools is in it, and so it is never below what the mock counts."""
     given_tools = {} if tool_list is None else {"tools": tool_list}
-    bound = ask(messages, max_tokens=1, **given_tools).prompt_tokens
+    bound = max_usage(messages, max_tokens=1, **given_tools).prompt_tokens
     assert bound is not None
     text = sum(len(said.encode("utf-8")) for message in messages for said in words(message["content"]))
     extra = sum(len(lossless_json.dumps(message.get("tool_calls", []))) - 2 for message in messages)

@@ -11,8 +11,8 @@ import pytest
 from batchchat.core.attempt import Cost, Reply, Usage
 from batchchat.core.price import Price
 from batchchat.pricing.cost import pricing
-from batchchat.pricing.price_table import Entry, PriceTable
-from batchchat.pricing.rates import Listed, Rates
+from batchchat.pricing.price_table import PriceEntry, PriceTable
+from batchchat.pricing.rates import ListedModel, Rates
 
 HOST = "api.deepinfra.com"
 
@@ -23,8 +23,10 @@ def price(usd: int) -> Price:
 
 OWN, LISTED, TABLED = price(1), price(2), price(3)
 DAY = date(2026, 11, 1)
-TABLE = PriceTable([Entry("m", HOST, TABLED, 3_000, "a page", DAY), Entry("dear", HOST, price(9), None, "a page", DAY)])
-LIST = {"m": Listed(LISTED, 2_000)}
+TABLE = PriceTable(
+    [PriceEntry("m", HOST, TABLED, 3_000, "a page", DAY), PriceEntry("dear", HOST, price(9), None, "a page", DAY)]
+)
+LIST = {"m": ListedModel(LISTED, 2_000)}
 USAGE = Usage(1_000_000, 0)
 
 
@@ -42,8 +44,8 @@ def told(found: Rates, asked: str = "m", served: str | None = None, tier: str | 
         ({}, (1, "job")),
         ({"own": None}, (2, "endpoint")),
         ({"own": None, "listed": None}, (3, "table")),
-        ({"own": None, "listed": {"m": Listed(None, 5)}}, (3, "table")),
-        ({"own": None, "listed": {"other": Listed(LISTED, 5)}}, (3, "table")),
+        ({"own": None, "listed": {"m": ListedModel(None, 5)}}, (3, "table")),
+        ({"own": None, "listed": {"other": ListedModel(LISTED, 5)}}, (3, "table")),
         ({"own": None, "listed": None, "host": "api.openai.com"}, None),
         ({"own": None, "listed": None, "table": None}, None),
     ],
@@ -75,7 +77,7 @@ def test_deepinfra_bills_the_tier_that_served(tier: str | None, usd: str) -> Non
     listless = rates(own=None, listed=None)
     assert told(listless, tier=tier) == Cost(Decimal(usd), "table")
     assert told(rates(), tier=tier) == Cost(Decimal(1), "job")
-    elsewhere = PriceTable([Entry("m", "h", TABLED, None, "a page", DAY)])
+    elsewhere = PriceTable([PriceEntry("m", "h", TABLED, None, "a page", DAY)])
     assert told(rates(own=None, listed=None, table=elsewhere, host="h"), tier=tier) == Cost(Decimal(3), "table")
 
 
@@ -94,7 +96,7 @@ def test_the_order_of_contexts() -> None:
     """The job's own, then the endpoint's list, then the table."""
     assert rates(own_context_length=1_000).context_length("anything") == 1_000
     assert rates().context_length("m") == 2_000
-    assert rates(listed={"m": Listed(LISTED, None)}).context_length("m") == 3_000
+    assert rates(listed={"m": ListedModel(LISTED, None)}).context_length("m") == 3_000
     assert rates().context_length("dear") is None
 
 

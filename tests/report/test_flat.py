@@ -9,17 +9,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.totals import Beside
+from batchchat.core.totals import OffRowCosts
 from batchchat.report.flat import figures_csv
-from batchchat.results.group_stats import Tally
+from batchchat.results.group_stats import GroupStats
 from tests.store.given import answered, failed
 
 
 def tally(*rows: Any) -> dict[str, Any]:
-    made = Tally()
+    made = GroupStats()
     for row in rows:
         made.add(row)
-    return made.json(Beside())
+    return made.json(OffRowCosts())
 
 
 def test_the_names_are_those_of_json() -> None:

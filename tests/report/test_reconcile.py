@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.report.reconcile import reconcile_topics
-from batchchat.results.reconciliation import Claim, Reconciled
+from batchchat.results.reconciliation import Claim, Reconciliation
 
 NANO = st.integers(0, 10**10)
 
@@ -19,7 +19,7 @@ def claim(id_: str, cost: str | None, attempts: int = 1) -> Claim:
 
 def test_what_a_person_reads() -> None:
     """The sum first, the rows that differ by their difference, then what could not be compared, each apart."""
-    found = Reconciled(without_id_rows=1)
+    found = Reconciliation(without_id_rows=1)
     found.add(claim("a", "0.001"), Decimal("0.001"))
     found.add(claim("b", "0.001"), Decimal("0.0010000001"))
     found.add(claim("c", "1250.5", attempts=2), Decimal("1250.25"))
@@ -46,7 +46,7 @@ def test_what_a_person_reads() -> None:
 
 def test_many_rows_are_counted() -> None:
     """A terminal shows five; what else there is is counted, and where it is told is said."""
-    found = Reconciled()
+    found = Reconciliation()
     for number in range(1, 22):
         found.add(claim(f"r{number}", "0"), Decimal(number).scaleb(-9))
         lines = [line for _, line in reconcile_topics(found, "h")]
@@ -59,13 +59,13 @@ def test_many_rows_are_counted() -> None:
 
 def test_nothing_to_ask() -> None:
     """Without a response id there is nothing to compare, and that is said."""
-    assert reconcile_topics(Reconciled(), "h") == [("billed", "no row has a response id to ask for")]
+    assert reconcile_topics(Reconciliation(), "h") == [("billed", "no row has a response id to ask for")]
 
 
 @given(st.lists(st.tuples(NANO, NANO), max_size=60))
 def test_the_difference_is_exact(pairs: list[tuple[int, int]]) -> None:
     """The sums are to the last digit, and the rows told are those that differ most, the largest first."""
-    found = Reconciled()
+    found = Reconciliation()
     for number, (cost, billed) in enumerate(pairs):
         found.add(claim(f"r{number}", str(Decimal(cost).scaleb(-9))), Decimal(billed).scaleb(-9))
     assert found.billed_usd - found.cost_usd == Decimal(sum(b - c for c, b in pairs)).scaleb(-9)

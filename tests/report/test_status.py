@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchchat.report.status import headline, status_line, status_text
-from batchchat.results.status import How, Standing
+from batchchat.results.status import RunPhase, RunStatus
 
 ROWS = {"total": 12480, "answered": 8200, "failed": 30, "invalid": 10, "left": 4240}
 STATE: dict[str, Any] = {
@@ -20,11 +20,11 @@ STATE: dict[str, Any] = {
 NEXT = "next  batchchat run jobs/chef.yaml\n      batchchat report out/chef.parquet"
 
 
-def standing(how: How = How.GOING, silent_s: float | None = 0.4, **more: Any) -> Standing:
-    return Standing({**STATE, **more}, how, 1140.0, silent_s)
+def standing(how: RunPhase = RunPhase.GOING, silent_s: float | None = 0.4, **more: Any) -> RunStatus:
+    return RunStatus({**STATE, **more}, how, 1140.0, silent_s)
 
 
-def stopped(how: How, silent_s: float | None = 723.0, **more: Any) -> Standing:
+def stopped(how: RunPhase, silent_s: float | None = 723.0, **more: Any) -> RunStatus:
     over = {"state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "eta_s": None}
     return standing(how, silent_s, **{**over, **more})
 
@@ -46,7 +46,7 @@ def test_running() -> None:
 
 def test_stopped() -> None:
     """A run that was stopped: by what, and the command that goes on."""
-    assert status_text(stopped(How.ENDED, exit_code=143), "out/chef.parquet") == (
+    assert status_text(stopped(RunPhase.ENDED, exit_code=143), "out/chef.parquet") == (
         "jobs/chef.yaml: stopped 12m 03s ago by SIGTERM\n"
         "\n"
         "  rows      8,200 answered · 30 failed · 10 invalid · 4,240 left\n"
@@ -60,7 +60,7 @@ def test_stopped() -> None:
 def test_little_is_known() -> None:
     """What is unknown is called so, and never 0."""
     rows = dict.fromkeys(ROWS)
-    told = stopped(How.UNTOLD, job=None, rows=rows, cost_usd=None, next_command=None)
+    told = stopped(RunPhase.UNTOLD, job=None, rows=rows, cost_usd=None, next_command=None)
     assert status_text(told, "out/chef.parquet") == (
         "../out/chef.parquet: stopped before it told how far it was; its journal is kept\n"
         "\n"
@@ -75,19 +75,31 @@ def test_little_is_known() -> None:
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (standing(How.STARTING), "starting for 19m 00s, pid 4121 on night-box: it reads its journal and its input"),
-        (standing(How.STARTING, pid=None, host=None), "starting for 19m 00s, another process: it reads its journal"),
-        (stopped(How.ENDED, state="finished", exit_code=0), "finished 12m 03s ago"),
-        (stopped(How.ENDED, state="finished", exit_code=3), "finished 12m 03s ago, some rows failed or are invalid"),
-        (stopped(How.ENDED, exit_code=5), "stopped 12m 03s ago by the endpoint"),
-        (stopped(How.ENDED, exit_code=140), "stopped 12m 03s ago by a signal"),
-        (stopped(How.KILLED), "killed or broken off: silent for 12m 03s, since 20"),
-        (stopped(How.KILLED, None), "killed or broken off: silent"),
-        (standing(How.UNHEARD), "running on night-box by its last word 0.4s ago; its lock can't be asked from here"),
-        (stopped(How.UNHEARD, None), "silent; whether it still runs on night-box can't be asked from here"),
+        (
+            standing(RunPhase.STARTING),
+            "starting for 19m 00s, pid 4121 on night-box: it reads its journal and its input",
+        ),
+        (
+            standing(RunPhase.STARTING, pid=None, host=None),
+            "starting for 19m 00s, another process: it reads its journal",
+        ),
+        (stopped(RunPhase.ENDED, state="finished", exit_code=0), "finished 12m 03s ago"),
+        (
+            stopped(RunPhase.ENDED, state="finished", exit_code=3),
+            "finished 12m 03s ago, some rows failed or are invalid",
+        ),
+        (stopped(RunPhase.ENDED, exit_code=5), "stopped 12m 03s ago by the endpoint"),
+        (stopped(RunPhase.ENDED, exit_code=140), "stopped 12m 03s ago by a signal"),
+        (stopped(RunPhase.KILLED), "killed or broken off: silent for 12m 03s, since 20"),
+        (stopped(RunPhase.KILLED, None), "killed or broken off: silent"),
+        (
+            standing(RunPhase.UNHEARD),
+            "running on night-box by its last word 0.4s ago; its lock can't be asked from here",
+        ),
+        (stopped(RunPhase.UNHEARD, None), "silent; whether it still runs on night-box can't be asked from here"),
     ],
 )
-def test_headlines(told: Standing, said: str) -> None:
+def test_headlines(told: RunStatus, said: str) -> None:
     """Each way a run can stand is said in words of its own."""
     assert headline(told).startswith(f"jobs/chef.yaml: {said}")
 
@@ -100,7 +112,7 @@ def test_quiet() -> None:
 
 def test_since_when_it_is_silent() -> None:
     """Of a killed run the local time of its last word is told."""
-    assert re.search(r" for 12m 03s, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", headline(stopped(How.KILLED)))
+    assert re.search(r" for 12m 03s, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", headline(stopped(RunPhase.KILLED)))
 
 
 @pytest.mark.parametrize(
@@ -124,4 +136,4 @@ def test_since_when_it_is_silent() -> None:
 def test_one_line(more: dict[str, Any], said: str) -> None:
     """A run that is followed in a pipe is a line: what is done, pace, money, trouble, time left."""
     assert status_line(standing(**more)) == said
-    assert status_line(stopped(How.ENDED, exit_code=130)) == "jobs/chef.yaml: stopped 12m 03s ago by SIGINT"
+    assert status_line(stopped(RunPhase.ENDED, exit_code=130)) == "jobs/chef.yaml: stopped 12m 03s ago by SIGINT"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from batchchat.core.attempt import Spent
+from batchchat.core.attempt import Spend
 from batchchat.core.conversation import Key
 from batchchat.core.record import RowRecord
-from batchchat.report.summary import Facts, replies, summary
+from batchchat.report.summary import RunSummary, replies, summary
 from batchchat.store.ledger import Ledger
 
 
@@ -36,13 +36,13 @@ def ledger_of(folder: Path, *rows: RowRecord) -> Ledger:
     return ledger
 
 
-def facts(ledger: Ledger, **fields: object) -> Facts:
+def facts(ledger: Ledger, **fields: object) -> RunSummary:
     given: dict[str, object] = {
         "name": "chef", "totals": ledger.totals, "beside": ledger.beside, "elapsed_s": 591.0,
         "left": 0, "stopped": None,
         "output": "out/chef.parquet", "output_bytes": 31_000_000, "next_commands": (),
     }  # fmt: skip
-    return Facts(**(given | fields))  # type: ignore[arg-type]
+    return RunSummary(**(given | fields))  # type: ignore[arg-type]
 
 
 def test_a_good_night(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_mixed_night(tmp_path: Path) -> None:
         failed(6, "invalid_input", "`messages` is empty", "invalid"),
     )
     ledger.superseded.cost_usd = Decimal("1.5")
-    ledger.pending[Key("r9")] = Spent(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"), unbounded=1)
+    ledger.pending[Key("r9")] = Spend(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"), unbounded=1)
     ledger.at_risk = 128
     text = summary(facts(ledger, left=4, next_commands=["batchchat run chef.yaml --retry-failed"]))
     assert text == (
@@ -105,7 +105,7 @@ def test_what_may_have_been_paid_stands_beside_what_was(tmp_path: Path) -> None:
         answered(1, cost_usd=6.2841, possibly_billed=1, possibly_billed_usd=0.0021),
         answered(2, cost_usd=None, cost_source=None, usage=None, unreported_usd=0.03),
     )
-    ledger.pending[Key("r9")] = Spent(attempts=1, possibly_billed=1, possibly_billed_usd=Decimal("0.001"))
+    ledger.pending[Key("r9")] = Spend(attempts=1, possibly_billed=1, possibly_billed_usd=Decimal("0.001"))
     ledger.at_risk, ledger.at_risk_usd = 128, {"": Decimal("0.25")}
     assert (
         "  cost      $6.2841 reported by the endpoint · at most $0.0031 more for 2 attempts that broke off\n"

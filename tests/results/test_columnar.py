@@ -14,7 +14,7 @@ from batchchat.arrow.cells import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import UsageError
 from batchchat.results.columnar import TALLIED, tally_batches
-from batchchat.results.group_stats import Tally, tally_by
+from batchchat.results.group_stats import GroupStats, tally_by
 from batchchat.store.parquet import write_parquet
 from batchchat.store.published import Published
 from tests.store.given import answered, failed, invalid
@@ -48,7 +48,7 @@ def records(draw: st.DrawFn) -> RowRecord:
     return invalid(id_, carried=fields["carried"])
 
 
-def told(found: tuple[Tally, list[tuple[Any, Tally]]]) -> list[Any]:
+def told(found: tuple[GroupStats, list[tuple[Any, GroupStats]]]) -> list[Any]:
     """All that a report says, and the sums behind it."""
     whole, groups = found
     return [

@@ -22,7 +22,7 @@ from openai.types.chat import ChatCompletion
 from batchchat.arrow import cells
 from batchchat.arrow.cells import Kind
 from batchchat.core.record import RowRecord
-from batchchat.results.export_formats import FORMS, LeftOut
+from batchchat.results.export_formats import EXPORT_FORMATS, Skipped
 from batchchat.sources.sharegpt import messages_of
 from batchchat.store.columns import COLUMNS
 from batchchat.store.parquet import CarriedColumn
@@ -33,9 +33,9 @@ NAMES = [column.name for column in COLUMNS]
 
 
 def written(form: str, rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn] | None = None) -> bytes:
-    made = FORMS[form](carried or {})
+    made = EXPORT_FORMATS[form](carried or {})
     lines = made.lines(rows)
-    assert not [line for line in lines if isinstance(line, LeftOut)]
+    assert not [line for line in lines if isinstance(line, Skipped)]
     return made.head + b"".join(line for line in lines if isinstance(line, bytes))
 
 
@@ -203,10 +203,10 @@ def test_sharegpt_leaves_out_what_it_cannot_hold() -> None:
         answered(messages=named),
         answered(messages=developer),
     ]
-    assert FORMS["sharegpt"]({}).lines(rows) == [
-        LeftOut("without an answer"),
-        LeftOut("without an answer"),
-        LeftOut("with more than text, or a role that ShareGPT has no name for, in a message"),
-        LeftOut("with more than text, or a role that ShareGPT has no name for, in a message"),
-        LeftOut("with more than text, or a role that ShareGPT has no name for, in a message"),
+    assert EXPORT_FORMATS["sharegpt"]({}).lines(rows) == [
+        Skipped("without an answer"),
+        Skipped("without an answer"),
+        Skipped("with more than text, or a role that ShareGPT has no name for, in a message"),
+        Skipped("with more than text, or a role that ShareGPT has no name for, in a message"),
+        Skipped("with more than text, or a role that ShareGPT has no name for, in a message"),
     ]

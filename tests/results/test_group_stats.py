@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.arrow.cells import Kind
-from batchchat.core.totals import Beside
+from batchchat.core.totals import OffRowCosts
 from batchchat.errors import UsageError
-from batchchat.results.group_stats import Tally, tally_by
+from batchchat.results.group_stats import GroupStats, tally_by
 from tests.store.given import answered, failed, invalid
 
 
 def test_the_json_form() -> None:
     """The keys of the contract with their figures; what a group can't know of what was paid beside rows is null."""
-    tally = Tally()
+    tally = GroupStats()
     tally.add(answered("a", latency_s=1.0, usage={"prompt_tokens": 5, "completion_tokens": 7}))
     tally.add(answered("b", latency_s=2.0, usage=None, cost_usd=None, cost_source=None, attempts=3, possibly_billed=1))
     tally.add(failed("c"))
     tally.add(invalid("d", error="`messages` is empty"))
-    told = tally.json(Beside(superseded_usd=Decimal("1.25"), pending_usd=Decimal("0.5")))
+    told = tally.json(OffRowCosts(superseded_usd=Decimal("1.25"), pending_usd=Decimal("0.5")))
     assert told == {
         "rows": {"total": 4, "answered": 2, "failed": 1, "invalid": 1},
         "prompt_tokens": 5,
@@ -47,7 +47,7 @@ def test_the_json_form() -> None:
 
 def test_nothing_known_is_null() -> None:
     """Without rows, tokens, cost and latency are null, never 0."""
-    told = Tally().json()
+    told = GroupStats().json()
     assert (told["prompt_tokens"], told["cost_usd"]["known"], told["latency_s"]["p50"]) == (None, None, None)
     assert told["rows"] == {"total": 0, "answered": 0, "failed": 0, "invalid": 0}
 
@@ -55,7 +55,7 @@ def test_nothing_known_is_null() -> None:
 @given(st.lists(st.floats(0.001, 1000), min_size=1, max_size=40), st.sampled_from([0.5, 0.95, 0.99, 1.0]))
 def test_quantiles_are_those_of_pandas(latencies: list[float], share: float) -> None:
     """So that whoever checks the report against the Parquet finds the same figure."""
-    tally = Tally()
+    tally = GroupStats()
     for latency_s in latencies:
         tally.add(answered(latency_s=latency_s))
     assert tally.latency_s(share) == pytest.approx(pd.Series(latencies).quantile(share), rel=1e-12)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchchat.errors import OutputError
-from batchchat.results.status import KEYS, How, standing_of
+from batchchat.results.status import KEYS, RunPhase, status_of
 from batchchat.store.lock import Lock
 
 HERE = socket.gethostname()
@@ -46,8 +46,8 @@ def write(output: Path, state: Any) -> None:
 def test_nobody_holds_the_lock(output: Path) -> None:
     """A run that says it is running while its lock is free was killed: stopped, and nothing is in flight."""
     write(output, told())
-    found = standing_of(output, "out.parquet")
-    assert found.how is How.KILLED
+    found = status_of(output, "out.parquet")
+    assert found.how is RunPhase.KILLED
     assert tuple(found.state) == KEYS
     assert {**found.state, **dict.fromkeys(("started_at", "updated_at"))} == {
         **{name: value for name, value in told().items() if name in KEYS},
@@ -61,8 +61,8 @@ def test_nobody_holds_the_lock(output: Path) -> None:
 def test_it_told_its_end(output: Path, state: str, code: int) -> None:
     """A run that told how it ended stands as it said."""
     write(output, told(state=state, exit_code=code))
-    found = standing_of(output, "out.parquet")
-    assert (found.how, found.state["state"], found.state["exit_code"]) == (How.ENDED, state, code)
+    found = status_of(output, "out.parquet")
+    assert (found.how, found.state["state"], found.state["exit_code"]) == (RunPhase.ENDED, state, code)
 
 
 def test_the_lock_is_held(output: Path) -> None:
@@ -71,8 +71,8 @@ def test_the_lock_is_held(output: Path) -> None:
     write(output, before)
     lock = Lock.take(output.with_name("out.run"), "out.parquet")
     try:
-        found = standing_of(output, "out.parquet")
-        assert (found.how, found.state["state"]) == (How.STARTING, "running")
+        found = status_of(output, "out.parquet")
+        assert (found.how, found.state["state"]) == (RunPhase.STARTING, "running")
         assert (found.state["exit_code"], found.state["next_command"], found.state["eta_s"]) == (None, None, None)
         assert found.state["rows"] == {"total": None, "answered": 4, "failed": 1, "invalid": 0, "left": None}
         assert found.state["host"] == HERE
@@ -80,11 +80,11 @@ def test_the_lock_is_held(output: Path) -> None:
             assert datetime.fromisoformat(found.state[name]).timestamp() == pytest.approx(time.time(), abs=5)
         # A killed run that had the same pid, as the next one has in a container, is not taken for this one.
         write(output, told(pid=found.state["pid"]))
-        assert standing_of(output, "out.parquet").how is How.STARTING
+        assert status_of(output, "out.parquet").how is RunPhase.STARTING
         write(output, told(started_at=iso(0), updated_at=iso(0)))
-        assert standing_of(output, "out.parquet").how is How.GOING
+        assert status_of(output, "out.parquet").how is RunPhase.GOING
         write(output, told(started_at=iso(0), updated_at=iso(0), state="finished", exit_code=0))
-        assert standing_of(output, "out.parquet").state["state"] == "finished"
+        assert status_of(output, "out.parquet").state["state"] == "finished"
         # Nobody was kept out by being looked at.
         with pytest.raises(OutputError):
             Lock.take(output.with_name("out.run"), "out.parquet")
@@ -97,21 +97,21 @@ def test_the_first_run_is_starting(output: Path) -> None:
     """A run that has not told anything yet is running; nothing else is known of it."""
     lock = Lock.take(output.with_name("out.run"), "out.parquet")
     try:
-        found = standing_of(output, "out.parquet", Path("job.yaml"))
+        found = status_of(output, "out.parquet", Path("job.yaml"))
     finally:
         lock.release()
-    assert (found.how, found.state["job"], found.state["state"]) == (How.STARTING, "job.yaml", "running")
+    assert (found.how, found.state["job"], found.state["state"]) == (RunPhase.STARTING, "job.yaml", "running")
     assert set(found.state["rows"].values()) == {None}
 
 
 def test_another_host(output: Path) -> None:
     """A run of another host is judged by the age of its last word, since its lock can't be asked from here."""
     write(output, told(host="elsewhere"))
-    young = standing_of(output, "out.parquet")
-    assert (young.how, young.state["state"], young.state["in_flight"]) == (How.UNHEARD, "running", 3)
+    young = status_of(output, "out.parquet")
+    assert (young.how, young.state["state"], young.state["in_flight"]) == (RunPhase.UNHEARD, "running", 3)
     write(output, told(host="elsewhere", updated_at=iso(60)))
-    old = standing_of(output, "out.parquet")
-    assert (old.how, old.state["state"], old.state["in_flight"]) == (How.UNHEARD, "stopped", 0)
+    old = status_of(output, "out.parquet")
+    assert (old.how, old.state["state"], old.state["in_flight"]) == (RunPhase.UNHEARD, "stopped", 0)
 
 
 @pytest.mark.parametrize("text", ["", '{"state": "runn', "[]", "{}", '{"state": "dreaming"}', '{"state": []}', "\x00"])
@@ -119,14 +119,14 @@ def test_a_state_that_is_none(output: Path, text: str) -> None:
     """A half-written or foreign run.json is as none: with a journal a run that told nothing, without one no run."""
     write(output, text)
     with pytest.raises(OutputError) as caught:
-        standing_of(output, "out.parquet", Path("my jobs/job.yaml"))
+        status_of(output, "out.parquet", Path("my jobs/job.yaml"))
     run_folder = output.with_name("out.run")
     assert str(caught.value) == (
         "out.parquet has no run: nothing was begun in out.run. Run it with: batchchat run 'my jobs/job.yaml'"
     )
     (run_folder / "journal-000001.jsonl").touch()
-    found = standing_of(output, "out.parquet")
-    assert (found.how, found.state["state"], tuple(found.state)) == (How.UNTOLD, "stopped", KEYS)
+    found = status_of(output, "out.parquet")
+    assert (found.how, found.state["state"], tuple(found.state)) == (RunPhase.UNTOLD, "stopped", KEYS)
 
 
 def test_the_run_folder_is_gone(tmp_path: Path) -> None:
@@ -135,13 +135,13 @@ def test_the_run_folder_is_gone(tmp_path: Path) -> None:
     with pytest.raises(
         OutputError, match=r"^out\.parquet has no run: nothing was begun in out\.run\. Give the job file or its"
     ):
-        standing_of(output, "out.parquet")
+        status_of(output, "out.parquet")
     output.with_suffix("").mkdir()
     with pytest.raises(OutputError, match=r"^out has no run: nothing was begun in out\.run\. "):
-        standing_of(output.with_suffix(""), "out")  # a folder, and none of a run's parts in it
+        status_of(output.with_suffix(""), "out")  # a folder, and none of a run's parts in it
     output.touch()
     with pytest.raises(OutputError) as caught:
-        standing_of(output, "out.parquet")
+        status_of(output, "out.parquet")
     assert str(caught.value) == (
         "out.parquet is there, but its run folder out.run is not: what the run told of itself is gone with it."
         " See the result with: batchchat report out.parquet"
@@ -164,7 +164,7 @@ def test_whatever_run_json_holds(output: Path, state: dict[str, Any], word: str)
     from batchchat.report.status import status_line, status_text
 
     write(output, {**state, "state": word})
-    found = standing_of(output, "out.parquet")
+    found = status_of(output, "out.parquet")
     assert tuple(found.state) == KEYS
     assert list(found.state["rows"]) == ["total", "answered", "failed", "invalid", "left"]
     assert json.loads(json.dumps(found.state, allow_nan=False))

@@ -16,7 +16,7 @@ from batchchat import lossless_json
 from batchchat.core.attempt import Usage
 from batchchat.core.price import Price
 from batchchat.pricing.cost import cost_usd
-from batchchat.results.group_stats import Tally
+from batchchat.results.group_stats import GroupStats
 from tests.store.given import answered
 
 _SOME = 100_000
@@ -27,7 +27,7 @@ def told(costs: list[Decimal]) -> Decimal:
     """What `report --json` prints for rows of these costs, each of which was in a journal and in a float64 column."""
     lines = b"[" + b",".join(lossless_json.dumps(float(cost)) for cost in costs) + b"]"
     column: list[Any] = pa.array(json.loads(lines), pa.float64()).to_pylist()
-    tally, row = Tally(), answered("r")
+    tally, row = GroupStats(), answered("r")
     for cost in column:
         row["cost_usd"] = cost
         tally.add(row)

@@ -9,11 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Billed, Exchange, Outcome, Reply, Usage, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Outcome, Reply, Usage, Verdict
 from batchchat.core.conversation import ErrorKind, Key, Row, Status
-from batchchat.core.events import ContextEnds, CutByGateway, Event, PromptCut, ServedByAnother, TierChanged
+from batchchat.core.events import (
+    ContextLimitFound,
+    Event,
+    GatewayTimeoutFound,
+    OtherModelServed,
+    OtherTierServed,
+    PromptTruncated,
+)
 from batchchat.endpoint.wire import compose
-from batchchat.run.anomaly_detector import Notices
+from batchchat.run.anomaly_detector import AnomalyDetector
 from tests.dispatch.made import failed, request
 
 Content = str | list[dict[str, Any]]
@@ -24,7 +31,7 @@ class Watched:
 
     def __init__(self, **params: Any) -> None:
         self.told: list[Event] = []
-        self.notices = Notices(self.told.append, params)
+        self.notices = AnomalyDetector(self.told.append, params)
 
     def answer(
         self,
@@ -42,8 +49,8 @@ class Watched:
         total = None if prompt is None else prompt + (completion or 0)
         usage = Usage(prompt, completion, total)
         verdict = Verdict(Action.ACCEPT, billed=Billed.YES)
-        exchange = Exchange(asked, verdict, 0, 0, 1, 200, Reply("x", model=model, service_tier=tier), usage=usage)
-        self.notices.answered(Outcome(row, Status.ANSWERED, row.messages, exchange))
+        attempt = Attempt(asked, verdict, 0, 0, 1, 200, Reply("x", model=model, service_tier=tier), usage=usage)
+        self.notices.answered(Outcome(row, Status.ANSWERED, row.messages, attempt))
 
     def fail(self, latency_s: float, status: int = 504) -> None:
         """One attempt that failed."""
@@ -56,7 +63,7 @@ def test_another_model_is_told_once_for_each_pair() -> None:
     watched = Watched()
     for served in ("m", "new", "new", "newer"):
         watched.answer(model=served)
-    assert watched.told == [ServedByAnother("m", "new"), ServedByAnother("m", "newer")]
+    assert watched.told == [OtherModelServed("m", "new"), OtherModelServed("m", "newer")]
 
 
 def test_another_tier_is_told_once_with_both() -> None:
@@ -66,7 +73,7 @@ def test_another_tier_is_told_once_with_both() -> None:
         watched.answer(tier=tier)
     watched.answer(tier="default", own={"service_tier": "priority"})
     watched.answer(tier="default", own={"service_tier": "auto"})
-    assert watched.told == [TierChanged("flex", "default"), TierChanged("priority", "default")]
+    assert watched.told == [OtherTierServed("flex", "default"), OtherTierServed("priority", "default")]
     unasked = Watched()
     unasked.answer(tier="default")
     assert unasked.told == []
@@ -82,7 +89,7 @@ def test_a_gateway_that_cuts_long_generations_is_told_once(status: int) -> None:
     for _ in range(20):
         watched.fail(59.9, status)
     (told,) = watched.told
-    assert isinstance(told, CutByGateway)
+    assert isinstance(told, GatewayTimeoutFound)
     assert (told.http_status, told.requests, round(told.latency_s)) == (status, 5, 60)
 
 
@@ -107,7 +114,7 @@ def test_a_prompt_with_too_few_tokens_is_told_once() -> None:
     assert watched.told == []
     watched.answer(LONG, 3_584)
     watched.answer([{"type": "text", "text": LONG}], 2_000)
-    assert watched.told == [PromptCut("r1", 45_000, 3_584)]
+    assert watched.told == [PromptTruncated("r1", 45_000, 3_584)]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_a_wall_is_told_once() -> None:
     assert watched.told == []
     for number in range(9):
         watched.answer("x" * number, 4000 - number, 96 + number)
-    assert watched.told == [ContextEnds(4096, 5)]
+    assert watched.told == [ContextLimitFound(4096, 5)]
 
 
 def test_equal_totals_that_are_no_wall() -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.attempt import Action, Ask, Billed, Cost, Exchange, Request, Usage, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Cost, MaxUsage, Request, Usage, Verdict
 from batchchat.core.conversation import Key
-from batchchat.policy.budget import Budget, Learned
-from batchchat.policy.decision import GO
+from batchchat.policy.budget import Budget, PriceRatio
+from batchchat.policy.decision import ADMIT
 from batchchat.policy.spend_holds import NOTHING_HELD
 from batchchat.run.money import Money
 
-ASK = Ask(0, 10, Decimal("0.01"))
-REQUEST = Request(Key("a"), 0, "m", [], b"{}", 1, ASK)
+MAX_USAGE = MaxUsage(0, 10, Decimal("0.01"))
+REQUEST = Request(Key("a"), 0, "m", [], b"{}", 1, MAX_USAGE)
 
 
-def answer(cost: str) -> Exchange:
+def answer(cost: str) -> Attempt:
     paid = Cost(Decimal(cost), "reported")
-    return Exchange(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 1, 1, 200, usage=Usage(0, 10), cost=paid)
+    return Attempt(REQUEST, Verdict(Action.ACCEPT, billed=Billed.YES), 0, 1, 1, 200, usage=Usage(0, 10), cost=paid)
 
 
 class Drive:
@@ -34,18 +34,18 @@ class Drive:
         self.records += 1
 
     def play(self, cost: str) -> None:
-        while not all(policy.admit(0, ASK) is GO for policy in self.money.policies):
+        while not all(policy.check(0, MAX_USAGE) is ADMIT for policy in self.money.policies):
             self.money.synced(self.records)
         for policy in self.money.policies:
-            policy.hold(0, ASK)
+            policy.acquire(0, MAX_USAGE)
         for policy in self.money.policies:
-            policy.settle(1, ASK, answer(cost))
+            policy.release(1, MAX_USAGE, answer(cost))
         self.records += 1
         self.money.synced(self.records)
 
 
 def capped(answers: int) -> Budget:
-    learned = Learned("p", answers, Decimal(1))
+    learned = PriceRatio("p", answers, Decimal(1))
     return Budget(Decimal(1000), lambda _model, usage: Decimal(usage.completion_tokens or 0) / 1000, learned=learned)
 
 

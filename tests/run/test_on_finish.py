@@ -12,7 +12,7 @@ import pytest
 
 from batchchat.run import on_finish
 from batchchat.run.on_finish import run_command
-from batchchat.secret import Blanker, Secret
+from batchchat.secret import Redactor, Secret
 from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import completion, http, raw_server
@@ -38,7 +38,7 @@ def test_the_summary_is_on_its_stdin(tmp_path: Path, command: Any) -> None:
 
 def test_no_secret_reaches_it(tmp_path: Path) -> None:
     """A key that stands in the summary is blanked before it leaves."""
-    blanker = Blanker([Secret("sk-0123456789")])
+    blanker = Redactor([Secret("sk-0123456789")])
     run_command(Secret("cat > got"), {"next_command": "run --set x=sk-0123456789"}, tmp_path, blanker.data)
     assert (tmp_path / "got").read_text() == '{"next_command":"run --set x=***"}\n'
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchchat.core.attempt import Action, Exchange, Outcome, Request, Verdict
+from batchchat.core.attempt import Action, Attempt, Outcome, Request, Verdict
 from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
 from batchchat.endpoint.wire import compose
 from batchchat.script.single import SingleMessage, single_message
@@ -31,12 +31,12 @@ def asked(played: SingleMessage) -> Request:
     ("action", "status"),
     [(Action.ACCEPT, Status.ANSWERED), (Action.FAIL_ROW, Status.FAILED), (Action.STOP_RUN, Status.FAILED)],
 )
-def test_one_exchange_is_the_outcome(action: Action, status: Status) -> None:
+def test_one_attempt_is_the_outcome(action: Action, status: Status) -> None:
     """Accepted it is the answer, else the failure; the outcome holds the conversation that was asked."""
     played = script([USER], system="Be brief.")
-    exchange = Exchange(asked(played), Verdict(action, kind=ErrorKind.OTHER), 0, 0, 0)
-    outcome = played.next([exchange])
-    assert outcome == Outcome(played.row, status, [{"role": "system", "content": "Be brief."}, USER], exchange)
+    attempt = Attempt(asked(played), Verdict(action, kind=ErrorKind.OTHER), 0, 0, 0)
+    outcome = played.next([attempt])
+    assert outcome == Outcome(played.row, status, [{"role": "system", "content": "Be brief."}, USER], attempt)
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])

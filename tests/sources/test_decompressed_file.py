@@ -152,7 +152,7 @@ def test_lines_are_those_of_the_whole(content: bytes, data: st.DataObject) -> No
     assert heard[-1] == len(content)
 
 
-class _Given(decompressed_file.Blocks):
+class _Given(decompressed_file.DecompressedFile):
     """Blocks that are given as they are."""
 
     def __init__(self, parts: Iterable[bytes]) -> None:

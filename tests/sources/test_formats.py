@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchchat.sources.formats import Asked, format_of, recognised_format, row_params, without_absent
+from batchchat.sources.formats import RowRequest, format_of, recognised_format, row_params, without_absent
 from tests.sources.folder import user
 
 HI = user("hi")
@@ -16,27 +16,27 @@ HI = user("hi")
 @pytest.mark.parametrize(
     ("name", "column", "columns", "asked"),
     [
-        ("messages", None, {"messages": HI, "model": "m"}, Asked(HI, {}, None)),
-        ("messages", None, {"messages": json.dumps(HI)}, Asked(HI, {}, None)),
-        ("messages", "chat", {"chat": HI, "messages": 0}, Asked(HI, {}, None)),
-        ("prompt", None, {"prompt": "hi"}, Asked(HI, {}, None)),
-        ("prompt", "q", {"q": "hi"}, Asked(HI, {}, None)),
-        ("openai-batch", "q", {"body": {"messages": HI}}, Asked(HI, {}, None)),
+        ("messages", None, {"messages": HI, "model": "m"}, RowRequest(HI, {}, None)),
+        ("messages", None, {"messages": json.dumps(HI)}, RowRequest(HI, {}, None)),
+        ("messages", "chat", {"chat": HI, "messages": 0}, RowRequest(HI, {}, None)),
+        ("prompt", None, {"prompt": "hi"}, RowRequest(HI, {}, None)),
+        ("prompt", "q", {"q": "hi"}, RowRequest(HI, {}, None)),
+        ("openai-batch", "q", {"body": {"messages": HI}}, RowRequest(HI, {}, None)),
         (
             "openai-batch",
             None,
             {"body": {"messages": HI, "model": "m", "seed": 0}, "url": "/v1/chat/completions", "method": "POST"},
-            Asked(HI, {"seed": 0}, "m"),
+            RowRequest(HI, {"seed": 0}, "m"),
         ),
         (
             "openai-batch",
             None,
             {"body": json.dumps({"messages": HI, "stream": False})},
-            Asked(HI, {"stream": False}, None),
+            RowRequest(HI, {"stream": False}, None),
         ),
     ],
 )
-def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any], asked: Asked) -> None:
+def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any], asked: RowRequest) -> None:
     """Each format gives conversation, parameters and model, and leaves the columns as they were."""
     before = json.dumps(columns)
     assert format_of(name, column).ask(columns) == asked

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchchat.sources.formats import Asked, format_of, recognised_format
+from batchchat.sources.formats import RowRequest, format_of, recognised_format
 from batchchat.sources.sharegpt import messages_of
 from tests.sources.folder import Folder, user
 
@@ -84,13 +84,13 @@ def test_it_is_recognised(columns: dict[str, Any], column: str | None, name: str
     found = recognised_format(columns, column)
     assert found is not None
     assert (found[0].name, found[0].columns, found[1]) == (name, (by,), f"the column `{by}`")
-    assert isinstance(found[0].ask(columns), Asked)
+    assert isinstance(found[0].ask(columns), RowRequest)
 
 
 def test_it_is_a_format_of_rows(folder: Folder) -> None:
     """A row's conversation may be JSON text, and a row without one says so."""
     turns = said(("human", "a"))
-    assert format_of("sharegpt", None).ask({"conversations": turns}) == Asked(user("a"), {}, None)
+    assert format_of("sharegpt", None).ask({"conversations": turns}) == RowRequest(user("a"), {}, None)
     assert format_of("sharegpt", None).ask({"c": 1}) == "`conversations` is missing. There is `c`."
     folder.write("x.parquet", [{"id": 1, "conversations": turns}])
     source = folder.open("x.parquet", id="id")

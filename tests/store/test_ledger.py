@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchchat.arrow.cells import Kind
-from batchchat.core.attempt import NOTHING_SPENT, Spent
+from batchchat.core.attempt import NO_SPEND, Spend
 from batchchat.core.conversation import Key
-from batchchat.core.record import RowRecord, key_of, spent_of, unsure_fields
+from batchchat.core.record import RowRecord, key_of, spend_of, unsure_fields
 from batchchat.core.totals import Totals
-from batchchat.policy.budget import Budget, Learned
-from batchchat.store.ledger import Ledger, Paid, schema_of, schema_text
+from batchchat.policy.budget import Budget, PriceRatio
+from batchchat.store.ledger import Ledger, PaidElsewhere, schema_of, schema_text
 from batchchat.store.segments import location, scan
 from tests.store.given import answered, bare, failed, invalid, run_record, write_segment
 
@@ -49,7 +49,7 @@ class Naive:
         rows = [record for record in journal if record["kind"] == "row"]
         self.last: dict[Key, RowRecord] = {key_of(row): row for row in rows}
         self.superseded: list[RowRecord] = []
-        self.pending: dict[Key, Spent] = {}
+        self.pending: dict[Key, Spend] = {}
         self.at_risk = hold = 0
         seen: dict[Key, RowRecord] = {}
         for record in journal:
@@ -59,7 +59,7 @@ class Naive:
                 self.at_risk, hold = self.at_risk + hold, 0
             elif record["kind"] == "step":
                 key = key_of(record)
-                self.pending[key] = self.pending.get(key, NOTHING_SPENT) + spent_of(record)
+                self.pending[key] = self.pending.get(key, NO_SPEND) + spend_of(record)
             else:
                 key, old = key_of(record), seen.get(key_of(record))
                 if old and (old["status"] == "answered" or (old["status"] == "failed" and _bad(record))):
@@ -75,19 +75,19 @@ class Naive:
             totals.add(row)
         return totals
 
-    def spent_before(self, key: Key) -> Spent:
+    def spend_before(self, key: Key) -> Spend:
         row = self.last.get(key)
-        spent = spent_of(row) if row and row["status"] == "failed" else NOTHING_SPENT
-        return spent + self.pending.get(key, NOTHING_SPENT)
+        spend = spend_of(row) if row and row["status"] == "failed" else NO_SPEND
+        return spend + self.pending.get(key, NO_SPEND)
 
 
 def _bad(record: RowRecord) -> bool:
     return record["status"] == "invalid"
 
 
-def paid(rows: list[RowRecord]) -> Paid:
+def paid(rows: list[RowRecord]) -> PaidElsewhere:
     costs = [Decimal(repr(row["cost_usd"])) for row in rows if "cost_usd" in row]
-    return Paid(len(rows), sum(costs, Decimal(0)))
+    return PaidElsewhere(len(rows), sum(costs, Decimal(0)))
 
 
 def replayed(folder: Path) -> Ledger:
@@ -120,7 +120,7 @@ def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: se
             assert entry is not None
             assert bare(ledger.read(entry)) == row
         for id_ in ("a", "b", "c"):
-            assert ledger.spent_before(Key(id_)) == naive.spent_before(Key(id_))
+            assert ledger.spend_before(Key(id_)) == naive.spend_before(Key(id_))
 
         for ordinal, id_ in enumerate(sorted(in_input)):
             ledger.index.place_in_input(ledger.index.add(Key(id_)), ordinal)
@@ -143,17 +143,17 @@ def test_no_money_is_forgotten(journal: list[Any]) -> None:
             if record["kind"] not in {"row", "step"}:
                 lived.append(record)
                 continue
-            cost = spent_of(record).cost_usd
+            cost = spend_of(record).cost_usd
             paid_for += cost or 0
             if record["kind"] == "row" and not _bad(record):
-                before = Naive(lived).spent_before(key_of(record))
-                whole = (spent_of(record) + before).cost_usd
+                before = Naive(lived).spend_before(key_of(record))
+                whole = (spend_of(record) + before).cost_usd
                 lived.append(record | {"cost_usd": None if whole is None else float(whole)})
             else:
                 lived.append(record)
         write_segment(Path(folder), 1, [{k: v for k, v in one.items() if v is not None} for one in lived])
         ledger = replayed(Path(folder))
-        pending = sum((spent.cost_usd or Decimal(0) for spent in ledger.pending.values()), Decimal(0))
+        pending = sum((spend.cost_usd or Decimal(0) for spend in ledger.pending.values()), Decimal(0))
         assert (ledger.totals.known_cost_usd or 0) + ledger.superseded.cost_usd + pending == paid_for
         ledger.close()
 
@@ -162,9 +162,9 @@ def test_an_answer_that_becomes_invalid_stays_paid(tmp_path: Path) -> None:
     """A failed row that cost money and can't be read any more leaves its cost among the superseded."""
     write_segment(tmp_path, 1, [failed(cost_usd=0.5), step("b", cost_usd=0.25), invalid(), invalid("b")])
     ledger = replayed(tmp_path)
-    assert ledger.superseded == Paid(1, Decimal("0.5"))
+    assert ledger.superseded == PaidElsewhere(1, Decimal("0.5"))
     assert ledger.totals.known_cost_usd is None
-    assert ledger.spent_before(Key("b")) == Spent(1, 0, Decimal("0.25"))
+    assert ledger.spend_before(Key("b")) == Spend(1, 0, Decimal("0.25"))
     ledger.close()
 
 
@@ -199,7 +199,7 @@ def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_p
     assert ledger.beside.at_risk_usd == Decimal("1.9")
     assert ledger.beside.unsure_usd == ledger.unsure.worth_usd == Decimal("1.918")
     budget = Budget(
-        Decimal(10), lambda _model, _usage: None, unsure=ledger.unsure, learned=Learned("h m 0.9", 100, Decimal(1))
+        Decimal(10), lambda _model, _usage: None, unsure=ledger.unsure, learned=PriceRatio("h m 0.9", 100, Decimal(1))
     )
     assert budget.counted_usd == ledger.unsure.worth_usd, "what is told is what is counted"
 
@@ -223,8 +223,8 @@ def test_an_attempt_without_a_bound_takes_no_bound_from_those_that_come_after_it
     ledger = replayed(tmp_path)
     assert ledger.unsure.worth_usd == Decimal("1.5")
     assert (ledger.beside.broke_off_usd, ledger.beside.unbounded) == (Decimal("1.5"), 1)
-    spent = ledger.spent_before(Key("a"))
-    ledger.fold(location(1, 0), {**answered("a", possibly_billed=4, **unsure_fields(spent))})
+    spend = ledger.spend_before(Key("a"))
+    ledger.fold(location(1, 0), {**answered("a", possibly_billed=4, **unsure_fields(spend))})
     assert ledger.unsure.worth_usd == Decimal("1.5")
     assert (ledger.totals.possibly_billed, ledger.totals.unbounded) == (4, 1)
 
@@ -270,7 +270,7 @@ def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> Non
     path.write_bytes(whole)
     ledger.fold(second, {**answered(cost_usd=2.0)})
     ledger.fold(third, {**answered(cost_usd=3.0)})
-    assert ledger.superseded == Paid(2, Decimal("2.000123"))
+    assert ledger.superseded == PaidElsewhere(2, Decimal("2.000123"))
     ledger.close()
 
 

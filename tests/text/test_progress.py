@@ -53,35 +53,35 @@ TEXTS = [
         "chef · m at api.deepinfra.com · as many in flight as the endpoint allows\ninput  messages from a.jsonl",
     ),
     (
-        events.Allowed(200, 1_000_000, 200),
+        events.LimitsRead(200, 1_000_000, 200),
         "limits the endpoint allows 200 in flight and 1,000,000 tokens a minute",
     ),
-    (events.Allowed(None, 500, 200), "limits the endpoint allows 500 tokens a minute: up to 200 in flight"),
-    (events.Allowed(50_000, None, 10_000), "limits the endpoint allows 50,000 in flight: up to 10,000 in flight"),
+    (events.LimitsRead(None, 500, 200), "limits the endpoint allows 500 tokens a minute: up to 200 in flight"),
+    (events.LimitsRead(50_000, None, 10_000), "limits the endpoint allows 50,000 in flight: up to 10,000 in flight"),
     (
-        events.Allowed(None, None, 200, "HTTP 404"),
+        events.LimitsRead(None, None, 200, "HTTP 404"),
         "limits the endpoint doesn't say what it allows (HTTP 404): up to 200 in flight",
     ),
-    (events.Lowered(200, 140, 31, 5.0), "rate limited: 200 -> 140 in flight (31 refusals in 5.0s)"),
-    (events.Lowered(2, 1, 1, 0.5), "rate limited: 2 -> 1 in flight (1 refusal in 0.5s)"),
-    (events.Grown(10, 1000), "grown back: 10 -> 1,000 in flight"),
-    (events.ServedByAnother("a", "b"), "the endpoint serves b for a; the price may differ"),
+    (events.CeilingLowered(200, 140, 31, 5.0), "rate limited: 200 -> 140 in flight (31 refusals in 5.0s)"),
+    (events.CeilingLowered(2, 1, 1, 0.5), "rate limited: 2 -> 1 in flight (1 refusal in 0.5s)"),
+    (events.CeilingRaised(10, 1000), "grown back: 10 -> 1,000 in flight"),
+    (events.OtherModelServed("a", "b"), "the endpoint serves b for a; the price may differ"),
     (
-        events.TierChanged("flex", "default"),
+        events.OtherTierServed("flex", "default"),
         "the endpoint serves tier default where flex was asked for; the price differs",
     ),
     (
-        events.CutByGateway(504, 60.2, 5),
+        events.GatewayTimeoutFound(504, 60.2, 5),
         "5 requests ended with HTTP 504 after about 1m 00s each: a gateway before the endpoint cuts longer replies,"
         " which may be billed all the same. Lower `params.max_tokens`",
     ),
     (
-        events.PromptCut("r7", 210_000, 4096),
+        events.PromptTruncated("r7", 210_000, 4096),
         "row r7 was answered after 4,096 prompt tokens, too few for its 210 kB of text: the endpoint seems to cut long"
         " prompts without saying so. Raise its context (Ollama: num_ctx)",
     ),
     (
-        events.ContextEnds(4096, 5),
+        events.ContextLimitFound(4096, 5),
         "5 rows of different length each used exactly 4,096 tokens in all: the endpoint's context ends there, and it"
         " cuts prompts or replies without saying so. Raise it (Ollama: num_ctx)",
     ),
@@ -89,14 +89,14 @@ TEXTS = [
         events.Environment("0.1", "Python 3.11 · Linux", 7, "box", "a.yaml", "o.parquet", "64 in flight at most"),
         "batchchat 0.1 · Python 3.11 · Linux · pid 7 on box\njob    a.yaml -> o.parquet\nrules  64 in flight at most",
     ),
-    (events.Failing("bad_request", "r1", "no"), "first bad_request: row r1: no"),
+    (events.FirstFailure("bad_request", "r1", "no"), "first bad_request: row r1: no"),
     (
-        events.Overdue("r9", 41.0, 10.0, again=True),
+        events.RowOverdue("r9", 41.0, 10.0, again=True),
         "row r9 is the last and has run 41s, where 99 of 100 answers took at most 10.0 s: it is sent again, and may be"
         " billed twice",
     ),
     (
-        events.Overdue("r9", 161.0, 10.0, again=False),
+        events.RowOverdue("r9", 161.0, 10.0, again=False),
         "row r9 is the last and has run 2m 41s, where 99 of 100 answers took at most 10.0 s: it is given up",
     ),
     (
@@ -118,11 +118,11 @@ TEXTS = [
         " · what 3 answers cost before is unknown and not in it",
     ),
     (
-        events.Dearer(Decimal("1.528"), Decimal(0)),
+        events.PriceRatioRaised(Decimal("1.528"), Decimal(0)),
         "the endpoint charges up to 1.53 times the known price, and is reckoned with so",
     ),
     (
-        events.Dearer(Decimal(3), Decimal("0.002")),
+        events.PriceRatioRaised(Decimal(3), Decimal("0.002")),
         "the endpoint charges up to 3.00 times the known price, and is reckoned with so; answers cost $0.0020 more"
         " than the most they could by it",
     ),
@@ -137,8 +137,8 @@ def test_each_event_has_its_words(event: events.Event, expected: str) -> None:
 
 def test_an_outage_is_told_from_when_to_when() -> None:
     """Since when, what was seen, when it is asked again, how much is left; then how long it was and what it took."""
-    down = events.Down(18_134.0, "HTTP 503", 15.4, 4011)
-    back = events.Back(18_134.0, 18_857.0, 723.0, 9)
+    down = events.EndpointDown(18_134.0, "HTTP 503", 15.4, 4011)
+    back = events.EndpointUp(18_134.0, 18_857.0, 723.0, 9)
     assert text_of(down, utc=True) == (
         "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 4,011 rows left"
     )
@@ -176,10 +176,10 @@ def test_the_line_shows_what_holds_it(state: dict[str, Any], shown: str) -> None
 def test_growth_is_told_in_the_log_alone() -> None:
     """It is of interest afterwards; meanwhile the line shows it."""
     stream, lines = io.StringIO(), list[str]()
-    log_file(stream)(events.Grown(10, 20))
-    Lines(lines.append)(events.Grown(10, 20))
+    log_file(stream)(events.CeilingRaised(10, 20))
+    Lines(lines.append)(events.CeilingRaised(10, 20))
     bar = io.StringIO()
-    Bar(bar)(events.Grown(10, 20))
+    Bar(bar)(events.CeilingRaised(10, 20))
     assert stream.getvalue().endswith("Z grown back: 10 -> 20 in flight\n")
     assert (lines, bar.getvalue()) == ([], "")
 
@@ -210,7 +210,7 @@ def test_an_estimated_total_says_so() -> None:
 def test_the_last_row_is_named() -> None:
     """A bar that stands still says what it waits for, and for how long at most."""
     lines: list[str] = []
-    row = events.Awaited("r9", 12.0, 41.0)
+    row = events.AwaitedRow("r9", 12.0, 41.0)
     Lines(lines.append)(replace(PROGRESS, awaited=row, recovering=1, in_flight=1))
     assert " · waiting for row r9, 12s of at most 41s · 1 in flight" in lines[0]
 
@@ -220,7 +220,7 @@ def test_the_last_row_is_named_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COLUMNS", "80")
     stream = io.StringIO()
     bar = Bar(stream)
-    row = events.Awaited("0123456789abcdef" * 2, 12.0, 41.0)
+    row = events.AwaitedRow("0123456789abcdef" * 2, 12.0, 41.0)
     bar(
         replace(
             PROGRESS, total=300, done=299, answered=299, failed=0, in_flight=1, cost_usd=Decimal("0.1"), awaited=row
@@ -280,7 +280,7 @@ def test_the_bar_stays_one_line_and_is_closed(monkeypatch: pytest.MonkeyPatch, c
     bar(STARTED)
     bar(replace(PROGRESS, total=None, estimated=True))
     bar(PROGRESS)
-    bar(events.ServedByAnother("a", "b{}"))
+    bar(events.OtherModelServed("a", "b{}"))
     bar(FINISHED)
     text = stream.getvalue()
     assert text.startswith("chef · m at")

@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from batchchat import __version__
 from batchchat.core.record import RowRecord
-from batchchat.report.html.build import Seen, headline, output_data
+from batchchat.report.html.build import PageInput, headline, output_data
 from batchchat.report.html.differ import COMPARED, answers_of, difference
 from batchchat.report.html.page import LIMIT, embedded, page_of
 from batchchat.report.html.sample import chosen_rows, fitted
-from batchchat.results.group_stats import Tally
+from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
 
-__all__ = ["MOST_OUTPUTS", "Opened", "assembled"]
+__all__ = ["MOST_OUTPUTS", "OpenOutput", "assembled"]
 
 MOST_OUTPUTS = 8
 _SEED = 7
@@ -27,15 +27,15 @@ _DIFFERING_TEXT = 2_500
 _LONGEST_ID = 240
 
 
-class Opened(NamedTuple):
+class OpenOutput(NamedTuple):
     """What was seen of an output, and how to read on in it."""
 
-    seen: Seen
+    seen: PageInput
     rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
     columns: Callable[[frozenset[str]], Iterator[pa.RecordBatch]]
 
 
-def assembled(outputs: Sequence[Opened], made: datetime) -> bytes:
+def assembled(outputs: Sequence[OpenOutput], made: datetime) -> bytes:
     """The page, of at most `LIMIT` bytes."""
     random = np.random.default_rng(_SEED)
     seen = [output.seen for output in outputs]
@@ -53,7 +53,7 @@ def assembled(outputs: Sequence[Opened], made: datetime) -> bytes:
     return page_of(top, start + b",".join(rows) + b"]}")
 
 
-def _rows(output: Opened, room: int, random: np.random.Generator) -> list[bytes]:
+def _rows(output: OpenOutput, room: int, random: np.random.Generator) -> list[bytes]:
     chosen = chosen_rows(output.seen.facts, random)
     found = dict(output.rows_at(sorted(chosen)))
     by = output.seen.facts.by
@@ -62,7 +62,7 @@ def _rows(output: Opened, room: int, random: np.random.Generator) -> list[bytes]
     return fitted([found[at] for at in kept], values, kept, room)
 
 
-def _compared(outputs: Sequence[Opened], random: np.random.Generator) -> dict[str, Any]:
+def _compared(outputs: Sequence[OpenOutput], random: np.random.Generator) -> dict[str, Any]:
     """The measures that put outputs side by side, and how each differs from the first."""
     tallies = [output.seen.told.tally for output in outputs]
     measures = [
@@ -94,22 +94,22 @@ def _reply(row: RowRecord) -> str:
     return text if len(text) <= _DIFFERING_TEXT else f"{text[:_DIFFERING_TEXT]}…"
 
 
-def _cost_a_row(tally: Tally) -> float | None:
+def _cost_a_row(tally: GroupStats) -> float | None:
     cost = tally.totals.known_cost_usd
     return float(cost / tally.totals.answered) if cost is not None and tally.totals.answered else None
 
 
-def _reply_tokens(tally: Tally) -> float | None:
+def _reply_tokens(tally: GroupStats) -> float | None:
     tokens, told = tally.json()["completion_tokens"], tally.totals.answered - tally.totals.without_usage
     return tokens / told if tokens is not None and told else None
 
 
-def _failed(tally: Tally) -> float | None:
+def _failed(tally: GroupStats) -> float | None:
     totals = tally.totals
     return (totals.failed + totals.invalid) / totals.finished if totals.finished else None
 
 
-_MEASURES: tuple[tuple[str, str, str, Callable[[Tally], float | None]], ...] = (
+_MEASURES: tuple[tuple[str, str, str, Callable[[GroupStats], float | None]], ...] = (
     ("Which is cheaper?", "USD an answered row", "money", _cost_a_row),
     ("Which says more?", "reply tokens an answer that reports them", "count", _reply_tokens),
     ("Which is faster?", "median latency, seconds", "seconds", lambda tally: tally.latency_s(0.5)),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from batchchat.core.conversation import Status
-from batchchat.report.html.facts import Facts
+from batchchat.report.html.facts import RowColumns
 from batchchat.report.html.pictures import (
     Clock,
     answers_against_length,
@@ -19,11 +19,11 @@ from batchchat.report.html.pictures import (
 )
 from batchchat.report.html.sample import dearest
 from batchchat.report.lines import answered_words, cost_topics, retry_topics, some_rows, token_topics
-from batchchat.report.tables import Told
-from batchchat.results.group_stats import Tally
+from batchchat.report.tables import ReportInput
+from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
 
-__all__ = ["Seen", "headline", "output_data"]
+__all__ = ["PageInput", "headline", "output_data"]
 
 _MOST_KINDS = 20
 _LONGEST_EXAMPLE = 300
@@ -31,16 +31,16 @@ _SECOND_ROUND = 1
 _NAMED = 3
 
 
-class Seen(NamedTuple):
+class PageInput(NamedTuple):
     """An output with all that is drawn of it. `by` names the column to group by; `published`: not from a journal."""
 
-    told: Told
-    facts: Facts
+    told: ReportInput
+    facts: RowColumns
     by: str | None
     published: bool
 
 
-def output_data(seen: Seen, random: np.random.Generator) -> dict[str, Any]:
+def output_data(seen: PageInput, random: np.random.Generator) -> dict[str, Any]:
     """All of an output but its rows."""
     told, facts = seen.told, seen.facts
     answered = facts.status.are(Status.ANSWERED)
@@ -67,7 +67,7 @@ def output_data(seen: Seen, random: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def headline(all_seen: list[Seen]) -> str:
+def headline(all_seen: list[PageInput]) -> str:
     """The sentence on top: what came of it, for how much, in what time."""
     if len(all_seen) == 1:
         return f"{sentence(all_seen[0].told, clock_of(all_seen[0].facts))}."
@@ -83,27 +83,27 @@ def headline(all_seen: list[Seen]) -> str:
     return f"{len(parts)} outputs: {', '.join(parts)}."
 
 
-def sentence(told: Told, clock: Clock | None) -> str:
+def sentence(told: ReportInput, clock: Clock | None) -> str:
     """`12,474 of 12,480 rows answered for $6.2841 in 9m 51s`."""
     time = "" if clock is None else f" in {numbers.duration(clock.length_s)}"
     return f"{answered_words(told.tally.totals, told.beside)}{_for(told.tally)}{time}"
 
 
-def _answered(tally: Tally) -> str:
+def _answered(tally: GroupStats) -> str:
     return f"{numbers.count(tally.totals.answered)} of {numbers.count(tally.totals.finished)}"
 
 
-def _for(tally: Tally) -> str:
+def _for(tally: GroupStats) -> str:
     cost = tally.totals.known_cost_usd
     return "" if cost is None else f" for {numbers.money(cost)}"
 
 
-def _where(told: Told) -> str:
+def _where(told: ReportInput) -> str:
     where = f" at {told.endpoint}" if told.endpoint else ""
     return f"{told.model}{where}" if told.model else ""
 
 
-def _figures(told: Told, clock: Clock | None) -> list[dict[str, str]]:
+def _figures(told: ReportInput, clock: Clock | None) -> list[dict[str, str]]:
     tally = told.tally
     totals, cost = tally.totals, tally.totals.known_cost_usd
     known = tally.json()
@@ -153,7 +153,7 @@ def _share(part: int, whole: int) -> str:
     return f"{min(max(percent, 0.01), 99.99):.{1 if 1 <= percent <= 99 else 2}f} %"  # noqa: PLR2004
 
 
-def _notes(seen: Seen) -> list[list[str]]:
+def _notes(seen: PageInput) -> list[list[str]]:
     """Cost and tokens in words, what is unknown and what may have been billed each apart."""
     told = seen.told
     totals = told.tally.totals
@@ -163,7 +163,7 @@ def _notes(seen: Seen) -> list[list[str]]:
     return [list(line) for line in lines]
 
 
-def _spent(seen: Seen) -> list[dict[str, Any]]:
+def _spent(seen: PageInput) -> list[dict[str, Any]]:
     facts = seen.facts
     found = []
     if seen.by is not None and facts.by is not None:
@@ -181,7 +181,7 @@ def _quantile(values: Any) -> dict[str, float] | None:
     return {"p50": float(p50), "p95": float(p95)}
 
 
-def _failures(seen: Seen) -> list[dict[str, Any]]:
+def _failures(seen: PageInput) -> list[dict[str, Any]]:
     totals, kinds = seen.told.tally.totals, seen.facts.error_kind
     found: list[dict[str, Any]] = []
     for kind, count in totals.failures.most_common(_MOST_KINDS):
@@ -199,7 +199,7 @@ def _failures(seen: Seen) -> list[dict[str, Any]]:
     return found
 
 
-def _retries(seen: Seen) -> dict[str, Any]:
+def _retries(seen: PageInput) -> dict[str, Any]:
     """Attempts beyond a row's first; what they were for is known of a journal only."""
     attempts = seen.facts.attempts[np.isfinite(seen.facts.attempts)]
     again = attempts[attempts > _SECOND_ROUND]

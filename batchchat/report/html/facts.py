@@ -13,7 +13,7 @@ import pyarrow as pa
 from batchchat import lossless_json
 from batchchat.results.values import batch_values
 
-__all__ = ["READ", "Codes", "Facts", "facts_of"]
+__all__ = ["READ", "Codes", "RowColumns", "facts_of"]
 
 Floats = npt.NDArray[np.float64]
 _NUMBERS = ("prompt_tokens", "completion_tokens", "cost_usd", "attempts", "latency_s", "wait_s")
@@ -37,7 +37,7 @@ class Codes:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RowColumns:
     """NaN is unknown; times are seconds since the epoch. `model` is as served, else as asked for."""
 
     status: Codes
@@ -59,7 +59,7 @@ class Facts:
         return len(self.cost_usd)
 
 
-def facts_of(batches: Iterable[pa.RecordBatch], by: str | None) -> Facts:
+def facts_of(batches: Iterable[pa.RecordBatch], by: str | None) -> RowColumns:
     """Read batches that have the columns `READ` and `by`."""
     numbers: dict[str, list[Floats]] = {name: [] for name in (*_NUMBERS, *_TIMES)}
     coders = {name: _Coder() for name in _NAMES}
@@ -78,7 +78,7 @@ def facts_of(batches: Iterable[pa.RecordBatch], by: str | None) -> Facts:
             by_coder.add([_written(value) for value in batch_values(batch, by)])
     arrays: dict[str, Any] = {name: _joined(parts) for name, parts in numbers.items()}
     arrays |= {name: coder.codes() for name, coder in coders.items()}
-    return Facts(**arrays, by=None if by is None else by_coder.codes())
+    return RowColumns(**arrays, by=None if by is None else by_coder.codes())
 
 
 def _written(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batchchat.report.html.facts import Codes, Facts, Floats
+from batchchat.report.html.facts import Codes, Floats, RowColumns
 from batchchat.text import numbers
 
 __all__ = ["Clock", "answers_against_length", "clock_of", "histogram", "over_time", "spent_by"]
@@ -36,7 +36,7 @@ def _numbers(values: npt.NDArray[Any], digits: int = 6) -> list[float]:
     return [float(f"{value:.{digits}g}") for value in values]
 
 
-def spent_by(codes: Codes, facts: Facts) -> dict[str, Any]:
+def spent_by(codes: Codes, facts: RowColumns) -> dict[str, Any]:
     """Cost, tokens and rows of each value, the dearest first; those after the twelfth together."""
     size = len(codes.names)
     known = codes.of >= 0
@@ -100,7 +100,7 @@ def histogram(values: Floats, *, whole: bool = False) -> dict[str, Any] | None:
     }
 
 
-def answers_against_length(facts: Facts, answered: Mask, random: np.random.Generator) -> dict[str, Any] | None:
+def answers_against_length(facts: RowColumns, answered: Mask, random: np.random.Generator) -> dict[str, Any] | None:
     """Latency against reply tokens: a dot a row, or counts in a grid where dots would hide each other."""
     known = answered & np.isfinite(facts.completion_tokens) & np.isfinite(facts.latency_s)
     tokens, latency = facts.completion_tokens[known], facts.latency_s[known]
@@ -149,13 +149,13 @@ class Clock:
         ]
 
 
-def clock_of(facts: Facts) -> Clock | None:
+def clock_of(facts: RowColumns) -> Clock | None:
     """The clock of the rows that were sent; None where none was."""
     sent = np.isfinite(facts.started_at) & np.isfinite(facts.finished_at)
     return Clock(facts.started_at[sent], facts.finished_at[sent]) if sent.any() else None
 
 
-def over_time(facts: Facts, clock: Clock, answered: Mask) -> dict[str, Any]:
+def over_time(facts: RowColumns, clock: Clock, answered: Mask) -> dict[str, Any]:
     """Cost so far, tokens, answers and requests in flight at each moment of the run."""
     sent = np.isfinite(facts.started_at) & np.isfinite(facts.finished_at)
     began = clock.running(facts.started_at[sent])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
-from batchchat.report.html.facts import Facts
+from batchchat.report.html.facts import RowColumns
 from batchchat.report.html.page import embedded
 from batchchat.store.columns import conversation
 
@@ -29,12 +29,12 @@ _MOST_CARRIED = 24
 _SHORT = 240
 
 
-def dearest(facts: Facts, most: int = 10) -> list[int]:
+def dearest(facts: RowColumns, most: int = 10) -> list[int]:
     """The rows that cost most, dearest first."""
     return _top(facts.cost_usd, most)
 
 
-def chosen_rows(facts: Facts, random: np.random.Generator) -> list[int]:
+def chosen_rows(facts: RowColumns, random: np.random.Generator) -> list[int]:
     """Rows by their places, the most wanted first: failed and invalid (some of each kind), dearest, slowest, others."""
     order: dict[int, None] = {}
     order.update(dict.fromkeys(dearest(facts)))

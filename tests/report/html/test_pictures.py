@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchchat.report.html.facts import READ, Facts, facts_of
+from batchchat.report.html.facts import READ, RowColumns, facts_of
 from batchchat.report.html.pictures import clock_of, histogram, over_time, spent_by
 from batchchat.store.parquet import batches_of
 from batchchat.store.published import Published
@@ -19,7 +19,7 @@ from tests.store.given import answered, invalid
 SPANS = st.lists(st.tuples(st.floats(0, 500), st.floats(0.01, 60)), min_size=1, max_size=30)
 
 
-def facts(spans: list[tuple[float, float]]) -> Facts:
+def facts(spans: list[tuple[float, float]]) -> RowColumns:
     rows = [
         answered(str(n), started_at=START + begin, finished_at=START + begin + length, latency_s=length)
         for n, (begin, length) in enumerate(spans)
