@@ -81,7 +81,7 @@ def _write(target: Path, content: bytes) -> None:
 def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """A line for each group, its value first, or for each output."""
     if by is None:
-        return [({"path": shown_path(each.output)}, each.whole.json(each.beside)) for each in found]
+        return [({"path": shown_path(each.output)}, each.whole.json(each.off_row_costs)) for each in found]
     return [
         ({by: value} | ({"path": shown_path(each.output)} if len(found) > 1 else {}), tally.json())
         for each in found
@@ -105,11 +105,11 @@ def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciliation, str]]:
 
 
 def _json(found: Figures, by: str | None, compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
-    told = {"path": shown_path(found.output), **found.whole.json(found.beside)}
+    told = {"path": shown_path(found.output), **found.whole.json(found.off_row_costs)}
     if compared is not None:
         told["reconcile"] = compared[0].json()
     groups = [] if by is None else [{by: value, **tally.json()} for value, tally in found.groups]
-    return {**told, "by": groups, "left": found.beside.left}
+    return {**told, "by": groups, "left": found.off_row_costs.left}
 
 
 def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciliation, str]]) -> str:
@@ -119,7 +119,7 @@ def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Recon
     blocks = []
     for each in found:
         path = shown_path(each.output)
-        told = ReportInput(path, each.name, each.model, each.endpoint, each.whole, each.beside)
+        told = ReportInput(path, each.name, each.model, each.endpoint, each.whole, each.off_row_costs)
         blocks.append(report_text(told))
         if each.output in compared:
             blocks.append(topic_lines(reconcile_topics(*compared[each.output])))

@@ -98,10 +98,10 @@ class Budgeted:
 
     max_cost_usd: Decimal
     paid_usd: Decimal
-    unsure_usd: Decimal
+    uncertain_usd: Decimal
     unknown_rows: int
     rows: int
-    most_usd: Decimal
+    max_rows_usd: Decimal
     learning: bool
     price: str | None = None
     """What it is reckoned with, in words, where that is not the job's own."""
@@ -168,7 +168,7 @@ class Progress:
     """The state of the run, several times a second.
 
     `total` is None while nothing is known of it. `done` rows need nothing more: a row that is sent again is not done,
-    though the output still has its earlier record. `ceiling` moves under `most`. While the endpoint is down,
+    though the output still has its earlier record. `ceiling` moves under `max_ceiling`. While the endpoint is down,
     `down_since` (epoch) says since when; `held_s` is how long it wants nothing sent.
     """
 
@@ -190,7 +190,7 @@ class Progress:
     max_cost_usd: Decimal | None = None
     cost_per_hour_usd: float | None = None
     """At the pace of the last half minute."""
-    most: int = 0
+    max_ceiling: int = 0
     down_since: float | None = None
     probe_in_s: float = 0.0
     held_s: float = 0.0
@@ -232,7 +232,7 @@ class OtherModelServed:
 class OtherTierServed:
     """The endpoint serves another service tier than the one asked for."""
 
-    asked: str
+    requested: str
     served: str
 
 

@@ -49,7 +49,7 @@ class PriceRatio:
 
     price: str = ""
     answers: int = 0
-    dearest: Decimal = _NO_USD
+    max_ratio: Decimal = _NO_USD
 
 
 class Budget:
@@ -74,7 +74,7 @@ class Budget:
         self._computed = computed
         self._price = learned.price
         self._answers = learned.answers
-        self._dearest = learned.dearest
+        self._max_ratio = learned.max_ratio
         self._paid_usd = paid_usd
         self._unsure_before = unsure
         self._unsure_usd = _NO_USD
@@ -88,7 +88,7 @@ class Budget:
     @property
     def learned(self) -> PriceRatio:
         """What is known of the price by now."""
-        return PriceRatio(self._price, self._answers, self._dearest)
+        return PriceRatio(self._price, self._answers, self._max_ratio)
 
     @property
     def is_learning(self) -> bool:
@@ -130,15 +130,15 @@ class Budget:
         if billed is Billed.YES:
             self._answers += 1
             ratio = self._ratio_of(attempt)
-            if ratio > self._dearest or self._answers == LEARNING_ANSWERS:
-                self._dearest = max(ratio, self._dearest)
+            if ratio > self._max_ratio or self._answers == LEARNING_ANSWERS:
+                self._max_ratio = max(ratio, self._max_ratio)
                 self._learn()
 
     def _learn(self) -> None:
         """What is known of the price has changed, and with it the worth of all that is not sure."""
-        self.ratio = max(self._dearest, LEARNING_RATIO if self.is_learning else _ONE)
+        self.ratio = max(self._max_ratio, LEARNING_RATIO if self.is_learning else _ONE)
         """What the job's price is multiplied by."""
-        before = self._unsure_before.knowing(self._price, self._dearest).worth_usd
+        before = self._unsure_before.with_ratio(self._price, self._max_ratio).upper_bound_usd
         self._settled_usd = self._paid_usd + before + self._unsure_usd * self.ratio
         # What is in flight keeps what was reserved, or gets more.
         for held in self._held.values():
@@ -167,7 +167,7 @@ class Budget:
         if attempt.cost is None or attempt.usage is None:
             return _NO_USD
         computed = self._computed(attempt.request.model, attempt.usage)
-        if not computed or attempt.cost.usd <= computed * self._dearest:
+        if not computed or attempt.cost.usd <= computed * self._max_ratio:
             return _NO_USD
         return (attempt.cost.usd / computed).quantize(_FINEST_RATIO, ROUND_CEILING)
 

@@ -31,12 +31,12 @@ def some_rows(number: int) -> str:
     return f"{numbers.count(number)} row{'' if number == 1 else 's'}"
 
 
-def answered_words(totals: Totals, beside: OffRowCosts) -> str:
+def answered_words(totals: Totals, off_row: OffRowCosts) -> str:
     """`12,474 of 12,480 rows answered`, or `… so far` where it is not known how many there are."""
     answered = numbers.count(totals.answered)
-    if beside.left is None:
+    if off_row.left is None:
         return f"{answered} rows answered so far"
-    return f"{answered} of {some_rows(totals.finished + beside.left)} answered"
+    return f"{answered} of {some_rows(totals.finished + off_row.left)} answered"
 
 
 def token_topics(totals: Totals) -> list[LabelledLine]:
@@ -67,7 +67,7 @@ _SOURCES = {
 }
 
 
-def cost_topics(totals: Totals, beside: OffRowCosts) -> list[LabelledLine]:
+def cost_topics(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
     """One line for what is known, and one for each thing that is not in it."""
     known = [
         f"{numbers.money(cost)} {_SOURCES.get(source, source)}"
@@ -78,32 +78,33 @@ def cost_topics(totals: Totals, beside: OffRowCosts) -> list[LabelledLine]:
     if not known and not totals.answered:
         lines.append("none known")
     if totals.unknown_cost_rows:
-        lines.append(f"unknown for {some_rows(totals.unknown_cost_rows)}: {_unreported(beside)}")
-    possibly = totals.possibly_billed + beside.pending_possibly_billed
-    unbounded = possibly if beside.unbounded is None else beside.unbounded
+        lines.append(f"unknown for {some_rows(totals.unknown_cost_rows)}: {_unreported(off_row)}")
+    possibly = totals.possibly_billed + off_row.pending_possibly_billed
+    unbounded = possibly if off_row.unbounded is None else off_row.unbounded
     if lines and possibly > unbounded:
-        lines[0] += f" · at most {numbers.money(beside.broke_off_usd)} more for {_broke_off(possibly - unbounded)}"
-    if beside.superseded_usd:
-        money = numbers.money(beside.superseded_usd)
+        lines[0] += f" · at most {numbers.money(off_row.broke_off_usd)} more for {_broke_off(possibly - unbounded)}"
+    if off_row.superseded_usd:
+        money = numbers.money(off_row.superseded_usd)
         lines.append(f"{money} more was paid for answers replaced or gone from the input")
-    if beside.pending_usd:
-        lines.append(f"{numbers.money(beside.pending_usd)} more was paid for attempts at rows that are left")
+    if off_row.pending_usd:
+        lines.append(f"{numbers.money(off_row.pending_usd)} more was paid for attempts at rows that are left")
     if unbounded:
         lines.append(f"not in it: {_broke_off(unbounded)} and may have been billed")
-    if beside.at_risk:
-        most = f", at most {numbers.money(beside.at_risk_usd)}" if beside.at_risk_usd else ""
+    if off_row.at_risk:
+        most = f", at most {numbers.money(off_row.at_risk_usd)}" if off_row.at_risk_usd else ""
         lines.append(
-            f"not in it: up to {numbers.count(beside.at_risk)} requests that were in flight when a run was killed{most}"
+            f"not in it: up to {numbers.count(off_row.at_risk)} requests that were in flight when a run was killed"
+            f"{most}"
         )
     return [("cost" if not number else "", line) for number, line in enumerate(lines)]
 
 
-def budget_topics(totals: Totals, beside: OffRowCosts, max_cost_usd: Decimal | None) -> list[LabelledLine]:
+def budget_topics(totals: Totals, off_row: OffRowCosts, max_cost_usd: Decimal | None) -> list[LabelledLine]:
     """All that counts against the cap, of all runs, and what it leaves."""
     if max_cost_usd is None:
         return []
-    unsure = beside.unsure_usd
-    counted = (totals.known_cost_usd or Decimal(0)) + beside.superseded_usd + beside.pending_usd + unsure
+    unsure = off_row.unsure_usd
+    counted = (totals.known_cost_usd or Decimal(0)) + off_row.superseded_usd + off_row.pending_usd + unsure
     may = ", what may have been paid included" if unsure else ""
     left = max_cost_usd - counted
     rest = f"{numbers.money(left)} left" if left >= 0 else f"{numbers.money(-left)} over"
@@ -114,9 +115,9 @@ def _broke_off(attempts: int) -> str:
     return f"{numbers.count(attempts)} {'attempt' if attempts == 1 else 'attempts'} that broke off"
 
 
-def _unreported(beside: OffRowCosts) -> str:
-    if beside.unreported_usd:
-        return f"the endpoint reports no usage; at most {numbers.money(beside.unreported_usd)}"
+def _unreported(off_row: OffRowCosts) -> str:
+    if off_row.unreported_usd:
+        return f"the endpoint reports no usage; at most {numbers.money(off_row.unreported_usd)}"
     return "the endpoint reports none, and no price is known for it"
 
 
@@ -128,9 +129,9 @@ def latency_topics(totals: Totals) -> list[LabelledLine]:
     return [("latency", " · ".join(f"{name} {numbers.seconds(totals.latency_s(share))}" for share, name in shares))]
 
 
-def retry_topics(totals: Totals, beside: OffRowCosts) -> list[LabelledLine]:
-    """What further attempts were made for; `beside` knows it of an output, whose columns don't tell."""
-    if not (retries := +totals.retries or Counter(beside.retries)):
+def retry_topics(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
+    """What further attempts were made for; `off_row` knows it of an output, whose columns don't tell."""
+    if not (retries := +totals.retries or Counter(off_row.retries)):
         return []
     kinds = " · ".join(f"{numbers.count(count)} {kind.replace('_', ' ')}" for kind, count in retries.most_common())
     return [("retries", f"{numbers.count(retries.total())}: {kinds}")]

@@ -46,7 +46,7 @@ def page_of_outputs(
 
 
 def _seen(results: Results, found: Figures, by: str | None, shown: Callable[[Path], str]) -> OpenOutput:
-    told = ReportInput(shown(found.output), found.name, found.model, found.endpoint, found.whole, found.beside)
+    told = ReportInput(shown(found.output), found.name, found.model, found.endpoint, found.whole, found.off_row_costs)
     needed = READ if by is None else READ | {by}
     facts = facts_of(results.columns(needed), by)
     return OpenOutput(PageInput(told, facts, by, results.published), results.rows_at, results.columns)

@@ -31,7 +31,7 @@ class RunSummary:
 
     name: str
     totals: Totals
-    beside: OffRowCosts
+    off_row_costs: OffRowCosts
     elapsed_s: float
     left: int | None
     stopped: str | None
@@ -69,10 +69,10 @@ def _headline(facts: RunSummary) -> str:
 def _topics(facts: RunSummary) -> list[tuple[str, str]]:
     totals = facts.totals
     topics = [("rows", _rows(facts)), *token_topics(totals)]
-    topics += cost_topics(totals, facts.beside)
-    topics += budget_topics(totals, facts.beside, facts.max_cost_usd)
+    topics += cost_topics(totals, facts.off_row_costs)
+    topics += budget_topics(totals, facts.off_row_costs, facts.max_cost_usd)
     topics += latency_topics(totals)
-    topics += retry_topics(totals, facts.beside)
+    topics += retry_topics(totals, facts.off_row_costs)
     topics += failure_topics(totals)
     topics += [("", "")] if facts.output or facts.set_aside else []
     if facts.output:
@@ -92,7 +92,7 @@ def _rows(facts: RunSummary) -> str:
             (totals.invalid, "invalid"),
             (facts.left or 0, "left"),
             (facts.outdated, "left to be sent again"),
-            (facts.beside.gone_rows, "gone from the input, kept in the journal"),
+            (facts.off_row_costs.gone_rows, "gone from the input, kept in the journal"),
         )
         if number
     ]

@@ -26,7 +26,7 @@ class ReportInput(NamedTuple):
     model: str | None
     endpoint: str | None
     tally: GroupStats
-    beside: OffRowCosts
+    off_row_costs: OffRowCosts
 
 
 def report_text(told: ReportInput) -> str:
@@ -34,14 +34,14 @@ def report_text(told: ReportInput) -> str:
     totals = told.tally.totals
     cost = totals.known_cost_usd
     money = f" for {numbers.money(cost)}" if cost is not None else ""
-    head = f"{told.path}: {answered_words(totals, told.beside)}{money}"
+    head = f"{told.path}: {answered_words(totals, told.off_row_costs)}{money}"
     topics: list[LabelledLine] = [("job", _job(told))] if told.name else []
-    topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.beside)]
+    topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.off_row_costs)]
     if cost is not None and totals.answered:
         topics.append(("", f"{numbers.money(cost / totals.answered)} an answered row"))
     topics += [("latency", _latencies(told.tally))] if totals.answered else []
     topics += [("attempts", numbers.count(totals.attempts))]
-    topics += [*retry_topics(totals, told.beside), *failure_topics(totals)]
+    topics += [*retry_topics(totals, told.off_row_costs), *failure_topics(totals)]
     return f"{head}\n\n{topic_lines(topics)}"
 
 
@@ -59,10 +59,10 @@ def _rows(told: ReportInput) -> str:
     totals = told.tally.totals
     counts = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
     parts = [f"{numbers.count(number)} {word}" for number, word in counts if number or word == "answered"]
-    if told.beside.left:
-        parts.append(f"{numbers.count(told.beside.left)} left")
-    if told.beside.gone_rows:
-        parts.append(f"{numbers.count(told.beside.gone_rows)} gone from the input, kept in the journal")
+    if told.off_row_costs.left:
+        parts.append(f"{numbers.count(told.off_row_costs.left)} left")
+    if told.off_row_costs.gone_rows:
+        parts.append(f"{numbers.count(told.off_row_costs.gone_rows)} gone from the input, kept in the journal")
     return " · ".join(parts)
 
 

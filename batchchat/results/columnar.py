@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.totals import BUCKETS_PER_E, TOKEN_FIELDS
-from batchchat.results.group_stats import Groups, GroupStats, check_groups, dearest_first
+from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups
 from batchchat.results.values import batch_values
 from batchchat.store.published import records_of
 
@@ -48,7 +48,7 @@ def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[Gr
         if by is not None:
             _add_to_groups(groups, own, batch_values(batch, by))
             check_groups(groups, by)
-    return whole, dearest_first(groups)
+    return whole, by_cost_descending(groups)
 
 
 def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[Any]) -> None:

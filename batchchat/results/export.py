@@ -48,7 +48,7 @@ def export_run(output: Path, target: Path, form: str, job: Path | None = None) -
                 "name": results.name,
                 "model": results.model,
                 "endpoint": results.endpoint,
-                "beside": results.beside.fields(),
+                "beside": results.off_row_costs.fields(),
             }
             write_parquet(target.resolve(), _counted(results, exported), results.carried, metadata)
             return exported

@@ -27,7 +27,7 @@ class Figures(NamedTuple):
     model: str | None
     endpoint: str | None
     whole: GroupStats
-    beside: OffRowCosts
+    off_row_costs: OffRowCosts
     groups: list[tuple[Any, GroupStats]]
 
 
@@ -45,7 +45,7 @@ def figures_in(results: Results, by: str | None) -> Figures:
     if by is not None:
         _check_column(results, by)
     whole, groups = _tallied(results, by)
-    return Figures(results.output, results.name, results.model, results.endpoint, whole, results.beside, groups)
+    return Figures(results.output, results.name, results.model, results.endpoint, whole, results.off_row_costs, groups)
 
 
 def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:

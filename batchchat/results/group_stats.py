@@ -20,7 +20,7 @@ from batchchat.errors import UsageError
 from batchchat.results.values import column_values
 from batchchat.store.parquet import CarriedColumn
 
-__all__ = ["GroupStats", "Groups", "check_groups", "dearest_first", "tally_by"]
+__all__ = ["GroupStats", "Groups", "by_cost_descending", "check_groups", "tally_by"]
 
 _ROWS_AT_ONCE = 500
 _MOST_GROUPS = 10_000
@@ -62,8 +62,8 @@ class GroupStats:
         high = min(low + 1, len(self._sorted) - 1)
         return self._sorted[low] + (self._sorted[high] - self._sorted[low]) * (place - low)
 
-    def json(self, beside: OffRowCosts | None = None) -> dict[str, Any]:
-        """The figures as `report --json` has them; `beside` where they are of a whole output."""
+    def json(self, off_row_costs: OffRowCosts | None = None) -> dict[str, Any]:
+        """The figures as `report --json` has them; `off_row_costs` where they are of a whole output."""
         totals = self.totals
         return {
             "rows": {
@@ -73,7 +73,7 @@ class GroupStats:
                 "invalid": totals.invalid,
             },
             **{name: totals.tokens.get(name) for name in TOKEN_FIELDS},
-            "cost_usd": _cost(totals, beside),
+            "cost_usd": _cost(totals, off_row_costs),
             "latency_s": {name: self.latency_s(share) for name, share in _SHARES.items()},
             "attempts": totals.attempts,
             "possibly_billed_attempts": totals.possibly_billed,
@@ -89,23 +89,23 @@ class GroupStats:
         }
 
 
-def _cost(totals: Totals, beside: OffRowCosts | None) -> dict[str, Any]:
+def _cost(totals: Totals, off_row_costs: OffRowCosts | None) -> dict[str, Any]:
     # What was paid beside the rows is known of a whole output only.
     return {
         "known": _number(totals.known_cost_usd),
         "unknown_rows": totals.unknown_cost_rows,
-        "superseded": _number(beside.superseded_usd) if beside else None,
-        "pending": _number(beside.pending_usd) if beside else None,
+        "superseded": _number(off_row_costs.superseded_usd) if off_row_costs else None,
+        "pending": _number(off_row_costs.pending_usd) if off_row_costs else None,
         "by_source": {source: _number(usd) for source, usd in sorted(totals.cost_usd.items())},
-        "possibly_billed": _possibly_billed(totals, beside),
+        "possibly_billed": _possibly_billed(totals, off_row_costs),
     }
 
 
-def _possibly_billed(totals: Totals, beside: OffRowCosts | None) -> float | None:
+def _possibly_billed(totals: Totals, off_row_costs: OffRowCosts | None) -> float | None:
     """The most of it, attempts at rows that are left included; unknown where one of the attempts has no bound."""
-    if beside is None or beside.unbounded is None:
+    if off_row_costs is None or off_row_costs.unbounded is None:
         return None if totals.possibly_billed else 0.0
-    return None if beside.unbounded else float(beside.broke_off_usd)
+    return None if off_row_costs.unbounded else float(off_row_costs.broke_off_usd)
 
 
 def _number(usd: Decimal | None) -> float | None:
@@ -130,7 +130,7 @@ def tally_by(
         for row, value in zip(some, column_values(some, carried, by), strict=True):
             groups.setdefault(lossless_json.dumps(value), (value, GroupStats()))[1].add(row)
         check_groups(groups, by)
-    return whole, dearest_first(groups)
+    return whole, by_cost_descending(groups)
 
 
 def check_groups(groups: Groups, by: str) -> None:
@@ -139,7 +139,7 @@ def check_groups(groups: Groups, by: str) -> None:
         raise UsageError(f"`{by}` has more than {_MOST_GROUPS:,} values. Group by a column that has fewer.")
 
 
-def dearest_first(groups: Groups) -> list[tuple[Any, GroupStats]]:
+def by_cost_descending(groups: Groups) -> list[tuple[Any, GroupStats]]:
     """Each value with its tally, by cost, then by rows."""
     return sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
 

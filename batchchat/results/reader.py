@@ -46,7 +46,7 @@ class Results:
     endpoint: str | None
     inputs: tuple[str, ...]
     carried: Mapping[str, CarriedColumn]
-    beside: OffRowCosts
+    off_row_costs: OffRowCosts
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
     columns: Callable[[Collection[str]], Iterator[Any]]
     rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
@@ -100,7 +100,7 @@ def _with_left(results: Results, folder: Path) -> Results:
     rows = (state or {}).get("rows")
     left = rows.get("left") if isinstance(rows, dict) else None
     known = left if type(left) is int and left >= 0 else None
-    return replace(results, beside=replace(results.beside, left=known))
+    return replace(results, off_row_costs=replace(results.off_row_costs, left=known))
 
 
 def _published(output: Path) -> Results:
@@ -114,7 +114,7 @@ def _published(output: Path) -> Results:
         endpoint=told.get("endpoint"),
         inputs=tuple(told.get("inputs", ())),
         carried=published.carried,
-        beside=OffRowCosts.of_fields(told.get("beside", {})),
+        off_row_costs=OffRowCosts.of_fields(told.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
         columns=published.batches,
         rows_at=published.rows_at,
@@ -145,7 +145,7 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         endpoint=run.get("endpoint"),
         inputs=tuple(run.get("inputs", ())),
         carried=carried,
-        beside=ledger.beside,
+        off_row_costs=ledger.off_row_costs,
         rows=lambda: rows_in_order(ledger, lines),
         columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), carried, columns),
         rows_at=rows_at,

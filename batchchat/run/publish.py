@@ -53,9 +53,11 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
             "cost_usd": None if cost is None else str(cost),
             "cost_unknown_rows": totals.unknown_cost_rows,
             "possibly_billed_attempts": totals.possibly_billed,
-            "possibly_billed_usd": None if totals.unbounded else str(totals.possibly_billed_usd * ledger.dearest),
+            "possibly_billed_usd": None
+            if totals.unbounded
+            else str(totals.possibly_billed_usd * ledger.max_price_ratio),
         },
-        "beside": replace(ledger.beside, left=left).fields(),
+        "beside": replace(ledger.off_row_costs, left=left).fields(),
     }
     lines = LineReader(folder)
     try:

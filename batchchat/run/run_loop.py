@@ -321,7 +321,7 @@ class Drive:
                 rows_per_s=self._pace.rows_per_s,
                 eta_s=self._pace.eta_s(total),
                 max_cost_usd=self._max_cost_usd,
-                most=restraint.most,
+                max_ceiling=restraint.most,
                 cost_per_hour_usd=None if cost is None else self._pace.usd_per_hour,
                 down_since=restraint.outage.down_since,
                 probe_in_s=restraint.outage.probe_in_s(now),

@@ -110,7 +110,7 @@ class Ledger:
             self.close_replay()
 
     @property
-    def beside(self) -> OffRowCosts:
+    def off_row_costs(self) -> OffRowCosts:
         """What was paid that is in no row of the totals."""
         spend = self.pending.values()
         return OffRowCosts(
@@ -119,12 +119,12 @@ class Ledger:
             pending_possibly_billed=sum(each.possibly_billed for each in spend),
             at_risk=self.at_risk,
             gone_rows=self.gone.rows,
-            broke_off_usd=self.dearest
+            broke_off_usd=self.max_price_ratio
             * sum((each.possibly_billed_usd for each in spend), self.totals.possibly_billed_usd),
             unbounded=self.totals.unbounded + sum(each.unbounded for each in spend),
-            unreported_usd=self.totals.unreported_usd * self.dearest,
-            at_risk_usd=_NO_USD if self.at_risk_unbounded else self.unsure.at_risk_worth_usd,
-            unsure_usd=self.unsure.worth_usd,
+            unreported_usd=self.totals.unreported_usd * self.max_price_ratio,
+            at_risk_usd=_NO_USD if self.at_risk_unbounded else self.unsure.at_risk_upper_bound_usd,
+            unsure_usd=self.unsure.upper_bound_usd,
             retries=dict(+self.totals.retries),
         )
 
@@ -155,9 +155,9 @@ class Ledger:
         return (self.totals.known_cost_usd or _NO_USD) + elsewhere + pending
 
     @property
-    def dearest(self) -> Decimal:
+    def max_price_ratio(self) -> Decimal:
         """How many times a job's price was charged at most, as far as a budget has seen; at least 1."""
-        return self.unsure.most_dear
+        return self.unsure.max_price_ratio
 
     @property
     def unsure(self) -> UncertainCost:

@@ -58,7 +58,7 @@ def _text_aside(event: Event) -> str | None:
     """The lines of what is rare: an endpoint's own ways, the end of a run, what run.log begins with."""
     match event:
         case events.OtherTierServed():
-            return f"the endpoint serves tier {event.served} where {event.asked} was asked for; the price differs"
+            return f"the endpoint serves tier {event.served} where {event.requested} was asked for; the price differs"
         case events.GatewayTimeoutFound():
             return (
                 f"{event.requests} requests ended with HTTP {event.http_status} after about"
@@ -175,13 +175,13 @@ def _of_money(event: events.Budgeted | events.PriceRatioRaised) -> str:
             f"{over if event.overrun_usd else ''}"
         )
     parts = [f"at most {numbers.money(event.max_cost_usd)}"]
-    if event.paid_usd or event.unsure_usd:
-        may = f", up to {numbers.money(event.unsure_usd)} more may have been" if event.unsure_usd else ""
+    if event.paid_usd or event.uncertain_usd:
+        may = f", up to {numbers.money(event.uncertain_usd)} more may have been" if event.uncertain_usd else ""
         parts.append(f"{numbers.money(event.paid_usd)} paid before{may}")
     if event.unknown_rows:
         parts.append(f"what {numbers.count(event.unknown_rows)} answers cost before is unknown and not in it")
     if event.rows:
-        parts.append(f"{numbers.count(event.rows)} to send cost at most {numbers.money(event.most_usd)}")
+        parts.append(f"{numbers.count(event.rows)} to send cost at most {numbers.money(event.max_rows_usd)}")
     if event.price is not None:
         parts.append(f"reckoned with {event.price}")
     if event.learning:
@@ -229,7 +229,7 @@ def _sending(event: Progress) -> str:
         return f"endpoint down, {probe}"
     if event.held_s >= 1:
         return f"held {numbers.duration(event.held_s)} by the endpoint"
-    under = f"/{numbers.count(event.ceiling)}" if event.ceiling < event.most else ""
+    under = f"/{numbers.count(event.ceiling)}" if event.ceiling < event.max_ceiling else ""
     return f"{numbers.count(event.in_flight)}{under} in flight"
 
 

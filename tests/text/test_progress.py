@@ -158,8 +158,8 @@ def test_an_outage_is_told_from_when_to_when() -> None:
     ("state", "shown"),
     [
         ({}, "200 in flight"),
-        ({"most": 200}, "200 in flight"),
-        ({"most": 200, "ceiling": 140, "in_flight": 138}, "138/140 in flight"),
+        ({"max_ceiling": 200}, "200 in flight"),
+        ({"max_ceiling": 200, "ceiling": 140, "in_flight": 138}, "138/140 in flight"),
         ({"held_s": 12.4}, "held 12s by the endpoint"),
         ({"held_s": 0.4}, "200 in flight"),
         ({"down_since": 1.0, "probe_in_s": 31.0, "held_s": 9.0}, "endpoint down, next probe in 31s"),

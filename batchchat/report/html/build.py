@@ -86,7 +86,7 @@ def headline(all_seen: list[PageInput]) -> str:
 def sentence(told: ReportInput, clock: Clock | None) -> str:
     """`12,474 of 12,480 rows answered for $6.2841 in 9m 51s`."""
     time = "" if clock is None else f" in {numbers.duration(clock.length_s)}"
-    return f"{answered_words(told.tally.totals, told.beside)}{_for(told.tally)}{time}"
+    return f"{answered_words(told.tally.totals, told.off_row_costs)}{_for(told.tally)}{time}"
 
 
 def _answered(tally: GroupStats) -> str:
@@ -157,7 +157,7 @@ def _notes(seen: PageInput) -> list[list[str]]:
     """Cost and tokens in words, what is unknown and what may have been billed each apart."""
     told = seen.told
     totals = told.tally.totals
-    lines = [*cost_topics(totals, told.beside), *token_topics(totals)]
+    lines = [*cost_topics(totals, told.off_row_costs), *token_topics(totals)]
     if not seen.published:
         lines.append(("so far", "these are the rows in the run's journal; its output is not published, or older"))
     return [list(line) for line in lines]
@@ -204,7 +204,7 @@ def _retries(seen: PageInput) -> dict[str, Any]:
     attempts = seen.facts.attempts[np.isfinite(seen.facts.attempts)]
     again = attempts[attempts > _SECOND_ROUND]
     kinds = +seen.told.tally.totals.retries
-    words = " · ".join(line for _, line in retry_topics(seen.told.tally.totals, seen.told.beside))
+    words = " · ".join(line for _, line in retry_topics(seen.told.tally.totals, seen.told.off_row_costs))
     return {
         "text": words
         or (
