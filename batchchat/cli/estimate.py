@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, style
 from batchchat.cli.confirm import consent
+from batchchat.cli.errors import ErrorBoundary, guarded
+from batchchat.cli.output import put, say, style
 from batchchat.cli.runner import Subscribers, event_loop, follower_of, logs_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
@@ -116,7 +117,7 @@ def _play(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBounda
 
     telling = Subscribers(follower_of("auto"))
     session = Session(job, RunOptions(again, changed=OnChanged.KEEP, only=plan.has), os.environ, telling)
-    boundary.blank = session.blanker.text
+    boundary.redact = session.blanker.text
     with ExitStack() as stack:
 
         def opened(folder: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from batchchat.cli.boundary import guarded, put, say
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put, say
 from batchchat.text import numbers
 
 __all__ = ["export"]

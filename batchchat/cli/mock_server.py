@@ -7,7 +7,7 @@ import signal
 
 import click
 
-from batchchat.cli.boundary import guarded
+from batchchat.cli.errors import guarded
 from batchchat.errors import UsageError
 
 __all__ = ["mock_server"]

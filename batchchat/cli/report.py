@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchchat.cli.boundary import guarded, put, say
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put, say
 from batchchat.text import numbers
 from batchchat.text.numbers import shown_path
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, say_error, style
 from batchchat.cli.confirm import consent
+from batchchat.cli.errors import ErrorBoundary, guarded
+from batchchat.cli.output import put, say, say_error, style
 from batchchat.cli.runner import Subscribers, at_a_terminal, event_loop, follower_of, logs_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.core.events import OnFinishFailed, Subscriber
@@ -150,7 +151,7 @@ def _play(job: JobSpec, options: RunOptions, plain: str, follower: Subscriber, b
 
     telling, logs = Subscribers(follower), list[Subscriber]()
     session = Session(job, options, os.environ, telling)
-    boundary.blank = session.blanker.text
+    boundary.redact = session.blanker.text
     plain = session.blanker.text(plain)
 
     def again(change: tuple[str, ...]) -> str:

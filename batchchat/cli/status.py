@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.boundary import guarded, put, style
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put, style
 from batchchat.errors import EXIT_OK, EndpointError, MachineError
 from batchchat.text.numbers import shown_path
 

@@ -5,13 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.text.numbers import clock, compact, count, duration, money, per_hour, seconds, shorten, size, time_of_day
+from batchchat.text.numbers import (
+    clock,
+    compact,
+    count,
+    duration,
+    money,
+    per_hour,
+    seconds,
+    shorten,
+    shown_path,
+    size,
+    time_of_day,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +111,14 @@ def test_a_time_of_day_says_where_it_is_of() -> None:
     """UTC is marked, the local one is not."""
     assert time_of_day(18_134.6, utc=True) == "05:02:14Z"
     assert time_of_day(18_134.6) == time.strftime("%H:%M:%S", time.localtime(18_134.6))
+
+
+def test_paths_are_shown_as_one_would_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the working directory a path is relative, elsewhere whole; `..` is kept where it leaves a link."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere" / "jobs").mkdir(parents=True)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere/jobs")
+    assert shown_path(tmp_path / "jobs" / ".." / "out" / "x.parquet") == "out/x.parquet"
+    assert shown_path(tmp_path / "link" / ".." / "out" / "x.parquet") == "link/../out/x.parquet"
+    assert shown_path(tmp_path.parent / "x.parquet") == str(tmp_path.parent / "x.parquet")
