@@ -46,8 +46,8 @@ def export(source: Path, form: str, target: Path) -> None:
             )
         except BrokenPipeError:  # whoever read it has seen enough
             return
-        written = f"{target}: {numbers.count(exported.rows)} {'row' if exported.rows == 1 else 'rows'}"
+        written = f"{target}: {numbers.rows(exported.rows)}"
         if not to_stdout:
             put(written)
         for why, count in exported.left_out.items():
-            say(f"left out: {numbers.count(count)} {'row' if count == 1 else 'rows'} {why}")
+            say(f"left out: {numbers.rows(count)} {why}")

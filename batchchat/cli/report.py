@@ -114,8 +114,9 @@ def _json(found: Figures, by: str | None, compared: tuple[Reconciliation, str] |
 
 
 def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciliation, str]]) -> str:
-    from batchchat.report.reconcile import reconcile_topics
-    from batchchat.report.tables import ReportInput, group_table, report_text, topic_lines
+    from batchchat.report.reconcile import reconcile_lines
+    from batchchat.report.tables import ReportInput, group_table, report_text
+    from batchchat.text.labelled import labelled_list
 
     blocks = []
     for each in found:
@@ -123,7 +124,7 @@ def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Recon
         told = ReportInput(path, each.name, each.model, each.endpoint, each.whole, each.off_row_costs)
         blocks.append(report_text(told))
         if each.output in compared:
-            blocks.append(topic_lines(reconcile_topics(*compared[each.output])))
+            blocks.append(labelled_list(reconcile_lines(*compared[each.output])))
         if by is not None:
             blocks.append(group_table(f"by {by}", each.groups))
     if len(found) > 1:

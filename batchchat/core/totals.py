@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchchat.core.conversation import Status
+from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
 
 __all__ = ["BUCKETS_PER_E", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
@@ -196,23 +197,15 @@ class Totals:
             del self.cost_usd[source]
 
     def latency_s(self, share: float) -> float | None:
-        """The latency that `share` (0 to 1) of the answered rows did not exceed, within 0.1 %; None without rows.
-
-        Interpolated between two rows, as the report, pandas and DuckDB do.
-        """
-        count = sum(self.latency_buckets.values())
-        if not count:
-            return None
-        place = share * (count - 1)
-        low, high = (self._latency_at(rank) for rank in (math.floor(place), math.ceil(place)))
-        return low + (high - low) * (place - math.floor(place))
+        """The latency that `share` (0 to 1) of the answered rows did not exceed, within 0.1 %; None without rows."""
+        return quantile(share, sum(self.latency_buckets.values()), self._latency_at)
 
     def _latency_at(self, rank: int) -> float:
-        """That of the answered row at `rank`, from 0, by latency."""
-        seen = 0
+        """The latency of the answered row at `rank`, from 0, in ascending order."""
+        rows_so_far = 0
         for bucket in sorted(self.latency_buckets):
-            seen += self.latency_buckets[bucket]
-            if seen > rank:
+            rows_so_far += self.latency_buckets[bucket]
+            if rows_so_far > rank:
                 break
         return math.exp(bucket / BUCKETS_PER_E)
 

@@ -8,27 +8,19 @@ from decimal import Decimal
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled
 
 __all__ = [
     "answered_words",
-    "budget_topics",
-    "cost_topics",
-    "failure_topics",
-    "latency_topics",
-    "retry_topics",
-    "some_rows",
-    "token_topics",
+    "budget_lines",
+    "cost_lines",
+    "failure_lines",
+    "latency_lines",
+    "retry_lines",
+    "token_lines",
 ]
 
-LabelledLine = tuple[str, str]
-"""A label, empty in the lines after the first, and the line."""
-
 _EXAMPLE_WIDTH = 110
-
-
-def some_rows(number: int) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{numbers.count(number)} row{'' if number == 1 else 's'}"
 
 
 def answered_words(totals: Totals, off_row: OffRowCosts) -> str:
@@ -36,12 +28,12 @@ def answered_words(totals: Totals, off_row: OffRowCosts) -> str:
     answered = numbers.count(totals.answered)
     if off_row.left is None:
         return f"{answered} rows answered so far"
-    return f"{answered} of {some_rows(totals.finished + off_row.left)} answered"
+    return f"{answered} of {numbers.rows(totals.finished + off_row.left)} answered"
 
 
-def token_topics(totals: Totals) -> list[LabelledLine]:
+def token_lines(totals: Totals) -> list[LabelledLine]:
     """Tokens as reported."""
-    return [("tokens", _tokens(totals))]
+    return [LabelledLine("tokens", _tokens(totals))]
 
 
 def _tokens(totals: Totals) -> str:
@@ -51,7 +43,7 @@ def _tokens(totals: Totals) -> str:
     cached = f" ({numbers.count(told['cached_tokens'])} cached)" if told["cached_tokens"] else ""
     text = f"{_some(told['prompt_tokens'])} in{cached} · {_some(told['completion_tokens'])} out"
     if totals.without_usage:
-        text += f" · unknown for {some_rows(totals.without_usage)}"
+        text += f" · unknown for {numbers.rows(totals.without_usage)}"
     return text
 
 
@@ -67,7 +59,7 @@ _SOURCES = {
 }
 
 
-def cost_topics(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
+def cost_lines(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
     """One line for what is known, and one for each thing that is not in it."""
     known = [
         f"{numbers.money(cost)} {_SOURCES.get(source, source)}"
@@ -78,7 +70,7 @@ def cost_topics(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
     if not known and not totals.answered:
         lines.append("none known")
     if totals.unknown_cost_rows:
-        lines.append(f"unknown for {some_rows(totals.unknown_cost_rows)}: {_unreported(off_row)}")
+        lines.append(f"unknown for {numbers.rows(totals.unknown_cost_rows)}: {_unreported(off_row)}")
     possibly = totals.possibly_billed + off_row.pending_possibly_billed
     unbounded = possibly if off_row.unbounded is None else off_row.unbounded
     if lines and possibly > unbounded:
@@ -96,10 +88,10 @@ def cost_topics(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
             f"not in it: up to {numbers.count(off_row.at_risk)} requests that were in flight when a run was killed"
             f"{most}"
         )
-    return [("cost" if not number else "", line) for number, line in enumerate(lines)]
+    return labelled("cost", lines)
 
 
-def budget_topics(totals: Totals, off_row: OffRowCosts, max_cost_usd: Decimal | None) -> list[LabelledLine]:
+def budget_lines(totals: Totals, off_row: OffRowCosts, max_cost_usd: Decimal | None) -> list[LabelledLine]:
     """All that counts against the cap, of all runs, and what it leaves."""
     if max_cost_usd is None:
         return []
@@ -108,11 +100,11 @@ def budget_topics(totals: Totals, off_row: OffRowCosts, max_cost_usd: Decimal | 
     may = ", what may have been paid included" if unsure else ""
     left = max_cost_usd - counted
     rest = f"{numbers.money(left)} left" if left >= 0 else f"{numbers.money(-left)} over"
-    return [("budget", f"{numbers.money(counted)} of {numbers.money(max_cost_usd)}{may} · {rest}")]
+    return [LabelledLine("budget", f"{numbers.money(counted)} of {numbers.money(max_cost_usd)}{may} · {rest}")]
 
 
 def _broke_off(attempts: int) -> str:
-    return f"{numbers.count(attempts)} {'attempt' if attempts == 1 else 'attempts'} that broke off"
+    return f"{numbers.quantity(attempts, 'attempt')} that broke off"
 
 
 def _unreported(off_row: OffRowCosts) -> str:
@@ -121,35 +113,41 @@ def _unreported(off_row: OffRowCosts) -> str:
     return "the endpoint reports none, and no price is known for it"
 
 
-def latency_topics(totals: Totals) -> list[LabelledLine]:
+def latency_lines(totals: Totals) -> list[LabelledLine]:
     """How long answers took."""
     shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
     if not totals.answered:
         return []
-    return [("latency", " · ".join(f"{name} {numbers.seconds(totals.latency_s(share))}" for share, name in shares))]
+    return [
+        LabelledLine(
+            "latency", " · ".join(f"{name} {numbers.seconds(totals.latency_s(share))}" for share, name in shares)
+        )
+    ]
 
 
-def retry_topics(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
+def retry_lines(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
     """What further attempts were made for; `off_row` knows it of an output, whose columns don't tell."""
     if not (retries := +totals.retries or Counter(off_row.retries)):
         return []
     kinds = " · ".join(f"{numbers.count(count)} {kind.replace('_', ' ')}" for kind, count in retries.most_common())
-    return [("retries", f"{numbers.count(retries.total())}: {kinds}")]
+    return [LabelledLine("retries", f"{numbers.count(retries.total())}: {kinds}")]
 
 
-def failure_topics(totals: Totals) -> list[LabelledLine]:
+def failure_lines(totals: Totals) -> list[LabelledLine]:
     """Each kind of failure with an example; invalid rows by their place, since an id may be all they lack."""
-    rows: list[LabelledLine] = []
+    lines: list[LabelledLine] = []
     for topic, invalid in (("failed", False), ("invalid", True)):
         kinds = [
             (kind, count)
             for kind, count in totals.failures.most_common()
             if count > 0 and (kind == ErrorKind.INVALID_INPUT) == invalid
         ]
-        for number, (kind, count) in enumerate(kinds):
+        texts = []
+        for kind, count in kinds:
             example = totals.examples.get(kind)
             where = "" if example is None else example.place if invalid else example.id
             text = "" if example is None else f"  {where}: {numbers.shorten(example.text, _EXAMPLE_WIDTH)}"
             label = "" if invalid else f" {kind}"
-            rows.append((topic if not number else "", f"{numbers.count(count)}{label}{text}"))
-    return rows
+            texts.append(f"{numbers.count(count)}{label}{text}")
+        lines += labelled(topic, texts)
+    return lines

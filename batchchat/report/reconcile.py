@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from batchchat.report.lines import LabelledLine, some_rows
 from batchchat.results.reconciliation import LARGEST_KEPT, Claim, Reconciliation
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled
 
-__all__ = ["reconcile_topics"]
+__all__ = ["reconcile_lines"]
 
 _SHOWN = 5
 _ZERO = Decimal(0)
 
 
-def reconcile_topics(found: Reconciliation, host: str) -> list[LabelledLine]:
+def reconcile_lines(found: Reconciliation, host: str) -> list[LabelledLine]:
     """The comparison in words, the rows that differ most among them."""
     lines = [_sum(found, host)] if found.compared_rows else []
     if found.differing_rows:
@@ -33,15 +33,15 @@ def reconcile_topics(found: Reconciliation, host: str) -> list[LabelledLine]:
         )
     if found.unpriced_rows:
         lines.append(
-            f"{_exact(found.unpriced_billed_usd)} was billed for {some_rows(found.unpriced_rows)} of unknown cost"
+            f"{_exact(found.unpriced_billed_usd)} was billed for {numbers.rows(found.unpriced_rows)} of unknown cost"
         )
     if found.unknown_rows:
-        lines.append(f"{host} knows nothing of {some_rows(found.unknown_rows)}, such as {found.unknown_example}")
+        lines.append(f"{host} knows nothing of {numbers.rows(found.unknown_rows)}, such as {found.unknown_example}")
     if found.without_id_rows:
-        lines.append(f"not asked for: {some_rows(found.without_id_rows)} without a response id")
+        lines.append(f"not asked for: {numbers.rows(found.without_id_rows)} without a response id")
     if not lines:
         lines.append("no row has a response id to ask for")
-    return [("billed" if not number else "", line) for number, line in enumerate(lines)]
+    return labelled("billed", lines)
 
 
 def _sum(found: Reconciliation, host: str) -> str:
@@ -49,11 +49,11 @@ def _sum(found: Reconciliation, host: str) -> str:
     told = (
         "just what the rows say" if not difference else f"the rows say {_exact(found.cost_usd)} ({_signed(difference)})"
     )
-    return f"{_exact(found.billed_usd)} by {host} for {some_rows(found.compared_rows)}: {told}"
+    return f"{_exact(found.billed_usd)} by {host} for {numbers.rows(found.compared_rows)}: {told}"
 
 
 def _differ(rows: int) -> str:
-    return f"{some_rows(rows)} {'differs' if rows == 1 else 'differ'}"
+    return f"{numbers.rows(rows)} {'differs' if rows == 1 else 'differ'}"
 
 
 def _row(claim: Claim, billed_usd: Decimal) -> str:

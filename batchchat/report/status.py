@@ -8,6 +8,8 @@ from typing import Any
 
 from batchchat.results.status import RunPhase, RunStatus
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
+from batchchat.text.times import local_time
 
 __all__ = ["headline", "status_line", "status_text"]
 
@@ -33,12 +35,10 @@ def headline(standing: RunStatus) -> str:
 
 def status_text(standing: RunStatus, output: str) -> str:
     """The headline, a blank line, the figures by topic, what to type next. `output` is a path that can be pasted."""
-    lines = [headline(standing), "", *(f"  {topic:<10}{text}" for topic, text in _topics(standing, output))]
-    commands = _next(standing, output)
-    if commands:
-        lines.append("")
-        lines += [f"{'next' if not number else '':<6}{command}" for number, command in enumerate(commands)]
-    return "\n".join(lines)
+    parts = [headline(standing), labelled_list(_lines(standing, output))]
+    if commands := _next(standing, output):
+        parts.append(next_lines(commands))
+    return "\n\n".join(parts)
 
 
 def status_line(standing: RunStatus) -> str:
@@ -87,8 +87,7 @@ def _words(standing: RunStatus) -> str:
 def _since(standing: RunStatus) -> str:
     if standing.silent_s is None:
         return ""
-    local = time.localtime(time.time() - standing.silent_s)
-    return f" for {numbers.duration(standing.silent_s)}, since {time.strftime('%Y-%m-%d %H:%M:%S', local)}"
+    return f" for {numbers.duration(standing.silent_s)}, since {local_time(time.time() - standing.silent_s)}"
 
 
 def _process(state: Mapping[str, Any]) -> str:
@@ -96,17 +95,18 @@ def _process(state: Mapping[str, Any]) -> str:
     return pid if state["host"] is None else f"{pid} on {state['host']}"
 
 
-def _topics(standing: RunStatus, output: str) -> list[tuple[str, str]]:
+def _lines(standing: RunStatus, output: str) -> list[LabelledLine]:
     state = standing.state
-    topics = [("rows", _rows(state["rows"], state["estimated_total"])), ("cost", _cost(state))]
+    rows = _rows(state["rows"], state["estimated_total"])
+    lines = [LabelledLine("rows", rows), LabelledLine("cost", _cost(state))]
     if standing.how is RunPhase.GOING:
-        topics.append(("pace", _pace(state)))
+        lines.append(LabelledLine("pace", _pace(state)))
         if state["eta_s"] is not None:
-            topics.append(("time", f"{numbers.duration(state['eta_s'])} left at this pace"))
+            lines.append(LabelledLine("time", f"{numbers.duration(state['eta_s'])} left at this pace"))
         if standing.silent_s is not None and standing.silent_s > _QUIET_S:
             quiet = f"for {numbers.duration(standing.silent_s)}: it writes its output, or is suspended"
-            topics.append(("quiet", quiet))
-    return [*topics, ("output", output)]
+            lines.append(LabelledLine("quiet", quiet))
+    return [*lines, LabelledLine("output", output)]
 
 
 def _rows(rows: Mapping[str, int | None], about: int | None) -> str:

@@ -10,15 +10,15 @@ from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.report.lines import (
-    budget_topics,
-    cost_topics,
-    failure_topics,
-    latency_topics,
-    retry_topics,
-    some_rows,
-    token_topics,
+    budget_lines,
+    cost_lines,
+    failure_lines,
+    latency_lines,
+    retry_lines,
+    token_lines,
 )
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
 
 __all__ = ["RunSummary", "replies", "summary"]
 
@@ -45,41 +45,39 @@ class RunSummary:
 
 def summary(facts: RunSummary) -> str:
     """The headline, a blank line, the figures by topic, and what to type next."""
-    lines = [_headline(facts), ""]
-    lines += [f"  {topic:<10}{text}".rstrip() for topic, text in _topics(facts)]
+    parts = [_headline(facts), labelled_list(_lines(facts))]
     if facts.next_commands:
-        lines.append("")
-        lines += [f"{'next' if not number else '':<6}{command}" for number, command in enumerate(facts.next_commands)]
-    return "\n".join(lines)
+        parts.append(next_lines(facts.next_commands))
+    return "\n\n".join(parts)
 
 
 def _headline(facts: RunSummary) -> str:
     totals = facts.totals
     total = totals.finished + (facts.left or 0)
     answered = numbers.count(totals.answered)
-    rows = f"{some_rows(totals.answered)} answered"
+    rows = f"{numbers.rows(totals.answered)} answered"
     if facts.left is not None:
-        rows = f"{answered} of {some_rows(total)} answered"
+        rows = f"{answered} of {numbers.rows(total)} answered"
     cost = totals.known_cost_usd
     money = f" for {numbers.money(cost)}" if cost is not None else ""
     time = f" in {numbers.duration(facts.elapsed_s)}" if facts.elapsed_s else ""
     return f"{facts.name}: {rows}{time}{money}"
 
 
-def _topics(facts: RunSummary) -> list[tuple[str, str]]:
+def _lines(facts: RunSummary) -> list[LabelledLine]:
     totals = facts.totals
-    topics = [("rows", _rows(facts)), *token_topics(totals)]
-    topics += cost_topics(totals, facts.off_row_costs)
-    topics += budget_topics(totals, facts.off_row_costs, facts.max_cost_usd)
-    topics += latency_topics(totals)
-    topics += retry_topics(totals, facts.off_row_costs)
-    topics += failure_topics(totals)
-    topics += [("", "")] if facts.output or facts.set_aside else []
+    lines = [LabelledLine("rows", _rows(facts)), *token_lines(totals)]
+    lines += cost_lines(totals, facts.off_row_costs)
+    lines += budget_lines(totals, facts.off_row_costs, facts.max_cost_usd)
+    lines += latency_lines(totals)
+    lines += retry_lines(totals, facts.off_row_costs)
+    lines += failure_lines(totals)
+    lines += [LabelledLine("", "")] if facts.output or facts.set_aside else []
     if facts.output:
         size = f" · {numbers.size(facts.output_bytes)}" if facts.output_bytes is not None else ""
-        topics.append(("output", facts.output + size))
-    topics += [("set aside", path) for path in facts.set_aside]
-    return topics
+        lines.append(LabelledLine("output", facts.output + size))
+    lines += [LabelledLine("set aside", path) for path in facts.set_aside]
+    return lines
 
 
 def _rows(facts: RunSummary) -> str:

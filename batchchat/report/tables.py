@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from batchchat import lossless_json
 from batchchat.core.totals import OffRowCosts
-from batchchat.report.lines import LabelledLine, answered_words, cost_topics, failure_topics, retry_topics, token_topics
+from batchchat.report.lines import answered_words, cost_lines, failure_lines, retry_lines, token_lines
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled_list
+from batchchat.text.table import table
 
-__all__ = ["ReportInput", "group_table", "report_text", "topic_lines"]
+__all__ = ["ReportInput", "group_table", "report_text"]
 
 _MOST_LINES = 40
 _LONGEST_VALUE = 32
@@ -35,19 +37,14 @@ def report_text(told: ReportInput) -> str:
     cost = totals.known_cost_usd
     money = f" for {numbers.money(cost)}" if cost is not None else ""
     head = f"{told.path}: {answered_words(totals, told.off_row_costs)}{money}"
-    topics: list[LabelledLine] = [("job", _job(told))] if told.name else []
-    topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.off_row_costs)]
+    lines = [LabelledLine("job", _job(told))] if told.name else []
+    lines += [LabelledLine("rows", _rows(told)), *token_lines(totals), *cost_lines(totals, told.off_row_costs)]
     if cost is not None and totals.answered:
-        topics.append(("", f"{numbers.money(cost / totals.answered)} an answered row"))
-    topics += [("latency", _latencies(told.tally))] if totals.answered else []
-    topics += [("attempts", numbers.count(totals.attempts))]
-    topics += [*retry_topics(totals, told.off_row_costs), *failure_topics(totals)]
-    return f"{head}\n\n{topic_lines(topics)}"
-
-
-def topic_lines(topics: Sequence[LabelledLine]) -> str:
-    """Topics in a column, their lines beside them."""
-    return "\n".join(f"  {topic:<10}{line}".rstrip() for topic, line in topics)
+        lines.append(LabelledLine("", f"{numbers.money(cost / totals.answered)} an answered row"))
+    lines += [LabelledLine("latency", _latencies(told.tally))] if totals.answered else []
+    lines.append(LabelledLine("attempts", numbers.count(totals.attempts)))
+    lines += [*retry_lines(totals, told.off_row_costs), *failure_lines(totals)]
+    return f"{head}\n\n{labelled_list(lines)}"
 
 
 def _job(told: ReportInput) -> str:
@@ -73,20 +70,12 @@ def _latencies(tally: GroupStats) -> str:
 
 def group_table(head: str, groups: Sequence[tuple[Any, GroupStats]]) -> str:
     """A line a group, figures right-aligned; the dearest come first, and what is too much is counted."""
-    lines: list[tuple[str, ...]] = [(head, *_HEADS)]
-    lines += [(_value(value), *_cells(tally)) for value, tally in groups[:_MOST_LINES]]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    text = [
-        "  ".join(cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in _placed(line, widths))
-        for line in lines
-    ]
+    rows: list[tuple[str, ...]] = [(head, *_HEADS)]
+    rows += [(_value(value), *_cells(tally)) for value, tally in groups[:_MOST_LINES]]
+    text = table(rows)
     if len(groups) > _MOST_LINES:
-        text.append(f"and {numbers.count(len(groups) - _MOST_LINES)} more; --json has all")
-    return "\n".join(f"  {line}".rstrip() for line in text)
-
-
-def _placed(line: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple[str, int]]]:
-    return list(enumerate(zip(line, widths, strict=True)))
+        text += f"\n  and {numbers.count(len(groups) - _MOST_LINES)} more; --json has all"
+    return text
 
 
 def _value(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
+from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.errors import UsageError
@@ -53,14 +54,9 @@ class GroupStats:
 
     def latency_s(self, share: float) -> float | None:
         """The latency that `share` (0 to 1) of the answered rows did not exceed; None without any."""
-        if not self._latencies:
-            return None
         if self._sorted is None:
             self._sorted = array("d", sorted(self._latencies))
-        place = share * (len(self._sorted) - 1)
-        low = int(place)
-        high = min(low + 1, len(self._sorted) - 1)
-        return self._sorted[low] + (self._sorted[high] - self._sorted[low]) * (place - low)
+        return quantile(share, len(self._sorted), self._sorted.__getitem__)
 
     def json(self, off_row_costs: OffRowCosts | None = None) -> dict[str, Any]:
         """The figures as `report --json` has them; `off_row_costs` where they are of a whole output."""

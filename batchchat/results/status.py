@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from batchchat.store.parquet import files_of
 from batchchat.store.run_json import read_state
 from batchchat.store.segments import segments
 from batchchat.text import numbers
+from batchchat.text.times import iso_utc, parse_iso
 
 __all__ = ["KEYS", "RunPhase", "RunStatus", "status_of"]
 
@@ -155,7 +155,7 @@ def _right(value: Any, kinds: tuple[type, ...]) -> Any:
 def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str, Any], now: float) -> RunStatus:
     """A run whose lock is held: what run.json says is its own only if it was written since the lock was taken."""
     since = _right(owner.get("since"), _NUMBER)
-    started = None if told is None else _moment(told["started_at"])
+    started = None if told is None or told["started_at"] is None else parse_iso(told["started_at"])
     if told is not None and started is not None and since is not None and started + _TICK_S >= since:
         how = RunPhase.GOING if told["state"] == "running" else RunPhase.ENDED
         if how is RunPhase.GOING:
@@ -200,20 +200,13 @@ def _never_ran(output: Path, typed: str, folder: Path, job: Path | None) -> str:
     return f"{typed} has no run: nothing was begun in {folder.name}. {way_out}"
 
 
-def _moment(text: str | None) -> float | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
 def _span(text: str | None, now: float) -> float | None:
-    moment = _moment(text)
+    moment = None if text is None else parse_iso(text)
     return None if moment is None else max(0.0, now - moment)
 
 
-def _iso(moment: float) -> str | None:
+def _iso(epoch_s: float) -> str | None:
     try:
-        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso_utc(epoch_s)
     except (ValueError, OverflowError, OSError):
         return None

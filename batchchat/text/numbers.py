@@ -17,6 +17,7 @@ __all__ = [
     "duration",
     "money",
     "per_hour",
+    "quantity",
     "rows",
     "seconds",
     "shorten",
@@ -127,6 +128,11 @@ def shown_path(path: Path) -> str:
         return str(plain)
 
 
+def quantity(number: float, noun: str) -> str:
+    """`1 row`, `12,480 rows`: a count with its noun, which takes an s in the plural."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
 def rows(number: int) -> str:
     """`1 row`, `12,480 rows`."""
-    return "1 row" if number == 1 else f"{count(number)} rows"
+    return quantity(number, "row")

@@ -16,6 +16,7 @@ from batchchat.core import events
 from batchchat.core.events import Event, Progress
 from batchchat.text import numbers
 from batchchat.text.event_lines import figures_of, finished, kinds_of, line_of, of_total, text_of
+from batchchat.text.times import iso_utc
 
 __all__ = ["Bar", "Lines", "Silent", "log_file"]
 
@@ -120,4 +121,4 @@ def log_file(stream: IO[str]) -> Lines:
         stream.write(line + "\n")
         stream.flush()
 
-    return Lines(write, lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()), quotes=False)
+    return Lines(write, lambda: f"{iso_utc(time.time(), 'seconds')} ", quotes=False)

@@ -19,6 +19,8 @@ from batchchat.text.numbers import (
     duration,
     money,
     per_hour,
+    quantity,
+    rows,
     seconds,
     shorten,
     shown_path,
@@ -122,3 +124,9 @@ def test_paths_are_shown_as_one_would_type_them(tmp_path: Path, monkeypatch: pyt
     assert shown_path(tmp_path / "jobs" / ".." / "out" / "x.parquet") == "out/x.parquet"
     assert shown_path(tmp_path / "link" / ".." / "out" / "x.parquet") == "link/../out/x.parquet"
     assert shown_path(tmp_path.parent / "x.parquet") == str(tmp_path.parent / "x.parquet")
+
+
+def test_a_count_agrees_with_its_noun() -> None:
+    """One is singular; none and many are plural."""
+    assert [rows(number) for number in (0, 1, 12_480)] == ["0 rows", "1 row", "12,480 rows"]
+    assert [quantity(number, "attempt") for number in (1, 2)] == ["1 attempt", "2 attempts"]

@@ -18,10 +18,11 @@ from batchchat.report.html.pictures import (
     spent_by,
 )
 from batchchat.report.html.sample import dearest
-from batchchat.report.lines import answered_words, cost_topics, retry_topics, some_rows, token_topics
+from batchchat.report.lines import answered_words, cost_lines, retry_lines, token_lines
 from batchchat.report.tables import ReportInput
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine
 
 __all__ = ["PageInput", "headline", "output_data"]
 
@@ -110,7 +111,7 @@ def _figures(told: ReportInput, clock: Clock | None) -> list[dict[str, str]]:
     sent, back = known["prompt_tokens"], known["completion_tokens"]
     each = f"{numbers.money(cost / totals.answered)} an answered row" if cost is not None and totals.answered else ""
     if totals.unknown_cost_rows and each:
-        each += f" · unknown for {some_rows(totals.unknown_cost_rows)}"
+        each += f" · unknown for {numbers.rows(totals.unknown_cost_rows)}"
     bad = [
         f"{numbers.count(number)} {word}"
         for number, word in ((totals.failed, "failed"), (totals.invalid, "invalid"))
@@ -157,9 +158,11 @@ def _notes(seen: PageInput) -> list[list[str]]:
     """Cost and tokens in words, what is unknown and what may have been billed each apart."""
     told = seen.told
     totals = told.tally.totals
-    lines = [*cost_topics(totals, told.off_row_costs), *token_topics(totals)]
+    lines = [*cost_lines(totals, told.off_row_costs), *token_lines(totals)]
     if not seen.published:
-        lines.append(("so far", "these are the rows in the run's journal; its output is not published, or older"))
+        lines.append(
+            LabelledLine("so far", "these are the rows in the run's journal; its output is not published, or older")
+        )
     return [list(line) for line in lines]
 
 
@@ -204,11 +207,11 @@ def _retries(seen: PageInput) -> dict[str, Any]:
     attempts = seen.facts.attempts[np.isfinite(seen.facts.attempts)]
     again = attempts[attempts > _SECOND_ROUND]
     kinds = +seen.told.tally.totals.retries
-    words = " · ".join(line for _, line in retry_topics(seen.told.tally.totals, seen.told.off_row_costs))
+    words = " · ".join(line for _, line in retry_lines(seen.told.tally.totals, seen.told.off_row_costs))
     return {
         "text": words
         or (
-            f"{some_rows(len(again))} took {numbers.count(float((again - 1).sum()))} more"
+            f"{numbers.rows(len(again))} took {numbers.count(float((again - 1).sum()))} more"
             f" {'attempt' if (again - 1).sum() == 1 else 'attempts'}"
             if len(again)
             else "no row took more than one attempt"
