@@ -93,7 +93,7 @@ class Planned:
 class Budgeted:
     """There is a cap on the job's cost: what counts against it already, and what the rows to send can cost at most.
 
-    `unknown_rows` were answered before, nobody knows for how much. While `learning`, the run goes slowly.
+    `unknown_rows` were answered in earlier runs at unknown cost.
     """
 
     max_cost_usd: Decimal
@@ -102,9 +102,10 @@ class Budgeted:
     unknown_rows: int
     rows: int
     max_rows_usd: Decimal
-    learning: bool
     price: str | None = None
-    """What it is reckoned with, in words, where that is not the job's own."""
+    """The price used, in words, where it is not the job's own."""
+    learning: tuple[int, int] | None = None
+    """At first only so many requests are in flight, until so many answers have shown the real price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class AwaitedRow:
 
     id: str
     running_s: float
-    bound_s: float
+    cutoff_s: float
 
 
 @dataclass(frozen=True, slots=True)

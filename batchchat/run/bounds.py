@@ -8,7 +8,7 @@ from decimal import Decimal
 from batchchat.core.attempt import Request
 from batchchat.core.events import Budgeted
 from batchchat.job import JobSpec
-from batchchat.policy.budget import SPENT, Budget, enough_usd
+from batchchat.policy.budget import LEARNING_ANSWERS, LEARNING_IN_FLIGHT, SPENT, Budget, enough_usd
 from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
 from batchchat.pricing.rates import Rate
@@ -31,8 +31,8 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: PlanCount
         unknown_rows=ledger.totals.unknown_cost_rows,
         rows=tally.to_send if limit is None or limit >= tally.to_send else 0,
         max_rows_usd=tally.most.usd * max(budget.learned.max_ratio, Decimal(1)),
-        learning=budget.is_learning,
         price=None if rate is None or rate.source == "job" else rate.words,
+        learning=(LEARNING_IN_FLIGHT, LEARNING_ANSWERS) if budget.is_learning else None,
     )
 
 

@@ -105,7 +105,7 @@ def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
         until(lambda: state_of("job.yaml")["in_flight"] == 1)
         assert state_of("job.yaml")["pid"] == again.process.pid
         again.signal(signal.SIGTERM)
-        again.says("nothing more is sent")
+        again.says("no new requests")
         again.signal(signal.SIGTERM)
         assert again.end().code == 143
         state = state_of("job.yaml")
