@@ -61,13 +61,13 @@ def _counted(results: Results, exported: ExportCounts) -> Iterator[tuple[RowReco
         yield placed
 
 
-def _write_lines(target: Path, results: Results, form: ExportFormat) -> ExportCounts:
+def _write_lines(target: Path, results: Results, export_format: ExportFormat) -> ExportCounts:
     exported = ExportCounts()
     rows = (row for row, _ in results.rows())
     with writing(target) as file:
-        file.write(form.head)
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
-            for line in form.lines(some):
+        file.write(export_format.head)
+        while chunk := list(islice(rows, _ROWS_AT_ONCE)):
+            for line in export_format.lines(chunk):
                 if isinstance(line, Skipped):
                     exported.left_out[line.why] += 1
                 else:

@@ -138,14 +138,14 @@ def _completion(row: RowRecord) -> dict[str, Any]:
 
 
 def _usage(row: RowRecord) -> dict[str, Any] | None:
-    known = row.get("usage", {})
+    reported = row.get("usage", {})
     usage: dict[str, Any] = {
-        name: known[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in known
+        name: reported[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in reported
     }
-    if "cached_tokens" in known:
-        usage["prompt_tokens_details"] = {"cached_tokens": known["cached_tokens"]}
-    if "reasoning_tokens" in known:
-        usage["completion_tokens_details"] = {"reasoning_tokens": known["reasoning_tokens"]}
+    if "cached_tokens" in reported:
+        usage["prompt_tokens_details"] = {"cached_tokens": reported["cached_tokens"]}
+    if "reasoning_tokens" in reported:
+        usage["completion_tokens_details"] = {"reasoning_tokens": reported["reasoning_tokens"]}
     if usage and row.get("cost_source") == "reported" and row["attempts"] == 1:
         usage["estimated_cost"] = row["cost_usd"]
     return usage or None
@@ -153,10 +153,10 @@ def _usage(row: RowRecord) -> dict[str, Any] | None:
 
 def sharegpt(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
     """`{id, conversations: [{from, value}], …carried}`: a training set of what was answered in plain text."""
-    kept = {name: kind for name, kind in carried.items() if name not in {"id", "conversations"}}
+    passthrough = {name: column for name, column in carried.items() if name not in {"id", "conversations"}}
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
-        own = _carried_rows(rows, kept)
+        own = _carried_rows(rows, passthrough)
         return [_sharegpt_line(row, values) for row, values in zip(rows, own, strict=True)]
 
     return ExportFormat(b"", lines)
@@ -168,7 +168,7 @@ def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | Skipped:
     messages = conversation(row) or []
     if not all(map(_is_plain, messages)):
         return Skipped("with more than text, or a role that ShareGPT has no name for, in a message")
-    turns = [{"from": _GPT_NAMES[each["role"]], "value": each["content"]} for each in messages]
+    turns = [{"from": _GPT_NAMES[message["role"]], "value": message["content"]} for message in messages]
     return lossless_json.dumps({"id": row["id"], "conversations": turns, **values}) + b"\n"
 
 

@@ -57,10 +57,10 @@ def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[A
 
 def _check_column(results: Results, by: str) -> None:
     single = [column.name for column in COLUMNS if column.type is not MESSAGES]
-    known = [*carried_names(results.carried).values(), *single]
-    if by in known:
+    groupable = [*carried_names(results.carried).values(), *single]
+    if by in groupable:
         return
     if by in _OURS:
         raise UsageError(f"`{by}` is a column of lists. Group by one of single values.")
-    hint = nearest(by, known) or f" There is {listed(known)}."
+    hint = nearest(by, groupable) or f" There is {listed(groupable)}."
     raise UsageError(f"{numbers.shown_path(results.output)} has no column `{by}` to group by.{hint}")

@@ -117,13 +117,13 @@ def tally_by(
     """
     whole = GroupStats()
     groups: Groups = {}
-    left = iter(rows)
-    while some := list(islice(left, _ROWS_AT_ONCE)):
-        for row in some:
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
+        for row in chunk:
             whole.add(row)
         if by is None:
             continue
-        for row, value in zip(some, column_values(some, carried, by), strict=True):
+        for row, value in zip(chunk, column_values(chunk, carried, by), strict=True):
             groups.setdefault(lossless_json.dumps(value), (value, GroupStats()))[1].add(row)
         check_groups(groups, by)
     return whole, by_cost_descending(groups)

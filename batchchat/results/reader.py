@@ -99,22 +99,22 @@ def _with_left(results: Results, folder: Path) -> Results:
         return results
     rows = (state or {}).get("rows")
     left = rows.get("left") if isinstance(rows, dict) else None
-    known = left if type(left) is int and left >= 0 else None
-    return replace(results, off_row_costs=replace(results.off_row_costs, left=known))
+    rows_left = left if type(left) is int and left >= 0 else None
+    return replace(results, off_row_costs=replace(results.off_row_costs, left=rows_left))
 
 
 def _published(output: Path) -> Results:
     published = Published(output)
-    told = published.metadata
+    metadata = published.metadata
     size = 2_000  # what a row takes in a journal, about: it only decides how many rows make a row group
     return Results(
         output=output,
-        name=told.get("name"),
-        model=told.get("model"),
-        endpoint=told.get("endpoint"),
-        inputs=tuple(told.get("inputs", ())),
+        name=metadata.get("name"),
+        model=metadata.get("model"),
+        endpoint=metadata.get("endpoint"),
+        inputs=tuple(metadata.get("inputs", ())),
         carried=published.carried,
-        off_row_costs=OffRowCosts.of_fields(told.get("beside", {})),
+        off_row_costs=OffRowCosts.of_fields(metadata.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
         columns=published.batches,
         rows_at=published.rows_at,

@@ -32,8 +32,8 @@ def column_values(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn
     """One column of `rows` by its output name. Raises `KeyError` where there is none."""
     if name in _OURS:
         return [_OURS[name].json(row) for row in rows]
-    own = {out: given for given, out in carried_names(carried).items()}[name]
-    return _readable([row.get("carried", _NONE).get(own) for row in rows], carried[own])
+    name_in_record = {out: name_in_input for name_in_input, out in carried_names(carried).items()}[name]
+    return _readable([row.get("carried", _NONE).get(name_in_record) for row in rows], carried[name_in_record])
 
 
 def batch_values(batch: pa.RecordBatch, name: str) -> list[Any]:

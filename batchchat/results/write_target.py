@@ -44,12 +44,12 @@ def check_target(
         raise OutputError(f"{target} is where the job reads its input. Name a file elsewhere.")
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+def _same(left: Path, right: Path) -> bool:
+    return left.exists() and right.exists() and left.samefile(right)
 
 
 def _is_input(target: Path, inputs: Sequence[str]) -> bool:
-    if any(_same(target, Path(one)) for one in inputs):
+    if any(_same(target, Path(path)) for path in inputs):
         return True
     spec = InputSpec(tuple(inputs), tuple(inputs))
     return not is_stream(target) and entry_that_takes(spec, target.absolute()) is not None
