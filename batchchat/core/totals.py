@@ -75,11 +75,13 @@ class OffRowCosts:
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any]) -> OffRowCosts:
         """The inverse of `fields`; what is not there is nothing."""
-        known: dict[str, Any] = {own.name: fields[own.name] for own in dataclass_fields(cls) if own.name in fields}
-        typed: dict[str, Any] = {
-            name: Decimal(value) if isinstance(value, str) else value for name, value in known.items()
+        present: dict[str, Any] = {
+            declared.name: fields[declared.name] for declared in dataclass_fields(cls) if declared.name in fields
         }
-        return cls(**typed)
+        parsed: dict[str, Any] = {
+            name: Decimal(value) if isinstance(value, str) else value for name, value in present.items()
+        }
+        return cls(**parsed)
 
 
 @dataclass(slots=True)

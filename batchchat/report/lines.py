@@ -1,4 +1,4 @@
-"""Totals in words, a topic at a time: tokens, cost, failures. What the summary and the report both say. Pure."""
+"""Totals as labelled lines: tokens, cost, failures. The summary, the report and the page print them. Pure."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def token_lines(totals: Totals) -> list[LabelledLine]:
 
 
 def _tokens(totals: Totals) -> str:
-    told = {name: totals.tokens.get(name) for name in TOKEN_FIELDS}
-    if told["prompt_tokens"] is None and told["completion_tokens"] is None:
+    tokens = {name: totals.tokens.get(name) for name in TOKEN_FIELDS}
+    if tokens["prompt_tokens"] is None and tokens["completion_tokens"] is None:
         return f"{numbers.UNKNOWN}: the endpoint reports none" if totals.answered else "none known"
-    cached = f" ({numbers.count(told['cached_tokens'])} cached)" if told["cached_tokens"] else ""
-    text = f"{_some(told['prompt_tokens'])} in{cached} · {_some(told['completion_tokens'])} out"
+    cached = f" ({numbers.count(tokens['cached_tokens'])} cached)" if tokens["cached_tokens"] else ""
+    text = f"{_some(tokens['prompt_tokens'])} in{cached} · {_some(tokens['completion_tokens'])} out"
     if totals.without_usage:
         text += f" · unknown for {numbers.rows(totals.without_usage)}"
     return text
@@ -60,14 +60,14 @@ _SOURCES = {
 
 
 def cost_lines(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
-    """One line for what is known, and one for each thing that is not in it."""
-    known = [
+    """A line for the known cost, and one for each amount that is not in it; `off_row` are costs outside the rows."""
+    known_costs = [
         f"{numbers.money(cost)} {_SOURCES.get(source, source)}"
         for source, cost in sorted(totals.cost_usd.items())
         if cost or totals.answered
     ]
-    lines = [" + ".join(known)] if known else []
-    if not known and not totals.answered:
+    lines = [" + ".join(known_costs)] if known_costs else []
+    if not known_costs and not totals.answered:
         lines.append("none known")
     if totals.unknown_cost_rows:
         lines.append(f"unknown for {numbers.rows(totals.unknown_cost_rows)}: {_unreported(off_row)}")
@@ -83,24 +83,26 @@ def cost_lines(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
     if unbounded:
         lines.append(f"not in it: {_broke_off(unbounded)} and may have been billed")
     if off_row.at_risk:
-        most = f", at most {numbers.money(off_row.at_risk_usd)}" if off_row.at_risk_usd else ""
+        bound = f", at most {numbers.money(off_row.at_risk_usd)}" if off_row.at_risk_usd else ""
         lines.append(
             f"not in it: up to {numbers.count(off_row.at_risk)} requests that were in flight when a run was killed"
-            f"{most}"
+            f"{bound}"
         )
     return labelled("cost", lines)
 
 
 def budget_lines(totals: Totals, off_row: OffRowCosts, max_cost_usd: Decimal | None) -> list[LabelledLine]:
-    """All that counts against the cap, of all runs, and what it leaves."""
+    """All that counts against the cap, over all runs of the job, and what is left of it."""
     if max_cost_usd is None:
         return []
-    unsure = off_row.unsure_usd
-    counted = (totals.known_cost_usd or Decimal(0)) + off_row.superseded_usd + off_row.pending_usd + unsure
-    may = ", what may have been paid included" if unsure else ""
-    left = max_cost_usd - counted
-    rest = f"{numbers.money(left)} left" if left >= 0 else f"{numbers.money(-left)} over"
-    return [LabelledLine("budget", f"{numbers.money(counted)} of {numbers.money(max_cost_usd)}{may} · {rest}")]
+    uncertain_usd = off_row.unsure_usd
+    counted_usd = (totals.known_cost_usd or Decimal(0)) + off_row.superseded_usd + off_row.pending_usd + uncertain_usd
+    note = ", what may have been paid included" if uncertain_usd else ""
+    left_usd = max_cost_usd - counted_usd
+    remainder = f"{numbers.money(left_usd)} left" if left_usd >= 0 else f"{numbers.money(-left_usd)} over"
+    return [
+        LabelledLine("budget", f"{numbers.money(counted_usd)} of {numbers.money(max_cost_usd)}{note} · {remainder}")
+    ]
 
 
 def _broke_off(attempts: int) -> str:
@@ -126,7 +128,7 @@ def latency_lines(totals: Totals) -> list[LabelledLine]:
 
 
 def retry_lines(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
-    """What further attempts were made for; `off_row` knows it of an output, whose columns don't tell."""
+    """The reasons of retries; of an output they are in `off_row`, since no column has them."""
     if not (retries := +totals.retries or Counter(off_row.retries)):
         return []
     kinds = " · ".join(f"{numbers.count(count)} {kind.replace('_', ' ')}" for kind, count in retries.most_common())
@@ -134,20 +136,20 @@ def retry_lines(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
 
 
 def failure_lines(totals: Totals) -> list[LabelledLine]:
-    """Each kind of failure with an example; invalid rows by their place, since an id may be all they lack."""
+    """Each kind of failure with an example; an invalid row is named by its location, since it may have no id."""
     lines: list[LabelledLine] = []
-    for topic, invalid in (("failed", False), ("invalid", True)):
+    for status, is_invalid in (("failed", False), ("invalid", True)):
         kinds = [
             (kind, count)
             for kind, count in totals.failures.most_common()
-            if count > 0 and (kind == ErrorKind.INVALID_INPUT) == invalid
+            if count > 0 and (kind == ErrorKind.INVALID_INPUT) == is_invalid
         ]
         texts = []
         for kind, count in kinds:
             example = totals.examples.get(kind)
-            where = "" if example is None else example.place if invalid else example.id
+            where = "" if example is None else example.place if is_invalid else example.id
             text = "" if example is None else f"  {where}: {numbers.shorten(example.text, _EXAMPLE_WIDTH)}"
-            label = "" if invalid else f" {kind}"
+            label = "" if is_invalid else f" {kind}"
             texts.append(f"{numbers.count(count)}{label}{text}")
-        lines += labelled(topic, texts)
+        lines += labelled(status, texts)
     return lines

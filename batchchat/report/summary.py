@@ -1,4 +1,4 @@
-"""The morning: what happened, what it cost, what failed and why, what to type next. Pure text of the totals."""
+"""The summary at the end of a run: rows, cost, failures and their reasons, what to type next. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REPLY_WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What the summary is of. `next_commands` can be pasted; `left` is None where the input's end was not seen."""
+    """What the summary prints. `next_commands` can be pasted; `left` is None where the input's end is not known."""
 
     name: str
     totals: Totals
@@ -43,54 +43,54 @@ class RunSummary:
     outdated: int = 0
 
 
-def summary(facts: RunSummary) -> str:
-    """The headline, a blank line, the figures by topic, and what to type next."""
-    parts = [_headline(facts), labelled_list(_lines(facts))]
-    if facts.next_commands:
-        parts.append(next_lines(facts.next_commands))
+def summary(run: RunSummary) -> str:
+    """The headline, the labelled figures, and what to type next."""
+    parts = [_headline(run), labelled_list(_lines(run))]
+    if run.next_commands:
+        parts.append(next_lines(run.next_commands))
     return "\n\n".join(parts)
 
 
-def _headline(facts: RunSummary) -> str:
-    totals = facts.totals
-    total = totals.finished + (facts.left or 0)
+def _headline(run: RunSummary) -> str:
+    totals = run.totals
+    total = totals.finished + (run.left or 0)
     answered = numbers.count(totals.answered)
     rows = f"{numbers.rows(totals.answered)} answered"
-    if facts.left is not None:
+    if run.left is not None:
         rows = f"{answered} of {numbers.rows(total)} answered"
     cost = totals.known_cost_usd
     money = f" for {numbers.money(cost)}" if cost is not None else ""
-    time = f" in {numbers.duration(facts.elapsed_s)}" if facts.elapsed_s else ""
-    return f"{facts.name}: {rows}{time}{money}"
+    time = f" in {numbers.duration(run.elapsed_s)}" if run.elapsed_s else ""
+    return f"{run.name}: {rows}{time}{money}"
 
 
-def _lines(facts: RunSummary) -> list[LabelledLine]:
-    totals = facts.totals
-    lines = [LabelledLine("rows", _rows(facts)), *token_lines(totals)]
-    lines += cost_lines(totals, facts.off_row_costs)
-    lines += budget_lines(totals, facts.off_row_costs, facts.max_cost_usd)
+def _lines(run: RunSummary) -> list[LabelledLine]:
+    totals = run.totals
+    lines = [LabelledLine("rows", _rows(run)), *token_lines(totals)]
+    lines += cost_lines(totals, run.off_row_costs)
+    lines += budget_lines(totals, run.off_row_costs, run.max_cost_usd)
     lines += latency_lines(totals)
-    lines += retry_lines(totals, facts.off_row_costs)
+    lines += retry_lines(totals, run.off_row_costs)
     lines += failure_lines(totals)
-    lines += [LabelledLine("", "")] if facts.output or facts.set_aside else []
-    if facts.output:
-        size = f" · {numbers.size(facts.output_bytes)}" if facts.output_bytes is not None else ""
-        lines.append(LabelledLine("output", facts.output + size))
-    lines += [LabelledLine("set aside", path) for path in facts.set_aside]
+    lines += [LabelledLine("", "")] if run.output or run.set_aside else []
+    if run.output:
+        size = f" · {numbers.size(run.output_bytes)}" if run.output_bytes is not None else ""
+        lines.append(LabelledLine("output", run.output + size))
+    lines += [LabelledLine("set aside", path) for path in run.set_aside]
     return lines
 
 
-def _rows(facts: RunSummary) -> str:
-    totals = facts.totals
+def _rows(run: RunSummary) -> str:
+    totals = run.totals
     parts = [f"{numbers.count(totals.answered)} answered"]
     parts += [
         f"{numbers.count(number)} {word}"
         for number, word in (
             (totals.failed, "failed"),
             (totals.invalid, "invalid"),
-            (facts.left or 0, "left"),
-            (facts.outdated, "left to be sent again"),
-            (facts.off_row_costs.gone_rows, "gone from the input, kept in the journal"),
+            (run.left or 0, "left"),
+            (run.outdated, "left to be sent again"),
+            (run.off_row_costs.gone_rows, "gone from the input, kept in the journal"),
         )
         if number
     ]
@@ -101,8 +101,10 @@ def replies(rows: Sequence[RowRecord]) -> str:
     """Prompts and replies, a line each, shortened: for a run small enough to be read."""
     lines = []
     for row in sorted(rows, key=lambda row: row["ordinal"]):
-        asked = next((m for m in reversed(row["messages"]) if m.get("role") == "user"), None)
-        content = asked.get("content") if asked else None
+        last_user_message = next(
+            (message for message in reversed(row["messages"]) if message.get("role") == "user"), None
+        )
+        content = last_user_message.get("content") if last_user_message else None
         prompt = content if isinstance(content, str) else "(not text)"
         lines.append(f"{row['id']}  {numbers.shorten(prompt, _REPLY_WIDTH)}")
         lines.append(f"    {_reply(row)}")

@@ -81,9 +81,9 @@ def clock(span_s: float | None) -> str:
     """`04:07`, `1:02:03`, `?`: a span that is watched as it grows, in a fixed width."""
     if span_s is None:
         return "?"
-    minutes, rest = divmod(round(span_s), _MINUTE)
+    minutes, whole_seconds = divmod(round(span_s), _MINUTE)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+    return f"{hours}:{minutes:02}:{whole_seconds:02}" if hours else f"{minutes:02}:{whole_seconds:02}"
 
 
 def seconds(value: float | None) -> str:
