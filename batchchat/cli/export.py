@@ -26,7 +26,7 @@ _FORMS = ["parquet", "jsonl", "csv", "openai-batch", "sharegpt"]
     "-o", "--output", "target", type=click.Path(path_type=Path), required=True, help="The file to write; - is stdout."
 )
 def export(source: Path, form: str, target: Path) -> None:
-    """Write every finished row, also of a run that is going on or was killed, in the order of the input.
+    """Write every finished row, of a running or killed run too, in the order of the input.
 
     JOB is a job file, OUTPUT the Parquet it writes (which need not be there yet). The run is not disturbed.
 
@@ -44,7 +44,7 @@ def export(source: Path, form: str, target: Path) -> None:
             exported = export_run(
                 output, Path("/dev/stdout") if to_stdout else target, form, source if source != output else None
             )
-        except BrokenPipeError:  # whoever read it has seen enough
+        except BrokenPipeError:  # the reader of the pipe has closed it
             return
         written = f"{target}: {numbers.rows(exported.rows)}"
         if not to_stdout:

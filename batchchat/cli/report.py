@@ -31,15 +31,15 @@ __all__ = ["report"]
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page with charts and rows, one file.")
-@click.option("--reconcile", is_flag=True, help="Ask the job's endpoint what it billed, and compare.")
+@click.option("--reconcile", is_flag=True, help="Compare with what the job's endpoint billed.")
 def report(
     sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Path | None, *, reconcile: bool, as_json: bool
 ) -> None:
-    """Tell rows, tokens, cost, latency and failures of finished, stopped and running jobs.
+    """Print rows, tokens, cost, latency and failures of finished, stopped and running jobs.
 
-    JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are put side by side. The figures
-    come from the output, or from the journal where that knows more; nothing is sent and nothing changed. Only
-    --reconcile asks somebody: DeepInfra, or who answers as it does, with the job's key, what each response was billed.
+    JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are compared side by side. The
+    figures come from the output, or from the journal where that has more; nothing is sent and nothing changed. Only
+    --reconcile sends requests: it asks DeepInfra, or an endpoint like it, with the job's key what it billed.
     """
     with guarded():
         from batchchat import lossless_json

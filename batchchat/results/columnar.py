@@ -1,7 +1,7 @@
-"""The tally of a published output, by columns: a million rows in seconds, the same figures to the last digit.
+"""The figures of a published output, column by column: a million rows in seconds, the same to the last digit.
 
-Answers, the bulk of an output, are added up column by column. Rows without an answer are few and go one by one, as a
-journal's rows do.
+Answers, the bulk of an output, are added up in columns. Rows without an answer are few and are added one by one, as a
+journal's rows are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TALLIED = frozenset(
         *_USAGE,
     }
 )
-"""The columns a tally reads."""
+"""The columns that are read."""
 _ANSWERED = Status.ANSWERED.value
 _ROWS_A_PIECE = 64
 # The stubs lack an overload for some of what is called here, and every array is of a type that only its name tells.
@@ -39,7 +39,7 @@ _pc: Any = pc
 
 
 def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
-    """As `tally_by`, of batches that have the columns `TALLIED` and `by`."""
+    """The figures as `tally_by` has them, of batches with the columns `TALLIED` and `by`."""
     whole = GroupStats()
     groups: Groups = {}
     for batch in batches:

@@ -1,6 +1,6 @@
-"""Output rows as lines of other forms: JSON lines, CSV, OpenAI's batch output, ShareGPT. Pure: records in, lines out.
+"""Output rows as lines of other formats: JSON lines, CSV, OpenAI's batch output, ShareGPT. Pure: records in, lines out.
 
-A form that can't hold a row says why in place of its line; nothing is bent to fit.
+For a row that a format can't hold there is a reason in place of its line; no row is changed to fit.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _GPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "
 
 
 class Skipped(NamedTuple):
-    """Why a form can't hold a row."""
+    """A row is left out of an export, with the reason."""
 
-    why: str
+    reason: str
 
 
 class ExportFormat(NamedTuple):
-    """`head` begins the file; `lines` has a line for each record of a slice, or why it is left out."""
+    """`head` begins the file; `lines` returns a line for each of several records, or why it is skipped."""
 
     head: bytes
     lines: Callable[[Sequence[RowRecord]], list[bytes | Skipped]]
@@ -99,7 +99,7 @@ def _batch_line(row: RowRecord) -> dict[str, Any]:
     request = f"batch_req_{hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
     line: dict[str, Any] = {"id": request, "custom_id": key.id, "response": None, "error": None}
     if row["status"] == Status.ANSWERED:
-        body = _completion(row) if (raw := row.get("raw")) is None else _as_it_came(raw)
+        body = _completion(row) if (raw := row.get("raw")) is None else _raw_body(raw)
         line["response"] = {"status_code": row.get("http_status", 200), "request_id": request, "body": body}
         return line
     error = {"message": row["error"], "type": row["error_kind"], "param": None, "code": row["error_kind"]}
@@ -110,7 +110,7 @@ def _batch_line(row: RowRecord) -> dict[str, Any]:
     return line
 
 
-def _as_it_came(raw: str) -> Any:
+def _raw_body(raw: str) -> Any:
     return lossless_json.loads_lenient(raw.encode("utf-8", "surrogateescape"))
 
 

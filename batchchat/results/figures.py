@@ -1,4 +1,4 @@
-"""What an output's rows add up to, read from wherever its results stand."""
+"""The figures of an output: read from it, or from the journal where that has more."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Figures(NamedTuple):
 
 
 def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures:
-    """Read the results behind `output`, going on or not, named by its `job` or by itself.
+    """The figures of `output`, whatever the state of its run; `job` is its job file where that was named.
 
     Raises `UsageError`, `OutputError`, `MachineError`.
     """
@@ -51,8 +51,8 @@ def figures_in(results: Results, by: str | None) -> Figures:
 def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
     if not results.published:  # a journal knows more of a row than an output's columns do
         return tally_by((row for row, _ in results.rows()), results.carried, by)
-    needed = TALLIED if by is None else TALLIED | {by}
-    return tally_batches(results.columns(needed), by)
+    column_names = TALLIED if by is None else TALLIED | {by}
+    return tally_batches(results.columns(column_names), by)
 
 
 def _check_column(results: Results, by: str) -> None:

@@ -1,7 +1,7 @@
 """Figures over finished rows, whole and by a column: rows, tokens, money, latency, failures. Pure.
 
 Money is summed in Decimal. Quantiles are exact, interpolated as pandas and DuckDB's `quantile_cont` do. What is unknown
-is None, and a sum that lacks rows says how many.
+is None, and the rows that a sum lacks are counted.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from batchchat.store.parquet import CarriedColumn
 __all__ = ["GroupStats", "Groups", "by_cost_descending", "check_groups", "tally_by"]
 
 _ROWS_AT_ONCE = 500
-_MOST_GROUPS = 10_000
+_MAX_GROUPS = 10_000
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _ANSWERED = Status.ANSWERED.value
 
 Groups = dict[bytes, tuple[Any, "GroupStats"]]
-"""A tally for each value of a column, by the value's JSON."""
+"""The figures for each value of a column, by the value's JSON."""
 
 
 class GroupStats:
-    """The fold. About 8 bytes a row."""
+    """The figures of some rows, a fold over them. About 8 bytes a row."""
 
     def __init__(self) -> None:
         self.totals = Totals()
@@ -48,7 +48,7 @@ class GroupStats:
             self._sorted = None
 
     def add_latencies(self, latencies_s: bytes) -> None:
-        """What `add` notes beside the totals, of many answers: 8 bytes each."""
+        """Add the latencies of many answers, a float64 each; `totals` must be updated by the caller."""
         self._latencies.frombytes(latencies_s)
         self._sorted = None
 
@@ -86,7 +86,7 @@ class GroupStats:
 
 
 def _cost(totals: Totals, off_row_costs: OffRowCosts | None) -> dict[str, Any]:
-    # What was paid beside the rows is known of a whole output only.
+    # What was paid outside the rows is known of a whole output only.
     return {
         "known": _number(totals.known_cost_usd),
         "unknown_rows": totals.unknown_cost_rows,
@@ -98,7 +98,7 @@ def _cost(totals: Totals, off_row_costs: OffRowCosts | None) -> dict[str, Any]:
 
 
 def _possibly_billed(totals: Totals, off_row_costs: OffRowCosts | None) -> float | None:
-    """The most of it, attempts at rows that are left included; unknown where one of the attempts has no bound."""
+    """The upper bound, attempts at unfinished rows included; None where one of the attempts has no bound."""
     if off_row_costs is None or off_row_costs.unbounded is None:
         return None if totals.possibly_billed else 0.0
     return None if off_row_costs.unbounded else float(off_row_costs.broke_off_usd)
@@ -111,9 +111,9 @@ def _number(usd: Decimal | None) -> float | None:
 def tally_by(
     rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], by: str | None
 ) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
-    """The figures of all rows, and of the rows of each value of the column `by`, the dearest first.
+    """The figures of all rows, and of the rows of each value of the column `by`, the most expensive first.
 
-    Raises `UsageError` where there are too many values to be told one by one.
+    Raises `UsageError` where there are too many values.
     """
     whole = GroupStats()
     groups: Groups = {}
@@ -130,13 +130,13 @@ def tally_by(
 
 
 def check_groups(groups: Groups, by: str) -> None:
-    """Raises `UsageError` where there are more values than can be told one by one."""
-    if len(groups) > _MOST_GROUPS:
-        raise UsageError(f"`{by}` has more than {_MOST_GROUPS:,} values. Group by a column that has fewer.")
+    """Raises `UsageError` where there are too many values."""
+    if len(groups) > _MAX_GROUPS:
+        raise UsageError(f"`{by}` has more than {_MAX_GROUPS:,} values. Group by a column that has fewer.")
 
 
 def by_cost_descending(groups: Groups) -> list[tuple[Any, GroupStats]]:
-    """Each value with its tally, by cost, then by rows."""
+    """Each value with its figures, by cost, then by rows, in descending order."""
     return sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
 
 

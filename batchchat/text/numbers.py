@@ -118,7 +118,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """A path as one would type it here; `..` stays only where it leaves a link."""
+    """`path` as it can be typed in the working directory; `..` is kept only where it leaves a link."""
     plain = Path(os.path.normpath(path))
     if plain.resolve() != path.resolve():
         plain = path

@@ -1,6 +1,6 @@
 """Events as a person follows them: a tqdm bar on a terminal, log lines elsewhere, and the lines of `run.log`.
 
-One line changes in place; everything else scrolls and stays true. Nothing here holds a prompt, a reply or a key.
+One line changes in place; all others scroll. Nothing here holds a prompt, a reply or a key.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _WIDE = 120  # columns
 
 
 class Silent:
-    """Tells nothing."""
+    """A subscriber that prints nothing."""
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Print `event` where it has a line."""
 
 
 class Bar:
@@ -40,7 +40,7 @@ class Bar:
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Print `event` where it has a line."""
         if isinstance(event, Progress):
             self._show(event)
         elif isinstance(event, events.Publishing | events.Finished):
@@ -73,7 +73,7 @@ class Bar:
 class Lines:
     """A line at each change of state, and one a minute, each after a `stamp`.
 
-    Without `quotes` it is `run.log`: nothing an endpoint said is repeated, which may echo a prompt; times are UTC.
+    Without `quotes` it writes `run.log`: texts of the endpoint, which may echo a prompt, are left out; times are UTC.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Lines:
         self._last: Progress | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Print `event` where it has a line."""
         if isinstance(event, Progress):
             self._last = event
             if event.elapsed_s >= self._next_s:
@@ -105,7 +105,7 @@ class Lines:
     def _text(self, event: Event) -> str | None:
         if isinstance(event, events.Finished):
             if self._quotes:
-                return None  # the summary says it, to whoever reads along
+                return None  # the summary is printed instead
             return f"{finished_line(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
         if isinstance(event, events.FirstFailure) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
@@ -117,7 +117,7 @@ class Lines:
 
 
 def log_file(stream: IO[str]) -> Lines:
-    """`run.log`: the same lines, each with the date and time in UTC, and no word of a prompt or a reply."""
+    """`run.log`: the same lines, each with the date and time in UTC, without any text of a prompt or a reply."""
 
     def write(line: str) -> None:
         stream.write(line + "\n")
