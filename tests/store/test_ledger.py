@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batchchat.arrow.cells import Kind
 from batchchat.core.attempt import NO_SPEND, Spend
 from batchchat.core.conversation import Key
-from batchchat.core.record import RowRecord, key_of, spend_of, unsure_fields
+from batchchat.core.record import RowRecord, key_of, spend_of, uncertain_fields
 from batchchat.core.totals import Totals
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.store.ledger import Ledger, PaidElsewhere, schema_of, schema_text
@@ -224,7 +224,7 @@ def test_an_attempt_without_a_bound_takes_no_bound_from_those_that_come_after_it
     assert ledger.unsure.worth_usd == Decimal("1.5")
     assert (ledger.beside.broke_off_usd, ledger.beside.unbounded) == (Decimal("1.5"), 1)
     spend = ledger.spend_before(Key("a"))
-    ledger.fold(location(1, 0), {**answered("a", possibly_billed=4, **unsure_fields(spend))})
+    ledger.fold(location(1, 0), {**answered("a", possibly_billed=4, **uncertain_fields(spend))})
     assert ledger.unsure.worth_usd == Decimal("1.5")
     assert (ledger.totals.possibly_billed, ledger.totals.unbounded) == (4, 1)
 
