@@ -227,7 +227,7 @@ def _tell_end(job: JobSpec, ended: RunResult, again: str, plain: str) -> None:
     facts = RunSummary(
         name=job.name,
         totals=ended.ledger.totals,
-        beside=ended.ledger.beside,
+        beside=ended.ledger.off_row_costs,
         elapsed_s=ended.elapsed_s,
         left=ended.left,
         stopped=ended.stopped,

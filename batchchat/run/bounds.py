@@ -27,7 +27,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: PlanCount
     return Budgeted(
         max_cost_usd=budget.max_cost_usd,
         paid_usd=ledger.paid_usd,
-        unsure_usd=ledger.unsure.worth_usd,
+        unsure_usd=ledger.uncertain_cost.worth_usd,
         unknown_rows=ledger.totals.unknown_cost_rows,
         rows=tally.to_send if limit is None or limit >= tally.to_send else 0,
         most_usd=tally.most.usd * max(budget.learned.dearest, Decimal(1)),
@@ -68,7 +68,7 @@ def bound_words(stop: Halt, job: JobSpec, ledger: Ledger) -> str:
         assert job.budget.stop_at is not None
         clock = time.strftime("%H:%M:%S")
         return f"`budget.stop_at` is {job.budget.stop_at.written}; at {clock} what was in flight had ended."
-    unsure = ledger.unsure.worth_usd
+    unsure = ledger.uncertain_cost.worth_usd
     may = f" and up to {numbers.money(unsure)} more may have been" if unsure else ""
     return (
         f"the budget of {numbers.money(job.budget.max_cost)} does not cover the next row, which may cost up to"
@@ -82,7 +82,7 @@ def change_to_go_on(stop: Halt, job: JobSpec, ledger: Ledger, left: int | None) 
         moment = job.budget.stop_at is not None and job.budget.stop_at.moment is not None
         return ("--set", "budget.stop_at=null") if moment else ()
     assert job.budget.max_cost is not None
-    counted = ledger.paid_usd + ledger.unsure.worth_usd
+    counted = ledger.paid_usd + ledger.uncertain_cost.worth_usd
     answered = ledger.totals.answered
     enough = enough_usd(job.budget.max_cost, counted, _next_usd(stop), answered=answered, left=left or answered)
     return ("--max-cost", f"{enough:f}")

@@ -126,7 +126,7 @@ class Ending:
                 cost_usd=totals.known_cost_usd,
                 change=change,
                 possibly_billed=totals.possibly_billed,
-                possibly_billed_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.dearest,
+                possibly_billed_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.max_price_ratio,
             )
         )
         return change

@@ -180,11 +180,11 @@ class Drive:
         self._synced += len(placed)
         for at, record in placed:
             if record["kind"] != "row" or record["status"] == _INVALID:
-                self._ledger.fold(at, record)
+                self._ledger.apply(at, record)
                 continue
             # Most runs replace nothing, and need not look.
             before = self._ledger.totals.finished if self.outdated else -1
-            self._ledger.fold(at, record)
+            self._ledger.apply(at, record)
             if before == self._ledger.totals.finished:
                 self.outdated -= 1
             self._sent += 1

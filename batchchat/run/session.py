@@ -177,8 +177,8 @@ class Session:
         """Fold the journal there is; the location where it goes on."""
         reading = scan(folder)
         for at, record in reading:
-            ledger.fold(at, record)
-        ledger.close_replay()
+            ledger.apply(at, record)
+        ledger.end_session()
         if reading.damages or ledger.at_risk:
             self._tell(Replayed(tuple(str(damage) for damage in reading.damages), ledger.at_risk))
         totals = ledger.totals
@@ -201,14 +201,14 @@ class Session:
         if tally.fates[Disposition.UNDECIDED]:
             reading.changed = self._decide(tally)
             tally.decide(reading.changed)
-        ledger.retire_gone()
+        ledger.drop_rows_not_in_input()
         if self._job.budget.max_cost is not None and tally.most.unbounded:
             raise InputError(no_bound(self._job, tally.most))
         price = wiring.price_label(self._job, rates)
         if price is not None and self._job.budget.max_cost is not None:
-            ledger.bound_at_risk(price, tally.dearest_usd)
-        if ledger.totals.finished or ledger.gone.rows:
-            self._tell(tally.planned(ledger.gone.rows))
+            ledger.set_bound_for_unpriced(price, tally.dearest_usd)
+        if ledger.totals.finished or ledger.not_in_input.rows:
+            self._tell(tally.planned(ledger.not_in_input.rows))
         return tally
 
     def _decide(self, tally: PlanCounts) -> OnChanged:

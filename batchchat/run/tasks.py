@@ -54,7 +54,7 @@ class RowPlanner:
         index = self._ledger.index
         for row in self._source.read():
             entry = index.add(row.key)
-            index.place_in_input(entry, row.ordinal)
+            index.set_ordinal(entry, row.ordinal)
             if isinstance(row, BadRow):
                 yield row
                 continue
@@ -201,7 +201,7 @@ class Feed:
         if self._left is not None:
             self._left -= 1
         ledger, key = self._ledger, script.row.key
-        spend = ledger.spend_before(key) if ledger.pending or fate_ is not Disposition.SEND_NEW else NO_SPEND
+        spend = ledger.spend_before(key) if ledger.pending_spend or fate_ is not Disposition.SEND_NEW else NO_SPEND
         return Work(script, time.monotonic(), spend)
 
     def total(self) -> tuple[int | None, bool]:

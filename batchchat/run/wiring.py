@@ -116,8 +116,8 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
         max_cost,
         computed,
         paid_usd=ledger.paid_usd,
-        unsure=ledger.unsure,
-        learned=PriceRatio(label, *ledger.learned.get(label, ())),
+        unsure=ledger.uncertain_cost,
+        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
     )
 
 

@@ -1,4 +1,4 @@
-"""Where each row stands: its fingerprint, its line in the journal, its place in the input; no Python object per row.
+"""What is known of each row: its fingerprint, its journal offset, its ordinal in the input; no Python object per row.
 
 A row is known by a 64-bit hash of its key (see `hash_table`). About 45 bytes a row, table included.
 """
@@ -30,7 +30,7 @@ class Index:
     def __init__(self) -> None:
         self._table = KeyTable()
         self._fingerprints = array("Q")
-        self._places = array("Q")
+        self._journal_offsets = array("Q")
         self._ordinals = array("q")
         self._statuses = bytearray()
 
@@ -42,7 +42,7 @@ class Index:
         number, new = self._table.add(hash_here(key))
         if new:
             self._fingerprints.append(0)
-            self._places.append(_NOWHERE)
+            self._journal_offsets.append(_NOWHERE)
             self._ordinals.append(_GONE)
             self._statuses.append(0)
         return number
@@ -51,7 +51,7 @@ class Index:
         """The entry of `key`, or None."""
         return self._table.find(hash_here(key))
 
-    def place_in_input(self, entry: int, ordinal: int) -> None:
+    def set_ordinal(self, entry: int, ordinal: int) -> None:
         """The row of `entry` is the one at `ordinal` of the input."""
         self._ordinals[entry] = ordinal
 
@@ -59,11 +59,11 @@ class Index:
         """Whether the input, as read in this run, has the row."""
         return self._ordinals[entry] != _GONE
 
-    def finish(self, entry: int, status: str, fingerprint: int, at: int) -> None:
-        """The row's record stands at location `at`."""
+    def finish(self, entry: int, status: str, fingerprint: int, journal_offset: int) -> None:
+        """The row's record is at `journal_offset`."""
         self._statuses[entry] = _CODES[status]
         self._fingerprints[entry] = fingerprint
-        self._places[entry] = at
+        self._journal_offsets[entry] = journal_offset
 
     def status(self, entry: int) -> str:
         """How the row ended; empty where it hasn't."""
@@ -73,9 +73,9 @@ class Index:
         """The fingerprint of the request that the record answers."""
         return self._fingerprints[entry]
 
-    def at(self, entry: int) -> int:
-        """The location of the row's record; only of a finished row."""
-        return self._places[entry]
+    def journal_offset(self, entry: int) -> int:
+        """The journal offset of the row's record; only of a finished row."""
+        return self._journal_offsets[entry]
 
     def finished(self) -> Iterator[int]:
         """Entries with a record, in order of first sight."""
@@ -87,7 +87,7 @@ class Index:
 
     def in_completion_order(self) -> Iterator[int]:
         """The finished entries of the input, in the order in which their records were written."""
-        return self._sorted_by(self._places, pa.uint64())
+        return self._sorted_by(self._journal_offsets, pa.uint64())
 
     def _sorted_by(self, column: array[int], kind: pa.DataType) -> Iterator[int]:
         # It is handed to Arrow as it lies in memory; its sort is stable and takes 8 bytes a row.

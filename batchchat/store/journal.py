@@ -20,14 +20,14 @@ from typing import Any
 from batchchat.errors import MachineError
 from batchchat.store import records
 from batchchat.store.atomic import sync_folder
-from batchchat.store.segments import location, offset_of, segment_of, segment_path
+from batchchat.store.segments import journal_offset, offset_of, segment_of, segment_path
 
 __all__ = ["Committed", "Journal"]
 
 SEGMENT_BYTES = 256 << 20
 
 Committed = Callable[[Sequence[tuple[int, Any]]], None]
-"""Called in the event loop with the (location, record) pairs of each synced group, in order."""
+"""Called in the event loop with the (journal offset, record) pairs of each synced group, in order."""
 
 
 class _File:
@@ -86,7 +86,7 @@ class _Group:
 
 
 class Journal:
-    """Open for appending from `end`, the location behind the last intact line. Use inside a running event loop.
+    """Open for appending from `end`, the journal offset behind the last intact line. Use inside a running event loop.
 
     `broke` is called once when nothing more can be kept.
     """
@@ -170,10 +170,10 @@ class Journal:
         asyncio.wrap_future(group.at).add_done_callback(lambda done: self._group_done(group, done.exception()))
 
     def _write_group(self, lines: list[bytes]) -> int:
-        """Write one group; its location. In the writer's thread."""
+        """Write one group; its journal offset. In the writer's thread."""
         if self._file.size >= SEGMENT_BYTES:
             self._file.roll()
-        at = location(self._file.number, self._file.size)
+        at = journal_offset(self._file.number, self._file.size)
         self._file.append(b"".join(lines))
         return at
 

@@ -1,7 +1,7 @@
 """What the journal adds up to: the index of finished rows and the sums over them. Replay and a live run fold alike.
 
-A row's later record takes the place of the earlier one. What was paid for an answer so replaced, or for a row that has
-gone from the input, stays in `superseded` and `gone`; what a failed row had cost is carried into its next record.
+A row's later record replaces the earlier one. What was paid for an answer so replaced, or for a row that the input no
+longer has, stays in `superseded` and `not_in_input`; what a failed row had cost is carried into its next record.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ class PaidElsewhere:
 
 
 class Ledger:
-    """The fold of a journal. `pending` holds what unfinished rows have used up, by key."""
+    """The fold of a journal. `pending_spend` holds what unfinished rows have used up, by key."""
 
     def __init__(self, folder: Path) -> None:
         self._lines = LineReader(folder)
         self.index = Index()
         self.totals = Totals()
         self.superseded = PaidElsewhere()
-        self.gone = PaidElsewhere()
-        self.pending: dict[Key, Spend] = {}
+        self.not_in_input = PaidElsewhere()
+        self.pending_spend: dict[Key, Spend] = {}
         self.runs: list[dict[str, Any]] = []
         self.answered_models: dict[str, set[str]] = {}
         """By endpoint, the models that have answered there."""
@@ -80,7 +80,7 @@ class Ledger:
         """The most they may have cost, by the price it was reckoned at."""
         self.at_risk_unbounded = 0
         """How many of them nobody had noted a bound for, since the job had no price or a row no bound."""
-        self.learned: dict[str, tuple[int, Decimal]] = {}
+        self.price_ratios: dict[str, tuple[int, Decimal]] = {}
         """By price: how many answers a budget has seen, and the dearest ratio of their reported to computed cost."""
         self._hold: dict[str, Any] = _NO_HOLD
         self._kinds: dict[str, cells.Kind] = {}
@@ -90,45 +90,45 @@ class Ledger:
         self._first_seen: dict[str, tuple[int, int]] = {}
         self._all_seen_by = 0
 
-    def fold(self, at: int, record: dict[str, Any]) -> None:
+    def apply(self, at: int, record: dict[str, Any]) -> None:
         """Take in one record, in the journal's order."""
         kind = record["kind"]
         if kind == "row":
-            self._fold_row(at, cast("RowRecord", record))
+            self._apply_row(at, cast("RowRecord", record))
         elif kind == "step":
             key = key_of(cast("RowRecord", record))
-            self.pending[key] = self.pending.get(key, NO_SPEND) + spend_of(cast("RowRecord", record))
+            self.pending_spend[key] = self.pending_spend.get(key, NO_SPEND) + spend_of(cast("RowRecord", record))
         elif kind == "hold":
             self._hold = record
             if "dearest" in record:
-                self.learned[record["price"]] = (record["answers"], Decimal(record["dearest"]))
+                self.price_ratios[record["price"]] = (record["answers"], Decimal(record["dearest"]))
         else:
             self.runs.append(record)
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
             self._declarations.append((at, {one.name: one.type for one in schema_of(record.get("columns"))}))
             self._declared = frozenset(self._declarations[-1][1])
-            self.close_replay()
+            self.end_session()
 
     @property
-    def beside(self) -> OffRowCosts:
+    def off_row_costs(self) -> OffRowCosts:
         """What was paid that is in no row of the totals."""
-        spend = self.pending.values()
+        spend = self.pending_spend.values()
         return OffRowCosts(
-            superseded_usd=self.superseded.cost_usd + self.gone.cost_usd,
+            superseded_usd=self.superseded.cost_usd + self.not_in_input.cost_usd,
             pending_usd=sum((each.cost_usd for each in spend if each.cost_usd is not None), Decimal(0)),
             pending_possibly_billed=sum(each.possibly_billed for each in spend),
             at_risk=self.at_risk,
-            gone_rows=self.gone.rows,
-            broke_off_usd=self.dearest
+            gone_rows=self.not_in_input.rows,
+            broke_off_usd=self.max_price_ratio
             * sum((each.possibly_billed_usd for each in spend), self.totals.possibly_billed_usd),
             unbounded=self.totals.unbounded + sum(each.unbounded for each in spend),
-            unreported_usd=self.totals.unreported_usd * self.dearest,
-            at_risk_usd=_NO_USD if self.at_risk_unbounded else self.unsure.at_risk_worth_usd,
-            unsure_usd=self.unsure.worth_usd,
+            unreported_usd=self.totals.unreported_usd * self.max_price_ratio,
+            at_risk_usd=_NO_USD if self.at_risk_unbounded else self.uncertain_cost.at_risk_worth_usd,
+            unsure_usd=self.uncertain_cost.worth_usd,
             retries=dict(+self.totals.retries),
         )
 
-    def close_replay(self) -> None:
+    def end_session(self) -> None:
         """A session's journal ends here: what its last hold had not settled may have been billed."""
         hold, self._hold = self._hold, _NO_HOLD
         self.at_risk += hold["requests"]
@@ -137,7 +137,7 @@ class Ledger:
         else:
             self._add_at_risk(hold.get("price", ""), Decimal(usd))
 
-    def bound_at_risk(self, price: str, most_usd: Decimal) -> None:
+    def set_bound_for_unpriced(self, price: str, most_usd: Decimal) -> None:
         """Reckon those nobody had noted a bound for at `most_usd` of `price`: a cap that is set now must count them."""
         if self.at_risk_unbounded:
             self._add_at_risk(price, self.at_risk_unbounded * most_usd)
@@ -150,29 +150,31 @@ class Ledger:
     @property
     def paid_usd(self) -> Decimal:
         """All that is known to be paid: for the rows, for replaced and gone ones, for attempts at what is left."""
-        elsewhere = self.superseded.cost_usd + self.gone.cost_usd
-        pending = sum((spend.cost_usd for spend in self.pending.values() if spend.cost_usd), _NO_USD)
+        elsewhere = self.superseded.cost_usd + self.not_in_input.cost_usd
+        pending = sum((spend.cost_usd for spend in self.pending_spend.values() if spend.cost_usd), _NO_USD)
         return (self.totals.known_cost_usd or _NO_USD) + elsewhere + pending
 
     @property
-    def dearest(self) -> Decimal:
+    def max_price_ratio(self) -> Decimal:
         """How many times a job's price was charged at most, as far as a budget has seen; at least 1."""
-        return self.unsure.most_dear
+        return self.uncertain_cost.most_dear
 
     @property
-    def unsure(self) -> UncertainCost:
+    def uncertain_cost(self) -> UncertainCost:
         """What may have been paid beside that, at most, as far as it had a bound."""
         totals = self.totals
-        elsewhere = self.superseded.unsure_usd + self.gone.unsure_usd
-        pending = sum((spend.possibly_billed_usd + spend.unreported_usd for spend in self.pending.values()), _NO_USD)
+        elsewhere = self.superseded.unsure_usd + self.not_in_input.unsure_usd
+        pending = sum(
+            (spend.possibly_billed_usd + spend.unreported_usd for spend in self.pending_spend.values()), _NO_USD
+        )
         rest = totals.possibly_billed_usd + totals.unreported_usd + elsewhere + pending
         return UncertainCost(
-            dict(self.at_risk_usd), rest, {price: dearest for price, (_, dearest) in self.learned.items()}
+            dict(self.at_risk_usd), rest, {price: dearest for price, (_, dearest) in self.price_ratios.items()}
         )
 
     def spend_before(self, key: Key) -> Spend:
         """What earlier attempts at an unanswered row used up: by its steps, or by its failed record."""
-        spend = self.pending.get(key, NO_SPEND)
+        spend = self.pending_spend.get(key, NO_SPEND)
         entry = self.index.find(key)
         if entry is not None and self.index.status(entry) == _FAILED:
             spend = spend_of(self.read(entry)) + spend
@@ -180,18 +182,18 @@ class Ledger:
 
     def read(self, entry: int) -> RowRecord:
         """The record of a finished entry."""
-        return cast("RowRecord", self._lines.read(self.index.at(entry))[0])
+        return cast("RowRecord", self._lines.read(self.index.journal_offset(entry))[0])
 
-    def retire_gone(self) -> None:
+    def drop_rows_not_in_input(self) -> None:
         """The input was read to its end: rows that it no longer has leave the totals."""
         for entry in self.index.finished():
             if not self.index.is_in_input(entry):
                 row = self.read(entry)
                 self.totals.remove(row)
                 if row["status"] != _INVALID:
-                    self.gone.take(row)
+                    self.not_in_input.take(row)
 
-    def spelling(self) -> RetypedColumns:
+    def retyped_columns(self) -> RetypedColumns:
         """How the carried cells of earlier runs are written whose column has no type any more."""
         return RetypedColumns(self._declarations, frozenset(self._typed()))
 
@@ -207,13 +209,13 @@ class Ledger:
             if name not in self._undeclared and all(kind == kinds[0] for kind in kinds)
         }
 
-    def carried_columns(self) -> dict[str, CarriedColumn]:
+    def passthrough_columns(self) -> dict[str, CarriedColumn]:
         """How the carried columns are typed: as the runs declared them, else widened over the rows' values.
 
         Declared columns come first, in their order, whether or not a finished row has them; then the others in the
         order of the input's rows.
         """
-        typed, written = self._typed(), self.spelling().names
+        typed, written = self._typed(), self.retyped_columns().names
         columns: dict[str, CarriedColumn] = {}
         declared = (name for _, types in self._declarations for name in types)
         for name in (*declared, *sorted(self._kinds, key=self._first_seen.__getitem__)):
@@ -227,7 +229,7 @@ class Ledger:
         """Close the segments that were read."""
         self._lines.close()
 
-    def _fold_row(self, at: int, row: RowRecord) -> None:
+    def _apply_row(self, at: int, row: RowRecord) -> None:
         index, status = self.index, row["status"]
         key = key_of(row)
         entry = index.add(key)
@@ -240,8 +242,8 @@ class Ledger:
             self._models.add(row["model"])
         index.finish(entry, status, int(row["fp"], 16), at)
         # What an invalid row had used up while it was good waits for the day it is good again.
-        if self.pending and status != _INVALID:
-            self.pending.pop(key, None)
+        if self.pending_spend and status != _INVALID:
+            self.pending_spend.pop(key, None)
 
     def _note_columns(self, carried: dict[str, Any], ordinal: int) -> None:
         kinds, declared = self._kinds, self._declared

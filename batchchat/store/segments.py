@@ -2,8 +2,8 @@
 
     journal-000001.jsonl, journal-000002.jsonl, …
 
-A location is one integer, segment number << 40 | offset in bytes, so that an index keeps 8 bytes a row. Reading never
-changes a file. A hurt line is told with its place and never used; what stands behind it is.
+A journal offset is one integer, segment number << 40 | offset in bytes, so that an index keeps 8 bytes a row. Reading
+never changes a file. A damaged line is reported with its offset and never used; the intact lines behind it are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "LineReader",
     "Scan",
     "end_of",
-    "location",
+    "journal_offset",
     "offset_of",
     "scan",
     "segment_of",
@@ -36,18 +36,18 @@ _BLOCK = 1 << 20
 _NAME = re.compile(r"journal-(\d{6})\.jsonl")
 
 
-def location(segment: int, offset: int) -> int:
+def journal_offset(segment: int, offset: int) -> int:
     """One integer for a place in the journal."""
     return segment << 40 | offset
 
 
 def segment_of(at: int) -> int:
-    """The segment's number of a location."""
+    """The segment's number of a journal offset."""
     return at >> 40
 
 
 def offset_of(at: int) -> int:
-    """The offset in bytes of a location."""
+    """The offset in bytes of a journal offset."""
     return at & (1 << 40) - 1
 
 
@@ -64,9 +64,9 @@ def segments(folder: Path) -> list[int]:
 
 
 def end_of(folder: Path) -> int | None:
-    """The location behind the last byte of the journal in `folder`, whole or not; None where there is no journal."""
+    """The journal offset behind the last byte of the journal in `folder`, intact or not; None without a journal."""
     numbers = segments(folder)
-    return location(numbers[-1], segment_path(folder, numbers[-1]).stat().st_size) if numbers else None
+    return journal_offset(numbers[-1], segment_path(folder, numbers[-1]).stat().st_size) if numbers else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,16 @@ class Damage:
 
 
 class Scan:
-    """One reading of all segments. Iterate for (location, record); then `damages` and `end` are known.
+    """One reading of all segments. Iterate for (journal offset, record); then `damages` and `end` are known.
 
-    `end` is the location behind the last intact line: where writing goes on, the torn rest cut off.
+    `end` is the journal offset behind the last intact line: where writing goes on, the torn rest cut off.
     """
 
     def __init__(self, folder: Path, numbers: list[int] | None = None) -> None:
         self._folder = folder
         self._numbers = segments(folder) if numbers is None else numbers
         self.damages: list[Damage] = []
-        self.end = location(self._numbers[-1], 0) if self._numbers else location(1, 0)
+        self.end = journal_offset(self._numbers[-1], 0) if self._numbers else journal_offset(1, 0)
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number in self._numbers:
@@ -112,7 +112,7 @@ class Scan:
     def _segment(self, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
         path = segment_path(self._folder, number)
         # Writing goes on in the last segment, also where nothing in it is intact.
-        self.end = location(number, 0)
+        self.end = journal_offset(number, 0)
         reached = size = 0
         for offset, line in _lines(path):
             size = offset + len(line)
@@ -120,8 +120,8 @@ class Scan:
                 _check_format(path, record)
                 self._tell(path, reached, offset + start, torn=False)
                 reached = offset + end
-                self.end = location(number, reached)
-                yield location(number, offset + start), record
+                self.end = journal_offset(number, reached)
+                yield journal_offset(number, offset + start), record
         self._tell(path, reached, size, torn=number == self._numbers[-1])
 
     def _tell(self, path: Path, start: int, end: int, *, torn: bool) -> None:
@@ -175,7 +175,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 class LineReader:
-    """Reads single lines back by location. Lines near each other share one read: the input's order is nearly theirs."""
+    """Reads single lines by journal offset. Lines near each other share one read: input order is nearly their order."""
 
     _WINDOW = 1 << 20
 
@@ -187,7 +187,7 @@ class LineReader:
         self._data = b""
 
     def read(self, at: int) -> tuple[dict[str, Any], int]:
-        """The record at location `at` and its length in bytes. Raises `MachineError` where it is no longer intact."""
+        """The record at journal offset `at` and its length in bytes. Raises `MachineError` if it is damaged."""
         number, offset = segment_of(at), offset_of(at)
         found = self._record(number, offset)
         if found is None:

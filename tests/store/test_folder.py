@@ -12,7 +12,7 @@ import pytest
 from batchchat.errors import OutputError
 from batchchat.store.folder import check_output, folder_of, make_folder, set_aside
 from batchchat.store.parquet import write_parquet
-from batchchat.store.segments import location
+from batchchat.store.segments import journal_offset
 from tests.store.given import answered, write_segment
 
 
@@ -134,7 +134,7 @@ def test_what_is_set_aside_keeps_all_it_held(output: Path) -> None:
 )
 def test_an_output_that_knows_more_than_its_journal_is_kept(output: Path, journal: str | None, lacks: str) -> None:
     """What can't be continued is not paid for again unasked: not without a run folder, a journal, or all of it."""
-    write_parquet(output, [(answered(), 500)], {}, {"journal_end": location(1, 1_000_000)})
+    write_parquet(output, [(answered(), 500)], {}, {"journal_end": journal_offset(1, 1_000_000)})
     if journal is not None:
         folder_of(output).mkdir()
     if journal:

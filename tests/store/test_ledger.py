@@ -19,7 +19,7 @@ from batchchat.core.record import RowRecord, key_of, spend_of, unsure_fields
 from batchchat.core.totals import Totals
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.store.ledger import Ledger, PaidElsewhere, schema_of, schema_text
-from batchchat.store.segments import location, scan
+from batchchat.store.segments import journal_offset, scan
 from tests.store.given import answered, bare, failed, invalid, run_record, write_segment
 
 _ids = st.sampled_from(["a", "b", "c"])
@@ -93,8 +93,8 @@ def paid(rows: list[RowRecord]) -> PaidElsewhere:
 def replayed(folder: Path) -> Ledger:
     ledger = Ledger(folder)
     for at, record in scan(folder):
-        ledger.fold(at, record)
-    ledger.close_replay()
+        ledger.apply(at, record)
+    ledger.end_session()
     return ledger
 
 
@@ -112,7 +112,7 @@ def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: se
         ledger = replayed(Path(folder))
         assert figures(ledger.totals) == figures(naive.totals())
         assert ledger.superseded == paid(naive.superseded)
-        assert ledger.pending == naive.pending
+        assert ledger.pending_spend == naive.pending
         assert ledger.at_risk == naive.at_risk
         assert len(ledger.runs) == sum(record["kind"] == "run" for record in journal)
         for key, row in naive.last.items():
@@ -123,11 +123,11 @@ def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: se
             assert ledger.spend_before(Key(id_)) == naive.spend_before(Key(id_))
 
         for ordinal, id_ in enumerate(sorted(in_input)):
-            ledger.index.place_in_input(ledger.index.add(Key(id_)), ordinal)
+            ledger.index.set_ordinal(ledger.index.add(Key(id_)), ordinal)
         gone = [naive.last.pop(Key(id_)) for id_ in ("a", "b", "c") if id_ not in in_input and Key(id_) in naive.last]
-        ledger.retire_gone()
+        ledger.drop_rows_not_in_input()
         assert figures(ledger.totals) == figures(naive.totals())
-        assert ledger.gone == paid([row for row in gone if not _bad(row)])
+        assert ledger.not_in_input == paid([row for row in gone if not _bad(row)])
         ledger.close()
 
 
@@ -153,7 +153,7 @@ def test_no_money_is_forgotten(journal: list[Any]) -> None:
                 lived.append(record)
         write_segment(Path(folder), 1, [{k: v for k, v in one.items() if v is not None} for one in lived])
         ledger = replayed(Path(folder))
-        pending = sum((spend.cost_usd or Decimal(0) for spend in ledger.pending.values()), Decimal(0))
+        pending = sum((spend.cost_usd or Decimal(0) for spend in ledger.pending_spend.values()), Decimal(0))
         assert (ledger.totals.known_cost_usd or 0) + ledger.superseded.cost_usd + pending == paid_for
         ledger.close()
 
@@ -181,12 +181,12 @@ def test_a_hold_has_its_usd(tmp_path: Path) -> None:
     holds = [{"kind": "hold", "requests": 1, "usd": usd} for usd in ("0.10", "0.3", None, "0.7")]
     write_segment(tmp_path, 1, [run_record(), holds[0], holds[1], run_record(), holds[2], run_record(), holds[3]])
     ledger = replayed(tmp_path)
-    assert ledger.unsure.at_risk_worth_usd == Decimal("1.0")
+    assert ledger.uncertain_cost.at_risk_worth_usd == Decimal("1.0")
     assert ledger.at_risk_unbounded == 1
-    assert ledger.beside.at_risk_usd == 0, "one of them may have cost anything"
-    ledger.bound_at_risk("p", Decimal("0.5"))
+    assert ledger.off_row_costs.at_risk_usd == 0, "one of them may have cost anything"
+    ledger.set_bound_for_unpriced("p", Decimal("0.5"))
     assert ledger.at_risk_unbounded == 0
-    assert ledger.beside.at_risk_usd == ledger.unsure.worth_usd == Decimal("1.5")
+    assert ledger.off_row_costs.at_risk_usd == ledger.uncertain_cost.worth_usd == Decimal("1.5")
 
 
 def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_path: Path) -> None:
@@ -196,12 +196,15 @@ def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_p
     journal = [run_record(), hold | old | {"usd": "1.0"}, run_record(), hold | new | {"usd": "0.1"}]
     write_segment(tmp_path, 1, [*journal, run_record(), answered("a", possibly_billed=1, possibly_billed_usd=0.01)])
     ledger = replayed(tmp_path)
-    assert ledger.beside.at_risk_usd == Decimal("1.9")
-    assert ledger.beside.unsure_usd == ledger.unsure.worth_usd == Decimal("1.918")
+    assert ledger.off_row_costs.at_risk_usd == Decimal("1.9")
+    assert ledger.off_row_costs.unsure_usd == ledger.uncertain_cost.worth_usd == Decimal("1.918")
     budget = Budget(
-        Decimal(10), lambda _model, _usage: None, unsure=ledger.unsure, learned=PriceRatio("h m 0.9", 100, Decimal(1))
+        Decimal(10),
+        lambda _model, _usage: None,
+        unsure=ledger.uncertain_cost,
+        learned=PriceRatio("h m 0.9", 100, Decimal(1)),
     )
-    assert budget.counted_usd == ledger.unsure.worth_usd, "what is told is what is counted"
+    assert budget.counted_usd == ledger.uncertain_cost.worth_usd, "what is told is what is counted"
 
 
 def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
@@ -211,9 +214,9 @@ def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
     holds = [hold | {"price": price, "answers": answers, "dearest": dearest} for price, answers, dearest in seen]
     write_segment(tmp_path, 1, [run_record(), hold, *holds])
     ledger = replayed(tmp_path)
-    assert ledger.learned == {"1/2": (9, Decimal("1.5")), "1/3": (1, Decimal("0.9"))}
-    assert ledger.dearest == Decimal("1.5")
-    assert Ledger(tmp_path).dearest == 1
+    assert ledger.price_ratios == {"1/2": (9, Decimal("1.5")), "1/3": (1, Decimal("0.9"))}
+    assert ledger.max_price_ratio == Decimal("1.5")
+    assert Ledger(tmp_path).max_price_ratio == 1
 
 
 def test_an_attempt_without_a_bound_takes_no_bound_from_those_that_come_after_it(tmp_path: Path) -> None:
@@ -221,11 +224,11 @@ def test_an_attempt_without_a_bound_takes_no_bound_from_those_that_come_after_it
     lost = [step("a", possibly_billed=1), *(step("a", possibly_billed=1, possibly_billed_usd=0.5) for _ in range(3))]
     write_segment(tmp_path, 1, [run_record(), *lost])
     ledger = replayed(tmp_path)
-    assert ledger.unsure.worth_usd == Decimal("1.5")
-    assert (ledger.beside.broke_off_usd, ledger.beside.unbounded) == (Decimal("1.5"), 1)
+    assert ledger.uncertain_cost.worth_usd == Decimal("1.5")
+    assert (ledger.off_row_costs.broke_off_usd, ledger.off_row_costs.unbounded) == (Decimal("1.5"), 1)
     spend = ledger.spend_before(Key("a"))
-    ledger.fold(location(1, 0), {**answered("a", possibly_billed=4, **unsure_fields(spend))})
-    assert ledger.unsure.worth_usd == Decimal("1.5")
+    ledger.apply(journal_offset(1, 0), {**answered("a", possibly_billed=4, **unsure_fields(spend))})
+    assert ledger.uncertain_cost.worth_usd == Decimal("1.5")
     assert (ledger.totals.possibly_billed, ledger.totals.unbounded) == (4, 1)
 
 
@@ -250,11 +253,11 @@ def test_all_that_was_paid_and_all_that_may_have_been(tmp_path: Path) -> None:
     for id_ in ("a", "f"):
         entry = ledger.index.find(Key(id_))
         assert entry is not None
-        ledger.index.place_in_input(entry, 0)
-    before = (ledger.paid_usd, ledger.unsure.worth_usd)
-    ledger.retire_gone()
-    assert ledger.gone.rows == 1
-    assert before == (ledger.paid_usd, ledger.unsure.worth_usd) == (Decimal("15.5"), Decimal("0.32"))
+        ledger.index.set_ordinal(entry, 0)
+    before = (ledger.paid_usd, ledger.uncertain_cost.worth_usd)
+    ledger.drop_rows_not_in_input()
+    assert ledger.not_in_input.rows == 1
+    assert before == (ledger.paid_usd, ledger.uncertain_cost.worth_usd) == (Decimal("15.5"), Decimal("0.32"))
 
 
 def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> None:
@@ -265,11 +268,11 @@ def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> Non
     size = second & (1 << 40) - 1
     path.write_bytes(whole[:size] + b"?" * 50 + b"\n" * 300)
     ledger = Ledger(tmp_path)
-    ledger.fold(first, {**answered()})
+    ledger.apply(first, {**answered()})
     assert ledger.read(0)["cost_usd"] == answered()["cost_usd"]
     path.write_bytes(whole)
-    ledger.fold(second, {**answered(cost_usd=2.0)})
-    ledger.fold(third, {**answered(cost_usd=3.0)})
+    ledger.apply(second, {**answered(cost_usd=2.0)})
+    ledger.apply(third, {**answered(cost_usd=3.0)})
     assert ledger.superseded == PaidElsewhere(2, Decimal("2.000123"))
     ledger.close()
 
@@ -277,8 +280,8 @@ def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> Non
 def columns_of(*journal: Any) -> dict[str, Any]:
     ledger = Ledger(Path())
     for at, record in enumerate(journal):
-        ledger.fold(location(1, at), {**record})
-    return ledger.carried_columns()
+        ledger.apply(journal_offset(1, at), {**record})
+    return ledger.passthrough_columns()
 
 
 @given(st.permutations(range(5)))
