@@ -167,7 +167,7 @@ class Session:
         if asks_for_list(job) and job.budget.max_cost is not None:
             async with wiring.sender(job, rates_for(job), self._environ, self.blanker) as opened:
                 found = await opened.listing()
-                listed = None if isinstance(found, str) else found
+                listed = found if isinstance(found, dict) else None
         self._ending.rates = rates = rates_for(job, listed)
         if job.budget.max_cost is not None and rates.rate(job.model) is None:
             raise UsageError(no_price(job))

@@ -16,8 +16,10 @@ from batchchat.core.events import LimitsRead
 from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import RetryPolicies, Send
 from batchchat.endpoint import network, wire
-from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url, models_url
+from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance
+from batchchat.endpoint.unavailable import Unavailable
+from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
 from batchchat.job import JobSpec
 from batchchat.job.keys import MOST_CONCURRENT
 from batchchat.policy import stragglers
@@ -166,13 +168,13 @@ class Sender(NamedTuple):
     """An open client: `send` a request, or ask for something else.
 
     That is the account's `allowance`, the endpoint's `listing` of models, or what was `billed` for responses. Instead
-    of what is asked for a text says why it is unknown.
+    of what is asked for, `Unavailable` says why it is unknown.
     """
 
     send: Send
-    allowance: Callable[[], Awaitable[Allowance | str]]
-    listing: Callable[[], Awaitable[dict[str, ListedModel] | str]]
-    billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | str]]
+    allowance: Callable[[], Awaitable[Allowance | Unavailable]]
+    listing: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
+    billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
 
 
 @asynccontextmanager
@@ -212,8 +214,8 @@ async def _client(
 async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, LimitsRead]:
     """The job with the limits that the endpoint names; its own limit of tokens stays where that is lower."""
     found = await opened.allowance()
-    if isinstance(found, str):
-        return job, LimitsRead(None, None, job.concurrency, found)
+    if isinstance(found, Unavailable):
+        return job, LimitsRead(None, None, job.concurrency, found.sentence)
     concurrency = job.concurrency if found.requests is None else min(found.requests, MOST_CONCURRENT)
     network.raise_file_limit(concurrency)
     tokens = [most for most in (found.tokens_per_minute, job.limits.tokens_per_minute) if most is not None]
