@@ -265,7 +265,9 @@ class Client:
         usage = wire.read_usage(payload)
         reply = wire.read_reply(payload)
         cost = None if usage is None else self._pricing(usage, model_requested, reply)
-        if payload.get("error") and (reply is None or not verdicts.answers(reply)):  # OpenRouter: an error inside a 200
+        if payload.get("error") and (
+            reply is None or not verdicts.has_content(reply)
+        ):  # OpenRouter: an error inside a 200
             error = verdicts.read_error(payload, body)
             return _paid(*verdicts.judge_error(error.status or _SERVER_ERROR, headers, error), usage, cost)
         if reply is None:
@@ -299,7 +301,7 @@ class Client:
             total_s=endpoint.total_s,
         )
         assert verdict.kind is not None
-        return _Answer(verdict, Failure(verdict.kind, verdicts.shorten(self._redactor.text(text))))
+        return _Answer(verdict, Failure(verdict.kind, verdicts.one_line(self._redactor.text(text))))
 
 
 class _Answer(NamedTuple):

@@ -232,7 +232,7 @@ def test_outage(job: Job) -> None:
         (told,) = ended.errors
         assert re.sub(r"[0-9:]{8},", "05:02:14,", told) == (
             f"stopped: {server.host} has given no answer since 05:02:14, for 1.0s (`retry.max_outage`); last seen:"
-            " HTTP 503 without a word (HTTP 503)."
+            " HTTP 503, empty body (HTTP 503)."
         )
         assert [row["status"] for row in job.table()] == ["answered", "answered"]
         server.answer = lambda _: http(200, completion())

@@ -1,4 +1,4 @@
-"""The verdict table, row by row as PROVIDERS.md has it; and that nothing a server says can break the judge."""
+"""The verdict table, row by row as `docs/endpoints.md` has it; and that nothing a server says can break the judge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchchat.core.attempt import Action, Billed, Reply, Scope
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint.client import Client, Endpoint
-from batchchat.endpoint.verdicts import asked_wait_s, judge_reply, read_error
+from batchchat.endpoint.verdicts import judge_reply, read_error, retry_after_s
 from batchchat.secret import Redactor
 
 RETRY, FAIL, STOP, STOP_IF_NEW = Action.RETRY, Action.FAIL_ROW, Action.STOP_RUN, Action.STOP_UNLESS_ANSWERED
@@ -320,7 +320,7 @@ def test_an_error_is_read_in_any_shape(payload: Any, message: str, codes: set[st
 )
 def test_what_the_endpoint_asks_us_to_wait(headers: dict[str, str], wait_s: float | None) -> None:
     """Seconds, milliseconds, or a date against the server's own clock; what makes no sense is no wish."""
-    assert asked_wait_s(headers) == wait_s
+    assert retry_after_s(headers) == wait_s
 
 
 @given(
