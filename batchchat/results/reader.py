@@ -132,7 +132,7 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
     if holder(folder) is None:  # else what is in flight is no loss yet
         ledger.end_session()
     run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
-    carried = ledger.passthrough_columns()
+    carried = ledger.passthrough.columns()
 
     def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
         wanted = set(places)

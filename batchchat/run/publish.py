@@ -61,7 +61,7 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
     }
     lines = LineReader(folder)
     try:
-        rows, carried = rows_in_order(ledger, lines, output.order), ledger.passthrough_columns()
+        rows, carried = rows_in_order(ledger, lines, output.order), ledger.passthrough.columns()
         if output.is_folder:
             write_parts(output.path, rows, carried, metadata, output.part_rows)
         else:
@@ -72,7 +72,7 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
 
 def rows_in_order(ledger: Ledger, lines: LineReader, order: str = "input") -> Iterator[tuple[RowRecord, int]]:
     """The records of the output with their lengths in bytes; `order` is the job's `output.order`."""
-    spelling = ledger.retyped_columns()
+    spelling = ledger.passthrough.retyped()
     for entry in _entries(ledger, order):
         at = ledger.index.journal_offset(entry)
         record, length = lines.read(at)

@@ -36,8 +36,9 @@ from batchchat.run.tasks import Feed, RowPlanner
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
-from batchchat.store.ledger import Ledger, schema_text
+from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
+from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
 from batchchat.store.segments import scan, segments
 
@@ -179,8 +180,8 @@ class Session:
         for at, record in reading:
             ledger.apply(at, record)
         ledger.end_session()
-        if reading.damages or ledger.at_risk:
-            self._tell(Replayed(tuple(str(damage) for damage in reading.damages), ledger.at_risk))
+        if reading.damages or ledger.at_risk.requests:
+            self._tell(Replayed(tuple(str(damage) for damage in reading.damages), ledger.at_risk.requests))
         totals = ledger.totals
         others = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
         if others:
@@ -206,7 +207,7 @@ class Session:
             raise InputError(no_bound(self._job, tally.most))
         price = wiring.price_label(self._job, rates)
         if price is not None and self._job.budget.max_cost is not None:
-            ledger.set_bound_for_unpriced(price, tally.dearest_usd)
+            ledger.at_risk.set_bound_for_unpriced(price, tally.dearest_usd)
         if ledger.totals.finished or ledger.not_in_input.rows:
             self._tell(tally.planned(ledger.not_in_input.rows))
         return tally

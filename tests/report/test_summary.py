@@ -73,7 +73,7 @@ def test_a_mixed_night(tmp_path: Path) -> None:
     )
     ledger.superseded.cost_usd = Decimal("1.5")
     ledger.pending_spend[Key("r9")] = Spend(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"), unbounded=1)
-    ledger.at_risk = 128
+    ledger.at_risk.requests = 128
     text = summary(facts(ledger, left=4, next_commands=["batchchat run chef.yaml --retry-failed"]))
     assert text == (
         "chef: 2 of 10 rows answered in 9m 51s for $120.50\n"
@@ -106,7 +106,7 @@ def test_what_may_have_been_paid_stands_beside_what_was(tmp_path: Path) -> None:
         answered(2, cost_usd=None, cost_source=None, usage=None, unreported_usd=0.03),
     )
     ledger.pending_spend[Key("r9")] = Spend(attempts=1, possibly_billed=1, possibly_billed_usd=Decimal("0.001"))
-    ledger.at_risk, ledger.at_risk_usd = 128, {"": Decimal("0.25")}
+    ledger.at_risk.requests, ledger.at_risk.usd = 128, {"": Decimal("0.25")}
     assert (
         "  cost      $6.2841 reported by the endpoint · at most $0.0031 more for 2 attempts that broke off\n"
         "            unknown for 1 row: the endpoint reports no usage; at most $0.0300\n"

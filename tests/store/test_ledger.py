@@ -7,18 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.arrow.cells import Kind
 from batchchat.core.attempt import NO_SPEND, Spend
 from batchchat.core.conversation import Key
 from batchchat.core.record import RowRecord, key_of, spend_of, unsure_fields
 from batchchat.core.totals import Totals
 from batchchat.policy.budget import Budget, PriceRatio
-from batchchat.store.ledger import Ledger, PaidElsewhere, schema_of, schema_text
+from batchchat.store.ledger import Ledger, PaidElsewhere
 from batchchat.store.segments import journal_offset, scan
 from tests.store.given import answered, bare, failed, invalid, run_record, write_segment
 
@@ -113,7 +110,7 @@ def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: se
         assert figures(ledger.totals) == figures(naive.totals())
         assert ledger.superseded == paid(naive.superseded)
         assert ledger.pending_spend == naive.pending
-        assert ledger.at_risk == naive.at_risk
+        assert ledger.at_risk.requests == naive.at_risk
         assert len(ledger.runs) == sum(record["kind"] == "run" for record in journal)
         for key, row in naive.last.items():
             entry = ledger.index.find(key)
@@ -173,7 +170,7 @@ def test_a_hold_that_was_not_settled_is_at_risk(tmp_path: Path) -> None:
     hold = [{"kind": "hold", "requests": n, "usd": None} for n in range(10)]
     journal = [run_record(), hold[9], hold[4], run_record(), hold[8], hold[0], run_record(), hold[3]]
     write_segment(tmp_path, 1, journal)
-    assert replayed(tmp_path).at_risk == 7
+    assert replayed(tmp_path).at_risk.requests == 7
 
 
 def test_a_hold_has_its_usd(tmp_path: Path) -> None:
@@ -182,10 +179,10 @@ def test_a_hold_has_its_usd(tmp_path: Path) -> None:
     write_segment(tmp_path, 1, [run_record(), holds[0], holds[1], run_record(), holds[2], run_record(), holds[3]])
     ledger = replayed(tmp_path)
     assert ledger.uncertain_cost.at_risk_worth_usd == Decimal("1.0")
-    assert ledger.at_risk_unbounded == 1
+    assert ledger.at_risk.unpriced == 1
     assert ledger.off_row_costs.at_risk_usd == 0, "one of them may have cost anything"
-    ledger.set_bound_for_unpriced("p", Decimal("0.5"))
-    assert ledger.at_risk_unbounded == 0
+    ledger.at_risk.set_bound_for_unpriced("p", Decimal("0.5"))
+    assert ledger.at_risk.unpriced == 0
     assert ledger.off_row_costs.at_risk_usd == ledger.uncertain_cost.worth_usd == Decimal("1.5")
 
 
@@ -275,64 +272,3 @@ def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> Non
     ledger.apply(third, {**answered(cost_usd=3.0)})
     assert ledger.superseded == PaidElsewhere(2, Decimal("2.000123"))
     ledger.close()
-
-
-def columns_of(*journal: Any) -> dict[str, Any]:
-    ledger = Ledger(Path())
-    for at, record in enumerate(journal):
-        ledger.apply(journal_offset(1, at), {**record})
-    return ledger.passthrough_columns()
-
-
-@given(st.permutations(range(5)))
-def test_json_columns_stand_in_the_order_of_the_input(order: list[int]) -> None:
-    """In whatever order rows end, columns stand as one who reads the input meets them."""
-    carried: list[dict[str, Any]] = [{"b": 1}, {"c": 1, "a": 1}, {"a": 1, "d": 1}, {}, {"e": 1, "b": 1}]
-    rows = [answered(str(n), ordinal=n, carried=carried[n]) for n in order]
-    assert list(columns_of(run_record(), *rows)) == ["b", "c", "a", "d", "e"]
-
-
-def row(id_: str, **carried: Any) -> RowRecord:
-    return answered(id_, carried=carried)
-
-
-def test_json_columns_are_widened_over_all_rows() -> None:
-    """Null gives way to bool, int to float, any other mix is text; failed and invalid rows count too."""
-    assert columns_of(
-        run_record(),
-        row("a", n=None, b=True, i=1, f=1, m=1, o=None),
-        failed("b", carried={"n": None, "b": None, "i": 2, "f": 0.5, "m": "x"}),
-        invalid("c", carried={"later": {"a": 1}}),
-    ) == {"n": Kind.NULL, "b": Kind.BOOL, "i": Kind.INT, "f": Kind.FLOAT, "m": Kind.TEXT, "o": Kind.NULL} | {
-        "later": Kind.TEXT
-    }
-
-
-DATES = {"day": pa.date32(), "list": pa.list_(pa.int8())}
-
-
-def test_declared_columns_keep_type_and_order() -> None:
-    """A Parquet input's types hold though no row has a value, or there is no row; they come first."""
-    run = run_record(columns=schema_text(DATES))
-    assert list(columns_of(run).items()) == list(DATES.items())
-    assert list(columns_of(run, row("a", x=1, list=[1], day=3)).items()) == [*DATES.items(), ("x", Kind.INT)]
-
-
-def test_a_column_that_runs_declare_apart_is_widened() -> None:
-    """Where two runs' types differ, the values decide."""
-    runs = [run_record(columns=schema_text({"n": kind})) for kind in (pa.int32(), pa.float32())]
-    assert columns_of(runs[0], row("a", n=1), runs[1], row("b", n=1.5)) == {"n": Kind.FLOAT}
-    assert columns_of(runs[0], runs[1]) == {}
-
-
-def test_a_declared_column_outlives_a_run_that_leaves_it_out() -> None:
-    """A type holds while no row of an undeclaring run has the column, and is widened once one has."""
-    run, bare_run = run_record(columns=schema_text(DATES)), run_record()
-    assert columns_of(run, row("a", day=3), bare_run, row("b", x=1))["day"] == pa.date32()
-    assert columns_of(run, row("a", day=3), bare_run, row("b", day="Monday"))["day"] is Kind.TEXT
-
-
-@pytest.mark.parametrize("types", [{}, DATES])
-def test_a_schema_survives_as_text(types: dict[str, pa.DataType]) -> None:
-    """The types of a run record come back as they were."""
-    assert schema_of(schema_text(types)) == pa.schema(list(types.items()))
