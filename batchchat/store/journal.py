@@ -25,6 +25,7 @@ from batchchat.store.segments import journal_offset, offset_of, segment_of, segm
 __all__ = ["Committed", "Journal"]
 
 SEGMENT_BYTES = 256 << 20
+"""A segment of this size or more is followed by the next."""
 
 Committed = Callable[[Sequence[tuple[int, Any]]], None]
 """Called in the event loop with the (journal offset, record) pairs of each synced group, in order."""
@@ -100,10 +101,12 @@ class Journal:
         *,
         write: Callable[[int, Any], int] = os.write,
         sync: Callable[[int], None] = os.fdatasync,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._folder = folder
         self._committed = committed
         self._broke = broke
+        self._segment_bytes = segment_bytes
         self.failed: BaseException | None = None
         self.unsynced = 0
         self._lines: list[bytes] = []
@@ -171,7 +174,7 @@ class Journal:
 
     def _write_group(self, lines: list[bytes]) -> int:
         """Write one group; its journal offset. In the writer's thread."""
-        if self._file.size >= SEGMENT_BYTES:
+        if self._file.size >= self._segment_bytes:
             self._file.roll()
         at = journal_offset(self._file.number, self._file.size)
         self._file.append(b"".join(lines))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,8 +21,10 @@ from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, carried_names
 
 __all__ = [
+    "GROUP_LIMITS",
     "METADATA",
     "CarriedColumn",
+    "GroupLimits",
     "batches_of",
     "files_of",
     "is_ours",
@@ -33,9 +35,17 @@ __all__ = [
 ]
 
 METADATA = b"batchchat"
-GROUP_ROWS = 10_000
-GROUP_BYTES = 4 << 20
-SLICE_ROWS = 500
+
+
+class GroupLimits(NamedTuple):
+    """A row group closes at `rows` rows or `size` bytes of the journal; `slice_rows` are converted at a time."""
+
+    rows: int = 10_000
+    size: int = 4 << 20
+    slice_rows: int = 500
+
+
+GROUP_LIMITS = GroupLimits()
 _NONE: dict[str, Any] = {}
 
 CarriedColumn = pa.DataType | cells.Kind
@@ -61,13 +71,15 @@ def write_parquet(
     rows: Iterable[tuple[RowRecord, int]],
     carried: Mapping[str, CarriedColumn],
     metadata: Mapping[str, Any],
+    *,
+    limits: GroupLimits = GROUP_LIMITS,
 ) -> None:
     """Write `rows` (each with its length in bytes in the journal) to the file `path`, atomically.
 
     Raises `MachineError` where the disk refuses; `path` is then as it was before.
     """
     with replacing(path) as building:
-        _write_file(building, rows, _schema(carried, metadata), carried)
+        _write_file(building, rows, _schema(carried, metadata), carried, limits)
 
 
 def write_parts(
@@ -76,6 +88,8 @@ def write_parts(
     carried: Mapping[str, CarriedColumn],
     metadata: Mapping[str, Any],
     part_rows: int,
+    *,
+    limits: GroupLimits = GROUP_LIMITS,
 ) -> None:
     """The same to a folder: `part-00000.parquet` and on, of `part_rows` rows each; one of none where there are none."""
     schema = _schema(carried, metadata)
@@ -84,7 +98,7 @@ def write_parts(
         first, number = next(left, None), 0
         while first is not None or not number:
             part = islice(chain([] if first is None else [first], left), part_rows)
-            _write_file(building / f"part-{number:05}.parquet", part, schema, carried)
+            _write_file(building / f"part-{number:05}.parquet", part, schema, carried, limits)
             first, number = next(left, None), number + 1
 
 
@@ -100,24 +114,33 @@ def _schema(carried: Mapping[str, CarriedColumn], metadata: Mapping[str, Any]) -
 
 
 def _write_file(
-    path: Path, rows: Iterable[tuple[RowRecord, int]], schema: pa.Schema, carried: Mapping[str, CarriedColumn]
+    path: Path,
+    rows: Iterable[tuple[RowRecord, int]],
+    schema: pa.Schema,
+    carried: Mapping[str, CarriedColumn],
+    limits: GroupLimits,
 ) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batches, count in _groups(rows, schema, carried):
+        for batches, count in _groups(rows, schema, carried, limits):
             writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=count)
 
 
 def _groups(
-    rows: Iterable[tuple[RowRecord, int]], schema: pa.Schema, carried: Mapping[str, CarriedColumn]
+    rows: Iterable[tuple[RowRecord, int]],
+    schema: pa.Schema,
+    carried: Mapping[str, CarriedColumn],
+    limits: GroupLimits,
 ) -> Iterator[tuple[list[pa.RecordBatch], int]]:
+    """Row groups, each as its record batches and its count of rows."""
+    max_rows, max_size, slice_rows = limits
     batches: list[pa.RecordBatch] = []
     slice_: list[RowRecord] = []
     count = size = 0
     for row, length in rows:
         slice_.append(row)
         count, size = count + 1, size + length
-        full = count >= GROUP_ROWS or size >= GROUP_BYTES
-        if full or len(slice_) >= SLICE_ROWS:
+        full = count >= max_rows or size >= max_size
+        if full or len(slice_) >= slice_rows:
             batches.append(_batch(slice_, schema, carried))
             slice_ = []
         if full:
@@ -147,7 +170,7 @@ def batches_of(
     own = [column for column in COLUMNS if column.name in columns]
     cargo = {name: out for name, out in carried_names(carried).items() if out in columns}
     left = iter(rows)
-    while some := list(islice(left, SLICE_ROWS)):
+    while some := list(islice(left, GROUP_LIMITS.slice_rows)):
         arrays = [column.array(some) for column in own]
         arrays += [_carried_array(some, name, carried[name]) for name in cargo]
         yield pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in own), *cargo.values()])

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from batchchat.errors import MachineError
-from batchchat.store import journal as journal_module
 from batchchat.store import records
 from batchchat.store.journal import Journal
 from batchchat.store.segments import LineReader, journal_offset, scan, segment_path, segments
@@ -295,13 +294,12 @@ def test_a_defect_of_the_listener_stops_the_run(tmp_path: Path) -> None:
     assert ears.broke == 1
 
 
-def test_segments_roll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_roll(tmp_path: Path) -> None:
     """A segment that is long enough is followed by another; locations and order hold over them."""
-    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 60)
     ears = Ears()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, segment_bytes=60)
         for record in ROWS:
             journal.append(record)
             await journal.settled()
@@ -318,15 +316,14 @@ def test_segments_roll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reading.end == journal_offset(3, segment_path(tmp_path, 3).stat().st_size)
 
 
-def test_a_segment_that_cannot_be_begun_stops_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_that_cannot_be_begun_stops_the_journal(tmp_path: Path) -> None:
     """Where the next segment can't be made, the run learns of it, and what there is stays and is closed."""
-    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 1)
     segment_path(tmp_path, 2).mkdir()
     ears = Ears()
 
     async def scene() -> None:
         before = open_files()
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, segment_bytes=1)
         journal.append(ROWS[0])
         await journal.settled()
         journal.append(ROWS[1])
@@ -355,10 +352,9 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from batchchat.store import journal
+from batchchat.store.journal import Journal
 from batchchat.store.segments import scan
 
-journal.SEGMENT_BYTES = 20_000
 folder = Path(sys.argv[1])
 reading = scan(folder)
 last = max([record["n"] for _, record in reading], default=-1)
@@ -368,12 +364,12 @@ def committed(placed):
         print(record["n"], flush=True)
 
 async def main():
-    kept = journal.Journal(folder, reading.end, committed)
+    journal = Journal(folder, reading.end, committed, segment_bytes=20_000)
     n = last
     while True:
         n += 1
-        kept.append({"kind": "row", "n": n, "text": "x" * (n % 400)})
-        await kept.room(16)
+        journal.append({"kind": "row", "n": n, "text": "x" * (n % 400)})
+        await journal.room(16)
 
 asyncio.run(main())
 """
