@@ -63,8 +63,8 @@ def _undone(path: Path, undo: Callable[[], None]) -> Iterator[None]:
     except OSError as error:
         undo()
         raise MachineError(
-            f"{path} can't be written: {error.strerror or error}. The journal has every row;"
-            " make room or mend the disk, then start the same command again."
+            f"{path} can't be written: {error.strerror or error}. The journal has every row."
+            " Free space or repair the disk, then run the same command again."
         ) from error
     except BaseException:
         undo()

@@ -71,7 +71,7 @@ def make_folder(output: Path, typed: str) -> Path:
             probe.unlink()
     except OSError as error:
         raise OutputError(
-            f"{typed} can't be written: {error.strerror} ({error.filename}). Name another `output.path`, or mend that."
+            f"{typed} can't be written: {error.strerror} ({error.filename}). Name another `output.path`, or fix that."
         ) from error
     return folder
 

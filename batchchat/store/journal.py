@@ -237,5 +237,5 @@ def _told(folder: Path) -> Iterator[None]:
 def _machine_error(folder: Path, error: OSError) -> MachineError:
     return MachineError(
         f"the journal in {folder} can't be written: {error.strerror or error}."
-        " Every row told as done is kept; make room or mend the disk, then start the same command again."
+        " Every row reported as done is kept. Free space or repair the disk, then run the same command again."
     )

@@ -41,7 +41,7 @@ class Lock:
         except OSError as error:
             raise OutputError(
                 f"{output} can't be locked: {error.strerror} ({folder / NAME})."
-                " Name another `output.path`, or mend that."
+                " Name another `output.path`, or fix that."
             ) from error
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         with suppress(OSError):  # a full disk must not end a run that has the lock: the journal will tell

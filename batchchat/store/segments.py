@@ -198,7 +198,7 @@ class LineReader:
             return found
         raise MachineError(
             f"{segment_path(self._folder, number)}: the line at offset {offset:,} was intact when the run began and is"
-            " damaged now. The disk may be failing; start the same command again to send that row once more."
+            " damaged now. The disk may be failing; run the same command again to send that row again."
         )
 
     def _record(self, number: int, offset: int) -> tuple[dict[str, Any], int] | None:

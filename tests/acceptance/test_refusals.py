@@ -47,7 +47,7 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     "an output below a file": (
         lambda job: job.write(output__path="in.jsonl/out.parquet"),
         "in.jsonl/out.parquet can't be written: Not a directory (FOLDER/in.jsonl/out.run)."
-        " Name another `output.path`, or mend that.",
+        " Name another `output.path`, or fix that.",
     ),
     "an output that is a folder": (
         lambda job: (job.folder / "out.parquet").mkdir(),
@@ -251,8 +251,8 @@ def test_journal_cannot_be_written(job: Job) -> None:
         ended = job.run(preexec_fn=small)
         assert ended.code == 6
         assert ended.errors == [
-            f"stopped: the journal in {job.run_folder} can't be written: File too large. Every row told as done is"
-            " kept; make room or mend the disk, then start the same command again."
+            f"stopped: the journal in {job.run_folder} can't be written: File too large. Every row reported as done is"
+            " kept. Free space or repair the disk, then run the same command again."
         ]
         assert "next  batchchat run job.yaml\n" in ended.out
         kept = job.acknowledged()

@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         make_folder(tmp_path / "a" / "x.parquet", "a/x.parquet")
     assert str(caught.value) == (
         f"a/x.parquet can't be written: Not a directory ({tmp_path / 'a' / 'x.run'})."
-        " Name another `output.path`, or mend that."
+        " Name another `output.path`, or fix that."
     )
 
 

@@ -70,7 +70,7 @@ class GatedSync:
 def told(folder: Path, why: str) -> str:
     return (
         f"the journal in {folder} can't be written: {why}."
-        " Every row told as done is kept; make room or mend the disk, then start the same command again."
+        " Every row reported as done is kept. Free space or repair the disk, then run the same command again."
     )
 
 

@@ -216,7 +216,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{output} can't be written: ")
         assert "No space left on device" in str(caught.value)
         assert str(caught.value).endswith(
-            ". The journal has every row; make room or mend the disk, then start the same command again."
+            ". The journal has every row. Free space or repair the disk, then run the same command again."
         )
         assert output.read_bytes() == before
         assert list(disk.iterdir()) == [output]

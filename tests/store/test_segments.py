@@ -219,7 +219,7 @@ def test_a_line_damaged_since_is_told(tmp_path: Path) -> None:
         reader.read(second)
     assert str(caught.value) == (
         f"{tmp_path / NAME}: the line at offset {STARTS[1]} was intact when the run began and is damaged now."
-        " The disk may be failing; start the same command again to send that row once more."
+        " The disk may be failing; run the same command again to send that row again."
     )
     reader.close()
 
