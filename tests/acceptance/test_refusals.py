@@ -55,7 +55,7 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     ),
     "an output that is not ours": (
         lambda job: job.output.write_text("my thesis"),
-        "out.parquet is there already and was not written by batchchat. Move it away, or name another `output.path`.",
+        "out.parquet already exists and was not written by batchchat. Move it away, or name another `output.path`.",
     ),
 }
 
@@ -104,8 +104,8 @@ def test_run_folder_is_gone(job: Job) -> None:
         ended = job.run()
         assert (ended.code, ended.out) == (2, "")
         assert ended.err == (
-            "error: out.parquet is there, but its run folder out.run is not, so what it holds can't be continued"
-            " and would be paid for again. Name another `output.path`, or set it aside with --fresh.\n"
+            "error: out.parquet exists, but its run folder out.run does not, so it can't be continued"
+            " and its rows would be paid for again. Name another `output.path`, or set it aside with --fresh.\n"
         )
         assert not job.run_folder.exists()
         assert mock.stats()["requests"] == 3

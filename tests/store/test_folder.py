@@ -62,7 +62,7 @@ def test_the_input_is_never_overwritten(output: Path, tmp_path: Path) -> None:
 def test_what_is_not_ours_is_left_alone(output: Path, fresh: bool) -> None:
     """Another's Parquet, or any file, is refused with the way out."""
     wanted = (
-        "out/x.parquet is there already and was not written by batchchat. Move it away, or name another `output.path`."
+        "out/x.parquet already exists and was not written by batchchat. Move it away, or name another `output.path`."
     )
     output.write_text("hello")
     assert refusal(output, [], fresh=fresh) == wanted
@@ -76,12 +76,12 @@ def test_an_output_without_its_journal_is_not_paid_for_again(output: Path) -> No
     """Ours, but not to be continued: refused, unless fresh; with its journal it is fine."""
     ours(output)
     assert refusal(output, []) == (
-        "out/x.parquet is there, but its run folder x.run is not, so what it holds can't be continued"
-        " and would be paid for again. Name another `output.path`, or set it aside with --fresh."
+        "out/x.parquet exists, but its run folder x.run does not, so it can't be continued"
+        " and its rows would be paid for again. Name another `output.path`, or set it aside with --fresh."
     )
     check_output(output, "x.parquet", [], fresh=True)
     folder = make_folder(output, "x.parquet")
-    assert refusal(output, []).startswith("out/x.parquet is there, but")
+    assert refusal(output, []).startswith("out/x.parquet exists, but")
     write_segment(folder, 1, [])
     check_output(output, "x.parquet", [], fresh=False)
 
@@ -127,9 +127,9 @@ def test_what_is_set_aside_keeps_all_it_held(output: Path) -> None:
 @pytest.mark.parametrize(
     ("journal", "lacks"),
     [
-        (None, "its run folder x.run is not"),
-        ("", "x.run holds no journal"),
-        ("cut", "the journal in x.run is shorter than it was when that was written"),
+        (None, "its run folder x.run does not"),
+        ("", "x.run has no journal"),
+        ("cut", "the journal in x.run is shorter than it was when the output was written"),
     ],
 )
 def test_an_output_that_knows_more_than_its_journal_is_kept(output: Path, journal: str | None, lacks: str) -> None:
@@ -140,7 +140,7 @@ def test_an_output_that_knows_more_than_its_journal_is_kept(output: Path, journa
     if journal:
         write_segment(folder_of(output), 1, [])
     assert refusal(output, []) == (
-        f"out/x.parquet is there, but {lacks}, so what it holds can't be continued and would be paid for again."
+        f"out/x.parquet exists, but {lacks}, so it can't be continued and its rows would be paid for again."
         " Name another `output.path`, or set it aside with --fresh."
     )
     check_output(output, "out/x.parquet", [], fresh=True)

@@ -49,7 +49,7 @@ def damaged(offset: int, length: int) -> str:
 
 
 def one_byte(offset: int) -> str:
-    return f"{NAME}: 1 byte at offset {offset} is damaged; no finished row is lost by it"
+    return f"{NAME}: 1 byte at offset {offset} is damaged; no finished row is lost"
 
 
 @pytest.mark.parametrize("cut", range(STARTS[2], len(WHOLE) + 1))
