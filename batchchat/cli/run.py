@@ -171,7 +171,7 @@ def _tell_end(job: JobSpec, result: RunResult, commands: list[str]) -> None:
         RunSummary(
             name=job.name,
             totals=result.ledger.totals,
-            beside=result.ledger.beside,
+            beside=result.ledger.off_row_costs,
             elapsed_s=result.elapsed_s,
             left=result.left,
             stopped=result.stopped,

@@ -96,7 +96,7 @@ def journal_of(job: JobSpec, *, fresh: bool) -> Iterator[Ledger]:
     try:
         if not fresh and segments(folder):
             for at, record in scan(folder):
-                ledger.fold(at, record)
+                ledger.apply(at, record)
             totals = ledger.totals
             foreign = totals.answered - totals.mock_answers if job.is_mock else totals.mock_answers
             if foreign:

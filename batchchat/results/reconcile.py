@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import EndpointError, UsageError
 from batchchat.job import JobSpec, load_job
 from batchchat.pricing.for_job import rates_for
@@ -17,7 +18,7 @@ from batchchat.run.wiring import redactor_for, sender_for
 
 __all__ = ["job_to_reconcile", "reconciled"]
 
-Ask = Callable[[Sequence[str]], Awaitable[list[Decimal | None] | str]]
+Ask = Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
 _IDS_AT_ONCE = 500
 _ASKED_AT_ONCE = 4
 _PAUSES_S = (1.0, 4.0, 15.0)
@@ -77,13 +78,13 @@ async def _asked(ask: Ask, claims: Sequence[Claim], host: str) -> list[Decimal |
     ids = [claim.response_id for claim in claims]
     told = await ask(ids)
     for pause_s in _PAUSES_S:
-        if not isinstance(told, str) or not told.startswith(("no answer", "HTTP 429", "HTTP 5")):
+        if not isinstance(told, Unavailable) or not told.retryable:
             break
         await asyncio.sleep(pause_s)
         told = await ask(ids)
-    if isinstance(told, str):
+    if isinstance(told, Unavailable):
         raise EndpointError(
-            f"{host} does not say what it billed ({told} at /v1/request-costs). DeepInfra does; elsewhere the"
+            f"{host} does not say what it billed ({told.sentence} at /v1/request-costs). DeepInfra does; elsewhere the"
             " provider's own bill is what there is to compare."
         )
     return told

@@ -88,7 +88,7 @@ def _tell_finished(context: RunContext, reason: ExitReason, result: RunLoopResul
             cost_usd=totals.known_cost_usd,
             next_step=reason.next_step,
             possibly_billed=totals.possibly_billed,
-            possibly_billed_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.dearest,
+            possibly_billed_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.max_price_ratio,
         )
     )
 

@@ -101,7 +101,7 @@ class Feed:
         if self._left is not None:
             self._left -= 1
         ledger = self._ledger
-        sent_before = ledger.pending or task.disposition is not Disposition.SEND_NEW
+        sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
         spend = ledger.spend_before(task.row.key) if sent_before else NO_SPEND
         return Work(task.script, time.monotonic(), spend)
 

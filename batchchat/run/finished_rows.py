@@ -54,11 +54,11 @@ class FinishedRows:
     def apply(self, location: int, record: Any) -> None:
         """The record at `location` of the journal is synced."""
         if record["kind"] != "row" or record["status"] == _INVALID:
-            self._ledger.fold(location, record)
+            self._ledger.apply(location, record)
             return
         # Most runs replace nothing, and need not look.
         before = self._ledger.totals.finished if self.outdated else -1
-        self._ledger.fold(location, record)
+        self._ledger.apply(location, record)
         if before == self._ledger.totals.finished:
             self.outdated -= 1
         self._count(record)

@@ -165,7 +165,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, counts: PlanCoun
     return Budgeted(
         max_cost_usd=budget.max_cost_usd,
         paid_usd=ledger.paid_usd,
-        unsure_usd=ledger.unsure.worth_usd,
+        unsure_usd=ledger.uncertain_cost.worth_usd,
         unknown_rows=ledger.totals.unknown_cost_rows,
         rows=counts.to_send if limit is None or limit >= counts.to_send else 0,
         most_usd=counts.max_cost.usd * max(budget.learned.dearest, Decimal(1)),
@@ -209,7 +209,7 @@ def bound_words(stop: Halt, job: JobSpec, ledger: Ledger) -> str:
         assert job.budget.stop_at is not None
         clock = time.strftime("%H:%M:%S")
         return f"`budget.stop_at` is {job.budget.stop_at.written}; at {clock} what was in flight had ended."
-    unsure = ledger.unsure.worth_usd
+    unsure = ledger.uncertain_cost.worth_usd
     may = f" and up to {numbers.money(unsure)} more may have been" if unsure else ""
     return (
         f"the budget of {numbers.money(job.budget.max_cost)} does not cover the next row, which may cost up to"

@@ -18,6 +18,7 @@ from typing import Any
 
 from batchchat import __version__
 from batchchat.core.events import Replayed, Started
+from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
 from batchchat.pricing.for_job import asks_for_list, context_for, no_price, rates_for
 from batchchat.pricing.rates import Rates
@@ -47,8 +48,9 @@ from batchchat.run.tasks import ResumeRules, tasks
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
-from batchchat.store.ledger import Ledger, schema_text
+from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
+from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
 from batchchat.store.segments import scan, segments
 
@@ -162,10 +164,10 @@ class _Session:
         """Apply the journal there is to the ledger; the location where it goes on."""
         ledger, journal = self._ledger, scan(self._folder)
         for location, record in journal:
-            ledger.fold(location, record)
-        ledger.close_replay()
-        if journal.damages or ledger.at_risk:
-            self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk))
+            ledger.apply(location, record)
+        ledger.end_session()
+        if journal.damages or ledger.at_risk.requests:
+            self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk.requests))
         totals = ledger.totals
         foreign = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
         if foreign:
@@ -178,7 +180,7 @@ class _Session:
         if asks_for_list(job) and job.budget.max_cost is not None:
             async with wiring.sender_for(job, rates_for(job), context.environ, context.redactor) as sender:
                 answer = await sender.listing()
-                listed = None if isinstance(answer, str) else answer
+                listed = None if isinstance(answer, Unavailable) else answer
         rates = rates_for(job, listed)
         if job.budget.max_cost is not None and rates.rate(job.model) is None:
             raise UsageError(no_price(job))
@@ -198,14 +200,14 @@ class _Session:
         if counts.rows[Disposition.UNDECIDED]:
             self._rules = replace(self._rules, changed=self._decide(counts))
             counts.decide(self._rules.changed)
-        ledger.retire_gone()
+        ledger.drop_rows_not_in_input()
         if job.budget.max_cost is not None and counts.max_cost.unbounded:
             raise InputError(no_bound(job, counts.max_cost))
         price = wiring.price_label(job, rates)
         if price is not None and job.budget.max_cost is not None:
-            ledger.bound_at_risk(price, counts.max_row_cost_usd)
-        if ledger.totals.finished or ledger.gone.rows:
-            self._tell(counts.planned(ledger.gone.rows))
+            ledger.at_risk.set_bound_for_unpriced(price, counts.max_row_cost_usd)
+        if ledger.totals.finished or ledger.not_in_input.rows:
+            self._tell(counts.planned(ledger.not_in_input.rows))
         return counts
 
     def _decide(self, counts: PlanCounts) -> OnChanged:

@@ -52,7 +52,7 @@ def tasks(source: Source, script_for: ScriptFor, index: Index, rules: ResumeRule
     """Every row of `source`, bad ones as they are; each is given its place in `index` on the way."""
     for row in source.read():
         entry = index.add(row.key)
-        index.place_in_input(entry, row.ordinal)
+        index.set_ordinal(entry, row.ordinal)
         yield row if isinstance(row, BadRow) else _task(row, script_for(row), index, entry, rules)
 
 

@@ -16,8 +16,10 @@ from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import RetryPolicies, Send, Sending
 from batchchat.endpoint import network, wire
-from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url, models_url
+from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance
+from batchchat.endpoint.unavailable import Unavailable
+from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
 from batchchat.job import JobSpec
 from batchchat.job.keys import MOST_CONCURRENT
 from batchchat.policy import stragglers
@@ -154,8 +156,8 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
         max_cost,
         computed,
         paid_usd=ledger.paid_usd,
-        unsure=ledger.unsure,
-        learned=PriceRatio(label, *ledger.learned.get(label, ())),
+        unsure=ledger.uncertain_cost,
+        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
     )
 
 
@@ -184,13 +186,13 @@ class Sender(NamedTuple):
     """An open client: `send` a request, or ask for something else.
 
     That is the account's `allowance`, the endpoint's `listing` of models, or what was `billed` for responses. Instead
-    of what is asked for a text says why it is unknown.
+    of what is asked for, `Unavailable` says why it is unknown.
     """
 
     send: Send
-    allowance: Callable[[], Awaitable[Allowance | str]]
-    listing: Callable[[], Awaitable[dict[str, ListedModel] | str]]
-    billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | str]]
+    allowance: Callable[[], Awaitable[Allowance | Unavailable]]
+    listing: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
+    billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
 
 
 @asynccontextmanager
@@ -232,8 +234,8 @@ async def _client(
 async def with_endpoint_limits(job: JobSpec, sender: Sender) -> tuple[JobSpec, LimitsRead]:
     """The job with the limits that the endpoint names; its own limit of tokens stays where that is lower."""
     allowance = await sender.allowance()
-    if isinstance(allowance, str):
-        return job, LimitsRead(None, None, job.concurrency, allowance)
+    if isinstance(allowance, Unavailable):
+        return job, LimitsRead(None, None, job.concurrency, allowance.sentence)
     concurrency = job.concurrency if allowance.requests is None else min(allowance.requests, MOST_CONCURRENT)
     network.raise_file_limit(concurrency)
     limits_of_tokens = (allowance.tokens_per_minute, job.limits.tokens_per_minute)

@@ -237,7 +237,7 @@ def test_one_row_that_always_fails_fails(job: Job) -> None:
         (http(404, b""), "limits the endpoint doesn't say what it allows (HTTP 404): up to 200 in flight", 200),
         (
             http(200, b"<html>"),
-            "limits the endpoint doesn't say what it allows (an answer of another kind): up to 200 in flight",
+            "limits the endpoint doesn't say what it allows (an unexpected response): up to 200 in flight",
             200,
         ),
     ],

@@ -81,8 +81,8 @@ def test_whom_to_ask_must_be_known() -> None:
     ("answers", "code", "said"),
     [
         ([http(404, {"detail": "Not Found"})], 5, "HTTP 404"),
-        ([http(200, {"costs": []})], 5, "an answer of another kind"),
-        ([http(200, b"<html>")], 5, "an answer of another kind"),
+        ([http(200, {"costs": []})], 5, "an unexpected response"),
+        ([http(200, b"<html>")], 5, "an unexpected response"),
         ([http(503, b"")] * 4, 5, "HTTP 503"),
         ([http(503, b""), http(200, {"requests": []})], 0, ""),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 from batchchat.core.attempt import Attempt, Request
 from batchchat.core.conversation import Key
 from batchchat.endpoint import wire
-from batchchat.endpoint.client import Client, Endpoint
+from batchchat.endpoint.client import MAX_BODY_BYTES, Client, Endpoint
 from batchchat.endpoint.network import Proxy
 from batchchat.pricing.cost import Pricing, pricing
 from batchchat.pricing.rates import Rates
@@ -133,11 +133,12 @@ def client(
     proxy: Proxy | None = None,
     tls: ssl.SSLContext | None = None,
     tell_cost: Pricing | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Client:
     headers = {"Authorization": Secret(f"Bearer {KEY}")}
     endpoint = Endpoint(url, headers, total_s, connect_s, proxy, tls)
     secrets = [Secret(KEY)] + ([proxy.url] if proxy else []) + ([proxy.password] if proxy and proxy.password else [])
-    return Client(endpoint, Redactor(secrets), tell_cost or pricing(Rates("")))
+    return Client(endpoint, Redactor(secrets), tell_cost or pricing(Rates("")), max_body_bytes=max_body_bytes)
 
 
 def exchanged(play: Play, *, times: int = 1, **given: Any) -> tuple[list[Attempt], Server]:

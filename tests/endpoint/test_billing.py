@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from batchchat.endpoint.billing import read_costs
-from batchchat.endpoint.client import costs_url
 
 
 def test_costs_in_the_order_asked() -> None:
@@ -30,12 +29,6 @@ def test_costs_in_the_order_asked() -> None:
 
 
 @pytest.mark.parametrize("payload", [None, [], {}, {"requests": {}}, {"requests": [1]}])
-def test_an_answer_of_another_kind(payload: Any) -> None:
+def test_an_unexpected_response(payload: Any) -> None:
     """What is not such a list says nothing."""
     assert read_costs(payload, ["a"]) is None
-
-
-def test_the_address() -> None:
-    """It stands beside the `/v1` of the base URL."""
-    assert costs_url("https://api.deepinfra.com/v1/openai") == "https://api.deepinfra.com/v1/request-costs"
-    assert costs_url("http://localhost:8010/v1?x=1") == "http://localhost:8010/v1/request-costs"

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from batchchat.core.attempt import Quota
-from batchchat.endpoint.client import allowance_url
 from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
 
 
@@ -78,17 +77,3 @@ def test_no_header_breaks_it(left: str, reset: str) -> None:
 def test_an_allowance_is_read(payload: object, found: Allowance | None) -> None:
     """DeepInfra's answer; anything else is none."""
     assert read_allowance(payload) == found
-
-
-@pytest.mark.parametrize(
-    ("base_url", "url"),
-    [
-        ("https://api.deepinfra.com/v1/openai", "https://api.deepinfra.com/v1/me/rate_limit"),
-        ("http://localhost:8010/v1", "http://localhost:8010/v1/me/rate_limit"),
-        ("http://proxy/deep/v1/openai?x=1", "http://proxy/deep/v1/me/rate_limit"),
-        ("http://host/openai", "http://host/v1/me/rate_limit"),
-    ],
-)
-def test_where_it_is_asked(base_url: str, url: str) -> None:
-    """Beside the `/v1` of the base URL."""
-    assert allowance_url(base_url) == url

@@ -37,7 +37,7 @@ def job(tmp_path: Path, budget: str, *overrides: Override) -> JobSpec:
 def ledger(tmp_path: Path, *costs: float) -> Ledger:
     found = Ledger(tmp_path)
     for number, cost in enumerate(costs):
-        found.fold(0, {**answered(f"r{number}", cost_usd=cost, possibly_billed=1, possibly_billed_usd=0.5)})
+        found.apply(0, {**answered(f"r{number}", cost_usd=cost, possibly_billed=1, possibly_billed_usd=0.5)})
     return found
 
 

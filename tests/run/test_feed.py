@@ -74,7 +74,7 @@ def test_a_row_that_cannot_fit_its_context_is_recorded_as_failed(tmp_path: Path)
     pytest.importorskip("sentencepiece")
     ledger, records = Ledger(tmp_path), list[Any]()
     step = {"kind": "step", "id": "long", "variant": "", "sample": 0, "attempts": 1, "possibly_billed": 0}
-    ledger.fold(0, {**step, "cost_usd": 0.5, "cost_source": "reported", "usage": None})
+    ledger.apply(0, {**step, "cost_usd": 0.5, "cost_source": "reported", "usage": None})
     rows = feed(opened(tmp_path, {"id": "long", "prompt": "word " * 2_000}, ROWS[0]), ledger, records.append)
     assert taken(rows) == ["a"]
     assert [(record["status"], record["error_kind"], record["cost_usd"]) for record in records] == [
@@ -88,7 +88,7 @@ def test_what_a_row_had_spent_goes_with_it(tmp_path: Path) -> None:
     """An attempt of an earlier run that a kill left without an end counts to the row."""
     ledger = Ledger(tmp_path)
     step = {"kind": "step", "id": "a", "variant": "", "sample": 0, "attempts": 2, "possibly_billed": 1}
-    ledger.fold(0, {**step, "cost_usd": 0.25, "cost_source": "reported", "usage": None})
+    ledger.apply(0, {**step, "cost_usd": 0.25, "cost_source": "reported", "usage": None})
     rows = feed(opened(tmp_path, *ROWS), ledger, lambda _record: None)
     work = asyncio.run(rows.take())
     assert work is not None

@@ -21,7 +21,7 @@ def test_a_row_that_is_sent_again_is_done_when_it_is_finished_once_more(tmp_path
     """Until then its earlier record stands in the output, and it is not done; a new row is none of those."""
     before, other, again = journaled(tmp_path, failed("a"), answered("b"), answered("a"))
     ledger = Ledger(tmp_path)
-    ledger.fold(*before)
+    ledger.apply(*before)
     finished = FinishedRows(ledger, 1, lambda _event: None)
     assert (finished.done, finished.done_before, finished.outdated) == (0, 0, 1)
     finished.apply(*other)

@@ -92,11 +92,11 @@ def test_a_row_of_three_requests_killed_in_the_third_has_both_answers_in_the_jou
     journal = virtual_time.run(main())
     replayed = Ledger(tmp_path)
     for location, record in enumerate(journal):
-        replayed.fold(location, record)
+        replayed.apply(location, record)
     assert replayed.paid_usd == 2
     assert [record["why"] for record in journal if record["kind"] == "step"] == ["accepted", "accepted"]
-    replayed.close_replay()
-    assert replayed.at_risk_usd["p"] >= 10
+    replayed.end_session()
+    assert replayed.at_risk.usd["p"] >= 10
 
 
 def billed_in(records: Iterable[dict[str, Any]]) -> int:

@@ -30,7 +30,7 @@ def finish(ledger: Ledger, row: Row, script_for: Any = two_steps) -> None:
     outcome = work.script.next(work.attempts)
     assert isinstance(outcome, Outcome)
     assert outcome.status is Status.ANSWERED
-    ledger.fold(0, dict(record_of_outcome(outcome, work.script.identity, work.spend, 0.0)))
+    ledger.apply(0, dict(record_of_outcome(outcome, work.script.identity, work.spend, 0.0)))
 
 
 def test_an_answered_row_of_two_requests_is_kept_while_it_is_unchanged(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_bad_row_is_recorded_once(tmp_path: Path) -> None:
     assert isinstance(bad, BadRow)
     record = new_record_of_bad_row(bad, ledger.index)
     assert record is not None
-    ledger.fold(0, dict(record))
+    ledger.apply(0, dict(record))
     assert new_record_of_bad_row(bad, ledger.index) is None
     assert new_record_of_bad_row(BadRow(bad.key, bad.ordinal, bad.place, "another error"), ledger.index) is not None
     answered = Ledger(tmp_path)
