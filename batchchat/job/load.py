@@ -147,7 +147,7 @@ def _kept_text(
 
 def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
     folder = path.parent
-    typed: tuple[str, ...] = checked["input.path"]
+    as_given: tuple[str, ...] = checked["input.path"]
     prices: str | None = checked["prices"]
     tokenizer: str | None = checked["estimate.tokenizer"]
     price = None
@@ -158,8 +158,8 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
         path=path,
         text=text,
         input=InputSpec(
-            paths=tuple(resolved_input(one, folder, environ) for one in typed),
-            typed=typed,
+            paths=tuple(resolved_input(one, folder, environ) for one in as_given),
+            as_given=as_given,
             format=checked["input.format"],
             id=checked["input.id"],
             column=checked["input.column"],
@@ -172,7 +172,7 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
         model=checked["model"],
         output=OutputSpec(
             path=resolved(checked["output.path"], output_folder, environ),
-            typed=checked["output.path"],
+            as_given=checked["output.path"],
             order=checked["output.order"],
             part_rows=checked["output.part_rows"],
             raw=checked["output.raw"],

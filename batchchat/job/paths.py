@@ -76,19 +76,19 @@ def _no_url(name: str, node: Node, path: str) -> None:
         raise RefusedError(Diagnostic(node.place, sentence))
 
 
-def resolved(typed: str, folder: Path, environ: Mapping[str, str]) -> Path:
-    """`typed` against `folder`, absolute. `..` is kept, since a folder may be a link."""
-    return folder.absolute() / _at_home(typed, environ)
+def resolved(as_given: str, folder: Path, environ: Mapping[str, str]) -> Path:
+    """`as_given` against `folder`, absolute. `..` is kept, since a folder may be a link."""
+    return folder.absolute() / _at_home(as_given, environ)
 
 
-def resolved_input(typed: str, folder: Path, environ: Mapping[str, str]) -> str:
+def resolved_input(as_given: str, folder: Path, environ: Mapping[str, str]) -> str:
     """The same for an input, whose globs stay; brackets in the job's own folder are then no glob."""
-    home = _at_home(typed, environ)
+    home = _at_home(as_given, environ)
     base = str(folder.absolute())
-    return os.path.join(glob.escape(base) if _MAGIC.search(typed) else base, home)  # noqa: PTH118
+    return os.path.join(glob.escape(base) if _MAGIC.search(as_given) else base, home)  # noqa: PTH118
 
 
-def _at_home(typed: str, environ: Mapping[str, str]) -> str:
-    if (typed == "~" or typed.startswith("~/")) and environ.get("HOME"):
-        return environ["HOME"] + typed[1:]
-    return os.path.expanduser(typed)  # noqa: PTH111
+def _at_home(as_given: str, environ: Mapping[str, str]) -> str:
+    if (as_given == "~" or as_given.startswith("~/")) and environ.get("HOME"):
+        return environ["HOME"] + as_given[1:]
+    return os.path.expanduser(as_given)  # noqa: PTH111

@@ -43,11 +43,11 @@ PART_ROWS = 100_000
 class InputSpec:
     """Where rows come from.
 
-    `typed` are the paths as given, `paths` the same against the job's folder; globs stay globs.
+    `as_given` are the paths as the job writes them, `paths` the same made absolute; globs stay globs.
     """
 
     paths: tuple[str, ...]
-    typed: tuple[str, ...]
+    as_given: tuple[str, ...]
     format: str = "auto"
     id: str | None = None
     column: str | None = None
@@ -117,18 +117,21 @@ class EstimateSpec:
 
 @dataclass(frozen=True, slots=True)
 class PricesSpec:
-    """A price table of the user's: `path` absolute, `typed` as given."""
+    """A price table of the user's: `path` is absolute, `as_given` as the job writes it."""
 
     path: Path
-    typed: str
+    as_given: str
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """Where the result goes: `path` absolute, `typed` as given; a folder of parts where it has no suffix."""
+    """Where the result goes; a folder of part files where `path` has no suffix.
+
+    `path` is absolute, `as_given` as the job or `--output` writes it.
+    """
 
     path: Path
-    typed: str
+    as_given: str
     order: str = "input"
     part_rows: int = PART_ROWS
     raw: bool = False

@@ -57,9 +57,9 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
     if (entry := entry_that_takes(job.input, job.output.path)) is not None:
-        raise OutputError(own_input(job.output.typed, entry))
+        raise OutputError(own_input(job.output.as_given, entry))
     source = open_source(job.input)
-    check_output(job.output.path, job.output.typed, source.files, fresh=True)
+    check_output(job.output.path, job.output.as_given, source.files, fresh=True)
     rates = rates_for(job)
     script_for, fitting = scripts_for(job, rates), ContextCheck(context_for(job, rates), job.params)
     invalid, first_bad, models = 0, list[str](), Counter[str]()

@@ -28,7 +28,7 @@ def _rows(number: int) -> str:
 
 
 def _input(job: JobSpec) -> str:
-    return ", ".join(job.input.typed)
+    return ", ".join(job.input.as_given)
 
 
 def nothing_good(job: JobSpec, first_bad: str | None) -> str:
@@ -57,7 +57,7 @@ def mixed_mock(job: JobSpec, answered: int) -> str:
     """Answers of the mock and of a real endpoint never stand in one output."""
     held, now = ("a real endpoint", "the mock") if job.is_mock else ("the mock", job.host)
     return (
-        f"{job.output.typed} holds {_rows(answered)} answered by {held}, and this job asks {now}."
+        f"{job.output.as_given} holds {_rows(answered)} answered by {held}, and this job asks {now}."
         " Name another `output.path`, or set them aside with --fresh."
     )
 

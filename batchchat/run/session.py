@@ -92,16 +92,16 @@ class Session:
             if self._stop_at <= time.time():
                 raise UsageError(stop_at_passed(bound.written))
         if (entry := entry_that_takes(job.input, output.path)) is not None:
-            raise OutputError(own_input(output.typed, entry))
+            raise OutputError(own_input(output.as_given, entry))
         source = open_source(job.input)
-        check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
-        folder = make_folder(output.path, output.typed)
+        check_output(output.path, output.as_given, source.files, fresh=self._options.fresh)
+        folder = make_folder(output.path, output.as_given)
         lock = self._lock(folder)
         aside: list[Path] = []
         try:
             if self._options.fresh and (segments(folder) or output.path.exists()):
                 aside = self._set_aside()
-                folder = make_folder(output.path, output.typed)
+                folder = make_folder(output.path, output.as_given)
                 lock.release()
                 lock = self._lock(folder)
             self.folder = folder
@@ -114,14 +114,14 @@ class Session:
     def _lock(self, folder: Path) -> Lock:
         output = self._job.output
         here = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
-        return Lock.take(folder, output.typed, f"batchchat status {shlex.quote(here)}")
+        return Lock.take(folder, output.as_given, f"batchchat status {shlex.quote(here)}")
 
     def _set_aside(self) -> list[Path]:
         output = self._job.output
         try:
             return set_aside(output.path)
         except OSError as error:
-            raise OutputError(f"{output.typed} can't be set aside: {error.strerror}.") from error
+            raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
 
     async def _play(self, folder: Path, source: Source, aside: list[Path]) -> RunResult:
         job, options = self._job, self._options
@@ -133,7 +133,7 @@ class Session:
                 None if job.ask_concurrency else job.concurrency,
                 source.description,
                 source.recognised,
-                job.output.typed,
+                job.output.as_given,
             )
         )
         ledger = Ledger(folder)

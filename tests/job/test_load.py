@@ -52,7 +52,7 @@ def test_everything() -> None:
     folder = job.path.parent
     assert job.input == InputSpec(
         paths=(f"{folder}/../q-*.jsonl", "/data/more.parquet"),
-        typed=("../q-*.jsonl", "/data/more.parquet"),
+        as_given=("../q-*.jsonl", "/data/more.parquet"),
         format="prompt",
         id="key",
         column="text",
@@ -72,7 +72,7 @@ def test_everything() -> None:
     assert isinstance(job.on_finish, tuple)
     assert [word.reveal() for word in job.on_finish] == ["./tell.sh", "me"]
     assert job.price == Price(Decimal("0.10"), Decimal("0.48"), Decimal(0))
-    assert (job.output.path, job.output.typed) == (folder / "out/x.parquet", "out/x.parquet")
+    assert (job.output.path, job.output.as_given) == (folder / "out/x.parquet", "out/x.parquet")
 
 
 def test_prices_keep_their_digits() -> None:
@@ -265,7 +265,7 @@ def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--output` stands for the file's output.path and is relative to the working directory."""
     monkeypatch.chdir(tmp_path)
     job = load(MOCK.replace("o.parquet", "broken"), output=Path("mine/x.parquet"))
-    assert (job.output.path, job.output.typed) == (tmp_path / "mine/x.parquet", "mine/x.parquet")
+    assert (job.output.path, job.output.as_given) == (tmp_path / "mine/x.parquet", "mine/x.parquet")
     assert job.text.endswith("\n# --output mine/x.parquet\n")
 
 
@@ -361,7 +361,7 @@ def test_any_job_round_trips(job: dict[str, Any]) -> None:
     """Any mapping of known keys arrives with its values; JSON is YAML."""
     spec = load(json.dumps(job, ensure_ascii=False))
     path = job["input"]["path"]
-    assert spec.input.typed == tuple([path] if isinstance(path, str) else path)
+    assert spec.input.as_given == tuple([path] if isinstance(path, str) else path)
     assert (spec.input.id, spec.input.first) == (job["input"].get("id"), job["input"].get("first"))
     assert (spec.name, spec.model, spec.system) == (job.get("name", "job"), job["model"], job.get("system"))
     assert (spec.concurrency, spec.drain) == (job.get("concurrency", 200), job.get("drain", 30.0))

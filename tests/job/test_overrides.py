@@ -25,7 +25,7 @@ def test_values() -> None:
         "endpoint.headers.X.Y=z",
     )
     assert job.params == {"a": {"b": [1, "no"], "c": {"d": 5}}, "max_tokens": 64}
-    assert job.input.typed == ("a.jsonl", "b.jsonl")
+    assert job.input.as_given == ("a.jsonl", "b.jsonl")
     assert (job.name, job.system, job.retry.max_wait, job.concurrency) == (
         "64",
         "Note: #1 is - [this]",

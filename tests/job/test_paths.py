@@ -31,7 +31,7 @@ def test_relative_job_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_variables_in_paths() -> None:
     """A path from a variable is typed as what it became."""
-    assert load(MOCK, "input.path=${D}/x.jsonl", environ={"D": "/data"}).input.typed == ("/data/x.jsonl",)
+    assert load(MOCK, "input.path=${D}/x.jsonl", environ={"D": "/data"}).input.as_given == ("/data/x.jsonl",)
 
 
 @pytest.mark.parametrize(

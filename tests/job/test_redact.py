@@ -31,7 +31,7 @@ def test_header_values_are_blanked(body: str) -> None:
     assert "# kept" in job.text
     again = load(job.text)
     assert set(job.endpoint.headers) == set(again.endpoint.headers) == {"X-A", "X-B", "X-C"}
-    assert (again.params, again.model, again.input.typed) == (job.params, job.model, job.input.typed)
+    assert (again.params, again.model, again.input.as_given) == (job.params, job.model, job.input.as_given)
     assert again.text == job.text
 
 
@@ -103,4 +103,4 @@ def test_any_header_is_blanked(headers: dict[str, str], params: dict[str, str], 
     assert SECRET not in job.text
     assert list(again.endpoint.headers) == list(job.endpoint.headers)
     assert {value.reveal() for value in again.endpoint.headers.values()} == {"***"}
-    assert (again.params, again.input.typed) == (job.params, job.input.typed)
+    assert (again.params, again.input.as_given) == (job.params, job.input.as_given)

@@ -33,14 +33,18 @@ def same_place(job: JobSpec) -> JobSpec:
         path=Path("job.yaml"),
         text="",
         input=replace(job.input, paths=()),
-        output=replace(job.output, path=Path(job.output.typed)),
+        output=replace(job.output, path=Path(job.output.as_given)),
     )
 
 
 def test_it_loads() -> None:
     """The starter as it is written loads, and sets the eight keys one needs."""
     job = load(starter_job(), environ=KEYED)
-    assert (job.input.typed, job.input.id, job.output.typed) == (("questions.jsonl",), "id", "out/answers.parquet")
+    assert (job.input.as_given, job.input.id, job.output.as_given) == (
+        ("questions.jsonl",),
+        "id",
+        "out/answers.parquet",
+    )
     assert (job.endpoint.api_key_env, job.concurrency) == ("DEEPINFRA_TOKEN", 200)
     assert job.params == {"temperature": 0.7, "max_tokens": 512}
     assert len(SET) == 8
