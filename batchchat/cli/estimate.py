@@ -89,7 +89,7 @@ def estimate(
             put(lossless_json.dumps(estimate_json(found)).decode())
             return
         following = run_command if found[0].forecast.measured else measure
-        head, _, body = estimate_text(found, blanker_for(spec, os.environ).text(following)).partition("\n")
+        head, _, body = estimate_text(found, blanker_for(spec, os.environ).redact(following)).partition("\n")
         put(f"{style(head, 'green' if found[0].forecast.measured else 'yellow')}\n{body}")
 
 
@@ -116,12 +116,12 @@ def _play(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBounda
 
     telling = Subscribers(follower_of("auto"))
     session = Session(job, RunOptions(again, changed=OnChanged.KEEP, only=plan.has), os.environ, telling)
-    boundary.blank = session.blanker.text
+    boundary.blank = session.blanker.redact
     with ExitStack() as stack:
 
         def opened(folder: Path) -> None:
             boundary.folder = folder
-            plain = session.blanker.text(run_command)
+            plain = session.blanker.redact(run_command)
             telling.add(logs_of(folder, job, lambda _change: plain, plain, stack))
 
         ended = event_loop(session.play(opened))

@@ -150,11 +150,11 @@ def _play(job: JobSpec, options: RunOptions, plain: str, follower: Subscriber, b
 
     telling, logs = Subscribers(follower), list[Subscriber]()
     session = Session(job, options, os.environ, telling)
-    boundary.blank = session.blanker.text
-    plain = session.blanker.text(plain)
+    boundary.blank = session.blanker.redact
+    plain = session.blanker.redact(plain)
 
     def again(change: tuple[str, ...]) -> str:
-        return session.blanker.text(options.again(change))
+        return session.blanker.redact(options.again(change))
 
     with ExitStack() as stack:
 
@@ -204,7 +204,7 @@ def _on_finish(
     if job.on_finish is None or state is None or code == UsageError.exit_code or session.at_once:
         return
     summary = summary_of(job, {**state, "reason": reason or state["reason"]}, code, totals)
-    why = run_command(job.on_finish, summary, job.path.resolve().parent, session.blanker.data)
+    why = run_command(job.on_finish, summary, job.path.resolve().parent, session.blanker.redact_bytes)
     if why is not None:
         say(f"on_finish: {why}. The run's own exit code stays {code}.")
         for log in logs:

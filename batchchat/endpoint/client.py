@@ -181,7 +181,7 @@ class Client:
         raw: str | None = None
         try:
             async with self._session.post(self._url, data=request.body, allow_redirects=False) as response:
-                body = self._blanker.data(await _read(response))
+                body = self._blanker.redact_bytes(await _read(response))
         except aiohttp.ClientPayloadError:
             assert response is not None
             answer = self._judge(response.status, response.headers, b"", complete=False)
@@ -272,7 +272,7 @@ class Client:
         if not _OK <= status < _REDIRECT:
             error = verdicts.read_error(payload, body)
             if _REDIRECT <= status < _BAD_REQUEST:
-                location = self._blanker.text(headers.get("location", "nowhere"))
+                location = self._blanker.redact(headers.get("location", "nowhere"))
                 error = verdicts.ErrorBody(f"HTTP {status}, a redirect to {location}", frozenset())
             return _Answer(*verdicts.judge_error(status, headers, error))
         if not isinstance(payload, dict):
@@ -312,7 +312,7 @@ class Client:
             total_s=endpoint.total_s,
         )
         assert verdict.kind is not None
-        return _Answer(verdict, Failure(verdict.kind, verdicts.shorten(self._blanker.text(text))))
+        return _Answer(verdict, Failure(verdict.kind, verdicts.shorten(self._blanker.redact(text))))
 
 
 class _Answer(NamedTuple):

@@ -142,7 +142,7 @@ def _kept_text(
     if lines:
         kept = "\n".join([kept.removesuffix("\n"), *lines, ""])
     # The key itself may stand in a comment, or as a variable's default.
-    return Redactor([checked.api_key] if checked.api_key else []).text(kept)
+    return Redactor([checked.api_key] if checked.api_key else []).redact(kept)
 
 
 def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:

@@ -94,7 +94,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         first_too_long=first_too_long,
         price=_price(job, rates),
         unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
-        next_command=blanker_for(job, environ).text(run_command if models else again),
+        next_command=blanker_for(job, environ).redact(run_command if models else again),
     )
 
 

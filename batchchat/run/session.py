@@ -72,7 +72,7 @@ class Session:
         self._tell = tell
         self._signals = Signals()
         self.blanker = wiring.blanker_for(job, environ)
-        self._ending = Ending(job, self.blanker.text(job.text), self._signals, tell)
+        self._ending = Ending(job, self.blanker.redact(job.text), self._signals, tell)
         self._stop_at: float | None = None
         self.folder: Path | None = None
 
@@ -306,7 +306,7 @@ class Session:
             "mock": job.is_mock,
             "endpoint": job.host,
             "inputs": list(job.input.paths),
-            "job": self.blanker.text(job.text),
+            "job": self.blanker.redact(job.text),
             "columns": schema_text(source.column_types),
             "pid": os.getpid(),
             "host": socket.gethostname(),
