@@ -56,7 +56,9 @@ def estimate(
     with guarded() as boundary:
         if pilot is not None and like is not None:
             raise click.UsageError("--pilot and --like contradict each other: lengths come from one of them.")
-        spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=pilot is not None)
+        spec = load_job(
+            job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=pilot is not None
+        )
         from batchchat import lossless_json
         from batchchat.preflight.estimate import Pilot
         from batchchat.preflight.estimate import estimate as made

@@ -19,16 +19,16 @@ from batchchat.job.stop_at import stop_at
 from batchchat.job.tree import printable
 from batchchat.job.value_types import (
     ValueType,
+    boolean,
     command,
+    integer,
     line,
+    literal_or,
     money,
     number,
     one_of,
-    prose,
-    texts,
-    toggle,
-    whole,
-    word_or,
+    string_list,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ __all__ = [
     "AUTO",
     "FREE",
     "KEYS",
-    "MOST_CONCURRENT",
+    "MAX_CONCURRENCY",
     "PLANNED",
     "SECTIONS",
     "JobKey",
@@ -53,7 +53,7 @@ class JobKey:
     """A key of the job file: its dotted name, what it takes, what it is for, its default or words for it."""
 
     name: str
-    kind: ValueType
+    type: ValueType
     help: str
     default: Any = None
     required: bool = False
@@ -62,12 +62,12 @@ class JobKey:
 
 AUTO = "auto"
 """The word for a concurrency that the endpoint is asked for."""
-MOST_CONCURRENT = 10_000
+MAX_CONCURRENCY = 10_000
 
 _RETRY = RetrySpec()
 _TIMEOUT = TimeoutSpec()
 _SECONDS = number(above=0)
-_PATIENCE = number(least=0)
+_PATIENCE = number(minimum=0)
 _PACE = number(above=0)
 
 KEYS: tuple[JobKey, ...] = (
@@ -95,11 +95,11 @@ KEYS: tuple[JobKey, ...] = (
         line("the name of a column"),
         "column whose object is merged over `params`, row by row",
     ),
-    JobKey("input.first", whole(1), "only the first N rows"),
-    JobKey("input.random", whole(1), "only N rows, chosen at random; more rows asked for keep those chosen before"),
-    JobKey("input.seed", whole(0), "which rows `input.random` chooses", default=0),
-    JobKey("input.columns", texts(), "columns carried to the output", default_words="all but the conversation"),
-    JobKey("system", prose(), "system message put first where a conversation has none"),
+    JobKey("input.first", integer(1), "only the first N rows"),
+    JobKey("input.random", integer(1), "only N rows, chosen at random; more rows asked for keep those chosen before"),
+    JobKey("input.seed", integer(0), "which rows `input.random` chooses", default=0),
+    JobKey("input.columns", string_list(), "columns carried to the output", default_words="all but the conversation"),
+    JobKey("system", text(), "system message put first where a conversation has none"),
     JobKey("model", line("the name of a model"), "the model, as the endpoint names it", required=True),
     JobKey(
         "endpoint.base_url",
@@ -115,7 +115,7 @@ KEYS: tuple[JobKey, ...] = (
     ),
     JobKey(
         "endpoint.context_length",
-        whole(1),
+        integer(1),
         "tokens that a prompt and its reply may have together",
         default_words="what the endpoint's list of models or the price table says",
     ),
@@ -123,28 +123,28 @@ KEYS: tuple[JobKey, ...] = (
     JobKey("params", params(), "parameters of the request, sent as they stand", default={}),
     JobKey(
         "concurrency",
-        word_or(AUTO, whole(1, MOST_CONCURRENT)),
+        literal_or(AUTO, integer(1, MAX_CONCURRENCY)),
         "ceiling of requests in flight; `auto` asks the endpoint",
         default=200,
     ),
-    JobKey("adaptive", toggle(), "lower that on 429 and overload, and grow it back", default=True),
+    JobKey("adaptive", boolean(), "lower that on 429 and overload, and grow it back", default=True),
     JobKey("limits.requests_per_minute", _PACE, "requests a minute at most, evenly"),
     JobKey("limits.tokens_per_minute", _PACE, "tokens a minute at most, prompts and replies"),
     JobKey("timeout.total", _SECONDS, "seconds for one attempt", default=_TIMEOUT.total),
     JobKey("timeout.connect", _SECONDS, "seconds until an attempt is connected", default=_TIMEOUT.connect),
-    JobKey("retry.max_attempts", whole(1), "attempts for one row", default=_RETRY.max_attempts),
+    JobKey("retry.max_attempts", integer(1), "attempts for one row", default=_RETRY.max_attempts),
     JobKey("retry.max_wait", _PATIENCE, "longest wait between two attempts, seconds", default=_RETRY.max_wait),
     JobKey("retry.max_elapsed", _PATIENCE, "longest time spent on one row, seconds", default=_RETRY.max_elapsed),
     JobKey("retry.max_outage", _PATIENCE, "longest outage that is waited out, seconds", default=_RETRY.max_outage),
     JobKey(
         "retry.stop_after_failures",
-        whole(1),
+        integer(1),
         "the run stops if this many rows, the first or any in succession, all fail alike",
         default=_RETRY.stop_after_failures,
     ),
     JobKey(
         "retry.max_possibly_billed",
-        whole(1),
+        integer(1),
         "attempts of one row that may break off and be billed all the same",
         default=_RETRY.max_possibly_billed,
     ),
@@ -172,8 +172,8 @@ KEYS: tuple[JobKey, ...] = (
     JobKey(
         "output.order", one_of(("input", "completion")), "rows as in the input, or as they finished", default="input"
     ),
-    JobKey("output.part_rows", whole(1), "rows of one part file, where the output is a folder", default=PART_ROWS),
-    JobKey("output.raw", toggle(), "keep each response's JSON as it came, in the column `raw`", default=False),
+    JobKey("output.part_rows", integer(1), "rows of one part file, where the output is a folder", default=PART_ROWS),
+    JobKey("output.raw", boolean(), "keep each response's JSON as it came, in the column `raw`", default=False),
 )
 
 # The contract's keys that later versions bring.
@@ -194,14 +194,14 @@ _NAMES = {key.name for key in KEYS}
 
 def children(section: str) -> Mapping[str, JobKey | None]:
     """The keys right under `section` ("" is the top); None stands for a section."""
-    found: dict[str, JobKey | None] = {}
+    below: dict[str, JobKey | None] = {}
     for key in KEYS:
         head, _, leaf = key.name.rpartition(".")
         if head == section:
-            found[leaf] = key
+            below[leaf] = key
         elif not section:
-            found[head] = None
-    return found
+            below[head] = None
+    return below
 
 
 def not_a_key(section: str, leaf: str) -> str:
@@ -209,18 +209,18 @@ def not_a_key(section: str, leaf: str) -> str:
     dotted = f"{section}.{leaf}" if section else leaf
     if dotted in PLANNED:
         return f"`{dotted}` is not in this version of batchchat yet; leave it out."
-    of = f"`{section}`" if section else "a job"
-    begin = f"`{printable(leaf)}` is not a key of {of}."
-    near = nearest(section, leaf)
-    if near in PLANNED:
-        return f"{begin} `{near}` is near, and not in this version of batchchat yet; leave it out."
-    if near and section and not near.startswith(f"{section}."):
-        return f"{begin} Did you mean `{near}`, at the top of the job?"
-    if near:
-        return f"{begin} Did you mean `{near.removeprefix(f'{section}.') if section else near}`?"
-    known = list(children(section))
-    listed = " and ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
-    return f"{begin} {'It' if section else 'A job'} takes {listed}."
+    owner = f"`{section}`" if section else "a job"
+    start = f"`{printable(leaf)}` is not a key of {owner}."
+    candidate = nearest(section, leaf)
+    if candidate in PLANNED:
+        return f"{start} `{candidate}` is near, and not in this version of batchchat yet; leave it out."
+    if candidate and section and not candidate.startswith(f"{section}."):
+        return f"{start} Did you mean `{candidate}`, at the top of the job?"
+    if candidate:
+        return f"{start} Did you mean `{candidate.removeprefix(f'{section}.') if section else candidate}`?"
+    names = list(children(section))
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return f"{start} {'It' if section else 'A job'} takes {listed}."
 
 
 def nearest(section: str, leaf: str) -> str | None:

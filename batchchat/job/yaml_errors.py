@@ -1,7 +1,7 @@
 """PyYAML's errors in a user's words.
 
-A table leads from its wording (6.0: scanner.py, parser.py, composer.py) to ours. PyYAML's own text can quote
-the file, so none of it is passed on; where the table is silent we say less.
+A table maps PyYAML's wording (6.0: scanner.py, parser.py, composer.py) to ours. PyYAML's own text can quote the file,
+so none of it is shown; a wording that is not in the table gets a general sentence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import yaml
 
 __all__ = ["plain_words"]
 
-# (beginning of PyYAML's `problem`, whether its context says better where, our words)
+# (beginning of PyYAML's `problem`, whether the context mark is the better location, our words)
 _TABLE: tuple[tuple[str, bool, str], ...] = (
     (
         "mapping values are not allowed here",
@@ -59,7 +59,7 @@ _OPENED = re.compile(r"expected ',' or '[}\]]', but got '\{'")
 
 
 def plain_words(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark, str]:
-    """Where `error` is best shown, and what to say of it; `text` is what was read."""
+    """The mark at which to report `error`, and our words for it; `text` is what was read."""
     problem = error.problem or ""
     problem_mark, context_mark = error.problem_mark, error.context_mark
     mark = problem_mark or context_mark or yaml.Mark("", 0, 0, 0, None, 0)

@@ -19,7 +19,7 @@ from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url, models_url
 from batchchat.endpoint.quota import Allowance
 from batchchat.job import JobSpec
-from batchchat.job.keys import MOST_CONCURRENT
+from batchchat.job.keys import MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
@@ -214,7 +214,7 @@ async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, LimitsRead]:
     found = await opened.allowance()
     if isinstance(found, str):
         return job, LimitsRead(None, None, job.concurrency, found)
-    concurrency = job.concurrency if found.requests is None else min(found.requests, MOST_CONCURRENT)
+    concurrency = job.concurrency if found.requests is None else min(found.requests, MAX_CONCURRENCY)
     network.raise_file_limit(concurrency)
     tokens = [most for most in (found.tokens_per_minute, job.limits.tokens_per_minute) if most is not None]
     limits = replace(job.limits, tokens_per_minute=min(tokens, default=None))

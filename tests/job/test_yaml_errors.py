@@ -6,7 +6,7 @@ from tests.job.given import faults
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "sentence"),
     [
         ("a: b: c", 1, "a `:` stands where none can; text that holds `: ` takes quotes"),
         ("a: 1\nb\nc: 1", 2, "a key without its `:` stands here"),
@@ -33,6 +33,6 @@ from tests.job.given import faults
         ("%YAML x\n---\na: 1", 1, "this line can't be read"),
     ],
 )
-def test_words(text: str, line: int, said: str) -> None:
-    """What is not YAML is told with its line, in words of ours that quote nothing."""
-    assert faults(text) == [f"job.yaml:{line}: this is not YAML: {said}."]
+def test_words(text: str, line: int, sentence: str) -> None:
+    """Text that is not YAML is reported with its line, in our words, without quoting it."""
+    assert faults(text) == [f"job.yaml:{line}: this is not YAML: {sentence}."]
