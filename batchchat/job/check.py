@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
-from batchchat.job.endpoint import check_key_name, needs_deepinfra_key, read_key
+from batchchat.job.endpoint import MOCK, check_key_name, needs_deepinfra_key, read_key
 from batchchat.job.keys import KEYS, children, nearest, not_a_key
-from batchchat.job.spec import MOCK
 from batchchat.job.tree import MappingNode, Node, is_null, wrong_type
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
-from batchchat.job.spec import MOCK
 from batchchat.job.tree import MappingNode, Node, Scalar, printable, shown, wrong_type
 from batchchat.job.value_types import ValueType, collect
 from batchchat.job.variables import looks_like_name
@@ -20,8 +19,10 @@ from batchchat.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["base_url", "check_key_name", "headers", "key_name", "needs_deepinfra_key", "read_key"]
+__all__ = ["MOCK", "base_url", "check_key_name", "headers", "key_name", "needs_deepinfra_key", "read_key"]
 
+MOCK = "mock"
+"""The `base_url` of the embedded endpoint."""
 DEEPINFRA = "api.deepinfra.com"
 _SUFFIX = "/chat/completions"
 _URL_LIKE = re.compile(r"[./:]")

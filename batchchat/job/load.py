@@ -6,36 +6,26 @@ One error has everything that is wrong with a job; no key is accepted and ignore
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from batchchat.core.price import Price
 from batchchat.errors import JobError
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
-from batchchat.job.keys import AUTO, children
+from batchchat.job.keys import KEYS, SECTIONS, children
 from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
 from batchchat.job.paths import resolved, resolved_input
 from batchchat.job.redact import redact
-from batchchat.job.spec import (
-    BudgetSpec,
-    EndpointSpec,
-    EstimateSpec,
-    InputSpec,
-    JobSpec,
-    LimitsSpec,
-    OutputSpec,
-    PricesSpec,
-    RetrySpec,
-    TimeoutSpec,
-)
+from batchchat.job.spec import AUTO, JobSpec, PriceSpec, PricesSpec
 from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, resolve_nodes
 from batchchat.secret import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["load_job", "load_output"]
+
+S = TypeVar("S")
 
 MAX_BYTES = 1 << 20
 # Files that people pass by mistake: the input, or the output.
@@ -149,64 +139,37 @@ def _kept_text(
 
 
 def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
+    """The spec of a job that has passed `check`.
+
+    A field has its key's value as it was read; the fields that are named here are those with another value.
+    """
     folder = path.parent
-    as_given: tuple[str, ...] = checked["input.path"]
-    prices: str | None = checked["prices"]
-    tokenizer: str | None = checked["estimate.tokenizer"]
-    price = None
-    if checked["price.input"] is not None:
-        price = Price(checked["price.input"], checked["price.output"], checked["price.cached_input"])
-    return JobSpec(
-        name=checked["name"] or path.stem,
-        path=path,
-        text=text,
-        input=InputSpec(
-            paths=tuple(resolved_input(path_or_glob, folder, environ) for path_or_glob in as_given),
-            as_given=as_given,
-            format=checked["input.format"],
-            id=checked["input.id"],
-            column=checked["input.column"],
-            params=checked["input.params"],
-            first=checked["input.first"],
-            random=checked["input.random"],
-            seed=checked["input.seed"],
-            columns=checked["input.columns"],
-        ),
-        model=checked["model"],
-        output=OutputSpec(
-            path=resolved(checked["output.path"], output_folder, environ),
-            as_given=checked["output.path"],
-            order=checked["output.order"],
-            part_rows=checked["output.part_rows"],
-            raw=checked["output.raw"],
-        ),
-        system=checked["system"],
-        endpoint=EndpointSpec(
-            base_url=checked["endpoint.base_url"],
-            api_key_env=checked.api_key_env,
-            api_key=checked.api_key,
-            headers=dict(checked["endpoint.headers"]),
-            context_length=checked["endpoint.context_length"],
-        ),
-        params=dict(checked["params"]),
-        concurrency=DEFAULTS["concurrency"] if checked["concurrency"] == AUTO else checked["concurrency"],
-        ask_concurrency=checked["concurrency"] == AUTO,
-        adaptive=checked["adaptive"],
-        limits=LimitsSpec(checked["limits.requests_per_minute"], checked["limits.tokens_per_minute"]),
-        timeout=TimeoutSpec(checked["timeout.total"], checked["timeout.connect"]),
-        retry=RetrySpec(
-            max_attempts=checked["retry.max_attempts"],
-            max_wait=checked["retry.max_wait"],
-            max_elapsed=checked["retry.max_elapsed"],
-            max_outage=checked["retry.max_outage"],
-            stop_after_failures=checked["retry.stop_after_failures"],
-            max_possibly_billed=checked["retry.max_possibly_billed"],
-        ),
-        drain=checked["drain"],
-        budget=BudgetSpec(checked["budget.max_cost"], checked["budget.stop_at"]),
-        price=price,
-        prices=None if prices is None else PricesSpec(resolved(prices, folder, environ), prices),
-        estimate=EstimateSpec(None if tokenizer is None else resolved(tokenizer, folder, environ)),
-        confirm_above=checked["confirm_above"],
-        on_finish=checked["on_finish"],
-    )
+    inputs: tuple[str, ...] = checked["input.path"]
+    derived: dict[str, dict[str, Any]] = {
+        "input": {"paths": tuple(resolved_input(as_given, folder, environ) for as_given in inputs)},
+        "endpoint": {"api_key_env": checked.api_key_env, "api_key": checked.api_key},
+        "output": {"path": resolved(checked["output.path"], output_folder, environ)},
+    }
+    if (tokenizer := checked["estimate.tokenizer"]) is not None:
+        derived["estimate"] = {"tokenizer": resolved(tokenizer, folder, environ)}
+    sections = {name: _filled(spec, name, checked, derived.get(name, {})) for name, spec in SECTIONS.items()}
+    price: PriceSpec = sections["price"]
+    top: dict[str, Any] = {
+        "name": checked["name"] or path.stem,
+        "path": path,
+        "text": text,
+        "price": price.as_price(),
+    }
+    if checked["concurrency"] == AUTO:
+        top |= {"concurrency": DEFAULTS["concurrency"], "ask_concurrency": True}
+    if (prices := checked["prices"]) is not None:
+        top["prices"] = PricesSpec(resolved(prices, folder, environ), prices)
+    return _filled(JobSpec, "", checked, sections | top)
+
+
+def _filled(spec: Callable[..., S], section: str, checked: Checked, derived: Mapping[str, Any]) -> S:
+    """A `spec` of the values that the keys of `section` are set to ("" is the top), and of `derived` fields."""
+    values = {
+        key.field: checked.values[key.name] for key in KEYS if key.section == section and key.name in checked.values
+    }
+    return spec(**{**values, **derived})

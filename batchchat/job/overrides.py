@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
-from batchchat.job.keys import FREE, KEYS, PLANNED, SECTIONS, nearest, not_a_key
+from batchchat.job.keys import FREE_FORM, KEYS, PLANNED, SECTIONS, nearest, not_a_key
 from batchchat.job.tree import MappingNode, Node, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, plain_scalar, resolve_nodes
 
@@ -67,7 +67,7 @@ def _path_to(override: Override, index: int) -> tuple[str, ...]:
     key = override.key
     if key in _NAMES or key in SECTIONS:
         return tuple(key.split("."))
-    for mapping in FREE:
+    for mapping in FREE_FORM:
         below = key.removeprefix(f"{mapping}.")
         if below != key and all(below.split(".")):
             # A header's name may hold dots; a parameter's dots go down.

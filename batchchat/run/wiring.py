@@ -19,7 +19,7 @@ from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint, allowance_url, completions_url, costs_url, models_url
 from batchchat.endpoint.quota import Allowance
 from batchchat.job import JobSpec
-from batchchat.job.keys import MAX_CONCURRENCY
+from batchchat.job.spec import MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker

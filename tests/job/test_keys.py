@@ -18,7 +18,17 @@ def test_every_key_is_declared_completely() -> None:
         assert json.loads(json.dumps(dict(key.type.schema))), key.name
         assert key.name not in PLANNED
         assert key.default is None or not key.required
-    assert SECTIONS == ("input", "endpoint", "limits", "timeout", "retry", "budget", "price", "estimate", "output")
+    assert tuple(SECTIONS) == (
+        "input",
+        "endpoint",
+        "limits",
+        "timeout",
+        "retry",
+        "budget",
+        "price",
+        "estimate",
+        "output",
+    )
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,9 @@ def test_everything() -> None:
     assert job.endpoint.headers["X-Team"].reveal() == "red"
     assert job.params == {"temperature": 0.7, "max_tokens": 512}
     assert (job.concurrency, job.timeout, job.drain) == (64, TimeoutSpec(60.0, 2.5), 0.0)
-    assert job.retry == RetrySpec(3, 1.0, 2.0, 0.0, 5, 2)
+    assert job.retry == RetrySpec(
+        max_attempts=3, max_wait=1.0, max_elapsed=2.0, max_outage=0.0, stop_after_failures=5, max_possibly_billed=2
+    )
     assert str(job.budget.max_cost) == "12.50"
     assert job.budget.stop_at == StopAt("6h", after_s=21_600.0)
     assert isinstance(job.on_finish, tuple)
@@ -115,7 +117,9 @@ def test_defaults(tail: str) -> None:
     """Keys and sections that are absent, null or empty have their defaults."""
     job = load(TOP + tail, environ=KEYED)
     assert (job.name, job.concurrency, job.drain, job.price, job.params) == ("job", 200, 30.0, None, {})
-    assert (job.timeout, job.retry) == (TimeoutSpec(600.0, 10.0), RetrySpec(6, 120.0, 3600.0, 3600.0, 50))
+    assert (job.timeout, job.retry) == (TimeoutSpec(600.0, 10.0), RetrySpec())
+    assert (job.retry.max_attempts, job.retry.max_wait, job.retry.max_elapsed) == (6, 120.0, 3600.0)
+    assert (job.retry.max_outage, job.retry.stop_after_failures, job.retry.max_possibly_billed) == (3600.0, 50, 3)
     assert job.endpoint.base_url == "https://api.deepinfra.com/v1/openai"
     assert (job.endpoint.api_key_env, job.host, job.is_mock) == (
         "DEEPINFRA_TOKEN",

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from batchchat.job.keys import FREE, KEYS, SECTIONS
+from batchchat.job.keys import FREE_FORM, KEYS, SECTIONS
 from batchchat.job.schema import job_schema, schema_text
 from tests.job.given import KEYED, faults
 
@@ -64,7 +64,7 @@ def test_every_key_is_described() -> None:
         assert key.help[1:] in node["description"]
         assert key.type.takes in node["description"]
         assert node.get("default") == key.default
-    own = tuple(f"{free}." for free in FREE)
+    own = tuple(f"{name}." for name in FREE_FORM)
     others = {name for name in schemas if not name.startswith(own)}
     assert others == {"", *SECTIONS}
     assert all(schemas[name]["additionalProperties"] is False for name in others)
