@@ -122,7 +122,7 @@ def _check_price(checked: Checked) -> None:
 def _check_row_choice(checked: Checked) -> None:
     """`random` and `first` exclude each other. A seed without `random` is fine: `random` may come by --set."""
     if "input.random" in checked.values and "input.first" in checked.values:
-        checked.add("input.random", "can't stand beside `input.first`: each chooses rows in its way. Leave one out.")
+        checked.add("input.random", "can't be combined with `input.first`. Leave one out.")
 
 
 def _find_api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:

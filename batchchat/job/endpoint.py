@@ -124,8 +124,8 @@ def read_key(variable: str, location: SourceLocation, environ: Mapping[str, str]
         raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
     if not key.isascii() or not key.isprintable() or " " in key:
         sentence = (
-            f"names {variable}, whose value has a blank, a control character or one outside ASCII in it"
-            f" (it is not shown). Set it anew with: export {variable}=..."
+            f"names {variable}, whose value has a space, a control character or one outside ASCII in it"
+            f" (it is not shown). Set it again with: export {variable}=..."
         )
         raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
     return Secret(key)
@@ -142,7 +142,7 @@ def headers() -> ValueType:
         values = collect(_header, named)
         repeated = _repeated_name(node)
         if repeated:
-            sentence = f"`{name}.{repeated}` stands here again in other capitals; header names have none."
+            sentence = f"`{name}.{repeated}` is repeated in other capitals; header names are not case-sensitive."
             raise RefusedError(Diagnostic(node.entries[repeated].location, sentence))
         return dict(zip(node.entries, values, strict=True))
 

@@ -41,7 +41,7 @@ _QUESTIONS = (
 )
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA}
-# A batchchat job. Paths are relative to this file. A key behind a `#` stands there with its default: remove the `# `
+# A batchchat job. Paths are relative to this file. A key after a `#` shows its default: remove the `# `
 # to set it. ${{NAME}} and ${{NAME:-default}} read the environment.
 
 """

@@ -17,11 +17,11 @@ _TABLE: tuple[tuple[str, bool, str], ...] = (
     (
         "mapping values are not allowed here",
         False,
-        "a `:` stands where none can; text that holds `: ` takes quotes",
+        "a `:` is not allowed here; quote text that contains `: `",
     ),
-    ("could not find expected ':'", True, "a key without its `:` stands here"),
-    ("found character '\\t'", False, "a tab stands here; YAML is indented with spaces"),
-    ("found character", False, "a value begins with a character that needs quotes around the value"),
+    ("could not find expected ':'", True, "a key has no `:` after it"),
+    ("found character '\\t'", False, "found a tab; indent YAML with spaces"),
+    ("found character", False, "a value begins with a character that is only allowed in quotes"),
     ("found unexpected end of stream", True, "a quote opens here and never closes"),
     ("found unexpected document separator", True, "a quote opens here and never closes"),
     (
@@ -44,10 +44,10 @@ _TABLE: tuple[tuple[str, bool, str], ...] = (
     (
         "found undefined alias",
         False,
-        "an alias (`*name`) has no anchor (`&name`) before it; a text with `*` takes quotes",
+        "an alias (`*name`) has no anchor (`&name`) before it; quote text that begins with `*`",
     ),
-    ("found duplicate anchor", False, "an anchor (`&name`) of this name stood above already"),
-    ("found undefined tag handle", False, "a tag (`!...`) stands here; a text with `!` takes quotes"),
+    ("found duplicate anchor", False, "an anchor (`&name`) of this name is already defined above"),
+    ("found undefined tag handle", False, "a tag (`!...`) is not allowed here; quote text that begins with `!`"),
     ("but found another document", False, "a second document begins here (`---`); a job file holds one"),
     ("found incompatible YAML document", False, "its `%YAML` line asks for a version that is not 1.x"),
 )

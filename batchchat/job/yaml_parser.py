@@ -63,7 +63,7 @@ def parse(text: str, location_at: LocationAt) -> yaml.Node | None:
         raise RefusedError(Diagnostic(location_at(mark.line, mark.column), f"this is not YAML: {words}.")) from None
     except yaml.reader.ReaderError as exc:
         location = location_at(text.count("\n", 0, exc.position), 0)
-        raise RefusedError(Diagnostic(location, "this is not YAML: a control character stands here.")) from None
+        raise RefusedError(Diagnostic(location, "this is not YAML: a control character is not allowed here.")) from None
     except RecursionError:
         raise RefusedError(Diagnostic(location_at(0, 0), _too_deep())) from None
     return node
@@ -177,7 +177,7 @@ class _NodeResolver:
                 continue
             dotted = f"{name}.{text}" if name else text
             if text in first_line:
-                problem = f"stands here again; it stood in line {first_line[text]} already."
+                problem = f"is repeated; line {first_line[text]} already sets it."
                 self.diagnostics.append(Diagnostic(key_location, f"`{printable(dotted)}` {problem}"))
                 continue
             first_line[text] = key.start_mark.line + 1
@@ -209,7 +209,7 @@ class _NodeResolver:
         under = f" under `{printable(name)}`" if name else ""
         if not isinstance(key, yaml.ScalarNode):
             self.diagnostics.append(
-                Diagnostic(location, f"a key{under} is a list or a mapping. Text that holds braces takes quotes.")
+                Diagnostic(location, f"a key{under} is a list or a mapping. Quote text that contains braces.")
             )
             return None
         text = _joined(str(key.value))

@@ -124,22 +124,22 @@ def test_any_name_that_is_set(name: str) -> None:
         (
             "two words",
             (
-                "whose value has a blank, a control character or one outside ASCII in it (it is not shown). "
-                "Set it anew with: export DEEPINFRA_TOKEN=..."
+                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
+                "Set it again with: export DEEPINFRA_TOKEN=..."
             ),
         ),
         (
             "a\x00b",
             (
-                "whose value has a blank, a control character or one outside ASCII in it (it is not shown). "
-                "Set it anew with: export DEEPINFRA_TOKEN=..."
+                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
+                "Set it again with: export DEEPINFRA_TOKEN=..."
             ),
         ),
         (
             "kéy",
             (
-                "whose value has a blank, a control character or one outside ASCII in it (it is not shown). "
-                "Set it anew with: export DEEPINFRA_TOKEN=..."
+                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
+                "Set it again with: export DEEPINFRA_TOKEN=..."
             ),
         ),
     ],
@@ -197,5 +197,5 @@ def test_bad_headers() -> None:
         ),
     ]
     assert faults(f"{TOP}endpoint: {{base_url: mock, headers: {{A: x, a: y}}}}") == [
-        "job.yaml:4: `endpoint.headers.a` stands here again in other capitals; header names have none."
+        "job.yaml:4: `endpoint.headers.a` is repeated in other capitals; header names are not case-sensitive."
     ]

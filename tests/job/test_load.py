@@ -237,7 +237,7 @@ def test_missing(text: str, fault: str) -> None:
         (b"- a\n", "job.yaml:1: a job is a mapping of keys such as `model: ...`, and this is a list."),
         (b"hello\n", "job.yaml:1: a job is a mapping of keys such as `model: ...`, and this is text."),
         (b"a: 1\nb: \xff\n", "job.yaml:2: this is not UTF-8 (byte 0xff). Save the file as UTF-8."),
-        (b"a: 1\nb: \x01\n", "job.yaml:2: this is not YAML: a control character stands here."),
+        (b"a: 1\nb: \x01\n", "job.yaml:2: this is not YAML: a control character is not allowed here."),
         (
             b"#" * (1 << 20) + b"#",
             (

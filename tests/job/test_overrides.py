@@ -106,7 +106,7 @@ def test_null_is_the_default() -> None:
                 "follows."
             ),
         ),
-        ("params={a: 1, a: 2}", "--set params: `a` stands here again; it stood in line 1 already."),
+        ("params={a: 1, a: 2}", "--set params: `a` is repeated; line 1 already sets it."),
         (
             "endpoint.headers.X=[s]",
             "--set endpoint.headers.X: `endpoint.headers.X` is a list. It takes text.",

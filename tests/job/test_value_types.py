@@ -60,7 +60,7 @@ def test_refused(written: str, sentence: str) -> None:
         ("random: 3, seed: -1", "`input.seed` is -1. It takes a whole number, 0 or more."),
         (
             "first: 3, random: 3",
-            "`input.random` can't stand beside `input.first`: each chooses rows in its way. Leave one out.",
+            "`input.random` can't be combined with `input.first`. Leave one out.",
         ),
         ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, openai-batch or sharegpt."),
         (

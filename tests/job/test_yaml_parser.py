@@ -82,15 +82,15 @@ def test_no_json(written: str, sentence: str) -> None:
 def test_repeated_key() -> None:
     """A repeated key is refused, at any depth, with the line of the first."""
     assert faults(f"{MOCK}retry:\n  max_wait: 1\n  max_wait: 2\nmodel: x\n") == [
-        "job.yaml:7: `retry.max_wait` stands here again; it stood in line 6 already.",
-        "job.yaml:8: `model` stands here again; it stood in line 2 already.",
+        "job.yaml:7: `retry.max_wait` is repeated; line 6 already sets it.",
+        "job.yaml:8: `model` is repeated; line 2 already sets it.",
     ]
 
 
 def test_keys_that_are_no_text() -> None:
     """A key that is a mapping (braces of a template) or empty is reported as such."""
     assert faults(MOCK + "params: {a: {{x}}, '': 1}\n") == [
-        "job.yaml:5: a key under `params.a` is a list or a mapping. Text that holds braces takes quotes.",
+        "job.yaml:5: a key under `params.a` is a list or a mapping. Quote text that contains braces.",
         "job.yaml:5: a key under `params` has no readable name.",
     ]
 
