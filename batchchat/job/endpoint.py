@@ -146,7 +146,7 @@ def headers() -> ValueType:
             raise RefusedError(Diagnostic(node.entries[repeated].location, sentence))
         return dict(zip(node.entries, values, strict=True))
 
-    return ValueType(takes, {"type": "object", "additionalProperties": {"type": "string"}}, read)
+    return ValueType(takes, {"type": "object", "additionalProperties": {"type": "string"}}, read, secret=True)
 
 
 def _header(name: str, node: Node) -> Secret:

@@ -18,7 +18,18 @@ from batchchat.job.value_types import ValueType
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FREE_FORM", "KEYS", "PLANNED", "SECTIONS", "JobKey", "children", "declared_keys", "nearest", "not_a_key"]
+__all__ = [
+    "FREE_FORM",
+    "KEYS",
+    "PLANNED",
+    "SECRET",
+    "SECTIONS",
+    "JobKey",
+    "children",
+    "declared_keys",
+    "nearest",
+    "not_a_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,8 @@ SECTIONS: Mapping[str, Any] = {
 """The dataclass of each section's keys, by the section's name."""
 FREE_FORM: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.schema.get("type") == "object")
 """The keys whose value is a mapping with names of the user's own."""
+SECRET: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.secret)
+"""The keys whose values are never shown."""
 
 PLANNED: frozenset[str] = frozenset({"template", "samples", "expect"})
 """The names of keys that later versions bring."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
-from batchchat.job.keys import FREE_FORM, KEYS, PLANNED, SECTIONS, nearest, not_a_key
+from batchchat.job.keys import FREE_FORM, KEYS, PLANNED, SECRET, SECTIONS, nearest, not_a_key
 from batchchat.job.tree import MappingNode, Node, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, plain_scalar, resolve_nodes
 
@@ -37,7 +37,7 @@ class Override:
     @property
     def is_secret(self) -> bool:
         """Whether the value may be a header's, or a URL to post to: then it is never shown."""
-        return self.key == "endpoint" or self.key.startswith(("endpoint.headers", "on_finish"))
+        return self.key == "endpoint" or self.key.startswith(SECRET)
 
     def label(self, *, hidden: bool, mask: str = "") -> str:
         """The option as typed; if `hidden`, with `mask` for its value."""
@@ -87,7 +87,7 @@ def _split(key: str) -> tuple[str, str]:
 
 def _parse_value(override: Override, index: int, environ: Mapping[str, str]) -> Node:
     """The override's value as a tree, whose nodes all have the override's location."""
-    secret = override.key.partition(".")[0] == "endpoint" or override.key == "on_finish"
+    secret = override.key.partition(".")[0] == "endpoint" or override.is_secret
     written = override.value.strip()
     if not written.startswith(_FLOW):
         return plain_scalar(written, SourceLocation.of_option(override.label(hidden=secret), index), environ)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from batchchat.job.keys import SECRET
 from batchchat.job.tree import MappingNode, Node, SequenceNode, Span
 
 if TYPE_CHECKING:
@@ -50,20 +51,21 @@ def _redact_value(written: str) -> str:
 
 
 def _secret_nodes(tree: MappingNode, overridden: Iterable[str]) -> Iterator[Node]:
-    headers = _at(tree, "endpoint.headers")
-    for mapping in (tree, _at(tree, "endpoint"), headers):
+    """The nodes of `tree` whose text may be secret: values of secret keys, and what was never checked."""
+    for mapping in (tree, _at(tree, "endpoint"), *(_at(tree, key) for key in SECRET)):
         yield from mapping.shadowed if isinstance(mapping, MappingNode) else ()
-    if isinstance(headers, MappingNode):
-        yield from headers.entries.values()
-    elif headers:
-        yield headers
-    command = _at(tree, "on_finish")  # a URL to post to is a secret too
-    if command:
-        yield from command.items if isinstance(command, SequenceNode) else (command,)
+    for key in SECRET:
+        match _at(tree, key):
+            case MappingNode(entries=entries):
+                yield from entries.values()
+            case SequenceNode(items=items):
+                yield from items
+            case node if node is not None:
+                yield node
     for key in overridden:
         node = _at(tree, key)
-        unvetted = isinstance(node, (MappingNode, SequenceNode)) and key.partition(".")[0] != "params"
-        if node and (unvetted or key.partition(".")[0] == "endpoint"):
+        unchecked = isinstance(node, (MappingNode, SequenceNode)) and key.partition(".")[0] != "params"
+        if node and (unchecked or key.partition(".")[0] == "endpoint"):
             yield node
 
 

@@ -38,11 +38,15 @@ Read = Callable[[str, Node], Any]
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
-    """What a key takes: in words (`takes`), as JSON Schema and as a reader of nodes."""
+    """What a key takes: in words (`takes`), as JSON Schema and as a reader of nodes.
+
+    The values of a `secret` type are never shown, neither in messages nor in the job's text beside the results.
+    """
 
     takes: str
     schema: Mapping[str, Any]
     read: Read
+    secret: bool = False
 
 
 def collect(read: Callable[[str, Node], T], named: Iterable[tuple[str, Node]]) -> list[T]:
@@ -182,7 +186,7 @@ def string_list() -> ValueType:
 
 
 def command() -> ValueType:
-    """A command: one text for the shell, or a list of words, run without a shell. Messages never show it."""
+    """A command: one text for the shell, or a list of words, run without a shell; secret, as a URL in it may be."""
     takes = "a command: text for the shell, or a list of words"
 
     def word(name: str, node: Node) -> Secret:
@@ -206,7 +210,7 @@ def command() -> ValueType:
 
     text_schema = {"type": "string", "minLength": 1}
     list_schema = {"type": "array", "minItems": 1, "items": {"type": "string"}}
-    return ValueType(takes, {"anyOf": [text_schema, list_schema]}, read)
+    return ValueType(takes, {"anyOf": [text_schema, list_schema]}, read, secret=True)
 
 
 def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> ValueType:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from batchchat.job import KEYS, PLANNED
-from batchchat.job.keys import SECTIONS, not_a_key
+from batchchat.job.keys import FREE_FORM, SECRET, SECTIONS, not_a_key
 from tests.job.given import MOCK, faults
 
 
@@ -18,6 +18,8 @@ def test_every_key_is_declared_completely() -> None:
         assert json.loads(json.dumps(dict(key.type.schema))), key.name
         assert key.name not in PLANNED
         assert key.default is None or not key.required
+    assert SECRET == ("endpoint.headers", "on_finish")
+    assert FREE_FORM == ("endpoint.headers", "params")
     assert tuple(SECTIONS) == (
         "input",
         "endpoint",
