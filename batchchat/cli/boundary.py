@@ -34,7 +34,7 @@ class ErrorBoundary:
         # Before a job is read, any variable that is named like a secret may be one.
         self.blank: Callable[[str], str] = Redactor(
             Secret(value) for name, value in os.environ.items() if _SECRET_NAME.search(name)
-        ).text
+        ).redact
 
     def report_defect(self) -> None:
         """Write the traceback of the current exception into run.log, or a file of its own, or else to stderr."""

@@ -56,7 +56,9 @@ def estimate(
     with guarded() as boundary:
         if pilot is not None and like is not None:
             raise click.UsageError("--pilot and --like contradict each other: lengths come from one of them.")
-        spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=pilot is not None)
+        spec = load_job(
+            job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=pilot is not None
+        )
         from batchchat import lossless_json
         from batchchat.preflight.estimate import Pilot
         from batchchat.preflight.estimate import estimate as made
@@ -89,7 +91,7 @@ def estimate(
             put(lossless_json.dumps(estimate_json(found)).decode())
             return
         following = run_command if found[0].forecast.measured else measure
-        head, _, body = estimate_text(found, redactor_for(spec, os.environ).text(following)).partition("\n")
+        head, _, body = estimate_text(found, redactor_for(spec, os.environ).redact(following)).partition("\n")
         put(f"{style(head, 'green' if found[0].forecast.measured else 'yellow')}\n{body}")
 
 
@@ -113,7 +115,7 @@ def _run_pilot(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorB
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
-    boundary.blank = redactor_for(job, os.environ).text
+    boundary.blank = redactor_for(job, os.environ).redact
 
     def opened(folder: Path) -> None:
         boundary.folder = folder

@@ -130,7 +130,7 @@ def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subsc
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
-    redact = boundary.blank = redactor_for(job, os.environ).text
+    redact = boundary.blank = redactor_for(job, os.environ).redact
     code: int | None = None
 
     def opened(folder: Path) -> None:

@@ -158,7 +158,7 @@ class Client:
         raw: str | None = None
         try:
             async with self._session.post(self._url, data=request.body, allow_redirects=False) as response:
-                body = self._redactor.data(await _read(response, self._max_body_bytes))
+                body = self._redactor.redact_bytes(await _read(response, self._max_body_bytes))
         except aiohttp.ClientPayloadError:
             assert response is not None
             answer = judge_response(
@@ -285,7 +285,7 @@ class Client:
             total_s=endpoint.total_s,
         )
         assert verdict.kind is not None
-        return JudgedResponse(verdict, Failure(verdict.kind, verdicts.one_line(self._redactor.text(text))))
+        return JudgedResponse(verdict, Failure(verdict.kind, verdicts.one_line(self._redactor.redact(text))))
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

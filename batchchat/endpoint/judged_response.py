@@ -48,7 +48,7 @@ def judge_response(
     if not _OK <= status < _REDIRECT:
         error = verdicts.read_error(payload, body)
         if _REDIRECT <= status < _BAD_REQUEST:
-            location = redactor.text(headers.get("location", "nowhere"))
+            location = redactor.redact(headers.get("location", "nowhere"))
             error = verdicts.ErrorBody(f"HTTP {status}, a redirect to {location}", frozenset())
         return JudgedResponse(*verdicts.judge_error(status, headers, error))
     if not isinstance(payload, dict):

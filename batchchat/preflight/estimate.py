@@ -75,7 +75,7 @@ def estimate(
     Raises `InputError` and `OutputError` for what a run would refuse, `OutputError` for a `like` that has no answers.
     """
     if (entry := entry_that_takes(job.input, job.output.path)) is not None:
-        raise OutputError(own_input(job.output.typed, entry))
+        raise OutputError(own_input(job.output.as_given, entry))
     evidence = None if like is None else _like(job, like)
     basis = Assumptions(job)
     lanes = _lanes(job, basis, compare)

@@ -58,9 +58,9 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
     if (entry := entry_that_takes(job.input, job.output.path)) is not None:
-        raise OutputError(own_input(job.output.typed, entry))
+        raise OutputError(own_input(job.output.as_given, entry))
     source = open_source(job.input)
-    check_output(job.output.path, job.output.typed, source.files, fresh=True)
+    check_output(job.output.path, job.output.as_given, source.files, fresh=True)
     rates = rates_for(job)
     context_check = ContextCheck(context_for(job, rates), job.params)
     invalid, first_bad, models = 0, list[str](), Counter[str]()
@@ -94,7 +94,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         first_too_long=first_too_long,
         price=_price(job, rates),
         unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
-        next_command=redactor_for(job, environ).text(run_command if models else again),
+        next_command=redactor_for(job, environ).redact(run_command if models else again),
     )
 
 

@@ -99,7 +99,7 @@ def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
     rate = None if rates is None else rates.rate(job.model)
     return {
         "name": job.name,
-        "job": context.redactor.text(job.text),
+        "job": context.redactor.redact(job.text),
         "model": job.model,
         "endpoint": job.host,
         "inputs": list(job.input.paths),

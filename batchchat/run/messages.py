@@ -44,7 +44,7 @@ OWN_BOUNDS = frozenset({SPENT, TIME_UP})
 
 
 def _input(job: JobSpec) -> str:
-    return ", ".join(job.input.typed)
+    return ", ".join(job.input.as_given)
 
 
 def nothing_good(job: JobSpec, first_bad: str | None) -> str:
@@ -76,7 +76,7 @@ def mixed_mock(job: JobSpec, answered: int) -> str:
     """Answers of the mock and of a real endpoint never stand in one output."""
     held, now = ("a real endpoint", "the mock") if job.is_mock else ("the mock", job.host)
     return (
-        f"{job.output.typed} holds {numbers.rows(answered)} answered by {held}, and this job asks {now}."
+        f"{job.output.as_given} holds {numbers.rows(answered)} answered by {held}, and this job asks {now}."
         " Name another `output.path`, or set them aside with --fresh."
     )
 

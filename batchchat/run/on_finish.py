@@ -46,7 +46,7 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: T
         "name": job.name,
         "model": job.model,
         "endpoint": job.host,
-        "output": job.output.typed,
+        "output": job.output.as_given,
         "output_path": str(job.output.path),
         "working_directory": str(Path.cwd()),
         "state": "finished" if exit_code in {0, 3} else "stopped",

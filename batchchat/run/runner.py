@@ -82,7 +82,7 @@ async def run_job(
 
 def _redacted(context: RunContext) -> RunOptions:
     """The options with commands that repeat no secret."""
-    options, text = context.options, context.redactor.text
+    options, text = context.options, context.redactor.redact
     return replace(options, again=lambda step: text(options.again(step)), plain=text(options.plain))
 
 
@@ -112,6 +112,6 @@ def _call_on_finish(
     if job.on_finish is None or exit_code == UsageError.exit_code or context.signals.impatient:
         return
     summary = summary_of(job, {**state.state, "reason": reason or state.state["reason"]}, exit_code, totals)
-    failure = run_command(job.on_finish, summary, job.path.resolve().parent, context.redactor.data)
+    failure = run_command(job.on_finish, summary, job.path.resolve().parent, context.redactor.redact_bytes)
     if failure is not None:
         context.tell(OnFinishFailed(failure, exit_code))

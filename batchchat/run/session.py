@@ -65,17 +65,17 @@ async def run_session(context: RunContext, opened: Callable[[Path], None]) -> Ru
     job, output = context.job, context.job.output
     stop_at = _stop_at(context)
     if (entry := entry_that_takes(job.input, output.path)) is not None:
-        raise OutputError(own_input(output.typed, entry))
+        raise OutputError(own_input(output.as_given, entry))
     source = open_source(job.input)
     fresh = context.options.fresh
-    check_output(output.path, output.typed, source.files, fresh=fresh)
-    folder = make_folder(output.path, output.typed)
+    check_output(output.path, output.as_given, source.files, fresh=fresh)
+    folder = make_folder(output.path, output.as_given)
     lock = _lock(context, folder)
     aside: list[Path] = []
     try:
         if fresh and (segments(folder) or output.path.exists()):
             aside = _set_aside(context)
-            folder = make_folder(output.path, output.typed)
+            folder = make_folder(output.path, output.as_given)
             lock.release()
             lock = _lock(context, folder)
         opened(folder)
@@ -103,7 +103,7 @@ def _stop_at(context: RunContext) -> float | None:
 def _lock(context: RunContext, folder: Path) -> Lock:
     output = context.job.output
     path = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
-    return Lock.take(folder, output.typed, f"batchchat status {shlex.quote(path)}")
+    return Lock.take(folder, output.as_given, f"batchchat status {shlex.quote(path)}")
 
 
 def _set_aside(context: RunContext) -> list[Path]:
@@ -111,7 +111,7 @@ def _set_aside(context: RunContext) -> list[Path]:
     try:
         return set_aside(output.path)
     except OSError as error:
-        raise OutputError(f"{output.typed} can't be set aside: {error.strerror}.") from error
+        raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
 
 
 class _Session:
@@ -143,7 +143,7 @@ class _Session:
                 None if job.ask_concurrency else job.concurrency,
                 self._source.description,
                 self._source.recognised,
-                job.output.typed,
+                job.output.as_given,
             )
         )
         with self._signals.left_alone():
@@ -297,7 +297,7 @@ class _Session:
             "mock": job.is_mock,
             "endpoint": job.host,
             "inputs": list(job.input.paths),
-            "job": self._context.redactor.text(job.text),
+            "job": self._context.redactor.redact(job.text),
             "columns": schema_text(self._source.column_types),
             "pid": os.getpid(),
             "host": socket.gethostname(),

@@ -39,7 +39,7 @@ def environment_of(job: JobSpec) -> Environment:
         pid=os.getpid(),
         host=socket.gethostname(),
         job=str(job.path),
-        output=job.output.typed,
+        output=job.output.as_given,
         rules=rules,
     )
 

@@ -21,7 +21,7 @@ from batchchat.endpoint.quota import Allowance
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
 from batchchat.job import JobSpec
-from batchchat.job.keys import MOST_CONCURRENT
+from batchchat.job.spec import MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
@@ -236,7 +236,7 @@ async def with_endpoint_limits(job: JobSpec, sender: Sender) -> tuple[JobSpec, L
     allowance = await sender.allowance()
     if isinstance(allowance, Unavailable):
         return job, LimitsRead(None, None, job.concurrency, allowance.sentence)
-    concurrency = job.concurrency if allowance.requests is None else min(allowance.requests, MOST_CONCURRENT)
+    concurrency = job.concurrency if allowance.requests is None else min(allowance.requests, MAX_CONCURRENCY)
     network.raise_file_limit(concurrency)
     limits_of_tokens = (allowance.tokens_per_minute, job.limits.tokens_per_minute)
     tokens_per_minute = min((limit for limit in limits_of_tokens if limit is not None), default=None)
