@@ -63,7 +63,7 @@ def _key(key: JobKey) -> tuple[str, ...]:
         default = key.default_words
     else:
         default = "" if key.default is None else f"`{_value(key.default)}`"
-    return f"`{key.name}`", key.kind.takes, default, key.help
+    return f"`{key.name}`", key.type.takes, default, key.help
 
 
 def _value(value: object) -> str:

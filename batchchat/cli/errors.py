@@ -37,7 +37,7 @@ class ErrorBoundary:
         # Before a job is read, any variable whose name looks like a secret's may hold one.
         self.redact: Callable[[str], str] = Redactor(
             Secret(value) for name, value in os.environ.items() if _SECRET_NAME.search(name)
-        ).text
+        ).redact
 
     def report_defect(self) -> None:
         """Write the current exception's traceback to run.log, else to a file of its own, else to stderr."""

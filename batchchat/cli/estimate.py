@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import click
 from batchchat.cli.confirm import consent
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, style
-from batchchat.cli.runner import Subscribers, event_loop, follower_of, logs_of
+from batchchat.cli.runner import event_loop, follower_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
 from batchchat.job import JobSpec, load_job
@@ -57,13 +57,15 @@ def estimate(
     with guarded() as boundary:
         if pilot is not None and like is not None:
             raise click.UsageError("--pilot and --like contradict each other: lengths come from one of them.")
-        spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=pilot is not None)
+        spec = load_job(
+            job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=pilot is not None
+        )
         from batchchat import lossless_json
         from batchchat.preflight.estimate import Pilot
         from batchchat.preflight.estimate import estimate as made
         from batchchat.report.estimate import estimate_json, estimate_text
         from batchchat.results.reader import output_of
-        from batchchat.run.wiring import blanker_for
+        from batchchat.run.wiring import redactor_for
 
         rest = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
         run_command = shlex.join(["batchchat", "run", *rest])
@@ -76,7 +78,7 @@ def estimate(
                 yes=yes,
                 nobody="There is no terminal to ask on; --yes sends them.",
             )
-            code = _play(spec, plan, run_command, boundary)
+            code = _run_pilot(spec, plan, run_command, boundary)
             if code not in {EXIT_OK, EXIT_ROWS_FAILED}:
                 sys.exit(code)
 
@@ -90,7 +92,7 @@ def estimate(
             put(lossless_json.dumps(estimate_json(found)).decode())
             return
         following = run_command if found[0].forecast.measured else measure
-        head, _, body = estimate_text(found, blanker_for(spec, os.environ).text(following)).partition("\n")
+        head, _, body = estimate_text(found, redactor_for(spec, os.environ).redact(following)).partition("\n")
         put(f"{style(head, 'green' if found[0].forecast.measured else 'yellow')}\n{body}")
 
 
@@ -107,25 +109,22 @@ def _told(job: JobSpec, plan: PilotPlan) -> str:
     return f"{job.name}: {what} is sent to {job.host}; {cost}. Their answers are kept for the run."
 
 
-def _play(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:
-    """Play the pilot's rows in a session of the job; its exit code, told where it stopped."""
-    from batchchat.run.plan import OnChanged
-    from batchchat.run.session import RunOptions, Session
+def _run_pilot(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:
+    """Run the pilot's rows as a run of the job; its exit code, told where it stopped."""
+    from batchchat.run.context import RunOptions
+    from batchchat.run.disposition import OnChanged
+    from batchchat.run.runner import run_job
+    from batchchat.run.wiring import redactor_for
 
-    def again(_change: tuple[str, ...]) -> str:
-        return run_command
+    boundary.redact = redactor_for(job, os.environ).redact
 
-    telling = Subscribers(follower_of("auto"))
-    session = Session(job, RunOptions(again, changed=OnChanged.KEEP, only=plan.has), os.environ, telling)
-    boundary.redact = session.blanker.text
-    with ExitStack() as stack:
+    def opened(folder: Path) -> None:
+        boundary.folder = folder
 
-        def opened(folder: Path) -> None:
-            boundary.folder = folder
-            plain = session.blanker.text(run_command)
-            telling.add(logs_of(folder, job, lambda _change: plain, plain, stack))
-
-        ended = event_loop(session.play(opened))
-    if ended.stopped:
-        say(f"{style('stopped:', 'red')} {ended.stopped}")
-    return ended.exit_code
+    # A pilot is no end of the job: its command is not called.
+    job = replace(job, on_finish=None)
+    options = RunOptions(lambda _step: run_command, run_command, changed=OnChanged.KEEP, only=plan.has)
+    result = event_loop(run_job(job, options, [follower_of("auto")], opened=opened))
+    if result.stopped:
+        say(f"{style('stopped:', 'red')} {result.stopped}")
+    return result.exit_code

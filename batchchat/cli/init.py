@@ -23,7 +23,7 @@ __all__ = ["init"]
 def init(folder: Path) -> None:
     """Write a job file, sample input, and the schema that editors check the job by, into DIR (here, if left out).
 
-    The job sets the eight keys one needs and shows the others, commented, with their defaults. Nothing is overwritten.
+    The job sets the eight keys you need and shows the others, commented, with their defaults. Nothing is overwritten.
     """
     with guarded():
         from batchchat.job import starter

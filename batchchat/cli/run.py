@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from batchchat.cli.confirm import consent
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, say_error, style
-from batchchat.cli.runner import Subscribers, at_a_terminal, event_loop, follower_of, logs_of
-from batchchat.cli.set_option import override, set_option, shown_again
-from batchchat.core.events import OnFinishFailed, Subscriber
-from batchchat.errors import (
-    EXIT_DEFECT,
-    EXIT_OK,
-    EXIT_ROWS_FAILED,
-    BatchchatError,
-    BudgetError,
-    EndpointError,
-    MachineError,
-    UsageError,
-)
+from batchchat.cli.run_command import KEEP_CHANGED, RETRY_FAILED, RunCommand, next_commands
+from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
+from batchchat.cli.set_option import override, set_option
+from batchchat.core.events import Subscriber
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
 from batchchat.job import JobSpec, Override, load_job
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
-    from batchchat.core.totals import Totals
+    from batchchat.run.context import RunOptions
+    from batchchat.run.disposition import OnChanged
     from batchchat.run.ending import RunResult
-    from batchchat.run.plan import OnChanged
-    from batchchat.run.session import RunOptions, Session
 
 __all__ = ["run"]
 
-T = TypeVar("T")
-
-# Failures that the same request would meet again, and rows that were never sent.
-_LASTING = {"invalid_input", "context_length", "content_filter", "too_large"}
 _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_code: "red"}
 
 
@@ -68,7 +51,7 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
     "--progress",
     type=click.Choice(["auto", "bar", "log", "none"]),
     default="auto",
-    help="How stderr follows it.",
+    help="Progress display on stderr.",
 )
 def run(
     job: Path,
@@ -95,18 +78,6 @@ def run(
     with guarded() as boundary:
         if resend_changed and keep_changed:
             raise click.UsageError("--resend-changed and --keep-changed contradict each other.")
-        flags = [
-            name
-            for name, given in (
-                ("--retry-failed", retry_failed),
-                ("--resend-changed", resend_changed),
-                ("--keep-changed", keep_changed),
-                ("--yes", yes),
-            )
-            if given
-        ]
-        if limit is not None:
-            flags += ["--limit", str(limit)]
         overrides = [override(text) for text in sets]
         if concurrency is not None:
             overrides.append(Override("--concurrency", "concurrency", concurrency))
@@ -114,14 +85,19 @@ def run(
             overrides.append(Override("--max-cost", "budget.max_cost", max_cost))
         spec = load_job(job, overrides=overrides, environ=os.environ, output=output)
         # After the job: a typo in it is told without the half second that the libraries take to load.
-        from batchchat.run.plan import OnChanged
-        from batchchat.run.session import RunOptions
+        from batchchat.run.context import RunOptions
+        from batchchat.run.disposition import OnChanged
 
-        place = None if output is None else str(output)
-        given = {"--output": place, "--concurrency": concurrency, "--max-cost": max_cost}
-        command = partial(_command, job, given, sets)
+        flags = {RETRY_FAILED: retry_failed, "--resend-changed": resend_changed, KEEP_CHANGED: keep_changed}
+        command = RunCommand(
+            job,
+            {"--output": None if output is None else str(output), "--concurrency": concurrency, "--max-cost": max_cost},
+            sets,
+            (*(flag for flag, is_set in {**flags, "--yes": yes}.items() if is_set), *_limit_words(limit)),
+        )
         options = RunOptions(
-            again=partial(command, flags),
+            again=command.text,
+            plain=command.plain().text(),
             limit=limit,
             retry_failed=retry_failed,
             changed=OnChanged.RESEND if resend_changed else OnChanged.KEEP if keep_changed else OnChanged.ASK,
@@ -131,117 +107,85 @@ def run(
         )
         if spec.confirm_above is not None and not yes:
             _confirm(spec, options)
-        code = _play(spec, options, command([]), follower_of(progress), boundary)
+        code = _run(spec, options, command, follower_of(progress), boundary)
     sys.exit(code)
+
+
+def _limit_words(limit: int | None) -> list[str]:
+    return [] if limit is None else ["--limit", str(limit)]
 
 
 def _confirm(job: JobSpec, options: RunOptions) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
     from batchchat.preflight.confirm_above import asked_before
     from batchchat.preflight.scan import SendOptions
+    from batchchat.run.tasks import ResumeRules
 
-    sending = SendOptions(retry_failed=options.retry_failed, changed=options.changed, fresh=options.fresh)
-    if (said := asked_before(job, sending, options.limit)) is not None:
-        consent(said, "Run it?", yes=False, nobody="There is no terminal to ask on; --yes runs it.")
+    sending = SendOptions(ResumeRules(options.retry_failed, options.changed), fresh=options.fresh)
+    if (question := asked_before(job, sending, options.limit)) is not None:
+        consent(question, "Run it?", yes=False, nobody="There is no terminal to ask on; --yes runs it.")
 
 
-def _play(job: JobSpec, options: RunOptions, plain: str, follower: Subscriber, boundary: ErrorBoundary) -> int:
-    """Play the job's session and tell how it ended; the exit code. `plain` is the command without its flags."""
-    from batchchat.run.session import Session
+def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subscriber, boundary: ErrorBoundary) -> int:
+    """Run the job and tell how it ended; the exit code."""
+    from batchchat.run.runner import run_job
+    from batchchat.run.wiring import redactor_for
 
-    telling, logs = Subscribers(follower), list[Subscriber]()
-    session = Session(job, options, os.environ, telling)
-    boundary.redact = session.blanker.text
-    plain = session.blanker.text(plain)
+    redact = boundary.redact = redactor_for(job, os.environ).redact
+    code: int | None = None
 
-    def again(change: tuple[str, ...]) -> str:
-        return session.blanker.text(options.again(change))
+    def opened(folder: Path) -> None:
+        boundary.folder = folder
 
-    with ExitStack() as stack:
-
-        def opened(folder: Path) -> None:
-            boundary.folder = folder
-            logs.extend(logs_of(folder, job, again, plain, stack))
-            telling.add(logs)
-
+    def ended(result: RunResult) -> None:
+        nonlocal code
+        code = result.exit_code
+        commands = [redact(text) for text in next_commands(result, command, shown_path(job.output.path))]
         try:
-            ended = event_loop(session.play(opened))
-        except SystemExit as left:
-            _tell_left(left.code, again(()))
-            raise
-        except Exception as error:
-            code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
-            if isinstance(error, BatchchatError):
-                code, reason = error.exit_code, str(error)
-            _on_finish(job, session, logs, code, reason=reason)
-            raise
-        code = ended.exit_code
-        try:
-            _tell_end(job, ended, again(ended.change), plain)
+            _tell_end(job, result, commands)
         except MachineError as error:
             say_error(str(error))
             code = code or error.exit_code
-        _on_finish(job, session, logs, code, totals=ended.ledger.totals)
+
+    try:
+        event_loop(run_job(job, options, [follower], opened=opened, ended=ended))
+    except SystemExit as left:
+        _tell_left(left.code, redact(command.text()))
+        raise
+    assert code is not None
     return code
 
 
-def _on_finish(
-    job: JobSpec,
-    session: Session,
-    logs: Sequence[Subscriber],
-    code: int,
-    *,
-    totals: Totals | None = None,
-    reason: str | None = None,
-) -> None:
-    """Run the job's own command at the very end; its failure is told, and is none of the run's.
-
-    Where the run broke before it could be summed up there are no `totals`, and `reason` says why.
-    """
-    from batchchat.run.on_finish import run_command, summary_of
-    from batchchat.run.state_file import StateFile
-
-    state = next((log.state for log in logs if isinstance(log, StateFile)), None)
-    if job.on_finish is None or state is None or code == UsageError.exit_code or session.at_once:
-        return
-    summary = summary_of(job, {**state, "reason": reason or state["reason"]}, code, totals)
-    why = run_command(job.on_finish, summary, job.path.resolve().parent, session.blanker.data)
-    if why is not None:
-        say(f"on_finish: {why}. The run's own exit code stays {code}.")
-        for log in logs:
-            with suppress(OSError, ValueError):
-                log(OnFinishFailed(why))
-
-
-def _tell_end(job: JobSpec, ended: RunResult, again: str, plain: str) -> None:
+def _tell_end(job: JobSpec, result: RunResult, commands: list[str]) -> None:
     """Replies of a small run and the summary on stdout; why it stopped on stderr."""
     from batchchat.report.summary import RunSummary, replies, summary
-    from batchchat.run.run_loop import READABLE_ROWS
+    from batchchat.run.finished_rows import READABLE_ROWS
     from batchchat.store.parquet import files_of
 
-    colour = _COLOURS.get(ended.exit_code, "yellow")
-    if ended.stopped:
-        say(f"{style('stopped:', colour)} {ended.stopped}")
-    if 0 < len(ended.rows) <= READABLE_ROWS and ended.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
-        put(replies(ended.rows) + "\n")
+    colour = _COLOURS.get(result.exit_code, "yellow")
+    if result.stopped:
+        say(f"{style('stopped:', colour)} {result.stopped}")
+    if 0 < len(result.rows) <= READABLE_ROWS and result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
+        put(replies(result.rows) + "\n")
     output = job.output.path
-    facts = RunSummary(
-        name=job.name,
-        totals=ended.ledger.totals,
-        off_row_costs=ended.ledger.off_row_costs,
-        elapsed_s=ended.elapsed_s,
-        left=ended.left,
-        stopped=ended.stopped,
-        output=shown_path(output) if output.exists() and ended.exit_code in {0, 3, 4, 5} else None,
-        output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
-        next_commands=_next_commands(ended, again, plain, shown_path(output)),
-        set_aside=[shown_path(path) for path in ended.set_aside],
-        max_cost_usd=job.budget.max_cost,
-        outdated=ended.outdated,
+    text = summary(
+        RunSummary(
+            name=job.name,
+            totals=result.ledger.totals,
+            off_row_costs=result.ledger.off_row_costs,
+            elapsed_s=result.elapsed_s,
+            left=result.left,
+            stopped=result.stopped,
+            output=shown_path(output) if output.exists() and result.exit_code in {0, 3, 4, 5} else None,
+            output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
+            next_commands=commands,
+            set_aside=[shown_path(path) for path in result.set_aside],
+            max_cost_usd=job.budget.max_cost,
+            outdated=result.outdated,
+        )
     )
-    text = summary(facts)
-    head, _, rest = text.partition("\n")
-    put(f"{style(head, colour)}\n{rest}")
+    head, _, body = text.partition("\n")
+    put(f"{style(head, colour)}\n{body}")
 
 
 def _tell_left(code: object, again: str) -> None:
@@ -253,44 +197,8 @@ def _tell_left(code: object, again: str) -> None:
     say(f"next  {again}")
 
 
-def _next_commands(ended: RunResult, again: str, plain: str, output: str) -> list[str]:
-    """What to type next: to go on as before, or, where that is done, to take up what is left."""
-    report = f"batchchat report {shlex.quote(output)}"
-    if ended.exit_code not in {EXIT_OK, EXIT_ROWS_FAILED}:
-        retry = bool(ended.stopped) and "--retry-failed" in str(ended.stopped) and "--retry-failed" not in again
-        commands = [f"{again} --retry-failed" if retry else again]
-        if ended.ledger.totals.answered:
-            published = ended.exit_code in {BudgetError.exit_code, EndpointError.exit_code}
-            so_far = f"batchchat export {shlex.quote(output)} --to parquet -o so-far.parquet"
-            commands.append(report if published else so_far)
-        return commands
-    failures = +ended.ledger.totals.failures
-    keep = " --keep-changed" if "--keep-changed" in again else ""
-    if ended.outdated:  # they are sent again only by the word that sent the others
-        commands = [again]
-    else:
-        commands = [plain + keep] if ended.left != 0 else []
-    commands.append(report)
-    retried = ended.outdated and "--retry-failed" in again
-    worth_a_try = not retried and failures.keys() - _LASTING
-    return [*commands, f"{plain}{keep} --retry-failed"] if worth_a_try else commands
-
-
-def _command(
-    job: Path, given: Mapping[str, str | None], sets: tuple[str, ...], flags: list[str], change: tuple[str, ...] = ()
-) -> str:
-    """The command that does the same again, but for what must `change`."""
-    words = ["batchchat", "run", str(job)]
-    for option, value in given.items():
-        if value is not None and option not in change:
-            words += [option, value]
-    for text in sets:
-        words += ["--set", shown_again(text)]
-    return shlex.join([*words, *flags, *change])
-
-
 def _ask(question: str) -> OnChanged:
-    from batchchat.run.plan import OnChanged
+    from batchchat.run.disposition import OnChanged
 
     text = f"{question}\nSend them again (y), keep the answers there are (k), or stop here (n)? [y/k/N]"
     try:

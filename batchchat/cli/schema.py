@@ -15,9 +15,9 @@ __all__ = ["schema"]
     short_help="Print the JSON Schema of the job file.",
 )
 def schema() -> None:
-    """Print the JSON Schema of the job file, by which editors complete and check one.
+    """Print the JSON Schema of the job file, for editors to complete and check jobs by.
 
-    A job beside it begins: # yaml-language-server: $schema=job.schema.json
+    A job next to it begins: # yaml-language-server: $schema=job.schema.json
     """
     with guarded():
         from batchchat.job.schema import schema_text

@@ -18,7 +18,7 @@ _REFERENCE = re.compile(r"\$\{\w+\}")
 
 
 def override(text: str) -> Override:
-    """What `--set` was given."""
+    """The override that the argument `text` of `--set` means. Raises `click.UsageError` if it is not KEY=VALUE."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise click.UsageError(f"--set takes KEY=VALUE, for example --set retry.max_wait=5; {key!r} has no value.")
@@ -26,15 +26,15 @@ def override(text: str) -> Override:
 
 
 def shown_again(text: str) -> str:
-    """What `--set` was given, for a command that is shown: where that may be secret, a variable stands for it.
+    """The argument `text` of `--set`, for a command that is shown; a value that may be secret becomes a variable.
 
-    Pasted as it stands, such a command is refused with the name of the variable that it lacks.
+    If such a command is pasted unchanged, it is refused with the name of the variable that is not set.
     """
-    given = override(text)
-    if not given.is_secret or given.value in _NOTHING or _REFERENCE.fullmatch(given.value):
+    parsed = override(text)
+    if not parsed.is_secret or parsed.value in _NOTHING or _REFERENCE.fullmatch(parsed.value):
         return text
-    name = re.sub("[^A-Za-z0-9]+", "_", given.key.rpartition(".")[2]).upper()
-    return f"{given.key}=${{{name}}}"
+    name = re.sub("[^A-Za-z0-9]+", "_", parsed.key.rpartition(".")[2]).upper()
+    return f"{parsed.key}=${{{name}}}"
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -42,7 +42,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the option; its parameter is `sets`."""
+    """Add `--set` to `command`; the command's parameter is `sets`."""
     return click.option(
         "--set",
         "sets",

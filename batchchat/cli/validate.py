@@ -32,7 +32,9 @@ def validate(job: Path, *, sets: tuple[str, ...]) -> None:
     2 one is not, or the job is not.
     """
     with guarded():
-        spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=False, vets=True)
+        spec = load_job(
+            job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=False, checks_key_name=True
+        )
         from batchchat.preflight.validate import validate as look
         from batchchat.report.validation import validation
 

@@ -255,5 +255,17 @@ class Script(Protocol):
     def row(self) -> Row:
         """The row it plays."""
 
+    @property
+    def identity(self) -> int:
+        """A 64-bit hash of all that the row will ask: what a resume compares. Equal scripts have equal identities."""
+
+    @property
+    def bound(self) -> MaxUsage:
+        """The most that all requests of the row may use together; None in what has no bound."""
+
+    @property
+    def preview(self) -> Sequence[Request]:
+        """The row's requests as far as they are known before any answer; at least the first."""
+
     def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
         """The next request after the settled `attempts` (each accepted, or the failure that ends the row)."""

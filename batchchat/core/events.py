@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from batchchat.core.next_step import AS_BEFORE, NextStep
+
 __all__ = [
     "AwaitedRow",
     "Budgeted",
@@ -293,7 +295,7 @@ class Finished:
     """The run is over.
 
     Where something stopped it, `text` says what in full, and `reason` without what the endpoint said. `left` is None
-    where that is not known. `change` are the words that the same command needs to go on: `--max-cost 12`.
+    where that is not known. `next_step` is what the same command needs to go on.
     """
 
     exit_code: int
@@ -304,16 +306,20 @@ class Finished:
     invalid: int
     left: int | None
     cost_usd: Decimal | None
-    change: tuple[str, ...] = ()
+    next_step: NextStep = AS_BEFORE
     possibly_billed: int = 0
     possibly_billed_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OnFinishFailed:
-    """The `on_finish` command failed for the reason `why`, which does not contain the command."""
+    """The `on_finish` command failed for the reason `why`, which does not contain the command.
+
+    The run keeps its own `exit_code`.
+    """
 
     why: str
+    exit_code: int
 
 
 Event = (

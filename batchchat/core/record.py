@@ -16,13 +16,16 @@ __all__ = [
     "add_spend",
     "key_of",
     "possibly_billed_usd_of",
+    "record_head",
     "record_of_bad_row",
     "record_of_outcome",
+    "record_of_step",
     "record_of_unsent",
+    "reply_fields",
     "spend_of",
     "unbounded_of",
+    "uncertain_fields",
     "unreported_usd_of",
-    "unsure_fields",
     "usage_fields",
 ]
 
@@ -36,7 +39,7 @@ class RowRecord(TypedDict, total=False):
     id: str
     variant: str
     sample: int
-    fp: str  # the fingerprint of the request, 16 hex digits
+    fp: str  # the identity of the row's script, 16 hex digits
     place: str
     ordinal: int  # in the input, when the row was read
     status: str
@@ -105,7 +108,7 @@ def unreported_usd_of(record: RowRecord) -> Decimal:
     return _NO_USD if usd is None else Decimal(repr(usd))
 
 
-def unsure_fields(spend: Spend) -> dict[str, float]:
+def uncertain_fields(spend: Spend) -> dict[str, float]:
     """What may have been spent beside the cost, as a `row` or `step` keeps it."""
     fields: dict[str, float] = {}
     if spend.possibly_billed > spend.unbounded:
@@ -117,18 +120,28 @@ def unsure_fields(spend: Spend) -> dict[str, float]:
     return fields
 
 
-def record_of_outcome(outcome: Outcome, spend: Spend, wait_s: float) -> RowRecord:
-    """The record of a row that was sent. `wait_s`: what passed before its last attempt, by a clock that can't jump."""
-    attempt = outcome.attempt
-    key = outcome.row.key
-    record: RowRecord = {
-        "kind": "row",
+def record_head(kind: str, key: Key, identity: int) -> RowRecord:
+    """The keys that a `row` and a `step` begin with: whose it is, and of which version of that row."""
+    return {
+        "kind": kind,
         "id": key.id,
         "variant": key.variant,
         "sample": key.sample,
-        "fp": f"{attempt.request.fingerprint:016x}",
-        "place": outcome.row.place,
-        "ordinal": outcome.row.ordinal,
+        "fp": f"{identity:016x}",
+    }
+
+
+def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: float) -> RowRecord:
+    """The record of a row that was sent.
+
+    `identity` is its script's, `spend` all that its attempts used up. `wait_s` is what passed before its last attempt,
+    in seconds of a clock that can't jump.
+    """
+    attempt, row = outcome.attempt, outcome.row
+    record: RowRecord = {
+        **record_head("row", row.key, identity),
+        "place": row.place,
+        "ordinal": row.ordinal,
         "status": outcome.status.value,
         "model": attempt.request.model,
         "messages": outcome.messages,
@@ -140,7 +153,7 @@ def record_of_outcome(outcome: Outcome, spend: Spend, wait_s: float) -> RowRecor
         "wait_s": max(0.0, round(wait_s, 6)),
     }
     if attempt.reply is not None:
-        record["reply"] = _reply(attempt.reply)
+        record["reply"] = reply_fields(attempt.reply)
     add_spend(record, spend)
     if attempt.http_status is not None:
         record["http_status"] = attempt.http_status
@@ -163,19 +176,15 @@ def add_spend(record: RowRecord, spend: Spend) -> None:
     if spend.cost_source is not None:
         record["cost_source"] = spend.cost_source
     if spend.possibly_billed or spend.unreported_usd:
-        record.update(unsure_fields(spend))  # type: ignore[typeddict-item]
+        record.update(uncertain_fields(spend))  # type: ignore[typeddict-item]
     if spend.retries:
         record["retries"] = spend.retries
 
 
-def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:
-    """The record of a row that could not be sent."""
+def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:
+    """The record of a row that could not be sent. `identity` is a hash of where it stands and what is wrong."""
     record: RowRecord = {
-        "kind": "row",
-        "id": row.key.id,
-        "variant": row.key.variant,
-        "sample": row.key.sample,
-        "fp": f"{fingerprint:016x}",
+        **record_head("row", row.key, identity),
         "place": row.place,
         "ordinal": row.ordinal,
         "status": Status.INVALID.value,
@@ -187,14 +196,10 @@ def record_of_bad_row(row: BadRow, fingerprint: int) -> RowRecord:
     return record
 
 
-def record_of_unsent(row: Row, request: Request, failure: Failure) -> RowRecord:
-    """The record of a good row that failed before it was sent: without an attempt, times or cost."""
+def record_of_unsent(row: Row, request: Request, identity: int, failure: Failure) -> RowRecord:
+    """The record of a good row that failed before `request`, its first, was sent: without attempts, times or cost."""
     record: RowRecord = {
-        "kind": "row",
-        "id": row.key.id,
-        "variant": row.key.variant,
-        "sample": row.key.sample,
-        "fp": f"{request.fingerprint:016x}",
+        **record_head("row", row.key, identity),
         "place": row.place,
         "ordinal": row.ordinal,
         "status": Status.FAILED.value,
@@ -210,7 +215,33 @@ def record_of_unsent(row: Row, request: Request, failure: Failure) -> RowRecord:
     return record
 
 
-def _reply(reply: Reply) -> dict[str, Any]:
+def record_of_step(
+    key: Key, identity: int, request: Request, spend: Spend, why: str, *, at: float, reply: Reply | None = None
+) -> dict[str, Any]:
+    """The record of one attempt at `request` that was or may have been billed and did not end its row.
+
+    `spend` is of this attempt alone, `why` the kind of its failure, `accepted`, or `cut` for one that we cancelled;
+    `at` is the time in seconds since the epoch. An accepted one keeps its `reply`, which the row's next request needs.
+    """
+    record: dict[str, Any] = {
+        **record_head("step", key, identity),
+        "step": request.step,
+        "attempts": spend.attempts,
+        "possibly_billed": spend.possibly_billed,
+        "cost_usd": None if spend.cost_usd is None else float(spend.cost_usd),
+        "cost_source": spend.cost_source,
+        **uncertain_fields(spend),
+        "usage": None if spend.usage is None else usage_fields(spend.usage),
+        "why": why,
+        "at": at,
+    }
+    if reply is not None:
+        record["reply"] = reply_fields(reply)
+    return record
+
+
+def reply_fields(reply: Reply) -> dict[str, Any]:
+    """What a reply says, without what it lacks."""
     return {
         name: value
         for name, value in (

@@ -6,6 +6,9 @@ are taken while no more than the number of workers, or eight, are so in recovery
 workers, whatever the input. When the input is at its end, or the run is stopped, and all rows alive are in flight,
 `policy.stragglers` may cut one that hangs.
 
+What an attempt cost, or may have cost, is recorded before its permit is released: `Recorder.attempt` or `Recorder.row`
+gives the number of the record, and the gate's policies are told it with the release.
+
 It knows scripts, attempts and verdicts; nothing of files, HTTP or money.
 """
 
@@ -13,22 +16,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from batchchat.core.attempt import NO_SPEND, Action, Attempt, Outcome, Request, Script, Spend
-from batchchat.core.conversation import ErrorKind
+from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.gate import Closed, Gate
-from batchchat.dispatch.in_flight import InFlightAttempts, overdue
+from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
 from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
 from batchchat.policy.decision import Halt, Policy
 from batchchat.policy.failure_streak import FailureStreak
 from batchchat.policy.retry import RowStop, RowWait, retrying
 from batchchat.policy.stragglers import Overdue, StragglerPolicy
 
-__all__ = ["ENDPOINT_REFUSES", "Dispatcher", "Listener", "RetryPolicies", "Send", "Work"]
+__all__ = ["ENDPOINT_REFUSES", "Dispatcher", "Observer", "Recorder", "RetryPolicies", "Send", "Sending", "Work"]
 
 ENDPOINT_REFUSES = "endpoint refuses"
 
@@ -40,31 +43,63 @@ RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
 
 @dataclass(slots=True)
 class Work:
-    """A row under way, taken at the monotonic time `queued_at`; `spend` includes the attempts of earlier runs."""
+    """A row under way, taken at the monotonic time `queued_at`; `spend` includes the attempts of earlier runs.
+
+    `attempts` are those its script has been given: each accepted, or the failure that ends the row; `step` is what the
+    script answered, None before it was asked.
+    """
 
     script: Script
     queued_at: float
     spend: Spend = NO_SPEND
     attempts: list[Attempt] = field(default_factory=list)
+    step: Request | Outcome | None = None
 
 
-class Listener(Protocol):
-    """Who is told. None of it may block, but `room`."""
+class Recorder(Protocol):
+    """Keeps what happens to rows. Each method but `room` returns at once, with the number of the record it made."""
 
-    def finished(self, work: Work, outcome: Outcome) -> None:
+    def attempt(self, work: Work, attempt: Attempt) -> int | None:
+        """An attempt did not end its row. None where it was not billed, and nothing is to be recorded."""
+
+    def cancelled(self, work: Work, request: Request) -> int:
+        """A request was in flight when we cancelled it: it may have been billed."""
+
+    def row(self, work: Work, outcome: Outcome) -> int:
         """A row came to its end."""
-
-    def tried(self, work: Work, attempt: Attempt) -> None:
-        """An attempt did not finish its row; where it was or may have been billed, it must be kept."""
-
-    def cut(self, work: Work, request: Request) -> None:
-        """A request was in flight when we cut it off: it may have been billed."""
-
-    def overdue(self, cut: Overdue) -> None:
-        """An attempt at the end of the run took too long and is cut off."""
 
     async def room(self) -> None:
         """Returns when another row may be started."""
+
+
+class Observer(Protocol):
+    """Is told what comes back, and keeps nothing. No method may block."""
+
+    def failed(self, attempt: Attempt) -> None:
+        """An attempt was not accepted."""
+
+    def answered(self, outcome: Outcome) -> None:
+        """A row was answered."""
+
+    def overdue(self, overdue: Overdue) -> None:
+        """An attempt at the end of the run took too long and is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How rows are sent to one endpoint: by what, under which policies, how many at a time.
+
+    `answered_models` have answered there in earlier runs. The run stops after `stop_after_failures` consecutive rows
+    that failed with the same kind of error.
+    """
+
+    send: Send
+    policies: Sequence[Policy]
+    retry: RetryPolicies
+    workers: int
+    stop_after_failures: int
+    stragglers: StragglerPolicy = field(default_factory=lambda: StragglerPolicy(again=0))
+    answered_models: frozenset[str] = frozenset()
 
 
 class Dispatcher:
@@ -72,42 +107,33 @@ class Dispatcher:
 
     def __init__(
         self,
-        *,
+        sending: Sending,
         take: Callable[[], Awaitable[Work | None]],
-        send: Send,
-        policies: list[Policy],
-        retry: RetryPolicies,
-        listener: Listener,
-        workers: int,
-        stop_after_failures: int,
-        answered_models: Iterable[str] = (),
-        tail: StragglerPolicy | None = None,
+        recorder: Recorder,
+        observer: Observer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._sending = sending
         self._take = take
-        self._send = send
-        self._retry = retry
-        self._listener = listener
-        self._workers = workers
-        self._answered_models = set(answered_models)
-        self._alike = FailureStreak(stop_after_failures, answered_before=bool(self._answered_models))
+        self._recorder = recorder
+        self._observer = observer
+        self._answered_models = set(sending.answered_models)
+        self._streak = FailureStreak(sending.stop_after_failures, answered_before=bool(self._answered_models))
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        self._recovering = 0
         # A run of few at a time must see as many rows fail as tell of an outage.
-        self._most_recovering = max(workers, SIGNS_TO_OPEN)
-        self._recovered = asyncio.Event()
+        self._recovery = _Recovery(max(sending.workers, SIGNS_TO_OPEN))
         self._stopping = asyncio.Event()
         self._abandoned = False
         self._defect: BaseException | None = None
-        self.gate = Gate(policies, clock, self.stop)
-        self.flight = InFlightAttempts(tail or StragglerPolicy(again=0), clock, self._all_in_flight, listener.overdue)
+        self.gate = Gate(sending.policies, clock, self.stop)
+        self.in_flight = InFlightAttempts(sending.stragglers, clock, self._all_in_flight, observer.overdue)
         self.stopped: Halt | None = None
 
     @property
     def recovering(self) -> int:
         """Rows that failed and are being tried again: in backoff, or in flight once more."""
-        return self._recovering
+        return self._recovery.rows
 
     @property
     def stopping(self) -> bool:
@@ -117,9 +143,9 @@ class Dispatcher:
     async def run(self) -> None:
         """Returns when every row is played, or, after `stop`, when what was in flight has ended.
 
-        Raises what went wrong in ourselves or the listener, after the same. Cancelled, it abandons.
+        Raises what went wrong in ourselves, the recorder or the observer, after the same. Cancelled, it abandons.
         """
-        for _ in range(self._workers):
+        for _ in range(self._sending.workers):
             self._start(self._worker())
         try:
             await self._idle.wait()
@@ -128,7 +154,7 @@ class Dispatcher:
             await self._idle.wait()
             raise
         finally:
-            self.flight.rest()
+            self.in_flight.unwatch()
         if self._defect is not None:
             raise self._defect
 
@@ -138,12 +164,12 @@ class Dispatcher:
             self.stopped = why
             self._stopping.set()
             self.gate.close()
-            self._recovered.set()
+            self._recovery.wake()
             if why is not None:  # a signal's drain has a bound of its own
-                self.flight.watch()
+                self.in_flight.watch()
 
     def abandon(self) -> None:
-        """Cut off what is in flight; `run` returns as soon as that is done."""
+        """Cancel what is in flight; `run` returns as soon as that is done."""
         self.stop()
         self._abandoned = True
         for task in self._tasks:
@@ -171,14 +197,13 @@ class Dispatcher:
     async def _worker(self) -> None:
         with suppress(Closed):
             while not self._stopping.is_set():
-                await self._listener.room()
-                while self._recovering > self._most_recovering and not self._stopping.is_set():
-                    self._recovered.clear()
-                    await self._recovered.wait()
+                await self._recorder.room()
+                while self._recovery.is_full and not self._stopping.is_set():
+                    await self._recovery.changed()
                 if self._stopping.is_set():
                     return
                 if (work := await self._take()) is None:
-                    self.flight.watch()
+                    self.in_flight.watch()
                     return
                 await self._play(work)
 
@@ -188,21 +213,17 @@ class Dispatcher:
 
     async def _play(self, work: Work) -> None:
         """Send the row's requests until it ends, or until one fails and the row moves to recovery."""
-        step = work.script.next(work.attempts)
-        while isinstance(step, Request):
-            attempt = await self._attempt(work, step)
+        work.step = work.script.next(work.attempts)
+        while isinstance(work.step, Request):
+            attempt = await self._attempt(work, work.step)
             if attempt.verdict.action is Action.RETRY:
                 # Counted here and not by the task: the worker goes on before that runs.
-                self._recovering += 1
-                self._start(self._try_again(work, attempt)).add_done_callback(self._recovery_ended)
+                self._recovery.begin()
+                self._start(self._recover(work, attempt)).add_done_callback(self._recovery.end)
                 return
-            work.attempts.append(attempt)
-            step = work.script.next(work.attempts)
-        self._listener.finished(work, step)
-        if (reason := self._alike.seen(step)) is not None:
-            self.stop(Halt(reason, step.attempt))
 
-    async def _try_again(self, work: Work, failed: Attempt) -> None:
+    async def _recover(self, work: Work, failed: Attempt) -> None:
+        """Try the request of `failed` again until it is accepted or the row is given up, then play on."""
         first: Attempt | None = failed
 
         async def once_more() -> Attempt:
@@ -214,44 +235,72 @@ class Dispatcher:
             failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
             return failed
 
-        stop, wait = self._retry()
+        stop, wait = self._sending.retry()
         with suppress(Closed):
             last: Attempt = await retrying(stop, wait, self._pause)(once_more)
-            work.attempts.append(last)
-            await self._play(work)
-
-    def _recovery_ended(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002
-        self._recovering -= 1
-        self._recovered.set()
+            if not work.attempts or work.attempts[-1] is not last:  # given up: that ends the row
+                self._advance(work, last)
+            if isinstance(work.step, Request):
+                await self._play(work)
 
     async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Attempt:
+        """Send `request`, `because` an attempt before failed so. What it cost is recorded before its permit is free."""
         await self.gate.acquire(request.max_usage, again=because is not None)
         if because is not None:
             work.spend = work.spend.with_retry(because)
-        attempt = None
-        in_flight = self.flight.begin(request.key)
+        sent = number = None
         try:
-            attempt = await self._send(request)
-        except asyncio.CancelledError:
-            if self._abandoned or not in_flight.was_cut():
-                self._listener.cut(work, request)
-                raise
+            sent = await self._send(request)
+            attempt = overdue_attempt(request, sent) if isinstance(sent, Overdue) else self._judged_in_context(sent)
+            number = self._record(work, attempt)
+        except BaseException:  # cancelled, or a defect: what it cost nobody knows
+            number = self._recorder.cancelled(work, request)
+            raise
         finally:
-            accepted = attempt is not None and attempt.verdict.action is Action.ACCEPT
-            self.flight.end(request.key, attempt if accepted else None)
-            self.gate.release(request.max_usage, attempt)
-        if attempt is None:
-            assert in_flight.cut is not None
-            attempt = overdue(request, in_flight.cut)
-        attempt = self._judged_in_context(attempt)
-        work.spend = work.spend.with_attempt(attempt)
-        action = attempt.verdict.action
-        if action is Action.RETRY or action is Action.STOP_RUN:
-            self._listener.tried(work, attempt)
-        if action is Action.STOP_RUN:
+            self.gate.release(request.max_usage, None if isinstance(sent, Overdue) else sent, number)
+        if attempt.verdict.action is Action.STOP_RUN:
             self.stop(Halt(ENDPOINT_REFUSES, attempt))
             raise Closed
         return attempt
+
+    async def _send(self, request: Request) -> Attempt | Overdue:
+        """The attempt as it came back; where we cancelled it at the end of the run, how long it had taken."""
+        attempt = None
+        in_flight = self.in_flight.begin(request.key)
+        try:
+            attempt = await self._sending.send(request)
+        except asyncio.CancelledError:
+            if self._abandoned or not in_flight.was_overdue():
+                raise
+            assert in_flight.overdue is not None
+            return in_flight.overdue
+        finally:
+            accepted = attempt is not None and attempt.verdict.action is Action.ACCEPT
+            self.in_flight.end(request.key, attempt if accepted else None)
+        return attempt
+
+    def _record(self, work: Work, attempt: Attempt) -> int | None:
+        """Count what `attempt` used up, and record it; the record's number, None where nothing was billed."""
+        work.spend = work.spend.with_attempt(attempt)
+        action = attempt.verdict.action
+        if action is not Action.ACCEPT:
+            self._observer.failed(attempt)
+        if action is Action.RETRY or action is Action.STOP_RUN:
+            return self._recorder.attempt(work, attempt)
+        return self._advance(work, attempt)
+
+    def _advance(self, work: Work, attempt: Attempt) -> int | None:
+        """Give the script `attempt`, which was accepted or ends the row; the number of the record of it."""
+        work.attempts.append(attempt)
+        step = work.step = work.script.next(work.attempts)
+        if isinstance(step, Request):
+            return self._recorder.attempt(work, attempt)
+        number = self._recorder.row(work, step)
+        if step.status is Status.ANSWERED:
+            self._observer.answered(step)
+        if (reason := self._streak.seen(step)) is not None:
+            self.stop(Halt(reason, step.attempt))
+        return number
 
     def _judged_in_context(self, attempt: Attempt) -> Attempt:
         """403, 404 and the like stop the run only while this endpoint and model have answered nothing.
@@ -274,3 +323,32 @@ class Dispatcher:
         except TimeoutError:
             return
         raise Closed
+
+
+class _Recovery:
+    """Counts the rows in recovery, of which at most `max_rows` let new rows be taken."""
+
+    def __init__(self, max_rows: int) -> None:
+        self.rows = 0
+        self._max_rows = max_rows
+        self._changed = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        return self.rows > self._max_rows
+
+    def begin(self) -> None:
+        self.rows += 1
+
+    def end(self, _task: asyncio.Task[None]) -> None:
+        self.rows -= 1
+        self._changed.set()
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        self._changed.set()
+
+    async def changed(self) -> None:
+        """Returns at the next end of a recovery, or `wake`."""
+        self._changed.clear()
+        await self._changed.wait()

@@ -4,8 +4,8 @@ All policies admit or none holds. Who has waited longest goes first, and a retry
 overtakes a line, so a permit that gets free is handed to its head. Closing the gate turns away everyone who waits, also
 who was just let in and has not sent; what is in flight settles as ever.
 
-A permit is handed on a turn of the loop after its request has settled: whoever settled it may first write down what
-came of it, and a policy that counts on the next record of the journal being that one is right.
+What an attempt cost is recorded before its permit is released: `release` is told the number of that record, and hands
+it to the policies.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Gate:
         self._serving = False
         self._closed = False
         self.in_flight = 0
-        self.most_in_flight = 0
+        self.max_in_flight = 0
 
     async def acquire(self, max_usage: MaxUsage, *, again: bool = False) -> None:
         """Wait until a request may be sent; `again` for a retry. Raises `Closed`."""
@@ -51,20 +51,24 @@ class Gate:
         if not self._again and (again or not self._fresh) and self._let_in(max_usage):
             return
         await self._wait(line, max_usage)
-        self._vet(max_usage)
+        self._check_open(max_usage)
 
-    def release(self, max_usage: MaxUsage, attempt: Attempt | None) -> None:
-        """The request that was admitted with `max_usage` ended (None: we cut it off); the next in line goes soon."""
+    def release(self, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
+        """The request that was admitted with `max_usage` ended; the next in line goes soon.
+
+        `attempt` is None where we cancelled it; `record` is the number of the journal's record that tells what it cost,
+        None where it cost nothing.
+        """
         now = self._clock()
         for policy in self._policies:
-            policy.release(now, max_usage, attempt)
+            policy.release(now, max_usage, attempt, record)
         self.in_flight -= 1
         if (self._again or self._fresh) and not self._serving:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._serve)
 
-    def ask_again(self) -> None:
-        """Something but a settled request has changed a policy's mind, perhaps."""
+    def recheck(self) -> None:
+        """A policy may decide otherwise now, though no request was released."""
         if self._again or self._fresh:
             self._serve()
 
@@ -90,7 +94,7 @@ class Gate:
         for policy in self._policies:
             policy.acquire(now, max_usage)
         self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         return True
 
     def _refuse(self, decision: Delay | Halt) -> None:
@@ -113,7 +117,7 @@ class Gate:
                 waiter.set_result(True)
             line.popleft()
 
-    def _vet(self, max_usage: MaxUsage) -> None:
+    def _check_open(self, max_usage: MaxUsage) -> None:
         """The gate may have been closed since the permit was handed over."""
         if self._closed:
             self.release(max_usage, None)
@@ -122,17 +126,16 @@ class Gate:
     async def _wait(self, line: _Line, max_usage: MaxUsage) -> None:
         if self._closed:
             raise Closed
-        place: tuple[asyncio.Future[bool], MaxUsage] = (asyncio.get_running_loop().create_future(), max_usage)
-        waiter = place[0]
-        line.append(place)
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        line.append((waiter, max_usage))
         try:
             if not await waiter:
                 raise Closed
         except asyncio.CancelledError:
             if waiter.cancelled():
                 with suppress(ValueError):
-                    line.remove(place)
-                self._serve()  # the next one's ask may be smaller
+                    line.remove((waiter, max_usage))
+                self._serve()  # the next request may be smaller
             elif waiter.result():
                 self.release(max_usage, None)
             raise

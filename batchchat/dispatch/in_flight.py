@@ -1,6 +1,6 @@
-"""What is in flight, since when; and the cutting of what `policy.stragglers` calls overdue.
+"""What is in flight, since when; and the cancelling of what `policy.stragglers` calls overdue.
 
-An attempt is cut by cancelling the wait for it, and nothing else of its row: that goes on in recovery.
+An attempt is cancelled by cancelling the wait for it, and nothing else of its row: that goes on in recovery.
 """
 
 from __future__ import annotations
@@ -14,105 +14,112 @@ from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.stragglers import InFlight, Overdue, StragglerPolicy
 from batchchat.text import numbers
 
-__all__ = ["InFlightAttempt", "InFlightAttempts", "overdue"]
+__all__ = ["InFlightAttempt", "InFlightAttempts", "overdue_attempt"]
 
 _LOOK_EVERY_S = 0.2
 _ASLEEP_S = 2.0
 
 
 class InFlightAttempt:
-    """One wait for an answer; `cut` says so where we ended it."""
+    """One wait for an answer; `overdue` says for how long, where we cancelled it."""
 
-    __slots__ = ("_task", "cut", "since")
+    __slots__ = ("_task", "overdue", "since")
 
     def __init__(self, since: float) -> None:
         self.since = since
-        self.cut: Overdue | None = None
+        self.overdue: Overdue | None = None
         task = asyncio.current_task()
         assert task is not None
         self._task = task
 
-    def end(self, cut: Overdue) -> None:
-        """Cut it off."""
-        self.cut = cut
+    def cancel(self, overdue: Overdue) -> None:
+        """End the wait, which took too long."""
+        self.overdue = overdue
         self._task.cancel()
 
-    def was_cut(self) -> bool:
+    def was_overdue(self) -> bool:
         """Whether the cancellation that just came was ours and nobody else's; then it is taken back."""
-        return self.cut is not None and self._task.uncancel() == 0
+        return self.overdue is not None and self._task.uncancel() == 0
 
 
 class InFlightAttempts:
-    """The attempts in flight. `alone` says whether nothing but them is left to wait for."""
+    """The attempts in flight. `alone`, given their number, says whether nothing but them is left to wait for."""
 
     def __init__(
         self,
-        tail: StragglerPolicy,
+        stragglers: StragglerPolicy,
         clock: Callable[[], float],
         alone: Callable[[int], bool],
-        told: Callable[[Overdue], None],
+        on_overdue: Callable[[Overdue], None],
     ) -> None:
-        self._tail = tail
+        self._stragglers = stragglers
         self._clock = clock
         self._alone = alone
-        self._told = told
+        self._on_overdue = on_overdue
         self._attempts: dict[Key, InFlightAttempt] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = 0.0
 
     def begin(self, key: Key) -> InFlightAttempt:
-        """An attempt at `key` is sent by this task."""
+        """The current task sends an attempt at the row of `key`."""
         attempt = self._attempts[key] = InFlightAttempt(self._clock())
         return attempt
 
-    def end(self, key: Key, answered: Attempt | None) -> None:
-        """It ended, `answered` where it was accepted."""
+    def end(self, key: Key, accepted: Attempt | None) -> None:
+        """The attempt at the row of `key` ended; `accepted` is what came back, where it was accepted."""
         self._attempts.pop(key, None)
-        if answered is not None:
-            self._tail.note(answered.latency_s)
+        if accepted is not None:
+            self._stragglers.note(accepted.latency_s)
 
     def watch(self) -> None:
-        """Look for overdue attempts from now on, until `rest`."""
+        """Look for overdue attempts from now on, until `unwatch`."""
         if self._timer is None:
             self._looked_at = self._clock()
             self._look()
 
-    def rest(self) -> None:
-        """Look no more."""
+    def unwatch(self) -> None:
+        """Stop looking for overdue attempts."""
         if self._timer is not None:
             self._timer.cancel()
 
     def awaited(self) -> tuple[InFlight, float] | None:
-        """The attempt that the end of the run waits for, with its bound in seconds; None where it waits for more."""
+        """The attempt that the end of the run waits for, and after how many seconds it is overdue.
+
+        None where the run waits for more than what is in flight.
+        """
         if self._timer is None or not self._attempts or not self._alone(len(self._attempts)):
             return None
-        key, attempt = min(self._attempts.items(), key=lambda each: each[1].since)
-        bound_s = self._tail.bound_s(key)
-        return None if bound_s is None else (InFlight(key, attempt.since), bound_s)
+        key, attempt = min(self._attempts.items(), key=lambda item: item[1].since)
+        cutoff_s = self._stragglers.bound_s(key)
+        return None if cutoff_s is None else (InFlight(key, attempt.since), cutoff_s)
 
     def _look(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
         now, before, self._looked_at = self._clock(), self._looked_at, self._clock()
-        # Who wakes from a suspend reads first what has arrived in the meantime, and cuts afterwards.
+        # After a suspend the replies that have arrived in the meantime are read first, and attempts cancelled later.
         if now - before > _ASLEEP_S or not self._alone(len(self._attempts)):
             return
-        running = [InFlight(key, attempt.since) for key, attempt in self._attempts.items() if attempt.cut is None]
-        for cut in self._tail.cut(now, running):
-            self._attempts[cut.key].end(cut)
-            self._told(cut)
+        running = [InFlight(key, attempt.since) for key, attempt in self._attempts.items() if attempt.overdue is None]
+        for overdue in self._stragglers.cut(now, running):
+            self._attempts[overdue.key].cancel(overdue)
+            self._on_overdue(overdue)
 
 
-def overdue(request: Request, cut: Overdue) -> Attempt:
-    """The attempt of an attempt that was cut: perhaps billed, and nothing its row has to answer for."""
+def overdue_attempt(request: Request, overdue: Overdue) -> Attempt:
+    """The attempt that was cancelled as overdue: possibly billed, and not its row's fault."""
     verdict = Verdict(
-        Action.RETRY if cut.again else Action.FAIL_ROW, Scope.ENDPOINT, Billed.MAYBE, ErrorKind.TIMEOUT, instant=True
+        Action.RETRY if overdue.again else Action.FAIL_ROW,
+        Scope.ENDPOINT,
+        Billed.MAYBE,
+        ErrorKind.TIMEOUT,
+        instant=True,
     )
     text = (
-        f"no answer within {numbers.seconds(cut.ran_s)} at the end of the run, when 99 of 100 answers had taken at most"
-        f" {numbers.seconds(cut.p99_s)}"
+        f"no answer within {numbers.seconds(overdue.ran_s)} at the end of the run, when 99 of 100 answers had taken at"
+        f" most {numbers.seconds(overdue.p99_s)}"
     )
-    if not cut.again:
-        text += f"; cut off {cut.times} times"
+    if not overdue.again:
+        text += f"; cut off {overdue.times} times"
     finished_at = time.time()
     failure = Failure(ErrorKind.TIMEOUT, text)
-    return Attempt(request, verdict, finished_at - cut.ran_s, finished_at, cut.ran_s, failure=failure)
+    return Attempt(request, verdict, finished_at - overdue.ran_s, finished_at, overdue.ran_s, failure=failure)

@@ -11,19 +11,20 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from batchchat import lossless_json
-from batchchat.core.attempt import Action, Attempt, Billed, Cost, Failure, Reply, Request, Scope, Usage, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Failure, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind
-from batchchat.endpoint import verdicts, wire
+from batchchat.endpoint import verdicts
 from batchchat.endpoint.billing import read_costs
+from batchchat.endpoint.judged_response import JudgedResponse, judge_response
 from batchchat.endpoint.model_list import read_listing
 from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.quota import Allowance, read_allowance, read_quota
@@ -86,7 +87,7 @@ _FAILURES: tuple[tuple[type[BaseException], Verdict, str], ...] = (
 
 _LOOKUP_S = 10.0
 """How long a run waits at most for limits, a list of models or a bill."""
-_OK, _REDIRECT, _BAD_REQUEST, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 300, 400, 429, 500
+_OK, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 429, 500
 
 
 class _TooLargeError(Exception):
@@ -157,19 +158,29 @@ class Client:
         raw: str | None = None
         try:
             async with self._session.post(self._url, data=request.body, allow_redirects=False) as response:
-                body = self._redactor.data(await _read(response, self._max_body_bytes))
+                body = self._redactor.redact_bytes(await _read(response, self._max_body_bytes))
         except aiohttp.ClientPayloadError:
             assert response is not None
-            answer = self._judge(response.status, response.headers, b"", complete=False)
+            answer = judge_response(
+                response.status, response.headers, b"", self._pricing, self._redactor, complete=False
+            )
         except _TooLargeError:
-            answer = _Answer(
+            answer = JudgedResponse(
                 _TOO_LARGE,
                 Failure(ErrorKind.TOO_LARGE, f"the response is larger than {self._max_body_bytes >> 20} MiB"),
             )
         except (aiohttp.ClientError, OSError) as error:
             answer = self._network_failure(error)
         else:
-            answer = self._judge(response.status, response.headers, body, complete=True, model_requested=request.model)
+            answer = judge_response(
+                response.status,
+                response.headers,
+                body,
+                self._pricing,
+                self._redactor,
+                complete=True,
+                model_requested=request.model,
+            )
             raw = body.decode("utf-8", "surrogateescape") if self._endpoint.keep_raw else None
         latency_s = time.perf_counter() - start
         if self._on_model_list is not None and answer.reply is not None and answer.usage is not None:
@@ -203,7 +214,7 @@ class Client:
         body = lossless_json.dumps({"requestIds": ids})
         return await self._look_up(url, lambda payload: read_costs(payload, ids), body)
 
-    async def _with_cost(self, answer: _Answer, request: Request) -> _Answer:
+    async def _with_cost(self, answer: JudgedResponse, request: Request) -> JudgedResponse:
         """`answer` with its cost computed from the endpoint's list, where the response reports none."""
         assert answer.usage is not None
         if answer.usage.cost_usd is not None:
@@ -247,31 +258,6 @@ class Client:
             answer = None
         return Unavailable("an unexpected response", status, retryable=False) if answer is None else answer
 
-    def _judge(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool, model_requested: str = ""
-    ) -> _Answer:
-        try:
-            payload = lossless_json.loads_lenient(body)
-        except ValueError:
-            payload = None
-        if not _OK <= status < _REDIRECT:
-            error = verdicts.read_error(payload, body)
-            if _REDIRECT <= status < _BAD_REQUEST:
-                location = self._redactor.text(headers.get("location", "nowhere"))
-                error = verdicts.ErrorBody(f"HTTP {status}, a redirect to {location}", frozenset())
-            return _Answer(*verdicts.judge_error(status, headers, error))
-        if not isinstance(payload, dict):
-            return _Answer(*verdicts.judge_unreadable(body, complete=complete))
-        usage = wire.read_usage(payload)
-        reply = wire.read_reply(payload)
-        cost = None if usage is None else self._pricing(usage, model_requested, reply)
-        if payload.get("error") and (reply is None or not verdicts.answers(reply)):  # OpenRouter: an error inside a 200
-            error = verdicts.read_error(payload, body)
-            return _paid(*verdicts.judge_error(error.status or _SERVER_ERROR, headers, error), usage, cost)
-        if reply is None:
-            return _paid(*verdicts.judge_unreadable(body, complete=True), usage, cost)
-        return _Answer(*verdicts.judge_reply(reply), reply, usage, cost)
-
     def _check(self) -> None:
         """Refuse before the first request what would break each of them: encoders raise no error of aiohttp's."""
         try:
@@ -286,7 +272,7 @@ class Client:
                     f"`endpoint.headers.{name}` can't be sent: it is not valid UTF-8 (the value is not shown)."
                 ) from None
 
-    def _network_failure(self, error: BaseException) -> _Answer:
+    def _network_failure(self, error: BaseException) -> JudgedResponse:
         verdict, template = next(
             (verdict, template) for kind, verdict, template in _FAILURES if isinstance(error, kind)
         )
@@ -299,22 +285,7 @@ class Client:
             total_s=endpoint.total_s,
         )
         assert verdict.kind is not None
-        return _Answer(verdict, Failure(verdict.kind, verdicts.shorten(self._redactor.text(text))))
-
-
-class _Answer(NamedTuple):
-    verdict: Verdict
-    failure: Failure | None
-    reply: Reply | None = None
-    usage: Usage | None = None
-    cost: Cost | None = None
-
-
-def _paid(verdict: Verdict, failure: Failure, usage: Usage | None, cost: Cost | None) -> _Answer:
-    """A failure whose response reports a cost: one above 0 shows that it was billed."""
-    if cost is not None and cost.usd > 0:
-        verdict = replace(verdict, billed=Billed.YES)
-    return _Answer(verdict, failure, None, usage, cost)
+        return JudgedResponse(verdict, Failure(verdict.kind, verdicts.one_line(self._redactor.redact(text))))
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What the environment says about the network: proxy and CA, read once; and the limits of this process on sockets.
+"""Network settings of the environment, proxy and CA, read once; and this process's limits on sockets.
 
 aiohttp's `trust_env=True` would read the environment and netrc at each request, for 370-400 µs.
 """
@@ -22,18 +22,18 @@ __all__ = ["Proxy", "keepalive_socket", "proxy_for", "raise_file_limit", "tls_co
 
 _KEEPALIVE_IDLE_S = 30  # NAT and load balancers forget idle connections after 60-350 s
 _KEEPALIVE_INTERVAL_S = 10
-_USER_TIMEOUT_MS = 60_000  # a peer that acknowledges nothing for so long is gone
+_USER_TIMEOUT_MS = 60_000  # a peer that acknowledges nothing for this long is gone
 _ENDS_IN_PORT = re.compile(r"^([^:]*|\[.*\]):[0-9]+$")  # `::1` does not
 _OTHER_FILES = 256  # descriptors that are not connections: input, journal, libraries
 
 
 AddrInfo = tuple[socket.AddressFamily | int, socket.SocketKind | int, int, str, tuple[Any, ...]]
-"""What `getaddrinfo` gives for one address."""
+"""One result of `getaddrinfo`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy's URL with its password, which `repr` hides; `host` can be shown."""
+    """A proxy's URL, with its password, which `repr` hides; `host` may be shown."""
 
     url: Secret
     password: Secret | None
@@ -41,41 +41,43 @@ class Proxy:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` (or lower case) name for `url`."""
+    """The proxy for `url` by `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case."""
     target = urlsplit(url)
-    variable = _set(environ, f"{target.scheme}_proxy") or _set(environ, "all_proxy")
-    exempt = environ.get(_set(environ, "no_proxy") or "", "")
+    variable = _variable(environ, f"{target.scheme}_proxy") or _variable(environ, "all_proxy")
+    exempt = environ.get(_variable(environ, "no_proxy") or "", "")
     port = target.port or (443 if target.scheme == "https" else 80)
     if variable is None or _exempt(target.hostname or "", port, exempt):
         return None
-    found = environ[variable].strip()
-    if "://" not in found:
-        found = f"http://{found}"
+    address = environ[variable].strip()
+    if "://" not in address:
+        address = f"http://{address}"
     try:
-        proxy = urlsplit(found)
+        proxy = urlsplit(address)
         usable = proxy.scheme in {"http", "https"} and bool(proxy.hostname) and proxy.port != 0
-    except ValueError:  # what reading `port` raises
+    except ValueError:  # reading `port` raises it
         usable = False
     if not usable:
         raise UsageError(
-            f"{variable} names the proxy for {target.hostname}, and is no http:// or https:// address"
-            f" (the value is not shown). Mend it, or name the host in NO_PROXY."
+            f"{variable} names the proxy for {target.hostname} and is not an http:// or https:// address"
+            f" (the value is not shown). Correct it, or add the host to NO_PROXY."
         )
     password = Secret(unquote(proxy.password)) if proxy.password else None
-    return Proxy(Secret(found), password, proxy.hostname or "")
+    return Proxy(Secret(address), password, proxy.hostname or "")
 
 
-def _set(environ: Mapping[str, str], name: str) -> str | None:
-    """The variable that is set, of `name` and its upper case."""
+def _variable(environ: Mapping[str, str], name: str) -> str | None:
+    """Which of `name` and its upper case is a variable that is set; None for neither."""
     return next((variable for variable in (name, name.upper()) if environ.get(variable, "").strip()), None)
 
 
 def _exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Curl's rule: a name stands for itself and what ends in it; `*` for all; `host:port`; `10.0.0.0/8`."""
+    """Whether `no_proxy` lists `host`, by curl's rules: a domain and subdomains, `*`, `host:port`, `10.0.0.0/8`."""
     for entry in (part.lower() for part in no_proxy.replace(",", " ").split()):
-        name, _, wanted = entry.rpartition(":") if _ENDS_IN_PORT.search(entry) else (entry, "", str(port))
+        name, _, entry_port = entry.rpartition(":") if _ENDS_IN_PORT.search(entry) else (entry, "", str(port))
         name = name.removeprefix("*").strip(".[]")
-        if entry == "*" or (wanted == str(port) and name and (f".{host}".endswith(f".{name}") or _inside(host, name))):
+        if entry == "*" or (
+            entry_port == str(port) and name and (f".{host}".endswith(f".{name}") or _inside(host, name))
+        ):
             return True
     return False
 
@@ -88,7 +90,7 @@ def _inside(host: str, network: str) -> bool:
 
 
 def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The system's certificates, or those of `SSL_CERT_FILE`."""
+    """A context that trusts the system's certificates, or those in `SSL_CERT_FILE`."""
     path = environ.get("SSL_CERT_FILE") or None
     try:
         return ssl.create_default_context(cafile=path)
@@ -99,29 +101,29 @@ def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def keepalive_socket(address: AddrInfo) -> socket.socket:
-    """A TCP socket that notices a dead peer: for aiohttp's `socket_factory`."""
+    """A TCP socket that detects a dead peer, for aiohttp's `socket_factory`."""
     family, kind, protocol = address[0], address[1], address[2]
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    keepalive = socket.socket(family=family, type=kind, proto=protocol)
+    keepalive.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
         ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
         ("TCP_KEEPINTVL", _KEEPALIVE_INTERVAL_S),
         ("TCP_USER_TIMEOUT", _USER_TIMEOUT_MS),
     ):
         if hasattr(socket, name):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
+            keepalive.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return keepalive
 
 
 def raise_file_limit(connections: int) -> None:
-    """Let this process open `connections` sockets, or say what to do."""
-    wanted = connections + _OTHER_FILES
+    """Allow this process `connections` sockets. Raises `UsageError` where the machine doesn't."""
+    needed = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-        if raised < wanted:
+        if raised < needed:
             raise UsageError(
-                f"{connections:,} requests in flight need {wanted:,} open files, and this machine allows {hard:,}."
-                f" Raise it (`ulimit -Hn {wanted}`) or set `concurrency` to {max(1, hard - _OTHER_FILES):,} or less."
+                f"{connections:,} requests in flight need {needed:,} open files, and this machine allows {hard:,}."
+                f" Raise it (`ulimit -Hn {needed}`) or set `concurrency` to {max(1, hard - _OTHER_FILES):,} or less."
             )

@@ -1,7 +1,7 @@
-"""Requests to JSON and responses back, as OpenAI-compatible endpoints speak it; pure.
+"""Requests to JSON and responses back, in the format of OpenAI-compatible endpoints; pure.
 
-What the user set is sent as it stands and nothing else. Of a response everything is optional: what is missing or of
-an unexpected type is None, never a guess and never an error.
+A request has what the user set, unchanged, and nothing else. All of a response is optional: what is missing or of an
+unexpected type is None, never a guess and never an error.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from batchchat.core.attempt import MaxUsage, Reply, Request, Usage
 from batchchat.core.conversation import Key, Message
 from batchchat.hash_table import hash64
 
-__all__ = ["AskOf", "compose", "read_reply", "read_usage"]
+__all__ = ["MaxUsageOf", "compose", "read_reply", "read_usage"]
 
-_MOST_USD = 10**9
+_MAX_USD = 10**9
 _UNKNOWN = MaxUsage()
 
-AskOf = Callable[[str, list[Message], Mapping[str, Any], int], MaxUsage]
-"""(model, messages, params, bytes of the body) -> the most it may use."""
+MaxUsageOf = Callable[[str, list[Message], Mapping[str, Any], int], MaxUsage]
+"""(model, messages, params, bytes of the body) -> the maximum usage of the request."""
 
 
 def compose(
-    key: Key, model: str, messages: list[Message], params: Mapping[str, Any], max_usage_of: AskOf | None = None
+    key: Key, model: str, messages: list[Message], params: Mapping[str, Any], max_usage_of: MaxUsageOf | None = None
 ) -> Request:
-    """The request for one completion. Its fingerprint is the same for equal content, whatever the order of keys."""
+    """The request for one completion. Equal content has the same fingerprint, whatever the order of its keys."""
     content = {"model": model, "messages": messages, **params}
     body = lossless_json.dumps(content)
     return Request(
@@ -42,7 +42,7 @@ def compose(
 
 
 def read_reply(payload: dict[str, Any]) -> Reply | None:
-    """The first choice of a chat completion, or None where there is none."""
+    """The first choice of the chat completion `payload`, or None where there is none."""
     choices = payload.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return None
@@ -57,7 +57,7 @@ def read_reply(payload: dict[str, Any]) -> Reply | None:
         _text(choice.get("finish_reason")),
         calls if isinstance(calls, list) and calls else None,
         _text(get("refusal")),
-        # vLLM, DeepSeek and DeepInfra say reasoning_content, OpenRouter says reasoning.
+        # vLLM, DeepSeek and DeepInfra send reasoning_content, OpenRouter sends reasoning.
         _text(reasoning) or _text(get("reasoning")),
         _text(payload.get("model")),
         _text(payload.get("service_tier")),
@@ -66,7 +66,7 @@ def read_reply(payload: dict[str, Any]) -> Reply | None:
 
 
 def read_usage(payload: dict[str, Any]) -> Usage | None:
-    """The tokens and the cost that the response reports, or None where it reports nothing."""
+    """The tokens and the cost that `payload` reports, or None where it reports nothing."""
     usage = payload.get("usage")
     if not isinstance(usage, dict):
         return None
@@ -95,7 +95,7 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens; some servers send 12.0."""
+    """A whole number of tokens from 0 up; some servers send 12.0."""
     if type(value) is int:
         return value if 0 <= value < 1 << 63 else None
     return int(value) if isinstance(value, float) and value.is_integer() and 0 <= value < 1 << 63 else None
@@ -106,7 +106,7 @@ def _detail(details: Any, name: str) -> int | None:
 
 
 def _usd(value: Any) -> float | None:
-    if type(value) is int and value > _MOST_USD:  # an integer may be longer than a float can hold
+    if type(value) is int and value > _MAX_USD:  # an integer may be longer than a float can hold
         return None
     if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
         return None

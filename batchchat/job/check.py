@@ -1,7 +1,7 @@
-"""The tree against the table of keys: values by dotted name, and every fault, one for each root cause.
+"""Check the tree against the declared keys: values by dotted name, and a diagnostic for each root cause.
 
-A key that is wrong, or that was most likely meant by an unknown one, is `spoiled`: nothing that follows
-from its absence is told as well.
+A key that is wrong, or that an unknown key most likely meant, is `suppressed`: its absence gives no further
+diagnostic.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
-from batchchat.job.endpoint import needs_deepinfra_key, read_key, vet_key_name
+from batchchat.job.endpoint import MOCK, check_key_name, needs_deepinfra_key, read_key
 from batchchat.job.keys import KEYS, children, nearest, not_a_key
-from batchchat.job.spec import MOCK
 from batchchat.job.tree import MappingNode, Node, is_null, wrong_type
 
 if TYPE_CHECKING:
@@ -28,120 +27,124 @@ DEEPINFRA_TOKEN = "DEEPINFRA_TOKEN"  # noqa: S105  a variable's name
 
 @dataclass(slots=True)
 class Checked:
-    """What the tree holds: `values` of the keys that are set and valid, by dotted name."""
+    """A checked tree: `values` and `locations` are those of the keys that are set, by dotted name.
+
+    Indexing gives a key's value or else its default. `diagnostics` has everything that is wrong so far.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, SourceLocation] = field(default_factory=dict)
-    spoiled: set[str] = field(default_factory=set)
-    faults: list[Diagnostic] = field(default_factory=list)
+    locations: dict[str, SourceLocation] = field(default_factory=dict)
+    suppressed: set[str] = field(default_factory=set)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     api_key_env: str | None = None
     api_key: Secret | None = None
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name, DEFAULTS[name])
 
-    def is_spoiled(self, name: str) -> bool:
-        """Whether `name` or the section it stands in is spoiled."""
-        return name in self.spoiled or name.partition(".")[0] in self.spoiled
+    def is_suppressed(self, name: str) -> bool:
+        """Whether `name` or its section is suppressed."""
+        return name in self.suppressed or name.partition(".")[0] in self.suppressed
 
-    def place(self, name: str) -> SourceLocation:
-        """Where `name` is written, or else where it would be: at its section, at the file's first key."""
-        return self.places.get(name) or self.places.get(name.rpartition(".")[0]) or self.places[""]
+    def location(self, name: str) -> SourceLocation:
+        """Where `name` is written, or else its section, or else the job's first key."""
+        return self.locations.get(name) or self.locations.get(name.rpartition(".")[0]) or self.locations[""]
 
-    def tell(self, name: str, sentence: str) -> None:
-        """Add a fault about `name`."""
-        self.faults.append(Diagnostic(self.place(name), f"`{name}` {sentence}"))
+    def add(self, name: str, sentence: str) -> None:
+        """Add a diagnostic about `name`; `sentence` follows the name."""
+        self.diagnostics.append(Diagnostic(self.location(name), f"`{name}` {sentence}"))
 
 
 def check(
     tree: MappingNode,
     environ: Mapping[str, str],
-    spoiled: Iterable[str] = (),
+    suppressed: Iterable[str] = (),
     *,
-    sends: bool = True,
-    vets: bool = False,
+    reads_key: bool = True,
+    checks_key_name: bool = False,
 ) -> Checked:
-    """Read every key of `tree`, then look at what keys ask of one another.
+    """Read every key of `tree`, then check the keys against each other.
 
-    The API key is read only for what `sends`, the name of its variable looked at also for what `vets`.
+    Keys in `suppressed` are wrong already. The API key is read only if `reads_key`; the name of its variable is
+    checked if `reads_key` or `checks_key_name`.
     """
-    checked = Checked(places={"": tree.place}, spoiled=set(spoiled))
-    _section(tree, "", checked)
+    checked = Checked(locations={"": tree.location}, suppressed=set(suppressed))
+    _read_section(tree, "", checked)
     for key in KEYS:
-        if key.required and key.name not in checked.values and not checked.is_spoiled(key.name):
-            checked.tell(key.name, f"is missing. It takes {key.kind.takes}.")
-    _price(checked)
-    _choice_of_rows(checked)
-    if sends or vets:
-        _api_key(checked, environ, reads=sends)
+        if key.required and key.name not in checked.values and not checked.is_suppressed(key.name):
+            checked.add(key.name, f"is missing. It takes {key.type.takes}.")
+    _check_price(checked)
+    _check_row_choice(checked)
+    if reads_key or checks_key_name:
+        _find_api_key(checked, environ, reads=reads_key)
     return checked
 
 
-def _section(branch: MappingNode, section: str, checked: Checked) -> None:
-    known = children(section)
-    for leaf, node in branch.entries.items():
+def _read_section(mapping: MappingNode, section: str, checked: Checked) -> None:
+    keys = children(section)
+    for leaf, node in mapping.entries.items():
         dotted = f"{section}.{leaf}" if section else leaf
-        if leaf not in known:
-            checked.faults.append(Diagnostic(node.place, not_a_key(section, leaf)))
-            if near := nearest(section, leaf):
-                checked.spoiled.add(near)
+        if leaf not in keys:
+            checked.diagnostics.append(Diagnostic(node.location, not_a_key(section, leaf)))
+            if meant := nearest(section, leaf):
+                checked.suppressed.add(meant)
             continue
-        checked.places[dotted] = node.place
+        checked.locations[dotted] = node.location
         if is_null(node):
             continue
         try:
-            checked.values |= _value(dotted, node, checked)
+            checked.values |= _read_value(dotted, node, checked)
         except RefusedError as exc:
-            checked.faults += exc.faults
-            checked.spoiled.add(dotted)
+            checked.diagnostics += exc.diagnostics
+            checked.suppressed.add(dotted)
 
 
-def _value(dotted: str, node: Node, checked: Checked) -> dict[str, Any]:
+def _read_value(dotted: str, node: Node, checked: Checked) -> dict[str, Any]:
     section, _, leaf = dotted.rpartition(".")
     key = children(section)[leaf]
     if key:
-        return {dotted: key.kind.read(dotted, node)}
+        return {dotted: key.type.read(dotted, node)}
     if not isinstance(node, MappingNode):
         raise wrong_type(dotted, node, "a mapping", hidden=dotted == "endpoint")
-    _section(node, dotted, checked)
+    _read_section(node, dotted, checked)
     return {}
 
 
-def _price(checked: Checked) -> None:
-    """A price is whole or absent."""
+def _check_price(checked: Checked) -> None:
+    """A price has both `input` and `output`, or is absent."""
     if not any(name.startswith("price.") for name in checked.values):
         return
     for name in ("price.input", "price.output"):
-        if name not in checked.values and not checked.is_spoiled(name):
-            checked.tell(name, "is missing. A price takes `input` and `output`, USD per million tokens.")
+        if name not in checked.values and not checked.is_suppressed(name):
+            checked.add(name, "is missing. A price takes `input` and `output`, USD per million tokens.")
 
 
-def _choice_of_rows(checked: Checked) -> None:
-    """Rows are chosen in one way. A seed may stand without `random`, which comes and goes with a --set."""
+def _check_row_choice(checked: Checked) -> None:
+    """`random` and `first` exclude each other. A seed without `random` is fine: `random` may come by --set."""
     if "input.random" in checked.values and "input.first" in checked.values:
-        checked.tell("input.random", "can't stand beside `input.first`: each chooses rows in its way. Leave one out.")
+        checked.add("input.random", "can't be combined with `input.first`. Leave one out.")
 
 
-def _api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:
-    """Find the variable of the key and, if that `reads`, the key itself, where the endpoint takes one."""
+def _find_api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:
+    """Set `api_key_env` and, if it `reads` the key and the endpoint takes one, `api_key`."""
     name = "endpoint.api_key_env"
-    if checked.is_spoiled(name):
+    if checked.is_suppressed(name):
         return
-    url_unknown = checked.is_spoiled("endpoint.base_url")
+    url_unknown = checked.is_suppressed("endpoint.base_url")
     variable: str | None = checked[name]
     try:
         if variable is not None:
-            vet_key_name(variable, checked.place(name), environ)
-        elif not url_unknown and not _brings_own(checked) and needs_deepinfra_key(checked["endpoint.base_url"]):
+            check_key_name(variable, checked.location(name), environ)
+        elif not url_unknown and not _headers_authorize(checked) and needs_deepinfra_key(checked["endpoint.base_url"]):
             variable = DEEPINFRA_TOKEN
         checked.api_key_env = variable
         if reads and variable is not None and not url_unknown and checked["endpoint.base_url"] != MOCK:
-            checked.api_key = read_key(variable, checked.place(name), environ)
+            checked.api_key = read_key(variable, checked.location(name), environ)
     except RefusedError as exc:
-        checked.faults += exc.faults
+        checked.diagnostics += exc.diagnostics
 
 
-def _brings_own(checked: Checked) -> bool:
-    """Whether the headers authorize by themselves, or are wrong and might."""
+def _headers_authorize(checked: Checked) -> bool:
+    """Whether a header authorizes the request, or the headers are wrong and one might."""
     headers = checked["endpoint.headers"]
-    return checked.is_spoiled("endpoint.headers") or any(header.lower() == "authorization" for header in headers)
+    return checked.is_suppressed("endpoint.headers") or any(header.lower() == "authorization" for header in headers)

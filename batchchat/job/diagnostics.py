@@ -1,7 +1,7 @@
-"""Faults: where something is wrong in a job, and the sentence that says so.
+"""Diagnostics: what is wrong in a job, and where.
 
-A fault names its place, what stands there and the way out. A reader of values raises `RefusedError` with
-all it found; `load` gathers them, sorts them in file order and hands them to the user as one `JobError`.
+A diagnostic names the location, the value that is there and the way out. A reader of values raises `RefusedError`
+with all diagnostics of its value; `load` collects them, sorts them in file order and raises them as one `JobError`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Diagnostic", "RefusedError", "SourceLocation", "job_error"]
 class SourceLocation:
     """Where a value is written: `jobs/chef.yaml:9`, or `--set retry.max_wait=5`.
 
-    `order` sorts places as one reads.
+    `order` sorts locations: those of the file by line and column, then those of the command line.
     """
 
     where: str
@@ -29,7 +29,7 @@ class SourceLocation:
 
     @classmethod
     def in_file(cls, path: str, line: int, column: int) -> SourceLocation:
-        """A place in the job file; line and column count from 0, as PyYAML's marks do."""
+        """A location in the job file; line and column count from 0, as PyYAML's marks do."""
         return cls(f"{path}:{line + 1}", (0, line, column))
 
     @classmethod
@@ -40,21 +40,22 @@ class SourceLocation:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing wrong."""
+    """One thing that is wrong: its location and a sentence for the user."""
 
-    place: SourceLocation
+    location: SourceLocation
     sentence: str
 
 
 class RefusedError(Exception):
-    """A value that is not taken, with every fault found in it. Never leaves this package."""
+    """A value that is not accepted, with all its diagnostics. Never raised out of this package."""
 
-    def __init__(self, *faults: Diagnostic) -> None:
-        super().__init__(*(fault.sentence for fault in faults))
-        self.faults = faults
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(*(diagnostic.sentence for diagnostic in diagnostics))
+        self.diagnostics = diagnostics
 
 
-def job_error(faults: Iterable[Diagnostic]) -> JobError:
-    """`faults` as the error a user reads: in file order, each once."""
-    ordered = sorted(faults, key=lambda fault: fault.place.order)
-    return JobError(list(dict.fromkeys(f"{fault.place.where}: {fault.sentence}" for fault in ordered)))
+def job_error(diagnostics: Iterable[Diagnostic]) -> JobError:
+    """The error a user reads: `diagnostics` in file order, without duplicates."""
+    ordered = sorted(diagnostics, key=lambda diagnostic: diagnostic.location.order)
+    lines = (f"{diagnostic.location.where}: {diagnostic.sentence}" for diagnostic in ordered)
+    return JobError(list(dict.fromkeys(lines)))

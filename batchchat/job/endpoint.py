@@ -1,7 +1,7 @@
 """`endpoint`: its URL, the variable that holds the key, extra headers.
 
-Nothing here repeats what may be a secret. A URL with a password in it and a key pasted where a variable's
-name belongs are refused without being shown; header values are kept without ever being shown.
+No message here shows a value that may be a secret. A URL with a password in it and a key pasted where a variable's
+name belongs are refused without being shown; header values are kept as `Secret`s.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
-from batchchat.job.spec import MOCK
 from batchchat.job.tree import MappingNode, Node, Scalar, printable, shown, wrong_type
-from batchchat.job.value_types import ValueType, gathered
+from batchchat.job.value_types import ValueType, collect
 from batchchat.job.variables import looks_like_name
 from batchchat.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["base_url", "headers", "key_name", "needs_deepinfra_key", "read_key", "vet_key_name"]
+__all__ = ["MOCK", "base_url", "check_key_name", "headers", "key_name", "needs_deepinfra_key", "read_key"]
 
+MOCK = "mock"
+"""The `base_url` of the embedded endpoint."""
 DEEPINFRA = "api.deepinfra.com"
 _SUFFIX = "/chat/completions"
 _URL_LIKE = re.compile(r"[./:]")
-_SHORT = 12
+_MAX_SHOWN_LENGTH = 12
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9_]*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -35,7 +36,7 @@ _WAY_OUT = "Put the key into a variable and its name here, for example DEEPINFRA
 
 
 def base_url() -> ValueType:
-    """`mock`, or an http(s) URL, handed on without the slash at its path's end; a query is kept."""
+    """`mock`, or an http(s) URL, whose path loses the slash at its end; a query is kept."""
     takes = "`mock` or a URL such as https://api.deepinfra.com/v1/openai"
 
     def read(name: str, node: Node) -> str:
@@ -44,8 +45,8 @@ def base_url() -> ValueType:
         if node.value == MOCK:
             return MOCK
         parts = _split(node.value)
-        if complaint := _url_complaint(node, parts, takes):
-            raise RefusedError(Diagnostic(node.place, f"`{name}` {complaint}"))
+        if problem := _url_problem(node, parts, takes):
+            raise RefusedError(Diagnostic(node.location, f"`{name}` {problem}"))
         assert parts is not None
         return parts._replace(path=parts.path.rstrip("/")).geturl()
 
@@ -54,7 +55,7 @@ def base_url() -> ValueType:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of `url`, None where it has none; reading `port` is what checks it."""
+    """The parts of `url`, or None if it is no URL with a host; reading `port` is what checks the port."""
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0
@@ -63,21 +64,22 @@ def _split(url: str) -> SplitResult | None:
     return parts if usable else None
 
 
-def _url_complaint(node: Scalar, parts: SplitResult | None, takes: str) -> str | None:
+def _url_problem(node: Scalar, parts: SplitResult | None, takes: str) -> str | None:
+    """What is wrong with the URL `node` holds, to follow the key's name; None if nothing is."""
     url = str(node.value)
     if "@" in (parts.netloc if parts else url):
         way_out = "Give the key by `endpoint.api_key_env`."
         return f"holds a user name or a password (the value is not shown). {way_out}"
     fits = parts is not None and parts.scheme in ("http", "https") and url.isprintable() and " " not in url
     if parts is None or not fits:
-        bare = re.split(r"[?#]", node.written)[0]
+        shown_part = re.split(r"[?#]", node.written)[0]
         if node.from_variable:
-            said = f"is {shown(node)}, whose value does not fit"
-        elif "@" not in url and (_URL_LIKE.search(bare) or len(bare) <= _SHORT):
-            said = f"is {printable(bare) or 'blank'}"
+            description = f"is {shown(node)}, whose value does not fit"
+        elif "@" not in url and (_URL_LIKE.search(shown_part) or len(shown_part) <= _MAX_SHOWN_LENGTH):
+            description = f"is {printable(shown_part) or 'blank'}"
         else:
-            said = "is no URL (the value is not shown)"
-        return f"{said}. It takes {takes}."
+            description = "is no URL (the value is not shown)"
+        return f"{description}. It takes {takes}."
     if "#" in url:
         return "has a fragment (`#...`), which is never sent; leave that off."
     if parts.path.rstrip("/").endswith(_SUFFIX):
@@ -86,12 +88,12 @@ def _url_complaint(node: Scalar, parts: SplitResult | None, takes: str) -> str |
 
 
 def needs_deepinfra_key(url: str) -> bool:
-    """Whether `url` is DeepInfra's, whose key has a usual variable; self-hosted servers mostly need none."""
+    """Whether `url` is DeepInfra's, which has a default variable for the key; self-hosted servers mostly need none."""
     return url != MOCK and urlsplit(url).hostname == DEEPINFRA
 
 
 def key_name() -> ValueType:
-    """The name of a variable; whether it looks like one depends on the environment: `vet_key_name`."""
+    """The name of a variable; whether it looks like one depends on the environment: `check_key_name`."""
     takes = "the name of a variable, for example DEEPINFRA_TOKEN"
 
     def read(name: str, node: Node) -> str:
@@ -102,71 +104,71 @@ def key_name() -> ValueType:
     return ValueType(takes, {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}, read)
 
 
-def vet_key_name(variable: str, place: SourceLocation, environ: Mapping[str, str]) -> None:
-    """Refuse a pasted key, unseen. A name that is set is a name, whatever it looks like."""
+def check_key_name(variable: str, location: SourceLocation, environ: Mapping[str, str]) -> None:
+    """Refuse a pasted key without showing it. A name that is set in `environ` is a name, whatever it looks like."""
     if variable in environ or looks_like_name(variable):
         return
     if _CAPITALS.fullmatch(variable):
-        said = f"names no variable that is set {_NOT_SHOWN}"
+        problem = f"names no variable that is set {_NOT_SHOWN}"
     else:
-        said = f"does not look like the name of a variable {_NOT_SHOWN}"
-    raise RefusedError(Diagnostic(place, f"`endpoint.api_key_env` {said}. {_WAY_OUT}"))
+        problem = f"does not look like the name of a variable {_NOT_SHOWN}"
+    raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {problem}. {_WAY_OUT}"))
 
 
-def read_key(variable: str, place: SourceLocation, environ: Mapping[str, str]) -> Secret:
-    """The key in `variable`, stripped of the blanks around it; `variable` is vetted, so it can be shown."""
+def read_key(variable: str, location: SourceLocation, environ: Mapping[str, str]) -> Secret:
+    """The key in `variable`, stripped of spaces; `variable` has passed `check_key_name`, so it can be shown."""
     key = environ.get(variable, "").strip()
     if not key:
         lacks = "is empty" if variable in environ else "is not set"
         sentence = f"names {variable}, which {lacks}. Set it with: export {variable}=..."
-        raise RefusedError(Diagnostic(place, f"`endpoint.api_key_env` {sentence}"))
+        raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
     if not key.isascii() or not key.isprintable() or " " in key:
         sentence = (
-            f"names {variable}, whose value has a blank, a control character or one outside ASCII in it"
-            f" (it is not shown). Set it anew with: export {variable}=..."
+            f"names {variable}, whose value has a space, a control character or one outside ASCII in it"
+            f" (it is not shown). Set it again with: export {variable}=..."
         )
-        raise RefusedError(Diagnostic(place, f"`endpoint.api_key_env` {sentence}"))
+        raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
     return Secret(key)
 
 
 def headers() -> ValueType:
-    """HTTP headers put on every request; blanks around a value are dropped, as HTTP does."""
+    """HTTP headers sent with every request; spaces around a value are dropped, as HTTP does."""
     takes = "a mapping of header names to text"
 
     def read(name: str, node: Node) -> dict[str, Secret]:
         if not isinstance(node, MappingNode):
             raise wrong_type(name, node, takes, hidden=True)
         named = [(f"{name}.{header}", entry) for header, entry in node.entries.items()]
-        values = gathered(_header, named)
-        twice = _twice(node)
-        if twice:
-            sentence = f"`{name}.{twice}` stands here again in other capitals; header names have none."
-            raise RefusedError(Diagnostic(node.entries[twice].place, sentence))
+        values = collect(_header, named)
+        repeated = _repeated_name(node)
+        if repeated:
+            sentence = f"`{name}.{repeated}` is repeated in other capitals; header names are not case-sensitive."
+            raise RefusedError(Diagnostic(node.entries[repeated].location, sentence))
         return dict(zip(node.entries, values, strict=True))
 
-    return ValueType(takes, {"type": "object", "additionalProperties": {"type": "string"}}, read)
+    return ValueType(takes, {"type": "object", "additionalProperties": {"type": "string"}}, read, secret=True)
 
 
 def _header(name: str, node: Node) -> Secret:
     header = name.removeprefix("endpoint.headers.")
     if not _TOKEN.fullmatch(header):
         sentence = "`endpoint.headers` has a name here that HTTP does not take (it is not shown)."
-        raise RefusedError(Diagnostic(node.place, sentence))
+        raise RefusedError(Diagnostic(node.location, sentence))
     if header.lower() in _OURS:
-        raise RefusedError(Diagnostic(node.place, f"`{name}` is set by batchchat itself; leave it out."))
+        raise RefusedError(Diagnostic(node.location, f"`{name}` is set by batchchat itself; leave it out."))
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         raise wrong_type(name, node, "text", hidden=True)
     value = node.value.strip()
     if _CONTROL.search(value):
         sentence = f"`{name}` has a control character in its value (it is not shown). It takes text on one line."
-        raise RefusedError(Diagnostic(node.place, sentence))
+        raise RefusedError(Diagnostic(node.location, sentence))
     return Secret(value)
 
 
-def _twice(node: MappingNode) -> str | None:
-    seen: set[str] = set()
+def _repeated_name(node: MappingNode) -> str | None:
+    lower_names: set[str] = set()
     for header in node.entries:
-        if header.lower() in seen:
+        if header.lower() in lower_names:
             return header
-        seen.add(header.lower())
+        lower_names.add(header.lower())
     return None

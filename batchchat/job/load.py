@@ -1,45 +1,35 @@
-"""A job file -> `JobSpec`: the one way in.
+"""A job file -> `JobSpec`.
 
-Everything wrong is told at once; nothing is accepted and ignored.
+One error has everything that is wrong with a job; no key is accepted and ignored.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from batchchat.core.price import Price
 from batchchat.errors import JobError
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
-from batchchat.job.keys import AUTO, children
-from batchchat.job.overrides import Override, comment_lines, overlay, put
+from batchchat.job.keys import KEYS, SECTIONS, children
+from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
 from batchchat.job.paths import resolved, resolved_input
-from batchchat.job.redact import blanked
-from batchchat.job.spec import (
-    BudgetSpec,
-    EndpointSpec,
-    EstimateSpec,
-    InputSpec,
-    JobSpec,
-    LimitsSpec,
-    OutputSpec,
-    PricesSpec,
-    RetrySpec,
-    TimeoutSpec,
-)
+from batchchat.job.redact import redact
+from batchchat.job.spec import AUTO, JobSpec, PriceSpec, PricesSpec
 from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
-from batchchat.job.yaml_parser import compose, unfold
+from batchchat.job.yaml_parser import parse, resolve_nodes
 from batchchat.secret import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["load_job", "load_output"]
 
-LARGEST = 1 << 20
-# What people name in its place: their input, or the output.
-_NO_JOBS = {".parquet", ".jsonl", ".ndjson", ".csv", ".gz", ".zst"}
+S = TypeVar("S")
+
+MAX_BYTES = 1 << 20
+# Files that people pass by mistake: the input, or the output.
+_OTHER_SUFFIXES = {".parquet", ".jsonl", ".ndjson", ".csv", ".gz", ".zst"}
 _TOO_LARGE = "is over 1 MiB, which is no job file. The job comes here; the rows are named in its `input.path`."
 
 
@@ -49,35 +39,35 @@ def load_job(
     overrides: Sequence[Override] = (),
     environ: Mapping[str, str],
     output: Path | None = None,
-    sends: bool = True,
-    vets: bool = False,
+    reads_key: bool = True,
+    checks_key_name: bool = False,
 ) -> JobSpec:
-    """Read the job at `path`, with `overrides` and `output` laid over it.
+    """Read the job at `path` with `overrides` applied to it.
 
-    `output` is relative to the working directory. A command that does not send needs no API key;
-    where it `vets`, the name of the key's variable is looked at all the same.
-    Raises `JobError` with every fault found: those of the file in its order, then those of the options in theirs.
+    `output` is the path of `--output`, relative to the working directory. A command that sends no requests needs no
+    API key and doesn't read it (`reads_key`), but may check the name of its variable (`checks_key_name`).
+    Raises `JobError` with everything that is wrong, in the order of the file and then of the options.
     """
     text = _text(path)
     try:
-        tree, faults = _tree(text, path, environ)
+        tree, diagnostics = _tree(text, path, environ)
     except RefusedError as exc:
-        raise job_error(exc.faults) from None
-    laid, more, spoiled = overlay(tree, overrides, environ)
+        raise job_error(exc.diagnostics) from None
+    overridden, override_diagnostics, suppressed = apply_overrides(tree, overrides, environ)
     if output is not None:
-        place = SourceLocation.of_option(f"--output {printable(str(output))}", len(overrides))
-        laid = put(laid, ("output", "path"), "", Scalar(place, str(output), str(output), str(output)))
-    checked = check(laid, environ, spoiled, sends=sends, vets=vets)
-    if faults := [*faults, *more, *checked.faults]:
-        raise job_error(faults)
-    kept = _kept_text(text, tree, overrides, output, checked)
-    return _job(path, kept, checked, environ, Path.cwd() if output is not None else path.parent)
+        location = SourceLocation.of_option(f"--output {printable(str(output))}", len(overrides))
+        overridden = put(overridden, ("output", "path"), "", Scalar(location, str(output), str(output), str(output)))
+    checked = check(overridden, environ, suppressed, reads_key=reads_key, checks_key_name=checks_key_name)
+    if diagnostics := [*diagnostics, *override_diagnostics, *checked.diagnostics]:
+        raise job_error(diagnostics)
+    redacted = _kept_text(text, tree, overrides, output, checked)
+    return _job(path, redacted, checked, environ, Path.cwd() if output is not None else path.parent)
 
 
 def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
-    """Where the job at `path` writes. The rest of it is not looked at: who reads a result needs no more.
+    """The output path of the job at `path`. The job's other keys are not checked: a reader of results needs none.
 
-    Raises `JobError`, with the faults of the whole job where it says no output.
+    Raises `JobError`, with everything that is wrong in the job if it has no output.
     """
     try:
         tree, _ = _tree(_text(path), path, environ)
@@ -86,27 +76,27 @@ def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
         if node is not None and not is_null(node):
             key = children("output")["path"]
             assert key is not None
-            return resolved(key.kind.read("output.path", node), path.parent, environ)
+            return resolved(key.type.read("output.path", node), path.parent, environ)
     except RefusedError as exc:
-        raise job_error(exc.faults) from None
-    return load_job(path, environ=environ, sends=False).output.path
+        raise job_error(exc.diagnostics) from None
+    return load_job(path, environ=environ, reads_key=False).output.path
 
 
 def _text(path: Path) -> str:
-    """The text of the job file; the faults of a file that has none."""
-    if path.suffix.lower() in _NO_JOBS:
+    """The text of the job file. Raises `JobError` if it can't be read as text."""
+    if path.suffix.lower() in _OTHER_SUFFIXES:
         raise JobError([f"{path}: {path.suffix} is no job file. A job is YAML, and names its rows and its output."])
     try:
         if path.is_dir():
             raise JobError([f"{path}: is a folder. Name the job file in it."])
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise JobError([f"{path}: there is no such file."]) from None
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not a path"
         raise JobError([f"{path}: can't be read: {reason}."]) from None
-    if len(data) > LARGEST:
+    if len(data) > MAX_BYTES:
         raise JobError([f"{path}: {_TOO_LARGE}"])
     try:
         return data.decode()
@@ -118,92 +108,68 @@ def _text(path: Path) -> str:
 
 
 def _tree(text: str, path: Path, environ: Mapping[str, str]) -> tuple[MappingNode, list[Diagnostic]]:
-    def place_at(line: int, column: int) -> SourceLocation:
+    """The tree of the job in `text`, and what is wrong with its keys. Raises `RefusedError` if it is no mapping."""
+
+    def location_at(line: int, column: int) -> SourceLocation:
         return SourceLocation.in_file(str(path), line, column)
 
-    root = compose(text, place_at)
-    node, faults = (None, []) if root is None else unfold(root, place_at, environ)
+    root = parse(text, location_at)
+    node, diagnostics = (None, []) if root is None else resolve_nodes(root, location_at, environ)
     if node is None or is_null(node):
         sentence = "is empty. A job has at least `input.path`, `model` and `output.path`."
         raise RefusedError(Diagnostic(SourceLocation(str(path)), sentence))
     if not isinstance(node, MappingNode):
         sentence = f"a job is a mapping of keys such as `model: ...`, and this is {kind_of(node)}."
-        raise RefusedError(Diagnostic(node.place, sentence))
-    return node, faults
+        raise RefusedError(Diagnostic(node.location, sentence))
+    return node, diagnostics
 
 
 def _kept_text(
     text: str, tree: MappingNode, overrides: Sequence[Override], output: Path | None, checked: Checked
 ) -> str:
-    kept = blanked(text, tree, [override.key for override in overrides])
+    """The job's text as the results keep it: without secrets, with the options as comment lines at its end."""
+    redacted = redact(text, tree, [override.key for override in overrides])
     lines = comment_lines(overrides)
     if output is not None:
         lines.append(f"# --output {printable(str(output))}")
     if lines:
-        kept = "\n".join([kept.removesuffix("\n"), *lines, ""])
-    # The key itself may stand in a comment, or as a variable's default.
-    return Redactor([checked.api_key] if checked.api_key else []).text(kept)
+        redacted = "\n".join([redacted.removesuffix("\n"), *lines, ""])
+    # The key itself may be in a comment, or a variable's default.
+    return Redactor([checked.api_key] if checked.api_key else []).redact(redacted)
 
 
 def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
+    """The spec of a job that has passed `check`.
+
+    A field has its key's value as it was read; the fields that are named here are those with another value.
+    """
     folder = path.parent
-    typed: tuple[str, ...] = checked["input.path"]
-    prices: str | None = checked["prices"]
-    tokenizer: str | None = checked["estimate.tokenizer"]
-    price = None
-    if checked["price.input"] is not None:
-        price = Price(checked["price.input"], checked["price.output"], checked["price.cached_input"])
-    return JobSpec(
-        name=checked["name"] or path.stem,
-        path=path,
-        text=text,
-        input=InputSpec(
-            paths=tuple(resolved_input(one, folder, environ) for one in typed),
-            typed=typed,
-            format=checked["input.format"],
-            id=checked["input.id"],
-            column=checked["input.column"],
-            params=checked["input.params"],
-            first=checked["input.first"],
-            random=checked["input.random"],
-            seed=checked["input.seed"],
-            columns=checked["input.columns"],
-        ),
-        model=checked["model"],
-        output=OutputSpec(
-            path=resolved(checked["output.path"], output_folder, environ),
-            typed=checked["output.path"],
-            order=checked["output.order"],
-            part_rows=checked["output.part_rows"],
-            raw=checked["output.raw"],
-        ),
-        system=checked["system"],
-        endpoint=EndpointSpec(
-            base_url=checked["endpoint.base_url"],
-            api_key_env=checked.api_key_env,
-            api_key=checked.api_key,
-            headers=dict(checked["endpoint.headers"]),
-            context_length=checked["endpoint.context_length"],
-        ),
-        params=dict(checked["params"]),
-        concurrency=DEFAULTS["concurrency"] if checked["concurrency"] == AUTO else checked["concurrency"],
-        ask_concurrency=checked["concurrency"] == AUTO,
-        adaptive=checked["adaptive"],
-        limits=LimitsSpec(checked["limits.requests_per_minute"], checked["limits.tokens_per_minute"]),
-        timeout=TimeoutSpec(checked["timeout.total"], checked["timeout.connect"]),
-        retry=RetrySpec(
-            max_attempts=checked["retry.max_attempts"],
-            max_wait=checked["retry.max_wait"],
-            max_elapsed=checked["retry.max_elapsed"],
-            max_outage=checked["retry.max_outage"],
-            stop_after_failures=checked["retry.stop_after_failures"],
-            max_possibly_billed=checked["retry.max_possibly_billed"],
-        ),
-        drain=checked["drain"],
-        budget=BudgetSpec(checked["budget.max_cost"], checked["budget.stop_at"]),
-        price=price,
-        prices=None if prices is None else PricesSpec(resolved(prices, folder, environ), prices),
-        estimate=EstimateSpec(None if tokenizer is None else resolved(tokenizer, folder, environ)),
-        confirm_above=checked["confirm_above"],
-        on_finish=checked["on_finish"],
-    )
+    inputs: tuple[str, ...] = checked["input.path"]
+    derived: dict[str, dict[str, Any]] = {
+        "input": {"paths": tuple(resolved_input(as_given, folder, environ) for as_given in inputs)},
+        "endpoint": {"api_key_env": checked.api_key_env, "api_key": checked.api_key},
+        "output": {"path": resolved(checked["output.path"], output_folder, environ)},
+    }
+    if (tokenizer := checked["estimate.tokenizer"]) is not None:
+        derived["estimate"] = {"tokenizer": resolved(tokenizer, folder, environ)}
+    sections = {name: _filled(spec, name, checked, derived.get(name, {})) for name, spec in SECTIONS.items()}
+    price: PriceSpec = sections["price"]
+    top: dict[str, Any] = {
+        "name": checked["name"] or path.stem,
+        "path": path,
+        "text": text,
+        "price": price.as_price(),
+    }
+    if checked["concurrency"] == AUTO:
+        top |= {"concurrency": DEFAULTS["concurrency"], "ask_concurrency": True}
+    if (prices := checked["prices"]) is not None:
+        top["prices"] = PricesSpec(resolved(prices, folder, environ), prices)
+    return _filled(JobSpec, "", checked, sections | top)
+
+
+def _filled(spec: Callable[..., S], section: str, checked: Checked, derived: Mapping[str, Any]) -> S:
+    """A `spec` of the values that the keys of `section` are set to ("" is the top), and of `derived` fields."""
+    values = {
+        key.field: checked.values[key.name] for key in KEYS if key.section == section and key.name in checked.values
+    }
+    return spec(**{**values, **derived})

@@ -1,8 +1,8 @@
-"""Overrides of the command line, laid over the tree of the file before anything is checked.
+"""Overrides of the command line, applied to the tree of the file before it is checked.
 
-An override replaces the value and whatever is wrong with it. Its value is one YAML value: what begins with
-a bracket, a brace or a quote is read as such, anything else is one plain value as it stands (`#` and `: `
-mean nothing in it). The label in messages shows the value only where it can be no secret.
+An override replaces the value and whatever is wrong with it. Its value is one YAML value: if it begins with a bracket,
+a brace or a quote it is parsed as YAML, anything else is one plain value (`#` and `: ` have no meaning in it). The
+label in messages shows the value only if it can't be a secret.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import yaml
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
-from batchchat.job.keys import FREE, KEYS, PLANNED, SECTIONS, nearest, not_a_key
+from batchchat.job.keys import FREE_FORM, KEYS, PLANNED, SECRET, SECTIONS, nearest, not_a_key
 from batchchat.job.tree import MappingNode, Node, is_null, kind_of, printable
-from batchchat.job.yaml_parser import compose, plain_scalar, unfold
+from batchchat.job.yaml_parser import parse, plain_scalar, resolve_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Override", "comment_lines", "overlay", "put"]
+__all__ = ["Override", "apply_overrides", "comment_lines", "put"]
 
 _NAMES = {key.name for key in KEYS}
 _FLOW = ("[", "{", '"', "'")
@@ -36,48 +36,48 @@ class Override:
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value may be a header's, or an address that people post to: it is shown nowhere."""
-        return self.key == "endpoint" or self.key.startswith(("endpoint.headers", "on_finish"))
+        """Whether the value may be a header's, or a URL to post to: then it is never shown."""
+        return self.key == "endpoint" or self.key.startswith(SECRET)
 
-    def label(self, *, hidden: bool, blank: str = "") -> str:
-        """The option as typed; with `hidden`, `blank` in the place of its value."""
-        value = blank if hidden else printable(self.value)
+    def label(self, *, hidden: bool, mask: str = "") -> str:
+        """The option as typed; if `hidden`, with `mask` for its value."""
+        value = mask if hidden else printable(self.value)
         name, equals = (f"{self.option} {self.key}", "=") if self.option == "--set" else (self.option, " ")
         return f"{printable(name)}{equals}{value}" if value or not hidden else printable(name)
 
 
-def overlay(
+def apply_overrides(
     tree: MappingNode, overrides: Sequence[Override], environ: Mapping[str, str]
 ) -> tuple[MappingNode, list[Diagnostic], set[str]]:
-    """`tree` with the overrides laid over it, their own faults, and the keys that the faulty ones meant."""
-    faults: list[Diagnostic] = []
-    meant: set[str] = set()
+    """`tree` with the overrides applied, the diagnostics of wrong overrides, and the keys that those meant."""
+    diagnostics: list[Diagnostic] = []
+    meant_keys: set[str] = set()
     for index, override in enumerate(overrides):
         try:
-            parts = _located(override, index)
-            tree = put(tree, parts, "", _parsed(override, index, environ))
+            parts = _path_to(override, index)
+            tree = put(tree, parts, "", _parse_value(override, index, environ))
         except RefusedError as exc:
-            faults += exc.faults
-            meant |= {override.key, nearest(*_split(override.key)) or ""} - {""}
-    return tree, faults, meant
+            diagnostics += exc.diagnostics
+            meant_keys |= {override.key, nearest(*_split(override.key)) or ""} - {""}
+    return tree, diagnostics, meant_keys
 
 
-def _located(override: Override, index: int) -> tuple[str, ...]:
-    """The steps down to the override's key. Raises for what is no key."""
+def _path_to(override: Override, index: int) -> tuple[str, ...]:
+    """The path from the root to the override's key. Raises `RefusedError` if there is no such key."""
     key = override.key
     if key in _NAMES or key in SECTIONS:
         return tuple(key.split("."))
-    for free in FREE:
-        rest = key.removeprefix(f"{free}.")
-        if rest != key and all(rest.split(".")):
+    for mapping in FREE_FORM:
+        below = key.removeprefix(f"{mapping}.")
+        if below != key and all(below.split(".")):
             # A header's name may hold dots; a parameter's dots go down.
-            return (*free.split("."), *(rest.split(".") if free == "params" else (rest,)))
-    place = SourceLocation.of_option(override.label(hidden=True), index)
+            return (*mapping.split("."), *(below.split(".") if mapping == "params" else (below,)))
+    location = SourceLocation.of_option(override.label(hidden=True), index)
     for planned in PLANNED:
         if key == planned or key.startswith(f"{planned}."):
-            raise RefusedError(Diagnostic(place, not_a_key(*_split(planned))))
+            raise RefusedError(Diagnostic(location, not_a_key(*_split(planned))))
     section, leaf = _split(key)
-    raise RefusedError(Diagnostic(place, not_a_key(section, leaf) if section in SECTIONS else not_a_key("", key)))
+    raise RefusedError(Diagnostic(location, not_a_key(section, leaf) if section in SECTIONS else not_a_key("", key)))
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -85,52 +85,52 @@ def _split(key: str) -> tuple[str, str]:
     return section, leaf
 
 
-def _parsed(override: Override, index: int, environ: Mapping[str, str]) -> Node:
-    """The override's value as a tree, all of it at the override's place."""
-    secret = override.key.partition(".")[0] == "endpoint" or override.key == "on_finish"
+def _parse_value(override: Override, index: int, environ: Mapping[str, str]) -> Node:
+    """The override's value as a tree, whose nodes all have the override's location."""
+    secret = override.key.partition(".")[0] == "endpoint" or override.is_secret
     written = override.value.strip()
     if not written.startswith(_FLOW):
         return plain_scalar(written, SourceLocation.of_option(override.label(hidden=secret), index), environ)
     unseen = SourceLocation.of_option(override.label(hidden=True), index)
-    root = compose(written, lambda _line, _column: unseen)
+    root = parse(written, lambda _line, _column: unseen)
     assert root is not None, "text that opens a bracket or a quote composes to a node, or raises"
     # A mapping may hold an unknown key, whose value must not be repeated.
     flat = isinstance(root, yaml.ScalarNode) or (
         isinstance(root, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in root.value)
     )
-    place = SourceLocation.of_option(override.label(hidden=secret or not flat), index)
-    node, faults = unfold(root, lambda _line, _column: place, environ)
-    if faults:
-        raise RefusedError(*faults)
+    location = SourceLocation.of_option(override.label(hidden=secret or not flat), index)
+    node, diagnostics = resolve_nodes(root, lambda _line, _column: location, environ)
+    if diagnostics:
+        raise RefusedError(*diagnostics)
     return node
 
 
-def put(branch: MappingNode, parts: Sequence[str], above: str, node: Node) -> MappingNode:
-    """`branch` with `node` at the end of `parts`; mappings on the way are made where nothing stands."""
-    head, rest = parts[0], parts[1:]
-    dotted = f"{above}.{head}" if above else head
-    entries = dict(branch.entries)
-    if above == "endpoint.headers":
+def put(mapping: MappingNode, parts: Sequence[str], prefix: str, node: Node) -> MappingNode:
+    """`mapping`, whose dotted name is `prefix`, with `node` at the path `parts`; missing mappings are created."""
+    head, below = parts[0], parts[1:]
+    dotted = f"{prefix}.{head}" if prefix else head
+    entries = dict(mapping.entries)
+    if prefix == "endpoint.headers":
         entries = {name: entry for name, entry in entries.items() if name == head or name.lower() != head.lower()}
-    if not rest:
-        return replace(branch, entries={**entries, head: node})
+    if not below:
+        return replace(mapping, entries={**entries, head: node})
     child = entries.get(head)
     if child is None or is_null(child):
-        child = MappingNode(node.place if child is None else child.place, {})
+        child = MappingNode(node.location if child is None else child.location, {})
     if not isinstance(child, MappingNode):
-        if not above.startswith("params"):
-            return branch  # what stands there is told as a fault of the file
+        if not prefix.startswith("params"):
+            return mapping  # `check` reports that value as wrong
         sentence = f"`{dotted}` is {kind_of(child)}, with no keys below it. Set `{dotted}` itself."
-        raise RefusedError(Diagnostic(node.place, sentence))
-    return replace(branch, entries={**entries, head: put(child, rest, dotted, node)})
+        raise RefusedError(Diagnostic(node.location, sentence))
+    return replace(mapping, entries={**entries, head: put(child, below, dotted, node)})
 
 
 def comment_lines(overrides: Sequence[Override]) -> list[str]:
-    """The overrides in force as comment lines for the job's text; what may hold a header value is blanked."""
+    """The overrides in force as comment lines for the job's text; secret values are redacted."""
     lines: list[str] = []
     for index, override in enumerate(overrides):
-        later = [other.key for other in overrides[index + 1 :]]
-        if any(override.key == key or override.key.startswith(f"{key}.") for key in later):
+        later_keys = [override_after.key for override_after in overrides[index + 1 :]]
+        if any(override.key == key or override.key.startswith(f"{key}.") for key in later_keys):
             continue
-        lines.append(f"# {override.label(hidden=override.is_secret, blank='***')}")
+        lines.append(f"# {override.label(hidden=override.is_secret, mask='***')}")
     return lines

@@ -1,6 +1,6 @@
-"""`params`: any mapping of JSON values, sent as it stands.
+"""`params`: any mapping of JSON values, sent unchanged.
 
-What would break a run (a number as text, `stream: true`, a conversation) is refused before it starts.
+Values that would fail every request (a number as text, `stream: true`, a conversation) are refused before the run.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from batchchat.job.tree import (
     shown,
     wrong_type,
 )
-from batchchat.job.value_types import Read, ValueType, gathered, number, numbered, whole
+from batchchat.job.value_types import Read, ValueType, collect, indexed_items, integer, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["WELL_KNOWN", "params"]
 
-# Names people know from the OpenAI API: only to say `params.top_p` to one who wrote `top_p` at the top.
+# Parameters of the OpenAI API; only for the message that suggests `params.top_p` for `top_p` at the top of a job.
 WELL_KNOWN = (
     "frequency_penalty",
     "logit_bias",
@@ -51,11 +51,11 @@ WELL_KNOWN = (
     "top_p",
 )
 _CHECKED: Mapping[str, ValueType] = {
-    "max_tokens": whole(1),
-    "max_completion_tokens": whole(1),
+    "max_tokens": integer(1),
+    "max_completion_tokens": integer(1),
     "temperature": number(),
 }
-# name -> (the one value that is taken, why no other)
+# name -> (the only value that is taken, why no other)
 _FIXED: Mapping[str, tuple[Any, str]] = {
     "n": (1, "batchchat keeps one reply a request; leave it out."),
     "stream": (False, "batchchat reads whole replies; leave it out."),
@@ -75,22 +75,24 @@ def params() -> ValueType:
             raise wrong_type(name, node, takes)
         return _mapping(name, node, _param)
 
-    schema: dict[str, Any] = {known: {"anyOf": [kind.schema, {"type": "null"}]} for known, kind in _CHECKED.items()}
-    schema |= {known: {"enum": [value, None]} for known, (value, _) in _FIXED.items()}
-    schema |= dict.fromkeys(_ELSEWHERE, False)
-    return ValueType(takes, {"type": "object", "properties": schema}, read)
+    properties: dict[str, Any] = {
+        parameter: {"anyOf": [value_type.schema, {"type": "null"}]} for parameter, value_type in _CHECKED.items()
+    }
+    properties |= {parameter: {"enum": [value, None]} for parameter, (value, _) in _FIXED.items()}
+    properties |= dict.fromkeys(_ELSEWHERE, False)
+    return ValueType(takes, {"type": "object", "properties": properties}, read)
 
 
 def _mapping(name: str, node: MappingNode, read: Read) -> dict[str, Any]:
     named = [(f"{name}.{printable(key)}", entry) for key, entry in node.entries.items()]
-    return dict(zip(node.entries, gathered(read, named), strict=True))
+    return dict(zip(node.entries, collect(read, named), strict=True))
 
 
 def _param(name: str, node: Node) -> Any:
-    """One parameter, checked where it is a known one."""
+    """One parameter as a JSON value; the known ones are checked."""
     key = name.partition(".")[2]
     if key in _ELSEWHERE:
-        raise RefusedError(Diagnostic(node.place, f"`{name}` {_ELSEWHERE[key]}"))
+        raise RefusedError(Diagnostic(node.location, f"`{name}` {_ELSEWHERE[key]}"))
     if isinstance(node, InvalidNode) or is_null(node):
         return _json(name, node)
     if key in _FIXED:
@@ -100,23 +102,23 @@ def _param(name: str, node: Node) -> Any:
     return _json(name, node)
 
 
-def _fixed(name: str, node: Node, only: Any, why: str) -> Any:
-    if isinstance(node, Scalar) and type(node.value) is type(only) and node.value == only:
-        return only
-    said = shown(node) if isinstance(node, Scalar) else kind_of(node)
-    raise RefusedError(Diagnostic(node.place, f"`{name}` is {said}. {why}"))
+def _fixed(name: str, node: Node, allowed: Any, reason: str) -> Any:
+    if isinstance(node, Scalar) and type(node.value) is type(allowed) and node.value == allowed:
+        return allowed
+    description = shown(node) if isinstance(node, Scalar) else kind_of(node)
+    raise RefusedError(Diagnostic(node.location, f"`{name}` is {description}. {reason}"))
 
 
 def _json(name: str, node: Node) -> Any:
-    """`node` as the value JSON has for it."""
+    """`node` as a JSON value."""
     match node:
         case MappingNode():
             return _mapping(name, node, _json)
         case SequenceNode():
-            return gathered(_json, numbered(name, node))
+            return collect(_json, indexed_items(name, node))
         case Scalar(value=float(value)) if not math.isfinite(value):
             sentence = f"`{name}` is {shown(node)}, which JSON has no number for."
-            raise RefusedError(Diagnostic(node.place, sentence))
+            raise RefusedError(Diagnostic(node.location, sentence))
         case Scalar():
             return node.value
         case InvalidNode():

@@ -1,4 +1,4 @@
-"""Input and output paths: files of this machine, relative to the job file's folder, `~` the user's home."""
+"""Input and output paths: files on this machine, relative to the job file's folder; `~` is the user's home."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.tree import Node, Scalar, SequenceNode, printable, wrong_type, wrong_value
-from batchchat.job.value_types import ValueType, gathered, line, numbered
+from batchchat.job.value_types import ValueType, collect, indexed_items, line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["input_paths", "output_path", "resolved", "resolved_input"]
 
-# One slash: pathlib folds `s3://b` to `s3:/b` before we see it.
+# One slash: `--output` is a `pathlib.Path`, which turns `s3://b` into `s3:/b`.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _MAGIC = re.compile(r"[*?\[]")
 _SUFFIX = ".parquet"
@@ -36,14 +36,14 @@ def input_paths() -> ValueType:
     def read(name: str, node: Node) -> tuple[str, ...]:
         if isinstance(node, SequenceNode):
             if not node.items:
-                raise RefusedError(Diagnostic(node.place, f"`{name}` is an empty list. It takes {takes}."))
-            return tuple(gathered(read_one, numbered(name, node)))
+                raise RefusedError(Diagnostic(node.location, f"`{name}` is an empty list. It takes {takes}."))
+            return tuple(collect(read_one, indexed_items(name, node)))
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             raise wrong_type(name, node, takes)
         return (read_one(name, node),)
 
-    one = item.schema
-    return ValueType(takes, {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}, read)
+    path_schema = item.schema
+    return ValueType(takes, {"anyOf": [path_schema, {"type": "array", "items": path_schema, "minItems": 1}]}, read)
 
 
 def output_path() -> ValueType:
@@ -73,22 +73,22 @@ def _no_url(name: str, node: Node, path: str) -> None:
         scheme = printable(url.group(1), 12)
         sentence = f"`{name}` is a URL ({scheme}://...), which is not in this version yet."
         sentence += " It takes a path on this machine."
-        raise RefusedError(Diagnostic(node.place, sentence))
+        raise RefusedError(Diagnostic(node.location, sentence))
 
 
-def resolved(typed: str, folder: Path, environ: Mapping[str, str]) -> Path:
-    """`typed` against `folder`, absolute. `..` is kept, since a folder may be a link."""
-    return folder.absolute() / _at_home(typed, environ)
+def resolved(as_given: str, folder: Path, environ: Mapping[str, str]) -> Path:
+    """The absolute path of `as_given`, relative to `folder`. `..` is kept, since a folder may be a link."""
+    return folder.absolute() / _at_home(as_given, environ)
 
 
-def resolved_input(typed: str, folder: Path, environ: Mapping[str, str]) -> str:
-    """The same for an input, whose globs stay; brackets in the job's own folder are then no glob."""
-    home = _at_home(typed, environ)
+def resolved_input(as_given: str, folder: Path, environ: Mapping[str, str]) -> str:
+    """The absolute path or glob of an input; brackets in the name of `folder` itself are no glob."""
+    home = _at_home(as_given, environ)
     base = str(folder.absolute())
-    return os.path.join(glob.escape(base) if _MAGIC.search(typed) else base, home)  # noqa: PTH118
+    return os.path.join(glob.escape(base) if _MAGIC.search(as_given) else base, home)  # noqa: PTH118
 
 
-def _at_home(typed: str, environ: Mapping[str, str]) -> str:
-    if (typed == "~" or typed.startswith("~/")) and environ.get("HOME"):
-        return environ["HOME"] + typed[1:]
-    return os.path.expanduser(typed)  # noqa: PTH111
+def _at_home(as_given: str, environ: Mapping[str, str]) -> str:
+    if (as_given == "~" or as_given.startswith("~/")) and environ.get("HOME"):
+        return environ["HOME"] + as_given[1:]
+    return os.path.expanduser(as_given)  # noqa: PTH111

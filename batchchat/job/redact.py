@@ -1,8 +1,8 @@
-"""The job's text to be kept beside the results: as written, but for what may be a secret.
+"""The job's text as the results keep it: as written, except for possible secrets.
 
-Blanked are header values, comments under `endpoint` (a header or a key that was commented out), and what an
-override replaced under `endpoint` or in a whole section, since nobody vetted it. Blanking follows the marks
-of the parsed nodes, so that it holds for flow style, block scalars and aliases alike.
+Replaced by `***` are header values, the command of `on_finish`, comments under `endpoint` (a header or a key that was
+commented out), and what an override replaced under `endpoint` or in a whole section, since it was never checked. The
+positions are those of the parsed nodes, so that flow style, block scalars and aliases are covered alike.
 """
 
 from __future__ import annotations
@@ -12,62 +12,65 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from batchchat.job.keys import SECRET
 from batchchat.job.tree import MappingNode, Node, SequenceNode, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["blanked"]
+__all__ = ["redact"]
 
-BLANK = '"***"'
+REDACTED = '"***"'
 _ANCHORS = re.compile(r"(?:[&!]\S*\s+)*")
 _COMMENT = re.compile(r"#.*")
 
 
-def blanked(text: str, tree: MappingNode, overridden: Iterable[str]) -> str:
-    """`text`, which `tree` was read from, without secrets; options replaced the keys `overridden`."""
-    cuts: dict[Span, str] = {}
+def redact(text: str, tree: MappingNode, overridden: Iterable[str]) -> str:
+    """`text`, which `tree` was read from, without secrets; `overridden` are the keys that options replaced."""
+    replacements: dict[Span, str] = {}
     for node in _secret_nodes(tree, overridden):
         if node.span and node.span[0] < node.span[1]:
-            cuts[node.span] = _blank(text[slice(*node.span)])
-    cuts |= {span: _COMMENT.sub("# ***", text[slice(*span)]) for span in _comments(text, tree.entries.get("endpoint"))}
+            replacements[node.span] = _redact_value(text[slice(*node.span)])
+    for span in _comments(text, tree.entries.get("endpoint")):
+        replacements[span] = _COMMENT.sub("# ***", text[slice(*span)])
     parts: list[str] = []
-    at = 0
-    for (start, end), put in sorted(cuts.items(), key=lambda cut: (cut[0][0], -cut[0][1])):
-        if start >= at:
-            parts += [text[at:start], put]
-            at = end
-    return "".join([*parts, text[at:]])
+    end = 0
+    for span in sorted(replacements, key=lambda span: (span[0], -span[1])):
+        if span[0] >= end:  # a span inside the last one is replaced with it
+            parts += [text[end : span[0]], replacements[span]]
+            end = span[1]
+    return "".join([*parts, text[end:]])
 
 
-def _blank(old: str) -> str:
-    """What stands for `old`: its anchor is kept for its aliases, its line ends for what follows."""
-    found = _ANCHORS.match(old)
-    before = found.group() if found else ""
-    anchors = "".join(f"{word} " for word in before.split() if word.startswith("&"))
-    return f"{anchors}{BLANK}{old[len(old.rstrip()) :]}"
+def _redact_value(written: str) -> str:
+    """The replacement of `written`: its anchor is kept for its aliases, its line ends for what follows."""
+    anchors_match = _ANCHORS.match(written)
+    prefix = anchors_match.group() if anchors_match else ""
+    anchors = "".join(f"{word} " for word in prefix.split() if word.startswith("&"))
+    return f"{anchors}{REDACTED}{written[len(written.rstrip()) :]}"
 
 
 def _secret_nodes(tree: MappingNode, overridden: Iterable[str]) -> Iterator[Node]:
-    headers = _at(tree, "endpoint.headers")
-    for branch in (tree, _at(tree, "endpoint"), headers):
-        yield from branch.shadowed if isinstance(branch, MappingNode) else ()
-    if isinstance(headers, MappingNode):
-        yield from headers.entries.values()
-    elif headers:
-        yield headers
-    command = _at(tree, "on_finish")  # addresses that people post to are secrets too
-    if command:
-        yield from command.items if isinstance(command, SequenceNode) else (command,)
+    """The nodes of `tree` whose text may be secret: values of secret keys, and what was never checked."""
+    for mapping in (tree, _at(tree, "endpoint"), *(_at(tree, key) for key in SECRET)):
+        yield from mapping.shadowed if isinstance(mapping, MappingNode) else ()
+    for key in SECRET:
+        match _at(tree, key):
+            case MappingNode(entries=entries):
+                yield from entries.values()
+            case SequenceNode(items=items):
+                yield from items
+            case node if node is not None:
+                yield node
     for key in overridden:
         node = _at(tree, key)
-        unvetted = isinstance(node, (MappingNode, SequenceNode)) and key.partition(".")[0] != "params"
-        if node and (unvetted or key.partition(".")[0] == "endpoint"):
+        unchecked = isinstance(node, (MappingNode, SequenceNode)) and key.partition(".")[0] != "params"
+        if node and (unchecked or key.partition(".")[0] == "endpoint"):
             yield node
 
 
 def _at(tree: MappingNode, key: str) -> Node | None:
-    """The node of a dotted key in the file."""
+    """The node of the dotted `key`; None if the file has none."""
     node: Node = tree
     for part in key.split("."):
         if not isinstance(node, MappingNode) or part not in node.entries:
@@ -77,14 +80,14 @@ def _at(tree: MappingNode, key: str) -> Node | None:
 
 
 def _comments(text: str, endpoint: Node | None) -> list[Span]:
-    """The gaps between tokens that hold a comment, from the key `endpoint` to its value's end."""
+    """The spans between tokens that contain a comment, from the key `endpoint` to the end of its value."""
     if endpoint is None or endpoint.span is None:
         return []
     gaps: list[Span] = []
     last = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         start = token.start_mark
-        inside = (start.line, start.column) > endpoint.place.order[1:] and last < endpoint.span[1]
+        inside = (start.line, start.column) > endpoint.location.order[1:] and last < endpoint.span[1]
         if inside and "#" in text[last : start.index]:
             gaps.append((last, start.index))
         last = max(last, token.end_mark.index)

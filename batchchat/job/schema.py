@@ -1,8 +1,8 @@
-"""The job file as JSON Schema, read off the table of keys; draft 7, which editors' YAML language server takes best.
+"""The job file as JSON Schema, generated from the declared keys; draft 7, which editors' YAML server supports best.
 
-It says of each key what the loader says of it alone. What the loader asks across keys or of the environment (a price
-is whole, a variable is set, the key's name is no key) it can't say: what it refuses the loader refuses, but for one
-thing: to JSON Schema 16.0 is a whole number.
+The schema accepts for each key what the loader accepts for that key alone. It can't check keys against each other or
+against the environment (a price is complete, a variable is set, the key's name is no key): the loader refuses more.
+What the schema refuses the loader refuses too. One exception: to JSON Schema 16.0 is a whole number.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ def job_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The same as `batchchat schema` prints it."""
+    """The schema as JSON text, as `batchchat schema` prints it."""
     return json.dumps(job_schema(), indent=2)
 
 
 def words_of(key: JobKey) -> str:
-    """What a key is for, and its default where that is no plain value."""
+    """The help of `key`, and its default if that is not a plain value."""
     return key.help if key.default_words is None else f"{key.help}; default: {key.default_words}"
 
 
-def _mapping(section: str, kind: dict[str, Any]) -> dict[str, Any]:
-    known = children(section)
+def _mapping(section: str, base: dict[str, Any]) -> dict[str, Any]:
+    keys = children(section)
     return {
-        **kind,
+        **base,
         "additionalProperties": False,
-        "required": [leaf for leaf, key in known.items() if _is_required(leaf, key)],
-        "properties": {leaf: _section(leaf) if key is None else _key(key) for leaf, key in known.items()},
+        "required": [leaf for leaf, key in keys.items() if _is_required(leaf, key)],
+        "properties": {leaf: _section(leaf) if key is None else _key(key) for leaf, key in keys.items()},
     }
 
 
@@ -70,50 +70,50 @@ def _section(name: str) -> dict[str, Any]:
 
 
 def _key(key: JobKey) -> dict[str, Any]:
-    schema = _with_variables(key.kind.schema)
-    if not key.required:  # null says what leaving it out says
+    schema = _with_variables(key.type.schema)
+    if not key.required:  # null means the same as leaving the key out
         schema = _any_of(schema, _NULL)
-    sentence = words_of(key)
-    told: dict[str, Any] = {
+    words = words_of(key)
+    header: dict[str, Any] = {
         "title": key.name,
-        "description": f"{sentence[0].upper()}{sentence[1:]}. It takes {key.kind.takes}.",
+        "description": f"{words[0].upper()}{words[1:]}. It takes {key.type.takes}.",
     }
-    return {**told, **schema} if key.default is None else {**told, "default": _plain(key.default), **schema}
+    return {**header, **schema} if key.default is None else {**header, "default": _plain(key.default), **schema}
 
 
 def _with_variables(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """`schema` with each of its scalars taken as a text of variables too."""
+    """`schema` with a text that contains variables accepted for each of its scalars too."""
     if "anyOf" in schema:
-        return _any_of(*(_with_variables(one) for one in schema["anyOf"]))
-    kind = schema.get("type")
-    if kind == "object":
-        inner = {
+        return _any_of(*(_with_variables(alternative) for alternative in schema["anyOf"]))
+    json_type = schema.get("type")
+    if json_type == "object":
+        parts = {
             name: _each(schema[name]) if name == "properties" else _with_variables(schema[name])
             for name in ("properties", "additionalProperties")
             if name in schema
         }
-        return {**schema, **inner}
-    if kind == "array":
+        return {**schema, **parts}
+    if json_type == "array":
         return {**schema, "items": _with_variables(schema["items"])}
-    free_text = kind == "string" and schema.get("pattern") in (None, r"\S")
-    return dict(schema) if free_text or kind == "null" else _any_of(schema, _VARIABLE)
+    free_text = json_type == "string" and schema.get("pattern") in (None, r"\S")
+    return dict(schema) if free_text or json_type == "null" else _any_of(schema, _VARIABLE)
 
 
 def _each(properties: Mapping[str, Any]) -> dict[str, Any]:
-    # False stands for a property that is never taken.
-    return {name: one if one is False else _with_variables(one) for name, one in properties.items()}
+    # False is the schema of a property that is never accepted.
+    return {name: schema if schema is False else _with_variables(schema) for name, schema in properties.items()}
 
 
 def _any_of(*schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """One of `schemas`; those that are alternatives themselves are taken apart, and each stands once."""
+    """A schema that accepts any of `schemas`; alternatives are flattened, and none is repeated."""
     flat: list[dict[str, Any]] = []
     for schema in schemas:
-        for one in schema["anyOf"] if set(schema) == {"anyOf"} else [schema]:
-            if one not in flat:
-                flat.append(dict(one))
+        for alternative in schema["anyOf"] if set(schema) == {"anyOf"} else [schema]:
+            if alternative not in flat:
+                flat.append(dict(alternative))
     return flat[0] if len(flat) == 1 else {"anyOf": flat}
 
 
 def _plain(default: Any) -> Any:
-    """A default as one writes it: 600, not 600.0."""
+    """A default as a person writes it: 600, not 600.0."""
     return int(default) if isinstance(default, float) and default.is_integer() else default

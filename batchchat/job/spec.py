@@ -1,7 +1,7 @@
-"""The job, frozen and valid: what the rest of the program trusts.
+"""The job, frozen and valid, as the rest of the program uses it; each field declares the key that sets it.
 
-Only `load.load_job` builds one from a file. Nothing in a `repr` is secret: keys and header values are
-`Secret`s.
+Only `load.load_job` builds a spec from a file. No `repr` shows a secret: keys and header values are `Secret`s.
+The order of the fields is the order of the keys in the reference.
 """
 
 from __future__ import annotations
@@ -10,18 +10,34 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from batchchat.core.price import Price
+from batchchat.job.declaration import key, section
+from batchchat.job.endpoint import MOCK, base_url, headers, key_name
+from batchchat.job.params import params
+from batchchat.job.paths import input_paths, output_path
+from batchchat.job.stop_at import StopAt, stop_at
+from batchchat.job.value_types import (
+    boolean,
+    command,
+    integer,
+    line,
+    literal_or,
+    money,
+    number,
+    one_of,
+    string_list,
+    text,
+)
+from batchchat.secret import Secret
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
     from pathlib import Path
 
-    from batchchat.core.price import Price
-    from batchchat.job.stop_at import StopAt
-from batchchat.secret import Secret
-
 __all__ = [
-    "MOCK",
-    "PART_ROWS",
+    "AUTO",
+    "MAX_CONCURRENCY",
     "BudgetSpec",
     "EndpointSpec",
     "EstimateSpec",
@@ -29,109 +45,200 @@ __all__ = [
     "JobSpec",
     "LimitsSpec",
     "OutputSpec",
+    "PriceSpec",
     "PricesSpec",
     "RetrySpec",
     "TimeoutSpec",
 ]
 
-MOCK = "mock"
-PART_ROWS = 100_000
-"""At some KB a row a part is a few hundred MB, which readers take in parallel and `aws s3 cp` in one go."""
+AUTO = "auto"
+"""The value of `concurrency` that asks the endpoint for its limit."""
+MAX_CONCURRENCY = 10_000
+
+_COLUMN = line("the name of a column")
+_COUNT = integer(1)
+_SECONDS = number(above=0)
+_SECONDS_OR_ZERO = number(minimum=0)
+_PER_MINUTE = number(above=0)
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """Where rows come from.
 
-    `typed` are the paths as given, `paths` the same against the job's folder; globs stay globs.
+    `as_given` are the paths as the job writes them, `paths` the same made absolute; globs stay globs.
     """
 
     paths: tuple[str, ...]
-    typed: tuple[str, ...]
-    format: str = "auto"
-    id: str | None = None
-    column: str | None = None
-    params: str | None = None
-    first: int | None = None
-    random: int | None = None
-    seed: int = 0
-    columns: tuple[str, ...] | None = None
+    as_given: tuple[str, ...] = field(
+        metadata=key(input_paths(), "file, folder or glob of rows, or a list of them", name="path")
+    )
+    format: str = field(
+        default="auto",
+        metadata=key(
+            one_of(("auto", "messages", "prompt", "openai-batch", "sharegpt"), planned=("turns",)),
+            "how a row holds its conversation",
+        ),
+    )
+    id: str | None = field(
+        default=None, metadata=key(_COLUMN, "column of unique ids; without one, a hash of the conversation")
+    )
+    column: str | None = field(default=None, metadata=key(_COLUMN, "column of the conversation or the prompt"))
+    params: str | None = field(
+        default=None, metadata=key(_COLUMN, "column whose object is merged over `params`, row by row")
+    )
+    first: int | None = field(default=None, metadata=key(_COUNT, "only the first N rows"))
+    random: int | None = field(
+        default=None,
+        metadata=key(_COUNT, "only N rows, chosen at random; more rows asked for keep those chosen before"),
+    )
+    seed: int = field(default=0, metadata=key(integer(0), "which rows `input.random` chooses"))
+    columns: tuple[str, ...] | None = field(
+        default=None,
+        metadata=key(string_list(), "columns carried to the output", default_words="all but the conversation"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """Whom to ask. `base_url` is `mock`, or an http(s) URL without a slash at its path's end."""
+    """Where requests are sent. `base_url` is `mock`, or an http(s) URL without a slash at its path's end."""
 
-    base_url: str = "https://api.deepinfra.com/v1/openai"
-    api_key_env: str | None = None
+    base_url: str = field(
+        default="https://api.deepinfra.com/v1/openai",
+        metadata=key(base_url(), "where requests go; `mock` needs no key"),
+    )
+    api_key_env: str | None = field(
+        default=None,
+        metadata=key(
+            key_name(),
+            "the variable that holds the key",
+            default_words="DEEPINFRA_TOKEN at api.deepinfra.com, else none",
+        ),
+    )
     api_key: Secret | None = None
-    headers: Mapping[str, Secret] = field(default_factory=dict)
-    context_length: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TimeoutSpec:
-    """Seconds for one attempt: in all, and until it is connected."""
-
-    total: float = 600.0
-    connect: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class RetrySpec:
-    """How long a row and an endpoint are tried. `max_wait`, `max_elapsed` and `max_outage` are seconds.
-
-    `max_possibly_billed`: attempts of one row that broke off, each of which may have been paid for.
-    """
-
-    max_attempts: int = 6
-    max_wait: float = 120.0
-    max_elapsed: float = 3600.0
-    max_outage: float = 3600.0
-    stop_after_failures: int = 50
-    max_possibly_billed: int = 3
+    context_length: int | None = field(
+        default=None,
+        metadata=key(
+            _COUNT,
+            "tokens that a prompt and its reply may have together",
+            default_words="what the endpoint's list of models or the price table says",
+        ),
+    )
+    headers: Mapping[str, Secret] = field(default_factory=dict, metadata=key(headers(), "further HTTP headers"))
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsSpec:
-    """What may be sent in a minute; None is unlimited."""
+    """Limits on what is sent in a minute; None is unlimited."""
 
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
+    requests_per_minute: float | None = field(
+        default=None, metadata=key(_PER_MINUTE, "requests a minute at most, evenly")
+    )
+    tokens_per_minute: float | None = field(
+        default=None, metadata=key(_PER_MINUTE, "tokens a minute at most, prompts and replies")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutSpec:
+    """Time limits of one attempt, in seconds."""
+
+    total: float = field(default=600.0, metadata=key(_SECONDS, "seconds for one attempt"))
+    connect: float = field(default=10.0, metadata=key(_SECONDS, "seconds until an attempt is connected"))
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySpec:
+    """How long a row and an endpoint are retried. `max_wait`, `max_elapsed` and `max_outage` are seconds."""
+
+    max_attempts: int = field(default=6, metadata=key(_COUNT, "attempts for one row"))
+    max_wait: float = field(default=120.0, metadata=key(_SECONDS_OR_ZERO, "longest wait between two attempts, seconds"))
+    max_elapsed: float = field(default=3600.0, metadata=key(_SECONDS_OR_ZERO, "longest time spent on one row, seconds"))
+    max_outage: float = field(
+        default=3600.0, metadata=key(_SECONDS_OR_ZERO, "longest outage that is waited out, seconds")
+    )
+    stop_after_failures: int = field(
+        default=50,
+        metadata=key(_COUNT, "the run stops if this many rows, the first or any in succession, all fail alike"),
+    )
+    max_possibly_billed: int = field(
+        default=3,
+        metadata=key(_COUNT, "attempts of one row that may break off and be billed all the same"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpec:
-    """What ends a run: USD for the whole job over all its resumes, and an hour."""
+    """What ends a run: the cost of the job over all its resumes, in USD, and a time."""
 
-    max_cost: Decimal | None = None
-    stop_at: StopAt | None = None
+    max_cost: Decimal | None = field(
+        default=None, metadata=key(money(above=0), "USD the job may cost in all, over all its resumes")
+    )
+    stop_at: StopAt | None = field(
+        default=None,
+        metadata=key(stop_at(), "when the run is to end: `07:30`, a date and time, or a duration such as `6h`"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class EstimateSpec:
-    """How the job is estimated: `tokenizer` is a `tokenizer.json`, absolute."""
+class PriceSpec:
+    """The section `price` as the job writes it; `JobSpec.price` is the `Price` made of it."""
 
-    tokenizer: Path | None = None
+    input: Decimal | None = field(
+        default=None, metadata=key(money(), "USD per million prompt tokens, where the endpoint reports no cost")
+    )
+    output: Decimal | None = field(default=None, metadata=key(money(), "USD per million completion tokens"))
+    cached_input: Decimal | None = field(default=None, metadata=key(money(), "USD per million cached prompt tokens"))
+
+    def as_price(self) -> Price | None:
+        """The price of the job; None if it has none."""
+        if self.input is None or self.output is None:
+            return None
+        return Price(self.input, self.output, self.cached_input)
 
 
 @dataclass(frozen=True, slots=True)
 class PricesSpec:
-    """A price table of the user's: `path` absolute, `typed` as given."""
+    """A price table of the user's: `path` is absolute, `as_given` as the job writes it."""
 
     path: Path
-    typed: str
+    as_given: str
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateSpec:
+    """How the job is estimated: `tokenizer` is the absolute path of a `tokenizer.json`."""
+
+    tokenizer: Path | None = field(
+        default=None,
+        metadata=key(
+            line("the path of a tokenizer.json"),
+            "the model's tokenizer.json, to count tokens with",
+            default_words="the model's own where it is known, else a rule of thumb",
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """Where the result goes: `path` absolute, `typed` as given; a folder of parts where it has no suffix."""
+    """Where the result goes; a folder of part files where `path` has no suffix.
+
+    `path` is absolute, `as_given` as the job or `--output` writes it.
+    """
 
     path: Path
-    typed: str
-    order: str = "input"
-    part_rows: int = PART_ROWS
-    raw: bool = False
+    as_given: str = field(
+        metadata=key(output_path(), "the Parquet file to write, or a folder of part files", name="path")
+    )
+    order: str = field(
+        default="input",
+        metadata=key(one_of(("input", "completion")), "rows as in the input, or as they finished"),
+    )
+    # At some KB a row a part is a few hundred MB, which readers take in parallel and `aws s3 cp` in one go.
+    part_rows: int = field(default=100_000, metadata=key(_COUNT, "rows of one part file, where the output is a folder"))
+    raw: bool = field(
+        default=False, metadata=key(boolean(), "keep each response's JSON as it came, in the column `raw`")
+    )
 
     @property
     def is_folder(self) -> bool:
@@ -139,37 +246,66 @@ class OutputSpec:
         return not self.path.suffix
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """A valid job.
 
-    `path` is the job file as typed, `text` the job as written: `${NAME}` unexpanded, no header values, the
-    overrides as comment lines at its end. `drain` is seconds. Where `ask_concurrency`, the endpoint is asked, and
-    `concurrency` is what stands when it doesn't say. `on_finish` is a text for the shell, or words for none.
+    `concurrency` is a ceiling; if `ask_concurrency`, the endpoint is asked for it, and `concurrency` holds if the
+    endpoint doesn't say. `on_finish` is a text for the shell, or a list of words to run without one. `path` is the job
+    file as the command line names it, `text` the job as written: variables unexpanded, secrets redacted, overrides
+    as comment lines at the end.
     """
 
-    name: str
+    name: str = field(
+        metadata=key(
+            line(), "what the job is called in messages", default_words="the job file's name without its suffix"
+        )
+    )
+    input: InputSpec = field(metadata=section(InputSpec))
+    system: str | None = field(
+        default=None, metadata=key(text(), "system message put first where a conversation has none")
+    )
+    model: str = field(metadata=key(line("the name of a model"), "the model, as the endpoint names it"))
+    endpoint: EndpointSpec = field(default=EndpointSpec(), metadata=section(EndpointSpec))
+    params: Mapping[str, Any] = field(
+        default_factory=dict, metadata=key(params(), "parameters of the request, sent as they stand")
+    )
+    concurrency: int = field(
+        default=200,
+        metadata=key(
+            literal_or(AUTO, integer(1, MAX_CONCURRENCY)),
+            "ceiling of requests in flight; `auto` asks the endpoint",
+        ),
+    )
+    ask_concurrency: bool = False
+    adaptive: bool = field(default=True, metadata=key(boolean(), "lower that on 429 and overload, and grow it back"))
+    limits: LimitsSpec = field(default=LimitsSpec(), metadata=section(LimitsSpec))
+    timeout: TimeoutSpec = field(default=TimeoutSpec(), metadata=section(TimeoutSpec))
+    retry: RetrySpec = field(default=RetrySpec(), metadata=section(RetrySpec))
+    drain: float = field(
+        default=30.0, metadata=key(_SECONDS_OR_ZERO, "seconds that requests in flight get after a signal")
+    )
+    budget: BudgetSpec = field(default=BudgetSpec(), metadata=section(BudgetSpec))
+    confirm_above: Decimal | None = field(
+        default=None, metadata=key(money(), "USD above which `run` shows its estimate and asks, or wants `--yes`")
+    )
+    price: Price | None = field(default=None, metadata=section(PriceSpec))
+    prices: PricesSpec | None = field(
+        default=None,
+        metadata=key(
+            line("the path of a price table"),
+            "a price table of your own in place of the package's, CSV as `batchchat prices --csv` prints it",
+            default_words="the table of the package",
+        ),
+    )
+    estimate: EstimateSpec = field(default=EstimateSpec(), metadata=section(EstimateSpec))
+    on_finish: Secret | tuple[Secret, ...] | None = field(
+        default=None,
+        metadata=key(command(), "command run when a run has ended, with its summary as JSON on stdin"),
+    )
+    output: OutputSpec = field(metadata=section(OutputSpec))
     path: Path
     text: str
-    input: InputSpec
-    model: str
-    output: OutputSpec
-    system: str | None = None
-    endpoint: EndpointSpec = EndpointSpec()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    concurrency: int = 200
-    ask_concurrency: bool = False
-    adaptive: bool = True
-    limits: LimitsSpec = LimitsSpec()
-    timeout: TimeoutSpec = TimeoutSpec()
-    retry: RetrySpec = RetrySpec()
-    drain: float = 30.0
-    budget: BudgetSpec = BudgetSpec()
-    price: Price | None = None
-    prices: PricesSpec | None = None
-    estimate: EstimateSpec = EstimateSpec()
-    confirm_above: Decimal | None = None
-    on_finish: Secret | tuple[Secret, ...] | None = None
 
     @property
     def is_mock(self) -> bool:
@@ -178,10 +314,10 @@ class JobSpec:
 
     @property
     def price_host(self) -> str:
-        """Whose prices hold: the host's name without a port."""
+        """The host whose prices apply, without a port; "" for the mock."""
         return "" if self.is_mock else (urlsplit(self.endpoint.base_url).hostname or "")
 
     @property
     def host(self) -> str:
-        """Whom we talk to, for people: `api.deepinfra.com`, `localhost:8000`, `the embedded mock`."""
+        """The endpoint in messages: `api.deepinfra.com`, `localhost:8000`, `the embedded mock`."""
         return "the embedded mock" if self.is_mock else urlsplit(self.endpoint.base_url).netloc.lower()

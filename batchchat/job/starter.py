@@ -1,7 +1,7 @@
-"""The first job of a new user: the keys one needs set, every other one commented with its default.
+"""The first job of a new user: the keys that a job needs are set, every other one is a comment with its default.
 
-All words and defaults are read off the table of keys. Removing the `# ` before any key gives a job that loads: so the
-names of sections stand uncommented, and an empty section is none.
+Help and defaults are those of the declared keys. Removing the `# ` before any key gives a job that loads; so the names
+of sections are not commented out, and an empty section counts as absent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SET = {
     "concurrency": "200",
     "output.path": OUTPUT,
 }
-"""The keys a starter sets, as they are written."""
+"""The keys that the starter sets, and their values as written."""
 
 _QUESTIONS = (
     ("lamb", "Can you name at least two different techniques to cook lamb?"),
@@ -41,7 +41,7 @@ _QUESTIONS = (
 )
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA}
-# A batchchat job. Paths are relative to this file. A key behind a `#` stands there with its default: remove the `# `
+# A batchchat job. Paths are relative to this file. A key after a `#` shows its default: remove the `# `
 # to set it. ${{NAME}} and ${{NAME:-default}} read the environment.
 
 """
@@ -54,7 +54,7 @@ def starter_job() -> str:
 
 
 def sample_rows() -> str:
-    """A few rows of input for it, as JSON lines."""
+    """A few rows of input for the starter job, as JSON lines."""
     return "".join(
         json.dumps({"id": id_, "messages": [{"role": "user", "content": question}]}) + "\n"
         for id_, question in _QUESTIONS

@@ -1,4 +1,4 @@
-"""`budget.stop_at`: when a run is to end. A time of day, a moment, or a duration from the start of the run."""
+"""`budget.stop_at`: when a run is to end: a time of day, a date and time, or a duration from the run's start."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["StopAt", "stop_at"]
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)? ?(?:(\d+(?:\.\d+)?)h)? ?(?:(\d+(?:\.\d+)?)m)? ?(?:(\d+(?:\.\d+)?)s)?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _UNITS_S = (86_400, 3_600, 60, 1)
-_LONGEST_S = 366 * 86_400
+_MAX_DURATION_S = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class StopAt:
-    """One of the three: `clock`, the next such time of day; `moment`, local where it names no zone; `after_s`."""
+    """One of three: `clock`, the next such time of day; `moment`, local time if it has no zone; `after_s` seconds."""
 
     written: str
     clock: time | None = None
@@ -27,18 +27,18 @@ class StopAt:
     after_s: float | None = None
 
     def on(self, start: float) -> float:
-        """When that is for a run begun at `start`, both in seconds since the epoch; a moment may have passed."""
+        """When a run begun at `start` is to end, both in seconds since the epoch; a `moment` may be in the past."""
         if self.after_s is not None:
             return start + self.after_s
         if self.moment is not None:
             return self.moment.timestamp()
         assert self.clock is not None
-        # A naive datetime is local time, with the offset that day has: a night may be an hour longer or shorter.
-        here = datetime.fromtimestamp(start)  # noqa: DTZ006
-        then = datetime.combine(here.date(), self.clock)
-        if then <= here:
-            then += timedelta(days=1)
-        return then.timestamp()
+        # A naive datetime is local time with that day's UTC offset, so a night may be an hour longer or shorter.
+        local_start = datetime.fromtimestamp(start)  # noqa: DTZ006
+        end = datetime.combine(local_start.date(), self.clock)
+        if end <= local_start:
+            end += timedelta(days=1)
+        return end.timestamp()
 
 
 def stop_at() -> ValueType:
@@ -62,15 +62,15 @@ def stop_at() -> ValueType:
 
 
 def _seconds(text: str) -> float | None:
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
         return None
-    seconds = sum(float(part or 0) * unit for part, unit in zip(found.groups(), _UNITS_S, strict=True))
-    return seconds if 0 < seconds <= _LONGEST_S else None
+    seconds = sum(float(part or 0) * unit for part, unit in zip(match.groups(), _UNITS_S, strict=True))
+    return seconds if 0 < seconds <= _MAX_DURATION_S else None
 
 
 def _moment(text: str) -> datetime | None:
-    """A date alone is no moment: nobody means midnight by it for sure."""
+    """`text` as an ISO date and time. A date alone is refused: it need not mean midnight."""
     try:
         return datetime.fromisoformat(text) if ":" in text else None
     except ValueError:

@@ -1,6 +1,6 @@
-"""The tree of a job as written, each value with its place, and the words that describe a value.
+"""The tree of a job as written, each value with its location, and the words that describe a value.
 
-What came out of a variable is never shown: a message shows what is written, `${NAME}`.
+The value of a variable is never shown: a message shows what is written, `${NAME}`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 Span = tuple[int, int]
-LONGEST_SHOWN = 60
+MAX_SHOWN_LENGTH = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value. `text` is what it was resolved from, `written` what stands in the file."""
+    """A single value. `text` is what it was resolved from, `written` the same before variables were expanded."""
 
-    place: SourceLocation
+    location: SourceLocation
     value: str | int | float | bool | None
     text: str
     written: str
@@ -49,16 +49,16 @@ class Scalar:
 class SequenceNode:
     """A list."""
 
-    place: SourceLocation
+    location: SourceLocation
     items: tuple[Node, ...]
     span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MappingNode:
-    """A mapping. The place of an entry is its key's; `shadowed` are merged entries that others overrule."""
+    """A mapping. The location of an entry is its key's; `shadowed` are merged entries that others override."""
 
-    place: SourceLocation
+    location: SourceLocation
     entries: Mapping[str, Node]
     span: Span | None = None
     shadowed: tuple[Node, ...] = ()
@@ -66,10 +66,10 @@ class MappingNode:
 
 @dataclass(frozen=True, slots=True)
 class InvalidNode:
-    """A value that can't be had; `complaint` follows the key's name in the message, if anyone asks for it."""
+    """A value that could not be read; `problem` follows the key's name in the message, if the key is read."""
 
-    place: SourceLocation
-    complaint: str
+    location: SourceLocation
+    problem: str
     span: Span | None = None
 
 
@@ -77,21 +77,21 @@ Node = Scalar | SequenceNode | MappingNode | InvalidNode
 
 
 def is_null(node: Node) -> bool:
-    """Whether `node` says nothing: `null`, `~` or no text at all."""
+    """Whether `node` is empty: `null`, `~` or no text at all."""
     return isinstance(node, Scalar) and node.value is None
 
 
-def printable(text: str, longest: int = LONGEST_SHOWN) -> str:
-    """`text` on one line, control characters escaped, its middle cut out where it is long."""
+def printable(text: str, max_length: int = MAX_SHOWN_LENGTH) -> str:
+    """`text` on one line: control characters escaped, the middle left out over `max_length` characters."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    if len(line) <= longest:
+    if len(line) <= max_length:
         return line
-    half = (longest - 3) // 2
+    half = (max_length - 3) // 2
     return f"{line[:half]}...{line[-half:]}"
 
 
 def kind_of(node: Node) -> str:
-    """What `node` is, in a user's words."""
+    """The type of `node` in a user's words."""
     match node:
         case SequenceNode():
             return "a list"
@@ -112,30 +112,30 @@ def kind_of(node: Node) -> str:
 
 
 def shown(node: Scalar) -> str:
-    """`node` as written; text without quotes, for a message that does not turn on its type."""
+    """`node` as written; text without quotes, for a message that is not about its type."""
     return printable(node.written)
 
 
 def wrong_type(name: str, node: Node, takes: str, *, hidden: bool = False) -> RefusedError:
     """Refuse a value of the wrong type: `x` is "512", text. It takes a whole number above 0."""
     if isinstance(node, InvalidNode):
-        return RefusedError(Diagnostic(node.place, f"`{name}` {node.complaint}"))
+        return RefusedError(Diagnostic(node.location, f"`{name}` {node.problem}"))
     kind = kind_of(node)
     if not isinstance(node, Scalar) or node.value is None:
-        said = kind
+        description = kind
     elif hidden:
-        said = f"{kind} (the value is not shown)"
+        description = f"{kind} (the value is not shown)"
     elif node.from_variable:
-        said = f"{shown(node)}, which reads as {kind}"
+        description = f"{shown(node)}, which reads as {kind}"
     elif isinstance(node.value, str):
-        said = f"{printable(json.dumps(node.value, ensure_ascii=False))}, text"
+        description = f"{printable(json.dumps(node.value, ensure_ascii=False))}, text"
     else:
-        said = f"{shown(node)}, {kind}"
-    return RefusedError(Diagnostic(node.place, f"`{name}` is {said}. It takes {takes}."))
+        description = f"{shown(node)}, {kind}"
+    return RefusedError(Diagnostic(node.location, f"`{name}` is {description}. It takes {takes}."))
 
 
 def wrong_value(name: str, node: Scalar, takes: str) -> RefusedError:
     """Refuse a value of the right type that doesn't fit: `x` is 0. It takes a whole number above 0."""
-    unfit = ", whose value does not fit" if node.from_variable else ""
-    said = shown(node) or '""'
-    return RefusedError(Diagnostic(node.place, f"`{name}` is {said}{unfit}. It takes {takes}."))
+    reason = ", whose value does not fit" if node.from_variable else ""
+    description = shown(node) or '""'
+    return RefusedError(Diagnostic(node.location, f"`{name}` is {description}{reason}. It takes {takes}."))

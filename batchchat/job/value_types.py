@@ -1,6 +1,6 @@
-"""Kinds of values: what is accepted, said in words, in JSON Schema and in code, at one place.
+"""Types of values: each says in words, in JSON Schema and in code what it accepts.
 
-A kind's `read` returns a valid value or raises `RefusedError`; `takes` ends the sentence "It takes ...".
+A type's `read(name, node)` returns a valid value or raises `RefusedError`; `takes` ends the sentence "It takes ...".
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from batchchat.secret import Secret
 __all__ = [
     "Read",
     "ValueType",
+    "boolean",
+    "collect",
     "command",
-    "gathered",
+    "indexed_items",
+    "integer",
     "line",
+    "literal_or",
     "money",
     "number",
-    "numbered",
     "one_of",
-    "prose",
-    "texts",
-    "toggle",
-    "whole",
-    "word_or",
+    "string_list",
+    "text",
 ]
 
 T = TypeVar("T")
@@ -38,73 +38,77 @@ Read = Callable[[str, Node], Any]
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
-    """What a key takes."""
+    """What a key takes: in words (`takes`), as JSON Schema and as a reader of nodes.
+
+    The values of a `secret` type are never shown, neither in messages nor in the job's text beside the results.
+    """
 
     takes: str
     schema: Mapping[str, Any]
     read: Read
+    secret: bool = False
 
 
-def gathered(read: Callable[[str, Node], T], named: Iterable[tuple[str, Node]]) -> list[T]:
-    """What `read` makes of each of `named`, or one `RefusedError` with the faults of all."""
+def collect(read: Callable[[str, Node], T], named: Iterable[tuple[str, Node]]) -> list[T]:
+    """The values that `read` returns for each of `named`, or one `RefusedError` with the diagnostics of all."""
     values: list[T] = []
-    faults: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for name, node in named:
         try:
             values.append(read(name, node))
         except RefusedError as exc:
-            faults += exc.faults
-    if faults:
-        raise RefusedError(*faults)
+            diagnostics += exc.diagnostics
+    if diagnostics:
+        raise RefusedError(*diagnostics)
     return values
 
 
-def numbered(name: str, node: SequenceNode) -> list[tuple[str, Node]]:
-    """The items of a list under the names messages give them: `input.path[0]`."""
+def indexed_items(name: str, node: SequenceNode) -> list[tuple[str, Node]]:
+    """The items of a list with their names in messages: `input.path[0]`."""
     return [(f"{name}[{i}]", item) for i, item in enumerate(node.items)]
 
 
-def whole(least: int, most: int | None = None) -> ValueType:
-    """A whole number of at least `least`; neither a boolean nor 1.0."""
-    if most is not None:
-        takes = f"a whole number from {least:,} to {most:,}"
+def integer(minimum: int, maximum: int | None = None) -> ValueType:
+    """A whole number from `minimum` to `maximum`; neither a boolean nor 1.0."""
+    if maximum is not None:
+        takes = f"a whole number from {minimum:,} to {maximum:,}"
     else:
-        takes = f"a whole number above {least - 1:,}" if least else "a whole number, 0 or more"
-    schema = {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
+        takes = f"a whole number above {minimum - 1:,}" if minimum else "a whole number, 0 or more"
+    schema = {"type": "integer", "minimum": minimum} | ({} if maximum is None else {"maximum": maximum})
 
     def read(name: str, node: Node) -> int:
         if not isinstance(node, Scalar) or not isinstance(node.value, int) or isinstance(node.value, bool):
             raise wrong_type(name, node, takes)
-        if node.value < least or (most is not None and node.value > most):
+        if node.value < minimum or (maximum is not None and node.value > maximum):
             raise wrong_value(name, node, takes)
         return node.value
 
     return ValueType(takes, schema, read)
 
 
-def word_or(word: str, kind: ValueType) -> ValueType:
-    """`word` as it stands, or the number that `kind` takes."""
-    takes = f"{kind.takes}, or {word}"
+def literal_or(word: str, number_type: ValueType) -> ValueType:
+    """The text `word`, or a number that `number_type` takes."""
+    takes = f"{number_type.takes}, or {word}"
 
     def read(name: str, node: Node) -> Any:
         if isinstance(node, Scalar) and node.value == word:
             return word
         try:
-            return kind.read(name, node)
+            return number_type.read(name, node)
         except RefusedError:
             if isinstance(node, Scalar) and type(node.value) is int:
                 raise wrong_value(name, node, takes) from None
             raise wrong_type(name, node, takes) from None
 
-    return ValueType(takes, {"anyOf": [{"const": word}, kind.schema]}, read)
+    return ValueType(takes, {"anyOf": [{"const": word}, number_type.schema]}, read)
 
 
-def number(*, least: float | None = None, above: float | None = None) -> ValueType:
-    """A finite number, whole or not; at least `least`, or above `above`."""
+def number(*, minimum: float | None = None, above: float | None = None) -> ValueType:
+    """A finite number, whole or not; at least `minimum`, or more than `above`."""
     if above is not None:
         takes, schema = f"a number above {above:g}", {"type": "number", "exclusiveMinimum": above}
-    elif least is not None:
-        takes, schema = f"a number, {least:g} or more", {"type": "number", "minimum": least}
+    elif minimum is not None:
+        takes, schema = f"a number, {minimum:g} or more", {"type": "number", "minimum": minimum}
     else:
         takes, schema = "a number", {"type": "number"}
 
@@ -112,7 +116,7 @@ def number(*, least: float | None = None, above: float | None = None) -> ValueTy
         if not isinstance(node, Scalar) or not isinstance(node.value, int | float) or isinstance(node.value, bool):
             raise wrong_type(name, node, takes)
         value = float(node.value)
-        fits = math.isfinite(value) and (least is None or value >= least) and (above is None or value > above)
+        fits = math.isfinite(value) and (minimum is None or value >= minimum) and (above is None or value > above)
         if not fits:
             raise wrong_value(name, node, takes)
         return value
@@ -121,44 +125,44 @@ def number(*, least: float | None = None, above: float | None = None) -> ValueTy
 
 
 def money(*, above: float | None = None) -> ValueType:
-    """USD, 0 or more or else `above` so much, as the decimal number that is written: no float on the way."""
-    plain = number(least=0) if above is None else number(above=above)
+    """USD, 0 or more, or else more than `above`; a Decimal of the digits that are written, never of a float."""
+    usd = number(minimum=0) if above is None else number(above=above)
 
     def read(name: str, node: Node) -> Decimal:
-        plain.read(name, node)
+        usd.read(name, node)
         assert isinstance(node, Scalar)
         return Decimal(node.value) if isinstance(node.value, int) else Decimal(node.text)
 
-    return ValueType(plain.takes, plain.schema, read)
+    return ValueType(usd.takes, usd.schema, read)
 
 
-def prose() -> ValueType:
+def text() -> ValueType:
     """Text of one or many lines, not empty."""
-    return _text("text", whole_line=False)
+    return _string("text", single_line=False)
 
 
 def line(takes: str = "text") -> ValueType:
     """Text on one line, not blank, without control characters."""
-    return _text(takes, whole_line=True)
+    return _string(takes, single_line=True)
 
 
-def _text(takes: str, *, whole_line: bool) -> ValueType:
-    needs = f"{takes} on one line" if whole_line else takes
+def _string(takes: str, *, single_line: bool) -> ValueType:
+    needs = f"{takes} on one line" if single_line else takes
 
     def read(name: str, node: Node) -> str:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             raise wrong_type(name, node, takes)
         if not node.value.strip():
             raise wrong_value(name, node, f"{takes} that is not blank")
-        if whole_line and not node.value.isprintable():
+        if single_line and not node.value.isprintable():
             raise wrong_value(name, node, needs)
         return node.value
 
     return ValueType(takes, {"type": "string", "pattern": r"\S"}, read)
 
 
-def toggle() -> ValueType:
-    """True or false; nothing else reads as one."""
+def boolean() -> ValueType:
+    """`true` or `false`, and no other value."""
     takes = "true or false"
 
     def read(name: str, node: Node) -> bool:
@@ -169,47 +173,48 @@ def toggle() -> ValueType:
     return ValueType(takes, {"type": "boolean"}, read)
 
 
-def texts() -> ValueType:
-    """A list of texts, which may be empty."""
+def string_list() -> ValueType:
+    """A list of single-line texts, which may be empty."""
     item = line()
 
     def read(name: str, node: Node) -> tuple[str, ...]:
         if not isinstance(node, SequenceNode):
             raise wrong_type(name, node, "a list of texts")
-        return tuple(gathered(item.read, numbered(name, node)))
+        return tuple(collect(item.read, indexed_items(name, node)))
 
     return ValueType("a list of texts", {"type": "array", "items": item.schema}, read)
 
 
 def command() -> ValueType:
-    """A command: one text for the shell, or a list of words that is run without one. A message never repeats it."""
+    """A command: one text for the shell, or a list of words, run without a shell; secret, as a URL in it may be."""
     takes = "a command: text for the shell, or a list of words"
 
     def word(name: str, node: Node) -> Secret:
         if isinstance(node, InvalidNode) or not isinstance(node, Scalar) or not isinstance(node.value, str):
             raise wrong_type(name, node, takes, hidden=True)
         if "\0" in node.value:
-            raise RefusedError(Diagnostic(node.place, f"`{name}` holds a zero byte. It takes {takes}."))
+            raise RefusedError(Diagnostic(node.location, f"`{name}` holds a zero byte. It takes {takes}."))
         return Secret(node.value)
 
     def read(name: str, node: Node) -> Secret | tuple[Secret, ...]:
         if not isinstance(node, SequenceNode):
-            whole_text = word(name, node)
-            if not whole_text.reveal().strip():
-                raise RefusedError(Diagnostic(node.place, f"`{name}` is blank. It takes {takes}."))
-            return whole_text
+            shell_text = word(name, node)
+            if not shell_text.reveal().strip():
+                raise RefusedError(Diagnostic(node.location, f"`{name}` is blank. It takes {takes}."))
+            return shell_text
         if not node.items or is_null(node.items[0]):
             raise RefusedError(
-                Diagnostic(node.place, f"`{name}` is {kind_of(node)} without a program. It takes {takes}.")
+                Diagnostic(node.location, f"`{name}` is {kind_of(node)} without a program. It takes {takes}.")
             )
-        return tuple(gathered(word, numbered(name, node)))
+        return tuple(collect(word, indexed_items(name, node)))
 
-    text = {"type": "string", "minLength": 1}
-    return ValueType(takes, {"anyOf": [text, {"type": "array", "minItems": 1, "items": {"type": "string"}}]}, read)
+    text_schema = {"type": "string", "minLength": 1}
+    list_schema = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+    return ValueType(takes, {"anyOf": [text_schema, list_schema]}, read, secret=True)
 
 
 def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> ValueType:
-    """One word of a closed list; `planned` ones are named as what later versions bring."""
+    """One of `values`; a message about one of `planned` says that a later version has it."""
     takes = f"{', '.join(values[:-1])} or {values[-1]}"
 
     def read(name: str, node: Node) -> str:
@@ -217,7 +222,7 @@ def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> ValueType:
             raise wrong_type(name, node, takes)
         if node.value in planned:
             sentence = f"`{name}` is {shown(node)}, which is not in this version yet. It takes {takes}."
-            raise RefusedError(Diagnostic(node.place, sentence))
+            raise RefusedError(Diagnostic(node.location, sentence))
         if node.value not in values:
             raise wrong_value(name, node, takes)
         return node.value

@@ -1,7 +1,7 @@
 """PyYAML's errors in a user's words.
 
-A table leads from its wording (6.0: scanner.py, parser.py, composer.py) to ours. PyYAML's own text can quote
-the file, so none of it is passed on; where the table is silent we say less.
+A table maps PyYAML's wording (6.0: scanner.py, parser.py, composer.py) to ours. PyYAML's own text can quote the file,
+so none of it is shown; a wording that is not in the table gets a general sentence.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import yaml
 
 __all__ = ["plain_words"]
 
-# (beginning of PyYAML's `problem`, whether its context says better where, our words)
+# (beginning of PyYAML's `problem`, whether the context mark is the better location, our words)
 _TABLE: tuple[tuple[str, bool, str], ...] = (
     (
         "mapping values are not allowed here",
         False,
-        "a `:` stands where none can; text that holds `: ` takes quotes",
+        "a `:` is not allowed here; quote text that contains `: `",
     ),
-    ("could not find expected ':'", True, "a key without its `:` stands here"),
-    ("found character '\\t'", False, "a tab stands here; YAML is indented with spaces"),
-    ("found character", False, "a value begins with a character that needs quotes around the value"),
+    ("could not find expected ':'", True, "a key has no `:` after it"),
+    ("found character '\\t'", False, "found a tab; indent YAML with spaces"),
+    ("found character", False, "a value begins with a character that is only allowed in quotes"),
     ("found unexpected end of stream", True, "a quote opens here and never closes"),
     ("found unexpected document separator", True, "a quote opens here and never closes"),
     (
@@ -44,10 +44,10 @@ _TABLE: tuple[tuple[str, bool, str], ...] = (
     (
         "found undefined alias",
         False,
-        "an alias (`*name`) has no anchor (`&name`) before it; a text with `*` takes quotes",
+        "an alias (`*name`) has no anchor (`&name`) before it; quote text that begins with `*`",
     ),
-    ("found duplicate anchor", False, "an anchor (`&name`) of this name stood above already"),
-    ("found undefined tag handle", False, "a tag (`!...`) stands here; a text with `!` takes quotes"),
+    ("found duplicate anchor", False, "an anchor (`&name`) of this name is already defined above"),
+    ("found undefined tag handle", False, "a tag (`!...`) is not allowed here; quote text that begins with `!`"),
     ("but found another document", False, "a second document begins here (`---`); a job file holds one"),
     ("found incompatible YAML document", False, "its `%YAML` line asks for a version that is not 1.x"),
 )
@@ -59,7 +59,7 @@ _OPENED = re.compile(r"expected ',' or '[}\]]', but got '\{'")
 
 
 def plain_words(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark, str]:
-    """Where `error` is best shown, and what to say of it; `text` is what was read."""
+    """The mark at which to report `error`, and our words for it; `text` is what was read."""
     problem = error.problem or ""
     problem_mark, context_mark = error.problem_mark, error.context_mark
     mark = problem_mark or context_mark or yaml.Mark("", 0, 0, 0, None, 0)

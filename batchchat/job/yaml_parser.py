@@ -1,10 +1,10 @@
-"""YAML text -> tree: the 1.2 core schema over PyYAML's scanner, each value with its place.
+"""YAML text -> tree: the 1.2 core schema over PyYAML's scanner, each value with its location.
 
 Only `true` and `false` (also True, TRUE, ...) are booleans, `1e-3` is a number, `no`, `17:30` and dates are
-text. Variables are filled in before a plain value gets its type; a quoted value stays text. Keys are text
-as written. Values must be JSON's: other tags, whole numbers beyond 64 bits and lone surrogates are refused.
-Aliases and merge keys unfold up to a bound. Messages never hold PyYAML's excerpt of the file, which could
-show a key.
+text. Variables are expanded before a plain value gets its type; a quoted value stays text. Keys are text as
+written. Values must be JSON values: other tags, whole numbers beyond 64 bits and lone surrogates are refused.
+Aliases and merge keys are resolved, up to `MAX_VALUES` values in all. Messages never contain PyYAML's excerpt of
+the file, which could show a key.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from batchchat.job.tree import InvalidNode, MappingNode, Node, Scalar, SequenceN
 from batchchat.job.variables import expand
 from batchchat.job.yaml_errors import plain_words
 
-__all__ = ["PlaceAt", "compose", "plain_scalar", "resolve", "unfold"]
+__all__ = ["LocationAt", "parse", "plain_scalar", "resolve_nodes", "resolve_scalar"]
 
-PlaceAt = Callable[[int, int], SourceLocation]
+LocationAt = Callable[[int, int], SourceLocation]
 
-MOST_VALUES = 10_000
-DEEPEST = 50
+MAX_VALUES = 10_000
+MAX_DEPTH = 50
 
 _PLAIN = "plain"
 _TAG = "tag:yaml.org,2002:"
@@ -38,14 +38,14 @@ _DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)
 _INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
 _NANS = {".nan", ".NaN", ".NAN"}
 _TAGGED = "has a tag (`!...`). A job takes plain text, numbers, lists and mappings; leave it out."
-_MOST_DIGITS = 40  # far over 64 bits; int() itself refuses thousands
+_MAX_DIGITS = 40  # far over 64 bits; int() itself refuses thousands
 
 
 class _TooBigError(ValueError):
     pass
 
 
-class _Loader(yaml.SafeLoader):
+class _PlainLoader(yaml.SafeLoader):
     """PyYAML's scanner and composer, leaving the type of plain values to us."""
 
     def resolve(self, kind: type, value: Any, implicit: Any) -> Any:  # noqa: ARG002  PyYAML's signature
@@ -54,29 +54,29 @@ class _Loader(yaml.SafeLoader):
         return f"{_TAG}seq" if kind is yaml.SequenceNode else f"{_TAG}map"
 
 
-def compose(text: str, place_at: PlaceAt) -> yaml.Node | None:
-    """PyYAML's nodes of the one document in `text`; None where there is none. Raises `RefusedError`."""
+def parse(text: str, location_at: LocationAt) -> yaml.Node | None:
+    """PyYAML's root node of the one document in `text`; None if it is empty. Raises `RefusedError`."""
     try:
-        node: yaml.Node | None = _Loader(text).get_single_node()
+        node: yaml.Node | None = _PlainLoader(text).get_single_node()
     except yaml.MarkedYAMLError as exc:
         mark, words = plain_words(exc, text)
-        raise RefusedError(Diagnostic(place_at(mark.line, mark.column), f"this is not YAML: {words}.")) from None
+        raise RefusedError(Diagnostic(location_at(mark.line, mark.column), f"this is not YAML: {words}.")) from None
     except yaml.reader.ReaderError as exc:
-        place = place_at(text.count("\n", 0, exc.position), 0)
-        raise RefusedError(Diagnostic(place, "this is not YAML: a control character stands here.")) from None
+        location = location_at(text.count("\n", 0, exc.position), 0)
+        raise RefusedError(Diagnostic(location, "this is not YAML: a control character is not allowed here.")) from None
     except RecursionError:
-        raise RefusedError(Diagnostic(place_at(0, 0), _too_deep())) from None
+        raise RefusedError(Diagnostic(location_at(0, 0), _too_deep())) from None
     return node
 
 
-def resolve(text: str) -> str | int | float | bool | None:
+def resolve_scalar(text: str) -> str | int | float | bool | None:
     """The value of a plain scalar by the YAML 1.2 core schema."""
     if text in _NULLS:
         return None
     if text in _BOOLS:
         return _BOOLS[text]
     if _WHOLE.fullmatch(text):
-        if len(text) > _MOST_DIGITS:
+        if len(text) > _MAX_DIGITS:
             raise _TooBigError
         number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         if not -(2**63) <= number < 2**64:
@@ -90,28 +90,28 @@ def resolve(text: str) -> str | int | float | bool | None:
 
 
 def plain_scalar(
-    written: str, place: SourceLocation, environ: Mapping[str, str], *, tag: str = _PLAIN, span: Span | None = None
+    written: str, location: SourceLocation, environ: Mapping[str, str], *, tag: str = _PLAIN, span: Span | None = None
 ) -> Scalar | InvalidNode:
-    """A single value: variables filled in, then its type found."""
+    """The single value `written`: its variables expanded, then its type resolved (or the one that `tag` names)."""
     expansion = expand(written, environ)
-    if expansion.complaint:
-        return InvalidNode(place, expansion.complaint, span)
+    if expansion.problem:
+        return InvalidNode(location, expansion.problem, span)
     text = _joined(expansion.text)
     if text is None:
-        return InvalidNode(place, "holds half a character, which is not Unicode text.", span)
+        return InvalidNode(location, "holds half a character, which is not Unicode text.", span)
     try:
-        value = text if tag == f"{_TAG}str" else resolve(text)
+        value = text if tag == f"{_TAG}str" else resolve_scalar(text)
     except _TooBigError:
-        return InvalidNode(place, "is a whole number beyond 64 bits, which JSON readers do not take.", span)
+        return InvalidNode(location, "is a whole number beyond 64 bits, which JSON readers do not take.", span)
     if tag == f"{_TAG}float" and isinstance(value, int):
         value = float(value)
     if tag not in (_PLAIN, f"{_TAG}str") and _TYPED.get(tag.removeprefix(_TAG)) is not type(value):
-        return InvalidNode(place, _TAGGED, span)
-    return Scalar(place, value, text, written, expansion.has_variables, span)
+        return InvalidNode(location, _TAGGED, span)
+    return Scalar(location, value, text, written, expansion.has_variables, span)
 
 
 def _joined(text: str) -> str | None:
-    r"""`text` with surrogate pairs (JSON's "\ud83d\ude00") joined; None where half of one stands alone."""
+    r"""`text` with surrogate pairs (JSON's "\ud83d\ude00") joined; None if half of one is left."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -122,99 +122,101 @@ def _joined(text: str) -> str | None:
     return text
 
 
-def unfold(root: yaml.Node, place_at: PlaceAt, environ: Mapping[str, str]) -> tuple[Node, list[Diagnostic]]:
-    """The tree under `root`, and the faults of its keys (doubled, empty, not text). Raises `RefusedError`."""
-    unfolding = _Unfolding(place_at, environ)
+def resolve_nodes(
+    root: yaml.Node, location_at: LocationAt, environ: Mapping[str, str]
+) -> tuple[Node, list[Diagnostic]]:
+    """The tree under `root`, and what is wrong with its keys (repeated, empty, not text). Raises `RefusedError`."""
+    resolver = _NodeResolver(location_at, environ)
     mark = root.start_mark
-    return unfolding.node(root, place_at(mark.line, mark.column), "", 0), unfolding.faults
+    return resolver.node(root, location_at(mark.line, mark.column), "", 0), resolver.diagnostics
 
 
 def _too_deep() -> str:
-    return f"this goes deeper than {DEEPEST} levels, or holds an alias of itself. Write it flatter."
+    return f"this goes deeper than {MAX_DEPTH} levels, or holds an alias of itself. Write it flatter."
 
 
-class _Unfolding:
-    """One pass over PyYAML's nodes; counts values so that aliases of aliases end."""
+class _NodeResolver:
+    """One pass over PyYAML's nodes; counts the values, so that aliases of aliases are bounded."""
 
-    def __init__(self, place_at: PlaceAt, environ: Mapping[str, str]) -> None:
-        self.place_at = place_at
+    def __init__(self, location_at: LocationAt, environ: Mapping[str, str]) -> None:
+        self.location_at = location_at
         self.environ = environ
-        self.faults: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self.values = 0
 
-    def node(self, node: yaml.Node, place: SourceLocation, name: str, depth: int) -> Node:
-        """The tree under `node`, which stands under the dotted `name`."""
+    def node(self, node: yaml.Node, location: SourceLocation, name: str, depth: int) -> Node:
+        """The tree under `node`, the value of the dotted key `name`."""
         self.values += 1
-        if self.values > MOST_VALUES:
+        if self.values > MAX_VALUES:
             raise RefusedError(
-                Diagnostic(place, f"this holds more than {MOST_VALUES:,} values with its aliases unfolded.")
+                Diagnostic(location, f"this holds more than {MAX_VALUES:,} values with its aliases unfolded.")
             )
-        if depth > DEEPEST:
-            raise RefusedError(Diagnostic(place, _too_deep()))
+        if depth > MAX_DEPTH:
+            raise RefusedError(Diagnostic(location, _too_deep()))
         span = (node.start_mark.index, node.end_mark.index)
         kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.ScalarNode):
-            return plain_scalar(str(node.value), place, self.environ, tag=node.tag, span=span)
+            return plain_scalar(str(node.value), location, self.environ, tag=node.tag, span=span)
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
-            return SequenceNode(place, tuple(self.items(node, name, depth)), span)
+            return SequenceNode(location, tuple(self.items(node, name, depth)), span)
         if isinstance(node, yaml.MappingNode) and kind == "map":
-            return self.branch(node, place, name, depth)
-        return InvalidNode(place, _TAGGED, span)
+            return self.mapping(node, location, name, depth)
+        return InvalidNode(location, _TAGGED, span)
 
     def items(self, node: yaml.SequenceNode, name: str, depth: int) -> list[Node]:
-        return [self.node(item, self.place_of(item), f"{name}[]", depth + 1) for item in node.value]
+        return [self.node(item, self.location_of(item), f"{name}[]", depth + 1) for item in node.value]
 
-    def branch(self, node: yaml.MappingNode, place: SourceLocation, name: str, depth: int) -> MappingNode:
+    def mapping(self, node: yaml.MappingNode, location: SourceLocation, name: str, depth: int) -> MappingNode:
         entries: dict[str, Node] = {}
-        merged: list[MappingNode] = []
+        bases: list[MappingNode] = []
         first_line: dict[str, int] = {}
         for key, value in node.value:
-            at = self.place_of(key)
-            text = self.key_text(key, at, name)
+            key_location = self.location_of(key)
+            text = self.key_text(key, key_location, name)
             if text is None:
                 continue
             dotted = f"{name}.{text}" if name else text
             if text in first_line:
-                said = f"stands here again; it stood in line {first_line[text]} already."
-                self.faults.append(Diagnostic(at, f"`{printable(dotted)}` {said}"))
+                problem = f"is repeated; line {first_line[text]} already sets it."
+                self.diagnostics.append(Diagnostic(key_location, f"`{printable(dotted)}` {problem}"))
                 continue
             first_line[text] = key.start_mark.line + 1
             if text == "<<" and key.tag == _PLAIN:
-                merged = self.merged(value, name, depth)
+                bases = self.merged_mappings(value, name, depth)
             else:
-                entries[text] = self.node(value, at, dotted, depth + 1)
+                entries[text] = self.node(value, key_location, dotted, depth + 1)
         shadowed: list[Node] = []
-        for source in merged:
+        for source in bases:
             shadowed += source.shadowed
             shadowed += [entry for text, entry in source.entries.items() if text in entries]
             entries = {**source.entries, **entries}
-        return MappingNode(place, entries, (node.start_mark.index, node.end_mark.index), tuple(shadowed))
+        return MappingNode(location, entries, (node.start_mark.index, node.end_mark.index), tuple(shadowed))
 
-    def merged(self, value: yaml.Node, name: str, depth: int) -> list[MappingNode]:
-        """What `<<` brings; the first of several mappings that has a key wins."""
+    def merged_mappings(self, value: yaml.Node, name: str, depth: int) -> list[MappingNode]:
+        """The mappings that the value of `<<` names; the first of several that has a key wins."""
         sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        found: list[MappingNode] = []
+        mappings: list[MappingNode] = []
         for source in sources:
-            place = self.place_of(source)
-            branch = self.node(source, place, name, depth + 1)
-            if isinstance(branch, MappingNode):
-                found.append(branch)
+            location = self.location_of(source)
+            resolved = self.node(source, location, name, depth + 1)
+            if isinstance(resolved, MappingNode):
+                mappings.append(resolved)
             else:
-                self.faults.append(Diagnostic(place, "`<<` takes an alias of a mapping, or a list of such."))
-        return found
+                self.diagnostics.append(Diagnostic(location, "`<<` takes an alias of a mapping, or a list of such."))
+        return mappings
 
-    def key_text(self, key: yaml.Node, place: SourceLocation, name: str) -> str | None:
+    def key_text(self, key: yaml.Node, location: SourceLocation, name: str) -> str | None:
         under = f" under `{printable(name)}`" if name else ""
         if not isinstance(key, yaml.ScalarNode):
-            self.faults.append(
-                Diagnostic(place, f"a key{under} is a list or a mapping. Text that holds braces takes quotes.")
+            self.diagnostics.append(
+                Diagnostic(location, f"a key{under} is a list or a mapping. Quote text that contains braces.")
             )
             return None
         text = _joined(str(key.value))
         if not text:
-            self.faults.append(Diagnostic(place, f"a key{under} has no readable name."))
+            self.diagnostics.append(Diagnostic(location, f"a key{under} has no readable name."))
             return None
         return text
 
-    def place_of(self, node: yaml.Node) -> SourceLocation:
-        return self.place_at(node.start_mark.line, node.start_mark.column)
+    def location_of(self, node: yaml.Node) -> SourceLocation:
+        return self.location_at(node.start_mark.line, node.start_mark.column)

@@ -1,6 +1,6 @@
-"""A local endpoint that answers as DeepInfra does, for tries without a key, for tests and for benches.
+"""A local endpoint that answers as DeepInfra does, for trials without a key, for tests and benchmarks.
 
-It stands alone: nothing of batchchat outside this folder is imported.
+It imports nothing of batchchat outside this folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bytes of answers, in the founding page's shapes and order of keys.
+"""The bytes of answers, with the form and key order of DeepInfra's model page.
 
 `estimated_cost` is written as the exact decimal (`0.0000268`): of at most 15 digits, so a client's float of
 it prints as that very decimal again.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from batchchat.mock.chance import drawn
+from batchchat.mock.chance import draw
 from batchchat.mock.usage import INPUT_NANO_USD, OUTPUT_NANO_USD, MockUsage, per_million_usd, plain_usd
 
 if TYPE_CHECKING:
@@ -45,30 +45,30 @@ def response_id(seed: int, arrival: int, cost_nano_usd: int) -> str:
     """An id of its own for each arrival.
 
     Its last 12 hex digits are what was billed, the 8 before them a stamp that no other arrival, cost or seed has, and
-    the first 8 the arrival, masked by it: so a cost is known again by its id, and no table of ids is kept.
+    the first 8 the arrival, masked by it: so the cost can be read from the id, and no table of ids is needed.
     """
     stamp = _stamp(seed, arrival, cost_nano_usd)
     return f"chatcmpl-{arrival ^ stamp:08x}{stamp:08x}{cost_nano_usd:012x}"
 
 
 def billed_nano_usd(id_: str, seed: int, arrivals: int) -> int | None:
-    """What the answer of this id was billed at; None for an id that none of the first `arrivals` requests was given."""
-    found = _ID.fullmatch(id_)
-    if found is None:
+    """What the answer of this id was billed at; None for an id that none of the first `arrivals` requests got."""
+    match = _ID.fullmatch(id_)
+    if match is None:
         return None
-    masked, stamp, cost = (int(digits, 16) for digits in found.groups())
+    masked, stamp, cost = (int(digits, 16) for digits in match.groups())
     arrival = masked ^ stamp
     return cost if arrival < arrivals and stamp == _stamp(seed, arrival, cost) else None
 
 
 def _stamp(seed: int, arrival: int, cost_nano_usd: int) -> int:
-    return drawn("id", seed, arrival, cost_nano_usd) >> 32
+    return draw("id", seed, arrival, cost_nano_usd) >> 32
 
 
 def request_costs(ids: Iterable[str], seed: int, arrivals: int) -> dict[str, Any]:
-    """What POST /v1/request-costs gives, in the order asked: Hugging Face's billing form, which DeepInfra serves.
+    """The body of POST /v1/request-costs, in the order of `ids`: Hugging Face's billing form, which DeepInfra serves.
 
-    A cost is null where the id is none of ours.
+    The cost of an unknown id is null.
     """
     return {"requests": [{"requestId": id_, "costNanoUsd": billed_nano_usd(id_, seed, arrivals)} for id_ in ids]}
 
@@ -91,7 +91,7 @@ def completion(reply: MockReply, model: str, id_: str, created: int) -> bytes:
 def chunks(reply: MockReply, model: str, id_: str, created: int, *, include_usage: bool) -> Iterator[bytes]:
     """The events of a streamed answer, up to and with [DONE].
 
-    As on the page, each delta of text has the role.
+    As on DeepInfra's page, each delta of text has the role.
     """
 
     def chunk(choices: list[Any], **more: Any) -> bytes:
@@ -142,7 +142,7 @@ def model_entry(model: str, context_length: int) -> dict[str, Any]:
 
 
 def model_list(context_length: int) -> dict[str, Any]:
-    """What GET /models gives; the mock answers for any other name as well."""
+    """The body of GET /models; the mock also answers for any other model."""
     return {"object": "list", "data": [model_entry(model, context_length) for model in MODELS]}
 
 

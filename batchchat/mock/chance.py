@@ -1,4 +1,4 @@
-"""Chance that can be repeated: numbers drawn from what they are drawn for, with no state between draws.
+"""Reproducible chance: each number is drawn from the parts that name its purpose, with no state between draws.
 
 The same parts give the same number on every machine and in every order of arrival.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-__all__ = ["drawn", "uniform"]
+__all__ = ["draw", "uniform"]
 
 
-def drawn(*parts: bytes | int | str) -> int:
+def draw(*parts: bytes | int | str) -> int:
     """A 64-bit number from `parts`.
 
     Their order counts; each is delimited, so ("ab", "c") is not ("a", "bc").
@@ -21,4 +21,4 @@ def drawn(*parts: bytes | int | str) -> int:
 def uniform(*parts: bytes | int | str) -> float:
     """A number in [0, 1) from `parts`."""
     # The upper 53 bits only: a float holds no more, and rounding could otherwise give 1.0.
-    return (drawn(*parts) >> 11) * 2.0**-53
+    return (draw(*parts) >> 11) * 2.0**-53

@@ -1,4 +1,4 @@
-"""What can go wrong on purpose, and which request it befalls.
+"""Faults on purpose, and which requests they hit.
 
     kind           the client sees                                     billed
     429            429 engine_overloaded at once, no slot taken        no
@@ -11,7 +11,7 @@
     empty          a whole answer with content ""                      yes
     slow           the answer, `slow_s` later                          yes
 
-Each configured fault draws once a request, from the seed and the request's arrival number alone; the first
+Each configured fault draws once per request, from the seed and the request's arrival number alone; the first
 that hits wins, in the order they were given.
 """
 
@@ -58,7 +58,7 @@ UNBILLED_ANSWERS: dict[str, tuple[int, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault and the share of requests it befalls, 0 to 1."""
+    """One kind of fault and the share of requests it hits, 0 to 1."""
 
     kind: str
     probability: float
@@ -86,8 +86,8 @@ def parse_fault(text: str) -> Fault:
 
 
 def draw_fault(faults: Iterable[Fault], seed: int, arrival: int) -> str | None:
-    """The kind of fault that befalls the request that arrived as number `arrival`, or None."""
-    for place, fault in enumerate(faults):
-        if uniform("fault", seed, arrival, place, fault.kind) < fault.probability:
+    """The kind of fault that hits the request which arrived as number `arrival`, or None."""
+    for position, fault in enumerate(faults):
+        if uniform("fault", seed, arrival, position, fault.kind) < fault.probability:
             return fault.kind
     return None

@@ -1,8 +1,8 @@
-"""What was billed and how requests ended: the mock's own books, to hold a client's against.
+"""What was billed and how requests ended: the mock's own accounts, to compare a client's with.
 
 Three sums of money, each exact: all that was billed; what was reported in whole answers (a stream's too,
 whether it asked for its usage or not); and of that what was reported in answers with text. Per billed request
-8 bytes of its identity are kept, nothing else.
+8 bytes of its identity are stored, nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BillingLedger:
 
     @property
     def arrivals(self) -> int:
-        """How many requests have come."""
+        """How many requests have arrived."""
         return self._requests
 
     def arrive(self) -> int:
@@ -59,7 +59,7 @@ class BillingLedger:
         self._statuses[outcome] += 1
 
     def figures(self) -> dict[str, Any]:
-        """The books as /stats shows them, without who is in flight."""
+        """The accounts as /stats shows them, without the requests in flight."""
         return {
             "requests": self._requests,
             "answered": self._answered,

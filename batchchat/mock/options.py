@@ -1,4 +1,4 @@
-"""How a mock server behaves: one frozen noun, valid once built."""
+"""How a mock server behaves: one frozen value, valid once built."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["MockOptions"]
 
 @dataclass(frozen=True, slots=True)
 class MockOptions:
-    """What a `MockServer` is told. Raises `ValueError` naming the option and its value.
+    """The options of a `MockServer`. Raises `ValueError` naming the option and its value.
 
     `latency_s` passes before each answer, plus up to `latency_jitter_s`, drawn from the request, the seed and
     the arrival number. Above `max_concurrent` in flight, or `rate_limit` a minute, comes a 429. A prompt of
-    more than `context_length` tokens is a 400. With an `api_key`, every path but /stats wants it.
-    `tpm_rate_limit` is told at /v1/me/rate_limit, not enforced.
+    more than `context_length` tokens is a 400. With an `api_key`, every path but /stats requires it.
+    `tpm_rate_limit` is shown at /v1/me/rate_limit, not enforced.
     `reply_tokens` is the median length of a reply. `slow_s` is what the fault `slow` adds. An answer costs the mock's
     price times a share drawn from `price_share`, lowest and highest: (0.5, 1.0) bills up to half less.
     """

@@ -1,8 +1,7 @@
-"""The reply to a request: the founding page's where the conversation is the page's, otherwise prose.
+"""The reply to a request: that of DeepInfra's model page where the conversation is the page's, otherwise prose.
 
-A reply depends on the request's content and the seed, on nothing else: neither on when it came, nor on how it
-is delivered. One exception is the page's own: its streamed answer to "Hello!" is another text than the plain
-one.
+A reply depends on the request's content and the seed, on nothing else: neither on when it arrived, nor on how it
+is delivered. One exception is the page's own: its streamed answer to "Hello!" differs from the plain one.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from batchchat.mock.chance import drawn
+from batchchat.mock.chance import draw
 from batchchat.mock.prose import write_prose
 from batchchat.mock.usage import CHARS_PER_TOKEN, MockUsage, count_text, usage_of
 
 if TYPE_CHECKING:
-    from batchchat.mock.asked import MockRequest
+    from batchchat.mock.request import MockRequest
 
 __all__ = ["MockReply", "empty_reply", "reply_to"]
 
 SPREAD = 0.6  # sigma of the lognormal length: one reply in a hundred is four times the median
-LONGEST_TOKENS = 16384  # DeepInfra's hard cap
+MAX_REPLY_TOKENS = 16384  # DeepInfra's hard cap
 
 
 @dataclass(frozen=True, slots=True)
 class MockReply:
-    """What the assistant says. `deltas`, where given, are the pieces it is streamed in."""
+    """The assistant's reply. `deltas`, where given, are the pieces in which it is streamed."""
 
     text: str
     finish_reason: str
@@ -71,33 +70,33 @@ _PAGE = {
 }
 
 
-def reply_to(asked: MockRequest, seed: int, median_tokens: int) -> MockReply:
-    """The reply to `asked`; within its `max_tokens`, `finish_reason` being `length` where that cut it."""
-    return _from_page(asked) or _from_prose(asked, seed, median_tokens)
+def reply_to(request: MockRequest, seed: int, median_tokens: int) -> MockReply:
+    """The reply to `request`; within its `max_tokens`, `finish_reason` being `length` where that cut it."""
+    return _from_page(request) or _from_prose(request, seed, median_tokens)
 
 
-def empty_reply(asked: MockRequest) -> MockReply:
-    """A reply without a word, its prompt paid for."""
-    return MockReply("", "stop", usage_of(asked.prompt_tokens, 0))
+def empty_reply(request: MockRequest) -> MockReply:
+    """A reply without text, whose prompt is billed."""
+    return MockReply("", "stop", usage_of(request.prompt_tokens, 0))
 
 
-def _from_page(asked: MockRequest) -> MockReply | None:
-    last = asked.messages[-1].get("content")
-    found = _PAGE.get(last) if isinstance(last, str) else None
-    if found is None or asked.messages != found[0]:
+def _from_page(request: MockRequest) -> MockReply | None:
+    last = request.messages[-1].get("content")
+    exchange = _PAGE.get(last) if isinstance(last, str) else None
+    if exchange is None or request.messages != exchange[0]:
         return None
-    reply = found[2] if asked.stream else found[1]
-    fits = asked.max_tokens is None or reply.usage.completion_tokens <= asked.max_tokens
+    reply = exchange[2] if request.stream else exchange[1]
+    fits = request.max_tokens is None or reply.usage.completion_tokens <= request.max_tokens
     return reply if fits else None
 
 
-def _from_prose(asked: MockRequest, seed: int, median_tokens: int) -> MockReply:
-    random = Random(drawn("reply", seed, asked.content))
-    tokens = min(int(random.lognormvariate(math.log(median_tokens), SPREAD)) + 1, LONGEST_TOKENS)
-    limit = min(asked.max_tokens or LONGEST_TOKENS, LONGEST_TOKENS)
-    # Not a word past the limit is written; the one sentence more tells a cut reply from one that just fits.
+def _from_prose(request: MockRequest, seed: int, median_tokens: int) -> MockReply:
+    random = Random(draw("reply", seed, request.content))
+    tokens = min(int(random.lognormvariate(math.log(median_tokens), SPREAD)) + 1, MAX_REPLY_TOKENS)
+    limit = min(request.max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
+    # No text past the limit is sent; one more sentence is written to tell a cut reply from one that just fits.
     text = write_prose(min(tokens, limit) * CHARS_PER_TOKEN, random.getrandbits)
     used = count_text(text)
     if used <= limit:
-        return MockReply(text, "stop", usage_of(asked.prompt_tokens, used))
-    return MockReply(text[: limit * CHARS_PER_TOKEN], "length", usage_of(asked.prompt_tokens, limit))
+        return MockReply(text, "stop", usage_of(request.prompt_tokens, used))
+    return MockReply(text[: limit * CHARS_PER_TOKEN], "length", usage_of(request.prompt_tokens, limit))

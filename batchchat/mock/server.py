@@ -1,9 +1,8 @@
 """The endpoint: aiohttp in front, the pure parts behind.
 
-Rules: a request is judged in the order key, body, fault 429, gate, latency, other faults. An answer is billed
-once its latency has passed, before the first byte is sent; a client that leaves earlier pays nothing and
-frees its slot. Answers are written inside the handler, so the books are closed before the client can ask for
-them.
+Rules: a request is checked in the order key, body, fault 429, gate, latency, other faults. An answer is billed
+once its latency has passed, before the first byte is sent; a client that disconnects earlier pays nothing and
+frees its slot. Answers are written inside the handler, so the ledger is complete before the client can read it.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from batchchat.mock.asked import MockRequest, RefusedRequest, parse_asked, parse_request_ids, refused_model
 from batchchat.mock.bodies import chunks, completion, event, model_entry, model_list, request_costs, response_id
 from batchchat.mock.chance import uniform
 from batchchat.mock.faults import OVERLOADED, UNBILLED_ANSWERS, draw_fault
 from batchchat.mock.gate import SlotGate
 from batchchat.mock.ledger import CLIENT_GONE, DROPPED, BillingLedger
 from batchchat.mock.replies import MockReply, empty_reply, reply_to
+from batchchat.mock.request import MockRequest, RefusedRequest, check_model, parse_request, parse_request_ids
 
 if TYPE_CHECKING:
     from batchchat.mock.options import MockOptions
@@ -38,7 +37,7 @@ STOP_S = 0.05
 JSON = "application/json"
 GARBAGE = b'<html>\x00\xff{"id": not JSON'
 
-Sent = tuple[str, web.StreamResponse]  # how it ended, and what aiohttp is to be handed
+Sent = tuple[str, web.StreamResponse]  # how the request ended, and the response for aiohttp
 
 
 class MockServer:
@@ -52,17 +51,17 @@ class MockServer:
 
     @property
     def stats(self) -> dict[str, Any]:
-        """What GET /stats gives."""
+        """The body of GET /stats."""
         now = {"in_flight": self._gate.in_flight, "max_in_flight": self._gate.max_in_flight}
         return {**self._ledger.figures(), **now}
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen; port 0 is a free one.
+        """Listen; port 0 picks a free one.
 
         Returns the root, such as `http://127.0.0.1:43121`. Raises `OSError`.
         """
         if self._runner is not None:
-            raise RuntimeError("the mock server runs already")
+            raise RuntimeError("the mock server is already running")
         runner = web.AppRunner(self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=STOP_S)
         await runner.setup()
         try:
@@ -75,7 +74,7 @@ class MockServer:
         return f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
 
     async def stop(self) -> None:
-        """Stop listening and hang up on whoever still waits. Harmless when it does not run."""
+        """Stop listening and close all connections. Does nothing if the server is not running."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -115,7 +114,7 @@ class MockServer:
         model = http.match_info["id"]
         try:
             self._authorize(http)
-            refused_model(model)
+            check_model(model)
         except RefusedRequest as refused:
             return _refusal(refused)
         return _json(200, model_entry(model, self._options.context_length))
@@ -150,64 +149,64 @@ class MockServer:
                     # aiohttp would read on in the broken body, and log the same failure as a defect.
                     http.protocol.force_close()
         except ConnectionError:
-            pass  # the client left while it was written to
+            pass  # the client disconnected while it was written to
         finally:
             self._ledger.end(outcome)
         return response
 
     async def _answer(self, http: web.Request, arrival: int) -> Sent:
-        """Answer one request. Raises `RefusedRequest` for what gets no answer."""
+        """Answer one request. Raises `RefusedRequest` for one that gets no answer."""
         options = self._options
         self._authorize(http)
-        asked = parse_asked(await _read(http), options.context_length)
+        request = parse_request(await _read(http), options.context_length)
         fault = draw_fault(options.faults, options.seed, arrival)
         if fault == "429":
             raise RefusedRequest(429, OVERLOADED)
         self._gate.enter()
         try:
-            delay_s = self._delay_s(asked, arrival) + (options.slow_s if fault == "slow" else 0.0)
+            delay_s = self._delay_s(request, arrival) + (options.slow_s if fault == "slow" else 0.0)
             if delay_s > 0:
                 await asyncio.sleep(delay_s)
             if fault in UNBILLED_ANSWERS:
-                return await _send_unbilled(http, asked, *UNBILLED_ANSWERS[fault])
+                return await _send_unbilled(http, request, *UNBILLED_ANSWERS[fault])
             if fault == "drop":
                 return _hang_up(http)
-            return await self._deliver(http, asked, arrival, fault)
+            return await self._deliver(http, request, arrival, fault)
         finally:
             self._gate.leave()
 
-    async def _deliver(self, http: web.Request, asked: MockRequest, arrival: int, fault: str | None) -> Sent:
-        """Bill the answer and send it, whole or as `fault` has it."""
+    async def _deliver(self, http: web.Request, request: MockRequest, arrival: int, fault: str | None) -> Sent:
+        """Bill the answer and send it, whole or changed by `fault`."""
         options = self._options
         if fault == "empty":
-            reply = empty_reply(asked)
+            reply = empty_reply(request)
         else:
-            reply = reply_to(asked, options.seed, options.reply_tokens)
-        reply = self._priced(reply, asked, arrival)
+            reply = reply_to(request, options.seed, options.reply_tokens)
+        reply = self._priced(reply, request, arrival)
         cost = reply.usage.cost_nano_usd
-        self._ledger.bill(asked.identity, cost)
+        self._ledger.bill(request.identity, cost)
         if fault == "drop-after":
             return _hang_up(http)
         id_ = response_id(options.seed, arrival, cost)
-        deliver = _deliver_stream if asked.stream else _deliver_plain
-        sent = await deliver(http, asked, reply, id_, fault)
+        deliver = _deliver_stream if request.stream else _deliver_plain
+        sent = await deliver(http, request, reply, id_, fault)
         if fault not in ("truncate", "garbage"):
             self._ledger.report(cost, has_text=bool(reply.text))
         return sent
 
-    def _delay_s(self, asked: MockRequest, arrival: int) -> float:
+    def _delay_s(self, request: MockRequest, arrival: int) -> float:
         options = self._options
         if not options.latency_jitter_s:
             return options.latency_s
-        share = uniform("latency", options.seed, arrival, asked.content)
+        share = uniform("latency", options.seed, arrival, request.content)
         return options.latency_s + options.latency_jitter_s * share
 
-    def _priced(self, reply: MockReply, asked: MockRequest, arrival: int) -> MockReply:
-        """`reply` at this answer's share of the price."""
+    def _priced(self, reply: MockReply, request: MockRequest, arrival: int) -> MockReply:
+        """`reply` with its cost at the share of the price that is drawn for this arrival."""
         low, high = self._options.price_share
         if low == high == 1.0:
             return reply
-        share = low + (high - low) * uniform("price", self._options.seed, arrival, asked.content)
+        share = low + (high - low) * uniform("price", self._options.seed, arrival, request.content)
         usage = reply.usage
         return replace(reply, usage=replace(usage, cost_nano_usd=int(usage.cost_nano_usd * share)))
 
@@ -215,9 +214,9 @@ class MockServer:
         key = self._options.api_key
         if key is None:
             return
-        given = http.headers.get("Authorization", "")
+        authorization = http.headers.get("Authorization", "")
         # As bytes: compare_digest takes no str beyond ASCII, and a header may hold anything.
-        if not compare_digest(given.encode(errors="surrogateescape"), f"Bearer {key}".encode()):
+        if not compare_digest(authorization.encode(errors="surrogateescape"), f"Bearer {key}".encode()):
             raise RefusedRequest(401, {"detail": "Unauthorized"})
 
 
@@ -232,8 +231,10 @@ async def _read(http: web.Request) -> bytes:
         raise RefusedRequest(400, undecodable, {"Connection": "close"}) from None
 
 
-async def _deliver_plain(http: web.Request, asked: MockRequest, reply: MockReply, id_: str, fault: str | None) -> Sent:
-    body = completion(reply, asked.model, id_, int(time.time()))
+async def _deliver_plain(
+    http: web.Request, request: MockRequest, reply: MockReply, id_: str, fault: str | None
+) -> Sent:
+    body = completion(reply, request.model, id_, int(time.time()))
     if fault == "garbage":
         body = GARBAGE
     if fault != "truncate":
@@ -245,10 +246,12 @@ async def _deliver_plain(http: web.Request, asked: MockRequest, reply: MockReply
     return "200", response
 
 
-async def _deliver_stream(http: web.Request, asked: MockRequest, reply: MockReply, id_: str, fault: str | None) -> Sent:
+async def _deliver_stream(
+    http: web.Request, request: MockRequest, reply: MockReply, id_: str, fault: str | None
+) -> Sent:
     response = _event_stream()
     await response.prepare(http)
-    events = chunks(reply, asked.model, id_, int(time.time()), include_usage=asked.include_usage)
+    events = chunks(reply, request.model, id_, int(time.time()), include_usage=request.include_usage)
     if fault == "truncate":
         whole = b"".join(events)
         await response.write(whole[: len(whole) // 2])
@@ -257,14 +260,14 @@ async def _deliver_stream(http: web.Request, asked: MockRequest, reply: MockRepl
     if fault == "garbage":
         await response.write(b"data: " + GARBAGE + b"\n\n")
     else:
-        for each in events:
-            await response.write(each)
+        for chunk in events:
+            await response.write(chunk)
     await response.write_eof()
     return "200", response
 
 
-async def _send_unbilled(http: web.Request, asked: MockRequest, status: int, body: dict[str, Any]) -> Sent:
-    if not (asked.stream and status == 200):  # noqa: PLR2004 - HTTP's own number
+async def _send_unbilled(http: web.Request, request: MockRequest, status: int, body: dict[str, Any]) -> Sent:
+    if not (request.stream and status == 200):  # noqa: PLR2004 - HTTP's own number
         return await _send(http, _json(status, body))
     response = _event_stream()
     await response.prepare(http)
@@ -274,7 +277,7 @@ async def _send_unbilled(http: web.Request, asked: MockRequest, status: int, bod
 
 
 async def _send(http: web.Request, response: web.Response) -> Sent:
-    """Write the whole answer now; aiohttp finds it sent and leaves it."""
+    """Write the whole answer now; aiohttp sees that it is sent and writes nothing."""
     await response.prepare(http)
     await response.write_eof()
     return str(response.status), response
@@ -283,7 +286,7 @@ async def _send(http: web.Request, response: web.Response) -> Sent:
 def _hang_up(http: web.Request) -> Sent:
     """Close the connection once what was written is flushed.
 
-    What aiohttp is handed then can't be written; it takes that for a client gone, and is silent.
+    The response that aiohttp is given then can't be written; it takes that for a disconnected client, and logs nothing.
     """
     if http.transport is not None:
         http.transport.close()

@@ -29,8 +29,8 @@ MESSAGE_TOKENS = 4  # role and delimiters
 PROMPT_TOKENS = 3  # the opening of the reply
 PART_TOKENS = 256  # an image or sound, whatever its size
 
-# Per token. About what the page's two answers cost ($0.73 and $0.86 per million), and odd, so that sums have
-# digits.
+# Per token. About what the two answers on DeepInfra's page cost ($0.73 and $0.86 per million), and odd, so that sums
+# have digits.
 INPUT_NANO_USD = 761
 OUTPUT_NANO_USD = 839
 

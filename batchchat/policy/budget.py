@@ -114,7 +114,7 @@ class Budget:
         self._reserved_usd += need
         self._in_flight += 1
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
         reserved = self._release(max_usage)
         if attempt is None:
             self._add(unsure_usd=max_usage.cost_usd or _NO_USD)

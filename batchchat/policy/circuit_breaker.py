@@ -152,7 +152,7 @@ class CircuitBreaker:
         if self._first is not None:
             self._pending += 1
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
         self._in_flight -= 1
         if attempt is None:
             self._cut_off(now)

@@ -108,7 +108,7 @@ class Concurrency:
         self._since_refusal += 1
         self._sent += 1
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
         self.in_flight -= 1
         if attempt is None:
             return

@@ -1,6 +1,6 @@
-"""What a policy may answer, and what it is: pure computation over what was sent and settled; the clock is an argument.
+"""What a policy is, and what it may answer: pure computation over requests sent and ended; the clock is an argument.
 
-All policies of a gate must let a request go before any of them holds it.
+All policies of a gate must admit a request before any of them acquires it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Not yet: ask again after `seconds`, or, where that is None, when the next request has settled."""
+    """Not yet: check again after `seconds`, or, where that is None, when the next request is released."""
 
     seconds: float | None = None
 
@@ -51,7 +51,10 @@ class Policy(Protocol):
         """Whether a request that may use `max_usage` can go at `now`; changes nothing."""
 
     def acquire(self, now: float, max_usage: MaxUsage) -> None:
-        """It goes."""
+        """Called once when all policies admitted the request: take its permit."""
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
-        """It ended with `attempt`, or, where that is None, was cut off by us."""
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
+        """The request ended with `attempt`, or, where that is None, was cancelled by us.
+
+        `record` is the number of the journal's record of what it cost or may have cost, None where that is nothing.
+        """

@@ -33,7 +33,7 @@ class RateLimitHeaders:
     def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
         self._in_flight += 1
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:  # noqa: ARG002
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
         self._in_flight -= 1
         if attempt is None or attempt.quota is None or self._broken_words >= _MOST_BROKEN_WORDS:
             return

@@ -64,7 +64,7 @@ class RequestRate:
     def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
         self._bucket.take(now, 1.0)
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
         """A request counts however it ends."""
 
 
@@ -88,7 +88,7 @@ class TokenRate:
         self._most += most
         self._charged += most * self._share
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
         most = _most(max_usage)
         # The share has moved since it was charged; over all that is in flight the sums agree.
         charged = self._charged * most / self._most if self._most > 0 else 0.0

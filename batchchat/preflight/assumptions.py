@@ -60,7 +60,7 @@ def counted(tokenizer: Tokenizer) -> str:
 
 def price_missing(job: JobSpec, model: str) -> str:
     """Why there is no cost, and the way out."""
-    table = "the price table" if job.prices is None else job.prices.typed
+    table = "the price table" if job.prices is None else job.prices.as_given
     unknown = f"no price of {model} at {job.host} is in {table}, so that its cost is unknown."
     if model != job.model:
         return f"{unknown} A table of your own is named by `prices`."

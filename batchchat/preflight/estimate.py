@@ -19,7 +19,15 @@ from batchchat.preflight.charges import charged
 from batchchat.preflight.forecast import Evidence, Forecast, SendLimits, forecast
 from batchchat.preflight.job_estimate import JobEstimate, PilotResult
 from batchchat.preflight.load import Load, ObservedRow
-from batchchat.preflight.scan import MOST_SEEN, ModelEstimate, SampledRow, ScanResult, SendOptions, scan_input, seen_of
+from batchchat.preflight.scan import (
+    MOST_SEEN,
+    ModelEstimate,
+    SampledRow,
+    ScanResult,
+    SendOptions,
+    observed_row,
+    scan_input,
+)
 from batchchat.preflight.stable_sample import StableSample
 from batchchat.results.reader import Results, open_results
 from batchchat.run.messages import nothing_good, own_input
@@ -67,7 +75,7 @@ def estimate(
     Raises `InputError` and `OutputError` for what a run would refuse, `OutputError` for a `like` that has no answers.
     """
     if (entry := entry_that_takes(job.input, job.output.path)) is not None:
-        raise OutputError(own_input(job.output.typed, entry))
+        raise OutputError(own_input(job.output.as_given, entry))
     evidence = None if like is None else _like(job, like)
     basis = Assumptions(job)
     lanes = _lanes(job, basis, compare)
@@ -100,7 +108,7 @@ def _lanes(job: JobSpec, basis: Assumptions, compare: Sequence[str]) -> list[Mod
 
 def _plan(lane: ModelEstimate, draw: StableSample[SampledRow], found: ScanResult) -> PilotPlan:
     rows = [row for row in draw.held if row.sends]
-    charge = charged(found.seen, lane.charge, _OWN)
+    charge = charged(found.observed, lane.charge, _OWN)
     usd = None
     if charge is not None and all(row.most is not None for row in rows):
         margin = 1.0 + (lane.tokenizer.error or 0.0)
@@ -110,15 +118,15 @@ def _plan(lane: ModelEstimate, draw: StableSample[SampledRow], found: ScanResult
 
 def _own(found: ScanResult) -> Evidence | None:
     """What the job's own answers tell, where it has any."""
-    if not found.seen:
+    if not found.observed:
         return None
     many = numbers.rows(found.answers)
-    of = "" if len(found.seen) == found.answers else f"{numbers.count(len(found.seen))} of "
-    return Evidence(found.seen, _OWN, f"lengths from {of}the {many} that this job has answered")
+    of = "" if len(found.observed) == found.answers else f"{numbers.count(len(found.observed))} of "
+    return Evidence(found.observed, _OWN, f"lengths from {of}the {many} that this job has answered")
 
 
 def _piloted(found: ScanResult, seed: int) -> tuple[Evidence, PilotResult]:
-    seen = found.seen
+    seen = found.observed
     costs = [each.cost_usd for each in seen if each.answered or each.cost_usd is not None]
     known = sum(usd for usd in costs if usd is not None) if costs and None not in costs else None
     lengths = f"lengths from a pilot of {numbers.rows(found.piloted)}, seed {seed}"
@@ -148,7 +156,7 @@ def _sampled(results: Results) -> tuple[list[ObservedRow], int]:
             continue
         answers += 1
         usage = record.get("usage") or {}
-        if (seen := seen_of(record, usage.get("prompt_tokens") or 0)) is not None:
+        if (seen := observed_row(record, usage.get("prompt_tokens") or 0)) is not None:
             drawn.add(key_of(record), seen)
     return drawn.held, answers
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from batchchat.core.attempt import Request
-from batchchat.core.conversation import BadRow, Key, Row, Status
+from batchchat.core.conversation import BadRow, Key, Status
 from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
 from batchchat.job import JobSpec
@@ -20,8 +19,9 @@ from batchchat.preflight.charges import Charge
 from batchchat.preflight.load import Load, ObservedRow
 from batchchat.preflight.stable_sample import StableSample
 from batchchat.pricing.rates import Rates
+from batchchat.run.disposition import Disposition
 from batchchat.run.messages import mixed_mock
-from batchchat.run.plan import Disposition, OnChanged, disposition
+from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
 from batchchat.run.wiring import scripts_for
 from batchchat.sources import open_source
 from batchchat.store.folder import folder_of
@@ -37,8 +37,8 @@ __all__ = [
     "ScanResult",
     "SendOptions",
     "journal_of",
+    "observed_row",
     "scan_input",
-    "seen_of",
 ]
 
 MOST_SEEN = 5_000
@@ -47,10 +47,9 @@ MOST_SEEN = 5_000
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """What the run to come is told of rows that have a record."""
+    """What the run to come is told of rows that have a record; with `fresh` none has."""
 
-    retry_failed: bool = False
-    changed: OnChanged = OnChanged.ASK
+    rules: ResumeRules = field(default_factory=ResumeRules)
     fresh: bool = False
 
 
@@ -76,7 +75,7 @@ class SampledRow(NamedTuple):
 
 @dataclass(slots=True)
 class ScanResult:
-    """What was found beside the loads: `seen` are rows of a pilot, or a bounded sample of all answers.
+    """What the rows tell apart from the loads: `observed` are rows of a pilot, or a bounded sample of all answers.
 
     `piloted` rows of the pilot have ended, `piloted_failed` of them without an answer.
     """
@@ -86,7 +85,7 @@ class ScanResult:
     answers: int = 0
     piloted: int = 0
     piloted_failed: int = 0
-    seen: list[ObservedRow] = field(default_factory=list)
+    observed: list[ObservedRow] = field(default_factory=list)
 
 
 @contextmanager
@@ -97,11 +96,11 @@ def journal_of(job: JobSpec, *, fresh: bool) -> Iterator[Ledger]:
     try:
         if not fresh and segments(folder):
             for at, record in scan(folder):
-                ledger.fold(at, record)
+                ledger.apply(at, record)
             totals = ledger.totals
-            others = totals.answered - totals.mock_answers if job.is_mock else totals.mock_answers
-            if others:
-                raise OutputError(mixed_mock(job, others))
+            foreign = totals.answered - totals.mock_answers if job.is_mock else totals.mock_answers
+            if foreign:
+                raise OutputError(mixed_mock(job, foreign))
         yield ledger
     finally:
         ledger.close()
@@ -122,18 +121,15 @@ def scan_input(
     """
     source, script_for = open_source(job.input), scripts_for(job, rates)
     with journal_of(job, fresh=sending.fresh) as ledger:
-        looker = _Scanner(job, lanes, ledger, sending, draw=draw, drawn=drawn)
-        for row in source.read():
+        scanner = _Scanner(job, lanes, ledger, draw=draw, drawn=drawn)
+        for task in looked_up_tasks(source, script_for, ledger.index, sending.rules):
             for lane in lanes:
                 lane.load.rows += 1
-            if isinstance(row, BadRow):
-                looker.bad(row)
+            if isinstance(task, BadRow):
+                scanner.bad(task)
             else:
-                request = script_for(row).next(())
-                assert isinstance(request, Request)
-                looker.good(row, request)
-    looker.close()
-    return looker.found
+                scanner.good(task)
+    return scanner.result()
 
 
 class _Scanner:
@@ -144,7 +140,6 @@ class _Scanner:
         job: JobSpec,
         lanes: Sequence[ModelEstimate],
         ledger: Ledger,
-        sending: SendOptions,
         *,
         draw: StableSample[SampledRow] | None,
         drawn: StableSample[SampledRow] | None,
@@ -152,43 +147,33 @@ class _Scanner:
         self._job = job
         self._lanes = lanes
         self._ledger = ledger
-        self._sending = sending
         self._draw = draw
         self._drawn = drawn
         self._bound: tuple[Mapping[str, Any] | None, int | None] = (None, None)
-        self._some = StableSample[ObservedRow](MOST_SEEN, 0)
-        self.found = ScanResult()
+        self._sample = StableSample[ObservedRow](MOST_SEEN, 0)
+        self._result = ScanResult()
 
     def bad(self, row: BadRow) -> None:
-        self.found.first_bad = self.found.first_bad or f"{row.place}: {row.error}"
+        self._result.first_bad = self._result.first_bad or f"{row.place}: {row.error}"
         for lane in self._lanes:
             lane.load.invalid += 1
 
-    def good(self, row: Row, request: Request) -> None:
-        self.found.good += 1
+    def good(self, task: RowTask) -> None:
+        self._result.good += 1
+        row, requests = task.row, task.script.preview
         params = {**self._job.params, **row.params} if row.params else self._job.params
         if params is not self._bound[0]:  # most rows have the job's own
             self._bound = (params, reply_tokens(params))
-        fate_, entry = self._fate(request)
-        counted: dict[int, int] = {}
+        prompts: dict[int, int] = {}
         for lane in self._lanes:
-            if (prompt := counted.get(id(lane.tokenizer))) is None:
-                prompt = counted[id(lane.tokenizer)] = lane.tokenizer.count(request.messages, params.get("tools"))
-            lane.load.other_models += request.model != self._job.model
-            if lane.own and not fate_.sends:
-                self._finished(lane.load, row.key, fate_, entry, prompt)
+            if (prompt := prompts.get(id(lane.tokenizer))) is None:
+                count, tools = lane.tokenizer.count, params.get("tools")
+                prompt = prompts[id(lane.tokenizer)] = sum(count(request.messages, tools) for request in requests)
+            lane.load.other_models += requests[0].model != self._job.model
+            if lane.own and not task.disposition.sends:
+                self._finished(lane.load, task, prompt)
             else:
                 self._to_send(lane, row.key, prompt, self._bound[1])
-
-    def _fate(self, request: Request) -> tuple[Disposition, int | None]:
-        index = self._ledger.index
-        entry = index.find(request.key)
-        status = "" if entry is None else index.status(entry)
-        if entry is None or not status:
-            return Disposition.SEND_NEW, None
-        same = index.fingerprint(entry) == request.fingerprint
-        sending = self._sending
-        return disposition(status, same_request=same, retry_failed=sending.retry_failed, changed=sending.changed), entry
 
     def _to_send(self, lane: ModelEstimate, key: Key, prompt: int, most: int | None) -> None:
         room = None if lane.context_length is None else lane.context_length - prompt
@@ -201,45 +186,43 @@ class _Scanner:
         if lane.own and self._draw is not None:
             self._draw.add(key, SampledRow(sends=True, prompt=prompt, most=most))
 
-    def _finished(self, load: Load, key: Key, fate_: Disposition, entry: int | None, prompt: int) -> None:
-        assert entry is not None
-        load.undecided += fate_ is Disposition.UNDECIDED
-        record = self._ledger.read(entry)
-        seen = seen_of(record, prompt)
-        load.keep(seen or _silent(record, prompt), tokens_known=seen is not None)
-        if fate_ is not Disposition.KEEP:  # another request than the one that is in the input
+    def _finished(self, load: Load, task: RowTask, prompt: int) -> None:
+        assert task.entry is not None, "a row that is not sent has a record"
+        load.undecided += task.disposition is Disposition.UNDECIDED
+        record, key, result = self._ledger.read(task.entry), task.row.key, self._result
+        observed = observed_row(record, prompt)
+        load.keep(observed or _without_length(record, prompt), tokens_known=observed is not None)
+        if task.disposition is not Disposition.KEEP:  # another request than the one that is in the input
             return
         if self._draw is not None:
             self._draw.add(key, SampledRow(sends=False, prompt=prompt, most=None))
         answered = record["status"] == Status.ANSWERED
-        self.found.answers += answered
+        result.answers += answered
         if self._drawn is not None:
             if self._drawn.has(key):
-                self.found.piloted += 1
-                self.found.piloted_failed += not answered
-                self.found.seen += [] if seen is None else [seen]
-        elif seen is None:
-            return
-        elif seen.answered:
-            self._some.add(key, seen)
+                result.piloted += 1
+                result.piloted_failed += not answered
+                result.observed += [] if observed is None else [observed]
+        elif observed is not None and observed.answered:
+            self._sample.add(key, observed)
 
-    def close(self) -> None:
-        """The reading has come to its end."""
-        self.found.seen += self._some.held
+    def result(self) -> ScanResult:
+        """What was counted, once all rows were given."""
+        self._result.observed += self._sample.held
+        return self._result
 
 
-def seen_of(record: RowRecord, prompt: int) -> ObservedRow | None:
+def observed_row(record: RowRecord, prompt: int) -> ObservedRow | None:
     """What a finished row tells of others like it; None where it did not say how long its reply was."""
     answered = record["status"] == Status.ANSWERED
     usage: Mapping[str, Any] = record.get("usage") or {}
     completion = usage.get("completion_tokens")
     if answered and completion is None:
         return None
-    silent = _silent(record, prompt)
-    return silent._replace(completion=completion or 0)
+    return _without_length(record, prompt)._replace(completion=completion or 0)
 
 
-def _silent(record: RowRecord, prompt: int) -> ObservedRow:
+def _without_length(record: RowRecord, prompt: int) -> ObservedRow:
     usage: Mapping[str, Any] = record.get("usage") or {}
     return ObservedRow(
         prompt=prompt,

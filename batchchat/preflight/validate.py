@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from batchchat.core.attempt import Request
 from batchchat.core.conversation import BadRow
 from batchchat.errors import OutputError
 from batchchat.job import JobSpec
@@ -14,9 +13,11 @@ from batchchat.pricing.for_job import context_for, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.messages import own_input
-from batchchat.run.wiring import blanker_for, scripts_for
+from batchchat.run.tasks import ResumeRules, looked_up_tasks
+from batchchat.run.wiring import redactor_for, scripts_for
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output
+from batchchat.store.index import Index
 
 __all__ = ["ValidationResult", "validate"]
 
@@ -47,7 +48,7 @@ class ValidationResult:
 
 _FIRST_BAD = 10
 # Names of models are kept to be told; what comes after so many distinct ones is counted under one name.
-_MOST_MODELS = 1_000
+_MAX_MODELS = 1_000
 _OTHERS = "others"
 
 
@@ -57,29 +58,28 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
     if (entry := entry_that_takes(job.input, job.output.path)) is not None:
-        raise OutputError(own_input(job.output.typed, entry))
+        raise OutputError(own_input(job.output.as_given, entry))
     source = open_source(job.input)
-    check_output(job.output.path, job.output.typed, source.files, fresh=True)
+    check_output(job.output.path, job.output.as_given, source.files, fresh=True)
     rates = rates_for(job)
-    script_for, fitting = scripts_for(job, rates), ContextCheck(context_for(job, rates), job.params)
+    context_check = ContextCheck(context_for(job, rates), job.params)
     invalid, first_bad, models = 0, list[str](), Counter[str]()
     too_long, unfit, first_too_long = 0, 0, list[str]()
-    for row in source.read():
-        if isinstance(row, BadRow):
+    for task in looked_up_tasks(source, scripts_for(job, rates), Index(), ResumeRules()):
+        if isinstance(task, BadRow):
             invalid += 1
             if len(first_bad) < _FIRST_BAD:
-                first_bad.append(f"{row.place}: {row.error}")
+                first_bad.append(f"{task.place}: {task.error}")
             continue
-        request = script_for(row).next(())
-        assert isinstance(request, Request)
-        if (found := fitting.too_long(row, request)) is not None:
+        row = task.row
+        if (excess := context_check.too_long(task.script)) is not None:
             too_long += 1
-            unfit += found.exact
+            unfit += excess.exact
             if len(first_too_long) < _FIRST_BAD:
-                counted = f"counted exactly: {found.counted_by}" if found.exact else f"by {found.counted_by}"
-                first_too_long.append(f"{row.place}: row {row.key.id}: {found.words} ({counted})")
-        known = request.model in models or len(models) < _MOST_MODELS
-        models[request.model if known else _OTHERS] += 1
+                counted = f"counted exactly: {excess.counted_by}" if excess.exact else f"by {excess.counted_by}"
+                first_too_long.append(f"{row.place}: row {row.key.id}: {excess.words} ({counted})")
+        model = task.script.preview[0].model
+        models[model if model in models or len(models) < _MAX_MODELS else _OTHERS] += 1
     variable = job.endpoint.api_key_env
     return ValidationResult(
         name=job.name,
@@ -94,7 +94,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         first_too_long=first_too_long,
         price=_price(job, rates),
         unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
-        next_command=blanker_for(job, environ).text(run_command if models else again),
+        next_command=redactor_for(job, environ).redact(run_command if models else again),
     )
 
 

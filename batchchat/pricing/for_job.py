@@ -19,7 +19,7 @@ _MOCKED = "api.deepinfra.com"
 
 def table_for(job: JobSpec) -> PriceTable:
     """The user's price table where the job names one, else the package's; raises `UsageError` for a wrong line."""
-    return builtin_table() if job.prices is None else read_table(job.prices.path, job.prices.typed)
+    return builtin_table() if job.prices is None else read_table(job.prices.path, job.prices.as_given)
 
 
 def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> Rates:
@@ -47,7 +47,7 @@ def context_for(job: JobSpec, rates: Rates) -> Context:
 
 def no_price(job: JobSpec) -> str:
     """A cap reserves before it sends, and for that it needs a price."""
-    table = "the price table" if job.prices is None else job.prices.typed
+    table = "the price table" if job.prices is None else job.prices.as_given
     return (
         f"{job.path}: `budget.max_cost` needs a price to reckon with before it sends, and none is known for {job.model}"
         f" at {job.host}: neither the endpoint nor {table} has one. Add"

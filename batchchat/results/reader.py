@@ -125,14 +125,14 @@ def _published(output: Path) -> Results:
 def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) -> Results:
     """The results in the journal, in the order of the input when the rows were sent."""
     for at, record in scan(folder):
-        ledger.fold(at, record)
+        ledger.apply(at, record)
         if record["kind"] == "row":
             row = cast("RowRecord", record)
-            ledger.index.place_in_input(ledger.index.add(key_of(row)), row["ordinal"])
+            ledger.index.set_ordinal(ledger.index.add(key_of(row)), row["ordinal"])
     if holder(folder) is None:  # else what is in flight is no loss yet
-        ledger.close_replay()
+        ledger.end_session()
     run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
-    carried = ledger.carried_columns()
+    carried = ledger.passthrough.columns()
 
     def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
         wanted = set(places)

@@ -14,7 +14,7 @@ from batchchat.job import JobSpec, load_job
 from batchchat.pricing.for_job import rates_for
 from batchchat.results.reader import open_results
 from batchchat.results.reconciliation import Claim, Reconciliation
-from batchchat.run.wiring import blanker_for, sender
+from batchchat.run.wiring import redactor_for, sender_for
 
 __all__ = ["job_to_reconcile", "reconciled"]
 
@@ -55,7 +55,7 @@ async def reconciled(
     `EndpointError` where the endpoint does not say what it billed.
     """
     reconciliation = Reconciliation()
-    async with sender(job, rates_for(job), environ, blanker_for(job, environ)) as opened:
+    async with sender_for(job, rates_for(job), environ, redactor_for(job, environ)) as opened:
         with open_results(job.output.path) as results:
             for claims in _claims(results.columns(_COLUMNS), reconciliation):
                 requests = [claims[at : at + ids_at_once] for at in range(0, len(claims), ids_at_once)]

@@ -19,8 +19,10 @@ from batchchat.core.events import (
     OtherModelServed,
     OtherTierServed,
     PromptTruncated,
+    RowOverdue,
     Subscriber,
 )
+from batchchat.policy.stragglers import Overdue
 
 __all__ = ["AnomalyDetector"]
 
@@ -53,13 +55,17 @@ class AnomalyDetector:
         self._sizes: set[int] = set()
 
     def failed(self, attempt: Attempt) -> None:
-        """An attempt failed."""
+        """An attempt was not accepted."""
         if attempt.http_status not in _GATEWAY_STATUSES or attempt.latency_s < LONG_S:
             return
         cuts = self._cuts
         cuts.append(attempt.latency_s)
         if len(cuts) == _CUTS and max(cuts) - min(cuts) <= _ALIKE * max(cuts):
             self._once(GatewayTimeoutFound(attempt.http_status, sum(cuts) / _CUTS, _CUTS), GatewayTimeoutFound)
+
+    def overdue(self, overdue: Overdue) -> None:
+        """An attempt at the end of the run hangs, and is cancelled."""
+        self._tell(RowOverdue(overdue.key.id, overdue.ran_s, overdue.p99_s, overdue.again))
 
     def answered(self, outcome: Outcome) -> None:
         """A row was answered."""

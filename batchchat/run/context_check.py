@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from batchchat.core.attempt import Failure, Request
-from batchchat.core.conversation import ErrorKind, Row
+from batchchat.core.attempt import Failure, Script
+from batchchat.core.conversation import ErrorKind
 from batchchat.core.record import RowRecord, record_of_unsent
 from batchchat.tokens.context_window import Context, TooLong
 
@@ -20,15 +20,20 @@ class ContextCheck:
         self._context = context
         self._params = params
 
-    def too_long(self, row: Row, request: Request) -> TooLong | None:
-        """What is too long about `row`, whoever counted it."""
+    def too_long(self, script: Script) -> TooLong | None:
+        """Which of the requests that `script` is known to make is too long; None where all fit."""
+        row = script.row
         params = {**self._params, **row.params} if row.params else self._params
-        return self._context.too_long(request, params)
+        for request in script.preview:
+            if (too_long := self._context.too_long(request, params)) is not None:
+                return too_long
+        return None
 
-    def refused(self, row: Row, request: Request) -> RowRecord | None:
-        """The record of a row that is not sent; None where it fits, or nobody can tell for certain."""
-        found = self.too_long(row, request)
-        if found is None or not found.exact:
+    def refused(self, script: Script) -> RowRecord | None:
+        """The record of a row that is not sent; None where it fits, or the count is not exact."""
+        too_long = self.too_long(script)
+        if too_long is None or not too_long.exact:
             return None
-        text = f"{found.words} (counted exactly: {found.counted_by}); nothing was sent"
-        return record_of_unsent(row, request, Failure(ErrorKind.CONTEXT_LENGTH, text))
+        text = f"{too_long.words} (counted exactly: {too_long.counted_by}); nothing was sent"
+        failure = Failure(ErrorKind.CONTEXT_LENGTH, text)
+        return record_of_unsent(script.row, script.preview[0], script.identity, failure)

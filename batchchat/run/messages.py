@@ -1,34 +1,50 @@
-"""Why a run was refused or stopped, in the words that help: the thing, the figure, the way out."""
+"""Why a run was refused or stopped: the thing, the figure, the way out. Pure text."""
 
 from __future__ import annotations
 
+import time
+from decimal import Decimal
+
+from batchchat.core.attempt import Script
 from batchchat.core.conversation import ErrorKind
+from batchchat.core.events import Budgeted
 from batchchat.job import JobSpec
+from batchchat.policy.budget import LEARNING_ANSWERS, LEARNING_IN_FLIGHT, SPENT, Budget
 from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE
+from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
-from batchchat.run.plan import Disposition, PlanCounts
+from batchchat.pricing.rates import Rate
+from batchchat.run.disposition import Disposition
+from batchchat.run.plan import CostBound, PlanCounts
 from batchchat.run.signals import Signals
+from batchchat.store.ledger import Ledger
 from batchchat.text import numbers
+from batchchat.tokens.reply_limit import REPLY_LIMITS
 
 __all__ = [
+    "OWN_BOUNDS",
+    "bound_words",
+    "budgeted",
     "changed_rows_question",
     "mixed_mock",
+    "next_usd",
+    "no_bound",
     "nothing_good",
     "own_input",
     "signal_words",
+    "stop_at_passed",
     "stop_reason",
     "stop_words",
     "strict_refusal",
 ]
 
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{numbers.count(number)} rows"
+OWN_BOUNDS = frozenset({SPENT, TIME_UP})
+"""The reasons for which a job's own limits stop a run."""
 
 
 def _input(job: JobSpec) -> str:
-    return ", ".join(job.input.typed)
+    return ", ".join(job.input.as_given)
 
 
 def nothing_good(job: JobSpec, first_bad: str | None) -> str:
@@ -42,14 +58,17 @@ def own_input(output: str, entry: str) -> str:
     return f"{output} would be read as input: `input.path` has {entry}. Give `output.path` a place outside of that."
 
 
-def strict_refusal(job: JobSpec, tally: PlanCounts) -> str:
+def strict_refusal(job: JobSpec, counts: PlanCounts) -> str:
     """Bad rows under --strict."""
-    bad = "\n".join(f"  {line}" for line in tally.first_invalid)
-    more = tally.invalid - len(tally.first_invalid)
-    rest = f"\n  and {numbers.count(more)} more" if more else ""
-    return (
-        f"{_rows(tally.invalid)} of {_input(job)} can't be sent, and --strict sends nothing then:\n{bad}{rest}\n"
-        "Mend them, or run without --strict to send the others."
+    lines = [f"  {line}" for line in counts.first_invalid]
+    if more := counts.invalid - len(counts.first_invalid):
+        lines.append(f"  and {numbers.count(more)} more")
+    return "\n".join(
+        [
+            f"{numbers.rows(counts.invalid)} of {_input(job)} can't be sent, and --strict sends nothing then:",
+            *lines,
+            "Fix them, or run without --strict to send the others.",
+        ]
     )
 
 
@@ -57,21 +76,22 @@ def mixed_mock(job: JobSpec, answered: int) -> str:
     """Answers of the mock and of a real endpoint never stand in one output."""
     held, now = ("a real endpoint", "the mock") if job.is_mock else ("the mock", job.host)
     return (
-        f"{job.output.typed} holds {_rows(answered)} answered by {held}, and this job asks {now}."
+        f"{job.output.as_given} holds {numbers.rows(answered)} answered by {held}, and this job asks {now}."
         " Name another `output.path`, or set them aside with --fresh."
     )
 
 
-def changed_rows_question(tally: PlanCounts) -> str:
+def changed_rows_question(counts: PlanCounts) -> str:
     """Answered rows whose request has changed."""
-    count = tally.fates[Disposition.UNDECIDED]
-    cost = numbers.money(tally.changed_cost_usd)
-    if tally.changed_unknown_cost == count:
+    undecided = counts.rows[Disposition.UNDECIDED]
+    cost = numbers.money(counts.changed_cost_usd)
+    if counts.changed_unknown_cost == undecided:
         cost = "an unknown sum"
-    elif tally.changed_unknown_cost:
-        cost = f"{cost} and an unknown sum for {numbers.count(tally.changed_unknown_cost)} of them"
-    were, their = ("was", "its") if count == 1 else ("were", "their")
-    return f"{_rows(count)} {were} answered, for {cost}, before {their} conversation, model or params changed."
+    elif counts.changed_unknown_cost:
+        cost = f"{cost} and an unknown sum for {numbers.count(counts.changed_unknown_cost)} of them"
+    were, their = ("was", "its") if undecided == 1 else ("were", "their")
+    rows = numbers.rows(undecided)
+    return f"{rows} {were} answered, for {cost}, before {their} conversation, model or params changed."
 
 
 def stop_words(stop: Halt, job: JobSpec) -> str:
@@ -79,24 +99,24 @@ def stop_words(stop: Halt, job: JobSpec) -> str:
     attempt = stop.attempt
     assert attempt is not None
     assert attempt.failure is not None
-    said = attempt.failure.text
+    reply = attempt.failure.text
     status = f" (HTTP {attempt.http_status})" if attempt.http_status else ""
     if stop.reason == NEVER_REACHED:
-        return f"{job.host} was never reached: {said}. Check `endpoint.base_url` and the network."
+        return f"{job.host} was never reached: {reply}. Check `endpoint.base_url` and the network."
     if stop.reason == OUTAGE:
-        since = "" if stop.since is None else f" since {numbers.time_of_day(stop.since)},"
+        since = "" if stop.since is None else f" since {numbers.time_of_day(stop.since)}"
         return (
-            f"{job.host} has given no answer{since} for {numbers.duration(job.retry.max_outage)} (`retry.max_outage`);"
-            f" last seen: {said}{status}."
+            f"no response from {job.host}{since}, longer than `retry.max_outage`"
+            f" ({numbers.duration(job.retry.max_outage)}); the last attempt: {reply}{status}."
         )
     if stop.reason in (ALL_FAIL_ALIKE, NOW_FAIL_ALIKE):
-        most = numbers.count(job.retry.stop_after_failures)
-        rows = f"the first {most} rows" if stop.reason == ALL_FAIL_ALIKE else f"{most} rows in succession"
+        count = numbers.count(job.retry.stop_after_failures)
+        rows = f"the first {count} rows" if stop.reason == ALL_FAIL_ALIKE else f"{count} consecutive rows"
         return (
-            f"{rows} all failed alike, {attempt.failure.kind.value}: {said}."
-            " Mend the cause and go on with --retry-failed."
+            f"{rows} failed with the same error, {attempt.failure.kind.value}: {reply}."
+            " Fix the cause and go on with --retry-failed."
         )
-    return _refusals(job, attempt.request.model, said, status)[attempt.failure.kind]
+    return _refusals(job, attempt.request.model, reply, status)[attempt.failure.kind]
 
 
 def stop_reason(stop: Halt) -> str:
@@ -118,22 +138,85 @@ def signal_words(signals: Signals, cuts: int) -> str:
     return f"{signals.name}, after what was in flight had ended."
 
 
-def _refusals(job: JobSpec, model: str, said: str, status: str) -> dict[ErrorKind, str]:
+def _refusals(job: JobSpec, model: str, reply: str, status: str) -> dict[ErrorKind, str]:
     key = job.endpoint.api_key_env
-    had = f"the key in {key}" if key else "a request without a key"
-    mend = "" if key else " Name the variable that holds one in `endpoint.api_key_env`."
-    fallback = f"{job.host} refuses{status}: {said}"
+    credential = f"the key in {key}" if key else "a request without a key"
+    way_out = "" if key else " Name the variable that holds one in `endpoint.api_key_env`."
+    fallback = f"{job.host} refuses{status}: {reply}"
     return {
         **dict.fromkeys(ErrorKind, fallback),
-        ErrorKind.UNAUTHORIZED: f"{job.host} refused {had}{status}: {said}.{mend}",
-        ErrorKind.QUOTA: f"{job.host} will not serve this account for now{status}: {said}. Top it up.",
-        ErrorKind.FORBIDDEN: f"{job.host} refuses {had} for `{model}`{status}: {said}.",
+        ErrorKind.UNAUTHORIZED: f"{job.host} refused {credential}{status}: {reply}.{way_out}",
+        ErrorKind.QUOTA: f"{job.host} will not serve this account for now{status}: {reply}. Top it up.",
+        ErrorKind.FORBIDDEN: f"{job.host} refuses {credential} for `{model}`{status}: {reply}.",
         ErrorKind.NOT_FOUND: (
-            f"{job.host} does not know `{model}` or the address{status}: {said}. Check `model` and `endpoint.base_url`."
+            f"{job.host} does not know `{model}` or the address{status}: {reply}."
+            " Check `model` and `endpoint.base_url`."
         ),
         ErrorKind.BAD_RESPONSE: (
-            f"{job.host} is no chat completions endpoint{status}: {said}. Check `endpoint.base_url`;"
+            f"{job.host} is no chat completions endpoint{status}: {reply}. Check `endpoint.base_url`;"
             " it usually ends in /v1 or /v1/openai."
         ),
-        ErrorKind.CONNECTION: f"no connection to {job.host}: {said}. Check `endpoint.base_url` and SSL_CERT_FILE.",
+        ErrorKind.CONNECTION: f"no connection to {job.host}: {reply}. Check `endpoint.base_url` and SSL_CERT_FILE.",
     }
+
+
+def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, counts: PlanCounts, limit: int | None) -> Budgeted:
+    """The budget at the start of a run; what a `limit` leaves to be sent has no figure of its own."""
+    return Budgeted(
+        max_cost_usd=budget.max_cost_usd,
+        paid_usd=ledger.paid_usd,
+        uncertain_usd=ledger.uncertain_cost.upper_bound_usd,
+        unknown_rows=ledger.totals.unknown_cost_rows,
+        rows=counts.to_send if limit is None or limit >= counts.to_send else 0,
+        max_rows_usd=counts.max_cost.usd * max(budget.learned.max_ratio, Decimal(1)),
+        learning=(LEARNING_IN_FLIGHT, LEARNING_ANSWERS) if budget.is_learning else None,
+        price=None if rate is None or rate.source == "job" else rate.words,
+    )
+
+
+def no_bound(job: JobSpec, max_cost: CostBound) -> str:
+    """Rows that could cost anything, under a cap that must hold."""
+    assert max_cost.first is not None
+    lacks, way_out = _lack(max_cost.first)
+    row, more_count = max_cost.first.row, max_cost.unbounded - 1
+    more = ""
+    if more_count:
+        more = f" {numbers.count(more_count)} more {'row is' if more_count == 1 else 'rows are'} like it."
+    cap = numbers.money(job.budget.max_cost)
+    return (
+        f"{row.place}: row {row.key.id} has {lacks}, so that what it costs has no bound and"
+        f" `budget.max_cost` ({cap}) can't hold.{more} {way_out}, or leave `budget.max_cost` out."
+    )
+
+
+def _lack(script: Script) -> tuple[str, str]:
+    """What a row lacks to have a bound, and the way out."""
+    if script.bound.completion_tokens is None:
+        return f"no {' or '.join(REPLY_LIMITS)}", "Set `params.max_tokens`, or the row's own"
+    if script.bound.prompt_tokens is not None:
+        return f"the model {script.preview[0].model}, whose price nobody knows", "Give it one in a table of `prices`"
+    return "parts that are not text", "Take such rows out"
+
+
+def stop_at_passed(written: str) -> str:
+    """A moment that was over before the run began."""
+    return f"`budget.stop_at` is {written}, which has passed. Set a later one, or leave it out."
+
+
+def bound_words(stop: Halt, job: JobSpec, ledger: Ledger) -> str:
+    """Which of the job's own bounds stopped the run."""
+    if stop.reason == TIME_UP:
+        assert job.budget.stop_at is not None
+        clock = time.strftime("%H:%M:%S")
+        return f"`budget.stop_at` is {job.budget.stop_at.written}; at {clock} what was in flight had ended."
+    unsure = ledger.uncertain_cost.upper_bound_usd
+    may = f" and up to {numbers.money(unsure)} more may have been" if unsure else ""
+    return (
+        f"the budget of {numbers.money(job.budget.max_cost)} does not cover the next row, which may cost up to"
+        f" {numbers.money(next_usd(stop))}: {numbers.money(ledger.paid_usd)} is paid{may}."
+    )
+
+
+def next_usd(stop: Halt) -> Decimal:
+    """What the next request may cost; 0 where that has no bound."""
+    return stop.usd if stop.usd is not None and stop.usd.is_finite() else Decimal(0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: T
         "name": job.name,
         "model": job.model,
         "endpoint": job.host,
-        "output": job.output.typed,
+        "output": job.output.as_given,
         "output_path": str(job.output.path),
         "working_directory": str(Path.cwd()),
         "state": "finished" if exit_code in {0, 3} else "stopped",
@@ -115,6 +116,8 @@ class _Signals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # only the main thread may handle signals
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         self._before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
         for number in self._before:

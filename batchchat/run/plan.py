@@ -1,66 +1,26 @@
-"""What becomes of each row, given what the journal has of it: kept or sent, and why. Pure.
-
-the journal has          the request is      then
-nothing, or invalid                          send: new
-answered                 the same            keep
-answered                 another             keep or send as the user says; undecided without a word
-failed                   the same            keep; send with --retry-failed
-failed                   another             send: its request changed
-"""
+"""What a run will do, counted before it sends: a fold over the rows and their dispositions."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum
 
-from batchchat.core.attempt import Request
-from batchchat.core.conversation import Status
+from batchchat.core.attempt import Script
+from batchchat.core.conversation import BadRow, Status
 from batchchat.core.events import Planned
+from batchchat.core.record import RowRecord
+from batchchat.run.disposition import Disposition, OnChanged
+from batchchat.run.tasks import RowTask, new_record_of_bad_row
+from batchchat.store.ledger import Ledger
 
-__all__ = ["Disposition", "OnChanged", "PlanCounts", "disposition"]
+__all__ = ["ROWS_A_TURN", "CostBound", "PlanCounts", "plan"]
 
-
-class OnChanged(Enum):
-    """What the user wants done with rows answered to another request."""
-
-    ASK = "ask"
-    KEEP = "keep"
-    RESEND = "resend"
-
-
-class Disposition(Enum):
-    """What becomes of a row."""
-
-    KEEP = "keep"
-    KEEP_CHANGED = "keep, though its request changed"
-    SEND_NEW = "new"
-    SEND_FAILED = "failed before"
-    SEND_CHANGED = "its request changed"
-    UNDECIDED = "answered, and its request changed"
-    LATER = "to be sent, but not now: a pilot sends its own rows alone"
-
-    @property
-    def sends(self) -> bool:
-        """Whether the row is sent."""
-        return self is Disposition.SEND_NEW or self is Disposition.SEND_FAILED or self is Disposition.SEND_CHANGED
-
-
-def disposition(status: str, *, same_request: bool, retry_failed: bool, changed: OnChanged) -> Disposition:
-    """The fate of a good row whose record has `status` (empty: none)."""
-    if status == Status.ANSWERED:
-        if same_request:
-            return Disposition.KEEP
-        return {
-            OnChanged.ASK: Disposition.UNDECIDED,
-            OnChanged.KEEP: Disposition.KEEP_CHANGED,
-            OnChanged.RESEND: Disposition.SEND_CHANGED,
-        }[changed]
-    if status == Status.FAILED:
-        if retry_failed:
-            return Disposition.SEND_FAILED
-        return Disposition.KEEP if same_request else Disposition.SEND_CHANGED
-    return Disposition.SEND_NEW
+ROWS_A_TURN = 200
+"""Rows that are read before the event loop gets its turn."""
+_FIRST_INVALID = 5
+_NO_USD = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -69,50 +29,48 @@ class CostBound:
 
     usd: Decimal = field(default_factory=Decimal)
     unbounded: int = 0
-    first: Request | None = None
-    first_place: str = ""
+    first: Script | None = None
 
-    def count(self, request: Request, place: str) -> None:
-        """One more row, by its first request."""
-        if request.max_usage.cost_usd is not None:
-            self.usd += request.max_usage.cost_usd
+    def add(self, script: Script) -> None:
+        """Count one more row, with all its requests."""
+        usd = script.bound.cost_usd
+        if usd is not None:
+            self.usd += usd
             return
         self.unbounded += 1
-        if self.first is None:
-            self.first, self.first_place = request, place
+        self.first = self.first or script
 
-    def add(self, other: CostBound) -> None:
-        """The rows of `other` as well, which come after these."""
-        self.usd += other.usd
-        self.unbounded += other.unbounded
-        if self.first is None:
-            self.first, self.first_place = other.first, other.first_place
+    def merge(self, later: CostBound) -> None:
+        """Count the rows of `later` as well, which come after these."""
+        self.usd += later.usd
+        self.unbounded += later.unbounded
+        self.first = self.first or later.first
 
 
 @dataclass(slots=True)
 class PlanCounts:
-    """The fates of all rows of an input.
+    """The dispositions of all rows of an input.
 
-    `invalid_new` are bad rows not noted yet; `replaced` those sent that have a record already; `changed_cost_usd` is
-    what the undecided or changed answers had cost. `most` is what the rows that are sent can cost, and `most_undecided`
-    what the undecided can; `dearest_usd` is the most that any one row can, sent or kept.
+    `invalid_new` are bad rows not recorded yet; `replaced` those sent that have a record already; `changed_cost_usd` is
+    what the undecided or changed answers had cost. `max_cost` is what the rows that are sent can cost, and
+    `max_cost_undecided` what the undecided can; `max_row_cost_usd` is the most that any one row can, sent or kept.
     """
 
-    fates: dict[Disposition, int] = field(default_factory=lambda: dict.fromkeys(Disposition, 0))
+    rows: dict[Disposition, int] = field(default_factory=lambda: dict.fromkeys(Disposition, 0))
     invalid: int = 0
     invalid_new: int = 0
     replaced: int = 0
     first_invalid: list[str] = field(default_factory=list)
     changed_cost_usd: Decimal = field(default_factory=Decimal)
     changed_unknown_cost: int = 0
-    most: CostBound = field(default_factory=CostBound)
-    most_undecided: CostBound = field(default_factory=CostBound)
-    dearest_usd: Decimal = field(default_factory=Decimal)
+    max_cost: CostBound = field(default_factory=CostBound)
+    max_cost_undecided: CostBound = field(default_factory=CostBound)
+    max_row_cost_usd: Decimal = field(default_factory=Decimal)
 
     @property
     def to_send(self) -> int:
         """Rows that will be sent."""
-        return sum(count for fate_, count in self.fates.items() if fate_.sends)
+        return sum(count for disposition, count in self.rows.items() if disposition.sends)
 
     @property
     def total(self) -> int:
@@ -121,34 +79,84 @@ class PlanCounts:
 
     @property
     def nothing_new(self) -> bool:
-        """Whether there is nothing to send, nor to note."""
+        """Whether there is nothing to send, nor to record."""
         return not self.to_send and not self.invalid_new
 
     @property
     def good(self) -> int:
         """Rows that could be sent."""
-        return sum(self.fates.values())
+        return sum(self.rows.values())
+
+    def add(self, task: RowTask, *, has_record: bool) -> None:
+        """Count a good row."""
+        disposition = task.disposition
+        self.rows[disposition] += 1
+        self.max_row_cost_usd = max(self.max_row_cost_usd, task.bound.cost_usd or _NO_USD)
+        if disposition.sends:
+            self.max_cost.add(task.script)
+            self.replaced += has_record
+        elif disposition is Disposition.UNDECIDED:
+            self.max_cost_undecided.add(task.script)
+
+    def add_changed(self, record: RowRecord) -> None:
+        """Count what an answer had cost whose row's request has changed."""
+        if record["status"] != Status.ANSWERED:
+            return
+        if (cost := record.get("cost_usd")) is None:
+            self.changed_unknown_cost += 1
+        else:
+            self.changed_cost_usd += Decimal(repr(cost))
+
+    def add_bad(self, row: BadRow, *, is_new: bool) -> None:
+        """Count a row that can't be sent."""
+        self.invalid += 1
+        self.invalid_new += is_new
+        if len(self.first_invalid) < _FIRST_INVALID:
+            self.first_invalid.append(f"{row.place}: {row.error}")
 
     def decide(self, changed: OnChanged) -> None:
-        """The user has spoken on the undecided rows."""
-        settled = Disposition.SEND_CHANGED if changed is OnChanged.RESEND else Disposition.KEEP_CHANGED
-        if settled.sends:
-            self.replaced += self.fates[Disposition.UNDECIDED]
-            self.most.add(self.most_undecided)
-        self.fates[settled] += self.fates[Disposition.UNDECIDED]
-        self.fates[Disposition.UNDECIDED] = 0
+        """The user has decided on the undecided rows."""
+        decided = Disposition.SEND_CHANGED if changed is OnChanged.RESEND else Disposition.KEEP_CHANGED
+        if decided.sends:
+            self.replaced += self.rows[Disposition.UNDECIDED]
+            self.max_cost.merge(self.max_cost_undecided)
+        self.rows[decided] += self.rows[Disposition.UNDECIDED]
+        self.rows[Disposition.UNDECIDED] = 0
 
     def planned(self, gone: int) -> Planned:
-        """The tally as an event."""
-        fates = self.fates
+        """The counts as an event; `gone` rows are no longer in the input."""
+        rows = self.rows
         return Planned(
             total=self.total,
-            kept=fates[Disposition.KEEP] + fates[Disposition.KEEP_CHANGED],
-            kept_changed=fates[Disposition.KEEP_CHANGED],
-            resend_changed=fates[Disposition.SEND_CHANGED],
-            retry_failed=fates[Disposition.SEND_FAILED],
-            new=fates[Disposition.SEND_NEW],
+            kept=rows[Disposition.KEEP] + rows[Disposition.KEEP_CHANGED],
+            kept_changed=rows[Disposition.KEEP_CHANGED],
+            resend_changed=rows[Disposition.SEND_CHANGED],
+            retry_failed=rows[Disposition.SEND_FAILED],
+            new=rows[Disposition.SEND_NEW],
             invalid=self.invalid,
             gone=gone,
-            later=fates[Disposition.LATER],
+            later=rows[Disposition.LATER],
         )
+
+
+_CHANGED = {Disposition.UNDECIDED, Disposition.SEND_CHANGED, Disposition.KEEP_CHANGED}
+
+
+async def plan(
+    tasks: Iterator[RowTask | BadRow], ledger: Ledger, stopped: Callable[[], bool] = lambda: False
+) -> PlanCounts:
+    """Read the whole input, or until it is `stopped`, and count; nothing is sent or written."""
+    counts, index = PlanCounts(), ledger.index
+    for number, task in enumerate(tasks, 1):
+        if number % ROWS_A_TURN == 0:
+            await asyncio.sleep(0)
+            if stopped():
+                break
+        if isinstance(task, BadRow):
+            counts.add_bad(task, is_new=new_record_of_bad_row(task, index) is not None)
+            continue
+        entry = task.entry
+        counts.add(task, has_record=entry is not None and bool(index.status(entry)))
+        if task.disposition in _CHANGED and entry is not None:
+            counts.add_changed(ledger.read(entry))
+    return counts

@@ -25,7 +25,7 @@ def content_of(ledger: Ledger, output: OutputSpec) -> str:
     if output.is_folder:
         digest.update(output.part_rows.to_bytes(8, "little"))
     for entry in _entries(ledger, output.order):
-        digest.update(ledger.index.at(entry).to_bytes(8, "little"))
+        digest.update(ledger.index.journal_offset(entry).to_bytes(8, "little"))
     return digest.hexdigest()
 
 
@@ -61,7 +61,7 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
     }
     lines = LineReader(folder)
     try:
-        rows, carried = rows_in_order(ledger, lines, output.order), ledger.carried_columns()
+        rows, carried = rows_in_order(ledger, lines, output.order), ledger.passthrough.columns()
         if output.is_folder:
             write_parts(output.path, rows, carried, metadata, output.part_rows)
         else:
@@ -72,9 +72,9 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
 
 def rows_in_order(ledger: Ledger, lines: LineReader, order: str = "input") -> Iterator[tuple[RowRecord, int]]:
     """The records of the output with their lengths in bytes; `order` is the job's `output.order`."""
-    spelling = ledger.spelling()
+    spelling = ledger.passthrough.retyped()
     for entry in _entries(ledger, order):
-        at = ledger.index.at(entry)
+        at = ledger.index.journal_offset(entry)
         record, length = lines.read(at)
         yield spelling.of(at, cast("RowRecord", record)), length
 

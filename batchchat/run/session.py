@@ -1,4 +1,4 @@
-"""A session: one run of one job, from its lock to its exit code.
+"""One run of one job, from its lock to its exit code.
 
 The order is a promise. What can be refused is refused before anything is sent: input, output, lock, journal, a missing
 decision. What was acknowledged is in the journal before anything is told. The Parquet is made of the journal alone.
@@ -10,209 +10,208 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from batchchat import __version__
-from batchchat.core.conversation import Key
-from batchchat.core.events import Replayed, Started, Subscriber
-from batchchat.errors import BatchchatError, InputError, MachineError, OutputError, UsageError
-from batchchat.job import JobSpec
+from batchchat.core.events import Replayed, Started
+from batchchat.endpoint.unavailable import Unavailable
+from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
 from batchchat.pricing.for_job import asks_for_list, context_for, no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.run import wiring
-from batchchat.run.anomaly_detector import AnomalyDetector
-from batchchat.run.bounds import budgeted, no_bound, stop_at_passed
+from batchchat.run.context import RunContext
 from batchchat.run.context_check import ContextCheck
-from batchchat.run.ending import Ending, RunLoopResult, RunResult
-from batchchat.run.messages import changed_rows_question, mixed_mock, nothing_good, own_input, strict_refusal
-from batchchat.run.plan import Disposition, OnChanged, PlanCounts
-from batchchat.run.run_loop import Drive
-from batchchat.run.signals import Signals
-from batchchat.run.tasks import Feed, RowPlanner
+from batchchat.run.disposition import Disposition, OnChanged
+from batchchat.run.ending import RunResult, finish, tell_refused
+from batchchat.run.exit_reason import RunLoopResult
+from batchchat.run.feed import Feed
+from batchchat.run.finished_rows import FinishedRows
+from batchchat.run.messages import (
+    budgeted,
+    changed_rows_question,
+    mixed_mock,
+    no_bound,
+    nothing_good,
+    own_input,
+    stop_at_passed,
+    strict_refusal,
+)
+from batchchat.run.plan import PlanCounts, plan
+from batchchat.run.progress import ProgressReporter
+from batchchat.run.recorder import Recorder
+from batchchat.run.run_loop import RunLoop
+from batchchat.run.tasks import ResumeRules, tasks
 from batchchat.sources import Source, entry_that_takes, open_source
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
-from batchchat.store.ledger import Ledger, schema_text
+from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
+from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
 from batchchat.store.segments import scan, segments
 
-__all__ = ["RunOptions", "Session"]
+__all__ = ["run_session"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command says beyond the job.
+async def run_session(context: RunContext, opened: Callable[[Path], None]) -> RunResult:
+    """Run or resume the job. `opened` is called with the run folder once its lock is held.
 
-    `again` is the command that continues, with what must change; `ask` asks a person what to do about changed rows
-    (ASK: stop), and is None where there is nobody. `only` rows of such keys are sent: a pilot.
+    Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
     """
-
-    again: Callable[[tuple[str, ...]], str]
-    limit: int | None = None
-    retry_failed: bool = False
-    changed: OnChanged = OnChanged.ASK
-    fresh: bool = False
-    strict: bool = False
-    ask: Callable[[str], OnChanged] | None = None
-    only: Callable[[Key], bool] | None = None
-
-
-class Session:
-    """One run. `folder` is known as soon as there is one, also when `play` raises."""
-
-    def __init__(self, job: JobSpec, options: RunOptions, environ: Mapping[str, str], tell: Subscriber) -> None:
-        self._job = job
-        self._options = options
-        self._environ = environ
-        self._tell = tell
-        self._signals = Signals()
-        self.blanker = wiring.blanker_for(job, environ)
-        self._ending = Ending(job, self.blanker.text(job.text), self._signals, tell)
-        self._stop_at: float | None = None
-        self.folder: Path | None = None
-
-    @property
-    def at_once(self) -> bool:
-        """Whether a second signal asked for an end without any more ado."""
-        return self._signals.impatient
-
-    async def play(self, opened: Callable[[Path], None] = lambda _folder: None) -> RunResult:
-        """Run or resume the job. `opened` is called with the run folder once it is ours.
-
-        Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
-        """
-        job, output = self._job, self._job.output
-        if (bound := job.budget.stop_at) is not None:
-            self._stop_at = bound.on(time.time())
-            if self._stop_at <= time.time():
-                raise UsageError(stop_at_passed(bound.written))
-        if (entry := entry_that_takes(job.input, output.path)) is not None:
-            raise OutputError(own_input(output.typed, entry))
-        source = open_source(job.input)
-        check_output(output.path, output.typed, source.files, fresh=self._options.fresh)
-        folder = make_folder(output.path, output.typed)
-        lock = self._lock(folder)
-        aside: list[Path] = []
-        try:
-            if self._options.fresh and (segments(folder) or output.path.exists()):
-                aside = self._set_aside()
-                folder = make_folder(output.path, output.typed)
-                lock.release()
-                lock = self._lock(folder)
-            self.folder = folder
-            opened(folder)
-            with self._signals.handled():
-                return await self._play(folder, source, aside)
-        finally:
+    job, output = context.job, context.job.output
+    stop_at = _stop_at(context)
+    if (entry := entry_that_takes(job.input, output.path)) is not None:
+        raise OutputError(own_input(output.as_given, entry))
+    source = open_source(job.input)
+    fresh = context.options.fresh
+    check_output(output.path, output.as_given, source.files, fresh=fresh)
+    folder = make_folder(output.path, output.as_given)
+    lock = _lock(context, folder)
+    aside: list[Path] = []
+    try:
+        if fresh and (segments(folder) or output.path.exists()):
+            aside = _set_aside(context)
+            folder = make_folder(output.path, output.as_given)
             lock.release()
+            lock = _lock(context, folder)
+        opened(folder)
+        with context.signals.handled():
+            ledger = Ledger(folder)
+            try:
+                return await _Session(context, folder, source, ledger, stop_at).run(aside)
+            finally:
+                ledger.close()
+    finally:
+        lock.release()
 
-    def _lock(self, folder: Path) -> Lock:
-        output = self._job.output
-        here = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
-        return Lock.take(folder, output.typed, f"batchchat status {shlex.quote(here)}")
 
-    def _set_aside(self) -> list[Path]:
-        output = self._job.output
-        try:
-            return set_aside(output.path)
-        except OSError as error:
-            raise OutputError(f"{output.typed} can't be set aside: {error.strerror}.") from error
+def _stop_at(context: RunContext) -> float | None:
+    """When the run is to end, in seconds since the epoch."""
+    stop_at = context.job.budget.stop_at
+    if stop_at is None:
+        return None
+    moment = stop_at.on(time.time())
+    if moment <= time.time():
+        raise UsageError(stop_at_passed(stop_at.written))
+    return moment
 
-    async def _play(self, folder: Path, source: Source, aside: list[Path]) -> RunResult:
-        job, options = self._job, self._options
+
+def _lock(context: RunContext, folder: Path) -> Lock:
+    output = context.job.output
+    path = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
+    return Lock.take(folder, output.as_given, f"batchchat status {shlex.quote(path)}")
+
+
+def _set_aside(context: RunContext) -> list[Path]:
+    output = context.job.output
+    try:
+        return set_aside(output.path)
+    except OSError as error:
+        raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
+
+
+class _Session:
+    """A run whose folder is locked: `source` is read, `ledger` is what the journal in `folder` adds up to."""
+
+    def __init__(
+        self, context: RunContext, folder: Path, source: Source, ledger: Ledger, stop_at: float | None
+    ) -> None:
+        self._context = context
+        self._job = context.job
+        self._options = context.options
+        self._signals = context.signals
+        self._tell = context.tell
+        self._folder = folder
+        self._source = source
+        self._ledger = ledger
+        self._stop_at = stop_at
+        options = context.options
+        self._rules = ResumeRules(options.retry_failed, options.changed, options.only)
+
+    async def run(self, aside: list[Path]) -> RunResult:
+        """The whole run; `aside` is where --fresh has put what was there before."""
+        job, options, ledger = self._job, self._options, self._ledger
         self._tell(
             Started(
                 job.name,
                 job.model,
                 job.host,
                 None if job.ask_concurrency else job.concurrency,
-                source.description,
-                source.recognised,
-                job.output.typed,
+                self._source.description,
+                self._source.recognised,
+                job.output.as_given,
             )
         )
-        ledger = Ledger(folder)
-        try:
-            with self._signals.left_alone():
-                journal_end = self._replay(folder, ledger)
-            rates = await self._known()
-            reading = RowPlanner(
-                source,
-                wiring.scripts_for(job, rates),
-                ledger,
-                retry_failed=options.retry_failed,
-                only=options.only,
-            )
-            resumes = bool(len(ledger.index))
-            looks = resumes or options.strict or job.budget.max_cost is not None
-            tally = await self._survey(reading, rates, ledger) if looks else None
-            if self._signals.received is not None or (tally is not None and tally.nothing_new):
-                left = tally.to_send if tally is not None and self._signals.received is None else None
-                return self._ending.end(folder, ledger, RunLoopResult(left=left), aside)
-            drove = await self._drive(
-                folder, journal_end, rates=rates, reading=reading, source=source, ledger=ledger, tally=tally
-            )
-            return self._ending.end(folder, ledger, drove, aside)
-        finally:
-            ledger.close()
+        with self._signals.left_alone():
+            journal_end = self._replay()
+        rates = await self._rates()
+        resumes = bool(len(ledger.index))
+        looks_first = resumes or options.strict or job.budget.max_cost is not None
+        counts = await self._plan(rates) if looks_first else None
+        if self._signals.received is not None or (counts is not None and counts.nothing_new):
+            left = counts.to_send if counts is not None and self._signals.received is None else None
+            result = RunLoopResult(left=left)
+        else:
+            result = await self._send(journal_end, rates, counts)
+        ended = finish(self._context, self._folder, ledger, result, rates)
+        return replace(ended, set_aside=aside)
 
-    async def _known(self) -> Rates:
-        """What is known of prices. A cap must know before it sends; else the endpoint is asked once it tells none."""
-        job, listed = self._job, None
+    def _replay(self) -> int:
+        """Apply the journal there is to the ledger; the location where it goes on."""
+        ledger, journal = self._ledger, scan(self._folder)
+        for location, record in journal:
+            ledger.apply(location, record)
+        ledger.end_session()
+        if journal.damages or ledger.at_risk.requests:
+            self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk.requests))
+        totals = ledger.totals
+        foreign = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
+        if foreign:
+            raise OutputError(mixed_mock(self._job, foreign))
+        return journal.end
+
+    async def _rates(self) -> Rates:
+        """What is known of prices. A cap must know before it sends: then the endpoint is asked for its list."""
+        job, context, listed = self._job, self._context, None
         if asks_for_list(job) and job.budget.max_cost is not None:
-            async with wiring.sender(job, rates_for(job), self._environ, self.blanker) as opened:
-                found = await opened.listing()
-                listed = found if isinstance(found, dict) else None
-        self._ending.rates = rates = rates_for(job, listed)
+            async with wiring.sender_for(job, rates_for(job), context.environ, context.redactor) as sender:
+                answer = await sender.listing()
+                listed = None if isinstance(answer, Unavailable) else answer
+        rates = rates_for(job, listed)
         if job.budget.max_cost is not None and rates.rate(job.model) is None:
             raise UsageError(no_price(job))
         return rates
 
-    def _replay(self, folder: Path, ledger: Ledger) -> int:
-        """Fold the journal there is; the location where it goes on."""
-        reading = scan(folder)
-        for at, record in reading:
-            ledger.fold(at, record)
-        ledger.close_replay()
-        if reading.damages or ledger.at_risk:
-            self._tell(Replayed(tuple(str(damage) for damage in reading.damages), ledger.at_risk))
-        totals = ledger.totals
-        others = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
-        if others:
-            raise OutputError(mixed_mock(self._job, others))
-        return reading.end
-
-    async def _survey(self, reading: RowPlanner, rates: Rates, ledger: Ledger) -> PlanCounts:
-        """Look before a resume: what is kept, what is sent, what needs a word from the user first."""
-        options = self._options
-        reading.changed = options.changed
-        tally = await reading.survey(lambda: self._signals.received is not None)
+    async def _plan(self, rates: Rates) -> PlanCounts:
+        """Look before a resume: what is kept, what is sent, what needs a decision of the user first."""
+        job, options, ledger = self._job, self._options, self._ledger
+        rows = tasks(self._source, wiring.scripts_for(job, rates), ledger.index, self._rules)
+        counts = await plan(rows, ledger, lambda: self._signals.received is not None)
         if self._signals.received is not None:
-            return tally
-        if not tally.good:
-            raise InputError(nothing_good(self._job, next(iter(tally.first_invalid), None)))
-        if options.strict and tally.invalid:
-            raise InputError(strict_refusal(self._job, tally))
-        if tally.fates[Disposition.UNDECIDED]:
-            reading.changed = self._decide(tally)
-            tally.decide(reading.changed)
-        ledger.retire_gone()
-        if self._job.budget.max_cost is not None and tally.most.unbounded:
-            raise InputError(no_bound(self._job, tally.most))
-        price = wiring.price_label(self._job, rates)
-        if price is not None and self._job.budget.max_cost is not None:
-            ledger.bound_at_risk(price, tally.dearest_usd)
-        if ledger.totals.finished or ledger.gone.rows:
-            self._tell(tally.planned(ledger.gone.rows))
-        return tally
+            return counts
+        if not counts.good:
+            raise InputError(nothing_good(job, next(iter(counts.first_invalid), None)))
+        if options.strict and counts.invalid:
+            raise InputError(strict_refusal(job, counts))
+        if counts.rows[Disposition.UNDECIDED]:
+            self._rules = replace(self._rules, changed=self._decide(counts))
+            counts.decide(self._rules.changed)
+        ledger.drop_rows_not_in_input()
+        if job.budget.max_cost is not None and counts.max_cost.unbounded:
+            raise InputError(no_bound(job, counts.max_cost))
+        price = wiring.price_label(job, rates)
+        if price is not None and job.budget.max_cost is not None:
+            ledger.at_risk.set_bound_for_unpriced(price, counts.max_row_cost_usd)
+        if ledger.totals.finished or ledger.not_in_input.rows:
+            self._tell(counts.planned(ledger.not_in_input.rows))
+        return counts
 
-    def _decide(self, tally: PlanCounts) -> OnChanged:
-        question = changed_rows_question(tally)
+    def _decide(self, counts: PlanCounts) -> OnChanged:
+        question = changed_rows_question(counts)
         if self._options.ask is None:
             raise OutputError(
                 f"{question} --resend-changed pays for them again, --keep-changed keeps the answers there are."
@@ -223,79 +222,71 @@ class Session:
             raise OutputError("stopped at the question; nothing was sent.")
         return changed
 
-    async def _drive(
-        self,
-        folder: Path,
-        journal_end: int,
-        *,
-        rates: Rates,
-        reading: RowPlanner,
-        source: Source,
-        ledger: Ledger,
-        tally: PlanCounts | None,
-    ) -> RunLoopResult:
-        job = self._job
-        drove = RunLoopResult()
-        random = Random()  # noqa: S311 (jitter)
-        budget = wiring.budget_for(job, rates, ledger)
-        if budget is not None and tally is not None:
-            self._tell(budgeted(budget, rates.rate(job.model), ledger, tally, self._options.limit))
-        async with wiring.sender(job, rates, self._environ, self.blanker) as opened:
+    async def _send(self, journal_end: int, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
+        """Send the rows that are to be sent; what the run loop left behind."""
+        job, context, limit = self._job, self._context, self._options.limit
+        budget = wiring.budget_for(job, rates, self._ledger)
+        if budget is not None and counts is not None:
+            self._tell(budgeted(budget, rates.rate(job.model), self._ledger, counts, limit))
+        async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
             if job.ask_concurrency:
-                job, told = await wiring.allowed(job, opened)
-                self._tell(told)
-            restraint = wiring.restraint_for(job, random, ledger)
-            drive = Drive(
-                ledger=ledger,
-                send=opened.send,
-                retry=wiring.retry_for(job, random, restraint.outage),
-                restraint=restraint,
-                limits=wiring.limits_for(job, self._stop_at),
-                price=wiring.price_label(job, rates),
-                budget=budget,
-                tail=wiring.tail_for(job, ledger.totals),
-                limit=self._options.limit,
-                replaced=0 if tally is None else tally.replaced,
+                job, limits_read = await wiring.with_endpoint_limits(job, sender)
+                self._tell(limits_read)
+            finished = FinishedRows(self._ledger, 0 if counts is None else counts.replaced, self._tell)
+            recorder = Recorder(
+                partial(Journal, self._folder, journal_end),
+                finished.apply,
+                max_unsynced=job.concurrency,
                 mock=job.is_mock,
-                host=job.host,
-                tell=self._tell,
-                signals=self._signals,
-                notices=AnomalyDetector(self._tell, job.params),
             )
-            journal = drive.journal = Journal(folder, journal_end, drive.committed, drive.abandon)
-            try:
-                journal.append(self._run_record(source))
-                feed = Feed(
-                    reading,
-                    source,
-                    ledger,
-                    journal.append,
-                    limit=self._options.limit,
-                    fitting=ContextCheck(context_for(job, rates), job.params),
-                    total=None if tally is None else tally.total,
-                )
-                drove.stop = await drive.run(journal, feed)
-            except BatchchatError as error:
-                drove.error = error
-            finally:
-                drive.settle_holds()
-                self._close(journal, drove)
-            if feed.exhausted and not feed.good_rows and drove.error is None:
-                drove.error = InputError(nothing_good(job, feed.first_bad))
-                self._ending.refuse(drove, ledger)
-                raise drove.error
-            drove.rows, drove.elapsed_s, drove.left = drive.sent_rows, drive.elapsed_s, drive.left()
-            drove.cuts, drove.outdated = drive.cuts, drive.outdated
-        return drove
+            engine = wiring.engine_for(
+                job,
+                rates=rates,
+                sender=sender,
+                recorder=recorder,
+                ledger=self._ledger,
+                budget=budget,
+                tell=self._tell,
+                stop_at=self._stop_at,
+            )
+            feed = self._feed(rates, recorder, None if counts is None else counts.total)
+            progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
+            return await self._loop(RunLoop(engine, recorder, feed, progress, self._signals), recorder, feed, progress)
 
-    def _close(self, journal: Journal, drove: RunLoopResult) -> None:
+    def _feed(self, rates: Rates, recorder: Recorder, total: int | None) -> Feed:
+        job, ledger = self._job, self._ledger
+        return Feed(
+            tasks(self._source, wiring.scripts_for(job, rates), ledger.index, self._rules),
+            self._source,
+            ledger,
+            recorder.keep,
+            limit=self._options.limit,
+            total=total,
+            context_check=ContextCheck(context_for(job, rates), job.params),
+        )
+
+    async def _loop(self, loop: RunLoop, recorder: Recorder, feed: Feed, progress: ProgressReporter) -> RunLoopResult:
+        """Run the loop to its end, and close the journal whatever ended it."""
+        result = RunLoopResult()
         try:
-            journal.close()
-        except MachineError as error:
-            drove.error = drove.error or error
+            recorder.keep(self._run_record())
+            result.stop = await loop.run()
+        except BatchchatError as error:
+            result.error = error
+        finally:
+            loop.end()
+            result.error = result.error or recorder.close()
+        if feed.exhausted and not feed.good_rows and result.error is None:
+            result.error = InputError(nothing_good(self._job, feed.first_bad))
+            tell_refused(self._context, result, self._ledger)
+            raise result.error
+        finished = progress.finished
+        result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
+        result.cancelled, result.outdated = recorder.cancelled_count, finished.outdated
+        return result
 
-    def _run_record(self, source: Source) -> dict[str, Any]:
-        """What a session notes of itself; nothing in it is secret."""
+    def _run_record(self) -> dict[str, Any]:
+        """What a session records of itself; nothing in it is secret."""
         job = self._job
         return {
             "kind": "run",
@@ -306,8 +297,8 @@ class Session:
             "mock": job.is_mock,
             "endpoint": job.host,
             "inputs": list(job.input.paths),
-            "job": self.blanker.text(job.text),
-            "columns": schema_text(source.column_types),
+            "job": self._context.redactor.redact(job.text),
+            "columns": schema_text(self._source.column_types),
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "at": time.time(),

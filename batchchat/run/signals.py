@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["Signals"]
+__all__ = ["HANDLED", "Signals"]
 
-_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def _held_back() -> Iterator[None]:
     """Between two handlers stands the system's own, which would end the process by the signal and not by its code."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         yield
     finally:
@@ -28,18 +29,24 @@ def _leave(number: int, _frame: object) -> None:
 
 
 class Signals:
-    """What came, and whom to tell. `received` is the first signal's number."""
+    """What came of `numbers`, and whom to tell. `received` is the first signal's number."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Sequence[signal.Signals] = HANDLED) -> None:
+        self._numbers = numbers
         self.received: int | None = None
         self.impatient = False
         self._heard: Sequence[signal.Signals] = ()
         self._changed: list[Callable[[], None]] = []
 
+    @classmethod
+    def here(cls) -> Signals:
+        """The process's signals in the main thread; elsewhere none, since only the main thread may handle them."""
+        return cls() if threading.current_thread() is threading.main_thread() else cls(())
+
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Handle them inside the running event loop. One that was ignored before, as under nohup, stays so."""
-        self._listen(_HANDLED)
+        self._listen(self._numbers)
         try:
             yield
         finally:
@@ -48,6 +55,9 @@ class Signals:
     @contextmanager
     def left_alone(self) -> Iterator[None]:
         """Let them end the process at once, where the loop stands still and nothing would be lost."""
+        if not self._heard:
+            yield
+            return
         heard = self._heard
         with _held_back():
             self._listen(())

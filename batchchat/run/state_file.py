@@ -13,7 +13,9 @@ from typing import Any
 
 from batchchat import __version__
 from batchchat.core.events import Environment, Event, Finished, Progress
+from batchchat.core.next_step import AS_BEFORE
 from batchchat.job import JobSpec
+from batchchat.run.context import RunOptions
 from batchchat.store.run_json import write_state
 from batchchat.text import numbers
 
@@ -37,7 +39,7 @@ def environment_of(job: JobSpec) -> Environment:
         pid=os.getpid(),
         host=socket.gethostname(),
         job=str(job.path),
-        output=job.output.typed,
+        output=job.output.as_given,
         rules=rules,
     )
 
@@ -45,7 +47,7 @@ def environment_of(job: JobSpec) -> Environment:
 class StateFile:
     """Subscribes to events and replaces `run.json` each second, and at the end; a run that is refused changes nothing.
 
-    `again` gives the command that does the same again, `plain` the one without this run's own limit.
+    `options` have the commands that it suggests.
 
     A disk that refuses it does not end the run: the journal will tell if it is full.
     """
@@ -54,12 +56,10 @@ class StateFile:
         self,
         folder: Path,
         job: JobSpec,
-        again: Callable[[tuple[str, ...]], str],
-        plain: str,
+        options: RunOptions,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._again = again
-        self._plain = plain
+        self._options = options
         max_cost = job.budget.max_cost
         self._folder = folder
         self._clock = clock
@@ -80,7 +80,7 @@ class StateFile:
             "max_cost": None if max_cost is None else float(max_cost),
             "eta_s": None,
             "exit_code": None,
-            "next_command": again(()),
+            "next_command": options.again(AS_BEFORE),
             "cost_per_hour": None,
             "working_directory": str(Path.cwd()),
             "estimated_total": None,
@@ -132,8 +132,8 @@ class StateFile:
     def _next(self, event: Finished) -> str | None:
         """What goes on: the same again, what a limit left, or nothing where all is done."""
         if event.exit_code not in {0, 3}:
-            return self._again(event.change)
-        return None if event.left == 0 else self._plain
+            return self._options.again(event.next_step)
+        return None if event.left == 0 else self._options.plain
 
     def _note(self, event: Progress) -> None:
         total = None if event.estimated else event.total

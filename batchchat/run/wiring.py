@@ -1,4 +1,4 @@
-"""The wiring: a job's spec to the parts that play it. Only this module knows them all."""
+"""A job's spec to the parts that run it. Only this module knows them all."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 from batchchat.core.attempt import MaxUsage, Request, Script, Usage
 from batchchat.core.conversation import Key, Message, Row
-from batchchat.core.events import LimitsRead
+from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
-from batchchat.dispatch.dispatcher import RetryPolicies, Send
+from batchchat.dispatch.dispatcher import RetryPolicies, Send, Sending
 from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
 from batchchat.job import JobSpec
-from batchchat.job.keys import MOST_CONCURRENT
+from batchchat.job.spec import MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
@@ -32,8 +32,11 @@ from batchchat.pricing.cost import cost_usd, pricing
 from batchchat.pricing.for_job import asks_for_list
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.pricing.rates import ListedModel, Rates
+from batchchat.run.anomaly_detector import AnomalyDetector
 from batchchat.run.endpoint_limits import EndpointLimits
-from batchchat.run.run_loop import RunLimits
+from batchchat.run.engine import Engine
+from batchchat.run.recorder import Recorder
+from batchchat.run.spending import Spending
 from batchchat.run.tasks import ScriptFor
 from batchchat.script.single import single_message
 from batchchat.secret import Redactor, Secret
@@ -41,16 +44,13 @@ from batchchat.store.ledger import Ledger
 
 __all__ = [
     "Sender",
-    "allowed",
-    "blanker_for",
     "budget_for",
-    "limits_for",
+    "engine_for",
     "price_label",
-    "restraint_for",
-    "retry_for",
+    "redactor_for",
     "scripts_for",
-    "sender",
-    "tail_for",
+    "sender_for",
+    "with_endpoint_limits",
 ]
 
 # Headers whose values may stand in a reply: who asks, and from where.
@@ -76,19 +76,48 @@ def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str
     return request._replace(max_usage=MaxUsage(len(request.body), most if type(most) is int and most >= 0 else None))
 
 
-def restraint_for(job: JobSpec, random: Random, ledger: Ledger) -> EndpointLimits:
-    """The policies on the endpoint's behalf."""
-    limits, rates = job.limits, list[Policy]()
-    if limits.requests_per_minute is not None:
-        rates.append(RequestRate(limits.requests_per_minute))
-    if limits.tokens_per_minute is not None:
-        rates.append(TokenRate(limits.tokens_per_minute))
+def engine_for(
+    job: JobSpec,
+    *,
+    rates: Rates,
+    sender: Sender,
+    recorder: Recorder,
+    ledger: Ledger,
+    budget: Budget | None,
+    tell: Subscriber,
+    stop_at: float | None,
+) -> Engine:
+    """What the requests of `job` go through; `stop_at` is when the run is to end, in seconds since the epoch."""
+    random = Random()  # noqa: S311 (jitter)
+    answered_models = frozenset(ledger.answered_models.get(job.host, ()))
     # A resume may come before the network does: where it has answered before, the address is not wrong.
-    outage = CircuitBreaker(job.retry.max_outage, random, reached=bool(ledger.answered_models.get(job.host)))
-    return EndpointLimits(job.concurrency, outage, rates, adaptive=job.adaptive)
+    breaker = CircuitBreaker(job.retry.max_outage, random, reached=bool(answered_models))
+    limits = EndpointLimits(job.concurrency, breaker, _rate_policies(job), adaptive=job.adaptive)
+    # Without a price as many may be billed as may be in flight, and as many that are not yet synced.
+    spending = Spending(price_label(job, rates), budget, 2 * job.concurrency, recorder.hold, tell)
+    sending = Sending(
+        send=sender.send,
+        policies=(*limits.policies, *spending.policies),
+        retry=_retry_for(job, random, breaker),
+        workers=job.concurrency,
+        stop_after_failures=job.retry.stop_after_failures,
+        stragglers=_stragglers_for(job, ledger.totals),
+        answered_models=answered_models,
+    )
+    observer = AnomalyDetector(tell, job.params)
+    return Engine(sending, limits, spending, observer, drain_s=job.drain, attempt_s=job.timeout.total, stop_at=stop_at)
 
 
-def retry_for(job: JobSpec, random: Random, outage: CircuitBreaker) -> RetryPolicies:
+def _rate_policies(job: JobSpec) -> list[Policy]:
+    limits, policies = job.limits, list[Policy]()
+    if limits.requests_per_minute is not None:
+        policies.append(RequestRate(limits.requests_per_minute))
+    if limits.tokens_per_minute is not None:
+        policies.append(TokenRate(limits.tokens_per_minute))
+    return policies
+
+
+def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
     retry, attempt_s = job.retry, job.timeout.total
     return lambda: (
@@ -96,11 +125,20 @@ def retry_for(job: JobSpec, random: Random, outage: CircuitBreaker) -> RetryPoli
             retry.max_attempts,
             retry.max_elapsed,
             attempt_s,
-            outage.excuses,
+            breaker.excuses,
             retry.max_possibly_billed,
-            keeps=outage.keeps,
+            keeps=breaker.keeps,
         ),
         RowWait(retry.max_wait, random),
+    )
+
+
+def _stragglers_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:
+    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
+    return stragglers.StragglerPolicy(
+        again=min(stragglers.MOST_AGAIN, job.retry.max_attempts - 1),
+        floor_s=stragglers.FLOOR_S,
+        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.LEAST_ANSWERS else None,
     )
 
 
@@ -118,8 +156,8 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
         max_cost,
         computed,
         paid_usd=ledger.paid_usd,
-        unsure=ledger.unsure,
-        learned=PriceRatio(label, *ledger.learned.get(label, ())),
+        unsure=ledger.uncertain_cost,
+        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
     )
 
 
@@ -133,28 +171,8 @@ def price_label(job: JobSpec, rates: Rates) -> str | None:
     return f"{job.host} {job.model} {prices}"
 
 
-def limits_for(job: JobSpec, stop_at: float | None) -> RunLimits:
-    """What bounds the drive; `stop_at` is when it is to end, in seconds since the epoch."""
-    return RunLimits(
-        concurrency=job.concurrency,
-        stop_after_failures=job.retry.stop_after_failures,
-        drain_s=job.drain,
-        attempt_s=job.timeout.total,
-        stop_at=stop_at,
-    )
-
-
-def tail_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:
-    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
-    return stragglers.StragglerPolicy(
-        again=min(stragglers.MOST_AGAIN, job.retry.max_attempts - 1),
-        floor_s=stragglers.FLOOR_S,
-        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.LEAST_ANSWERS else None,
-    )
-
-
-def blanker_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
-    """Blanks the key, header values and a proxy's password."""
+def redactor_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
+    """Knows the key, header values and a proxy's password."""
     headers = job.endpoint.headers
     secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
     if job.endpoint.api_key is not None:
@@ -178,11 +196,13 @@ class Sender(NamedTuple):
 
 
 @asynccontextmanager
-async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker: Redactor) -> AsyncIterator[Sender]:
+async def sender_for(
+    job: JobSpec, rates: Rates, environ: Mapping[str, str], redactor: Redactor
+) -> AsyncIterator[Sender]:
     """The open client; the embedded mock lives as long."""
     network.raise_file_limit(job.concurrency)
     if not job.is_mock:
-        async with _client(job, rates, job.endpoint.base_url, environ, blanker) as opened:
+        async with _client(job, rates, job.endpoint.base_url, environ, redactor) as opened:
             yield opened
         return
     from batchchat.mock import MockOptions, MockServer
@@ -191,7 +211,7 @@ async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker
     mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
     root = await mock.start()
     try:
-        async with _client(job, rates, f"{root}/v1/openai", {}, blanker) as opened:
+        async with _client(job, rates, f"{root}/v1/openai", {}, redactor) as opened:
             yield opened
     finally:
         await mock.stop()
@@ -199,10 +219,10 @@ async def sender(job: JobSpec, rates: Rates, environ: Mapping[str, str], blanker
 
 @asynccontextmanager
 async def _client(
-    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], blanker: Redactor
+    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], redactor: Redactor
 ) -> AsyncIterator[Sender]:
     learn = rates.learn if asks_for_list(job) and not rates.has_list else None
-    async with Client(_endpoint(job, base_url, environ), blanker, pricing(rates), learn) as client:
+    async with Client(_endpoint(job, base_url, environ), redactor, pricing(rates), learn) as client:
         yield Sender(
             client.send,
             partial(client.allowance, allowance_url(base_url)),
@@ -211,17 +231,18 @@ async def _client(
         )
 
 
-async def allowed(job: JobSpec, opened: Sender) -> tuple[JobSpec, LimitsRead]:
+async def with_endpoint_limits(job: JobSpec, sender: Sender) -> tuple[JobSpec, LimitsRead]:
     """The job with the limits that the endpoint names; its own limit of tokens stays where that is lower."""
-    found = await opened.allowance()
-    if isinstance(found, Unavailable):
-        return job, LimitsRead(None, None, job.concurrency, found.sentence)
-    concurrency = job.concurrency if found.requests is None else min(found.requests, MOST_CONCURRENT)
+    allowance = await sender.allowance()
+    if isinstance(allowance, Unavailable):
+        return job, LimitsRead(None, None, job.concurrency, allowance.sentence)
+    concurrency = job.concurrency if allowance.requests is None else min(allowance.requests, MAX_CONCURRENCY)
     network.raise_file_limit(concurrency)
-    tokens = [most for most in (found.tokens_per_minute, job.limits.tokens_per_minute) if most is not None]
-    limits = replace(job.limits, tokens_per_minute=min(tokens, default=None))
-    told = LimitsRead(found.requests, found.tokens_per_minute, concurrency)
-    return replace(job, concurrency=concurrency, limits=limits), told
+    limits_of_tokens = (allowance.tokens_per_minute, job.limits.tokens_per_minute)
+    tokens_per_minute = min((limit for limit in limits_of_tokens if limit is not None), default=None)
+    limits_read = LimitsRead(allowance.requests, allowance.tokens_per_minute, concurrency)
+    limits = replace(job.limits, tokens_per_minute=tokens_per_minute)
+    return replace(job, concurrency=concurrency, limits=limits), limits_read
 
 
 def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoint:

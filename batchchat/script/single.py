@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchchat.core.attempt import Action, Attempt, Outcome, Request
+from batchchat.core.attempt import Action, Attempt, MaxUsage, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
 
 __all__ = ["Compose", "SingleMessage", "single_message"]
@@ -21,6 +21,21 @@ class SingleMessage:
 
     row: Row
     request: Request
+
+    @property
+    def identity(self) -> int:
+        """The fingerprint of its one request."""
+        return self.request.fingerprint
+
+    @property
+    def bound(self) -> MaxUsage:
+        """What its one request may use."""
+        return self.request.max_usage
+
+    @property
+    def preview(self) -> Sequence[Request]:
+        """Its one request."""
+        return (self.request,)
 
     def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
         if not attempts:

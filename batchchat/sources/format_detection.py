@@ -78,7 +78,7 @@ def _unfit(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any])
 
 
 def _empty(spec: InputSpec) -> InputError:
-    return InputError(f"{told(spec.typed)} has no rows. Name a file that has at least one.")
+    return InputError(f"{told(spec.as_given)} has no rows. Name a file that has at least one.")
 
 
 def told(words: Sequence[str]) -> str:
@@ -103,7 +103,7 @@ def check_columns(spec: InputSpec, form: Format, known: Iterable[str]) -> None:
     for key, name in asked:
         if name is not None and name not in names:
             given = "input.column" if key == "input.format" and spec.column else key
-            sentence = f"{told(spec.typed)} has no column `{name}` (`{given}`): it has {listed(names)}."
+            sentence = f"{told(spec.as_given)} has no column `{name}` (`{given}`): it has {listed(names)}."
             raise InputError(sentence + nearest(name, names))
 
 

@@ -30,7 +30,7 @@ def entry_that_takes(spec: InputSpec, output: Path) -> str | None:
     place = output if kind_of(output.name) is not None else output / _PART
     # The folder may be a link, or reached by way of `..`; so may the input's.
     parts = (*_real(str(place.parent)), place.name)
-    for path, typed in zip(spec.paths, spec.typed, strict=True):
+    for path, typed in zip(spec.paths, spec.as_given, strict=True):
         literal = unescaped(path)
         if Path(literal).is_dir():
             if _is_below(parts, _real(literal)):

@@ -109,7 +109,7 @@ def open_source(spec: InputSpec) -> Source:
 
     Raises `InputError` with one sentence that says the way out.
     """
-    named = find_files(spec.paths, spec.typed)
+    named = find_files(spec.paths, spec.as_given)
     found = InputFiles(tuple(looked_into(file) for file in named.files), named.told)
     facts = [facts_of(file) for file in found.files if file.kind is FileKind.PARQUET]
     headers = [header for file in found.files if (header := columns_of(file)) is not None]

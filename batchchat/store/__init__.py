@@ -1,1 +1,1 @@
-"""What is kept: journal, index, lock, Parquet."""
+"""Storage of a run: journal, index, lock and Parquet output."""

@@ -1,4 +1,4 @@
-"""A file or a folder that is written whole or not at all: built beside its place, synced, and swapped in."""
+"""Write a file or a folder whole or not at all: build it as a sibling, sync it, and swap it in."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["replacing", "replacing_folder", "sync_folder"]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_NOT_THERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give the path to build a file at; on leaving, it takes the place of `path`, which no reader ever sees half of.
+    """Yield the path to build a file at; on leaving, it replaces `path`, which no reader ever sees half-written.
 
-    Raises `MachineError` where the disk refuses; `path` is then as it was before. What a kill leaves behind is built
-    over the next time.
+    Raises `MachineError` where the disk refuses; `path` is then unchanged. A file that a kill leaves behind is
+    overwritten by the next call.
     """
-    building = _beside(path, "building")
-    with _undone(path, lambda: building.unlink(missing_ok=True)):
+    building = _sibling(path, "building")
+    with _undo_on_error(path, lambda: building.unlink(missing_ok=True)):
         yield building
         _sync_file(building)
         building.replace(path)
@@ -36,13 +36,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder of files: give an empty folder to build in.
+    """The same for a folder of files: yield an empty folder to build in.
 
-    rename(2) does not replace a folder that holds anything, so the two are exchanged; where the file system can't do
-    that, the old one is renamed aside for the moment between.
+    rename(2) does not replace a folder that is not empty, so the two are exchanged; where the file system can't do
+    that, the old one is renamed aside in between.
     """
-    building = _beside(path, "building")
-    with _undone(path, lambda: shutil.rmtree(building, ignore_errors=True)):
+    building = _sibling(path, "building")
+    with _undo_on_error(path, lambda: shutil.rmtree(building, ignore_errors=True)):
         _restore(path)
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
@@ -56,39 +56,39 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _undone(path: Path, undo: Callable[[], None]) -> Iterator[None]:
-    """`undo` what was built of `path` whatever goes wrong; what the disk refuses is told as that."""
+def _undo_on_error(path: Path, undo: Callable[[], None]) -> Iterator[None]:
+    """Call `undo` on any exception. An `OSError` becomes a `MachineError` that names `path`."""
     try:
         yield
     except OSError as error:
         undo()
         raise MachineError(
-            f"{path} can't be written: {error.strerror or error}. The journal has every row;"
-            " make room or mend the disk, then start the same command again."
+            f"{path} can't be written: {error.strerror or error}. The journal has every row."
+            " Free space or repair the disk, then run the same command again."
         ) from error
     except BaseException:
         undo()
         raise
 
 
-def _beside(path: Path, what: str) -> Path:
-    return path.with_name(f".{path.name}.{what}")
+def _sibling(path: Path, purpose: str) -> Path:
+    return path.with_name(f".{path.name}.{purpose}")
 
 
 def _swap_in(building: Path, path: Path) -> None:
-    """`building` takes the place of `path`; what stood there stands at `building` afterwards, or is gone."""
+    """Replace `path` by `building`; the former `path` is at `building` afterwards, or deleted."""
     if not path.exists():
         building.rename(path)
     elif not _exchanged(building, path):
-        aside = _beside(path, "aside")
+        aside = _sibling(path, "aside")
         path.rename(aside)
         building.rename(path)
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def _restore(path: Path) -> None:
-    """A kill in the moment between two renames left the old folder aside."""
-    aside = _beside(path, "aside")
+    """Put back the old folder if a kill between two renames left it aside."""
+    aside = _sibling(path, "aside")
     if aside.exists():
         if path.exists():
             shutil.rmtree(aside)
@@ -96,18 +96,18 @@ def _restore(path: Path) -> None:
             aside.rename(path)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
-    """Whether renameat2(2) exchanged the two; Python has no name for it. False where this system can't."""
+def _exchanged(left: Path, right: Path) -> bool:
+    """Exchange two paths by renameat2(2), which Python lacks. False where this system can't."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
         return False
-    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if renameat2(_AT_FDCWD, os.fsencode(left), _AT_FDCWD, os.fsencode(right), _RENAME_EXCHANGE) == 0:
         return True
-    number = ctypes.get_errno()
-    if number in _NOT_THERE:
+    code = ctypes.get_errno()
+    if code in _UNSUPPORTED:
         return False
-    raise OSError(number, os.strerror(number))
+    raise OSError(code, os.strerror(code))
 
 
 def _sync_file(path: Path) -> None:
@@ -116,7 +116,7 @@ def _sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
+    """Sync the directory entries of `folder` to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

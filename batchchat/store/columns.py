@@ -1,7 +1,8 @@
-"""The output's columns, declared once: name, Arrow type, where a record holds it, what it means.
+"""The output's columns, declared once: name, Arrow type, where a record holds the value, meaning.
 
-The same for every job, whatever is null in it; carried columns come after. Parquet, the exports and the reference read
-here. What a column takes from a record it can put back, so that an output without its journal can still be read.
+They are the same for every job, whichever of them are null; passthrough columns come after. Parquet, the exports and
+the reference are made from this table. A column can also put a value back into a record, so that an output without its
+journal can still be read.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _TEXT = pa.string()
 _TIME = pa.timestamp("us", "UTC")
 
 
-class Held(NamedTuple):
-    """Where a record holds a value: `take` gets it from many, None where unknown; `put` sets one that is known."""
+class Accessor(NamedTuple):
+    """Access to a value in records: `take` gets it from many, None where unknown; `put` sets a known one in one."""
 
     take: Callable[[Sequence[Any]], list[Any]]
     put: Callable[[dict[str, Any], Any], None]
@@ -37,13 +38,13 @@ class Column:
 
     name: str
     type: pa.DataType
-    held: Held
+    accessor: Accessor
     meaning: str
 
     @property
     def take(self) -> Callable[[Sequence[RowRecord]], list[Any]]:
-        """The column's values of records."""
-        return self.held.take
+        """Function from records to their values in this column."""
+        return self.accessor.take
 
     def array(self, rows: Sequence[RowRecord]) -> pa.Array[Any]:
         """The column of `rows`. Lone surrogates, which no Parquet text can hold, become U+FFFD."""
@@ -70,17 +71,17 @@ class Column:
 
 
 def record_of(values: Mapping[str, Any]) -> RowRecord:
-    """The record of an output row, given its cells in the JSON form of `cells`: all that the output says of it."""
+    """The record of an output row from its cells in the JSON form of `cells`, as far as the output has it."""
     record: dict[str, Any] = {"kind": "row", "variant": ""}
     for column in COLUMNS:
         if (value := values.get(column.name)) is not None:
-            column.held.put(record, value)
-    made: RowRecord = record  # type: ignore[assignment]
-    return made
+            column.accessor.put(record, value)
+    row: RowRecord = record  # type: ignore[assignment]
+    return row
 
 
 def conversation(row: RowRecord) -> list[dict[str, Any]] | None:
-    """All messages, the reply last; None for a row that was never read."""
+    """The messages of `row`, its reply last; None for a row that could not be read."""
     messages = row.get("messages")
     if messages is None or (reply := row.get("reply")) is None:
         return messages
@@ -90,7 +91,7 @@ def conversation(row: RowRecord) -> list[dict[str, Any]] | None:
 
 
 def _fits(row: RowRecord) -> bool:
-    """Whether structs of role and content hold the row's conversation whole."""
+    """Whether structs of role and content can hold the conversation of `row` without loss."""
     if (reply := row.get("reply")) is not None and (
         not isinstance(reply.get("text"), str) or "tool_calls" in reply or "refusal" in reply
     ):
@@ -137,33 +138,33 @@ def _text_array(values: list[Any]) -> pa.Array[Any]:
         return cells.decode([None if value is None else lossless_json.scrub(value) for value in values], _TEXT)
 
 
-# A comprehension a column: a function called for each value took three times as long.
+# One comprehension per column: calling a function for each value took three times as long.
 
 
-def _field(name: str) -> Held:
-    return Held(lambda rows: [row.get(name) for row in rows], lambda row, value: row.update({name: value}))
+def _field(name: str) -> Accessor:
+    return Accessor(lambda rows: [row.get(name) for row in rows], lambda row, value: row.update({name: value}))
 
 
-def _time(name: str) -> Held:
-    return Held(_field(name).take, lambda row, micros: row.update({name: micros / 1e6}))
+def _time(name: str) -> Accessor:
+    return Accessor(_field(name).take, lambda row, micros: row.update({name: micros / 1e6}))
 
 
-def _in(part: str, name: str) -> Held:
-    return Held(
+def _in(part: str, name: str) -> Accessor:
+    return Accessor(
         lambda rows: [row[part].get(name) if part in row else None for row in rows],
         lambda row, value: row.setdefault(part, {}).update({name: value}),
     )
 
 
-def _json_in(part: str, name: str) -> Held:
+def _json_in(part: str, name: str) -> Accessor:
     take, put = _in(part, name)
-    return Held(
+    return Accessor(
         lambda rows: [_json(value) for value in take(rows)],
         lambda row, value: put(row, lossless_json.loads(value.encode())),
     )
 
 
-def _asked(row: dict[str, Any], messages: list[dict[str, Any]]) -> None:
+def _set_messages(row: dict[str, Any], messages: list[dict[str, Any]]) -> None:
     # No conversation that was sent ends with the assistant's turn, so such a last one is the reply.
     row["messages"] = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
 
@@ -176,11 +177,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("status", _TEXT, _field("status"), "answered, failed or invalid"),
     Column("response", _TEXT, _in("reply", "text"), "the reply's text"),
     Column("finish_reason", _TEXT, _in("reply", "finish_reason"), "why the model stopped"),
-    Column("messages", MESSAGES, Held(_messages, _asked), "the conversation with the reply"),
+    Column("messages", MESSAGES, Accessor(_messages, _set_messages), "the conversation with the reply"),
     Column(
         "messages_json",
         _TEXT,
-        Held(_messages_json, lambda row, value: _asked(row, lossless_json.loads(value.encode()))),
+        Accessor(_messages_json, lambda row, value: _set_messages(row, lossless_json.loads(value.encode()))),
         "the same as JSON, only where role and content can't hold it",
     ),
     Column("tool_calls", _TEXT, _json_in("reply", "tool_calls"), "the reply's tool calls, as JSON"),

@@ -1,6 +1,6 @@
-"""The run folder `<stem>.run/` beside an output: where it stands, whose it is, how an old run is set aside.
+"""The run folder `<stem>.run/` next to an output: its path, checks before a run, setting an old run aside.
 
-Nothing here deletes: what stands in the way is refused with the way out, or renamed.
+Nothing here deletes: an output that is in the way is refused with a way out, or renamed.
 """
 
 from __future__ import annotations
@@ -22,62 +22,67 @@ def folder_of(output: Path) -> Path:
     return output.with_name(f"{output.stem}.run")
 
 
-def check_output(output: Path, typed: str, inputs: Iterable[Path], *, fresh: bool) -> None:
-    """Refuse an output that is an input, is not ours, or can't be extended. `typed`: the path as the user wrote it."""
+def check_output(output: Path, as_given: str, inputs: Iterable[Path], *, fresh: bool) -> None:
+    """Refuse an output that is an input, is not ours, or can't be continued. `as_given`: its path in the job."""
     if not output.exists():
         return
     if output.is_dir() and output.suffix:
-        raise OutputError(f"{typed} is a folder. Name a file in it, for example {typed.rstrip('/')}/output.parquet.")
+        raise OutputError(
+            f"{as_given} is a folder. Name a file in it, for example {as_given.rstrip('/')}/output.parquet."
+        )
     if not output.is_dir() and not output.suffix:
-        raise OutputError(f"{typed} is a file, and a path without a suffix names a folder. Name another `output.path`.")
+        raise OutputError(
+            f"{as_given} is a file, and a path without a suffix names a folder. Name another `output.path`."
+        )
     own = [output, *files_of(output)]
     if any(path.samefile(file) for path in inputs for file in own):
-        raise OutputError(f"{typed} is both the input and the output. Give `output.path` another name.")
+        raise OutputError(f"{as_given} is both the input and the output. Give `output.path` another name.")
     if not is_ours(output):
-        what = "holds files that were not" if output.is_dir() else "is there already and was not"
+        state = "holds files that were not" if output.is_dir() else "already exists and was not"
         raise OutputError(
-            f"{typed} {what} written by batchchat. Move {'them' if output.is_dir() else 'it'} away, or name another"
+            f"{as_given} {state} written by batchchat. Move {'them' if output.is_dir() else 'it'} away, or name another"
             " `output.path`."
         )
     if output.is_dir() and not files_of(output):
-        return  # an empty folder that somebody made
-    if not fresh and (lacks := _lacks(output)):
+        return  # an empty folder is free to use
+    if not fresh and (obstacle := _obstacle_to_resume(output)):
         raise OutputError(
-            f"{typed} is there, but {lacks}, so what it holds can't be continued and would be paid for again."
+            f"{as_given} exists, but {obstacle}, so it can't be continued and its rows would be paid for again."
             " Name another `output.path`, or set it aside with --fresh."
         )
 
 
-def _lacks(output: Path) -> str | None:
-    """What a run would need to go on from `output` and is not there."""
+def _obstacle_to_resume(output: Path) -> str | None:
+    """Why a run can't continue from `output`; None where it can."""
     folder = folder_of(output)
     end = end_of(folder)
     if end is None:
-        return f"its run folder {folder.name} is not" if not folder.exists() else f"{folder.name} holds no journal"
-    made_of = (metadata_of(output) or {}).get("journal_end")
-    if type(made_of) is int and end < made_of:
-        return f"the journal in {folder.name} is shorter than it was when that was written"
+        return f"its run folder {folder.name} does not" if not folder.exists() else f"{folder.name} has no journal"
+    journal_end = (metadata_of(output) or {}).get("journal_end")
+    if type(journal_end) is int and end < journal_end:
+        return f"the journal in {folder.name} is shorter than it was when the output was written"
     return None
 
 
-def make_folder(output: Path, typed: str) -> Path:
-    """The run folder, made where it is missing. Raises `OutputError` where it can't be written."""
+def make_folder(output: Path, as_given: str) -> Path:
+    """The run folder of `output`, created if missing. Raises `OutputError` where it can't be written."""
     folder = folder_of(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for place in (output.parent, folder):
-            probe = place / f".probe-{os.getpid()}"
+        for parent in (output.parent, folder):
+            probe = parent / f".probe-{os.getpid()}"
             probe.touch()
             probe.unlink()
     except OSError as error:
         raise OutputError(
-            f"{typed} can't be written: {error.strerror} ({error.filename}). Name another `output.path`, or mend that."
+            f"{as_given} can't be written: {error.strerror} ({error.filename})."
+            " Name another `output.path`, or fix that."
         ) from error
     return folder
 
 
 def set_aside(output: Path) -> list[Path]:
-    """Rename the output and its run folder to a dated name of their own, which `export` still reads; the new names."""
+    """Rename `output` and its run folder to a new dated name, which `export` still reads; return the new paths."""
     stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
     number = 0
     while True:

@@ -1,9 +1,9 @@
-"""The journal: append-only, and the only truth about a run. A row counts as done when its line is synced.
+"""The append-only journal, the only source of truth about a run. A row counts as done when its line is synced.
 
 Group commit without a timer: while one group of lines is written and synced in a thread, the next gathers. `unsynced`
-is bounded by the caller, who awaits `room()` before it starts more. After a failed write or sync nothing more is
-written: the file is cut back to its last synced group and the run stops, for what the kernel did with the pages of a
-failed sync is not known.
+is bounded by the caller, who awaits `room()` before starting more rows. After a failed write or sync nothing more is
+written: the file is truncated to its last synced group and the run stops, since the state of the kernel's pages after
+a failed sync is unknown.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from typing import Any
 from batchchat.errors import MachineError
 from batchchat.store import records
 from batchchat.store.atomic import sync_folder
-from batchchat.store.segments import location, offset_of, segment_of, segment_path
+from batchchat.store.segments import journal_offset, offset_of, segment_of, segment_path
 
 __all__ = ["Committed", "Journal"]
 
 SEGMENT_BYTES = 256 << 20
+"""A segment of this size or more is followed by the next."""
 
 Committed = Callable[[Sequence[tuple[int, Any]]], None]
-"""Called in the event loop with the (location, record) pairs of each synced group, in order."""
+"""Called in the event loop with the (journal offset, record) pairs of each synced group, in order."""
 
 
 class _File:
-    """The open segment: bytes in, synced bytes on disk. Runs in the writer's thread."""
+    """The open segment, written and synced in the writer's thread."""
 
     def __init__(self, folder: Path, end: int, write: Callable[[int, Any], int], sync: Callable[[int], None]) -> None:
         self._folder = folder
@@ -54,7 +55,7 @@ class _File:
         return descriptor
 
     def append(self, data: bytes) -> None:
-        """Write and sync `data`, or leave the file as it was and raise `OSError`."""
+        """Write and sync `data`, or leave the file unchanged and raise `OSError`."""
         try:
             view = memoryview(data)
             while view:
@@ -66,10 +67,10 @@ class _File:
         self.size += len(data)
 
     def roll(self) -> None:
-        """Go on in the next segment."""
-        following = self._open(self.number + 1)
+        """Continue in the next segment."""
+        descriptor = self._open(self.number + 1)
         os.close(self._descriptor)
-        self._descriptor = following
+        self._descriptor = descriptor
         self.number, self.size = self.number + 1, 0
 
     def close(self) -> None:
@@ -78,17 +79,17 @@ class _File:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """Lines written and synced together, their records, and where the first stands once they are."""
+    """Lines written and synced together, their records, and the journal offset of the first one once they are."""
 
     lines: list[bytes]
     records: list[Any]
-    at: Future[int]
+    journal_offset: Future[int]
 
 
 class Journal:
-    """Open for appending from `end`, the location behind the last intact line. Use inside a running event loop.
+    """Open for appending from `end`, the journal offset behind the last intact line. Use inside a running event loop.
 
-    `broke` is called once when nothing more can be kept.
+    `committed` is called with each synced group. `on_failure` is called once, when a write or sync has failed.
     """
 
     def __init__(
@@ -96,14 +97,16 @@ class Journal:
         folder: Path,
         end: int,
         committed: Committed,
-        broke: Callable[[], None] = lambda: None,
+        on_failure: Callable[[], None] = lambda: None,
         *,
         write: Callable[[int, Any], int] = os.write,
         sync: Callable[[int], None] = os.fdatasync,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._folder = folder
         self._committed = committed
-        self._broke = broke
+        self._on_failure = on_failure
+        self._segment_bytes = segment_bytes
         self.failed: BaseException | None = None
         self.unsynced = 0
         self._lines: list[bytes] = []
@@ -111,11 +114,11 @@ class Journal:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._group: _Group | None = None
         self._thread = ThreadPoolExecutor(1, "journal")
-        with _told(folder):
+        with _machine_errors(folder):
             self._file = _File(folder, end, write, sync)
 
     def append(self, record: Any) -> None:
-        """Queue `record`; it is durable once `committed` was called with it. After a failure nothing is taken."""
+        """Queue `record`; it is durable once `committed` was called with it. After a failure it is ignored."""
         if self.failed is not None:
             return
         self._lines.append(records.encode(record))
@@ -124,11 +127,11 @@ class Journal:
         if self._group is None:
             self._start_group()
 
-    async def room(self, most: int) -> None:
-        """Wait until at most `most` records are unsynced. Raises the `MachineError` of a failed write."""
-        while self.unsynced > most and self.failed is None:
+    async def room(self, max_unsynced: int) -> None:
+        """Wait until at most `max_unsynced` records are unsynced. Raises the `MachineError` of a failed write."""
+        while self.unsynced > max_unsynced and self.failed is None:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append((most, waiter))
+            self._waiting.append((max_unsynced, waiter))
             await waiter
         if self.failed is not None:
             raise self.failed
@@ -138,9 +141,9 @@ class Journal:
         await self.room(0)
 
     def close(self) -> None:
-        """Finish the group under way, then write what still waits its turn; `committed` is called with both.
+        """Finish the group under way, then write the records that are queued; `committed` is called with both.
 
-        Raises the `MachineError` of a write that fails here; one that failed before was told by `room`.
+        Raises the `MachineError` of a write that fails here; an earlier failure was raised by `room`.
         """
         self._thread.shutdown(wait=True)
         try:
@@ -154,35 +157,37 @@ class Journal:
             self._file.close()
 
     def _finish(self) -> None:
-        with _told(self._folder):
+        with _machine_errors(self._folder):
             if (group := self._group) is not None:
                 self._group = None
                 self._commit(group)
             if self._records:
                 last = _Group(self._lines, self._records, Future())
                 self._lines, self._records = [], []
-                last.at.set_result(self._write_group(last.lines))
+                last.journal_offset.set_result(self._write_group(last.lines))
                 self._commit(last)
 
     def _start_group(self) -> None:
         group = _Group(self._lines, self._records, self._thread.submit(self._write_group, self._lines))
         self._lines, self._records, self._group = [], [], group
-        asyncio.wrap_future(group.at).add_done_callback(lambda done: self._group_done(group, done.exception()))
+        asyncio.wrap_future(group.journal_offset).add_done_callback(
+            lambda done: self._group_done(group, done.exception())
+        )
 
     def _write_group(self, lines: list[bytes]) -> int:
-        """Write one group; its location. In the writer's thread."""
-        if self._file.size >= SEGMENT_BYTES:
+        """Write one group in the writer's thread; return its journal offset."""
+        if self._file.size >= self._segment_bytes:
             self._file.roll()
-        at = location(self._file.number, self._file.size)
+        at = journal_offset(self._file.number, self._file.size)
         self._file.append(b"".join(lines))
         return at
 
     def _group_done(self, group: _Group, error: BaseException | None) -> None:
         if self._group is not group or self.failed is not None:
-            return  # `close` was quicker, or nothing counts any more
+            return  # `close` has committed it, or an earlier write failed
         self._group = None
         if error is not None:
-            # Anything but an OSError is a defect of ours; the run must learn of it all the same.
+            # Anything but an OSError is a defect in batchchat; the run must end all the same.
             self._fail(_machine_error(self._folder, error) if isinstance(error, OSError) else error)
             return
         if self._lines:
@@ -195,36 +200,36 @@ class Journal:
         self._wake()
 
     def _commit(self, group: _Group) -> None:
-        """The group is synced: tell where its records stand. Raises what writing it raised."""
-        at, placed = group.at.result(), []
+        """The group is synced: call `committed` with its journal offsets. Raises what writing it raised."""
+        at, pairs = group.journal_offset.result(), []
         self.unsynced -= len(group.records)
         for line, record in zip(group.lines, group.records, strict=True):
-            placed.append((at, record))
+            pairs.append((at, record))
             at += len(line)
-        self._committed(placed)
+        self._committed(pairs)
 
     def _fail(self, error: BaseException) -> None:
         if self.failed is not None:
             return
         self.failed = error
         self._wake()
-        self._broke()
+        self._on_failure()
 
     def _wake(self) -> None:
-        still = []
-        for most, waiter in self._waiting:
+        waiting = []
+        for max_unsynced, waiter in self._waiting:
             if waiter.done():
                 continue
-            if self.failed is not None or self.unsynced <= most:
+            if self.failed is not None or self.unsynced <= max_unsynced:
                 waiter.set_result(None)
             else:
-                still.append((most, waiter))
-        self._waiting = still
+                waiting.append((max_unsynced, waiter))
+        self._waiting = waiting
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Turns an `OSError` of the disk into the sentence a person reads."""
+def _machine_errors(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` into a `MachineError` with a sentence for the user."""
     try:
         yield
     except OSError as error:
@@ -234,5 +239,5 @@ def _told(folder: Path) -> Iterator[None]:
 def _machine_error(folder: Path, error: OSError) -> MachineError:
     return MachineError(
         f"the journal in {folder} can't be written: {error.strerror or error}."
-        " Every row told as done is kept; make room or mend the disk, then start the same command again."
+        " Every row reported as done is kept. Free space or repair the disk, then run the same command again."
     )

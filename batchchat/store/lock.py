@@ -1,7 +1,7 @@
-"""One run at a time for one output: flock(2) on a file in the run folder.
+"""One run at a time per output: flock(2) on a file in the run folder.
 
-The kernel releases it whatever happens to the process. What is written in it (pid, host, since when) only serves the
-message to a second process: in a container the next run may have the very same pid.
+The kernel releases it whatever happens to the process. The file's content (pid, host, since when) only serves the
+message to a second process: in a container the next run may have the same pid.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batchchat.errors import OutputError
 __all__ = ["Lock", "holder"]
 
 NAME = "lock"
-_AGAIN_S = 0.001
+_RETRY_PAUSE_S = 0.001
 
 
 class Lock:
@@ -33,62 +33,62 @@ class Lock:
     def take(cls, folder: Path, output: str, see: str | None = None) -> Lock:
         """Lock `folder`, or raise `OutputError` naming who holds it.
 
-        `output` is the path as the user typed it, `see` a command that shows how the other run stands.
+        `output` is the path as the user wrote it, `see` a command that shows the other run's status.
         """
         try:
             while (descriptor := _try(folder / NAME, output, see)) is None:
-                time.sleep(_AGAIN_S)
+                time.sleep(_RETRY_PAUSE_S)
         except OSError as error:
             raise OutputError(
                 f"{output} can't be locked: {error.strerror} ({folder / NAME})."
-                " Name another `output.path`, or mend that."
+                " Name another `output.path`, or fix that."
             ) from error
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-        with suppress(OSError):  # a full disk must not end a run that has the lock: the journal will tell
+        with suppress(OSError):  # a full disk must not end a run that has the lock: the journal reports it
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, lossless_json.dumps(owner) + b"\n", 0)
         return cls(descriptor)
 
     def release(self) -> None:
-        """Let the next run in. A second call does nothing."""
+        """Unlock. A second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
 
 def _try(path: Path, output: str, see: str | None) -> int | None:
-    """The locked descriptor, or None where it is worth another try. Raises `OutputError` where a run holds it."""
+    """The locked descriptor, or None where a retry may succeed. Raises `OutputError` if a run holds the lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        if not _locked(descriptor, fcntl.LOCK_EX):
-            if _locked(descriptor, fcntl.LOCK_SH):
-                return None  # `holder` was just looking
+        if not _try_flock(descriptor, fcntl.LOCK_EX):
+            if _try_flock(descriptor, fcntl.LOCK_SH):
+                return None  # `holder` had it for a moment
             raise OutputError(_in_use(_read(descriptor), output, see))
         if not _same_file(descriptor, path):
             return None  # the folder was set aside between opening and locking
-        kept, descriptor = descriptor, -1
-        return kept
+        locked, descriptor = descriptor, -1
+        return locked
     finally:
         if descriptor >= 0:
             os.close(descriptor)
 
 
-def _locked(descriptor: int, how: int) -> bool:
+def _try_flock(descriptor: int, operation: int) -> bool:
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
-    """Who holds the lock of `folder` (pid, host, since), or None where nobody does."""
+    """The holder of the lock of `folder` (pid, host, since), or None if it is free."""
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        return None if _locked(descriptor, fcntl.LOCK_SH) else _read(descriptor)
+        return None if _try_flock(descriptor, fcntl.LOCK_SH) else _read(descriptor)
     finally:
         os.close(descriptor)
 
@@ -97,21 +97,21 @@ def _read(descriptor: int) -> dict[str, Any]:
     try:
         owner = lossless_json.loads(os.pread(descriptor, 4096, 0))
     except ValueError:
-        owner = None  # its owner is just about to write it
+        owner = None  # its owner is about to write it
     if not isinstance(owner, dict) or _is_gone(owner):
         return {}
     return owner
 
 
 def _is_gone(owner: dict[str, Any]) -> bool:
-    """Whether this was written by a run that was killed: who has the lock now is just about to write over it."""
+    """Whether `owner` was killed: the present holder of the lock is about to overwrite what it wrote."""
     if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
         return False
     try:
         os.kill(owner["pid"], 0)
     except ProcessLookupError:
         return True
-    except OSError:  # another user's, or no number a process can have
+    except OSError:  # another user's process, or a number that no process can have
         return False
     return False
 

@@ -1,7 +1,7 @@
 """Records to a Parquet file or a folder of part files: declared schema, bounded memory, swapped in whole.
 
 A row group closes at 10,000 rows or 4 MiB of journal bytes, whichever comes first, and is converted 500 rows at a
-time. Measured at 2.5 KB a row: 4 MiB take 50 MB above what is there, 16 MiB take 90.
+time. Measured at 2.5 KB a row: groups of 4 MiB take 50 MB of memory, of 16 MiB 90 MB.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,8 +21,10 @@ from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, carried_names
 
 __all__ = [
+    "GROUP_LIMITS",
     "METADATA",
     "CarriedColumn",
+    "GroupLimits",
     "batches_of",
     "files_of",
     "is_ours",
@@ -33,13 +35,21 @@ __all__ = [
 ]
 
 METADATA = b"batchchat"
-GROUP_ROWS = 10_000
-GROUP_BYTES = 4 << 20
-SLICE_ROWS = 500
+
+
+class GroupLimits(NamedTuple):
+    """A row group closes at `rows` rows or `size` bytes of the journal; `slice_rows` are converted at a time."""
+
+    rows: int = 10_000
+    size: int = 4 << 20
+    slice_rows: int = 500
+
+
+GROUP_LIMITS = GroupLimits()
 _NONE: dict[str, Any] = {}
 
 CarriedColumn = pa.DataType | cells.Kind
-"""How a carried column is typed: declared by a Parquet input, or widened over the JSON values of all rows."""
+"""The type of a passthrough column: declared by a Parquet input, or widened over the JSON values of all rows."""
 
 
 _WIDENED: dict[cells.Kind, pa.DataType] = {
@@ -52,8 +62,8 @@ _WIDENED: dict[cells.Kind, pa.DataType] = {
 def _arrow_type(kind: CarriedColumn) -> pa.DataType:
     if not isinstance(kind, cells.Kind):
         return kind
-    found: pa.DataType = _WIDENED.get(kind, pa.string())
-    return found
+    arrow_type: pa.DataType = _WIDENED.get(kind, pa.string())
+    return arrow_type
 
 
 def write_parquet(
@@ -61,13 +71,15 @@ def write_parquet(
     rows: Iterable[tuple[RowRecord, int]],
     carried: Mapping[str, CarriedColumn],
     metadata: Mapping[str, Any],
+    *,
+    limits: GroupLimits = GROUP_LIMITS,
 ) -> None:
     """Write `rows` (each with its length in bytes in the journal) to the file `path`, atomically.
 
-    Raises `MachineError` where the disk refuses; `path` is then as it was before.
+    Raises `MachineError` where the disk refuses; `path` is then unchanged.
     """
     with replacing(path) as building:
-        _write_file(building, rows, _schema(carried, metadata), carried)
+        _write_file(building, rows, _schema(carried, metadata), carried, limits)
 
 
 def write_parts(
@@ -76,16 +88,18 @@ def write_parts(
     carried: Mapping[str, CarriedColumn],
     metadata: Mapping[str, Any],
     part_rows: int,
+    *,
+    limits: GroupLimits = GROUP_LIMITS,
 ) -> None:
-    """The same to a folder: `part-00000.parquet` and on, of `part_rows` rows each; one of none where there are none."""
+    """The same to a folder: `part-00000.parquet` and so on, of `part_rows` rows each. Without rows, one empty part."""
     schema = _schema(carried, metadata)
-    left = iter(rows)
+    remaining = iter(rows)
     with replacing_folder(path) as building:
-        first, number = next(left, None), 0
+        first, number = next(remaining, None), 0
         while first is not None or not number:
-            part = islice(chain([] if first is None else [first], left), part_rows)
-            _write_file(building / f"part-{number:05}.parquet", part, schema, carried)
-            first, number = next(left, None), number + 1
+            part = islice(chain([] if first is None else [first], remaining), part_rows)
+            _write_file(building / f"part-{number:05}.parquet", part, schema, carried, limits)
+            first, number = next(remaining, None), number + 1
 
 
 def _schema(carried: Mapping[str, CarriedColumn], metadata: Mapping[str, Any]) -> pa.Schema:
@@ -100,24 +114,33 @@ def _schema(carried: Mapping[str, CarriedColumn], metadata: Mapping[str, Any]) -
 
 
 def _write_file(
-    path: Path, rows: Iterable[tuple[RowRecord, int]], schema: pa.Schema, carried: Mapping[str, CarriedColumn]
+    path: Path,
+    rows: Iterable[tuple[RowRecord, int]],
+    schema: pa.Schema,
+    carried: Mapping[str, CarriedColumn],
+    limits: GroupLimits,
 ) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batches, count in _groups(rows, schema, carried):
+        for batches, count in _groups(rows, schema, carried, limits):
             writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=count)
 
 
 def _groups(
-    rows: Iterable[tuple[RowRecord, int]], schema: pa.Schema, carried: Mapping[str, CarriedColumn]
+    rows: Iterable[tuple[RowRecord, int]],
+    schema: pa.Schema,
+    carried: Mapping[str, CarriedColumn],
+    limits: GroupLimits,
 ) -> Iterator[tuple[list[pa.RecordBatch], int]]:
+    """Row groups, each as its record batches and its count of rows."""
+    max_rows, max_size, slice_rows = limits
     batches: list[pa.RecordBatch] = []
     slice_: list[RowRecord] = []
     count = size = 0
     for row, length in rows:
         slice_.append(row)
         count, size = count + 1, size + length
-        full = count >= GROUP_ROWS or size >= GROUP_BYTES
-        if full or len(slice_) >= SLICE_ROWS:
+        full = count >= max_rows or size >= max_size
+        if full or len(slice_) >= slice_rows:
             batches.append(_batch(slice_, schema, carried))
             slice_ = []
         if full:
@@ -143,14 +166,14 @@ def _carried_array(rows: Sequence[RowRecord], name: str, kind: CarriedColumn) ->
 def batches_of(
     rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], columns: Collection[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Some columns of `rows`, as an output has them, in batches."""
+    """The named `columns` of `rows`, as an output has them, in batches."""
     own = [column for column in COLUMNS if column.name in columns]
-    cargo = {name: out for name, out in carried_names(carried).items() if out in columns}
-    left = iter(rows)
-    while some := list(islice(left, SLICE_ROWS)):
-        arrays = [column.array(some) for column in own]
-        arrays += [_carried_array(some, name, carried[name]) for name in cargo]
-        yield pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in own), *cargo.values()])
+    passthrough = {name: out for name, out in carried_names(carried).items() if out in columns}
+    remaining = iter(rows)
+    while slice_ := list(islice(remaining, GROUP_LIMITS.slice_rows)):
+        arrays = [column.array(slice_) for column in own]
+        arrays += [_carried_array(slice_, name, carried[name]) for name in passthrough]
+        yield pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in own), *passthrough.values()])
 
 
 def files_of(path: Path) -> list[Path]:
@@ -159,30 +182,30 @@ def files_of(path: Path) -> list[Path]:
 
 
 def rows_in(path: Path) -> int:
-    """How many rows the output's files hold, by their footers."""
+    """How many rows the output's files have, by their footers."""
     return sum(pq.read_metadata(file).num_rows for file in files_of(path))
 
 
 def metadata_of(path: Path) -> dict[str, Any] | None:
-    """What was noted in the output, or None where it is not ours."""
+    """The metadata that the run wrote in the output, or None where it is not ours."""
     files = files_of(path)
     if not files:
         return None
     try:
-        found = pq.read_schema(files[0]).metadata or {}
+        metadata = pq.read_schema(files[0]).metadata or {}
     except (OSError, pa.ArrowException):
         return None
-    if METADATA not in found:
+    if METADATA not in metadata:
         return None
     try:
-        value = lossless_json.loads(found[METADATA])
+        value = lossless_json.loads(metadata[METADATA])
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
 
 
 def is_ours(path: Path) -> bool:
-    """Whether `path` is an output of batchchat; a folder is when nothing else stands in it."""
+    """Whether `path` is an output of batchchat; a folder is one if it has nothing else in it."""
     if path.is_dir():
         return all(child.is_file() and metadata_of(child) is not None for child in path.iterdir())
     return metadata_of(path) is not None

@@ -1,7 +1,7 @@
-"""A published output read back as records: what report and export fall back on where there is no journal.
+"""A published output read back as records: the fallback of report and export where there is no journal.
 
-An output tells all of a row but where it stood in the input, what its retries were for, and its fingerprint. Which
-run it was, and what was paid beside its rows, stands in its metadata.
+An output has all of a row but its place in the input, what its retries were for, and its fingerprint. Its metadata
+says which run wrote it, and what was paid that is in none of its rows.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Published:
         self.metadata: dict[str, Any] = metadata
         schema: pa.Schema = pq.read_schema(self._files[0])
         self.carried: dict[str, CarriedColumn] = {field.name: field.type for field in schema if field.name not in _OURS}
-        """The carried columns under their output names, with their types."""
+        """The passthrough columns by their output names, with their types."""
 
     def rows(self, columns: set[str] | None = None) -> Iterator[RowRecord]:
-        """Every row in the output's order; with `columns`, only what they tell of it."""
+        """Every row in the output's order; with `columns`, only what these have of it."""
         ordinal = 0
         for batch in self._read(columns, _ROWS_AT_ONCE):
             for row in records_of(batch):
@@ -54,22 +54,22 @@ class Published:
                 yield row
 
     def batches(self, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
-        """The same as columns: those named, as far as the output has them."""
+        """The named `columns` as batches, as far as the output has them."""
         return self._read(columns, _CELLS_AT_ONCE)
 
-    def rows_at(self, places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
-        """The rows at `places`, which ascend; what lies between is not read."""
-        start, left = 0, list(places)
+    def rows_at(self, ranks: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
+        """The rows at `ranks` in the output, ascending; row groups between them are not read."""
+        start, remaining = 0, list(ranks)
         for path in self._files:
             with _reading(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
                 for group in range(file.num_row_groups):
                     end = start + file.metadata.row_group(group).num_rows
-                    here = left[: bisect_left(left, end)]
-                    if here:
-                        del left[: len(here)]
-                        table = file.read_row_group(group, use_threads=False).take([at - start for at in here])
+                    in_group = remaining[: bisect_left(remaining, end)]
+                    if in_group:
+                        del remaining[: len(in_group)]
+                        table = file.read_row_group(group, use_threads=False).take([rank - start for rank in in_group])
                         rows = (row for batch in table.to_batches() for row in records_of(batch))
-                        yield from zip(here, rows, strict=True)
+                        yield from zip(in_group, rows, strict=True)
                     start = end
 
     def _read(self, columns: Collection[str] | None, size: int) -> Iterator[pa.RecordBatch]:
@@ -88,13 +88,13 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def records_of(batch: pa.RecordBatch) -> Iterator[RowRecord]:
-    """The rows of a batch, as far as its columns tell; a row's place in the input is not among them."""
+    """The rows of `batch`, as far as its columns have them; a row's place in the input is not among them."""
     values = {name: cells.encode(batch.column(at)) for at, name in enumerate(batch.schema.names)}
-    carried = [name for name in values if name not in _OURS]
+    passthrough = [name for name in values if name not in _OURS]
     for cells_ in zip(*values.values(), strict=True):
         named = dict(zip(values, cells_, strict=True))
         row = record_of(named)
-        # A row of which no line of the input could be read has no place but its id.
+        # An output does not have the place; messages about the row point to it by its id.
         row["place"] = named.get("id") or ""
-        row["carried"] = {name: named[name] for name in carried}
+        row["carried"] = {name: named[name] for name in passthrough}
         yield row

@@ -1,13 +1,26 @@
-"""A journal line: one JSON object of a closed list of kinds, ending in a checksum of all that stands before it.
+"""The journal line: the format of one record on disk.
 
-    {"kind":"run",…,"crc":"1f0c22a9"}     a session begins: format, version, job as written, mock or real endpoint
-    {"kind":"hold",…,"crc":"…"}           requests (and USD) that may be outstanding from here on; 0 when all settled
-    {"kind":"step",…,"crc":"…"}           an attempt that cost, or may have cost, and did not finish its row
-    {"kind":"row",…,"crc":"…"}            a finished output row, whole (`batchchat.core.record`)
+A line is one JSON object in UTF-8 without line breaks or insignificant white space, ended by one newline (0x0A):
 
-The checksum (CRC-32, 8 hex digits) is inside the object so that `jq` and `tail` read the file as it is. A line that
-orjson could not write (lone surrogates, integers over 64 bits) says `"lenient":true` before it, and is read back by
-`lossless_json`; to look in each line whether it needs that took as long as all the rest.
+    {"kind":"<kind>",<the record's other members>,"crc":"<8 hex digits>"}
+    {"kind":"<kind>",<the record's other members>,"lenient":true,"crc":"<8 hex digits>"}
+
+`kind` is the first member, `crc` the last. `crc` is the CRC-32 (zlib's, lower-case hexadecimal, zero-padded) of all
+bytes of the line before `,"crc":`. It is inside the object so that `jq` and `tail` read the file as it is.
+`"lenient":true` marks a record that orjson refuses to write (lone surrogates, integers over 64 bits) and that
+`lossless_json` wrote and reads; testing each line for that took as long as all other work on it. The kinds:
+
+    run    a session begins: `format` (`FORMAT`), `version` of batchchat, `job` as written with secrets redacted,
+           `mock`, `endpoint`, `model`, `inputs`, `columns` (Arrow schema of the input, base64), `pid`, `host`, `at`
+    hold   what may be outstanding from here on: `requests`, 0 where none is, and `usd` as decimal text, null without
+           a bound; where the model has a price `price`, its label; under a budget `answers`, how many it has seen,
+           and `dearest`, the highest ratio of their reported to their computed cost; `at`
+    step   attempts at a row that cost or may have cost, and did not finish it: `id`, `variant`, `sample`, `fp`,
+           `step`, `attempts`, `possibly_billed`, `cost_usd`, `usage`, `why`, `at`
+    row    a finished output row, whole: see `batchchat.core.record.RowRecord`
+
+Records are applied in the order of the lines. A reader ignores members that it does not know. A line whose checksum
+does not match is never used; the intact lines behind it are.
 """
 
 from __future__ import annotations
@@ -22,7 +35,7 @@ from batchchat import lossless_json
 __all__ = ["FORMAT", "KINDS", "decode", "encode", "salvage"]
 
 FORMAT = 1
-"""Raised when a reader of the old form could not read the new one."""
+"""Incremented when a reader of the old format could not read the new one."""
 
 KINDS = frozenset({"run", "hold", "step", "row"})
 
@@ -42,13 +55,13 @@ def encode(record: Any) -> bytes:
 
 
 def intact(line: bytes) -> bool:
-    """Whether `line` (without its newline) carries the checksum of its own bytes."""
+    """Whether `line` (without its newline) ends in the checksum of its own bytes."""
     body, tail = line[:-_TAIL], line[-_TAIL:]
     return line.startswith(_START) and tail == b',"crc":"%08x"}' % zlib.crc32(body)
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
-    """The record of `line` (without its newline), or None where a byte of it was hurt."""
+    """The record of `line` (without its newline), or None if it is damaged."""
     if not intact(line):
         return None
     try:
@@ -59,13 +72,13 @@ def decode(line: bytes) -> dict[str, Any] | None:
 
 
 def salvage(line: bytes) -> list[tuple[int, bytes]]:
-    """The intact lines, with their offsets, inside one that was joined of several by a hurt newline."""
-    found, start = [], 0
+    """The intact lines, with their offsets, within a `line` that damaged newlines have joined."""
+    parts, start = [], 0
     while (start := line.find(_START, start)) >= 0:
         end, tail = 0, start
         while not end and (tail := line.find(_CRC, tail + 1)) >= 0:
             if intact(line[start : tail + _TAIL]):
                 end = tail + _TAIL
-                found.append((start, line[start:end]))
+                parts.append((start, line[start:end]))
         start = end or start + 1
-    return found
+    return parts

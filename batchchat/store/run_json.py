@@ -1,4 +1,4 @@
-"""`run.json`: the state of a run for other processes, replaced whole each second. It is told, never trusted."""
+"""`run.json`: the state of a run for other processes, replaced whole each second. Shown to users, never relied on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "run.json"
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Replace the state. It is not synced: after a crash of the machine the journal is what counts."""
+    """Replace the state in `folder`. It is not synced: after a crash of the machine the journal is the truth."""
     building = folder / f".{NAME}.{os.getpid()}"
     try:
         building.write_bytes(lossless_json.dumps(dict(state)) + b"\n")
@@ -26,7 +26,7 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """The last state written, or None where there is none that can be read."""
+    """The last state written to `folder`, or None where none can be read."""
     try:
         state = lossless_json.loads((folder / NAME).read_bytes())
     except (OSError, ValueError):

@@ -2,8 +2,8 @@
 
     journal-000001.jsonl, journal-000002.jsonl, …
 
-A location is one integer, segment number << 40 | offset in bytes, so that an index keeps 8 bytes a row. Reading never
-changes a file. A hurt line is told with its place and never used; what stands behind it is.
+A journal offset is one integer, segment number << 40 | offset in bytes, so that an index keeps 8 bytes a row. Reading
+never changes a file. A damaged line is reported with its offset and never used; the intact lines behind it are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "LineReader",
     "Scan",
     "end_of",
-    "location",
+    "journal_offset",
     "offset_of",
     "scan",
     "segment_of",
@@ -36,42 +36,42 @@ _BLOCK = 1 << 20
 _NAME = re.compile(r"journal-(\d{6})\.jsonl")
 
 
-def location(segment: int, offset: int) -> int:
-    """One integer for a place in the journal."""
+def journal_offset(segment: int, offset: int) -> int:
+    """The journal offset of the byte at `offset` in `segment`."""
     return segment << 40 | offset
 
 
-def segment_of(at: int) -> int:
-    """The segment's number of a location."""
-    return at >> 40
+def segment_of(journal_offset: int) -> int:
+    """The number of its segment."""
+    return journal_offset >> 40
 
 
-def offset_of(at: int) -> int:
-    """The offset in bytes of a location."""
-    return at & (1 << 40) - 1
+def offset_of(journal_offset: int) -> int:
+    """Its offset in bytes within the segment."""
+    return journal_offset & (1 << 40) - 1
 
 
 def segment_path(folder: Path, number: int) -> Path:
-    """Where segment `number` stands."""
+    """The path of segment `number` in `folder`."""
     return folder / f"journal-{number:06d}.jsonl"
 
 
 def segments(folder: Path) -> list[int]:
-    """The numbers of the segments there are, in order."""
+    """The numbers of the segments in `folder`, ascending."""
     if not folder.is_dir():
         return []
     return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
 
 
 def end_of(folder: Path) -> int | None:
-    """The location behind the last byte of the journal in `folder`, whole or not; None where there is no journal."""
+    """The journal offset behind the last byte of the journal in `folder`, intact or not; None without a journal."""
     numbers = segments(folder)
-    return location(numbers[-1], segment_path(folder, numbers[-1]).stat().st_size) if numbers else None
+    return journal_offset(numbers[-1], segment_path(folder, numbers[-1]).stat().st_size) if numbers else None
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Bytes of the journal that no checksum covers: `torn` where nothing intact stands behind them."""
+    """Bytes of the journal that no checksum covers: `torn` if nothing intact follows them."""
 
     path: Path
     offset: int
@@ -80,8 +80,8 @@ class Damage:
 
     def __str__(self) -> str:
         if self.length == 1:
-            # Most often a line's end. A row of which one byte was written was never told as done.
-            return f"{self.path.name}: 1 byte at offset {self.offset:,} is damaged; no finished row is lost by it"
+            # Most often a newline. A row of which one byte was written was never reported as done.
+            return f"{self.path.name}: 1 byte at offset {self.offset:,} is damaged; no finished row is lost"
         if self.torn:
             return (
                 f"{self.path.name}: the last {self.length:,} bytes were torn when the run was killed and are cut off;"
@@ -94,16 +94,16 @@ class Damage:
 
 
 class Scan:
-    """One reading of all segments. Iterate for (location, record); then `damages` and `end` are known.
+    """One pass over all segments. Iterate for (journal offset, record); then `damages` and `end` are complete.
 
-    `end` is the location behind the last intact line: where writing goes on, the torn rest cut off.
+    `end` is the journal offset behind the last intact line: where writing continues, torn bytes cut off.
     """
 
     def __init__(self, folder: Path, numbers: list[int] | None = None) -> None:
         self._folder = folder
         self._numbers = segments(folder) if numbers is None else numbers
         self.damages: list[Damage] = []
-        self.end = location(self._numbers[-1], 0) if self._numbers else location(1, 0)
+        self.end = journal_offset(self._numbers[-1], 0) if self._numbers else journal_offset(1, 0)
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number in self._numbers:
@@ -111,26 +111,26 @@ class Scan:
 
     def _segment(self, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
         path = segment_path(self._folder, number)
-        # Writing goes on in the last segment, also where nothing in it is intact.
-        self.end = location(number, 0)
+        # Writing continues in the last segment, even if nothing in it is intact.
+        self.end = journal_offset(number, 0)
         reached = size = 0
         for offset, line in _lines(path):
             size = offset + len(line)
             for start, end, record in _intact_parts(line):
                 _check_format(path, record)
-                self._tell(path, reached, offset + start, torn=False)
+                self._note_damage(path, reached, offset + start, torn=False)
                 reached = offset + end
-                self.end = location(number, reached)
-                yield location(number, offset + start), record
-        self._tell(path, reached, size, torn=number == self._numbers[-1])
+                self.end = journal_offset(number, reached)
+                yield journal_offset(number, offset + start), record
+        self._note_damage(path, reached, size, torn=number == self._numbers[-1])
 
-    def _tell(self, path: Path, start: int, end: int, *, torn: bool) -> None:
+    def _note_damage(self, path: Path, start: int, end: int, *, torn: bool) -> None:
         if start < end:
             self.damages.append(Damage(path, start, end - start, torn))
 
 
 def scan(folder: Path) -> Scan:
-    """A reading of the journal in `folder`."""
+    """A pass over the journal in `folder`."""
     return Scan(folder)
 
 
@@ -143,18 +143,18 @@ def _check_format(path: Path, record: dict[str, Any]) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines with their newline and offset; the last may lack it."""
+    """Offset and line, with its newline, which the last line may lack."""
     offset = 0
-    with _told(path), path.open("rb", buffering=_BLOCK) as file:
+    with _machine_errors(path), path.open("rb", buffering=_BLOCK) as file:
         for line in file:
             yield offset, line
             offset += len(line)
 
 
 def _intact_parts(line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Start, end and record of what is intact in `line`: all of it, or what a hurt newline joined or cut.
+    """Start, end and record of what is intact in `line`: all of it, or what a damaged newline joined or cut.
 
-    A newline belongs to the record before it. Where it is missing, `Journal` writes one before it goes on.
+    A newline belongs to the record before it. Where it is missing, `Journal` writes one before it continues.
     """
     body = line.removesuffix(b"\n")
     if (record := records.decode(body)) is not None:
@@ -167,7 +167,7 @@ def _intact_parts(line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _machine_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -175,7 +175,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 class LineReader:
-    """Reads single lines back by location. Lines near each other share one read: the input's order is nearly theirs."""
+    """Reads single lines by journal offset. Lines near each other share one read: input order is nearly their order."""
 
     _WINDOW = 1 << 20
 
@@ -187,18 +187,18 @@ class LineReader:
         self._data = b""
 
     def read(self, at: int) -> tuple[dict[str, Any], int]:
-        """The record at location `at` and its length in bytes. Raises `MachineError` where it is no longer intact."""
+        """The record at journal offset `at` and its length in bytes. Raises `MachineError` if it is damaged."""
         number, offset = segment_of(at), offset_of(at)
-        found = self._record(number, offset)
-        if found is None:
-            # What was read ahead may be older than the line: a torn tail that was cut off and written over since.
+        record = self._record(number, offset)
+        if record is None:
+            # Bytes read ahead may be older than the line: of a torn tail that was cut off and overwritten since.
             self._segment = -1
-            found = self._record(number, offset)
-        if found is not None:
-            return found
+            record = self._record(number, offset)
+        if record is not None:
+            return record
         raise MachineError(
             f"{segment_path(self._folder, number)}: the line at offset {offset:,} was intact when the run began and is"
-            " damaged now. The disk may be failing; start the same command again to send that row once more."
+            " damaged now. The disk may be failing; run the same command again to send that row again."
         )
 
     def _record(self, number: int, offset: int) -> tuple[dict[str, Any], int] | None:
@@ -211,15 +211,15 @@ class LineReader:
         return None
 
     def _line(self, number: int, offset: int) -> bytes:
-        """What stands from `offset` to the next newline, or to the end of the file."""
+        """The bytes from `offset` to the next newline, or to the end of the file."""
         start = offset - self._start
         if number == self._segment and 0 <= start < len(self._data):
             end = self._data.find(b"\n", start)
             if end >= 0:
                 return self._data[start:end]
-        # Rows stand in the order they finished: the next one asked for may be a little before this one.
+        # Rows are in the order they finished: the next one to be read may be a little before this one.
         before = min(offset, self._WINDOW // 2)
-        with _told(segment_path(self._folder, number)):
+        with _machine_errors(segment_path(self._folder, number)):
             size = self._WINDOW
             while True:
                 data = os.pread(self._file(number), size, offset - before)

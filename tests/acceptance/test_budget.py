@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 import pytest
 
-from batchchat.mock.asked import parse_asked
 from batchchat.mock.replies import reply_to
+from batchchat.mock.request import parse_request
 from tests.acceptance.job import Ended, Job, Running, conversation, rows, until
 from tests.acceptance.servers import Mock, completion, http, mock_process, mock_thread, raw_server
 
@@ -29,7 +29,7 @@ def whole_usd(count: int, shares: tuple[float, float]) -> Decimal:
     nano = 0
     for row in rows(count):
         body = {"model": "m", "messages": row["messages"], "max_tokens": MAX_TOKENS}
-        nano += reply_to(parse_asked(orjson.dumps(body), 65536), 0, 85).usage.cost_nano_usd
+        nano += reply_to(parse_request(orjson.dumps(body), 65536), 0, 85).usage.cost_nano_usd
     return Decimal(nano).scaleb(-9) * Decimal(sum(shares) / 2)
 
 

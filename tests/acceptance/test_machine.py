@@ -47,8 +47,8 @@ def test_a_disk_that_fills_up(job: Job, disk: Path) -> None:
         ended = job.run("--progress", "none")
         assert ended.code == 6
         assert ended.errors == [
-            f"stopped: the journal in {disk}/out.run can't be written: No space left on device. Every row told"
-            " as done is kept; make room or mend the disk, then start the same command again."
+            f"stopped: the journal in {disk}/out.run can't be written: No space left on device. Every row reported"
+            " as done is kept. Free space or repair the disk, then run the same command again."
         ]
         assert "next  batchchat run job.yaml\n" in ended.out
         assert "Traceback" not in ended.err
@@ -112,8 +112,8 @@ def test_a_disk_that_fails(job: Job, monkeypatch: pytest.MonkeyPatch, call: str,
             ended = run_inside(job, monkeypatch)
         assert ended.code == 6
         assert ended.errors == [
-            f"stopped: the journal in {job.run_folder} can't be written: {os.strerror(fault)}. Every row told as done"
-            " is kept; make room or mend the disk, then start the same command again."
+            f"stopped: the journal in {job.run_folder} can't be written: {os.strerror(fault)}. Every row reported as"
+            " done is kept. Free space or repair the disk, then run the same command again."
         ]
         kept = job.acknowledged()
         assert f"\n  rows      {kept} answered" in ended.out

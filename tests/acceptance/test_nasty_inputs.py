@@ -277,7 +277,7 @@ CASES: dict[str, Nasty] = {
     "missing input": refusal({}, "in.jsonl is not there. Relative paths are relative to the job file."),
     "unwritable output": refusal(
         {**GOOD, "file": b""},
-        "file/out.parquet can't be written: Not a directory (FOLDER/file/out.run). Name another `output.path`, or mend"
+        "file/out.parquet can't be written: Not a directory (FOLDER/file/out.run). Name another `output.path`, or fix"
         " that.",
         **{"output.path": "file/out.parquet"},
     ),

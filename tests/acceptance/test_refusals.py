@@ -47,7 +47,7 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     "an output below a file": (
         lambda job: job.write(output__path="in.jsonl/out.parquet"),
         "in.jsonl/out.parquet can't be written: Not a directory (FOLDER/in.jsonl/out.run)."
-        " Name another `output.path`, or mend that.",
+        " Name another `output.path`, or fix that.",
     ),
     "an output that is a folder": (
         lambda job: (job.folder / "out.parquet").mkdir(),
@@ -55,7 +55,7 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     ),
     "an output that is not ours": (
         lambda job: job.output.write_text("my thesis"),
-        "out.parquet is there already and was not written by batchchat. Move it away, or name another `output.path`.",
+        "out.parquet already exists and was not written by batchchat. Move it away, or name another `output.path`.",
     ),
 }
 
@@ -104,8 +104,8 @@ def test_run_folder_is_gone(job: Job) -> None:
         ended = job.run()
         assert (ended.code, ended.out) == (2, "")
         assert ended.err == (
-            "error: out.parquet is there, but its run folder out.run is not, so what it holds can't be continued"
-            " and would be paid for again. Name another `output.path`, or set it aside with --fresh.\n"
+            "error: out.parquet exists, but its run folder out.run does not, so it can't be continued"
+            " and its rows would be paid for again. Name another `output.path`, or set it aside with --fresh.\n"
         )
         assert not job.run_folder.exists()
         assert mock.stats()["requests"] == 3
@@ -232,7 +232,7 @@ def test_outage(job: Job) -> None:
         (told,) = ended.errors
         assert re.sub(r"[0-9:]{8},", "05:02:14,", told) == (
             f"stopped: {server.host} has given no answer since 05:02:14, for 1.0s (`retry.max_outage`); last seen:"
-            " HTTP 503 without a word (HTTP 503)."
+            " HTTP 503, empty body (HTTP 503)."
         )
         assert [row["status"] for row in job.table()] == ["answered", "answered"]
         server.answer = lambda _: http(200, completion())
@@ -251,8 +251,8 @@ def test_journal_cannot_be_written(job: Job) -> None:
         ended = job.run(preexec_fn=small)
         assert ended.code == 6
         assert ended.errors == [
-            f"stopped: the journal in {job.run_folder} can't be written: File too large. Every row told as done is"
-            " kept; make room or mend the disk, then start the same command again."
+            f"stopped: the journal in {job.run_folder} can't be written: File too large. Every row reported as done is"
+            " kept. Free space or repair the disk, then run the same command again."
         ]
         assert "next  batchchat run job.yaml\n" in ended.out
         kept = job.acknowledged()

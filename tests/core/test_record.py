@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,16 @@ from batchchat.core.attempt import (
     Verdict,
 )
 from batchchat.core.conversation import BadRow, ErrorKind, Key, Row, Status
-from batchchat.core.record import key_of, record_of_bad_row, record_of_outcome, spend_of
+from batchchat.core.record import (
+    RowRecord,
+    key_of,
+    record_head,
+    record_of_bad_row,
+    record_of_outcome,
+    record_of_step,
+    record_of_unsent,
+    spend_of,
+)
 
 KEY = Key("q-1", "v", 2)
 ROW = Row(KEY, 41, "in.jsonl:42", [{"role": "user", "content": "Hi"}], carried={"topic": None, "n": 3})
@@ -42,7 +52,7 @@ def test_an_answer_is_kept_whole() -> None:
         cost=Cost(Decimal("0.25"), "reported"),
     )
     spend = Spend(2, 1, Decimal("0.75"), {"timeout": 1}, "reported", attempt.usage, Decimal("0.125"), Decimal("0.0625"))
-    assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, attempt), spend, 1.5) == {
+    assert record_of_outcome(Outcome(ROW, Status.ANSWERED, ROW.messages, attempt), 0xAB, spend, 1.5) == {
         "kind": "row",
         "id": "q-1",
         "variant": "v",
@@ -76,7 +86,7 @@ def test_a_failure_is_kept_with_its_reason() -> None:
     failure = Failure(ErrorKind.TIMEOUT, "no answer in 600 s")
     attempt = Attempt(REQUEST, Verdict(Action.FAIL_ROW), 100.0, 700.0, 600.0, failure=failure, usage=Usage())
     row = Row(KEY, 0, "in.jsonl:1", ROW.messages)
-    record = record_of_outcome(Outcome(row, Status.FAILED, ROW.messages, attempt), NO_SPEND, -1e-9)
+    record = record_of_outcome(Outcome(row, Status.FAILED, ROW.messages, attempt), 0xAB, NO_SPEND, -1e-9)
     assert (record["error_kind"], record["error"], record["status"]) == ("timeout", "no answer in 600 s", "failed")
     assert record["wait_s"] == 0
     unknown = {"reply", "usage", "cost_usd", "cost_source", "http_status", "retries", "carried"}
@@ -123,4 +133,42 @@ _spent = st.builds(
 def test_what_a_row_spent_comes_back(spend: Spend) -> None:
     """What goes into a record as spent is what is carried into the next, attempts without a bound as such."""
     attempt = Attempt(REQUEST, Verdict(Action.ACCEPT), 0.0, 0.0, 0.0, reply=Reply("a"))
-    assert spend_of(record_of_outcome(Outcome(ROW, Status.ANSWERED, [], attempt), spend, 0.0)) == spend
+    assert spend_of(record_of_outcome(Outcome(ROW, Status.ANSWERED, [], attempt), 0xAB, spend, 0.0)) == spend
+
+
+def test_a_step_is_one_attempt_with_the_head_of_its_row() -> None:
+    """It says what this attempt alone cost, and of which version of the row it was; an accepted one keeps its reply."""
+    head = {"id": "q-1", "variant": "v", "sample": 2, "fp": "00000000000000cd"}
+    spend = Spend(1, 0, Decimal("0.5"), {}, "reported", Usage(5, 2))
+    second = REQUEST._replace(step=1)
+    record = record_of_step(KEY, 0xCD, second, spend, "accepted", at=7.0, reply=Reply("Hello", "stop"))
+    assert record == {
+        "kind": "step",
+        **head,
+        "step": 1,
+        "attempts": 1,
+        "possibly_billed": 0,
+        "cost_usd": 0.5,
+        "cost_source": "reported",
+        "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+        "why": "accepted",
+        "at": 7.0,
+        "reply": {"text": "Hello", "finish_reason": "stop"},
+    }
+    row = cast("RowRecord", record)
+    assert (key_of(row), spend_of(row)) == (KEY, spend)
+    assert record_head("row", KEY, 0xCD) == {"kind": "row", **head}
+
+
+def test_every_record_of_a_row_begins_alike() -> None:
+    """Rows that were sent, could not be read, or were not sent, and steps: whose they are stands first."""
+    bad = BadRow(KEY, 41, "in.jsonl:42", "no")
+    attempt = Attempt(REQUEST, Verdict(Action.ACCEPT), 0, 0, 0)
+    records = [
+        record_of_outcome(Outcome(ROW, Status.ANSWERED, [], attempt), 1, NO_SPEND, 0.0),
+        record_of_bad_row(bad, 1),
+        record_of_unsent(ROW, REQUEST, 1, Failure(ErrorKind.CONTEXT_LENGTH, "too long")),
+        record_of_step(KEY, 1, REQUEST, NO_SPEND, "cut", at=0.0),
+    ]
+    for record in records:
+        assert list(record)[:5] == ["kind", "id", "variant", "sample", "fp"]

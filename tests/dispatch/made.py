@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.attempt import Action, Attempt, Billed, Cost, Failure, Outcome, Reply, Request, Scope, Verdict
+from batchchat.core.attempt import (
+    Action,
+    Attempt,
+    Billed,
+    Cost,
+    Failure,
+    MaxUsage,
+    Outcome,
+    Reply,
+    Request,
+    Scope,
+    Verdict,
+)
 from batchchat.core.conversation import ErrorKind, Key, Row, Status
 from batchchat.dispatch.dispatcher import Work
 
@@ -43,11 +55,28 @@ def refused(asked: Request, **given: Any) -> Attempt:
 
 @dataclass(frozen=True)
 class Steps:
-    """A script of so many requests, one after the other."""
+    """A script of so many requests, one after the other, each of which may cost `usd`."""
 
     row: Row
     steps: int = 1
     model: str = "m"
+    usd: str | None = None
+
+    @property
+    def identity(self) -> int:
+        return hash((self.row.key, self.steps, self.model)) & (1 << 64) - 1
+
+    @property
+    def bound(self) -> MaxUsage:
+        return MaxUsage(cost_usd=None if self.usd is None else Decimal(self.usd) * self.steps)
+
+    @property
+    def preview(self) -> Sequence[Request]:
+        return [self._request(0)]
+
+    def _request(self, step: int) -> Request:
+        max_usage = MaxUsage(cost_usd=None if self.usd is None else Decimal(self.usd))
+        return request(self.row.key.id, self.model)._replace(step=step, max_usage=max_usage)
 
     def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
         last = attempts[-1] if attempts else None
@@ -55,8 +84,8 @@ class Steps:
             return Outcome(self.row, Status.FAILED, [], last)
         if last is not None and len(attempts) == self.steps:
             return Outcome(self.row, Status.ANSWERED, [], last)
-        return request(self.row.key.id, self.model)._replace(step=len(attempts))
+        return self._request(len(attempts))
 
 
-def work(name: str, steps: int = 1, model: str = "m") -> Work:
-    return Work(Steps(Row(Key(name), 0, f"f:{name}", []), steps, model), 0.0)
+def work(name: str, steps: int = 1, model: str = "m", usd: str | None = None) -> Work:
+    return Work(Steps(Row(Key(name), 0, f"f:{name}", []), steps, model, usd), 0.0)

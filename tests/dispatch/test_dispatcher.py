@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -13,15 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Attempt, Billed, Outcome, Request
+from batchchat.core.attempt import Action, Attempt, Billed, MaxUsage, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
-from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Work
+from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Sending, Work
 from batchchat.policy.circuit_breaker import NEVER_REACHED, SIGNS_TO_OPEN, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
-from batchchat.policy.decision import Halt, Policy
+from batchchat.policy.decision import ADMIT, Decision, Halt, Policy
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.stragglers import Overdue, StragglerPolicy
+from tests import virtual_time
 from tests.dispatch.made import accepted, failed, refused, work
 
 
@@ -39,26 +41,29 @@ class House:
         max_wait_s: float = 0.001,
         stop_after: int = 50,
         policies: tuple[Policy, ...] = (),
-        tail: StragglerPolicy | None = None,
+        stragglers: StragglerPolicy | None = None,
     ) -> None:
         self._rows = iter(rows)
         self.taken = 0
         self.ended = 0
         self.most_alive = 0
         self.outcomes: list[tuple[Work, Outcome]] = []
+        self.records = 0
+        self.steps: list[Attempt] = []
         self.tries: list[Attempt] = []
+        self.failures: list[Attempt] = []
+        self.answers: list[Outcome] = []
         self.cuts: list[str] = []
         self.overdues: list[Overdue] = []
-        self.dispatcher = Dispatcher(
-            take=self.take,
+        sending = Sending(
             send=send,
             policies=[Concurrency(ceiling or workers), *policies],
             retry=lambda: (RowStop(max_attempts, 3600), RowWait(max_wait_s, Random(1))),
-            listener=self,
             workers=workers,
             stop_after_failures=stop_after,
-            tail=tail,
+            stragglers=stragglers or StragglerPolicy(again=0),
         )
+        self.dispatcher = Dispatcher(sending, self.take, self, self, virtual_time.now)
 
     async def take(self) -> Work | None:
         row = next(self._rows, None)
@@ -67,17 +72,30 @@ class House:
             self.most_alive = max(self.most_alive, self.taken - len(self.outcomes))
         return row
 
-    def finished(self, work: Work, outcome: Outcome) -> None:
+    def row(self, work: Work, outcome: Outcome) -> int:
         self.outcomes.append((work, outcome))
+        return self._numbered()
 
-    def tried(self, work: Work, attempt: Attempt) -> None:
-        self.tries.append(attempt)
+    def attempt(self, work: Work, attempt: Attempt) -> int | None:
+        (self.steps if attempt.verdict.action is Action.ACCEPT else self.tries).append(attempt)
+        return self._numbered()
 
-    def cut(self, work: Work, request: Request) -> None:
+    def cancelled(self, work: Work, request: Request) -> int:
         self.cuts.append(request.key.id)
+        return self._numbered()
 
-    def overdue(self, cut: Overdue) -> None:
-        self.overdues.append(cut)
+    def _numbered(self) -> int:
+        self.records += 1
+        return self.records
+
+    def failed(self, attempt: Attempt) -> None:
+        self.failures.append(attempt)
+
+    def answered(self, outcome: Outcome) -> None:
+        self.answers.append(outcome)
+
+    def overdue(self, overdue: Overdue) -> None:
+        self.overdues.append(overdue)
 
     async def room(self) -> None:
         return
@@ -93,7 +111,7 @@ class House:
             assert self.dispatcher.gate.in_flight == 0
             assert self.dispatcher.recovering == 0
 
-        asyncio.run(main())
+        virtual_time.run(main())
         return self
 
     def ends(self) -> dict[str, Status]:
@@ -114,7 +132,7 @@ def test_every_row_comes_to_one_end() -> None:
     house = House(rows(100), send).run()
     assert house.ends() == {str(number): Status.ANSWERED for number in range(100)}
     assert house.most_alive <= 4
-    assert house.dispatcher.gate.most_in_flight == 4
+    assert house.dispatcher.gate.max_in_flight == 4
     assert house.dispatcher.stopped is None
     assert (house.tries, house.cuts) == ([], [])
 
@@ -190,7 +208,7 @@ def test_a_retry_does_not_starve_behind_fresh_rows() -> None:
     seen: Counter[str] = Counter()
 
     async def send(request: Request) -> Attempt:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.0001)
         seen[request.key.id] += 1
         first = request.key.id == "0" and seen["0"] == 1
         return failed(request) if first else accepted(request)
@@ -361,7 +379,7 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
             await running
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(main())
+    virtual_time.run(main())
     assert len(house.cuts) == 4
 
 
@@ -469,14 +487,13 @@ def test_the_run_stops_when_rows_begin_to_fail_alike() -> None:
     assert house.dispatcher.stopped == Halt(NOW_FAIL_ALIKE, house.outcomes[-1][1].attempt)
 
 
-def test_an_endpoint_that_is_never_there_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_never_there_stops_the_run() -> None:
     """The outage policy's word ends the run with its reason, and no row is failed for it."""
 
     async def send(request: Request) -> Attempt:
         await asyncio.sleep(0)
         return refused(request, status=None)
 
-    monkeypatch.setattr("batchchat.policy.circuit_breaker.FIRST_CONTACT_S", 0.05)
     house = House(rows(10), send, policies=(CircuitBreaker(3600, Random(1)),)).run()
     assert house.outcomes == []
     assert house.dispatcher.stopped is not None
@@ -488,7 +505,7 @@ class Defect(Exception):  # noqa: N818 (what it stands for)
     pass
 
 
-@pytest.mark.parametrize("where", ["send", "take", "finished", "tried", "room", "retry", "next", "cut"])
+@pytest.mark.parametrize("where", ["send", "take", "row", "attempt", "room", "retry", "next", "cancelled"])
 def test_a_defect_of_ours_surfaces(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever raises, run() raises it after what was in flight has ended; nothing hangs, nothing is swallowed."""
     calls = 0
@@ -502,21 +519,85 @@ def test_a_defect_of_ours_surfaces(where: str, monkeypatch: pytest.MonkeyPatch) 
         await asyncio.sleep(0.001)
         if calls == 20 and where == "send":
             raise Defect(where)
-        if calls == 20 and where == "cut":
+        if calls == 20 and where == "cancelled":
             raise asyncio.CancelledError
         return failed(request) if calls % 5 == 0 else accepted(request)
 
     house = House(rows(1000), send)
-    if where in {"finished", "tried", "cut", "room"}:
+    if where in {"row", "attempt", "cancelled", "room"}:
         monkeypatch.setattr(house, where, defect)
-    elif where in {"take", "retry"}:
-        monkeypatch.setattr(house.dispatcher, f"_{where}", defect)
+    elif where == "take":
+        monkeypatch.setattr(house.dispatcher, "_take", defect)
+    elif where == "retry":
+        monkeypatch.setattr(house.dispatcher, "_sending", replace(house.dispatcher._sending, retry=defect))
     elif where == "next":
         monkeypatch.setattr("tests.dispatch.made.Steps.next", defect)
     with pytest.raises(Defect, match=where):
         house.run()
     assert house.dispatcher.gate.in_flight == 0
     assert len(house.outcomes) < 100
+
+
+class Told:
+    """A policy that admits all, and keeps what it is told with each release."""
+
+    def __init__(self, records: Callable[[], int]) -> None:
+        self.releases: list[tuple[int | None, int]] = []
+        self._records = records
+
+    def check(self, now: float, max_usage: MaxUsage) -> Decision:
+        return ADMIT
+
+    def acquire(self, now: float, max_usage: MaxUsage) -> None:
+        return
+
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
+        self.releases.append((record, self._records()))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_what_an_attempt_cost_is_recorded_before_its_permit_is_released(steps: int) -> None:
+    """Each request of a row is: with its release the policies are told the number of its record, the last there is."""
+
+    async def send(request: Request) -> Attempt:
+        await asyncio.sleep(0.01)
+        return failed(request) if request.step == 1 and len(house.tries) < 3 else accepted(request, cost="1")
+
+    told = Told(lambda: house.records)
+    house = House((work(str(number), steps) for number in range(4)), send, policies=(told,))
+    house.run()
+    assert len(told.releases) == house.records == len(house.tries) + len(house.steps) + len(house.outcomes)
+    assert all(record == last for record, last in told.releases)
+    assert sorted(record or 0 for record, _ in told.releases) == [*range(1, house.records + 1)]
+
+
+def test_what_was_cancelled_is_recorded_before_its_permit_is_released() -> None:
+    """It may have been billed, and its money must not be let go before that is written down."""
+
+    async def send(request: Request) -> Attempt:
+        await asyncio.sleep(60)
+        return accepted(request)
+
+    told = Told(lambda: house.records)
+    house = House(rows(3), send, policies=(told,))
+
+    async def during() -> None:
+        await asyncio.sleep(1)
+        house.dispatcher.abandon()
+
+    house.run(during)
+    assert told.releases == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_what_comes_back_is_observed_once() -> None:
+    """Each failure, and each answered row; a row that is given up is no further failure."""
+
+    async def send(request: Request) -> Attempt:
+        return accepted(request) if request.key.id == "0" else failed(request)
+
+    house = House(rows(2), send, max_attempts=3).run()
+    assert len(house.failures) == 3
+    assert [outcome.row.key.id for outcome in house.answers] == ["0"]
 
 
 @settings(max_examples=60)
@@ -560,7 +641,7 @@ def test_whatever_happens_every_row_ends_at_most_once(
         assert len(ends) == len(plans)
     if not (stopped and abandons):
         assert house.cuts == []
-    assert house.dispatcher.gate.most_in_flight <= ceiling
+    assert house.dispatcher.gate.max_in_flight <= ceiling
     assert house.most_alive <= workers + max(workers, SIGNS_TO_OPEN)
     for played, outcome in house.outcomes:
         assert played.spend.attempts == sent[outcome.row.key.id]
@@ -581,7 +662,7 @@ def hanging(sent: Counter[str], times: int = 10**6) -> Send:
 def test_a_last_row_that_hangs_is_cut_twice_and_fails_the_third_time() -> None:
     """Each cut counts as possibly billed and uses up none of the row's attempts; its reason is a timeout."""
     sent: Counter[str] = Counter()
-    house = House(rows(200), hanging(sent), max_attempts=2, tail=StragglerPolicy(floor_s=0.01)).run()
+    house = House(rows(200), hanging(sent), max_attempts=2, stragglers=StragglerPolicy(floor_s=0.01)).run()
     assert sent["0"] == 3
     assert [cut.again for cut in house.overdues] == [True, True, False]
     work, outcome = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
@@ -598,7 +679,7 @@ def test_a_last_row_that_hangs_is_cut_twice_and_fails_the_third_time() -> None:
 def test_a_last_row_that_hung_once_is_answered() -> None:
     """Sent again it is a row like any other."""
     sent: Counter[str] = Counter()
-    house = House(rows(200), hanging(sent, times=1), tail=StragglerPolicy(floor_s=0.01)).run()
+    house = House(rows(200), hanging(sent, times=1), stragglers=StragglerPolicy(floor_s=0.01)).run()
     assert set(house.ends().values()) == {Status.ANSWERED}
     work, _ = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
     assert (work.spend.attempts, work.spend.possibly_billed) == (2, 1)
@@ -612,13 +693,13 @@ def test_nothing_is_cut_while_there_is_other_work() -> None:
     async def send(request: Request) -> Attempt:
         return refused(request, wait_s=100.0) if request.key.id == "199" else await answer(request)
 
-    house = House(rows(200), send, tail=StragglerPolicy(floor_s=0.01))
+    house = House(rows(200), send, stragglers=StragglerPolicy(floor_s=0.01))
 
     async def during() -> None:
         await asyncio.sleep(0.6)
         assert len(house.outcomes) == 198
         assert house.overdues == []
-        assert house.dispatcher.flight.awaited() is None
+        assert house.dispatcher.in_flight.awaited() is None
         house.dispatcher.abandon()
 
     house.run(during)
@@ -635,7 +716,7 @@ def test_a_row_that_hangs_does_not_hold_the_end_of_a_stopped_run() -> None:
             enough.set()
         return await answer(request)
 
-    house = House(rows(10_000), send, workers=2, tail=StragglerPolicy(floor_s=0.01))
+    house = House(rows(10_000), send, workers=2, stragglers=StragglerPolicy(floor_s=0.01))
 
     async def during() -> None:
         await enough.wait()
@@ -652,15 +733,15 @@ def test_a_row_that_hangs_does_not_hold_the_end_of_a_stopped_run() -> None:
 
 def test_what_the_end_waits_for_can_be_told() -> None:
     """At the end the row in flight is named with its bound; after a stop nothing is cut: a drain has its own bound."""
-    house = House(rows(200), hanging(Counter()), tail=StragglerPolicy(floor_s=0.6))
+    house = House(rows(200), hanging(Counter()), stragglers=StragglerPolicy(floor_s=0.6))
 
     async def during() -> None:
         await asyncio.sleep(0.1)
-        awaited = house.dispatcher.flight.awaited()
+        awaited = house.dispatcher.in_flight.awaited()
         assert awaited is not None
         assert (awaited[0].key.id, awaited[1]) == ("0", 0.6)
         house.dispatcher.stop()
-        assert house.dispatcher.flight.awaited() is None
+        assert house.dispatcher.in_flight.awaited() is None
         await asyncio.sleep(0.8)
         assert house.overdues == []
         house.dispatcher.abandon()

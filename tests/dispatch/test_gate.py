@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from batchchat.core.attempt import Attempt, MaxUsage
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import ADMIT, Decision, Delay, Halt, Policy
+from tests import virtual_time
 
 MAX_USAGE = MaxUsage()
 
@@ -30,13 +30,13 @@ class Scripted:
     def acquire(self, now: float, max_usage: MaxUsage) -> None:
         self.held += 1
 
-    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None) -> None:
+    def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
         self.settled.append(attempt)
 
 
 def gate(*policies: Policy) -> tuple[Gate, list[Halt]]:
     stops: list[Halt] = []
-    return Gate(policies, time.monotonic, stops.append), stops
+    return Gate(policies, virtual_time.now, stops.append), stops
 
 
 async def idle() -> None:
@@ -74,7 +74,7 @@ def test_who_waited_longest_goes_first_and_retries_before_fresh_rows() -> None:
             await idle()
         return line.order
 
-    assert asyncio.run(main()) == ["again1", "again2", "a", "b", "c"]
+    assert virtual_time.run(main()) == ["again1", "again2", "a", "b", "c"]
 
 
 def test_a_permit_that_gets_free_is_not_snatched_from_who_waits() -> None:
@@ -93,7 +93,7 @@ def test_a_permit_that_gets_free_is_not_snatched_from_who_waits() -> None:
         await asyncio.gather(waiting, again)
         return line.order
 
-    assert asyncio.run(main()) == ["waited"]
+    assert virtual_time.run(main()) == ["waited"]
 
 
 def test_a_cancelled_waiter_is_forgotten() -> None:
@@ -110,7 +110,7 @@ def test_a_cancelled_waiter_is_forgotten() -> None:
         assert isinstance(results[0], asyncio.CancelledError)
         return line.order, through.in_flight
 
-    assert asyncio.run(main()) == (["second"], 1)
+    assert virtual_time.run(main()) == (["second"], 1)
 
 
 def test_a_permit_given_to_one_that_is_cancelled_goes_on() -> None:
@@ -126,7 +126,7 @@ def test_a_permit_given_to_one_that_is_cancelled_goes_on() -> None:
         await asyncio.gather(first, second, return_exceptions=True)
         return line.order, through.in_flight
 
-    assert asyncio.run(main()) == (["second"], 1)
+    assert virtual_time.run(main()) == (["second"], 1)
 
 
 def test_closing_turns_everybody_away() -> None:
@@ -144,7 +144,7 @@ def test_closing_turns_everybody_away() -> None:
         assert line.order == []
         return through.in_flight
 
-    assert asyncio.run(main()) == 0
+    assert virtual_time.run(main()) == 0
 
 
 def test_a_wait_in_seconds_ends_by_itself() -> None:
@@ -154,12 +154,12 @@ def test_a_wait_in_seconds_ends_by_itself() -> None:
         slow = Scripted(Delay(0.05))
         through, _ = gate(slow)
         asyncio.get_running_loop().call_later(0.12, setattr, slow, "answer", ADMIT)
-        start = time.monotonic()
+        start = virtual_time.now()
         await asyncio.gather(*(through.acquire(MAX_USAGE) for _ in range(3)))
-        assert slow.held == through.in_flight == through.most_in_flight == 3
-        return time.monotonic() - start
+        assert slow.held == through.in_flight == through.max_in_flight == 3
+        return virtual_time.now() - start
 
-    assert 0.12 <= asyncio.run(main()) < 1
+    assert virtual_time.run(main()) == pytest.approx(0.15)
 
 
 def test_the_next_in_line_is_asked_when_the_head_goes_away() -> None:
@@ -180,7 +180,7 @@ def test_the_next_in_line_is_asked_when_the_head_goes_away() -> None:
         await asyncio.wait_for(small, 1)
         assert large.cancelled()
 
-    asyncio.run(main())
+    virtual_time.run(main())
 
 
 def test_all_policies_admit_or_none_holds() -> None:
@@ -200,7 +200,7 @@ def test_all_policies_admit_or_none_holds() -> None:
         assert (willing.held, unwilling.held) == (1, 1)
         assert willing.settled == unwilling.settled == [None]
 
-    asyncio.run(main())
+    virtual_time.run(main())
 
 
 def test_a_stop_is_told_once_and_closes() -> None:
@@ -216,7 +216,7 @@ def test_a_stop_is_told_once_and_closes() -> None:
         assert [type(result) for result in results] == [Closed] * 4
         return stops
 
-    assert asyncio.run(main()) == [Halt("enough")]
+    assert virtual_time.run(main()) == [Halt("enough")]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -250,9 +250,9 @@ def test_no_wakeup_is_lost_under_random_cancels(seed: int) -> None:
                 await asyncio.sleep(0)
         await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
         assert through.in_flight == 0
-        assert through.most_in_flight <= ceiling
+        assert through.max_in_flight <= ceiling
         return ended, sum(task.cancelled() for task in tasks)
 
-    ended, cancelled = asyncio.run(main())
+    ended, cancelled = virtual_time.run(main())
     assert ended + cancelled == 500
     assert ended > 100

@@ -7,8 +7,9 @@ import asyncio
 from batchchat.core.attempt import Action, Billed
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.dispatch import in_flight
-from batchchat.dispatch.in_flight import InFlightAttempts, overdue
+from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
 from batchchat.policy.stragglers import Overdue, StragglerPolicy
+from tests import virtual_time
 from tests.dispatch.made import accepted, request
 
 
@@ -31,11 +32,11 @@ def test_an_answer_that_came_while_we_slept_is_not_cut() -> None:
         try:
             await asyncio.sleep(5)
         except asyncio.CancelledError:
-            assert row.was_cut()
+            assert row.was_overdue()
         watched.end(Key("last"), None)
-        watched.rest()
+        watched.unwatch()
 
-    asyncio.run(main())
+    virtual_time.run(main())
     assert [(cut.key.id, cut.ran_s) for cut in told] == [("last", 7200.0)]
 
 
@@ -51,16 +52,16 @@ def test_nothing_is_awaited_before_the_input_ends() -> None:
         assert watched.awaited() is not None
         watched.end(Key("last"), accepted(request("last")))
         assert watched.awaited() is None
-        watched.rest()
+        watched.unwatch()
 
-    asyncio.run(main())
+    virtual_time.run(main())
 
 
 def test_a_cut_attempt_is_a_timeout_that_may_have_been_billed() -> None:
     """Its row is sent again at once, or fails with the figures, with the time it ran."""
-    again = overdue(request(), Overdue(Key("1"), 41.0, 10.0, 1, again=True))
+    again = overdue_attempt(request(), Overdue(Key("1"), 41.0, 10.0, 1, again=True))
     assert (again.verdict.action, again.verdict.billed, again.verdict.instant) == (Action.RETRY, Billed.MAYBE, True)
-    last = overdue(request(), Overdue(Key("1"), 161.0, 10.0, 3, again=False))
+    last = overdue_attempt(request(), Overdue(Key("1"), 161.0, 10.0, 3, again=False))
     assert (last.verdict.action, last.verdict.kind) == (Action.FAIL_ROW, ErrorKind.TIMEOUT)
     assert last.failure is not None
     assert last.failure.text == (

@@ -246,7 +246,7 @@ def test_text_that_no_json_should_hold_is_kept(raw: bytes, text: str) -> None:
             sends(answer(b"x" * 900, 502)[:-9], stays=False),
             (ErrorKind.GATEWAY_TIMEOUT, Action.RETRY, Scope.ROW, Billed.MAYBE),
             502,
-            "HTTP 502 without a word",
+            "HTTP 502, empty body",
         ),
     ],
 )

@@ -84,8 +84,8 @@ def test_a_proxy_that_is_none_is_refused_unseen(variable: str, value: str) -> No
     with pytest.raises(UsageError) as refused:
         proxy_for(URL, {variable: value})
     assert str(refused.value) == (
-        f"{variable} names the proxy for api.deepinfra.com, and is no http:// or https:// address"
-        " (the value is not shown). Mend it, or name the host in NO_PROXY."
+        f"{variable} names the proxy for api.deepinfra.com and is not an http:// or https:// address"
+        " (the value is not shown). Correct it, or add the host to NO_PROXY."
     )
 
 

@@ -1,4 +1,4 @@
-"""The verdict table, row by row as PROVIDERS.md has it; and that nothing a server says can break the judge."""
+"""The verdict table, row by row as `docs/endpoints.md` has it; and that nothing a server says can break the judge."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Billed, Reply, Scope
 from batchchat.core.conversation import ErrorKind
-from batchchat.endpoint.client import Client, Endpoint
-from batchchat.endpoint.verdicts import asked_wait_s, judge_reply, read_error
+from batchchat.endpoint.judged_response import JudgedResponse, judge_response
+from batchchat.endpoint.verdicts import judge_reply, read_error, retry_after_s
 from batchchat.secret import Redactor
 
 RETRY, FAIL, STOP, STOP_IF_NEW = Action.RETRY, Action.FAIL_ROW, Action.STOP_RUN, Action.STOP_UNLESS_ANSWERED
@@ -146,7 +146,9 @@ TABLE: list[tuple[int, dict[str, str], Any, tuple[ErrorKind, Action, Scope, Bill
     (999, NONE, b"", (K.OTHER, FAIL, ROW, NO, None)),
 ]
 
-CLIENT = Client(Endpoint("http://127.0.0.1/v1", {}, 1, 1), Redactor(), lambda usage, asked, reply: None)
+
+def judged(status: int, headers: dict[str, str], body: bytes, *, complete: bool) -> JudgedResponse:
+    return judge_response(status, headers, body, lambda usage, model, reply: None, Redactor(), complete=complete)
 
 
 def text_of(value: Any) -> bytes:
@@ -162,7 +164,7 @@ def text_of(value: Any) -> bytes:
 @pytest.mark.parametrize(("status", "headers", "body", "expected"), TABLE)
 def test_the_table(status: int, headers: dict[str, str], body: Any, expected: Any) -> None:
     """Each documented response has its kind, action, scope, billing and wait."""
-    answer = CLIENT._judge(status, headers, text_of(body), complete=True)
+    answer = judged(status, headers, text_of(body), complete=True)
     verdict = answer.verdict
     assert (verdict.kind, verdict.action, verdict.scope, verdict.billed, verdict.wait_s) == expected
     assert answer.failure is not None
@@ -220,7 +222,7 @@ header_values = st.dictionaries(
 
 
 def check(status: int, headers: dict[str, str], body: bytes, complete: bool) -> None:
-    answer = CLIENT._judge(status, headers, body, complete=complete)
+    answer = judged(status, headers, body, complete=complete)
     verdict, failure = answer.verdict, answer.failure
     assert (verdict.action is Action.ACCEPT) == (verdict.kind is None) == (failure is None)
     if failure is not None:
@@ -320,7 +322,7 @@ def test_an_error_is_read_in_any_shape(payload: Any, message: str, codes: set[st
 )
 def test_what_the_endpoint_asks_us_to_wait(headers: dict[str, str], wait_s: float | None) -> None:
     """Seconds, milliseconds, or a date against the server's own clock; what makes no sense is no wish."""
-    assert asked_wait_s(headers) == wait_s
+    assert retry_after_s(headers) == wait_s
 
 
 @given(

@@ -19,7 +19,7 @@ def load(
     text: str | bytes, *sets: str, environ: Mapping[str, str] | None = None, output: Path | None = None
 ) -> JobSpec:
     """The job of `text` in a file `job.yaml`, with a `--set` for each of `sets`."""
-    overrides = [Override("--set", *one.split("=", 1)) for one in sets]
+    overrides = [Override("--set", *option.split("=", 1)) for option in sets]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "job.yaml")
         path.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -30,7 +30,7 @@ def load(
 
 
 def faults(text: str | bytes, *sets: str, environ: Mapping[str, str] | None = None) -> list[str]:
-    """What is wrong with it; nothing where it loads."""
+    """The sentences about everything that is wrong with the job; none if it loads."""
     try:
         load(text, *sets, environ=environ)
     except JobError as exc:

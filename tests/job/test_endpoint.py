@@ -32,14 +32,14 @@ URL_TAKES = "It takes `mock` or a URL such as https://api.deepinfra.com/v1/opena
     ],
 )
 def test_base_url(written: str, url: str, host: str) -> None:
-    """A URL is kept with its query, without its last slash; a server of one's own needs no key."""
+    """A URL keeps its query and loses its last slash; a self-hosted server needs no key."""
     job = load(f"{TOP}endpoint: {{base_url: '{written}'}}")
     assert (job.endpoint.base_url, job.host) == (url, host)
     assert (job.endpoint.api_key, job.endpoint.api_key_env) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "sentence"),
     [
         ("api.deepinfra.com/v1", f"is api.deepinfra.com/v1. {URL_TAKES}"),
         ("ftp://host/x", f"is ftp://host/x. {URL_TAKES}"),
@@ -64,10 +64,10 @@ def test_base_url(written: str, url: str, host: str) -> None:
         ),
     ],
 )
-def test_bad_base_url(written: str, said: str) -> None:
-    """A URL that won't do is told with the way out, and without a password."""
+def test_bad_base_url(written: str, sentence: str) -> None:
+    """A URL that is not accepted is reported with the way out, and without a password."""
     text = f"{TOP}endpoint: {{base_url: '{written}'}}"
-    assert faults(text, environ={"U": "hidden"}) == [f"job.yaml:4: `endpoint.base_url` {said}"]
+    assert faults(text, environ={"U": "hidden"}) == [f"job.yaml:4: `endpoint.base_url` {sentence}"]
 
 
 def test_types_show_nothing() -> None:
@@ -90,7 +90,7 @@ def test_types_show_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "sentence"),
     [
         (TOKEN, NOT_NAME),
         ("sk-proj-abcdef", NOT_NAME),
@@ -102,9 +102,9 @@ def test_types_show_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("url", ["", "base_url: mock, ", "base_url: 'http://h/v1', "])
-def test_pasted_key(name: str, said: str, url: str) -> None:
-    """A key pasted where a name belongs is refused unseen, for the mock too."""
-    assert faults(f"{TOP}endpoint: {{{url}api_key_env: '{name}'}}", environ=KEYED) == [said]
+def test_pasted_key(name: str, sentence: str, url: str) -> None:
+    """A key pasted where a name belongs is refused without being shown, for the mock too."""
+    assert faults(f"{TOP}endpoint: {{{url}api_key_env: '{name}'}}", environ=KEYED) == [sentence]
 
 
 @pytest.mark.parametrize("name", ["lower_case", "AVERYLONGNAMEWITHOUTANYUNDERSCORE1"])
@@ -116,7 +116,7 @@ def test_any_name_that_is_set(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "sentence"),
     [
         (None, "which is not set. Set it with: export DEEPINFRA_TOKEN=..."),
         ("", "which is empty. Set it with: export DEEPINFRA_TOKEN=..."),
@@ -124,50 +124,50 @@ def test_any_name_that_is_set(name: str) -> None:
         (
             "two words",
             (
-                "whose value has a blank, a control character or one outside ASCII in it (it is not shown). "
-                "Set it anew with: export DEEPINFRA_TOKEN=..."
+                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
+                "Set it again with: export DEEPINFRA_TOKEN=..."
             ),
         ),
         (
             "a\x00b",
             (
-                "whose value has a blank, a control character or one outside ASCII in it (it is not shown). "
-                "Set it anew with: export DEEPINFRA_TOKEN=..."
+                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
+                "Set it again with: export DEEPINFRA_TOKEN=..."
             ),
         ),
         (
             "kéy",
             (
-                "whose value has a blank, a control character or one outside ASCII in it (it is not shown). "
-                "Set it anew with: export DEEPINFRA_TOKEN=..."
+                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
+                "Set it again with: export DEEPINFRA_TOKEN=..."
             ),
         ),
     ],
 )
-def test_key_of_no_use(value: str | None, said: str) -> None:
-    """A key that is missing or broken is told by its variable's name, also where that is the default."""
+def test_key_of_no_use(value: str | None, sentence: str) -> None:
+    """A key that is missing or broken is reported by its variable's name, the default one too."""
     environ = {} if value is None else {"DEEPINFRA_TOKEN": value}
     begin = "`endpoint.api_key_env` names DEEPINFRA_TOKEN, "
-    assert faults(TOP, environ=environ) == [f"job.yaml:1: {begin}{said}"]
+    assert faults(TOP, environ=environ) == [f"job.yaml:1: {begin}{sentence}"]
     assert faults(f"{TOP}endpoint:\n  api_key_env: DEEPINFRA_TOKEN\n", environ=environ) == [
-        f"job.yaml:5: {begin}{said}"
+        f"job.yaml:5: {begin}{sentence}"
     ]
 
 
 def test_authorization_header_needs_no_key() -> None:
-    """Who brings an Authorization header needs no key beside it."""
+    """A job with an Authorization header needs no key."""
     job = load(f"{TOP}endpoint: {{headers: {{authorization: Bearer x}}}}")
     assert (job.endpoint.api_key, job.endpoint.api_key_env) == (None, None)
 
 
 def test_headers() -> None:
-    """Header values lose the blanks around them and may come from variables."""
+    """Header values lose the spaces around them and may come from variables."""
     job = load(f"{TOP}endpoint:\n  base_url: mock\n  headers:\n    A: ' x y '\n    B: ${{B}}\n", environ={"B": "b\n"})
     assert {name: value.reveal() for name, value in job.endpoint.headers.items()} == {"A": "x y", "B": "b"}
 
 
 def test_bad_headers() -> None:
-    """Each header that won't do is told without its value."""
+    """Each header that is not accepted is reported without its value."""
     text = f"""{TOP}endpoint:
   base_url: mock
   headers:
@@ -197,5 +197,5 @@ def test_bad_headers() -> None:
         ),
     ]
     assert faults(f"{TOP}endpoint: {{base_url: mock, headers: {{A: x, a: y}}}}") == [
-        "job.yaml:4: `endpoint.headers.a` stands here again in other capitals; header names have none."
+        "job.yaml:4: `endpoint.headers.a` is repeated in other capitals; header names are not case-sensitive."
     ]

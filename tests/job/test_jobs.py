@@ -14,13 +14,13 @@ JOBS = Path(__file__).parents[2] / "jobs"
 
 @pytest.mark.parametrize("path", sorted(JOBS.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_job_loads(path: Path) -> None:
-    """Each key in it is one, and its input is there: a person may start it as it stands."""
+    """Each sample job loads and its input exists: it can be run unchanged."""
     job = load_job(path, environ={"DEEPINFRA_TOKEN": "a-key"})
-    assert all(Path(one).is_file() for one in job.input.paths)
+    assert all(Path(input_path).is_file() for input_path in job.input.paths)
 
 
 def test_the_night_has_its_bounds() -> None:
-    """The overnight job is the one with a cap, an hour and a price."""
+    """The overnight job has a cost cap, an end time and a price."""
     job = load_job(JOBS / "overnight.yaml", environ={"DEEPINFRA_TOKEN": "a-key"})
     assert job.budget.max_cost == Decimal("5.00")
     assert job.budget.stop_at is not None

@@ -5,24 +5,36 @@ import json
 import pytest
 
 from batchchat.job import KEYS, PLANNED
-from batchchat.job.keys import SECTIONS, not_a_key
+from batchchat.job.keys import FREE_FORM, SECRET, SECTIONS, not_a_key
 from tests.job.given import MOCK, faults
 
 
-def test_the_table_is_whole() -> None:
-    """Each key has words for its help and for what it takes, and a schema that is JSON."""
+def test_every_key_is_declared_completely() -> None:
+    """Each key has its help, what it takes, and a schema that is JSON."""
     assert len({key.name for key in KEYS}) == len(KEYS)
     for key in KEYS:
         assert key.help, key.name
-        assert key.kind.takes, key.name
-        assert json.loads(json.dumps(dict(key.kind.schema))), key.name
+        assert key.type.takes, key.name
+        assert json.loads(json.dumps(dict(key.type.schema))), key.name
         assert key.name not in PLANNED
         assert key.default is None or not key.required
-    assert SECTIONS == ("input", "endpoint", "limits", "timeout", "retry", "budget", "price", "estimate", "output")
+    assert SECRET == ("endpoint.headers", "on_finish")
+    assert FREE_FORM == ("endpoint.headers", "params")
+    assert tuple(SECTIONS) == (
+        "input",
+        "endpoint",
+        "limits",
+        "timeout",
+        "retry",
+        "budget",
+        "price",
+        "estimate",
+        "output",
+    )
 
 
 @pytest.mark.parametrize(
-    ("section", "leaf", "said"),
+    ("section", "leaf", "sentence"),
     [
         ("", "concurency", "`concurency` is not a key of a job. Did you mean `concurrency`?"),
         ("", "Model", "`Model` is not a key of a job. Did you mean `model`?"),
@@ -62,20 +74,20 @@ def test_the_table_is_whole() -> None:
         ),
     ],
 )
-def test_not_a_key(section: str, leaf: str, said: str) -> None:
-    """An unknown key is told with the nearest one, the right place of its name, or the keys there are."""
-    assert not_a_key(section, leaf) == said
+def test_not_a_key(section: str, leaf: str, sentence: str) -> None:
+    """An unknown key is reported with the nearest key, the section that has it, or the keys there are."""
+    assert not_a_key(section, leaf) == sentence
 
 
 @pytest.mark.parametrize("name", sorted(PLANNED))
 def test_planned_keys_are_refused(name: str) -> None:
-    """What later versions bring is refused by name, null or not, never accepted and ignored."""
+    """Keys of later versions are refused by name, null or not, never accepted and ignored."""
     section, _, leaf = name.rpartition(".")
     line = {"input": 1, "output": 3}.get(section, 5)
-    said = f"job.yaml:{line}: `{name}` is not in this version of batchchat yet; leave it out."
+    sentence = f"job.yaml:{line}: `{name}` is not in this version of batchchat yet; leave it out."
     for value in ("null", "{max_cost: 3}", "7"):
         if section:
             text = MOCK.replace(f"{section}: {{", f"{section}: {{{leaf}: {value}, ")
         else:
             text = f"{MOCK}{leaf}: {value}\n"
-        assert faults(text) == [said]
+        assert faults(text) == [sentence]

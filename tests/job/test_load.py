@@ -52,7 +52,7 @@ def test_everything() -> None:
     folder = job.path.parent
     assert job.input == InputSpec(
         paths=(f"{folder}/../q-*.jsonl", "/data/more.parquet"),
-        typed=("../q-*.jsonl", "/data/more.parquet"),
+        as_given=("../q-*.jsonl", "/data/more.parquet"),
         format="prompt",
         id="key",
         column="text",
@@ -66,24 +66,26 @@ def test_everything() -> None:
     assert job.endpoint.headers["X-Team"].reveal() == "red"
     assert job.params == {"temperature": 0.7, "max_tokens": 512}
     assert (job.concurrency, job.timeout, job.drain) == (64, TimeoutSpec(60.0, 2.5), 0.0)
-    assert job.retry == RetrySpec(3, 1.0, 2.0, 0.0, 5, 2)
+    assert job.retry == RetrySpec(
+        max_attempts=3, max_wait=1.0, max_elapsed=2.0, max_outage=0.0, stop_after_failures=5, max_possibly_billed=2
+    )
     assert str(job.budget.max_cost) == "12.50"
     assert job.budget.stop_at == StopAt("6h", after_s=21_600.0)
     assert isinstance(job.on_finish, tuple)
     assert [word.reveal() for word in job.on_finish] == ["./tell.sh", "me"]
     assert job.price == Price(Decimal("0.10"), Decimal("0.48"), Decimal(0))
-    assert (job.output.path, job.output.typed) == (folder / "out/x.parquet", "out/x.parquet")
+    assert (job.output.path, job.output.as_given) == (folder / "out/x.parquet", "out/x.parquet")
 
 
 def test_prices_keep_their_digits() -> None:
-    """A price is the decimal that is written, never a float of it."""
+    """A price is the decimal number that is written, never a float."""
     job = load(MOCK + "price: {input: 0.1000000000000000000001, output: .5}\n")
     assert job.price is not None
     assert str(job.price.input) == "0.1000000000000000000001"
 
 
 @pytest.mark.parametrize(
-    ("tail", "said"),
+    ("tail", "expected"),
     [
         ("budget: {max_cost: 5}\n", []),
         ("budget: {max_cost: 0}\n", ["job.yaml:5: `budget.max_cost` is 0. It takes a number above 0."]),
@@ -100,22 +102,24 @@ def test_prices_keep_their_digits() -> None:
         ("budget: {max_cost: 5}\nprice: {input: 0, output: 0}\n", []),
     ],
 )
-def test_a_cap_and_its_price(tail: str, said: list[str] | None) -> None:
-    """A cap may stand without the job's own price; what is wrong about either is told once, with the way out."""
-    found = faults(MOCK + tail)
-    if said is None:
-        assert len(found) == 1
-        assert "`price.output`" in found[0]
+def test_a_cap_and_its_price(tail: str, expected: list[str] | None) -> None:
+    """A cap needs no price in the job; what is wrong with either is reported once, with the way out."""
+    actual = faults(MOCK + tail)
+    if expected is None:
+        assert len(actual) == 1
+        assert "`price.output`" in actual[0]
     else:
-        assert found == said
+        assert actual == expected
 
 
 @pytest.mark.parametrize("tail", ["", "retry: {}\nname: null\nprice: {}\ntimeout: ~\nparams:\n"])
 def test_defaults(tail: str) -> None:
-    """What is absent, null or an empty section has the contract's defaults."""
+    """Keys and sections that are absent, null or empty have their defaults."""
     job = load(TOP + tail, environ=KEYED)
     assert (job.name, job.concurrency, job.drain, job.price, job.params) == ("job", 200, 30.0, None, {})
-    assert (job.timeout, job.retry) == (TimeoutSpec(600.0, 10.0), RetrySpec(6, 120.0, 3600.0, 3600.0, 50))
+    assert (job.timeout, job.retry) == (TimeoutSpec(600.0, 10.0), RetrySpec())
+    assert (job.retry.max_attempts, job.retry.max_wait, job.retry.max_elapsed) == (6, 120.0, 3600.0)
+    assert (job.retry.max_outage, job.retry.stop_after_failures, job.retry.max_possibly_billed) == (3600.0, 50, 3)
     assert job.endpoint.base_url == "https://api.deepinfra.com/v1/openai"
     assert (job.endpoint.api_key_env, job.host, job.is_mock) == (
         "DEEPINFRA_TOKEN",
@@ -127,13 +131,13 @@ def test_defaults(tail: str) -> None:
 
 @pytest.mark.parametrize("tail", ["endpoint: {base_url: mock}", "endpoint: {base_url: mock, api_key_env: NO_SUCH}"])
 def test_mock_reads_no_key(tail: str) -> None:
-    """The mock needs no key, and a variable named for it stays unread."""
+    """The mock needs no key, and the variable in `api_key_env` is not read."""
     job = load(TOP + tail)
     assert (job.is_mock, job.host, job.endpoint.api_key) == (True, "the embedded mock", None)
 
 
 def test_nothing_secret_in_repr() -> None:
-    """Neither key nor header values stand in the spec's repr, and it survives pickling."""
+    """The spec's repr has neither the key nor header values, and the spec can be pickled."""
     job = load(EVERYTHING.replace("red", "header-secret"), environ={"LOCAL_KEY": TOKEN})
     assert TOKEN not in repr(job)
     assert "header-secret" not in repr(job)
@@ -141,7 +145,7 @@ def test_nothing_secret_in_repr() -> None:
 
 
 def test_all_faults_in_file_order() -> None:
-    """Several faults are told together, in file order, one for each root cause."""
+    """Everything that is wrong is reported together, in file order, once for each root cause."""
     text = """\
 modle: x
 concurency: 3
@@ -221,7 +225,7 @@ timeout: {connect: yes, total: true}
     ],
 )
 def test_missing(text: str, fault: str) -> None:
-    """A key that is needed and missing is named where it would stand."""
+    """A required key that is missing is reported at its section, or else at the job's first key."""
     assert faults(f"{text}\nendpoint: {{base_url: mock}}\n") == [fault]
 
 
@@ -233,7 +237,7 @@ def test_missing(text: str, fault: str) -> None:
         (b"- a\n", "job.yaml:1: a job is a mapping of keys such as `model: ...`, and this is a list."),
         (b"hello\n", "job.yaml:1: a job is a mapping of keys such as `model: ...`, and this is text."),
         (b"a: 1\nb: \xff\n", "job.yaml:2: this is not UTF-8 (byte 0xff). Save the file as UTF-8."),
-        (b"a: 1\nb: \x01\n", "job.yaml:2: this is not YAML: a control character stands here."),
+        (b"a: 1\nb: \x01\n", "job.yaml:2: this is not YAML: a control character is not allowed here."),
         (
             b"#" * (1 << 20) + b"#",
             (
@@ -244,13 +248,13 @@ def test_missing(text: str, fault: str) -> None:
     ],
 )
 def test_no_job(data: bytes, fault: str) -> None:
-    """A file that can't be a job is told in one sentence."""
+    """A file that can't be a job is reported in one sentence."""
     assert faults(data) == [fault]
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A path that is missing, a folder or no path at all is told in one sentence."""
-    for path, said in [
+    """A path that is missing, a folder or no path at all is reported in one sentence."""
+    for path, sentence in [
         (tmp_path / "no.yaml", "there is no such file."),
         (tmp_path, "is a folder. Name the job file in it."),
         (tmp_path / "a\0b", "can't be read: not a path."),
@@ -258,14 +262,14 @@ def test_no_file(tmp_path: Path) -> None:
     ]:
         with pytest.raises(JobError) as caught:
             load_job(path, environ={})
-        assert caught.value.faults == [f"{path}: {said}"]
+        assert caught.value.faults == [f"{path}: {sentence}"]
 
 
 def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--output` stands for the file's output.path and is relative to the working directory."""
+    """`--output` replaces the file's output.path and is relative to the working directory."""
     monkeypatch.chdir(tmp_path)
     job = load(MOCK.replace("o.parquet", "broken"), output=Path("mine/x.parquet"))
-    assert (job.output.path, job.output.typed) == (tmp_path / "mine/x.parquet", "mine/x.parquet")
+    assert (job.output.path, job.output.as_given) == (tmp_path / "mine/x.parquet", "mine/x.parquet")
     assert job.text.endswith("\n# --output mine/x.parquet\n")
 
 
@@ -289,7 +293,7 @@ def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_output_option_is_checked(output: str, fault: str) -> None:
-    """A bad `--output` is told under its own name."""
+    """A bad `--output` is reported under its own name."""
     with pytest.raises(JobError) as caught:
         load(MOCK, output=Path(output))
     assert caught.value.faults == [fault]
@@ -304,13 +308,13 @@ def test_text_is_the_job_as_written() -> None:
     )
 
 
-def test_key_in_a_comment_is_blanked() -> None:
-    """The key's value is taken out of the kept text wherever it stands."""
+def test_key_in_a_comment_is_redacted() -> None:
+    """The key's value is redacted wherever the kept text has it."""
     assert TOKEN not in load(f"{TOP}# was {TOKEN}\n", environ=KEYED).text
 
 
 def test_named_option() -> None:
-    """A named option is told as it was typed."""
+    """With a named option too, a missing file is what is reported."""
     with pytest.raises(JobError) as caught:
         load_job(
             Path(__file__).parent / "no.yaml",
@@ -361,7 +365,7 @@ def test_any_job_round_trips(job: dict[str, Any]) -> None:
     """Any mapping of known keys arrives with its values; JSON is YAML."""
     spec = load(json.dumps(job, ensure_ascii=False))
     path = job["input"]["path"]
-    assert spec.input.typed == tuple([path] if isinstance(path, str) else path)
+    assert spec.input.as_given == tuple([path] if isinstance(path, str) else path)
     assert (spec.input.id, spec.input.first) == (job["input"].get("id"), job["input"].get("first"))
     assert (spec.name, spec.model, spec.system) == (job.get("name", "job"), job["model"], job.get("system"))
     assert (spec.concurrency, spec.drain) == (job.get("concurrency", 200), job.get("drain", 30.0))
@@ -388,18 +392,18 @@ places = st.sampled_from(
 
 
 @given(secrets, places, st.sampled_from(["text", "list", "mapping", "option", "option list"]))
-def test_no_fault_repeats_a_secret(secret: str, place: tuple[str, str], how: str) -> None:
-    """What stands under an unknown key, in headers or in api_key_env is in no message, whatever it is."""
-    frame, key = place
+def test_no_fault_repeats_a_secret(secret: str, location: tuple[str, str], how: str) -> None:
+    """No message shows the value of an unknown key, a header or api_key_env, whatever it is."""
+    frame, key = location
     value: Any = {"list": [secret], "mapping": {"a": secret}}.get(how, secret)
     entry = f"{json.dumps(key)}: {json.dumps(value)}"
     body = entry if frame == "{}" else frame.replace("{}", f"{{{entry}}}")
     top = TOP + "concurrency: no\n"
     if how.startswith("option"):
         above = {"{}": "", "retry: {}": "retry.", "endpoint: {}": "endpoint."}.get(frame, "endpoint.headers.")
-        said = faults(top, f"{above}{key}={f'[{json.dumps(secret)}]' if 'list' in how else secret}")
+        sentences = faults(top, f"{above}{key}={f'[{json.dumps(secret)}]' if 'list' in how else secret}")
     else:
-        said = faults(f"{top}{body}\n")
-    assert said
-    assert secret not in "\n".join(said)
-    assert json.dumps(secret)[1:-1] not in "\n".join(said)
+        sentences = faults(f"{top}{body}\n")
+    assert sentences
+    assert secret not in "\n".join(sentences)
+    assert json.dumps(secret)[1:-1] not in "\n".join(sentences)

@@ -10,7 +10,7 @@ from tests.job.given import MOCK, TOP, faults, load
 
 
 def test_values() -> None:
-    """An override's value is one YAML value; brackets, braces and quotes open one, all else is plain."""
+    """An override's value is one YAML value: parsed if it begins with a bracket, brace or quote, else plain."""
     job = load(
         MOCK + "params: {a: 1}\nretry:\n",
         "params.max_tokens=64",
@@ -25,7 +25,7 @@ def test_values() -> None:
         "endpoint.headers.X.Y=z",
     )
     assert job.params == {"a": {"b": [1, "no"], "c": {"d": 5}}, "max_tokens": 64}
-    assert job.input.typed == ("a.jsonl", "b.jsonl")
+    assert job.input.as_given == ("a.jsonl", "b.jsonl")
     assert (job.name, job.system, job.retry.max_wait, job.concurrency) == (
         "64",
         "Note: #1 is - [this]",
@@ -48,7 +48,7 @@ def test_null_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "sentence"),
     [
         (
             "retry.max_wait=abc",
@@ -106,7 +106,7 @@ def test_null_is_the_default() -> None:
                 "follows."
             ),
         ),
-        ("params={a: 1, a: 2}", "--set params: `a` stands here again; it stood in line 1 already."),
+        ("params={a: 1, a: 2}", "--set params: `a` is repeated; line 1 already sets it."),
         (
             "endpoint.headers.X=[s]",
             "--set endpoint.headers.X: `endpoint.headers.X` is a list. It takes text.",
@@ -127,20 +127,20 @@ def test_null_is_the_default() -> None:
         ),
     ],
 )
-def test_faults(typed: str, said: str) -> None:
-    """A fault of an override begins with what was typed, but for what may be a secret."""
-    assert faults(MOCK + "params: {t: x}\n", typed) == [said]
+def test_faults(typed: str, sentence: str) -> None:
+    """A message about an override begins with the option as typed, without a value that may be secret."""
+    assert faults(MOCK + "params: {t: x}\n", typed) == [sentence]
 
 
 def test_meant_key_is_not_missing_too() -> None:
-    """An override of a misspelt key gives one fault, though the right key is then absent."""
+    """An override of a misspelt key gives one message, though the right key is then absent."""
     assert faults(MOCK.replace("model: m\n", ""), "modle=x") == [
         "--set modle: `modle` is not a key of a job. Did you mean `model`?"
     ]
 
 
 def test_below_a_value_of_the_file() -> None:
-    """A section that is no mapping is the file's fault, told once."""
+    """A section that is no mapping is reported once, at the file's line."""
     assert faults(MOCK + "retry: 5\nparams: 6\n", "retry.max_wait=5", "params.n=1") == [
         "job.yaml:5: `retry` is 5, a whole number. It takes a mapping.",
         ("job.yaml:6: `params` is 6, a whole number. It takes a mapping of parameters, such as {temperature: 0.7}."),
@@ -148,13 +148,13 @@ def test_below_a_value_of_the_file() -> None:
 
 
 def test_header_in_other_capitals_is_replaced() -> None:
-    """An override of a header finds it whatever its capitals."""
+    """An override of a header replaces it whatever its capitals."""
     job = load(TOP + "endpoint: {base_url: mock, headers: {Api-Key: old}}\n", "endpoint.headers.api-key=new")
     assert {name: value.reveal() for name, value in job.endpoint.headers.items()} == {"api-key": "new"}
 
 
 def test_named_options(tmp_path: Path) -> None:
-    """A named option is told and kept as it was typed, in the order of the command line."""
+    """A named option is reported and kept as typed, in the order of the command line."""
     path = tmp_path / "job.yaml"
     path.write_text(MOCK)
     job = load_job(path, overrides=[Override("--concurrency", "concurrency", "64")], environ={})
@@ -172,7 +172,7 @@ def test_named_options(tmp_path: Path) -> None:
 
 
 def test_kept_comment_lines() -> None:
-    """The kept text names the overrides in force, header values blanked, replaced ones left out."""
+    """The kept text lists the overrides in force: header values are redacted, replaced overrides left out."""
     text = load(
         MOCK,
         "endpoint.headers.X=one-secret",

@@ -5,8 +5,8 @@ import pytest
 from tests.job.given import MOCK, faults, load
 
 
-def test_sent_as_they_stand() -> None:
-    """Any mapping of JSON values is taken, null and the harmless values of known names too."""
+def test_sent_unchanged() -> None:
+    """Any mapping of JSON values is accepted, null and the harmless values of known names too."""
     params = load(MOCK + "params: {n: 1, stream: false, max_tokens: null, stop: [a], x: {y: [1.5, {z: ~}]}}").params
     assert params == {
         "n": 1,
@@ -18,7 +18,7 @@ def test_sent_as_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "sentence"),
     [
         ('max_tokens: "512"', '`params.max_tokens` is "512", text. It takes a whole number above 0.'),
         ("max_tokens: 1.0", "`params.max_tokens` is 1.0, a decimal number. It takes a whole number above 0."),
@@ -34,6 +34,6 @@ def test_sent_as_they_stand() -> None:
         ("x: [1, {y: .inf}]", "`params.x[1].y` is .inf, which JSON has no number for."),
     ],
 )
-def test_refused(written: str, said: str) -> None:
-    """What would break every request is refused before the first."""
-    assert faults(f"{MOCK}params: {{{written}}}") == [f"job.yaml:5: {said}"]
+def test_refused(written: str, sentence: str) -> None:
+    """Values that would fail every request are refused before the first."""
+    assert faults(f"{MOCK}params: {{{written}}}") == [f"job.yaml:5: {sentence}"]

@@ -30,12 +30,12 @@ def test_relative_job_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_variables_in_paths() -> None:
-    """A path from a variable is typed as what it became."""
-    assert load(MOCK, "input.path=${D}/x.jsonl", environ={"D": "/data"}).input.typed == ("/data/x.jsonl",)
+    """`as_given` is the path after variables are expanded."""
+    assert load(MOCK, "input.path=${D}/x.jsonl", environ={"D": "/data"}).input.as_given == ("/data/x.jsonl",)
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "sentence"),
     [
         ("[]", "`input.path` is an empty list. It takes a path, a glob, or a list of them."),
         ("{a: b}", "`input.path` is a mapping. It takes a path, a glob, or a list of them."),
@@ -47,13 +47,13 @@ def test_variables_in_paths() -> None:
         ("https://h/x?sig=abc", f"`input.path` is a URL (https://...), {URL}"),
     ],
 )
-def test_bad_input(path: str, said: str) -> None:
-    """An input path that won't do is told with the way out, and of a URL only its scheme."""
-    assert faults(MOCK.replace("{path: q.jsonl}", f"\n  path: {path}")) == [f"job.yaml:2: {said}"]
+def test_bad_input(path: str, sentence: str) -> None:
+    """An input path that is not accepted is reported with the way out; of a URL only the scheme is shown."""
+    assert faults(MOCK.replace("{path: q.jsonl}", f"\n  path: {path}")) == [f"job.yaml:2: {sentence}"]
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "sentence"),
     [
         ("out/x.csv", f"`output.path` is out/x.csv. {TAKES}."),
         ("out/v1.2", f"`output.path` is out/v1.2. {TAKES}."),
@@ -65,6 +65,6 @@ def test_bad_input(path: str, said: str) -> None:
         ("s3://b/x.parquet", f"`output.path` is a URL (s3://...), {URL}"),
     ],
 )
-def test_bad_output(path: str, said: str) -> None:
-    """An output path that won't do is told with the way out."""
-    assert faults(MOCK.replace("{path: o.parquet}", f"\n  path: {path}")) == [f"job.yaml:4: {said}"]
+def test_bad_output(path: str, sentence: str) -> None:
+    """An output path that is not accepted is reported with the way out."""
+    assert faults(MOCK.replace("{path: o.parquet}", f"\n  path: {path}")) == [f"job.yaml:4: {sentence}"]

@@ -25,13 +25,13 @@ SECRET = "sEcReT-0123456789"
     ],
 )
 def test_header_values_are_blanked(body: str) -> None:
-    """No header value stays in the kept text, in any style, and the rest of the job stays the same."""
+    """The kept text has no header value, in any YAML style, and the other keys are unchanged."""
     job = load(f"{TOP}endpoint:\n  base_url: mock\n{body.replace('SECRET', SECRET)}\nparams: {{a: 1}} # kept\n")
     assert SECRET not in job.text
     assert "# kept" in job.text
     again = load(job.text)
     assert set(job.endpoint.headers) == set(again.endpoint.headers) == {"X-A", "X-B", "X-C"}
-    assert (again.params, again.model, again.input.typed) == (job.params, job.model, job.input.typed)
+    assert (again.params, again.model, again.input.as_given) == (job.params, job.model, job.input.as_given)
     assert again.text == job.text
 
 
@@ -46,7 +46,7 @@ def test_header_values_are_blanked(body: str) -> None:
     ],
 )
 def test_what_an_override_replaced(body: str, typed: str) -> None:
-    """What nobody vetted because an override replaced it is not kept either."""
+    """A value that was never checked because an override replaced it is not kept either."""
     job = load(f"{TOP}{body.replace('SECRET', SECRET)}\nname: n\n", typed)
     assert SECRET not in job.text
     assert job.name == "n"
@@ -63,7 +63,7 @@ def test_what_an_override_replaced(body: str, typed: str) -> None:
     ],
 )
 def test_a_command_is_not_kept(body: str) -> None:
-    """The address a message is posted to is a secret too: neither the kept text nor the spec shows the command."""
+    """A URL that messages are posted to is a secret: neither the kept text nor the spec's repr shows the command."""
     job = load(f"{MOCK}{body.replace('SECRET', SECRET)}\nname: n # kept\n")
     assert SECRET not in job.text + repr(job)
     assert "name: n # kept" in job.text
@@ -73,7 +73,7 @@ def test_a_command_is_not_kept(body: str) -> None:
 
 
 def test_an_alias_of_a_header() -> None:
-    """A header's value that stands elsewhere under an anchor is blanked there."""
+    """A header's value that is defined elsewhere under an anchor is redacted there."""
     job = load(f"{MOCK[:-2]}, headers: {{X-A: *a}}}}\n".replace("model: m", f"name: &a {SECRET}\nmodel: m"))
     assert job.endpoint.headers["X-A"].reveal() == SECRET
     assert SECRET not in job.text
@@ -89,13 +89,13 @@ names = st.from_regex(r"X-[A-Za-z]{1,8}", fullmatch=True)
     st.sampled_from(['"', "'", None]),
     st.booleans(),
 )
-def test_any_header_is_blanked(headers: dict[str, str], params: dict[str, str], style: Any, flow: bool) -> None:
-    """Whatever the headers and the style, the kept text is the same job but for their values."""
+def test_any_header_is_redacted(headers: dict[str, str], params: dict[str, str], style: Any, flow: bool) -> None:
+    """For any headers and style, the kept text is the same job except for the headers' values."""
     tree = {"endpoint": {"base_url": "mock", "headers": headers}, "params": params}
     dumped = yaml.safe_dump(tree, default_style=style, default_flow_style=flow, width=20, sort_keys=False)
     if flow:
-        rest = dumped.strip().removeprefix("{")
-        text = f"{{input: {{path: q.jsonl}}, model: m, output: {{path: o.parquet}}, {rest}"
+        flow_items = dumped.strip().removeprefix("{")
+        text = f"{{input: {{path: q.jsonl}}, model: m, output: {{path: o.parquet}}, {flow_items}"
     else:
         text = f"{TOP}{dumped}"
     job = load(text)
@@ -103,4 +103,4 @@ def test_any_header_is_blanked(headers: dict[str, str], params: dict[str, str], 
     assert SECRET not in job.text
     assert list(again.endpoint.headers) == list(job.endpoint.headers)
     assert {value.reveal() for value in again.endpoint.headers.values()} == {"***"}
-    assert (again.params, again.input.typed) == (job.params, job.input.typed)
+    assert (again.params, again.input.as_given) == (job.params, job.input.as_given)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from batchchat.job.keys import FREE, KEYS, SECTIONS
+from batchchat.job.keys import FREE_FORM, KEYS, SECTIONS
 from batchchat.job.schema import job_schema, schema_text
 from tests.job.given import KEYED, faults
 
@@ -19,7 +19,7 @@ BASE: dict[str, Any] = {"input": {"path": "q.jsonl"}, "model": "m", "output": {"
 
 
 def with_key(dotted: str, value: Any) -> dict[str, Any]:
-    """The least job there is, with one key set."""
+    """The smallest job, with one more key set."""
     job: dict[str, Any] = json.loads(json.dumps(BASE))
     *above, leaf = dotted.split(".")
     inner = job
@@ -30,7 +30,7 @@ def with_key(dotted: str, value: Any) -> dict[str, Any]:
 
 
 def nodes(schema: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each mapping of the schema with the dotted name of the key it is of."""
+    """Each mapping of the schema with the dotted name of its key."""
     yield at, schema
     for name, below in schema.get("properties", {}).items():
         if isinstance(below, dict):
@@ -43,7 +43,7 @@ def test_it_is_a_schema() -> None:
 
 
 def test_the_samples_have_the_schema_there_is() -> None:
-    """The committed schema is what the command prints. Where it is not: batchchat schema > jobs/job.schema.json."""
+    """The committed schema is what the command prints. If not: batchchat schema > jobs/job.schema.json."""
     assert (JOBS / "job.schema.json").read_text() == schema_text() + "\n"
 
 
@@ -55,19 +55,19 @@ def test_the_samples_validate(path: Path) -> None:
     assert list(VALIDATOR.iter_errors(yaml.safe_load(text))) == []
 
 
-def test_every_key_is_told() -> None:
-    """Each key stands at its place with its help, what it takes and its default; nothing else does."""
-    found = dict(nodes(job_schema()))
+def test_every_key_is_described() -> None:
+    """Each key is in its section with its help, what it takes and its default; nothing else is."""
+    schemas = dict(nodes(job_schema()))
     for key in KEYS:
-        node = found.pop(key.name)
+        node = schemas.pop(key.name)
         assert node["title"] == key.name
         assert key.help[1:] in node["description"]
-        assert key.kind.takes in node["description"]
+        assert key.type.takes in node["description"]
         assert node.get("default") == key.default
-    own = tuple(f"{free}." for free in FREE)
-    rest = {name for name in found if not name.startswith(own)}
-    assert rest == {"", *SECTIONS}
-    assert all(found[name]["additionalProperties"] is False for name in rest)
+    own = tuple(f"{name}." for name in FREE_FORM)
+    others = {name for name in schemas if not name.startswith(own)}
+    assert others == {"", *SECTIONS}
+    assert all(schemas[name]["additionalProperties"] is False for name in others)
 
 
 GOOD: list[tuple[str, Any]] = [
@@ -133,7 +133,7 @@ BAD: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("dotted", "value"), GOOD)
 def test_what_loads_is_valid(dotted: str, value: Any) -> None:
-    """What the loader takes the schema takes."""
+    """What the loader accepts the schema accepts."""
     job = with_key(dotted, value)
     assert faults(yaml.safe_dump(job), environ=KEYED) == []
     assert list(VALIDATOR.iter_errors(job)) == []
@@ -157,6 +157,6 @@ def test_what_a_job_must_have(missing: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 def test_null_is_as_if_left_out(key: Any) -> None:
-    """Null is taken where the key can be left out, by both, and where it can't by none."""
+    """Loader and schema accept null if the key is optional, and refuse it if the key is required."""
     job = with_key(key.name, None)
     assert (not faults(yaml.safe_dump(job), environ=KEYED)) == VALIDATOR.is_valid(job) == (not key.required)

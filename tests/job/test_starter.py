@@ -14,7 +14,7 @@ from tests.job.given import KEYED, load
 
 
 def line_of(key: JobKey) -> int:
-    """The line of the starter that a key stands in, commented or not."""
+    """The index of the starter's line for `key`, commented or not."""
     section, _, leaf = key.name.rpartition(".")
     within = ""
     for number, line in enumerate(starter_job().splitlines()):
@@ -27,20 +27,24 @@ def line_of(key: JobKey) -> int:
 
 
 def same_place(job: JobSpec) -> JobSpec:
-    """`job` without where it was read from and how it was written."""
+    """`job` without its path and its text."""
     return replace(
         job,
         path=Path("job.yaml"),
         text="",
         input=replace(job.input, paths=()),
-        output=replace(job.output, path=Path(job.output.typed)),
+        output=replace(job.output, path=Path(job.output.as_given)),
     )
 
 
 def test_it_loads() -> None:
-    """The starter as it is written loads, and sets the eight keys one needs."""
+    """The starter loads unchanged, and sets the eight keys a user needs."""
     job = load(starter_job(), environ=KEYED)
-    assert (job.input.typed, job.input.id, job.output.typed) == (("questions.jsonl",), "id", "out/answers.parquet")
+    assert (job.input.as_given, job.input.id, job.output.as_given) == (
+        ("questions.jsonl",),
+        "id",
+        "out/answers.parquet",
+    )
     assert (job.endpoint.api_key_env, job.concurrency) == ("DEEPINFRA_TOKEN", 200)
     assert job.params == {"temperature": 0.7, "max_tokens": 512}
     assert len(SET) == 8
@@ -49,7 +53,7 @@ def test_it_loads() -> None:
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.name not in SET], ids=lambda key: key.name)
 def test_any_key_can_be_uncommented(key: JobKey) -> None:
-    """Removing the `# ` before any one key gives a job that loads and means the same: its default is true."""
+    """Removing the `# ` before any one key gives a job with the same values: the default shown is the real one."""
     lines = starter_job().splitlines()
     number = line_of(key)
     indent = "  " if "." in key.name else ""
@@ -61,7 +65,7 @@ def test_any_key_can_be_uncommented(key: JobKey) -> None:
 
 
 def test_all_keys_can_be_uncommented() -> None:
-    """Every key stands in it once, and all of them uncommented still load."""
+    """The starter has every key once, and loads with all of them uncommented."""
     lines = starter_job().splitlines()
     numbers = [line_of(key) for key in KEYS]
     assert len(set(numbers)) == len(KEYS)
@@ -72,7 +76,7 @@ def test_all_keys_can_be_uncommented() -> None:
 
 
 def test_the_sample_is_input() -> None:
-    """The rows have ids of their own and a question each."""
+    """Each row has an id of its own and a question."""
     rows = [json.loads(line) for line in sample_rows().splitlines()]
     assert len({row["id"] for row in rows}) == len(rows) == 5
     assert all(row["messages"][0]["role"] == "user" for row in rows)

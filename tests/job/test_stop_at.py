@@ -1,4 +1,4 @@
-"""`budget.stop_at`: the three ways to say when."""
+"""`budget.stop_at`: its three forms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchchat.job.yaml_parser import plain_scalar
 
 @pytest.fixture(autouse=True)
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A zone with summer time."""
+    """The time zone of the tests, which has summer time."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     yield
@@ -55,7 +55,7 @@ def utc(text: str) -> float:
     ],
 )
 def test_each_form_is_a_moment(text: str, start: str, then: str) -> None:
-    """A time of day is the next one here; a date and time is here where it names no zone; a duration counts on."""
+    """A time of day is the next local one, a date and time is local if it has no zone, a duration adds to the start."""
     assert read(text).on(utc(start)) == utc(then)
     assert read(text).written == text
 
@@ -64,10 +64,10 @@ def test_each_form_is_a_moment(text: str, start: str, then: str) -> None:
     "text", ["", "6", "730", "25:00", "07:60", "0h", "h", "6 hours", "tomorrow", "2026-06-02", "-6h", "9999d", "true"]
 )
 def test_anything_else_is_refused(text: str) -> None:
-    """With the three forms it takes; a bare number or a date alone may mean anything."""
+    """The message names the three forms; a bare number or a date alone is ambiguous."""
     with pytest.raises(RefusedError) as refused:
         read(text)
-    (fault,) = refused.value.faults
-    assert fault.sentence.endswith(
+    (diagnostic,) = refused.value.diagnostics
+    assert diagnostic.sentence.endswith(
         "It takes a time of day (07:30), a date and time (2026-03-01T07:30) or a duration (6h, 90m)."
     )

@@ -6,7 +6,7 @@ from tests.job.given import MOCK, faults
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "sentence"),
     [
         ("concurrency: 10001", "`concurrency` is 10001. It takes a whole number from 1 to 10,000, or auto."),
         (
@@ -47,20 +47,20 @@ from tests.job.given import MOCK, faults
         (f"drain: {'x' * 99}", f'`drain` is "{"x" * 27}...{"x" * 27}", text. It takes a number, 0 or more.'),
     ],
 )
-def test_refused(written: str, said: str) -> None:
-    """Each kind says what stands there and what it takes."""
-    assert faults(f"{MOCK}{written}") == [f"job.yaml:5: {said}"]
+def test_refused(written: str, sentence: str) -> None:
+    """Each value type says what the value is and what it takes."""
+    assert faults(f"{MOCK}{written}") == [f"job.yaml:5: {sentence}"]
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "sentence"),
     [
         ("first: 0", "`input.first` is 0. It takes a whole number above 0."),
         ("random: 0", "`input.random` is 0. It takes a whole number above 0."),
         ("random: 3, seed: -1", "`input.seed` is -1. It takes a whole number, 0 or more."),
         (
             "first: 3, random: 3",
-            "`input.random` can't stand beside `input.first`: each chooses rows in its way. Leave one out.",
+            "`input.random` can't be combined with `input.first`. Leave one out.",
         ),
         ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, openai-batch or sharegpt."),
         (
@@ -79,6 +79,6 @@ def test_refused(written: str, said: str) -> None:
         ("id: 3", "`input.id` is 3, a whole number. It takes the name of a column."),
     ],
 )
-def test_refused_input(written: str, said: str) -> None:
-    """The same for the keys of `input`."""
-    assert faults(MOCK.replace("q.jsonl}", f"q.jsonl, {written}}}")) == [f"job.yaml:1: {said}"]
+def test_refused_input(written: str, sentence: str) -> None:
+    """The keys of `input` do the same."""
+    assert faults(MOCK.replace("q.jsonl}", f"q.jsonl, {written}}}")) == [f"job.yaml:1: {sentence}"]

@@ -40,12 +40,12 @@ def test_bash_meaning(written: str, text: str) -> None:
     "written", ["${", "${}", "${A", "${A-b}", "${1A}", "${A:b}", "${A:-", "${ A}", "${N:-" * 20 + "}" * 20]
 )
 def test_malformed(written: str) -> None:
-    """Anything else behind `${` is refused."""
-    assert expand(written, {"A": "one"}).complaint == MALFORMED
+    """Anything else after `${` is refused."""
+    assert expand(written, {"A": "one"}).problem == MALFORMED
 
 
 def test_faults() -> None:
-    """A variable that is unset or empty is named with the key that wants it; a pasted key is not."""
+    """An unset or empty variable is named with the key that uses it; a pasted key is not."""
     assert faults(
         f"{MOCK}system: ${{NOPE}}\nname: ${{E}}x\nparams: {{a: ['${{{TOKEN}}}', '${{']}}", environ={"E": ""}
     ) == [
@@ -61,7 +61,7 @@ def test_faults() -> None:
 
 
 def test_types() -> None:
-    """A plain value has the type of what it became; a quoted one stays text."""
+    """A plain value has the type of its expanded text; a quoted one stays text."""
     job = load(
         MOCK + 'concurrency: ${N:-64}\nparams:\n  a: "${N:-64}"\n  b: ${T}\n  c: ${N:-}\n',
         environ={"T": "true"},
@@ -70,7 +70,7 @@ def test_types() -> None:
 
 
 def test_values_are_not_repeated() -> None:
-    """A message shows what is written, never what a variable held."""
+    """A message shows what is written, never a variable's value."""
     assert faults(MOCK + "concurrency: ${N}\ndrain: ${M}\nname: [ok]", environ={"N": "topsecret", "M": "-7"}) == [
         "job.yaml:5: `concurrency` is ${N}, which reads as text. It takes a whole number from 1 to 10,000, or auto.",
         "job.yaml:6: `drain` is ${M}, whose value does not fit. It takes a number, 0 or more.",
@@ -80,7 +80,7 @@ def test_values_are_not_repeated() -> None:
 
 @given(st.text(), st.text(min_size=1), st.text())
 def test_expansion(before: str, value: str, after: str) -> None:
-    """A variable between any texts is filled in as it is, and is not read a second time."""
+    """A variable between any texts is expanded once, and its value is not expanded again."""
     before, after = before.replace("$", ""), after.replace("$", "")
     assert expand(f"{before}${{NAME}}{after}", {"NAME": value}).text == before + value + after
 
@@ -89,7 +89,7 @@ def test_expansion(before: str, value: str, after: str) -> None:
 def test_any_text_expands_or_is_refused(text: str) -> None:
     """No text breaks the reader."""
     expansion = expand(text, {"A": "x"})
-    assert expansion.complaint or isinstance(expansion.text, str)
+    assert expansion.problem or isinstance(expansion.text, str)
 
 
 @given(
@@ -104,7 +104,7 @@ def test_keys_are_no_names(key: str) -> None:
     "name", ["DEEPINFRA_TOKEN", "OPENAI_API_KEY", "K8S_TOKEN", "KEY2", "TOKEN", "MY_AUTHENTICATION_KEY1"]
 )
 def test_names_are_names(name: str) -> None:
-    """Usual names of variables look like names."""
+    """Common names of variables look like names."""
     assert looks_like_name(name)
 
 
@@ -112,5 +112,5 @@ def test_names_are_names(name: str) -> None:
     "name", ["", "token", "sk-abc", "1KEY", "AKIAIOSFODNN7EXAMPLE", "sk_LIVE", f"KEY_{'A1' * 8}", "A_" * 40]
 )
 def test_other_texts_are_not(name: str) -> None:
-    """What could be a key does not look like a name."""
+    """A text that could be a key does not look like a name."""
     assert not looks_like_name(name)

@@ -48,7 +48,7 @@ def test_core_schema(written: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "sentence"),
     [
         (
             "!!set {a}",
@@ -74,23 +74,23 @@ def test_core_schema(written: str, value: Any) -> None:
         ("1e999", "is 1e999, which JSON has no number for."),
     ],
 )
-def test_no_json(written: str, said: str) -> None:
-    """A value that JSON has not is refused."""
-    assert faults(f"{MOCK}params:\n  x: {written}\n") == [f"job.yaml:6: `params.x` {said}"]
+def test_no_json(written: str, sentence: str) -> None:
+    """A value that JSON doesn't have is refused."""
+    assert faults(f"{MOCK}params:\n  x: {written}\n") == [f"job.yaml:6: `params.x` {sentence}"]
 
 
-def test_doubled_key() -> None:
-    """A key that stands twice is refused, at any depth, with the line of the first."""
+def test_repeated_key() -> None:
+    """A repeated key is refused, at any depth, with the line of the first."""
     assert faults(f"{MOCK}retry:\n  max_wait: 1\n  max_wait: 2\nmodel: x\n") == [
-        "job.yaml:7: `retry.max_wait` stands here again; it stood in line 6 already.",
-        "job.yaml:8: `model` stands here again; it stood in line 2 already.",
+        "job.yaml:7: `retry.max_wait` is repeated; line 6 already sets it.",
+        "job.yaml:8: `model` is repeated; line 2 already sets it.",
     ]
 
 
 def test_keys_that_are_no_text() -> None:
-    """Braces of a template, an empty key and the like are told as such."""
+    """A key that is a mapping (braces of a template) or empty is reported as such."""
     assert faults(MOCK + "params: {a: {{x}}, '': 1}\n") == [
-        "job.yaml:5: a key under `params.a` is a list or a mapping. Text that holds braces takes quotes.",
+        "job.yaml:5: a key under `params.a` is a list or a mapping. Quote text that contains braces.",
         "job.yaml:5: a key under `params` has no readable name.",
     ]
 
@@ -103,7 +103,7 @@ def test_keys_are_text() -> None:
 
 
 def test_merge_keys() -> None:
-    """Merge keys bring what is not set beside them; the first of several wins."""
+    """Merge keys add the entries that the mapping does not set; the first of several wins."""
     text = """\
 params:
   a: &a {x: 1, y: 1}
@@ -120,12 +120,12 @@ params:
 
 
 def test_bounds() -> None:
-    """Aliases of aliases, an alias of itself and endless brackets end in a sentence."""
+    """Aliases of aliases, an alias of itself and endless brackets are reported in one sentence."""
     laughs = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     laughs += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
-    said = faults(MOCK + "params:\n" + "".join(f"  {line}\n" for line in laughs))
-    assert len(said) == 1
-    assert said[0].endswith(": this holds more than 10,000 values with its aliases unfolded.")
+    sentences = faults(MOCK + "params:\n" + "".join(f"  {line}\n" for line in laughs))
+    assert len(sentences) == 1
+    assert sentences[0].endswith(": this holds more than 10,000 values with its aliases unfolded.")
     deep = "this goes deeper than 50 levels, or holds an alias of itself. Write it flatter."
     assert faults(MOCK + "params: &p {x: *p}\n") == [f"job.yaml:5: {deep}"]
     assert faults(MOCK + f"params: {'[' * 5000}{']' * 5000}\n") == [f"job.yaml:1: {deep}"]

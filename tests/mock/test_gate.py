@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchchat.mock.asked import RefusedRequest
 from batchchat.mock.gate import SlotGate
+from batchchat.mock.request import RefusedRequest
 
 
 class Clock:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.mock.asked import MockRequest, parse_asked
 from batchchat.mock.replies import MockReply, empty_reply, reply_to
+from batchchat.mock.request import MockRequest, parse_request
 
 
 def ask(content: str = "Why?", **params: Any) -> MockRequest:
     body = {"model": "m", "messages": [{"role": "user", "content": content}], **params}
-    return parse_asked(orjson.dumps(body), 65536)
+    return parse_request(orjson.dumps(body), 65536)
 
 
 def reply(asked: MockRequest, seed: int = 0) -> MockReply:

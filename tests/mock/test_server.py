@@ -301,7 +301,7 @@ def test_stopping_is_quick() -> None:
     async def scenario() -> None:
         server = MockServer(MockOptions(latency_s=30))
         url = await server.start()
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="already running"):
             await server.start()
         async with aiohttp.ClientSession(url) as session:
             waiting = asyncio.create_task(ask(session))

@@ -6,8 +6,8 @@ from random import Random
 import orjson
 import pytest
 
-from batchchat.mock.asked import parse_asked
 from batchchat.mock.replies import reply_to
+from batchchat.mock.request import parse_request
 from batchchat.preflight.charges import Charge
 from batchchat.preflight.forecast import Evidence, Forecast, Range, SendLimits, forecast
 from batchchat.preflight.load import Load, ObservedRow
@@ -23,7 +23,7 @@ def asked_of_the_mock(seed: int, rows: int) -> list[ObservedRow]:
     for number in range(rows):
         text = f"{seed} {number} {'word ' * int(random.lognormvariate(3, 0.8))}"
         body = {"model": "m", "messages": [{"role": "user", "content": text}], "max_tokens": MOST}
-        asked = parse_asked(orjson.dumps(body), 1 << 20)
+        asked = parse_request(orjson.dumps(body), 1 << 20)
         usage = reply_to(asked, 0, 85).usage
         found.append(
             ObservedRow(

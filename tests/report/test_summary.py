@@ -32,7 +32,7 @@ def ledger_of(folder: Path, *rows: RowRecord) -> Ledger:
     ledger = Ledger(folder)
     for row in rows:
         known = {name: value for name, value in row.items() if value is not None}
-        ledger.fold(0, known)
+        ledger.apply(0, known)
     return ledger
 
 
@@ -72,8 +72,8 @@ def test_a_mixed_night(tmp_path: Path) -> None:
         failed(6, "invalid_input", "`messages` is empty", "invalid"),
     )
     ledger.superseded.cost_usd = Decimal("1.5")
-    ledger.pending[Key("r9")] = Spend(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"), unbounded=1)
-    ledger.at_risk = 128
+    ledger.pending_spend[Key("r9")] = Spend(attempts=2, possibly_billed=1, cost_usd=Decimal("0.25"), unbounded=1)
+    ledger.at_risk.requests = 128
     text = summary(facts(ledger, left=4, next_commands=["batchchat run chef.yaml --retry-failed"]))
     assert text == (
         "chef: 2 of 10 rows answered in 9m 51s for $120.50\n"
@@ -105,8 +105,8 @@ def test_what_may_have_been_paid_stands_beside_what_was(tmp_path: Path) -> None:
         answered(1, cost_usd=6.2841, possibly_billed=1, possibly_billed_usd=0.0021),
         answered(2, cost_usd=None, cost_source=None, usage=None, unreported_usd=0.03),
     )
-    ledger.pending[Key("r9")] = Spend(attempts=1, possibly_billed=1, possibly_billed_usd=Decimal("0.001"))
-    ledger.at_risk, ledger.at_risk_usd = 128, {"": Decimal("0.25")}
+    ledger.pending_spend[Key("r9")] = Spend(attempts=1, possibly_billed=1, possibly_billed_usd=Decimal("0.001"))
+    ledger.at_risk.requests, ledger.at_risk.usd = 128, {"": Decimal("0.25")}
     assert (
         "  cost      $6.2841 reported by the endpoint · at most $0.0031 more for 2 attempts that broke off\n"
         "            unknown for 1 row: the endpoint reports no usage; at most $0.0300\n"
@@ -118,7 +118,7 @@ def test_a_cap_is_told_with_what_it_leaves(tmp_path: Path) -> None:
     """All that counts against it is in it, at the dearest price seen; over it is told as over."""
     ledger = ledger_of(tmp_path, answered(1, cost_usd=3.0, possibly_billed=1, possibly_billed_usd=0.5))
     ledger.superseded.cost_usd = Decimal(1)
-    ledger.learned["p"] = (20, Decimal("1.5"))
+    ledger.price_ratios["p"] = (20, Decimal("1.5"))
     text = summary(facts(ledger, max_cost_usd=Decimal(5)))
     assert "  budget    $4.7500 of $5.0000, what may have been paid included · $0.2500 left\n" in text
     assert "at most $0.7500 more for 1 attempt that broke off\n" in text

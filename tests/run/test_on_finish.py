@@ -39,7 +39,7 @@ def test_the_summary_is_on_its_stdin(tmp_path: Path, command: Any) -> None:
 def test_no_secret_reaches_it(tmp_path: Path) -> None:
     """A key that stands in the summary is blanked before it leaves."""
     blanker = Redactor([Secret("sk-0123456789")])
-    run_command(Secret("cat > got"), {"next_command": "run --set x=sk-0123456789"}, tmp_path, blanker.data)
+    run_command(Secret("cat > got"), {"next_command": "run --set x=sk-0123456789"}, tmp_path, blanker.redact_bytes)
     assert (tmp_path / "got").read_text() == '{"next_command":"run --set x=***"}\n'
 
 

@@ -8,27 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import MaxUsage, Request
-from batchchat.core.conversation import Key
-from batchchat.run.plan import Disposition, OnChanged, PlanCounts, disposition
+from batchchat.core.conversation import Key, Row
+from batchchat.run.disposition import Disposition, OnChanged, disposition
+from batchchat.run.plan import PlanCounts
+from tests.dispatch.made import Steps
 
-MAX_USAGE, KEEP, RESEND = OnChanged.ASK, OnChanged.KEEP, OnChanged.RESEND
+ASK, KEEP, RESEND = OnChanged.ASK, OnChanged.KEEP, OnChanged.RESEND
 
 TABLE = [
-    # status, the same request, --retry-failed, changed -> fate
-    ("", False, False, MAX_USAGE, Disposition.SEND_NEW),
+    # status, the same request, --retry-failed, changed -> disposition
+    ("", False, False, ASK, Disposition.SEND_NEW),
     ("", True, True, KEEP, Disposition.SEND_NEW),
-    ("invalid", True, False, MAX_USAGE, Disposition.SEND_NEW),
+    ("invalid", True, False, ASK, Disposition.SEND_NEW),
     ("invalid", False, False, KEEP, Disposition.SEND_NEW),
-    ("answered", True, False, MAX_USAGE, Disposition.KEEP),
+    ("answered", True, False, ASK, Disposition.KEEP),
     ("answered", True, True, RESEND, Disposition.KEEP),
-    ("answered", False, False, MAX_USAGE, Disposition.UNDECIDED),
-    ("answered", False, True, MAX_USAGE, Disposition.UNDECIDED),
+    ("answered", False, False, ASK, Disposition.UNDECIDED),
+    ("answered", False, True, ASK, Disposition.UNDECIDED),
     ("answered", False, False, KEEP, Disposition.KEEP_CHANGED),
     ("answered", False, False, RESEND, Disposition.SEND_CHANGED),
-    ("failed", True, False, MAX_USAGE, Disposition.KEEP),
-    ("failed", True, True, MAX_USAGE, Disposition.SEND_FAILED),
-    ("failed", False, False, MAX_USAGE, Disposition.SEND_CHANGED),
+    ("failed", True, False, ASK, Disposition.KEEP),
+    ("failed", True, True, ASK, Disposition.SEND_FAILED),
+    ("failed", False, False, ASK, Disposition.SEND_CHANGED),
     ("failed", False, True, KEEP, Disposition.SEND_FAILED),
 ]
 
@@ -47,38 +48,37 @@ def test_an_answer_is_paid_again_only_on_demand(status: str, same: bool, retry: 
         assert not (status == "answered" and decided.sends)
 
 
-def asked(id_: str, cost: str | None) -> Request:
-    return Request(Key(id_), 0, "m", [], b"", 1, MaxUsage(cost_usd=None if cost is None else Decimal(cost)))
+def script(id_: str, cost: str | None) -> Steps:
+    return Steps(Row(Key(id_), 0, f"in.jsonl:{id_}", []), 2, usd=cost)
 
 
 def test_the_most_that_rows_can_cost() -> None:
-    """Bounds are summed, rows without one counted with the first of them; the undecided join when they are sent."""
-    tally = PlanCounts()
-    tally.most.count(asked("a", "0.1"), "in.jsonl:1")
-    tally.most_undecided.count(asked("b", None), "in.jsonl:2")
-    tally.most_undecided.count(asked("c", "0.2"), "in.jsonl:3")
-    tally.decide(OnChanged.KEEP)
-    assert (tally.most.usd, tally.most.unbounded, tally.most.first) == (Decimal("0.1"), 0, None)
-    tally.decide(OnChanged.RESEND)
-    tally.most.count(asked("d", None), "in.jsonl:4")
-    assert (tally.most.usd, tally.most.unbounded) == (Decimal("0.3"), 2)
-    assert tally.most.first == asked("b", None)
-    assert tally.most.first_place == "in.jsonl:2"
+    """Bounds of whole rows are summed, rows without one counted with the first; the undecided join when sent."""
+    counts = PlanCounts()
+    counts.max_cost.add(script("a", "0.05"))
+    counts.max_cost_undecided.add(script("b", None))
+    counts.max_cost_undecided.add(script("c", "0.1"))
+    counts.decide(OnChanged.KEEP)
+    assert (counts.max_cost.usd, counts.max_cost.unbounded, counts.max_cost.first) == (Decimal("0.1"), 0, None)
+    counts.decide(OnChanged.RESEND)
+    counts.max_cost.add(script("d", None))
+    assert (counts.max_cost.usd, counts.max_cost.unbounded) == (Decimal("0.3"), 2)
+    assert counts.max_cost.first == script("b", None)
 
 
 @given(
     st.dictionaries(st.sampled_from(list(Disposition)), st.integers(0, 1000)), st.integers(0, 50), st.integers(0, 50)
 )
-def test_the_tally_adds_up(counts: dict[Disposition, int], invalid: int, gone: int) -> None:
+def test_the_counts_add_up(rows: dict[Disposition, int], invalid: int, gone: int) -> None:
     """What is announced is every row once: kept, sent, left or invalid, and a decision moves the undecided whole."""
-    tally = PlanCounts(invalid=invalid, changed_cost_usd=Decimal("0.1"))
-    tally.fates.update(counts)
-    good = tally.good
-    tally.decide(OnChanged.RESEND)
-    planned = tally.planned(gone)
-    assert tally.fates[Disposition.UNDECIDED] == 0
+    counts = PlanCounts(invalid=invalid, changed_cost_usd=Decimal("0.1"))
+    counts.rows.update(rows)
+    good = counts.good
+    counts.decide(OnChanged.RESEND)
+    planned = counts.planned(gone)
+    assert counts.rows[Disposition.UNDECIDED] == 0
     assert planned.total == good + invalid
     sent = planned.new + planned.resend_changed + planned.retry_failed
     assert planned.kept + sent + planned.later + planned.invalid == planned.total
-    assert sent == tally.to_send
+    assert sent == counts.to_send
     assert planned.gone == gone

@@ -12,7 +12,7 @@ import pytest
 
 from batchchat.core.record import RowRecord
 from batchchat.store import records
-from batchchat.store.segments import location, scan, segment_path
+from batchchat.store.segments import journal_offset, scan, segment_path
 
 COST = 0.000123
 
@@ -86,7 +86,7 @@ def write_segment(folder: Path, number: int, written: Sequence[Any]) -> list[int
     segment_path(folder, number).write_bytes(b"".join(lines))
     places, offset = [], 0
     for line in lines:
-        places.append(location(number, offset))
+        places.append(journal_offset(number, offset))
         offset += len(line)
     return places
 

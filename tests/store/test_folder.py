@@ -12,7 +12,7 @@ import pytest
 from batchchat.errors import OutputError
 from batchchat.store.folder import check_output, folder_of, make_folder, set_aside
 from batchchat.store.parquet import write_parquet
-from batchchat.store.segments import location
+from batchchat.store.segments import journal_offset
 from tests.store.given import answered, write_segment
 
 
@@ -62,7 +62,7 @@ def test_the_input_is_never_overwritten(output: Path, tmp_path: Path) -> None:
 def test_what_is_not_ours_is_left_alone(output: Path, fresh: bool) -> None:
     """Another's Parquet, or any file, is refused with the way out."""
     wanted = (
-        "out/x.parquet is there already and was not written by batchchat. Move it away, or name another `output.path`."
+        "out/x.parquet already exists and was not written by batchchat. Move it away, or name another `output.path`."
     )
     output.write_text("hello")
     assert refusal(output, [], fresh=fresh) == wanted
@@ -76,12 +76,12 @@ def test_an_output_without_its_journal_is_not_paid_for_again(output: Path) -> No
     """Ours, but not to be continued: refused, unless fresh; with its journal it is fine."""
     ours(output)
     assert refusal(output, []) == (
-        "out/x.parquet is there, but its run folder x.run is not, so what it holds can't be continued"
-        " and would be paid for again. Name another `output.path`, or set it aside with --fresh."
+        "out/x.parquet exists, but its run folder x.run does not, so it can't be continued"
+        " and its rows would be paid for again. Name another `output.path`, or set it aside with --fresh."
     )
     check_output(output, "x.parquet", [], fresh=True)
     folder = make_folder(output, "x.parquet")
-    assert refusal(output, []).startswith("out/x.parquet is there, but")
+    assert refusal(output, []).startswith("out/x.parquet exists, but")
     write_segment(folder, 1, [])
     check_output(output, "x.parquet", [], fresh=False)
 
@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         make_folder(tmp_path / "a" / "x.parquet", "a/x.parquet")
     assert str(caught.value) == (
         f"a/x.parquet can't be written: Not a directory ({tmp_path / 'a' / 'x.run'})."
-        " Name another `output.path`, or mend that."
+        " Name another `output.path`, or fix that."
     )
 
 
@@ -127,20 +127,20 @@ def test_what_is_set_aside_keeps_all_it_held(output: Path) -> None:
 @pytest.mark.parametrize(
     ("journal", "lacks"),
     [
-        (None, "its run folder x.run is not"),
-        ("", "x.run holds no journal"),
-        ("cut", "the journal in x.run is shorter than it was when that was written"),
+        (None, "its run folder x.run does not"),
+        ("", "x.run has no journal"),
+        ("cut", "the journal in x.run is shorter than it was when the output was written"),
     ],
 )
 def test_an_output_that_knows_more_than_its_journal_is_kept(output: Path, journal: str | None, lacks: str) -> None:
     """What can't be continued is not paid for again unasked: not without a run folder, a journal, or all of it."""
-    write_parquet(output, [(answered(), 500)], {}, {"journal_end": location(1, 1_000_000)})
+    write_parquet(output, [(answered(), 500)], {}, {"journal_end": journal_offset(1, 1_000_000)})
     if journal is not None:
         folder_of(output).mkdir()
     if journal:
         write_segment(folder_of(output), 1, [])
     assert refusal(output, []) == (
-        f"out/x.parquet is there, but {lacks}, so what it holds can't be continued and would be paid for again."
+        f"out/x.parquet exists, but {lacks}, so it can't be continued and its rows would be paid for again."
         " Name another `output.path`, or set it aside with --fresh."
     )
     check_output(output, "out/x.parquet", [], fresh=True)

@@ -37,12 +37,16 @@ def test_an_entry_begins_without_a_record() -> None:
 
 
 def test_a_finished_row_is_found_again() -> None:
-    """Status, fingerprint and location are those of the last record, at full width."""
+    """Status, fingerprint and journal offset are those of the last record, at full width."""
     index = Index()
     entry = index.add(Key("a", "v", 3))
     index.finish(entry, Status.FAILED, 1, 2)
     index.finish(entry, "answered", 2**64 - 1, 2**63)
-    assert (index.status(entry), index.fingerprint(entry), index.at(entry)) == ("answered", 2**64 - 1, 2**63)
+    assert (index.status(entry), index.fingerprint(entry), index.journal_offset(entry)) == (
+        "answered",
+        2**64 - 1,
+        2**63,
+    )
     assert list(index.finished()) == [entry]
 
 
@@ -53,7 +57,7 @@ def test_rows_come_in_the_order_of_the_input(rows: list[tuple[int, bool]]) -> No
     for number, (ordinal, done) in enumerate(rows):
         entry = index.add(Key(str(number)))
         if ordinal >= 0:
-            index.place_in_input(entry, ordinal)
+            index.set_ordinal(entry, ordinal)
         if done:
             index.finish(entry, "answered", 0, number)
     wanted = sorted((ordinal, entry) for entry, (ordinal, done) in enumerate(rows) if done and ordinal >= 0)
@@ -64,8 +68,8 @@ def test_a_row_placed_twice_counts_once() -> None:
     """A second reading of the input moves a row, and does not double it."""
     index = Index()
     entry = index.add(Key("a"))
-    index.place_in_input(entry, 5)
-    index.place_in_input(entry, 6)
+    index.set_ordinal(entry, 5)
+    index.set_ordinal(entry, 6)
     index.finish(entry, "answered", 0, 7)
     assert list(index.in_input_order()) == [entry]
 
@@ -75,9 +79,9 @@ def test_rows_may_be_added_while_the_order_is_read() -> None:
     index = Index()
     for number in range(3):
         entry = index.add(Key(str(number)))
-        index.place_in_input(entry, number)
+        index.set_ordinal(entry, number)
         index.finish(entry, "answered", 0, number)
     walk = index.in_input_order()
     assert next(walk) == 0
-    index.place_in_input(index.add(Key("new")), 3)
+    index.set_ordinal(index.add(Key("new")), 3)
     assert list(walk) == [1, 2]

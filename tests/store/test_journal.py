@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 from batchchat.errors import MachineError
-from batchchat.store import journal as journal_module
 from batchchat.store import records
 from batchchat.store.journal import Journal
-from batchchat.store.segments import LineReader, location, scan, segment_path, segments
+from batchchat.store.segments import LineReader, journal_offset, scan, segment_path, segments
 from tests.store.given import bare, open_files, read_all, small_disk
 
 
@@ -71,7 +70,7 @@ class GatedSync:
 def told(folder: Path, why: str) -> str:
     return (
         f"the journal in {folder} can't be written: {why}."
-        " Every row told as done is kept; make room or mend the disk, then start the same command again."
+        " Every row reported as done is kept. Free space or repair the disk, then run the same command again."
     )
 
 
@@ -89,11 +88,11 @@ def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def test_what_comes_during_a_sync_is_one_group(tmp_path: Path) -> None:
-    """While a group is synced the next gathers; order is kept, and each location reads back its record."""
+    """While a group is synced the next gathers; order is kept, and each journal offset reads back its record."""
     ears, sync = Ears(), GatedSync()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, location(1, 0), ears.committed, ears.break_, sync=sync)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, sync=sync)
         journal.append(ROWS[0])
         await sync.is_under_way()
         for record in ROWS[1:]:
@@ -119,7 +118,7 @@ def test_room_waits_until_few_enough_are_unsynced(tmp_path: Path) -> None:
     ears, sync = Ears(), GatedSync()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, location(1, 0), ears.committed, sync=sync)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, sync=sync)
         await journal.room(0)
         journal.append(ROWS[0])
         await sync.is_under_way()
@@ -147,7 +146,7 @@ def test_what_is_written_in_pieces_is_whole(tmp_path: Path) -> None:
     ears = Ears()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, location(1, 0), ears.committed, write=lambda fd, data: os.write(fd, data[:3]))
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, write=lambda fd, data: os.write(fd, data[:3]))
         for record in ROWS:
             journal.append(record)
         await journal.settled()
@@ -179,7 +178,7 @@ def test_a_disk_that_refuses_stops_the_journal(tmp_path: Path, where: str, numbe
 
     async def scene() -> None:
         nonlocal refuses
-        journal = Journal(tmp_path, location(1, 0), ears.committed, ears.break_, write=write, sync=sync)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, write=write, sync=sync)
         journal.append(ROWS[0])
         await journal.settled()
         refuses = True
@@ -214,7 +213,7 @@ def test_a_full_disk_keeps_what_was_synced(tmp_path: Path) -> None:
     with small_disk(tmp_path, 64) as disk:
 
         async def scene() -> None:
-            journal = Journal(disk, location(1, 0), ears.committed, ears.break_)
+            journal = Journal(disk, journal_offset(1, 0), ears.committed, ears.break_)
             with pytest.raises(MachineError) as caught:
                 await fill(journal)
             assert str(caught.value) == told(disk, "No space left on device")
@@ -233,7 +232,7 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
     ears, sync = Ears(), GatedSync()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, location(1, 0), ears.committed, ears.break_, sync=sync)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, sync=sync)
         journal.append(ROWS[0])
         await sync.is_under_way()
         journal.append(ROWS[1])
@@ -260,7 +259,7 @@ def test_closing_after_the_group_under_way_failed_writes_nothing_more(tmp_path: 
 
     async def scene() -> None:
         before = open_files()
-        journal = Journal(tmp_path, location(1, 0), ears.committed, ears.break_, sync=failing)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, sync=failing)
         journal.append(ROWS[0])
         await sync.is_under_way()
         journal.append(ROWS[1])
@@ -283,7 +282,7 @@ def test_a_defect_of_the_listener_stops_the_run(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
     async def scene() -> None:
-        journal = Journal(tmp_path, location(1, 0), committed, ears.break_)
+        journal = Journal(tmp_path, journal_offset(1, 0), committed, ears.break_)
         for record in ROWS:
             journal.append(record)
         with pytest.raises(ZeroDivisionError):
@@ -295,13 +294,12 @@ def test_a_defect_of_the_listener_stops_the_run(tmp_path: Path) -> None:
     assert ears.broke == 1
 
 
-def test_segments_roll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_roll(tmp_path: Path) -> None:
     """A segment that is long enough is followed by another; locations and order hold over them."""
-    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 60)
     ears = Ears()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, location(1, 0), ears.committed)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, segment_bytes=60)
         for record in ROWS:
             journal.append(record)
             await journal.settled()
@@ -315,18 +313,17 @@ def test_segments_roll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader.close()
     reading = scan(tmp_path)
     list(reading)
-    assert reading.end == location(3, segment_path(tmp_path, 3).stat().st_size)
+    assert reading.end == journal_offset(3, segment_path(tmp_path, 3).stat().st_size)
 
 
-def test_a_segment_that_cannot_be_begun_stops_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_that_cannot_be_begun_stops_the_journal(tmp_path: Path) -> None:
     """Where the next segment can't be made, the run learns of it, and what there is stays and is closed."""
-    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 1)
     segment_path(tmp_path, 2).mkdir()
     ears = Ears()
 
     async def scene() -> None:
         before = open_files()
-        journal = Journal(tmp_path, location(1, 0), ears.committed, ears.break_)
+        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, segment_bytes=1)
         journal.append(ROWS[0])
         await journal.settled()
         journal.append(ROWS[1])
@@ -346,7 +343,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
     async def scene() -> None:
         with pytest.raises(MachineError) as caught:
-            Journal(tmp_path / "gone", location(1, 0), lambda _: None)
+            Journal(tmp_path / "gone", journal_offset(1, 0), lambda _: None)
         assert str(caught.value) == told(tmp_path / "gone", "No such file or directory")
 
     play(scene)
@@ -355,10 +352,9 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from batchchat.store import journal
+from batchchat.store.journal import Journal
 from batchchat.store.segments import scan
 
-journal.SEGMENT_BYTES = 20_000
 folder = Path(sys.argv[1])
 reading = scan(folder)
 last = max([record["n"] for _, record in reading], default=-1)
@@ -368,12 +364,12 @@ def committed(placed):
         print(record["n"], flush=True)
 
 async def main():
-    kept = journal.Journal(folder, reading.end, committed)
+    journal = Journal(folder, reading.end, committed, segment_bytes=20_000)
     n = last
     while True:
         n += 1
-        kept.append({"kind": "row", "n": n, "text": "x" * (n % 400)})
-        await kept.room(16)
+        journal.append({"kind": "row", "n": n, "text": "x" * (n % 400)})
+        await journal.room(16)
 
 asyncio.run(main())
 """

@@ -7,19 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.arrow.cells import Kind
 from batchchat.core.attempt import NO_SPEND, Spend
 from batchchat.core.conversation import Key
-from batchchat.core.record import RowRecord, key_of, spend_of, unsure_fields
+from batchchat.core.record import RowRecord, key_of, spend_of, uncertain_fields
 from batchchat.core.totals import Totals
 from batchchat.policy.budget import Budget, PriceRatio
-from batchchat.store.ledger import Ledger, PaidElsewhere, schema_of, schema_text
-from batchchat.store.segments import location, scan
+from batchchat.store.ledger import Ledger, PaidElsewhere
+from batchchat.store.segments import journal_offset, scan
 from tests.store.given import answered, bare, failed, invalid, run_record, write_segment
 
 _ids = st.sampled_from(["a", "b", "c"])
@@ -93,8 +90,8 @@ def paid(rows: list[RowRecord]) -> PaidElsewhere:
 def replayed(folder: Path) -> Ledger:
     ledger = Ledger(folder)
     for at, record in scan(folder):
-        ledger.fold(at, record)
-    ledger.close_replay()
+        ledger.apply(at, record)
+    ledger.end_session()
     return ledger
 
 
@@ -112,8 +109,8 @@ def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: se
         ledger = replayed(Path(folder))
         assert figures(ledger.totals) == figures(naive.totals())
         assert ledger.superseded == paid(naive.superseded)
-        assert ledger.pending == naive.pending
-        assert ledger.at_risk == naive.at_risk
+        assert ledger.pending_spend == naive.pending
+        assert ledger.at_risk.requests == naive.at_risk
         assert len(ledger.runs) == sum(record["kind"] == "run" for record in journal)
         for key, row in naive.last.items():
             entry = ledger.index.find(key)
@@ -123,11 +120,11 @@ def test_the_fold_is_what_a_recomputation_finds(journal: list[Any], in_input: se
             assert ledger.spend_before(Key(id_)) == naive.spend_before(Key(id_))
 
         for ordinal, id_ in enumerate(sorted(in_input)):
-            ledger.index.place_in_input(ledger.index.add(Key(id_)), ordinal)
+            ledger.index.set_ordinal(ledger.index.add(Key(id_)), ordinal)
         gone = [naive.last.pop(Key(id_)) for id_ in ("a", "b", "c") if id_ not in in_input and Key(id_) in naive.last]
-        ledger.retire_gone()
+        ledger.drop_rows_not_in_input()
         assert figures(ledger.totals) == figures(naive.totals())
-        assert ledger.gone == paid([row for row in gone if not _bad(row)])
+        assert ledger.not_in_input == paid([row for row in gone if not _bad(row)])
         ledger.close()
 
 
@@ -153,7 +150,7 @@ def test_no_money_is_forgotten(journal: list[Any]) -> None:
                 lived.append(record)
         write_segment(Path(folder), 1, [{k: v for k, v in one.items() if v is not None} for one in lived])
         ledger = replayed(Path(folder))
-        pending = sum((spend.cost_usd or Decimal(0) for spend in ledger.pending.values()), Decimal(0))
+        pending = sum((spend.cost_usd or Decimal(0) for spend in ledger.pending_spend.values()), Decimal(0))
         assert (ledger.totals.known_cost_usd or 0) + ledger.superseded.cost_usd + pending == paid_for
         ledger.close()
 
@@ -173,7 +170,7 @@ def test_a_hold_that_was_not_settled_is_at_risk(tmp_path: Path) -> None:
     hold = [{"kind": "hold", "requests": n, "usd": None} for n in range(10)]
     journal = [run_record(), hold[9], hold[4], run_record(), hold[8], hold[0], run_record(), hold[3]]
     write_segment(tmp_path, 1, journal)
-    assert replayed(tmp_path).at_risk == 7
+    assert replayed(tmp_path).at_risk.requests == 7
 
 
 def test_a_hold_has_its_usd(tmp_path: Path) -> None:
@@ -181,12 +178,12 @@ def test_a_hold_has_its_usd(tmp_path: Path) -> None:
     holds = [{"kind": "hold", "requests": 1, "usd": usd} for usd in ("0.10", "0.3", None, "0.7")]
     write_segment(tmp_path, 1, [run_record(), holds[0], holds[1], run_record(), holds[2], run_record(), holds[3]])
     ledger = replayed(tmp_path)
-    assert ledger.unsure.at_risk_upper_bound_usd == Decimal("1.0")
-    assert ledger.at_risk_unbounded == 1
+    assert ledger.uncertain_cost.at_risk_upper_bound_usd == Decimal("1.0")
+    assert ledger.at_risk.unpriced == 1
     assert ledger.off_row_costs.at_risk_usd == 0, "one of them may have cost anything"
-    ledger.bound_at_risk("p", Decimal("0.5"))
-    assert ledger.at_risk_unbounded == 0
-    assert ledger.off_row_costs.at_risk_usd == ledger.unsure.upper_bound_usd == Decimal("1.5")
+    ledger.at_risk.set_bound_for_unpriced("p", Decimal("0.5"))
+    assert ledger.at_risk.unpriced == 0
+    assert ledger.off_row_costs.at_risk_usd == ledger.uncertain_cost.upper_bound_usd == Decimal("1.5")
 
 
 def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_path: Path) -> None:
@@ -197,11 +194,14 @@ def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_p
     write_segment(tmp_path, 1, [*journal, run_record(), answered("a", possibly_billed=1, possibly_billed_usd=0.01)])
     ledger = replayed(tmp_path)
     assert ledger.off_row_costs.at_risk_usd == Decimal("1.9")
-    assert ledger.off_row_costs.unsure_usd == ledger.unsure.upper_bound_usd == Decimal("1.918")
+    assert ledger.off_row_costs.unsure_usd == ledger.uncertain_cost.upper_bound_usd == Decimal("1.918")
     budget = Budget(
-        Decimal(10), lambda _model, _usage: None, unsure=ledger.unsure, learned=PriceRatio("h m 0.9", 100, Decimal(1))
+        Decimal(10),
+        lambda _model, _usage: None,
+        unsure=ledger.uncertain_cost,
+        learned=PriceRatio("h m 0.9", 100, Decimal(1)),
     )
-    assert budget.counted_usd == ledger.unsure.upper_bound_usd, "what is told is what is counted"
+    assert budget.counted_usd == ledger.uncertain_cost.upper_bound_usd, "what is told is what is counted"
 
 
 def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
     holds = [hold | {"price": price, "answers": answers, "dearest": dearest} for price, answers, dearest in seen]
     write_segment(tmp_path, 1, [run_record(), hold, *holds])
     ledger = replayed(tmp_path)
-    assert ledger.learned == {"1/2": (9, Decimal("1.5")), "1/3": (1, Decimal("0.9"))}
+    assert ledger.price_ratios == {"1/2": (9, Decimal("1.5")), "1/3": (1, Decimal("0.9"))}
     assert ledger.max_price_ratio == Decimal("1.5")
     assert Ledger(tmp_path).max_price_ratio == 1
 
@@ -221,11 +221,11 @@ def test_an_attempt_without_a_bound_takes_no_bound_from_those_that_come_after_it
     lost = [step("a", possibly_billed=1), *(step("a", possibly_billed=1, possibly_billed_usd=0.5) for _ in range(3))]
     write_segment(tmp_path, 1, [run_record(), *lost])
     ledger = replayed(tmp_path)
-    assert ledger.unsure.upper_bound_usd == Decimal("1.5")
+    assert ledger.uncertain_cost.upper_bound_usd == Decimal("1.5")
     assert (ledger.off_row_costs.broke_off_usd, ledger.off_row_costs.unbounded) == (Decimal("1.5"), 1)
     spend = ledger.spend_before(Key("a"))
-    ledger.fold(location(1, 0), {**answered("a", possibly_billed=4, **unsure_fields(spend))})
-    assert ledger.unsure.upper_bound_usd == Decimal("1.5")
+    ledger.apply(journal_offset(1, 0), {**answered("a", possibly_billed=4, **uncertain_fields(spend))})
+    assert ledger.uncertain_cost.upper_bound_usd == Decimal("1.5")
     assert (ledger.totals.possibly_billed, ledger.totals.unbounded) == (4, 1)
 
 
@@ -250,11 +250,11 @@ def test_all_that_was_paid_and_all_that_may_have_been(tmp_path: Path) -> None:
     for id_ in ("a", "f"):
         entry = ledger.index.find(Key(id_))
         assert entry is not None
-        ledger.index.place_in_input(entry, 0)
-    before = (ledger.paid_usd, ledger.unsure.upper_bound_usd)
-    ledger.retire_gone()
-    assert ledger.gone.rows == 1
-    assert before == (ledger.paid_usd, ledger.unsure.upper_bound_usd) == (Decimal("15.5"), Decimal("0.32"))
+        ledger.index.set_ordinal(entry, 0)
+    before = (ledger.paid_usd, ledger.uncertain_cost.upper_bound_usd)
+    ledger.drop_rows_not_in_input()
+    assert ledger.not_in_input.rows == 1
+    assert before == (ledger.paid_usd, ledger.uncertain_cost.upper_bound_usd) == (Decimal("15.5"), Decimal("0.32"))
 
 
 def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> None:
@@ -265,71 +265,10 @@ def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> Non
     size = second & (1 << 40) - 1
     path.write_bytes(whole[:size] + b"?" * 50 + b"\n" * 300)
     ledger = Ledger(tmp_path)
-    ledger.fold(first, {**answered()})
+    ledger.apply(first, {**answered()})
     assert ledger.read(0)["cost_usd"] == answered()["cost_usd"]
     path.write_bytes(whole)
-    ledger.fold(second, {**answered(cost_usd=2.0)})
-    ledger.fold(third, {**answered(cost_usd=3.0)})
+    ledger.apply(second, {**answered(cost_usd=2.0)})
+    ledger.apply(third, {**answered(cost_usd=3.0)})
     assert ledger.superseded == PaidElsewhere(2, Decimal("2.000123"))
     ledger.close()
-
-
-def columns_of(*journal: Any) -> dict[str, Any]:
-    ledger = Ledger(Path())
-    for at, record in enumerate(journal):
-        ledger.fold(location(1, at), {**record})
-    return ledger.carried_columns()
-
-
-@given(st.permutations(range(5)))
-def test_json_columns_stand_in_the_order_of_the_input(order: list[int]) -> None:
-    """In whatever order rows end, columns stand as one who reads the input meets them."""
-    carried: list[dict[str, Any]] = [{"b": 1}, {"c": 1, "a": 1}, {"a": 1, "d": 1}, {}, {"e": 1, "b": 1}]
-    rows = [answered(str(n), ordinal=n, carried=carried[n]) for n in order]
-    assert list(columns_of(run_record(), *rows)) == ["b", "c", "a", "d", "e"]
-
-
-def row(id_: str, **carried: Any) -> RowRecord:
-    return answered(id_, carried=carried)
-
-
-def test_json_columns_are_widened_over_all_rows() -> None:
-    """Null gives way to bool, int to float, any other mix is text; failed and invalid rows count too."""
-    assert columns_of(
-        run_record(),
-        row("a", n=None, b=True, i=1, f=1, m=1, o=None),
-        failed("b", carried={"n": None, "b": None, "i": 2, "f": 0.5, "m": "x"}),
-        invalid("c", carried={"later": {"a": 1}}),
-    ) == {"n": Kind.NULL, "b": Kind.BOOL, "i": Kind.INT, "f": Kind.FLOAT, "m": Kind.TEXT, "o": Kind.NULL} | {
-        "later": Kind.TEXT
-    }
-
-
-DATES = {"day": pa.date32(), "list": pa.list_(pa.int8())}
-
-
-def test_declared_columns_keep_type_and_order() -> None:
-    """A Parquet input's types hold though no row has a value, or there is no row; they come first."""
-    run = run_record(columns=schema_text(DATES))
-    assert list(columns_of(run).items()) == list(DATES.items())
-    assert list(columns_of(run, row("a", x=1, list=[1], day=3)).items()) == [*DATES.items(), ("x", Kind.INT)]
-
-
-def test_a_column_that_runs_declare_apart_is_widened() -> None:
-    """Where two runs' types differ, the values decide."""
-    runs = [run_record(columns=schema_text({"n": kind})) for kind in (pa.int32(), pa.float32())]
-    assert columns_of(runs[0], row("a", n=1), runs[1], row("b", n=1.5)) == {"n": Kind.FLOAT}
-    assert columns_of(runs[0], runs[1]) == {}
-
-
-def test_a_declared_column_outlives_a_run_that_leaves_it_out() -> None:
-    """A type holds while no row of an undeclaring run has the column, and is widened once one has."""
-    run, bare_run = run_record(columns=schema_text(DATES)), run_record()
-    assert columns_of(run, row("a", day=3), bare_run, row("b", x=1))["day"] == pa.date32()
-    assert columns_of(run, row("a", day=3), bare_run, row("b", day="Monday"))["day"] is Kind.TEXT
-
-
-@pytest.mark.parametrize("types", [{}, DATES])
-def test_a_schema_survives_as_text(types: dict[str, pa.DataType]) -> None:
-    """The types of a run record come back as they were."""
-    assert schema_of(schema_text(types)) == pa.schema(list(types.items()))

@@ -147,5 +147,5 @@ def test_a_folder_that_takes_no_lock_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught:
         Lock.take(tmp_path, "x.parquet")
     assert str(caught.value) == (
-        f"x.parquet can't be locked: Is a directory ({tmp_path / NAME}). Name another `output.path`, or mend that."
+        f"x.parquet can't be locked: Is a directory ({tmp_path / NAME}). Name another `output.path`, or fix that."
     )

@@ -19,9 +19,8 @@ import pytest
 from batchchat.arrow.cells import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import MachineError
-from batchchat.store import parquet
 from batchchat.store.columns import COLUMNS
-from batchchat.store.parquet import is_ours, metadata_of, write_parquet
+from batchchat.store.parquet import GROUP_LIMITS, CarriedColumn, GroupLimits, is_ours, metadata_of, write_parquet
 from tests.store.given import answered, failed, invalid, small_disk
 
 OURS = [(column.name, column.type) for column in COLUMNS]
@@ -32,13 +31,17 @@ MIXED = [
     invalid("c"),
     answered("d", reply=TOOLS, carried={"n": 3}),
 ]
-CARRIED: dict[str, parquet.CarriedColumn] = {"topic": Kind.TEXT, "n": Kind.FLOAT}
+CARRIED: dict[str, CarriedColumn] = {"topic": Kind.TEXT, "n": Kind.FLOAT}
 
 
 def write(
-    path: Path, rows: Iterable[RowRecord], carried: Mapping[str, parquet.CarriedColumn] | None = None, length: int = 500
+    path: Path,
+    rows: Iterable[RowRecord],
+    carried: Mapping[str, CarriedColumn] | None = None,
+    length: int = 500,
+    limits: GroupLimits = GROUP_LIMITS,
 ) -> pa.Table:
-    write_parquet(path, ((row, length) for row in rows), carried or {}, {"name": "x"})
+    write_parquet(path, ((row, length) for row in rows), carried or {}, {"name": "x"}, limits=limits)
     table: pa.Table = pq.read_table(path)
     table.validate(full=True)
     return table
@@ -58,16 +61,14 @@ def test_the_schema_is_declared(output: Path, rows: list[RowRecord]) -> None:
     assert table["id"].to_pylist() == [row["id"] for row in rows]
 
 
-def test_rows_stand_in_the_order_given(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_stand_in_the_order_given(output: Path) -> None:
     """Order holds over slices and row groups."""
-    monkeypatch.setattr(parquet, "SLICE_ROWS", 3)
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 7)
     ids = [str(number) for number in range(50)]
-    assert write(output, map(answered, ids))["id"].to_pylist() == ids
+    assert write(output, map(answered, ids), limits=GroupLimits(rows=7, slice_rows=3))["id"].to_pylist() == ids
 
 
 @pytest.mark.parametrize(
-    ("rows", "bytes_", "groups"),
+    ("rows", "size", "groups"),
     [
         (10, 1 << 30, [10, 10, 5]),
         (1000, 700, [7, 7, 7, 4]),
@@ -76,14 +77,9 @@ def test_rows_stand_in_the_order_given(output: Path, monkeypatch: pytest.MonkeyP
         (1000, 1, [1] * 25),
     ],
 )
-def test_row_groups_close_by_rows_or_bytes(
-    output: Path, monkeypatch: pytest.MonkeyPatch, rows: int, bytes_: int, groups: list[int]
-) -> None:
+def test_row_groups_close_by_rows_or_bytes(output: Path, rows: int, size: int, groups: list[int]) -> None:
     """A group closes at so many rows, or so many bytes of the journal, whichever is first."""
-    monkeypatch.setattr(parquet, "SLICE_ROWS", 4)
-    monkeypatch.setattr(parquet, "GROUP_ROWS", rows)
-    monkeypatch.setattr(parquet, "GROUP_BYTES", bytes_)
-    write(output, [answered()] * 25, length=100)
+    write(output, [answered()] * 25, length=100, limits=GroupLimits(rows, size, slice_rows=4))
     meta = pq.ParquetFile(output).metadata
     assert [meta.row_group(at).num_rows for at in range(meta.num_row_groups)] == groups
     assert meta.row_group(0).column(0).compression == "ZSTD"
@@ -102,7 +98,7 @@ def test_carried_columns_keep_their_types(output: Path) -> None:
         "nothing": None,
         "id": "their id\ud800",
     }
-    kinds: dict[str, parquet.CarriedColumn] = {
+    kinds: dict[str, CarriedColumn] = {
         "day": pa.date32(),
         "blob": pa.binary(),
         "price": pa.decimal128(5, 2),
@@ -198,13 +194,12 @@ def breaking(rows: int) -> Iterator[RowRecord]:
 
 
 @pytest.mark.parametrize("rows", [0, 3, 25])
-def test_a_failure_half_way_changes_nothing(output: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+def test_a_failure_half_way_changes_nothing(output: Path, rows: int) -> None:
     """The old file stays as it was, and nothing is left beside it."""
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 10)
     write(output, [answered("old")])
     before = output.read_bytes()
     with pytest.raises(ZeroDivisionError):
-        write(output, breaking(rows))
+        write(output, breaking(rows), limits=GroupLimits(rows=10))
     assert output.read_bytes() == before
     assert list(output.parent.iterdir()) == [output]
 
@@ -221,7 +216,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{output} can't be written: ")
         assert "No space left on device" in str(caught.value)
         assert str(caught.value).endswith(
-            ". The journal has every row; make room or mend the disk, then start the same command again."
+            ". The journal has every row. Free space or repair the disk, then run the same command again."
         )
         assert output.read_bytes() == before
         assert list(disk.iterdir()) == [output]

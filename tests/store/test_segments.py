@@ -11,7 +11,7 @@ import pytest
 from batchchat.errors import MachineError, OutputError
 from batchchat.store import records
 from batchchat.store.journal import Journal
-from batchchat.store.segments import LineReader, location, offset_of, scan, segment_of, segment_path, segments
+from batchchat.store.segments import LineReader, journal_offset, offset_of, scan, segment_of, segment_path, segments
 from tests.store.given import answered, bare, open_files, read_all, run_record, write_segment
 
 ROWS: list[dict[str, Any]] = [{"kind": "row", "n": n} for n in range(4)]
@@ -49,7 +49,7 @@ def damaged(offset: int, length: int) -> str:
 
 
 def one_byte(offset: int) -> str:
-    return f"{NAME}: 1 byte at offset {offset} is damaged; no finished row is lost by it"
+    return f"{NAME}: 1 byte at offset {offset} is damaged; no finished row is lost"
 
 
 @pytest.mark.parametrize("cut", range(STARTS[2], len(WHOLE) + 1))
@@ -114,7 +114,7 @@ def test_writing_goes_on_in_the_last_segment_though_it_is_empty(tmp_path: Path, 
     segment_path(tmp_path, 2).write_bytes(rest)
     reading = scan(tmp_path)
     assert [bare(record) for _, record in reading] == ROWS
-    assert reading.end == location(2, 0)
+    assert reading.end == journal_offset(2, 0)
     assert [damage.torn for damage in reading.damages] == [True] * bool(rest)
     go_on(tmp_path)
     assert segment_path(tmp_path, 1).read_bytes() == WHOLE
@@ -134,7 +134,7 @@ def test_damage_at_the_end_of_an_earlier_segment_is_not_cut_off(tmp_path: Path) 
 
 def test_an_empty_folder_begins_with_segment_one(tmp_path: Path) -> None:
     """No journal is a journal of nothing, and so is a folder that is not there."""
-    assert scan(tmp_path).end == location(1, 0)
+    assert scan(tmp_path).end == journal_offset(1, 0)
     assert segments(tmp_path / "nowhere") == []
     assert read_all(tmp_path / "nowhere") == ([], [])
 
@@ -170,12 +170,12 @@ def test_a_segment_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 def test_a_location_holds_segment_and_offset() -> None:
     """Both come out of the integer as they went in."""
-    at = location(123_456, (1 << 40) - 1)
+    at = journal_offset(123_456, (1 << 40) - 1)
     assert (segment_of(at), offset_of(at)) == (123_456, (1 << 40) - 1)
 
 
 def test_lines_are_read_back_in_any_order(tmp_path: Path) -> None:
-    """Every location a scan gives reads back equal with its length, long lines and several segments too."""
+    """Every journal offset a scan gives reads back equal with its length, long lines and several segments too."""
     long = "x" * (3 << 20)
     rows: list[Any] = [answered(f"{n}", messages=[{"role": "user", "content": long[: n**8]}]) for n in range(7)]
     places = [*write_segment(tmp_path, 1, rows[:4]), *write_segment(tmp_path, 2, rows[4:])]
@@ -201,9 +201,9 @@ def test_a_line_is_read_though_what_stood_there_was_read_ahead(tmp_path: Path) -
     path = segment_path(tmp_path, 1)
     path.write_bytes(LINES[0] + b"\xff" * 20 + b"\n" + b"\xff" * 200)
     reader = LineReader(tmp_path)
-    assert bare(reader.read(location(1, 0))[0]) == ROWS[0]
+    assert bare(reader.read(journal_offset(1, 0))[0]) == ROWS[0]
     go_on(tmp_path)
-    assert bare(reader.read(location(1, len(LINES[0])))[0]) == NEXT
+    assert bare(reader.read(journal_offset(1, len(LINES[0])))[0]) == NEXT
     reader.close()
 
 
@@ -219,7 +219,7 @@ def test_a_line_damaged_since_is_told(tmp_path: Path) -> None:
         reader.read(second)
     assert str(caught.value) == (
         f"{tmp_path / NAME}: the line at offset {STARTS[1]} was intact when the run began and is damaged now."
-        " The disk may be failing; start the same command again to send that row once more."
+        " The disk may be failing; run the same command again to send that row again."
     )
     reader.close()
 
@@ -227,7 +227,7 @@ def test_a_line_damaged_since_is_told(tmp_path: Path) -> None:
 def test_a_segment_that_vanished_is_told(tmp_path: Path) -> None:
     """A journal deleted under a run ends it as a fault of this machine."""
     with pytest.raises(MachineError) as caught:
-        LineReader(tmp_path).read(location(1, 0))
+        LineReader(tmp_path).read(journal_offset(1, 0))
     assert str(caught.value) == f"{tmp_path / NAME} can't be read: No such file or directory."
 
 

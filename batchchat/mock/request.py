@@ -1,7 +1,7 @@
-"""What a client asked, parsed once at the edge and trusted inside; what is not to be answered is `RefusedRequest`.
+"""A client's request, parsed and checked once; one that gets no answer is a `RefusedRequest`.
 
-The statuses and bodies of refusals are the ones DeepInfra is known for. Not every parameter is understood,
-but every one is part of the request's identity, and unknown ones are no error.
+The statuses and bodies of refusals are DeepInfra's. Not every parameter has an effect, but each one is part of
+the request's identity, and unknown ones are no error.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import orjson
 
 from batchchat.mock.usage import count_prompt
 
-__all__ = ["MockRequest", "RefusedRequest", "parse_asked", "parse_request_ids", "refused_model"]
+__all__ = ["MockRequest", "RefusedRequest", "check_model", "parse_request", "parse_request_ids"]
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 UNKNOWN_MODEL = "no-such"
-MOST_IDS = 10_000
+MAX_IDS = 10_000
 STREAM_KEYS = frozenset({"stream", "stream_options"})
 
 
 class RefusedRequest(Exception):  # noqa: N818 - a refusal is an answer, not an error of the mock
-    """A request that gets a status and a JSON body in place of an answer."""
+    """A request that gets a status and a JSON body instead of an answer."""
 
     def __init__(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         super().__init__(status)
@@ -36,7 +36,7 @@ class RefusedRequest(Exception):  # noqa: N818 - a refusal is an answer, not an 
 class MockRequest:
     """One valid request.
 
-    `identity` is of the whole body, `content` of the body without how it is delivered.
+    `identity` is a digest of the whole body, `content` of the body without the keys of streaming.
     """
 
     model: str
@@ -49,7 +49,7 @@ class MockRequest:
     content: bytes
 
 
-def parse_asked(raw: bytes, context_length: int) -> MockRequest:
+def parse_request(raw: bytes, context_length: int) -> MockRequest:
     """Parse and check a request's body. Raises `RefusedRequest`: 400 no JSON, 404 model, 422 fields, 400 context."""
     body, identity = _parsed(raw)
     model = body.get("model")
@@ -60,7 +60,7 @@ def parse_asked(raw: bytes, context_length: int) -> MockRequest:
     max_tokens = _checked_max_tokens(body)
     if body.get("n") not in (None, 1):
         raise _bad_field("The mock gives one choice", "less_than_equal", "n")
-    refused_model(model)
+    check_model(model)
     prompt_tokens = count_prompt(messages, body.get("tools"))
     if prompt_tokens > context_length:
         message = f"Requested input length {prompt_tokens} exceeds maximum input length {context_length}"
@@ -79,22 +79,22 @@ def parse_asked(raw: bytes, context_length: int) -> MockRequest:
 
 
 def parse_request_ids(raw: bytes) -> list[str]:
-    """The ids whose costs are asked for. Raises `RefusedRequest`: 400 no JSON, 422 no list of texts."""
+    """The ids to return the costs of. Raises `RefusedRequest`: 400 no JSON, 422 no list of texts."""
     ids = _parsed(raw)[0].get("requestIds")
     if ids is None:
         raise _bad_field("Field required", "missing", "requestIds")
     if not isinstance(ids, list):
         raise _bad_field("Input should be a list", "list_type", "requestIds")
-    if len(ids) > MOST_IDS:
-        raise _bad_field(f"List should have at most {MOST_IDS} items", "too_long", "requestIds")
-    for place, id_ in enumerate(ids):
+    if len(ids) > MAX_IDS:
+        raise _bad_field(f"List should have at most {MAX_IDS} items", "too_long", "requestIds")
+    for position, id_ in enumerate(ids):
         if not isinstance(id_, str):
-            raise _bad_field("Input should be a text", "string_type", "requestIds", place)
+            raise _bad_field("Input should be a text", "string_type", "requestIds", position)
     return ids
 
 
-def refused_model(model: str) -> None:
-    """Raise the 404 of an unknown model; every name is known that does not start with `no-such`."""
+def check_model(model: str) -> None:
+    """Raise the 404 of an unknown model; only names that start with `no-such` are unknown."""
     if model.startswith(UNKNOWN_MODEL):
         raise RefusedRequest(404, {"detail": {"error": f"The model `{model}` does not exist"}})
 
@@ -116,8 +116,8 @@ def _digest(value: Any) -> bytes:
     return blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
-def _bad_field(message: str, kind: str, *place: str | int) -> RefusedRequest:
-    return RefusedRequest(422, {"detail": [{"loc": ["body", *place], "msg": message, "type": kind}]})
+def _bad_field(message: str, kind: str, *location: str | int) -> RefusedRequest:
+    return RefusedRequest(422, {"detail": [{"loc": ["body", *location], "msg": message, "type": kind}]})
 
 
 def _checked_messages(messages: Any) -> list[dict[str, Any]]:
@@ -127,15 +127,15 @@ def _checked_messages(messages: Any) -> list[dict[str, Any]]:
         raise _bad_field("Input should be a list", "list_type", "messages")
     if not messages:
         raise _bad_field("List should have at least 1 item", "too_short", "messages")
-    for place, message in enumerate(messages):
+    for position, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise _bad_field("Input should be an object", "dict_type", "messages", place)
+            raise _bad_field("Input should be an object", "dict_type", "messages", position)
         role = message.get("role")
         if not isinstance(role, str) or role not in ROLES:
-            known = ", ".join(sorted(ROLES))
-            raise _bad_field(f"Input should be one of {known}", "enum", "messages", place, "role")
+            roles = ", ".join(sorted(ROLES))
+            raise _bad_field(f"Input should be one of {roles}", "enum", "messages", position, "role")
         if not isinstance(message.get("content"), str | list | None):
-            raise _bad_field("Input should be a text or parts", "string_type", "messages", place, "content")
+            raise _bad_field("Input should be a text or parts", "string_type", "messages", position, "content")
     return messages
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from batchchat.core.next_step import NextStep
 from batchchat.job import Override, load_job
 from batchchat.job.spec import JobSpec
 from batchchat.policy.budget import SPENT
 from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
-from batchchat.run.bounds import bound_words, change_to_go_on
+from batchchat.run.exit_reason import next_step_after_bound
+from batchchat.run.messages import bound_words
 from batchchat.store.ledger import Ledger
 from tests.store.given import answered
 
@@ -35,7 +37,7 @@ def job(tmp_path: Path, budget: str, *overrides: Override) -> JobSpec:
 def ledger(tmp_path: Path, *costs: float) -> Ledger:
     found = Ledger(tmp_path)
     for number, cost in enumerate(costs):
-        found.fold(0, {**answered(f"r{number}", cost_usd=cost, possibly_billed=1, possibly_billed_usd=0.5)})
+        found.apply(0, {**answered(f"r{number}", cost_usd=cost, possibly_billed=1, possibly_billed_usd=0.5)})
     return found
 
 
@@ -50,7 +52,7 @@ def ledger(tmp_path: Path, *costs: float) -> Ledger:
 def test_only_a_moment_must_be_left_behind(tmp_path: Path, budget: str, change: tuple[str, ...]) -> None:
     """A date that has come would refuse the next run; a time of day and a duration begin anew."""
     stopped = job(tmp_path, budget)
-    assert change_to_go_on(Halt(TIME_UP), stopped, ledger(tmp_path), 5) == change
+    assert next_step_after_bound(Halt(TIME_UP), stopped, ledger(tmp_path), 5) == NextStep(change)
     if change:
         assert job(tmp_path, budget, Override("--set", *change[1].split("="))).budget.stop_at is None
 
@@ -60,13 +62,13 @@ def test_a_cap_is_raised_for_what_is_left(tmp_path: Path) -> None:
     spend = ledger(tmp_path, 1.0, 2.0)
     capped = job(tmp_path, "{max_cost: 4.2}")
     stop = Halt(SPENT, usd=Decimal("0.3"))
-    assert change_to_go_on(stop, capped, spend, 3) == ("--max-cost", "12")
+    assert next_step_after_bound(stop, capped, spend, 3) == NextStep(("--max-cost", "12"))
     assert bound_words(stop, capped, spend) == (
         "the budget of $4.2000 does not cover the next row, which may cost up to $0.3000: $3.0000 is paid and up to"
         " $1.0000 more may have been."
     )
     unbounded = Halt(SPENT, usd=Decimal("Infinity"))
-    assert change_to_go_on(unbounded, capped, spend, 3) == ("--max-cost", "12")
+    assert next_step_after_bound(unbounded, capped, spend, 3) == NextStep(("--max-cost", "12"))
 
 
 def test_nothing_more_was_paid_is_not_said(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.mock.asked import MockRequest, RefusedRequest, parse_asked
+from batchchat.mock.request import MockRequest, RefusedRequest, parse_request
 
 HI = [{"role": "user", "content": "Hi"}]
 
 
 def parse(body: Any, context_length: int = 65536) -> MockRequest:
-    return parse_asked(orjson.dumps(body), context_length)
+    return parse_request(orjson.dumps(body), context_length)
 
 
 @given(st.permutations([("model", "m"), ("messages", HI), ("temperature", 0.5), ("stop", ["a", "b"])]))
@@ -36,7 +36,7 @@ def test_identity_and_content() -> None:
 def test_what_is_no_json_is_400(raw: bytes) -> None:
     """Bytes that can't be read as JSON are a 400 with a message."""
     with pytest.raises(RefusedRequest) as refused:
-        parse_asked(raw, 65536)
+        parse_request(raw, 65536)
     assert refused.value.status == 400
     assert "not JSON" in refused.value.body["error"]["message"]
 

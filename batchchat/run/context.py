@@ -1,0 +1,48 @@
+"""What every part of a run is given: the job and what the command says beyond it, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from batchchat.core.conversation import Key
+from batchchat.core.next_step import NextStep
+from batchchat.job import JobSpec
+from batchchat.run.disposition import OnChanged
+from batchchat.run.signals import Signals
+from batchchat.run.subscribers import Subscribers
+from batchchat.secret import Redactor
+
+__all__ = ["RunContext", "RunOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command says beyond the job.
+
+    `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags;
+    `ask` asks a person what to do about changed rows (ASK: stop), and is None where there is nobody. `only` rows of
+    such keys are sent: a pilot.
+    """
+
+    again: Callable[[NextStep], str]
+    plain: str
+    limit: int | None = None
+    retry_failed: bool = False
+    changed: OnChanged = OnChanged.ASK
+    fresh: bool = False
+    strict: bool = False
+    ask: Callable[[str], OnChanged] | None = None
+    only: Callable[[Key], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run of `job`. Nothing that `redactor` knows may be written anywhere."""
+
+    job: JobSpec
+    options: RunOptions
+    environ: Mapping[str, str]
+    signals: Signals
+    redactor: Redactor
+    tell: Subscribers

@@ -1,0 +1,59 @@
+"""What becomes of each row, given what the journal has of it: kept or sent, and why. Pure.
+
+the journal has          the request is      then
+nothing, or invalid                          send: new
+answered                 the same            keep
+answered                 another             keep or send as the user says; undecided without a word
+failed                   the same            keep; send with --retry-failed
+failed                   another             send: its request changed
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from batchchat.core.conversation import Status
+
+__all__ = ["Disposition", "OnChanged", "disposition"]
+
+
+class OnChanged(Enum):
+    """What the user wants done with rows answered to another request."""
+
+    ASK = "ask"
+    KEEP = "keep"
+    RESEND = "resend"
+
+
+class Disposition(Enum):
+    """What becomes of a row."""
+
+    KEEP = "keep"
+    KEEP_CHANGED = "keep, though its request changed"
+    SEND_NEW = "new"
+    SEND_FAILED = "failed before"
+    SEND_CHANGED = "its request changed"
+    UNDECIDED = "answered, and its request changed"
+    LATER = "to be sent, but not now: a pilot sends its own rows alone"
+
+    @property
+    def sends(self) -> bool:
+        """Whether the row is sent."""
+        return self is Disposition.SEND_NEW or self is Disposition.SEND_FAILED or self is Disposition.SEND_CHANGED
+
+
+def disposition(status: str, *, same_request: bool, retry_failed: bool, changed: OnChanged) -> Disposition:
+    """What becomes of a good row whose record has `status` (empty: none)."""
+    if status == Status.ANSWERED:
+        if same_request:
+            return Disposition.KEEP
+        return {
+            OnChanged.ASK: Disposition.UNDECIDED,
+            OnChanged.KEEP: Disposition.KEEP_CHANGED,
+            OnChanged.RESEND: Disposition.SEND_CHANGED,
+        }[changed]
+    if status == Status.FAILED:
+        if retry_failed:
+            return Disposition.SEND_FAILED
+        return Disposition.KEEP if same_request else Disposition.SEND_CHANGED
+    return Disposition.SEND_NEW

@@ -1,0 +1,29 @@
+"""What requests to one endpoint go through, wired once and never changed: a run has one engine per endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchchat.dispatch.dispatcher import Sending
+from batchchat.run.anomaly_detector import AnomalyDetector
+from batchchat.run.endpoint_limits import EndpointLimits
+from batchchat.run.spending import Spending
+
+__all__ = ["Engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """`sending` is what the dispatcher needs; `limits` and `spending` are those of its policies that say more.
+
+    Times in seconds: `drain_s` is what requests in flight get after a signal, no attempt takes longer than `attempt_s`,
+    and `stop_at` is when the run is to end, since the epoch.
+    """
+
+    sending: Sending
+    limits: EndpointLimits
+    spending: Spending
+    observer: AnomalyDetector
+    drain_s: float
+    attempt_s: float
+    stop_at: float | None = None

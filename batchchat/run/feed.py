@@ -1,0 +1,118 @@
+"""What the dispatcher takes its work from: the rows to send, one after the other.
+
+Bad rows, and rows that can't fit their model's context, are recorded on the way. The event loop gets its turn every few
+hundred rows: a million kept rows must not hold up the replies that are on their way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+from batchchat.core.attempt import NO_SPEND
+from batchchat.core.conversation import BadRow
+from batchchat.core.record import RowRecord, add_spend
+from batchchat.dispatch.dispatcher import Work
+from batchchat.run.context_check import ContextCheck
+from batchchat.run.disposition import Disposition
+from batchchat.run.plan import ROWS_A_TURN
+from batchchat.run.tasks import RowTask, new_record_of_bad_row
+from batchchat.sources import Source
+from batchchat.store.ledger import Ledger
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """Takes rows from `tasks`, which read `source`; `keep` is given the records of those that are not sent.
+
+    At most `limit` rows are sent. `total` is the number of the input's rows, where the plan has counted them.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterator[RowTask | BadRow],
+        source: Source,
+        ledger: Ledger,
+        keep: Callable[[RowRecord], object],
+        *,
+        limit: int | None,
+        total: int | None,
+        context_check: ContextCheck,
+    ) -> None:
+        self._tasks = tasks
+        self._source = source
+        self._ledger = ledger
+        self._keep = keep
+        self._left = limit
+        self._total = total
+        self._context_check = context_check
+        self._broken = False
+        self.rows_read = 0
+        self.good_rows = 0
+        self.taken = 0
+        self.exhausted = False
+        self.first_bad: str | None = None
+
+    async def take(self) -> Work | None:
+        """The next row to send, or None at the input's end or the limit."""
+        while self._left != 0:
+            # No await between a row's reading and its going: several workers take at once.
+            try:
+                task = next(self._tasks, None)
+            except BaseException:
+                self._broken = True  # who takes next is given None, which is not the input's end here
+                raise
+            if task is None:
+                self.exhausted = not self._broken
+                return None
+            self.rows_read += 1
+            if isinstance(task, BadRow):
+                self.first_bad = self.first_bad or f"{task.place}: {task.error}"
+                if (record := new_record_of_bad_row(task, self._ledger.index)) is not None:
+                    self._keep(record)
+            else:
+                self.good_rows += 1
+                if task.disposition.sends and not self._refused(task):
+                    return self._work(task)
+            if self.rows_read % ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+        return None
+
+    def _refused(self, task: RowTask) -> bool:
+        """Whether the row can't fit its model's context; then it is recorded as failed."""
+        record = self._context_check.refused(task.script)
+        if record is None:
+            return False
+        spend = self._ledger.spend_before(task.row.key)
+        if spend != NO_SPEND:
+            add_spend(record, spend)
+        self._keep(record)
+        self.taken += 1
+        return True
+
+    async def at_end(self) -> bool:
+        """Whether nothing more would be taken; it looks, so that nothing can be taken afterwards."""
+        return self._left == 0 or await self.take() is None
+
+    def _work(self, task: RowTask) -> Work:
+        self.taken += 1
+        if self._left is not None:
+            self._left -= 1
+        ledger = self._ledger
+        sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
+        spend = ledger.spend_before(task.row.key) if sent_before else NO_SPEND
+        return Work(task.script, time.monotonic(), spend)
+
+    def total(self) -> tuple[int | None, bool]:
+        """Rows of the input, and whether that is an estimate from the bytes read so far."""
+        if self.exhausted:
+            return self.rows_read, False
+        if self._total is not None:
+            return self._total, False
+        if self._source.rows_total is not None:
+            return self._source.rows_total, False
+        if not self.rows_read or not self._source.bytes_read:
+            return None, True
+        return max(self.rows_read, round(self.rows_read * self._source.bytes_total / self._source.bytes_read)), True

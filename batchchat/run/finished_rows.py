@@ -1,0 +1,72 @@
+"""The rows that this run finished, counted as their records are synced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchchat.core.conversation import Status
+from batchchat.core.events import FirstFailure, Subscriber
+from batchchat.core.record import RowRecord
+from batchchat.core.totals import Totals
+from batchchat.store.ledger import Ledger
+
+__all__ = ["READABLE_ROWS", "FinishedRows"]
+
+READABLE_ROWS = 20
+"""A run that finishes at most so many shows its replies."""
+
+_NO_USAGE: dict[str, Any] = {}
+_MOST_ANSWERS = 0.95
+_INVALID = Status.INVALID.value
+
+
+class FinishedRows:
+    """Applies synced records to the `ledger`, and counts those of this run.
+
+    `outdated` rows have a record and are sent again: they are done when they are finished once more. `rows` are the
+    first that were finished here, one more than a reader wants to see at most.
+    """
+
+    def __init__(self, ledger: Ledger, outdated: int, tell: Subscriber) -> None:
+        self._ledger = ledger
+        self._tell = tell
+        self.outdated = outdated
+        self.done_before = self.done
+        self.count = 0
+        self.completion_tokens = 0
+        self.rows: list[RowRecord] = []
+
+    @property
+    def done(self) -> int:
+        """Rows that are finished, in this run or before, and stay so."""
+        return self._ledger.totals.finished - self.outdated
+
+    @property
+    def totals(self) -> Totals:
+        """The sums over all finished rows of the job."""
+        return self._ledger.totals
+
+    @property
+    def typical_latency_s(self) -> float | None:
+        """How long 95 of 100 answers took at most; None before there is one."""
+        return self._ledger.totals.latency_s(_MOST_ANSWERS)
+
+    def apply(self, location: int, record: Any) -> None:
+        """The record at `location` of the journal is synced."""
+        if record["kind"] != "row" or record["status"] == _INVALID:
+            self._ledger.apply(location, record)
+            return
+        # Most runs replace nothing, and need not look.
+        before = self._ledger.totals.finished if self.outdated else -1
+        self._ledger.apply(location, record)
+        if before == self._ledger.totals.finished:
+            self.outdated -= 1
+        self._count(record)
+
+    def _count(self, row: RowRecord) -> None:
+        self.count += 1
+        self.completion_tokens += row.get("usage", _NO_USAGE).get("completion_tokens", 0)
+        if len(self.rows) <= READABLE_ROWS:
+            self.rows.append(row)
+        if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
+            self._tell(FirstFailure(row["error_kind"], row["id"], row["error"]))

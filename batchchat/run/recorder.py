@@ -1,0 +1,154 @@
+"""Alone appends to a run's journal: what was paid is recorded here before anything that depends on it is released.
+
+Records are numbered from 1 in the order they were appended. A number says which record tells of an attempt; when the
+journal has synced it, it counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from batchchat.core.attempt import NO_SPEND, Action, Attempt, Billed, Outcome, Request
+from batchchat.core.record import RowRecord, record_of_outcome, record_of_step
+from batchchat.dispatch.dispatcher import Work
+from batchchat.errors import BatchchatError
+
+__all__ = ["JournalWriter", "OpenJournal", "Recorder"]
+
+ACCEPTED, CANCELLED = "accepted", "cut"
+"""Why an attempt is a record of its own, where no failure says it."""
+
+
+class JournalWriter(Protocol):
+    """Where records go; `store.journal.Journal` is one."""
+
+    @property
+    def unsynced(self) -> int:
+        """How many records are not on disk yet."""
+
+    @property
+    def failed(self) -> BaseException | None:
+        """Why nothing more can be kept; None where all is well."""
+
+    def append(self, record: Any) -> None:
+        """Queue a record."""
+
+    async def room(self, most: int) -> None:
+        """Wait until at most `most` records are unsynced. Raises the `MachineError` of a failed write."""
+
+    async def settled(self) -> None:
+        """Wait until every record is synced."""
+
+    def close(self) -> None:
+        """Write what is queued. Raises the `MachineError` of a write that fails."""
+
+
+OpenJournal = Callable[[Callable[[Sequence[tuple[int, Any]]], None], Callable[[], None]], JournalWriter]
+"""(called with the (location, record) pairs of each synced group, called when a write failed) -> the open journal."""
+
+
+class Recorder:
+    """The journal of one run. `apply` is given each record as it is synced, with its location.
+
+    At most `max_unsynced` records wait to be synced when another row is started. `mock` marks the rows of the embedded
+    endpoint.
+    """
+
+    def __init__(
+        self,
+        open_journal: OpenJournal,
+        apply: Callable[[int, Any], None],
+        *,
+        max_unsynced: int,
+        mock: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._apply = apply
+        self._max_unsynced = max_unsynced
+        self._mock = mock
+        self._clock = clock
+        self._appended = self._synced = 0
+        self._on_synced: list[Callable[[int], None]] = []
+        self._on_failed: list[Callable[[], None]] = []
+        self.retries: Counter[str] = Counter()
+        """Attempts of this run that are to be made again, by the kind of their failure."""
+        self.cancelled_count = 0
+        self._journal = open_journal(self._committed, self._failed)
+
+    def subscribe(self, on_synced: Callable[[int], None], on_failed: Callable[[], None]) -> None:
+        """Call `on_synced` with the last number of each synced group, `on_failed` when nothing more can be kept."""
+        self._on_synced.append(on_synced)
+        self._on_failed.append(on_failed)
+
+    def attempt(self, work: Work, attempt: Attempt) -> int | None:
+        """An attempt that did not end its row; None, and no record, where it was not billed."""
+        kind, reply = attempt.verdict.kind, None
+        if attempt.verdict.action is Action.ACCEPT:
+            why, reply = ACCEPTED, attempt.reply
+        else:
+            why = "" if kind is None else kind.value
+        if attempt.verdict.action is Action.RETRY:
+            self.retries[why] += 1
+        if attempt.verdict.billed is Billed.NO and attempt.cost is None:
+            return None
+        spend = NO_SPEND.with_attempt(attempt)
+        script = work.script
+        return self.keep(
+            record_of_step(script.row.key, script.identity, attempt.request, spend, why, at=time.time(), reply=reply)
+        )
+
+    def cancelled(self, work: Work, request: Request) -> int:
+        """A request that was in flight when we cancelled it: it may have been billed."""
+        self.cancelled_count += 1
+        spend = NO_SPEND.with_cancelled(request)
+        script = work.script
+        return self.keep(record_of_step(script.row.key, script.identity, request, spend, CANCELLED, at=time.time()))
+
+    def row(self, work: Work, outcome: Outcome) -> int:
+        """A row that came to its end, whole."""
+        wait_s = self._clock() - work.queued_at - outcome.attempt.latency_s
+        record = record_of_outcome(outcome, work.script.identity, work.spend, wait_s)
+        if self._mock:
+            record["mock"] = True
+        return self.keep(record)
+
+    def hold(self, fields: Mapping[str, Any]) -> int:
+        """What may be billed and not be recorded if the process dies from here on."""
+        return self.keep({"kind": "hold", **fields, "at": time.time()})
+
+    def keep(self, record: Mapping[str, Any] | RowRecord) -> int:
+        """Append a finished record; its number."""
+        self._journal.append(record)
+        self._appended += 1
+        return self._appended
+
+    async def room(self) -> None:
+        """Returns when few enough records wait to be synced. Raises the `MachineError` of a failed write."""
+        if self._journal.unsynced > self._max_unsynced or self._journal.failed is not None:
+            await self._journal.room(self._max_unsynced)
+
+    async def settled(self) -> None:
+        """Returns when every record is synced. Raises the `MachineError` of a failed write."""
+        await self._journal.settled()
+
+    def close(self) -> BatchchatError | None:
+        """Write what is queued, and close the journal; the error where that failed."""
+        try:
+            self._journal.close()
+        except BatchchatError as error:
+            return error
+        return None
+
+    def _committed(self, placed: Sequence[tuple[int, Any]]) -> None:
+        for location, record in placed:
+            self._apply(location, record)
+        self._synced += len(placed)
+        for tell in self._on_synced:
+            tell(self._synced)
+
+    def _failed(self) -> None:
+        for tell in self._on_failed:
+            tell()

@@ -1,0 +1,117 @@
+"""A whole run: the session with its log, its state file and the user's command at the end.
+
+The command line, a pilot and a Python program are three callers of `run_job`. It leaves nothing of the process changed:
+signals are handled only while it runs, and only where the interpreter lets it, in the main thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from batchchat.core.events import OnFinishFailed, Subscriber
+from batchchat.core.totals import Totals
+from batchchat.errors import EXIT_DEFECT, BatchchatError, UsageError
+from batchchat.job import JobSpec
+from batchchat.run.context import RunContext, RunOptions
+from batchchat.run.ending import RunResult
+from batchchat.run.on_finish import run_command, summary_of
+from batchchat.run.session import run_session
+from batchchat.run.signals import Signals
+from batchchat.run.state_file import StateFile, environment_of
+from batchchat.run.subscribers import Subscribers
+from batchchat.run.wiring import redactor_for
+from batchchat.text.progress import log_file
+
+__all__ = ["run_job"]
+
+
+async def run_job(
+    job: JobSpec,
+    options: RunOptions,
+    subscribers: Iterable[Subscriber] = (),
+    *,
+    signals: Signals | None = None,
+    environ: Mapping[str, str] = os.environ,
+    opened: Callable[[Path], None] = lambda _folder: None,
+    ended: Callable[[RunResult], None] = lambda _result: None,
+) -> RunResult:
+    """Run or resume `job`; every event is told to `subscribers`, and to run.log and run.json in the run folder.
+
+    `opened` is called with the run folder once its lock is held, and `ended` when the output is published and the lock
+    released, before the job's own `on_finish`. Without `signals` those of the process are handled in the main thread,
+    and none elsewhere. Returns how the run ended, whatever stopped it. Raises `BatchchatError` for what is refused or
+    breaks; finished rows are then in the journal.
+    """
+    context = RunContext(
+        job=job,
+        options=options,
+        environ=environ,
+        signals=Signals.here() if signals is None else signals,
+        redactor=redactor_for(job, environ),
+        tell=Subscribers(subscribers),
+    )
+    with ExitStack() as stack:
+        state: StateFile | None = None
+
+        def open_logs(folder: Path) -> None:
+            nonlocal state
+            state = StateFile(folder, job, _redacted(context))
+            context.tell.add(state)
+            _add_log(folder, context, stack)
+            opened(folder)
+
+        try:
+            result = await run_session(context, open_logs)
+        except Exception as error:
+            code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
+            if isinstance(error, BatchchatError):
+                code, reason = error.exit_code, str(error)
+            if state is not None:
+                _call_on_finish(context, state, code, None, reason)
+            raise
+        ended(result)
+        assert state is not None
+        _call_on_finish(context, state, result.exit_code, result.ledger.totals, None)
+    return result
+
+
+def _redacted(context: RunContext) -> RunOptions:
+    """The options with commands that repeat no secret."""
+    options, text = context.options, context.redactor.redact
+    return replace(options, again=lambda step: text(options.again(step)), plain=text(options.plain))
+
+
+def _add_log(folder: Path, context: RunContext, stack: ExitStack) -> None:
+    """Tell run.log as well; a run goes on without it."""
+    with suppress(OSError):
+        file: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
+        stack.callback(_close, file)
+        log = log_file(file)
+        log(environment_of(context.job))
+        context.tell.add(log)
+
+
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):  # what a full disk could not take is lost to the log, and to nothing else
+        file.close()
+
+
+def _call_on_finish(
+    context: RunContext, state: StateFile, exit_code: int, totals: Totals | None, reason: str | None
+) -> None:
+    """Run the job's own command at the very end; its failure is told, and does not change how the run ended.
+
+    Where the run broke before it could be summed up there are no `totals`, and `reason` says why.
+    """
+    job = context.job
+    if job.on_finish is None or exit_code == UsageError.exit_code or context.signals.impatient:
+        return
+    summary = summary_of(job, {**state.state, "reason": reason or state.state["reason"]}, exit_code, totals)
+    failure = run_command(job.on_finish, summary, job.path.resolve().parent, context.redactor.redact_bytes)
+    if failure is not None:
+        context.tell(OnFinishFailed(failure, exit_code))

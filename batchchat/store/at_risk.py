@@ -1,0 +1,49 @@
+"""Requests that were, or may have been, in flight when a session was killed: how many, and what they cost at most.
+
+A session's last `hold` record that was not released covers them. Its bound is in USD at the price it names; a session
+without a price, or with a row without a bound, noted none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+__all__ = ["AtRisk"]
+
+_NO_USD = Decimal(0)
+_NO_HOLD: Mapping[str, Any] = {"requests": 0}
+
+
+class AtRisk:
+    """`requests` of killed sessions, `usd` by the price it was computed at, and the `unpriced` ones among them."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.usd: dict[str, Decimal] = {}
+        self.unpriced = 0
+        self._hold = _NO_HOLD
+
+    def hold(self, record: Mapping[str, Any]) -> None:
+        """From this `hold` record on it says what is outstanding."""
+        self._hold = record
+
+    def end_session(self) -> None:
+        """A session's journal ends here: requests that its last hold covers may have been billed."""
+        hold, self._hold = self._hold, _NO_HOLD
+        self.requests += hold["requests"]
+        if (usd := hold.get("usd")) is None:
+            self.unpriced += hold["requests"]
+        else:
+            self._add(hold.get("price", ""), Decimal(usd))
+
+    def set_bound_for_unpriced(self, price: str, max_usd: Decimal) -> None:
+        """Count each unpriced request at `max_usd` of `price`: a cap that is set only now must include them."""
+        if self.unpriced:
+            self._add(price, self.unpriced * max_usd)
+            self.unpriced = 0
+
+    def _add(self, price: str, usd: Decimal) -> None:
+        if usd:
+            self.usd[price] = self.usd.get(price, _NO_USD) + usd

@@ -1,0 +1,106 @@
+"""`run_job` for the command, a pilot and a Python program alike: it leaves nothing of the process changed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import resource
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tqdm import tqdm
+
+from batchchat.core.events import Event, Finished, Progress, Started
+from batchchat.errors import InputError
+from batchchat.job import load_job
+from batchchat.job.spec import JobSpec
+from batchchat.run.context import RunOptions
+from batchchat.run.ending import RunResult
+from batchchat.run.runner import run_job
+from batchchat.run.signals import HANDLED
+
+OPTIONS = RunOptions(again=lambda _step: "again", plain="plain")
+
+
+def job(folder: Path, rows: int = 3, more: str = "") -> JobSpec:
+    """A job against the embedded endpoint."""
+    lines = [json.dumps({"id": f"r{n}", "prompt": f"Question {n}"}) for n in range(rows)] or [
+        '{"id": "r0", "prompt": " "}'
+    ]
+    (folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    path = folder / "job.yaml"
+    path.write_text(
+        "input: {path: in.jsonl}\nmodel: m\nendpoint: {base_url: mock}\noutput: {path: out.parquet}\n" + more
+    )
+    return load_job(path, environ={})
+
+
+def process_state() -> dict[str, Any]:
+    """What a program that runs a job in between would not want to find changed."""
+    return {
+        "signals": [signal.getsignal(number) for number in HANDLED],
+        "gc": gc.get_threshold(),
+        "tqdm": tqdm.monitor_interval,
+        "loop policy": type(asyncio.get_event_loop_policy()),
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "threads": {thread.name for thread in threading.enumerate()},
+    }
+
+
+def test_a_run_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+    """Signal handlers, collector, tqdm, event loop policy, limits: the same before and after; its log is its own."""
+    before = process_state()
+    events: list[Event] = []
+    result = asyncio.run(run_job(job(tmp_path), OPTIONS, [events.append], environ={}))
+    assert process_state() == before
+    assert (result.exit_code, result.ledger.totals.answered) == (0, 3)
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert any(isinstance(event, Progress) for event in events)
+    folder = tmp_path / "out.run"
+    assert "3/3 rows" in (folder / "run.log").read_text()
+    assert json.loads((folder / "run.json").read_text())["state"] == "finished"
+
+
+def test_a_run_in_a_thread_handles_no_signal(tmp_path: Path) -> None:
+    """Only the main thread may: elsewhere the run is the same without."""
+    results: list[RunResult] = []
+    thread = threading.Thread(
+        target=lambda: results.append(
+            asyncio.run(run_job(job(tmp_path, more="on_finish: cat > told"), OPTIONS, environ={}))
+        )
+    )
+    thread.start()
+    thread.join(60)
+    assert [result.exit_code for result in results] == [0]
+    assert json.loads((tmp_path / "told").read_text())["exit_code"] == 0
+
+
+def test_who_calls_is_told_of_the_folder_and_of_the_end_in_order(tmp_path: Path) -> None:
+    """The folder when its lock is held, the result before `on_finish`; a subscriber that breaks is left out."""
+    calls: list[str] = []
+
+    def broken(_event: Event) -> None:
+        raise OSError
+
+    def ended(result: RunResult) -> None:
+        calls.append(f"ended {result.exit_code} {(tmp_path / 'told').exists()}")
+
+    spec = job(tmp_path, more="on_finish: touch told")
+    asyncio.run(
+        run_job(spec, OPTIONS, [broken], environ={}, opened=lambda folder: calls.append(folder.name), ended=ended)
+    )
+    assert calls == ["out.run", "ended 0 False"]
+    assert (tmp_path / "told").exists()
+
+
+def test_what_is_refused_is_raised(tmp_path: Path) -> None:
+    """An input without a good row sends nothing, and calls no command."""
+    spec = job(tmp_path, rows=0, more="on_finish: touch told")
+    with pytest.raises(InputError):
+        asyncio.run(run_job(spec, OPTIONS, environ={}))
+    assert not (tmp_path / "told").exists()
