@@ -22,7 +22,7 @@ from batchchat.core.attempt import NO_SPEND, Action, Attempt, Outcome, Request, 
 from batchchat.core.conversation import ErrorKind
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue
-from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
+from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Halt, Policy
 from batchchat.policy.failure_streak import FailureStreak
 from batchchat.policy.retry import RowStop, RowWait, retrying
@@ -95,13 +95,15 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._recovering = 0
         # A run of few at a time must see as many rows fail as tell of an outage.
-        self._most_recovering = max(workers, SIGNS_TO_OPEN)
+        self._most_recovering = max(workers, FAILURES_TO_OPEN)
         self._recovered = asyncio.Event()
         self._stopping = asyncio.Event()
         self._abandoned = False
         self._defect: BaseException | None = None
         self.gate = Gate(policies, clock, self.stop)
-        self.flight = InFlightAttempts(tail or StragglerPolicy(again=0), clock, self._all_in_flight, listener.overdue)
+        self.flight = InFlightAttempts(
+            tail or StragglerPolicy(max_resends=0), clock, self._all_in_flight, listener.overdue
+        )
         self.stopped: Halt | None = None
 
     @property
@@ -199,7 +201,7 @@ class Dispatcher:
             work.attempts.append(attempt)
             step = work.script.next(work.attempts)
         self._listener.finished(work, step)
-        if (reason := self._alike.seen(step)) is not None:
+        if (reason := self._alike.add(step)) is not None:
             self.stop(Halt(reason, step.attempt))
 
     async def _try_again(self, work: Work, failed: Attempt) -> None:

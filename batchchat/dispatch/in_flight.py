@@ -87,7 +87,7 @@ class InFlightAttempts:
         if self._timer is None or not self._attempts or not self._alone(len(self._attempts)):
             return None
         key, attempt = min(self._attempts.items(), key=lambda each: each[1].since)
-        bound_s = self._tail.bound_s(key)
+        bound_s = self._tail.cutoff_s(key)
         return None if bound_s is None else (InFlight(key, attempt.since), bound_s)
 
     def _look(self) -> None:
@@ -97,7 +97,7 @@ class InFlightAttempts:
         if now - before > _ASLEEP_S or not self._alone(len(self._attempts)):
             return
         running = [InFlight(key, attempt.since) for key, attempt in self._attempts.items() if attempt.cut is None]
-        for cut in self._tail.cut(now, running):
+        for cut in self._tail.overdue(now, running):
             self._attempts[cut.key].end(cut)
             self._told(cut)
 

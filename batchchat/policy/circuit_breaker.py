@@ -11,12 +11,12 @@ asks for in Retry-After is waited. The first answer closes it, and as many more 
 request from before the outage closes it too, except where new connections are refused: a server that shuts down ends
 what it has begun.
 
-What failed in an outage uses up no row (`excuses`). After `max_outage_s`, or 5 s where it was never there, the run
-stops.
+What failed in an outage uses up no row (`was_in_outage`). After `max_outage_s`, or 5 s where it was never there, the
+run stops.
 
-The last rows of a run are too few to open it. Each of them is kept (`keeps`) while nothing is answered that was sent
-after its first failure: a model server that starts anew is back within ten minutes, and more than that a last row which
-always fails is not to cost.
+The last rows of a run are too few to open it. Each of them is retried (`extends_patience`) while nothing is answered
+that was sent after its first failure: a model server that restarts is back within ten minutes, and more than that a
+last row which always fails is not to cost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.concurrency import REFUSALS
 from batchchat.policy.decision import ADMIT, Decision, Delay, Halt
 
-__all__ = ["NEVER_REACHED", "OUTAGE", "SIGNS_TO_OPEN", "CameBack", "CircuitBreaker", "WentDown"]
+__all__ = ["FAILURES_TO_OPEN", "NEVER_REACHED", "OUTAGE", "CameBack", "CircuitBreaker", "WentDown"]
 
 NEVER_REACHED = "never reached"
 OUTAGE = "outage"
@@ -40,7 +40,7 @@ FIRST_CONTACT_S = 5.0
 """A wrong host or port is told after this long, not after an hour. Many connections opened at once may see a few
 refusals from a server that is well, so the first one is not enough."""
 
-_SIGNS = {
+_EVIDENCE = {
     *REFUSALS,
     ErrorKind.QUOTA,
     ErrorKind.CONNECTION,
@@ -49,7 +49,7 @@ _SIGNS = {
     ErrorKind.TIMEOUT,
     ErrorKind.BAD_RESPONSE,
 }
-SIGNS_TO_OPEN, _SIGNS_TO_REOPEN = 8, 3
+FAILURES_TO_OPEN, _FAILURES_TO_REOPEN = 8, 3
 _PATIENCE_S = 600.0
 _SLOW_S = 10.0
 """A failure that took longer is a long generation cut off by a gateway as well as an outage: it is a sign only where
@@ -161,21 +161,21 @@ class CircuitBreaker:
         if self._first is not None and now - attempt.latency_s >= self._since:
             self._pending -= 1
         action = attempt.verdict.action
-        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and attempt.verdict.kind in _SIGNS):
+        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and attempt.verdict.kind in _EVIDENCE):
             self._failed(now, attempt)
             return
         self._heard_at = max(self._heard_at, now - attempt.latency_s)
         if self._first is not None or self._failing or self._ramp is not None:
             self._answered(now, attempt)
 
-    def excuses(self, attempt: Attempt) -> bool:
+    def was_in_outage(self, attempt: Attempt) -> bool:
         """Whether a failure belongs to an outage, so that its row does not pay for it."""
         ended = self._ended.get((attempt.request.key, attempt.started_at))
         if ended is None:
             return False
         return any(ended >= span.since and ended - attempt.latency_s <= span.until for span in self._spans)
 
-    def keeps(self, first: Attempt, last: Attempt, spent_s: float) -> bool:
+    def extends_patience(self, first: Attempt, last: Attempt, spent_s: float) -> bool:
         """Whether a row is tried on that would be given up: from its `first` failure to its `last` it spent `spent_s`.
 
         Never for a failure that took long: a gateway that cuts a long reply has it paid for each time.
@@ -232,7 +232,7 @@ class CircuitBreaker:
                 self._wait_on(now, down, attempt)
         elif sign:
             self._signs += 1
-            least = SIGNS_TO_OPEN if self._ramp is None else _SIGNS_TO_REOPEN
+            least = FAILURES_TO_OPEN if self._ramp is None else _FAILURES_TO_REOPEN
             if self._signs >= max(least, self._pending):
                 self._open(now, attempt)
         away_s = now - self._since

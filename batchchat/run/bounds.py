@@ -30,7 +30,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: PlanCount
         unsure_usd=ledger.unsure.worth_usd,
         unknown_rows=ledger.totals.unknown_cost_rows,
         rows=tally.to_send if limit is None or limit >= tally.to_send else 0,
-        most_usd=tally.most.usd * max(budget.learned.dearest, Decimal(1)),
+        most_usd=tally.most.usd * max(budget.learned.max_ratio, Decimal(1)),
         learning=budget.is_learning,
         price=None if rate is None or rate.source == "job" else rate.words,
     )

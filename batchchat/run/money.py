@@ -33,7 +33,7 @@ class Money:
         self.budget = budget
         self._price = price
         self._tell = tell
-        self._told = Decimal(1) if budget is None else max(budget.learned.dearest, Decimal(1))
+        self._told = Decimal(1) if budget is None else max(budget.learned.max_ratio, Decimal(1))
         self._overruns_told = 0
         self._known = self._knowledge()
         self._holds = SpendHolds(lambda level: hold(self.noted(level)), appended)
@@ -54,12 +54,12 @@ class Money:
         found = {"requests": level.requests, "usd": str(level.usd) if level.bounded else None, "price": self._price}
         if self.budget is not None:
             learned, self._known = self.budget.learned, self._knowledge()
-            found |= {"answers": learned.answers, "dearest": str(learned.dearest)}
+            found |= {"answers": learned.answers, "dearest": str(learned.max_ratio)}
         return found
 
     def _knowledge(self) -> object:
         """What a resume must know of the price at once: how dear it is, and whether enough answers have shown it."""
-        return None if self.budget is None else (self.budget.learned.dearest, self.budget.is_learning)
+        return None if self.budget is None else (self.budget.learned.max_ratio, self.budget.is_learning)
 
     def tell_dearer(self, *, at_last: bool = False) -> None:
         """Say, each time it gets worse, that answers cost more than the price says; `at_last` all that is left to say.
@@ -68,7 +68,7 @@ class Money:
         """
         if (budget := self.budget) is None:
             return
-        dearest = budget.learned.dearest
+        dearest = budget.learned.max_ratio
         overrun = budget.overruns > self._overruns_told and (at_last or not self._overruns_told)
         if dearest >= self._told * _WORTH_TELLING or overrun:
             self._told, self._overruns_told = max(dearest, self._told), budget.overruns

@@ -94,9 +94,9 @@ def retry_for(job: JobSpec, random: Random, outage: CircuitBreaker) -> RetryPoli
             retry.max_attempts,
             retry.max_elapsed,
             attempt_s,
-            outage.excuses,
+            outage.was_in_outage,
             retry.max_possibly_billed,
-            keeps=outage.keeps,
+            extends_patience=outage.extends_patience,
         ),
         RowWait(retry.max_wait, random),
     )
@@ -116,7 +116,7 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
         max_cost,
         computed,
         paid_usd=ledger.paid_usd,
-        unsure=ledger.unsure,
+        uncertain=ledger.unsure,
         learned=PriceRatio(label, *ledger.learned.get(label, ())),
     )
 
@@ -145,9 +145,9 @@ def limits_for(job: JobSpec, stop_at: float | None) -> RunLimits:
 def tail_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:
     """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
     return stragglers.StragglerPolicy(
-        again=min(stragglers.MOST_AGAIN, job.retry.max_attempts - 1),
+        max_resends=min(stragglers.MAX_RESENDS, job.retry.max_attempts - 1),
         floor_s=stragglers.FLOOR_S,
-        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.LEAST_ANSWERS else None,
+        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.MIN_ANSWERS else None,
     )
 
 

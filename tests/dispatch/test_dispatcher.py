@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from batchchat.core.attempt import Action, Attempt, Billed, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Work
-from batchchat.policy.circuit_breaker import NEVER_REACHED, SIGNS_TO_OPEN, CircuitBreaker
+from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN, NEVER_REACHED, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Halt, Policy
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
@@ -160,7 +160,7 @@ def test_one_worker_sees_as_many_rows_fail_as_tell_an_outage() -> None:
 
     async def during() -> None:
         await asyncio.sleep(0.1)
-        assert house.taken == SIGNS_TO_OPEN + 1
+        assert house.taken == FAILURES_TO_OPEN + 1
         house.dispatcher.stop()
 
     house.run(during)
@@ -561,7 +561,7 @@ def test_whatever_happens_every_row_ends_at_most_once(
     if not (stopped and abandons):
         assert house.cuts == []
     assert house.dispatcher.gate.most_in_flight <= ceiling
-    assert house.most_alive <= workers + max(workers, SIGNS_TO_OPEN)
+    assert house.most_alive <= workers + max(workers, FAILURES_TO_OPEN)
     for played, outcome in house.outcomes:
         assert played.spend.attempts == sent[outcome.row.key.id]
 

@@ -95,9 +95,9 @@ def test_what_an_attempt_leaves_counted(attempt: Attempt | None, counted: int) -
 
 def test_earlier_runs_count() -> None:
     """What they paid, and, at the dearest ratio seen, what they may have."""
-    policy = budget(20, PriceRatio("p", 20, usd("1.5")), paid_usd=usd(3), unsure=UncertainCost({"p": usd(4)}))
+    policy = budget(20, PriceRatio("p", 20, usd("1.5")), paid_usd=usd(3), uncertain=UncertainCost({"p": usd(4)}))
     assert policy.counted_usd == 9
-    assert budget(20, PriceRatio(), paid_usd=usd(3), unsure=UncertainCost({"p": usd(4)})).counted_usd == 7
+    assert budget(20, PriceRatio(), paid_usd=usd(3), uncertain=UncertainCost({"p": usd(4)})).counted_usd == 7
 
 
 def test_the_first_twenty_answers_go_slowly_and_at_twice_the_price() -> None:

@@ -142,7 +142,7 @@ def test_one_row_that_always_fails_is_no_outage() -> None:
         for row in range(7):
             breaker.plays(ERROR, float(attempt * 10), row)
     assert breaker.check(500.0, MAX_USAGE) == ADMIT
-    assert not breaker.excuses(ended(ERROR, 10.0))
+    assert not breaker.was_in_outage(ended(ERROR, 10.0))
 
 
 def test_slow_failures_beside_what_is_in_flight_are_no_sign() -> None:
@@ -269,7 +269,7 @@ def test_what_failed_in_an_outage_is_excused() -> None:
     before = breaker.plays(ERROR, 98.5)
     breaker.plays(ANSWERED, 99.0)
     first = breaker.plays(DROPPED, 100.0)
-    assert not breaker.excuses(first)
+    assert not breaker.was_in_outage(first)
     signs = [breaker.plays(DROPPED, 100.0) for _ in range(7)]
     breaker.acquire(100.5, MAX_USAGE)
     probe = breaker.plays(ERROR, 101.0)
@@ -277,9 +277,9 @@ def test_what_failed_in_an_outage_is_excused() -> None:
     sent_before_the_end = ended(ERROR, 111.0, 1000, latency_s=10.5)
     breaker.release(111.0, MAX_USAGE, sent_before_the_end)
     for failed in [first, *signs, probe, sent_before_the_end]:
-        assert breaker.excuses(failed)
+        assert breaker.was_in_outage(failed)
     for other in [before, breaker.plays(BAD_REQUEST, 111.0), breaker.plays(ERROR, 111.0)]:
-        assert not breaker.excuses(other)
+        assert not breaker.was_in_outage(other)
 
 
 @pytest.mark.parametrize("set_s", [-3600.0, 3600.0])
@@ -294,9 +294,9 @@ def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
         breaker.release(now, MAX_USAGE, shown)
         return shown
 
-    assert breaker.excuses(plays(ERROR, 102.0))
+    assert breaker.was_in_outage(plays(ERROR, 102.0))
     plays(ANSWERED, 110.0)
-    assert not breaker.excuses(plays(ERROR, 111.0))
+    assert not breaker.was_in_outage(plays(ERROR, 111.0))
 
 
 def test_a_row_is_kept_while_nothing_is_answered_since_its_first_failure() -> None:
@@ -305,34 +305,34 @@ def test_a_row_is_kept_while_nothing_is_answered_since_its_first_failure() -> No
     breaker.plays(ANSWERED, 99.0)
     breaker.acquire(99.5, MAX_USAGE)
     first, last = breaker.plays(ERROR, 100.0, 1), breaker.plays(ERROR, 130.0, 1)
-    assert breaker.keeps(first, last, 599.0)
-    assert not breaker.keeps(first, last, 600.0)
+    assert breaker.extends_patience(first, last, 599.0)
+    assert not breaker.extends_patience(first, last, 600.0)
     breaker.release(131.0, MAX_USAGE, ended(ANSWERED, 131.0, 2, latency_s=31.5))
-    assert breaker.keeps(first, last, 31.0)
+    assert breaker.extends_patience(first, last, 31.0)
     breaker.plays(ANSWERED, 132.0, 3)
-    assert not breaker.keeps(first, last, 32.0)
+    assert not breaker.extends_patience(first, last, 32.0)
     brief = Breaker(max_outage_s=5)
     brief.plays(ANSWERED, 99.0)
     first = brief.plays(ERROR, 100.0, 1)
-    assert brief.keeps(first, first, 4.9)
-    assert not brief.keeps(first, first, 5.1)
+    assert brief.extends_patience(first, first, 4.9)
+    assert not brief.extends_patience(first, first, 5.1)
 
 
 def test_a_row_is_not_kept_where_that_is_in_vain_or_dear() -> None:
     """Where nothing was answered yet; where its failure says nothing of the endpoint, or took long and was billed."""
     breaker = Breaker()
     first = breaker.plays(ERROR, 98.0, 1)
-    assert not breaker.keeps(first, first, 1.0)
+    assert not breaker.extends_patience(first, first, 1.0)
     breaker.plays(ANSWERED, 99.0)
     first = breaker.plays(ERROR, 100.0, 1)
-    assert not breaker.keeps(first, ended(BAD_REQUEST, 101.0, 1), 1.0)
+    assert not breaker.extends_patience(first, ended(BAD_REQUEST, 101.0, 1), 1.0)
     breaker = Breaker()
     breaker.plays(ANSWERED, 99.0)
     breaker.acquire(100.0, MAX_USAGE)
     cut = ended(DROPPED, 160.0, 1, latency_s=60.0)
     breaker.release(160.0, MAX_USAGE, cut)
-    assert not breaker.keeps(cut, cut, 60.0)
-    assert breaker.keeps(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
+    assert not breaker.extends_patience(cut, cut, 60.0)
+    assert breaker.extends_patience(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
 
 
 def test_it_is_told_from_when_to_when() -> None:

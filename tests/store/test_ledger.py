@@ -199,7 +199,10 @@ def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_p
     assert ledger.beside.at_risk_usd == Decimal("1.9")
     assert ledger.beside.unsure_usd == ledger.unsure.worth_usd == Decimal("1.918")
     budget = Budget(
-        Decimal(10), lambda _model, _usage: None, unsure=ledger.unsure, learned=PriceRatio("h m 0.9", 100, Decimal(1))
+        Decimal(10),
+        lambda _model, _usage: None,
+        uncertain=ledger.unsure,
+        learned=PriceRatio("h m 0.9", 100, Decimal(1)),
     )
     assert budget.counted_usd == ledger.unsure.worth_usd, "what is told is what is counted"
 
