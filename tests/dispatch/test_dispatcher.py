@@ -469,15 +469,14 @@ def test_the_run_stops_when_rows_begin_to_fail_alike() -> None:
     assert house.dispatcher.stopped == Halt(NOW_FAIL_ALIKE, house.outcomes[-1][1].attempt)
 
 
-def test_an_endpoint_that_is_never_there_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_never_there_stops_the_run() -> None:
     """The outage policy's word ends the run with its reason, and no row is failed for it."""
 
     async def send(request: Request) -> Attempt:
         await asyncio.sleep(0)
         return refused(request, status=None)
 
-    monkeypatch.setattr("batchchat.policy.circuit_breaker.FIRST_CONTACT_S", 0.05)
-    house = House(rows(10), send, policies=(CircuitBreaker(3600, Random(1)),)).run()
+    house = House(rows(10), send, policies=(CircuitBreaker(3600, Random(1), first_contact_s=0.05),)).run()
     assert house.outcomes == []
     assert house.dispatcher.stopped is not None
     assert house.dispatcher.stopped.reason == NEVER_REACHED

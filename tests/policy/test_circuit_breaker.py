@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
+from batchchat.policy.breaker_state import CLOSED, HALF_OPEN, OPEN, RECOVERING, TRANSITIONS, BreakerState
 from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE, CameBack, CircuitBreaker, WentDown
 from batchchat.policy.decision import ADMIT, Delay, Halt
 
@@ -67,6 +68,16 @@ def test_an_endpoint_never_reached_is_told_after_five_seconds() -> None:
     assert breaker.check(14.9, MAX_USAGE) == ADMIT
     last = breaker.plays(UNREACHED, 15.0)
     assert breaker.check(15.0, MAX_USAGE) == Halt(NEVER_REACHED, last, 10.0)
+
+
+def test_how_long_first_contact_may_take_is_an_argument() -> None:
+    """So that a test need not wait for five seconds."""
+    breaker = CircuitBreaker(3600.0, Random(1), first_contact_s=0.5)
+    for at in (10.0, 10.4, 10.5):
+        assert breaker.check(at, MAX_USAGE) == ADMIT
+        breaker.acquire(at, MAX_USAGE)
+        breaker.release(at, MAX_USAGE, ended(UNREACHED, at))
+    assert isinstance(breaker.check(10.5, MAX_USAGE), Halt)
 
 
 def test_an_endpoint_never_reached_is_probed_each_second() -> None:
@@ -352,6 +363,34 @@ def test_it_is_told_from_when_to_when() -> None:
     assert breaker.probe_in_s(200.0) == 0
 
 
+def test_it_goes_through_its_states() -> None:
+    """Closed, open, half-open and back while probes fail; an answer lets it recover, and more answers close it."""
+    breaker = Breaker()
+    for _ in range(5):
+        breaker.acquire(99.0, MAX_USAGE)
+    for _ in range(5):
+        breaker.release(99.5, MAX_USAGE, ended(ANSWERED, 99.5))
+    assert breaker.state is CLOSED
+    for _ in range(8):
+        breaker.plays(UNREACHED, 100.0)
+    assert breaker.state is OPEN
+    breaker.acquire(102.0, MAX_USAGE)
+    assert breaker.state is HALF_OPEN
+    breaker.release(103.0, MAX_USAGE, ended(UNREACHED, 103.0, latency_s=1.0))
+    assert breaker.state is OPEN
+    breaker.plays(ANSWERED, 106.0)
+    assert breaker.state is RECOVERING
+    breaker.plays(ANSWERED, 107.0)
+    assert breaker.state is RECOVERING
+    breaker.plays(ANSWERED, 108.0)
+    assert breaker.state is CLOSED
+
+
+def successors(state: BreakerState) -> set[BreakerState]:
+    """Where one call may leave a breaker that was in `state`: unmoved, or one row of the table further."""
+    return {state} | {after for (before, _), after in TRANSITIONS.items() if before is state}
+
+
 @given(
     steps=st.lists(
         st.tuples(
@@ -364,20 +403,29 @@ def test_it_is_told_from_when_to_when() -> None:
     )
 )
 def test_it_never_locks(steps: list[tuple[float, int | None, int, float]]) -> None:
-    """Whatever comes in whatever order: who waits does so for a finite time, or for one that is in flight."""
+    """Whatever comes in whatever order: who waits does so for a finite time, or for a request in flight.
+
+    And the decision is the state's: CLOSED admits, HALF_OPEN waits for its probe; each call moves by one row at most.
+    """
     breaker, now, in_flight, row = Breaker(), 100.0, 0, 0
     for gap_s, what, times, latency_s in steps:
         now += gap_s
         for _ in range(times):
-            decision = breaker.check(now, MAX_USAGE)
+            decision, state = breaker.check(now, MAX_USAGE), breaker.state
             if isinstance(decision, Halt):
                 return
+            assert state is not CLOSED or decision == ADMIT
+            assert state is not HALF_OPEN or decision == Delay(None)
+            assert (breaker.down_since is None) == (state in {CLOSED, RECOVERING})
             if isinstance(decision, Delay):
                 assert in_flight if decision.seconds is None else 0 < decision.seconds <= 3600.001
                 break
             breaker.acquire(now, MAX_USAGE)
+            assert breaker.state is (HALF_OPEN if state is OPEN else state)
             in_flight += 1
         for _ in range(min(times, in_flight)):
             in_flight -= 1
             row += 1
+            before = breaker.state
             breaker.release(now, MAX_USAGE, None if what is None else ended(what, now, row % 40, latency_s))
+            assert breaker.state in successors(before)
