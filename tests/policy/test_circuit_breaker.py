@@ -60,7 +60,7 @@ def opened(what: int = UNREACHED) -> Breaker:
     return breaker
 
 
-def test_an_endpoint_never_reached_is_told_after_five_seconds() -> None:
+def test_an_endpoint_never_reached_stops_the_run_after_five_seconds() -> None:
     """Not at the first refused connection, and not after an hour; with the attempt that shows it."""
     breaker = Breaker()
     breaker.plays(UNREACHED, 10.0)
@@ -104,7 +104,7 @@ def test_an_endpoint_that_answered_in_an_earlier_run_may_come_back() -> None:
 
 
 def test_a_slow_model_is_not_an_absent_one() -> None:
-    """Refused connections beside a request that is still in flight do not mean that the endpoint is not there."""
+    """Refused connections while a request is in flight do not mean that the endpoint is not there."""
     breaker = Breaker()
     breaker.acquire(0.0, MAX_USAGE)
     breaker.plays(UNREACHED, 1.0)
@@ -115,8 +115,8 @@ def test_a_slow_model_is_not_an_absent_one() -> None:
 
 
 @pytest.mark.parametrize("what", [UNREACHED, REFUSED, ERROR, DROPPED, STRANGER])
-def test_eight_signs_open_it(what: int) -> None:
-    """Refused connections, refusals with nothing in flight, first failures of rows: then only a probe goes."""
+def test_eight_failures_open_it(what: int) -> None:
+    """Refused connections, refusals with nothing in flight, first failures of rows: then only a probe is admitted."""
     breaker = opened(what)
     wait = breaker.check(100.0, MAX_USAGE)
     assert isinstance(wait, Delay)
@@ -129,15 +129,15 @@ def test_eight_signs_open_it(what: int) -> None:
 
 
 @pytest.mark.parametrize("what", [ANSWERED, BAD_REQUEST])
-def test_an_answer_begins_the_count_anew(what: int) -> None:
-    """Seven signs, an answer or a failure that is the row's own, and seven more: closed."""
+def test_an_answer_restarts_the_count(what: int) -> None:
+    """Seven failures, an answer or a failure that is the row's own, and seven more: closed."""
     breaker = Breaker()
-    for each in [UNREACHED] * 7 + [what] + [UNREACHED] * 7:
-        breaker.plays(each, 1.0)
+    for result in [UNREACHED] * 7 + [what] + [UNREACHED] * 7:
+        breaker.plays(result, 1.0)
     assert breaker.check(1.0, MAX_USAGE) == ADMIT
 
 
-def test_refusals_beside_what_is_in_flight_are_no_sign() -> None:
+def test_refusals_while_others_are_in_flight_are_no_evidence() -> None:
     """They are a limit, which is the ceiling's business."""
     breaker = Breaker()
     breaker.acquire(0.0, MAX_USAGE)
@@ -156,7 +156,7 @@ def test_one_row_that_always_fails_is_no_outage() -> None:
     assert not breaker.was_in_outage(ended(ERROR, 10.0))
 
 
-def test_slow_failures_beside_what_is_in_flight_are_no_sign() -> None:
+def test_slow_failures_while_others_are_in_flight_are_no_evidence() -> None:
     """Fifty long generations cut off by a gateway in one second are fifty long generations."""
     breaker = Breaker()
     breaker.acquire(0.0, MAX_USAGE)
@@ -182,7 +182,7 @@ def test_probes_come_at_growing_intervals() -> None:
 
 
 def test_retry_after_is_waited_for_the_probe() -> None:
-    """The endpoint's own word is the least, an hour the most."""
+    """The endpoint's Retry-After is the minimum, an hour the maximum."""
     breaker = opened(REFUSED)
     breaker.plays(REFUSED, 102.0, wait_s=300.0)
     assert breaker.check(102.0, MAX_USAGE) == Delay(300.0)
@@ -191,7 +191,7 @@ def test_retry_after_is_waited_for_the_probe() -> None:
 
 
 def test_the_first_answer_closes_it_slowly() -> None:
-    """Four may go, then one more for each answer; three signs open it again."""
+    """Four may go, then one more for each answer; three failures open it again."""
     breaker = Breaker()
     for _ in range(50):
         breaker.acquire(50.0, MAX_USAGE)
@@ -238,7 +238,7 @@ def test_a_probe_that_we_cut_off_is_followed_by_another() -> None:
 
 
 def test_a_request_from_before_that_we_cut_off_is_no_probe() -> None:
-    """While the probe is in flight no second one goes, whatever else of ours ends."""
+    """While the probe is in flight no second one is admitted, whatever else we cancel."""
     breaker = Breaker()
     breaker.acquire(99.0, MAX_USAGE)
     for _ in range(8):
@@ -274,28 +274,28 @@ def test_a_sustained_refusal_is_an_outage() -> None:
     assert breaker.check(150.0, MAX_USAGE) == Halt(OUTAGE, last, 100.0)
 
 
-def test_what_failed_in_an_outage_is_excused() -> None:
+def test_which_failures_were_in_an_outage() -> None:
     """From the first of its failures to its end, those that came before it was known included; nothing else is."""
     breaker = Breaker()
     before = breaker.plays(ERROR, 98.5)
     breaker.plays(ANSWERED, 99.0)
     first = breaker.plays(DROPPED, 100.0)
     assert not breaker.was_in_outage(first)
-    signs = [breaker.plays(DROPPED, 100.0) for _ in range(7)]
+    failures = [breaker.plays(DROPPED, 100.0) for _ in range(7)]
     breaker.acquire(100.5, MAX_USAGE)
     probe = breaker.plays(ERROR, 101.0)
     breaker.plays(ANSWERED, 110.0)
     sent_before_the_end = ended(ERROR, 111.0, 1000, latency_s=10.5)
     breaker.release(111.0, MAX_USAGE, sent_before_the_end)
-    for failed in [first, *signs, probe, sent_before_the_end]:
+    for failed in [first, *failures, probe, sent_before_the_end]:
         assert breaker.was_in_outage(failed)
-    for other in [before, breaker.plays(BAD_REQUEST, 111.0), breaker.plays(ERROR, 111.0)]:
-        assert not breaker.was_in_outage(other)
+    for stranger in [before, breaker.plays(BAD_REQUEST, 111.0), breaker.plays(ERROR, 111.0)]:
+        assert not breaker.was_in_outage(stranger)
 
 
 @pytest.mark.parametrize("set_s", [-3600.0, 3600.0])
 def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
-    """Set back, what fails in it is excused as before; set forward, what fails after it is not."""
+    """Set back, failures in it count to it as before; set forward, failures after it do not."""
     breaker = opened(ERROR)
 
     def plays(what: int, now: float) -> Attempt:
@@ -310,7 +310,7 @@ def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
     assert not breaker.was_in_outage(plays(ERROR, 111.0))
 
 
-def test_a_row_is_kept_while_nothing_is_answered_since_its_first_failure() -> None:
+def test_patience_is_extended_while_nothing_is_answered_since_the_first_failure() -> None:
     """For ten minutes, or as long as an outage may last: until something that was sent later is answered."""
     breaker = Breaker()
     breaker.plays(ANSWERED, 99.0)
@@ -329,7 +329,7 @@ def test_a_row_is_kept_while_nothing_is_answered_since_its_first_failure() -> No
     assert not brief.extends_patience(first, first, 5.1)
 
 
-def test_a_row_is_not_kept_where_that_is_in_vain_or_dear() -> None:
+def test_patience_is_not_extended_where_that_is_useless_or_costly() -> None:
     """Where nothing was answered yet; where its failure says nothing of the endpoint, or took long and was billed."""
     breaker = Breaker()
     first = breaker.plays(ERROR, 98.0, 1)
@@ -346,7 +346,7 @@ def test_a_row_is_not_kept_where_that_is_in_vain_or_dear() -> None:
     assert breaker.extends_patience(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
 
 
-def test_it_is_told_from_when_to_when() -> None:
+def test_an_outage_is_reported_from_beginning_to_end() -> None:
     """Once when it begins, once a minute while it lasts, once when it is over."""
     breaker = opened()
     (down,) = breaker.news()

@@ -179,14 +179,14 @@ def test_what_an_outage_broke_off_fails_no_row() -> None:
 
 
 @pytest.mark.parametrize(("bound", "made"), [(1, 1), (2, 20), (30, 30)])
-def test_a_row_is_kept_while_the_endpoint_may_be_gone(bound: int, made: int) -> None:
-    """For twenty attempts where it is allowed more than one: a bound of one is kept to the letter."""
+def test_patience_is_extended_while_the_endpoint_may_be_down(bound: int, made: int) -> None:
+    """For twenty attempts where it is allowed more than one: a bound of one holds to the letter."""
     assert played([attempt()], max_attempts=bound, extends_patience=lambda *_: True)[1] == made
     broken = attempt(billed=Billed.MAYBE)
     assert played([broken], max_attempts=99, max_possibly_billed=bound, extends_patience=lambda *_: True)[1] == made
 
 
-def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
+def test_patience_depends_on_the_failures_of_the_row_itself() -> None:
     """With the first and the last of them and the seconds they took; the answer may change."""
     first, last, asked = attempt(latency_s=3), attempt(latency_s=4), list[tuple[Attempt, Attempt, float]]()
 
@@ -202,14 +202,14 @@ def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
 
 
 def test_why_a_row_is_given_up_is_of_its_last_failure() -> None:
-    """What was excused in the meantime, while it was kept, is no reason any more."""
-    broken, excused = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Attempt]()
-    stop = RowStop(9, 50, math.inf, lambda failed: failed in excused, 2, extends_patience=lambda *_: True)
+    """A failure that has turned out to be in an outage is no reason any more."""
+    broken, in_outage = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Attempt]()
+    stop = RowStop(9, 50, math.inf, lambda failed: failed in in_outage, 2, extends_patience=lambda *_: True)
     left = [broken, broken, attempt(latency_s=60)]
 
     async def sleep(seconds: float) -> None:
         if len(left) == 1:
-            excused.append(broken)
+            in_outage.append(broken)
 
     async def send() -> Attempt:
         return left.pop(0)
@@ -218,8 +218,8 @@ def test_why_a_row_is_given_up_is_of_its_last_failure() -> None:
     assert (stop.why, left) == (None, [])
 
 
-def test_a_row_that_is_kept_has_its_time_all_the_same() -> None:
-    """`max_elapsed` bounds it as ever."""
+def test_max_elapsed_bounds_extended_patience() -> None:
+    """However often it is extended."""
     assert played([attempt(latency_s=10)], max_elapsed_s=65, max_wait_s=0, extends_patience=lambda *_: True)[1] == 7
 
 

@@ -27,7 +27,7 @@ def test_a_row_is_cut_beyond_four_times_the_99th_percentile() -> None:
 
 
 def test_each_time_it_may_run_twice_as_long_and_the_third_is_the_last() -> None:
-    """A long reply gets its chance; a row that hangs is given up with its third cut."""
+    """A long reply gets its chance; a row that hangs is given up with its third cutoff."""
     tail = noted(StragglerPolicy(), *[10.0] * 100)
     assert tail.cutoff_s(ROW) == 40
     assert [cut.again for cut in tail.overdue(41, [InFlight(ROW, 0)])] == [True]
@@ -65,12 +65,12 @@ def test_the_endpoint_of_now_is_what_counts() -> None:
     latencies=st.lists(st.floats(0, 600), min_size=100, max_size=150),
     ages=st.lists(st.floats(0, 10_000), max_size=20),
 )
-def test_whatever_was_seen_only_what_is_overdue_is_cut(latencies: list[float], ages: list[float]) -> None:
-    """Every cut row ran longer than 99 of 100 answers and the floor; every other is within its bound."""
+def test_whatever_the_latencies_only_overdue_rows_are_cut_off(latencies: list[float], ages: list[float]) -> None:
+    """Every cut row ran longer than 99 of 100 answers and the floor; every other is within its cutoff."""
     tail = noted(StragglerPolicy(), *latencies)
     running = [InFlight(Key(str(number)), 10_000.0 - age) for number, age in enumerate(ages)]
     bounds = {row.key: tail.cutoff_s(row.key) or 0.0 for row in running}
-    cut = {found.key for found in tail.overdue(10_000.0, running)}
+    cut = {late.key for late in tail.overdue(10_000.0, running)}
     for row in running:
         ran_s = 10_000.0 - row.since
         assert (row.key in cut) == (ran_s > bounds[row.key])
