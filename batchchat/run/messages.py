@@ -168,7 +168,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, counts: PlanCoun
         unsure_usd=ledger.uncertain_cost.worth_usd,
         unknown_rows=ledger.totals.unknown_cost_rows,
         rows=counts.to_send if limit is None or limit >= counts.to_send else 0,
-        most_usd=counts.max_cost.usd * max(budget.learned.dearest, Decimal(1)),
+        most_usd=counts.max_cost.usd * max(budget.learned.max_ratio, Decimal(1)),
         learning=budget.is_learning,
         price=None if rate is None or rate.source == "job" else rate.words,
     )

@@ -36,7 +36,7 @@ class Spending:
         self._max_requests = max_requests
         self._record = record
         self._tell = tell
-        self._told_ratio = Decimal(1) if budget is None else max(budget.learned.dearest, Decimal(1))
+        self._told_ratio = Decimal(1) if budget is None else max(budget.learned.max_ratio, Decimal(1))
         self._told_overruns = 0
         self._noted = self._knowledge()
         self._holds = SpendHolds(lambda level: record(self._fields(level)))
@@ -77,12 +77,12 @@ class Spending:
         fields = {"requests": level.requests, "usd": str(level.usd) if level.bounded else None, "price": self._price}
         if self.budget is not None:
             ratio, self._noted = self.budget.learned, self._knowledge()
-            fields |= {"answers": ratio.answers, "dearest": str(ratio.dearest)}
+            fields |= {"answers": ratio.answers, "dearest": str(ratio.max_ratio)}
         return fields
 
     def _knowledge(self) -> object:
         """What a resume must know of the price at once: its ratio, and whether enough answers have shown it."""
-        return None if self.budget is None else (self.budget.learned.dearest, self.budget.is_learning)
+        return None if self.budget is None else (self.budget.learned.max_ratio, self.budget.is_learning)
 
     def tell_ratio(self, *, at_last: bool = False) -> None:
         """Tell, each time it gets worse, that answers cost more than the price says; `at_last` all that is left to say.
@@ -91,7 +91,7 @@ class Spending:
         """
         if (budget := self.budget) is None:
             return
-        ratio = budget.learned.dearest
+        ratio = budget.learned.max_ratio
         overrun = budget.overruns > self._told_overruns and (at_last or not self._told_overruns)
         if ratio >= self._told_ratio * _WORTH_TELLING or overrun:
             self._told_ratio, self._told_overruns = max(ratio, self._told_ratio), budget.overruns
