@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from batchchat.core.bad import Bad
 from batchchat.tokens.heuristic import Heuristic
 from batchchat.tokens.tokenizer import Tokenizer
 from batchchat.tokens.vocabulary import openai_vocabulary, tokenizer_json
-from batchchat.tokens.wizardlm import is_wizardlm, wizardlm
+from batchchat.tokens.wizardlm import is_wizardlm, load_wizardlm
 
 __all__ = ["Tokenizer", "tokenizer_for"]
 
@@ -23,9 +24,9 @@ def tokenizer_for(model: str, path: Path | None = None) -> Tokenizer:
     Raises `UsageError` where `path` can't be read as one.
     """
     if path is not None:
-        found = tokenizer_json(path)
+        tokenizer = tokenizer_json(path)
     elif is_wizardlm(model):
-        found = wizardlm()
+        tokenizer = load_wizardlm()
     else:
-        found = openai_vocabulary(model)
-    return Heuristic(model, found) if isinstance(found, str) else found
+        tokenizer = openai_vocabulary(model)
+    return Heuristic(model, tokenizer.sentence) if isinstance(tokenizer, Bad) else tokenizer

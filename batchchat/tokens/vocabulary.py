@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from batchchat.core.bad import Bad
 from batchchat.core.conversation import Message
 from batchchat.errors import UsageError
 from batchchat.lossless_json import dumps
@@ -49,14 +50,17 @@ class _Vocabulary:
 _FRAME, _OPENING = 4, 3
 
 
-def tokenizer_json(path: Path) -> Tokenizer | str:
-    """The tokenizer in the file at `path`, or why there is none; raises `UsageError` for a file that is no such."""
+def tokenizer_json(path: Path) -> Tokenizer | Bad:
+    """The tokenizer in the file at `path`; `Bad` where the package that reads it is not installed.
+
+    Raises `UsageError` for a file that can't be read or is not a tokenizer.json.
+    """
     if importlib.util.find_spec("tokenizers") is None:
-        return f"`estimate.tokenizer` needs the package tokenizers: {INSTALL}"
-    from tokenizers import Tokenizer as Read
+        return Bad(f"`estimate.tokenizer` needs the package tokenizers: {INSTALL}")
+    from tokenizers import Tokenizer as HuggingFaceTokenizer
 
     try:
-        read = Read.from_buffer(path.read_bytes())
+        tokenizer = HuggingFaceTokenizer.from_buffer(path.read_bytes())
     except OSError as error:
         raise UsageError(
             f"`estimate.tokenizer` is {path}, which can't be read: {error.strerror}. Name a model's tokenizer.json."
@@ -66,35 +70,35 @@ def tokenizer_json(path: Path) -> Tokenizer | str:
             f"`estimate.tokenizer` is {path}, which is no tokenizer.json of Hugging Face tokenizers: {error}."
         ) from error
     # What the file says of truncation would make a long text short.
-    read.no_truncation()
-    read.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
 
     def tokens(text: str) -> int:
-        return len(read.encode(_sendable(text), add_special_tokens=False).ids)
+        return len(tokenizer.encode(_sendable(text), add_special_tokens=False).ids)
 
     note = "The template is not in a tokenizer.json: 4 tokens are assumed for the frame of a message, 3 for the reply's"
     return _Vocabulary(path.name, note, tokens)
 
 
-def openai_vocabulary(model: str, environ: Mapping[str, str] = os.environ) -> Tokenizer | str:
-    """What tiktoken has for one of OpenAI's models, or a sentence on why there is none."""
+def openai_vocabulary(model: str, environ: Mapping[str, str] = os.environ) -> Tokenizer | Bad:
+    """The vocabulary that tiktoken has for one of OpenAI's models; `Bad` where it has none in its cache."""
     bare = model.removeprefix("openai/")
     if not bare.startswith(("gpt-3.5", "gpt-4", "gpt-5", "o1", "o3", "o4", "chatgpt-")):
-        return _UNKNOWN
+        return Bad(_UNKNOWN)
     if importlib.util.find_spec("tiktoken") is None:
-        return f"This model's tokenizer is read by tiktoken; for a closer count: {INSTALL}"
+        return Bad(f"This model's tokenizer is read by tiktoken; for a closer count: {INSTALL}")
     from tiktoken import encoding_name_for_model, get_encoding
 
     try:
         name = encoding_name_for_model(bare)
     except KeyError:
-        return _UNKNOWN
+        return Bad(_UNKNOWN)
     cache = environ.get("TIKTOKEN_CACHE_DIR", environ.get("DATA_GYM_CACHE_DIR"))
     folder = Path(tempfile.gettempdir()) / "data-gym-cache" if cache is None else Path(cache)
     key = hashlib.sha1(_TIKTOKEN.format(name=name).encode()).hexdigest()  # noqa: S324 (tiktoken's own name for it)
     if cache == "" or not (folder / key).is_file():
         fetch = f"python -c \"import tiktoken; tiktoken.get_encoding('{name}')\""
-        return f"The vocabulary {name} is not in tiktoken's cache; fetch it once, for a closer count: {fetch}"
+        return Bad(f"The vocabulary {name} is not in tiktoken's cache; fetch it once, for a closer count: {fetch}")
     encoding = get_encoding(name)
     note = "4 tokens are assumed for the frame of a message, 3 for the reply's, as OpenAI's cookbook has it"
     return _Vocabulary(f"tiktoken {name}", note, lambda text: len(encoding.encode_ordinary(_sendable(text))))

@@ -18,6 +18,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchchat.core.bad import Bad
 from batchchat.core.conversation import Message
 from batchchat.lossless_json import dumps
 from batchchat.tokens.tokenizer import INSTALL, Tokenizer, is_plain, texts_of
@@ -25,7 +26,7 @@ from batchchat.tokens.tokenizer import INSTALL, Tokenizer, is_plain, texts_of
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
-__all__ = ["DEFAULT_SYSTEM", "SHA256", "is_wizardlm", "model_file", "wizardlm"]
+__all__ = ["DEFAULT_SYSTEM", "SHA256", "is_wizardlm", "load_wizardlm", "model_file"]
 
 DEFAULT_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant."
@@ -44,25 +45,25 @@ def is_wizardlm(model: str) -> bool:
     return model.lower().rpartition("/")[2] == "wizardlm-2-8x22b"
 
 
-def model_file() -> Path | str:
-    """Where the tokenizer is; or a sentence on why it isn't there."""
-    found = importlib.util.find_spec("mistral_common")
-    path = Path(next(iter(found.submodule_search_locations or ("",)))) / "data" / _FILE if found else None
+def model_file(sha256: str = SHA256) -> Path | Bad:
+    """The path of the tokenizer's file, whose hash is `sha256`; `Bad` where it is not installed or has other bytes."""
+    package = importlib.util.find_spec("mistral_common")
+    path = Path(next(iter(package.submodule_search_locations or ("",)))) / "data" / _FILE if package else None
     if path is None or importlib.util.find_spec("sentencepiece") is None:
-        return f"This model's tokenizer is not installed; for an exact count: {INSTALL}"
+        return Bad(f"This model's tokenizer is not installed; for an exact count: {INSTALL}")
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
-        return f"This mistral-common has no {_FILE}; for an exact count: {INSTALL}"
-    if digest != SHA256:
-        return f"The {_FILE} of this mistral-common is not WizardLM-2's; for an exact count: {INSTALL}"
+        return Bad(f"This mistral-common has no {_FILE}; for an exact count: {INSTALL}")
+    if digest != sha256:
+        return Bad(f"The {_FILE} of this mistral-common is not WizardLM-2's; for an exact count: {INSTALL}")
     return path
 
 
-def wizardlm() -> Tokenizer | str:
-    """The exact tokenizer; or a sentence on why there is none."""
+def load_wizardlm() -> Tokenizer | Bad:
+    """WizardLM-2's own tokenizer, which counts exactly; `Bad` where it is not installed."""
     path = model_file()
-    if isinstance(path, str):
+    if isinstance(path, Bad):
         return path
     from sentencepiece import SentencePieceProcessor
 

@@ -12,6 +12,7 @@ from tiktoken import Encoding, registry
 from tokenizers import Tokenizer as Made
 from tokenizers import models, pre_tokenizers
 
+from batchchat.core.bad import Bad
 from batchchat.errors import UsageError
 from batchchat.tokens.for_model import tokenizer_for
 from batchchat.tokens.vocabulary import openai_vocabulary
@@ -79,7 +80,7 @@ def test_without_the_package_the_rule_of_thumb_goes_on(tmp_path: Path, monkeypat
 def test_tiktoken_is_asked_only_for_what_it_has(tmp_path: Path) -> None:
     """A vocabulary that is not in its cache is not fetched: a sentence says how one would."""
     found = openai_vocabulary("gpt-4o-mini", {"TIKTOKEN_CACHE_DIR": str(tmp_path)})
-    assert found == (
+    assert found == Bad(
         "The vocabulary o200k_base is not in tiktoken's cache; fetch it once, for a closer count:"
         " python -c \"import tiktoken; tiktoken.get_encoding('o200k_base')\""
     )
@@ -90,8 +91,8 @@ def test_tiktoken_is_asked_only_for_what_it_has(tmp_path: Path) -> None:
 def test_a_model_nobody_knows(model: str, tmp_path: Path) -> None:
     """The rule of thumb counts, and the way to something better is told; names like OpenAI's are no exception."""
     found = openai_vocabulary(model, {"TIKTOKEN_CACHE_DIR": str(tmp_path)})
-    assert isinstance(found, str)
-    assert found.startswith(("No tokenizer is known for this model", "The vocabulary "))
+    assert isinstance(found, Bad)
+    assert found.sentence.startswith(("No tokenizer is known for this model", "The vocabulary "))
 
 
 def test_tiktoken_counts_with_what_lies_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +104,6 @@ def test_tiktoken_counts_with_what_lies_in_its_cache(tmp_path: Path, monkeypatch
     )
     monkeypatch.setitem(registry.ENCODINGS, "o200k_base", bytewise)
     found = openai_vocabulary("gpt-4o", {"TIKTOKEN_CACHE_DIR": str(tmp_path)})
-    assert not isinstance(found, str)
+    assert not isinstance(found, Bad)
     assert (found.name, found.exact) == ("tiktoken o200k_base", False)
     assert found.count([{"role": "user", "content": "abc"}]) == 3 + 4 + 3
