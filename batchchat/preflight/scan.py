@@ -28,7 +28,7 @@ from batchchat.store.folder import folder_of
 from batchchat.store.ledger import Ledger
 from batchchat.store.segments import scan, segments
 from batchchat.tokens.for_model import Tokenizer
-from batchchat.tokens.reply_limit import reply_tokens
+from batchchat.tokens.reply_limit import max_reply_tokens
 
 __all__ = [
     "MOST_SEEN",
@@ -168,7 +168,7 @@ class _Scanner:
         self.found.good += 1
         params = {**self._job.params, **row.params} if row.params else self._job.params
         if params is not self._bound[0]:  # most rows have the job's own
-            self._bound = (params, reply_tokens(params))
+            self._bound = (params, max_reply_tokens(params))
         fate_, entry = self._fate(request)
         counted: dict[int, int] = {}
         for lane in self._lanes:

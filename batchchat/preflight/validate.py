@@ -77,7 +77,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
             unfit += found.exact
             if len(first_too_long) < _FIRST_BAD:
                 counted = f"counted exactly: {found.counted_by}" if found.exact else f"by {found.counted_by}"
-                first_too_long.append(f"{row.place}: row {row.key.id}: {found.words} ({counted})")
+                first_too_long.append(f"{row.place}: row {row.key.id}: {found.description} ({counted})")
         known = request.model in models or len(models) < _MOST_MODELS
         models[request.model if known else _OTHERS] += 1
     variable = job.endpoint.api_key_env

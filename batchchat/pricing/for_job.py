@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from batchchat.job import JobSpec
 from batchchat.pricing.price_table import PriceTable, builtin_table, read_table
 from batchchat.pricing.rates import ListedModel, Rates
-from batchchat.tokens.context_window import Context
+from batchchat.tokens.context_window import ContextWindow
 from batchchat.tokens.for_model import tokenizer_for
 from batchchat.tokens.wizardlm import is_wizardlm
 
@@ -40,9 +40,9 @@ def asks_for_list(job: JobSpec) -> bool:
     return job.price is None or (job.endpoint.context_length is None and is_wizardlm(job.model))
 
 
-def context_for(job: JobSpec, rates: Rates) -> Context:
+def context_for(job: JobSpec, rates: Rates) -> ContextWindow:
     """Whether rows fit; a tokenizer is loaded for the first row that might not."""
-    return Context(rates.context_length, lambda model: tokenizer_for(model, job.estimate.tokenizer))
+    return ContextWindow(rates.context_length, lambda model: tokenizer_for(model, job.estimate.tokenizer))
 
 
 def no_price(job: JobSpec) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from batchchat.core.attempt import MaxUsage
 from batchchat.core.conversation import Message
 from batchchat.core.price import Price
-from batchchat.tokens.reply_limit import reply_tokens
+from batchchat.tokens.reply_limit import max_reply_tokens
 
 __all__ = ["HighestPriceOf", "UsageBounds"]
 
@@ -47,7 +47,7 @@ class UsageBounds:
         """The worst case of a request whose body has `body_bytes`; None is what has no bound."""
         if params is not self._params or model != self._model:  # most rows have the job's own
             self._price(model, params.get("service_tier"))
-            self._params, self._reply = params, reply_tokens(params)
+            self._params, self._reply = params, max_reply_tokens(params)
             self._plain = not any(isinstance(value, dict | list) for value in params.values())
         reply = self._reply
         prompt = _prompt_tokens(messages, body_bytes, plain=self._plain)

@@ -8,7 +8,7 @@ from typing import Any
 from batchchat.core.attempt import Failure, Request
 from batchchat.core.conversation import ErrorKind, Row
 from batchchat.core.record import RowRecord, record_of_unsent
-from batchchat.tokens.context_window import Context, TooLong
+from batchchat.tokens.context_window import ContextWindow, TooLong
 
 __all__ = ["ContextCheck"]
 
@@ -16,7 +16,7 @@ __all__ = ["ContextCheck"]
 class ContextCheck:
     """Looks at each row that is to be sent; `params` are the job's own."""
 
-    def __init__(self, context: Context, params: Mapping[str, Any]) -> None:
+    def __init__(self, context: ContextWindow, params: Mapping[str, Any]) -> None:
         self._context = context
         self._params = params
 
@@ -30,5 +30,5 @@ class ContextCheck:
         found = self.too_long(row, request)
         if found is None or not found.exact:
             return None
-        text = f"{found.words} (counted exactly: {found.counted_by}); nothing was sent"
+        text = f"{found.description} (counted exactly: {found.counted_by}); nothing was sent"
         return record_of_unsent(row, request, Failure(ErrorKind.CONTEXT_LENGTH, text))

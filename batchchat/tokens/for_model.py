@@ -1,8 +1,9 @@
-"""How many tokens a conversation has, and who says so.
+"""Which tokenizer counts the prompts of a model.
 
-Three kinds count: the model's own tokenizer and template (`wizardlm`), a vocabulary whose framing of messages is
-assumed (`vocabulary`), and a rule of thumb by script (`heuristic`) with the error it was measured to have. The best
-there is is taken, without waiting for a network; `name`, `exact`, `error` and `note` say which, and why no better.
+There are three kinds: the model's own tokenizer and template (`wizardlm`), a vocabulary with an assumed template
+(`vocabulary`), and a rule of thumb by script with a measured error (`heuristic`). The best one that is installed is
+used; nothing is fetched. `name`, `exact`, `error` and `note` of a tokenizer say which one it is
+and why there is no better.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ __all__ = ["Tokenizer", "tokenizer_for"]
 
 
 def tokenizer_for(model: str, path: Path | None = None) -> Tokenizer:
-    """The best tokenizer there is for `model`; `path` is a `tokenizer.json` of the user's.
+    """The best installed tokenizer for `model`; `path` is the user's own `tokenizer.json`, and wins.
 
-    Raises `UsageError` where `path` can't be read as one.
+    Raises `UsageError` where `path` can't be read as a tokenizer.
     """
     if path is not None:
         tokenizer = tokenizer_json(path)

@@ -17,7 +17,7 @@ from sentencepiece import SentencePieceProcessor
 
 from batchchat.tokens import heuristic
 from batchchat.tokens.for_model import tokenizer_for
-from batchchat.tokens.heuristic import FEATURES, features, weighed
+from batchchat.tokens.heuristic import FEATURES, features, weighted_sum
 from batchchat.tokens.wizardlm import model_file
 from tests.benchmarks.tokencorpus import corpus
 
@@ -71,7 +71,7 @@ def errors(weights: tuple[float, ...], count: Count) -> tuple[dict[str, tuple[in
     for kind, texts in corpus().items():
         held = texts[1::2]
         truth = sum(map(count, held))
-        told = sum(weighed(features(text), weights) for text in held)
+        told = sum(weighted_sum(features(text), weights) for text in held)
         table[kind] = (len(held), truth, told / truth - 1)
     return table, sum(abs(error) for _, _, error in table.values()) / len(table)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchchat.core.attempt import Request
 from batchchat.core.conversation import Key
 from batchchat.endpoint import wire
-from batchchat.tokens.context_window import Context, TooLong
+from batchchat.tokens.context_window import ContextWindow, TooLong
 from batchchat.tokens.for_model import tokenizer_for
 from batchchat.tokens.tokenizer import Tokenizer
 
@@ -22,8 +22,8 @@ def request(text: str, model: str = MODEL, **params: Any) -> Request:
     return wire.compose(Key("1"), model, [{"role": "user", "content": text}], params)
 
 
-def context(length: int | None) -> Context:
-    return Context(lambda model: length, tokenizer_for)
+def context(length: int | None) -> ContextWindow:
+    return ContextWindow(lambda model: length, tokenizer_for)
 
 
 def test_what_surely_fits_is_not_counted() -> None:
@@ -33,8 +33,8 @@ def test_what_surely_fits_is_not_counted() -> None:
         raise AssertionError(model)
 
     asked = request("a" * 500, max_tokens=100)
-    assert Context(lambda model: 1_000, never).too_long(asked, {"max_tokens": 100}) is None
-    assert Context(lambda model: None, never).too_long(asked, {"max_tokens": 10**9}) is None
+    assert ContextWindow(lambda model: 1_000, never).too_long(asked, {"max_tokens": 100}) is None
+    assert ContextWindow(lambda model: None, never).too_long(asked, {"max_tokens": 10**9}) is None
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_its_words() -> None:
     """Both figures where the reply is what is too much; `about` where the count is none."""
     found = context(48).too_long(request("Hello!", max_tokens=10), {"max_tokens": 10})
     assert found is not None
-    assert found.words == "39 prompt tokens and up to 10 of the reply do not fit the context of 48 tokens"
-    assert TooLong(70_000, 5, 65_536, exact=False, counted_by="x").words == (
+    assert found.description == "39 prompt tokens and up to 10 of the reply do not fit the context of 48 tokens"
+    assert TooLong(70_000, 5, 65_536, exact=False, counted_by="x").description == (
         "about 70,000 prompt tokens do not fit the context of 65,536 tokens"
     )
 
