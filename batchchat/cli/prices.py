@@ -34,9 +34,9 @@ def prices(model: str | None, *, own: Path | None, as_json: bool, as_csv: bool) 
         from batchchat.report.prices import old_words, price_csv, price_forms, price_text
 
         table = builtin_table() if own is None else read_table(own, str(own))
-        entries = list(table.entries) if model is None else table.named(model)
+        entries = list(table.entries) if model is None else table.find_all(model)
         if model is not None and not entries:
-            raise UsageError(_unknown(model, table.nearest(model)))
+            raise UsageError(_unknown(model, table.nearest_names(model)))
         now = today()
         if (warning := old_words(entries, now)) is not None:
             say(f"{style('warning:', 'yellow')} {warning}")

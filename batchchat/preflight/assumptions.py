@@ -38,7 +38,7 @@ class Assumptions:
             float(rate.price.input) / _MILLION,
             float(rate.price.output) / _MILLION,
             source=rate.source,
-            words=rate.words,
+            words=rate.description,
             as_of=None if rate.as_of is None else rate.as_of.isoformat(),
         )
 

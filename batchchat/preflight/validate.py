@@ -103,7 +103,7 @@ def _price(job: JobSpec, rates: Rates) -> str | None:
     if job.budget.max_cost is None:
         return None
     rate = rates.rate(job.model)
-    return rate.words if rate is not None else "unknown here: a run asks the endpoint for its list, and needs one"
+    return rate.description if rate is not None else "unknown here: a run asks the endpoint for its list, and needs one"
 
 
 def _form(source: Source) -> str:

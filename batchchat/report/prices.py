@@ -8,7 +8,7 @@ from datetime import date
 from io import StringIO
 from typing import Any
 
-from batchchat.pricing.price_table import COLUMNS, OLD, PriceEntry
+from batchchat.pricing.price_table import COLUMNS, MAX_AGE, PriceEntry
 from batchchat.text import numbers
 
 __all__ = ["old_words", "price_csv", "price_forms", "price_text"]
@@ -41,8 +41,8 @@ def old_words(entries: Sequence[PriceEntry], today: date) -> str | None:
     oldest = min(old, key=lambda entry: entry.as_of)
     number = "1 price is" if len(old) == 1 else f"{numbers.count(len(old))} prices are"
     return (
-        f"{number} older than {OLD.days} days ({oldest.model}: {oldest.as_of.isoformat()}) and may have changed. Look"
-        " them up, and put what holds in a table of your own: `prices` in the job."
+        f"{number} older than {MAX_AGE.days} days ({oldest.model}: {oldest.as_of.isoformat()}) and may have changed."
+        " Look them up, and put what holds in a table of your own: `prices` in the job."
     )
 
 

@@ -32,7 +32,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, tally: PlanCount
         rows=tally.to_send if limit is None or limit >= tally.to_send else 0,
         most_usd=tally.most.usd * max(budget.learned.dearest, Decimal(1)),
         learning=budget.is_learning,
-        price=None if rate is None or rate.source == "job" else rate.words,
+        price=None if rate is None or rate.source == "job" else rate.description,
     )
 
 

@@ -20,7 +20,7 @@ tokens = st.integers(0, 10**9)
 
 
 def told(usage: Usage, price: Price | None) -> Cost | None:
-    tell: Pricing = pricing(Rates("", own=price))
+    tell: Pricing = pricing(Rates("", job_price=price))
     return tell(usage, "m", None)
 
 

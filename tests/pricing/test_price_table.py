@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchchat.errors import UsageError
-from batchchat.pricing.price_table import COLUMNS, OLD, PriceTable, builtin_table, read_table
+from batchchat.pricing.price_table import COLUMNS, MAX_AGE, PriceTable, builtin_table, read_table
 
 HEAD = ",".join(COLUMNS)
 GOOD = "a/model,api.a.com,1.25,2.50,0.125,4096,a.com,2026-11-01"
@@ -107,8 +107,8 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 def test_an_entry_grows_old() -> None:
     """After 180 days."""
     entry = BUILTIN.entries[0]
-    assert not entry.is_old(entry.as_of + OLD)
-    assert entry.is_old(entry.as_of + OLD + timedelta(days=1))
+    assert not entry.is_old(entry.as_of + MAX_AGE)
+    assert entry.is_old(entry.as_of + MAX_AGE + timedelta(days=1))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,6 @@ def test_an_entry_grows_old() -> None:
 )
 def test_the_nearest_names(asked: str, meant: str | None) -> None:
     """What a mistyped name most likely meant; nothing for what is like none."""
-    near = BUILTIN.nearest(asked)
+    near = BUILTIN.nearest_names(asked)
     assert meant in near if meant is not None else near == []
     assert len(near) <= 3

@@ -31,7 +31,7 @@ USAGE = Usage(1_000_000, 0)
 
 
 def rates(**given: Any) -> Rates:
-    return Rates(given.pop("host", HOST), **{"own": OWN, "listed": LIST, "table": TABLE, **given})
+    return Rates(given.pop("host", HOST), **{"job_price": OWN, "listed": LIST, "table": TABLE, **given})
 
 
 def told(found: Rates, asked: str = "m", served: str | None = None, tier: str | None = None) -> Cost | None:
@@ -42,12 +42,12 @@ def told(found: Rates, asked: str = "m", served: str | None = None, tier: str | 
     ("given", "expected"),
     [
         ({}, (1, "job")),
-        ({"own": None}, (2, "endpoint")),
-        ({"own": None, "listed": None}, (3, "table")),
-        ({"own": None, "listed": {"m": ListedModel(None, 5)}}, (3, "table")),
-        ({"own": None, "listed": {"other": ListedModel(LISTED, 5)}}, (3, "table")),
-        ({"own": None, "listed": None, "host": "api.openai.com"}, None),
-        ({"own": None, "listed": None, "table": None}, None),
+        ({"job_price": None}, (2, "endpoint")),
+        ({"job_price": None, "listed": None}, (3, "table")),
+        ({"job_price": None, "listed": {"m": ListedModel(None, 5)}}, (3, "table")),
+        ({"job_price": None, "listed": {"other": ListedModel(LISTED, 5)}}, (3, "table")),
+        ({"job_price": None, "listed": None, "host": "api.openai.com"}, None),
+        ({"job_price": None, "listed": None, "table": None}, None),
     ],
 )
 def test_the_order_of_prices(given: dict[str, Any], expected: tuple[int, str] | None) -> None:
@@ -64,7 +64,7 @@ def test_what_is_reported_comes_first() -> None:
 
 def test_the_model_that_served_is_billed() -> None:
     """By its own price where a list has it; under a name nobody lists by the one asked for. The job's price stays."""
-    listless = rates(own=None, listed=None)
+    listless = rates(job_price=None, listed=None)
     assert told(listless, served="dear") == Cost(Decimal(9), "table")
     assert told(listless, served="m-0613") == Cost(Decimal(3), "table")
     assert told(rates(), served="dear") == Cost(Decimal(1), "job")
@@ -74,27 +74,29 @@ def test_the_model_that_served_is_billed() -> None:
 @pytest.mark.parametrize(("tier", "usd"), [("flex", "2.4"), ("priority", "4.5"), ("default", "3"), (None, "3")])
 def test_deepinfra_bills_the_tier_that_served(tier: str | None, usd: str) -> None:
     """Flex a fifth less, priority half as much again; the job's price holds for any tier, and so do other hosts'."""
-    listless = rates(own=None, listed=None)
+    listless = rates(job_price=None, listed=None)
     assert told(listless, tier=tier) == Cost(Decimal(usd), "table")
     assert told(rates(), tier=tier) == Cost(Decimal(1), "job")
     elsewhere = PriceTable([PriceEntry("m", "h", TABLED, None, "a page", DAY)])
-    assert told(rates(own=None, listed=None, table=elsewhere, host="h"), tier=tier) == Cost(Decimal(3), "table")
+    assert told(rates(job_price=None, listed=None, table=elsewhere, host="h"), tier=tier) == Cost(Decimal(3), "table")
 
 
 def test_a_request_is_reckoned_with_its_dearest() -> None:
     """A priority request at its price; a flex one at the full price, since flex may not be had."""
-    listless = rates(own=None, listed=None)
-    assert [found and found.input for found in (listless.most("m", tier) for tier in ("priority", "flex", None))] == [
+    listless = rates(job_price=None, listed=None)
+    assert [
+        found and found.input for found in (listless.highest_price("m", tier) for tier in ("priority", "flex", None))
+    ] == [
         Decimal("4.5"),
         3,
         3,
     ]
-    assert listless.most("unknown") is None
+    assert listless.highest_price("unknown") is None
 
 
 def test_the_order_of_contexts() -> None:
     """The job's own, then the endpoint's list, then the table."""
-    assert rates(own_context_length=1_000).context_length("anything") == 1_000
+    assert rates(job_context_length=1_000).context_length("anything") == 1_000
     assert rates().context_length("m") == 2_000
     assert rates(listed={"m": ListedModel(LISTED, None)}).context_length("m") == 3_000
     assert rates().context_length("dear") is None
@@ -102,7 +104,7 @@ def test_the_order_of_contexts() -> None:
 
 def test_a_list_is_learned() -> None:
     """What comes after it is reckoned with it."""
-    found = rates(own=None, listed=None)
+    found = rates(job_price=None, listed=None)
     assert (found.has_list, told(found)) == (False, Cost(Decimal(3), "table"))
     found.learn(LIST)
     assert (found.has_list, told(found)) == (True, Cost(Decimal(2), "endpoint"))
@@ -110,6 +112,6 @@ def test_a_list_is_learned() -> None:
 
 def test_a_rate_in_words() -> None:
     """It says who says so, and since when."""
-    found = rates(own=None, listed=None).rate("m")
+    found = rates(job_price=None, listed=None).rate("m")
     assert found is not None
-    assert found.words == "$3 in / $3 out per million (a page, 2026-11-01)"
+    assert found.description == "$3 in / $3 out per million (a page, 2026-11-01)"
