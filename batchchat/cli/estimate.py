@@ -98,10 +98,12 @@ def _told(job: JobSpec, plan: PilotPlan) -> str:
     from batchchat.text import numbers
 
     cost = "what they cost at most is unknown"
-    if plan.most_usd is not None:
-        cost = f"they cost at most {numbers.money(plan.most_usd)} at {plan.price}"
+    if plan.max_usd is not None:
+        cost = f"they cost at most {numbers.money(plan.max_usd)} at {plan.price}"
     what = (
-        f"a pilot of {numbers.rows(plan.rows)}" if plan.rows < plan.of else f"all {numbers.rows(plan.of)} that are left"
+        f"a pilot of {numbers.rows(plan.rows)}"
+        if plan.rows < plan.left
+        else f"all {numbers.rows(plan.left)} that are left"
     )
     return f"{job.name}: {what} is sent to {job.host}; {cost}. Their answers are kept for the run."
 

@@ -136,11 +136,11 @@ def run(
 
 def _confirm(job: JobSpec, options: RunOptions) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
-    from batchchat.preflight.confirm_above import asked_before
+    from batchchat.preflight.confirm_above import confirmation_for
     from batchchat.preflight.scan import SendOptions
 
     sending = SendOptions(retry_failed=options.retry_failed, changed=options.changed, fresh=options.fresh)
-    if (said := asked_before(job, sending, options.limit)) is not None:
+    if (said := confirmation_for(job, sending, options.limit)) is not None:
         consent(said, "Run it?", yes=False, nobody="There is no terminal to ask on; --yes runs it.")
 
 

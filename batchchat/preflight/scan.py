@@ -225,7 +225,7 @@ class _Scanner:
 
     def close(self) -> None:
         """The reading has come to its end."""
-        self.found.seen += self._some.held
+        self.found.seen += self._some.items
 
 
 def seen_of(record: RowRecord, prompt: int) -> ObservedRow | None:

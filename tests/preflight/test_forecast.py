@@ -50,8 +50,10 @@ def loaded(rows: list[ObservedRow], sampled: int, most: int | None = MOST) -> Lo
 
 
 def piloted(rows: list[ObservedRow], sampled: int, seed: int = 0, listed: Charge | None = None) -> Forecast:
-    evidence = Evidence(rows[:sampled], "in the pilot", f"lengths from a pilot of {sampled} rows", drawn=True)
-    return forecast(loaded(rows, sampled), evidence, listed, PACE, counted="counted", seed=seed)
+    evidence = Evidence(
+        rows[:sampled], "in the pilot", f"lengths from a pilot of {sampled} rows", is_random_sample=True
+    )
+    return forecast(loaded(rows, sampled), evidence, listed, PACE, prompt_source="counted", seed=seed)
 
 
 def test_the_mocks_true_cost_is_in_the_interval() -> None:
@@ -110,7 +112,7 @@ def test_rows_that_failed_have_no_tokens() -> None:
 def test_without_evidence_the_assumption_is_named() -> None:
     """With max_tokens the worst is known, and low and expected are an assumption that is called one."""
     rows = asked_of_the_mock(4, 100)
-    made = forecast(loaded(rows, 0), None, LISTED, PACE, counted="counted")
+    made = forecast(loaded(rows, 0), None, LISTED, PACE, prompt_source="counted")
     prompt = sum(row.prompt for row in rows)
     assert made.completion_tokens == Range(10_240.0, 51_200.0, 102_400.0)
     assert made.cost_usd is not None
@@ -128,14 +130,14 @@ def test_without_evidence_the_assumption_is_named() -> None:
 def test_without_bound_and_evidence_nothing_is_guessed() -> None:
     """No max_tokens, no context, no answer: lengths and cost are unknown, and prompts are counted all the same."""
     rows = asked_of_the_mock(5, 100)
-    made = forecast(loaded(rows, 0, None), None, LISTED, PACE, counted="counted")
+    made = forecast(loaded(rows, 0, None), None, LISTED, PACE, prompt_source="counted")
     assert made.completion_tokens == Range(None, None, None)
     assert made.cost_usd == Range(None, None, None)
     assert made.prompt_tokens == sum(row.prompt for row in rows)
     assert made.sources["completion_tokens"] == "reply lengths unknown"
     by_context = Load()
     by_context.send(100, 65_436, by_context=True)
-    made = forecast(by_context, None, None, PACE, counted="counted")
+    made = forecast(by_context, None, None, PACE, prompt_source="counted")
     assert made.completion_tokens == Range(None, None, 65_436.0)
     assert made.cost_usd is None
 
@@ -155,8 +157,8 @@ def test_what_was_charged_wins_over_the_list() -> None:
 def test_lengths_of_another_model_keep_the_listed_price() -> None:
     """Evidence that was charged otherwise tells lengths alone, and has no interval."""
     rows = asked_of_the_mock(7, 300)
-    evidence = Evidence(rows[:100], "in x", "lengths from x", calibrates=False, same_price=False)
-    made = forecast(loaded(rows, 0), evidence, LISTED, PACE, counted="counted")
+    evidence = Evidence(rows[:100], "in x", "lengths from x", is_calibrating=False, same_price=False)
+    made = forecast(loaded(rows, 0), evidence, LISTED, PACE, prompt_source="counted")
     assert made.charge is LISTED
     assert made.cost_interval is None
     assert made.cost_usd is not None
@@ -166,11 +168,11 @@ def test_lengths_of_another_model_keep_the_listed_price() -> None:
 def test_limits_bound_the_time() -> None:
     """Where requests or tokens of a minute are limited, the run takes as long as they make it."""
     rows = asked_of_the_mock(8, 700)
-    evidence = Evidence(rows[:100], "in the pilot", "x", drawn=True)
-    slow = forecast(loaded(rows, 100), evidence, None, SendLimits(50, requests_per_minute=10), counted="c")
+    evidence = Evidence(rows[:100], "in the pilot", "x", is_random_sample=True)
+    slow = forecast(loaded(rows, 100), evidence, None, SendLimits(50, requests_per_minute=10), prompt_source="c")
     assert slow.duration_s is not None
     assert slow.duration_s.expected == pytest.approx(3600.0)
-    tokens = forecast(loaded(rows, 100), evidence, None, SendLimits(50, tokens_per_minute=1_000), counted="c")
+    tokens = forecast(loaded(rows, 100), evidence, None, SendLimits(50, tokens_per_minute=1_000), prompt_source="c")
     assert tokens.duration_s is not None
     assert tokens.completion_tokens.expected is not None
     left = tokens.completion_tokens.expected - sum(row.completion for row in rows[:100])

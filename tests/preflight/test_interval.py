@@ -49,7 +49,7 @@ def test_it_is_repeatable_and_of_the_values_size(strata: list[Stratum], seed: in
     assert found == interval(strata, seed)
     assert found is not None
     assert expected is not None
-    most = max(max(stratum.values) for stratum in strata) * sum(stratum.rest for stratum in strata)
+    most = max(max(stratum.values) for stratum in strata) * sum(stratum.unsampled_count for stratum in strata)
     assert -1e3 * most - 1 <= found.low <= found.high * (1 + 1e-9) + 1e-9 <= 1e3 * most + 1
 
 

@@ -30,7 +30,7 @@ def test_strata_cover_all_rows(sampled: list[int], left: list[int]) -> None:
     bands = Counter(band(each) for each in left)
     strata = strata_of([seen(each) for each in sampled], bands)
     assert sorted(each.prompt for sample in strata.samples for each in sample) == sorted(sampled)
-    assert sum(strata.rests) == len(left)
+    assert sum(strata.left_counts) == len(left)
     assert 1 <= len(strata.samples) <= 4
     assert len(strata.samples) == 1 or all(len(sample) >= 25 for sample in strata.samples)
 
@@ -44,7 +44,13 @@ def test_what_is_sent_and_kept() -> None:
     load.keep(seen(10, 7), tokens_known=True)
     load.keep(seen(10)._replace(cost_usd=None, completion=0, reported=None), tokens_known=False)
     load.keep(seen(10, 0, answered=False)._replace(cost_usd=None), tokens_known=True)
-    assert (load.left, load.left_prompt, load.left_most, load.unbounded, load.by_context) == (3, 230, 950, 1, 1)
+    assert (load.left, load.left_prompt, load.left_max_completion, load.unbounded, load.by_context) == (
+        3,
+        230,
+        950,
+        1,
+        1,
+    )
     assert (load.kept, load.kept_failed, load.known_prompt, load.known_completion) == (2, 1, 30, 7)
     assert (load.known_cost, load.unknown_cost, load.unknown_tokens) == (0.1, 1, 1)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.preflight.makespan import SELDOM_LESS, SELDOM_MORE, Latencies
+from batchchat.preflight.makespan import HIGH_QUANTILE, LOW_QUANTILE, LatencyDistribution
 
 
 def played(latencies: list[float], concurrency: int) -> float:
@@ -25,11 +25,11 @@ def test_it_is_what_playing_takes(rows: int, concurrency: int) -> None:
     random, held, likely, truly = Random(1), 0, 0.0, 0.0
     for _ in range(40):
         latencies = [random.lognormvariate(0.5, 0.6) for _ in range(rows)]
-        found, busy = Latencies.of(latencies[:100], 60.0), math.fsum(latencies)
+        found, busy = LatencyDistribution.of(latencies[:100], 60.0), math.fsum(latencies)
         truth = played(latencies, concurrency)
-        low, high = (found.finish_s(busy, rows, concurrency, share) for share in (SELDOM_LESS, SELDOM_MORE))
+        low, high = (found.makespan_s(busy, rows, concurrency, share) for share in (LOW_QUANTILE, HIGH_QUANTILE))
         held += low <= truth <= high
-        likely += found.finish_s(busy, rows, concurrency)
+        likely += found.makespan_s(busy, rows, concurrency)
         truly += truth
     assert held >= 32
     assert likely == pytest.approx(truly, rel=0.12)
@@ -38,13 +38,13 @@ def test_it_is_what_playing_takes(rows: int, concurrency: int) -> None:
 @given(st.lists(st.floats(0, 600), min_size=1, max_size=20), st.integers(1, 10**6), st.integers(1, 10_000))
 def test_it_is_never_less_than_the_work_shared_out(seen: list[float], rows: int, concurrency: int) -> None:
     """It is finite, luck shortens it, and no run of many rows ends before all slots have done their share, about."""
-    latencies, busy = Latencies.of(seen, 0.0), rows * sum(seen) / len(seen)
-    low, likely, high = (latencies.finish_s(busy, rows, concurrency, share) for share in (0.05, 0.5, 0.95))
+    latencies, busy = LatencyDistribution.of(seen, 0.0), rows * sum(seen) / len(seen)
+    low, likely, high = (latencies.makespan_s(busy, rows, concurrency, share) for share in (0.05, 0.5, 0.95))
     assert 0 <= low <= likely <= high < math.inf
     assert high >= busy / max(concurrency, rows) * 0.99 or rows <= concurrency
 
 
 def test_one_latency_for_all() -> None:
     """Rows that take a second each, ten at a time, take as many seconds as there are tens."""
-    assert Latencies.of([1.0] * 9, 0.0).finish_s(1_000.0, 1_000, 10) == pytest.approx(100.5, abs=0.6)
-    assert Latencies.of([1.0] * 9, 0.0).finish_s(5.0, 5, 10) == pytest.approx(1.0, abs=0.01)
+    assert LatencyDistribution.of([1.0] * 9, 0.0).makespan_s(1_000.0, 1_000, 10) == pytest.approx(100.5, abs=0.6)
+    assert LatencyDistribution.of([1.0] * 9, 0.0).makespan_s(5.0, 5, 10) == pytest.approx(1.0, abs=0.01)

@@ -20,6 +20,6 @@ def chosen(ids: list[str], rows: int, seed: int) -> StableSample[str]:
 def test_more_rows_keep_those_chosen_before(ids: list[str], rows: int, more: int, seed: int) -> None:
     """A larger sample holds the smaller one, the order of the input plays no part, and `has` knows what is held."""
     small, large = chosen(ids, rows, seed), chosen([*reversed(ids)], rows + more, seed)
-    assert small.held == large.held[: len(small.held)]
-    assert len(small.held) == min(rows, len(ids))
-    assert {each for each in ids if small.has(Key(each))} == set(small.held)
+    assert small.items == large.items[: len(small.items)]
+    assert len(small.items) == min(rows, len(ids))
+    assert {each for each in ids if small.has(Key(each))} == set(small.items)
