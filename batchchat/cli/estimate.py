@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, style
-from batchchat.cli.confirm import consent
+from batchchat.cli.confirm import confirm
 from batchchat.cli.runner import Subscribers, event_loop, follower_of, logs_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
@@ -59,57 +59,57 @@ def estimate(
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=pilot is not None)
         from batchchat import lossless_json
         from batchchat.preflight.estimate import Pilot
-        from batchchat.preflight.estimate import estimate as made
+        from batchchat.preflight.estimate import estimate as estimate_job
         from batchchat.report.estimate import estimate_json, estimate_text
         from batchchat.results.reader import output_of
         from batchchat.run.wiring import blanker_for
 
-        rest = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
-        run_command = shlex.join(["batchchat", "run", *rest])
-        measure = shlex.join(["batchchat", "estimate", *rest, "--pilot", "100"])
+        arguments = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
+        run_command = shlex.join(["batchchat", "run", *arguments])
+        pilot_command = shlex.join(["batchchat", "estimate", *arguments, "--pilot", "100"])
 
         def send(plan: PilotPlan) -> None:
-            consent(
-                _told(spec, plan),
+            confirm(
+                _pilot_cost(spec, plan),
                 "Send them?",
                 yes=yes,
-                nobody="There is no terminal to ask on; --yes sends them.",
+                without_terminal="There is no terminal to ask on; --yes sends them.",
             )
             code = _play(spec, plan, run_command, boundary)
             if code not in {EXIT_OK, EXIT_ROWS_FAILED}:
                 sys.exit(code)
 
-        found = made(
+        estimates = estimate_job(
             spec,
             pilot=None if pilot is None else Pilot(pilot, seed, send),
             like=None if like is None else output_of(like, os.environ),
-            compare=[] if compare is None else [name for each in compare.split(",") if (name := each.strip())],
+            compare=[] if compare is None else [name for name in map(str.strip, compare.split(",")) if name],
         )
         if as_json:
-            put(lossless_json.dumps(estimate_json(found)).decode())
+            put(lossless_json.dumps(estimate_json(estimates)).decode())
             return
-        following = run_command if found[0].forecast.measured else measure
-        head, _, body = estimate_text(found, blanker_for(spec, os.environ).text(following)).partition("\n")
-        put(f"{style(head, 'green' if found[0].forecast.measured else 'yellow')}\n{body}")
+        next_command = run_command if estimates[0].forecast.measured else pilot_command
+        head, _, body = estimate_text(estimates, blanker_for(spec, os.environ).text(next_command)).partition("\n")
+        put(f"{style(head, 'green' if estimates[0].forecast.measured else 'yellow')}\n{body}")
 
 
-def _told(job: JobSpec, plan: PilotPlan) -> str:
-    """What a pilot does, and the most it costs."""
+def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:
+    """The rows that a pilot sends, and their maximum cost."""
     from batchchat.text import numbers
 
     cost = "what they cost at most is unknown"
     if plan.max_usd is not None:
         cost = f"they cost at most {numbers.money(plan.max_usd)} at {plan.price}"
-    what = (
+    rows = (
         f"a pilot of {numbers.rows(plan.rows)}"
         if plan.rows < plan.left
         else f"all {numbers.rows(plan.left)} that are left"
     )
-    return f"{job.name}: {what} is sent to {job.host}; {cost}. Their answers are kept for the run."
+    return f"{job.name}: {rows} is sent to {job.host}; {cost}. Their answers are kept for the run."
 
 
 def _play(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:
-    """Play the pilot's rows in a session of the job; its exit code, told where it stopped."""
+    """Send the pilot's rows in a session of the job; return its exit code, after printing why it stopped early."""
     from batchchat.run.plan import OnChanged
     from batchchat.run.session import RunOptions, Session
 

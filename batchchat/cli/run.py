@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, say_error, style
-from batchchat.cli.confirm import consent
+from batchchat.cli.confirm import confirm
 from batchchat.cli.runner import Subscribers, at_a_terminal, event_loop, follower_of, logs_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.core.events import OnFinishFailed, Subscriber
@@ -141,7 +141,7 @@ def _confirm(job: JobSpec, options: RunOptions) -> None:
 
     sending = SendOptions(retry_failed=options.retry_failed, changed=options.changed, fresh=options.fresh)
     if (said := confirmation_for(job, sending, options.limit)) is not None:
-        consent(said, "Run it?", yes=False, nobody="There is no terminal to ask on; --yes runs it.")
+        confirm(said, "Run it?", yes=False, without_terminal="There is no terminal to ask on; --yes runs it.")
 
 
 def _play(job: JobSpec, options: RunOptions, plain: str, follower: Subscriber, boundary: ErrorBoundary) -> int:

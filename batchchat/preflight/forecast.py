@@ -184,10 +184,10 @@ class _Extrapolation:
         return self.load.left_prompt * (self.scale or 1.0)
 
     def completion_tokens(self) -> tuple[Range, Interval | None]:
-        load, known = self.load, self.load.known_completion
-        expected, span = self._sum(lambda row: float(row.completion), known)
-        worst = None if load.unbounded else float(known + load.left_max_completion)
-        return _ordered(known + load.left * self._low_completion(), expected, worst), span
+        load, base = self.load, self.load.known_completion
+        expected, span = self._sum(lambda row: float(row.completion), base)
+        worst = None if load.unbounded else float(base + load.left_max_completion)
+        return _ordered(base + load.left * self._low_completion(), expected, worst), span
 
     def cost_usd(self, completion: Range) -> tuple[Range | None, Interval | None]:
         price = self.price
@@ -244,16 +244,16 @@ class _Extrapolation:
         high = run_s(span.high, completion.expected, HIGH_QUANTILE)
         return figures, None if low is None or high is None else Interval(low, high)
 
-    def _sum(self, value: Callable[[ObservedRow], float], known: float) -> tuple[float, Interval | None]:
-        """`known` plus the expected sum of `value` over the rows left, and the interval of that, if there is one."""
+    def _sum(self, value: Callable[[ObservedRow], float], base: float) -> tuple[float, Interval | None]:
+        """`base` plus the expected sum of `value` over the rows left, and the interval of that, if there is one."""
         strata: list[Stratum] = self.strata.with_values(value)
         expected = total(strata)
         assert expected is not None
         span = interval(strata, self.seed) if self.has_interval else None
         if span is None:
-            return known + expected, None
+            return base + expected, None
         low = max(span.low, min(expected, 0.0))  # a sum of tokens, costs or seconds is not below 0
-        return known + expected, Interval(low, span.high) + known
+        return base + expected, Interval(low, span.high) + base
 
     def _low_completion(self) -> float:
         """The completion tokens of a short reply: the 10th percentile of the sample."""
