@@ -31,8 +31,10 @@ __all__ = ["estimate"]
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--pilot", type=click.IntRange(min=1), metavar="N", help="Send N sampled rows, and keep their answers.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="K", help="Which rows the pilot samples.")
-@click.option("--like", type=click.Path(path_type=Path), metavar="JOB|OUTPUT", help="Learn lengths from another run.")
-@click.option("--compare", metavar="MODEL[,MODEL]", help="Put other models beside the job's.")
+@click.option(
+    "--like", type=click.Path(path_type=Path), metavar="JOB|OUTPUT", help="Take reply lengths from another run."
+)
+@click.option("--compare", metavar="MODEL[,MODEL]", help="Compare with other models.")
 @click.option("--yes", is_flag=True, help="Send the pilot without asking.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @set_option
@@ -47,15 +49,15 @@ def estimate(
     as_json: bool,
     sets: tuple[str, ...],
 ) -> None:
-    """Tell what a job will use, cost and take; each figure says where it comes from.
+    """Estimate the tokens, cost and duration of a job, and show the source of each figure.
 
     Without --pilot nothing is sent or written, and no key is needed. A pilot's rows are rows of the job: their answers
-    are kept, and the run to come does not pay for them again. More rows with the same seed keep those sent before. Exit
+    are kept, and the run does not pay for them again. With the same seed a larger pilot contains the smaller one. Exit
     codes: 0 there is an estimate, 2 refused; of a pilot that stopped, those of run.
     """
     with guarded() as boundary:
         if pilot is not None and like is not None:
-            raise click.UsageError("--pilot and --like contradict each other: lengths come from one of them.")
+            raise click.UsageError("--pilot and --like contradict each other: reply lengths come from one of them.")
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=pilot is not None)
         from batchchat import lossless_json
         from batchchat.preflight.estimate import Pilot
@@ -97,15 +99,13 @@ def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:
     """The rows that a pilot sends, and their maximum cost."""
     from batchchat.text import numbers
 
-    cost = "what they cost at most is unknown"
+    cost = "maximum cost unknown"
     if plan.max_usd is not None:
-        cost = f"they cost at most {numbers.money(plan.max_usd)} at {plan.price}"
-    rows = (
-        f"a pilot of {numbers.rows(plan.rows)}"
-        if plan.rows < plan.left
-        else f"all {numbers.rows(plan.left)} that are left"
-    )
-    return f"{job.name}: {rows} is sent to {job.host}; {cost}. Their answers are kept for the run."
+        cost = f"maximum cost {numbers.money(plan.max_usd)} at {plan.price}"
+    rows = f"a pilot of {numbers.rows(plan.rows)}"
+    if plan.rows == plan.left:
+        rows = "the remaining row" if plan.rows == 1 else f"the remaining {numbers.rows(plan.rows)}"
+    return f"{job.name}: sending {rows} to {job.host}; {cost}. The run keeps the answers."
 
 
 def _play(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:

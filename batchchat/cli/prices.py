@@ -18,13 +18,13 @@ __all__ = ["prices", "today"]
     short_help="Show the price table.",
 )
 @click.argument("model", required=False, metavar="[MODEL]")
-@click.option("--file", "file", type=click.Path(path_type=Path), help="A price table of your own, to look at or check.")
+@click.option("--file", "file", type=click.Path(path_type=Path), help="Show or check a price table of your own.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV, the form of a table of your own.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV, the format of a table of your own.")
 def prices(model: str | None, *, file: Path | None, as_json: bool, as_csv: bool) -> None:
-    """Show what models cost by the table that is used where neither the endpoint nor the job says so.
+    """Show the price table, which is used where neither the job nor the endpoint has a price.
 
-    Each price holds at its host, and has a source and a day. Exit codes: 0 shown, 2 MODEL is not in the table.
+    Each price applies to its host only, and has a source and a date. Exit codes: 0 shown, 2 MODEL is not in the table.
     """
     with guarded():
         if as_json and as_csv:
@@ -54,4 +54,6 @@ def today() -> date:
 def _unknown(model: str, nearest_names: list[str]) -> str:
     names = " or ".join(filter(None, [", ".join(nearest_names[:-1]), *nearest_names[-1:]]))
     suggestion = f" The nearest are {names}." if len(nearest_names) > 1 else f" Did you mean {names}?" if names else ""
-    return f"No price is known for {model}.{suggestion} `price` in a job sets one; `prices` names a table of your own."
+    return (
+        f"No price is known for {model}.{suggestion} Set `price` in the job, or name a table of your own in `prices`."
+    )

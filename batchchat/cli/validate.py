@@ -26,9 +26,9 @@ __all__ = ["validate"]
 def validate(job: Path, *, sets: tuple[str, ...]) -> None:
     """Check the job file and every row of its input; send nothing, write nothing.
 
-    It needs no key. Prints how many rows can be sent, as what they are read, which models they ask, and the first
-    rows that can't be sent or don't fit their model's context, with file and line. Exit codes: 0 all rows are good,
-    2 one is not, or the job is not.
+    It needs no key. Prints how many rows can be sent, in which format they are read, which models they are for, and the
+    first rows that can't be sent or don't fit their model's context, with file and line. Exit codes: 0 all rows are
+    good, 2 one is not, or the job is not.
     """
     with guarded():
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, sends=False, vets=True)

@@ -61,10 +61,10 @@ def prompt_source(tokenizer: Tokenizer) -> str:
 def price_missing(job: JobSpec, model: str) -> str:
     """The note where no price of `model` is known: which table lacks it and how to set one."""
     table = "the price table" if job.prices is None else job.prices.typed
-    unknown = f"no price of {model} at {job.host} is in {table}, so that its cost is unknown."
+    unknown = f"no price of {model} at {job.host} is in {table}, so its cost is unknown."
     if model != job.model:
-        return f"{unknown} A table of your own is named by `prices`."
+        return f"{unknown} Name a price table of your own in `prices`."
     return (
-        f"{unknown} Add `price: {{input: ..., output: ...}}` to the job, USD per million tokens; where the endpoint"
-        " reports costs, --pilot learns it."
+        f"{unknown} Add `price: {{input: ..., output: ...}}` to the job, USD per million tokens; if the endpoint"
+        " reports costs, --pilot measures it."
     )

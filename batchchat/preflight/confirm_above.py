@@ -50,8 +50,8 @@ def _times(cost: Range | None, share: float) -> Range | None:
 def _sentence(estimated: JobEstimate, rows: int, cost: Range | None) -> str:
     what = f"{estimated.job}: {numbers.rows(rows)} {'is' if rows == 1 else 'are'} to be sent to {estimated.host}"
     if cost is None or (cost.expected is None and cost.worst is None):
-        return f"{what}, at a cost that is unknown."
+        return f"{what}, at an unknown cost."
     sources = estimated.forecast.sources
     about = numbers.UNKNOWN if cost.expected is None else f"about {numbers.money(cost.expected)}"
-    maximum = "without a bound that is known" if cost.worst is None else f"at most {numbers.money(cost.worst)}"
+    maximum = "with no known maximum" if cost.worst is None else f"at most {numbers.money(cost.worst)}"
     return f"{what}: {about}, {maximum} ({sources['completion_tokens']}; {sources['cost_usd']})."

@@ -28,7 +28,7 @@ from batchchat.text import numbers
 
 __all__ = ["Pilot", "PilotPlan", "estimate"]
 
-_IN_OWN_ANSWERS = "in the answers there are"
+_IN_OWN_ANSWERS = "in the answers so far"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _evidence_of_output(job: JobSpec, output: Path) -> Evidence:
     with open_results(output) as results:
         rows, answer_count = _sample_answers(results)
         if not rows:
-            raise OutputError(f"{output} has no answer that says how long it was. Give --like an output that has.")
+            raise OutputError(f"{output} has no answer with a token count. Give --like an output that has one.")
         same_price = results.model == job.model and results.endpoint == job.host
         part = "" if len(rows) == answer_count else f"{numbers.count(len(rows))} of "
         model = "" if results.model == job.model else f" of {results.model}"
@@ -199,13 +199,15 @@ def _notes(job: JobSpec, model: ModelEstimate, figures: Forecast, pilot_result: 
         notes.append(price_missing(job, model.model))
     if load.unbounded:
         notes.append(
-            f"{numbers.rows(load.unbounded)} set no max_tokens, and the context of {model.model} is not known, so that"
-            " the worst case has no bound. Set `params.max_tokens`."
+            f"{numbers.rows(load.unbounded)} set no max_tokens, and the context of {model.model} is not known, so"
+            " the worst case has no limit. Set `params.max_tokens`."
         )
     if pilot_result is not None and load.left:
         notes += _notes_of_pilot(pilot_result, figures)
     elif not figures.measured and load.left:
-        notes.append("no reply was seen yet: --pilot 100 measures lengths, --like OUTPUT learns them from another run.")
+        notes.append(
+            "no reply was measured yet: --pilot 100 measures lengths, --like OUTPUT takes them from another run."
+        )
     return [*notes, *_notes_of_rows(load, model.model)]
 
 
@@ -217,9 +219,9 @@ def _notes_of_pilot(pilot_result: PilotResult, figures: Forecast) -> list[str]:
             " no tokens."
         )
     if not figures.measured:
-        notes.append("no answer of the pilot says how many tokens it had, so that nothing can be learned from it.")
+        notes.append("no answer of the pilot reports its tokens, so reply lengths are not measured.")
     elif figures.completion_interval is None:
-        notes.append("one row of a pilot gives no interval; --pilot 20 or more does.")
+        notes.append("one row of a pilot gives no interval; use --pilot 20 or more.")
     return notes
 
 
@@ -227,15 +229,15 @@ def _notes_of_rows(load: Load, model: str) -> list[str]:
     notes = []
     if load.undecided:
         notes.append(
-            f"{numbers.rows(load.undecided)} {'is' if load.undecided == 1 else 'are'} answered to another request than"
-            " the input has now; they count as answered here, and run asks whether to pay for them again."
+            f"{numbers.rows(load.undecided)} changed since {'it was' if load.undecided == 1 else 'they were'} answered;"
+            " counted as answered here. run asks whether to pay for them again."
         )
     if load.unknown_cost:
-        notes.append(f"the cost of {numbers.rows(load.unknown_cost)} already answered is unknown, and in no sum here.")
+        notes.append(f"the cost of {numbers.rows(load.unknown_cost)} already answered is unknown and not included.")
     if load.unknown_tokens:
         notes.append(
-            f"{numbers.rows(load.unknown_tokens)} already answered did not say how long; they are in no sum here."
+            f"{numbers.rows(load.unknown_tokens)} already answered did not report their tokens, which are not included."
         )
     if load.other_models:
-        notes.append(f"{numbers.rows(load.other_models)} bring a model of their own; they are counted as {model}'s.")
+        notes.append(f"{numbers.rows(load.other_models)} set a model of their own; they are counted as {model}'s.")
     return notes

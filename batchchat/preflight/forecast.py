@@ -143,7 +143,7 @@ def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> 
             *(_with_replies(base_usd, listed.output_usd, tokens, load.known_completion) for tokens in completion)
         )
     if is_assumed or not load.left:
-        length_source = f"an assumption: {ASSUMED[0]:.0%} and {ASSUMED[1]:.0%} of what a reply may have"
+        length_source = f"assumed: {ASSUMED[0]:.0%} and {ASSUMED[1]:.0%} of the maximum"
     else:
         length_source = (
             "reply lengths unknown" if load.unbounded else "reply lengths unknown; the worst fills the context"
@@ -157,7 +157,7 @@ def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> 
         left_cost_usd=_without_paid(cost, load.known_cost),
         sources={
             "prompt_tokens": prompt_source,
-            "completion_tokens": length_source if load.left else "as reported for the answers there are",
+            "completion_tokens": length_source if load.left else "as reported for the answers so far",
             "cost_usd": None if listed is None else listed.description,
             "duration_s": None,
         },

@@ -49,7 +49,7 @@ def no_price(job: JobSpec) -> str:
     """The error where `budget.max_cost` is set and no price is known: a cost is reserved before a request is sent."""
     table = "the price table" if job.prices is None else job.prices.typed
     return (
-        f"{job.path}: `budget.max_cost` needs a price to reckon with before it sends, and none is known for {job.model}"
-        f" at {job.host}: neither the endpoint nor {table} has one. Add"
+        f"{job.path}: `budget.max_cost` needs a known price, and neither the endpoint nor {table} has one for"
+        f" {job.model} at {job.host}. Add"
         " `price: {input: ..., output: ...}`, USD per million tokens, from the endpoint's price list."
     )

@@ -94,7 +94,7 @@ def read_table(path: Path, as_given: str) -> PriceTable:
     except OSError as error:
         raise UsageError(f"`prices` is {as_given}, which can't be read: {error.strerror}.") from error
     if data is None:
-        raise UsageError(f"`prices` is {as_given}, which is over {_MAX_BYTES >> 20} MiB and no table of prices.")
+        raise UsageError(f"`prices` is {as_given}, which is over {_MAX_BYTES >> 20} MiB, too large for a price table.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -112,18 +112,18 @@ def _entries(text: str, name: str) -> Iterator[PriceEntry]:
                 f"{name}:1: `{_printable(unknown[0])}` is not a column of a price table. It has {', '.join(COLUMNS)}."
             )
         if missing := [column for column in COLUMNS if column not in header and column not in _MAY_BE_EMPTY]:
-            raise UsageError(f"{name}:1: the column `{missing[0]}` is missing. The head is {','.join(COLUMNS)}.")
+            raise UsageError(f"{name}:1: the column `{missing[0]}` is missing. The header is {','.join(COLUMNS)}.")
         for cells in rows:
             if cells:
                 yield _entry(header, [cell.strip() for cell in cells], f"{name}:{rows.line_num}")
     except csv.Error as error:
-        raise UsageError(f"{name}:{rows.line_num}: this is no line of CSV: {error}.") from error
+        raise UsageError(f"{name}:{rows.line_num}: this is not a line of CSV: {error}.") from error
 
 
 def _entry(header: list[str], cells: list[str], location: str) -> PriceEntry:
     if len(cells) != len(header):
         raise UsageError(
-            f"{location}: the line has {len(cells)} fields, and the head {len(header)}: {','.join(header)}."
+            f"{location}: the line has {len(cells)} fields, and the header {len(header)}: {','.join(header)}."
         )
     row = dict.fromkeys(COLUMNS, "") | dict(zip(header, cells, strict=True))
     for column in COLUMNS:

@@ -82,12 +82,12 @@ def _labelled_lines(estimate: JobEstimate) -> list[str]:
     if load.left:
         in_flight = f"{numbers.count(min(estimate.concurrency, load.left))} in flight"
         source = sources["duration_s"]
-        lines.append(("time", f"{in_flight}, {source}" if source else "unknown: no answer was timed yet"))
+        lines.append(("time", f"{in_flight}, {source}" if source else "unknown: no latency was measured yet"))
     lines.append(("rows", f"{numbers.count(load.rows)} · {numbers.count(load.left)} to be sent"))
     if load.kept:
         lines.append(("free", f"{numbers.rows(load.kept)} {'is' if load.kept == 1 else 'are'} answered already"))
     if load.kept_failed:
-        lines.append(("failed", f"{numbers.rows(load.kept_failed)} failed before and stay so until --retry-failed"))
+        lines.append(("failed", f"{numbers.rows(load.kept_failed)} failed before; --retry-failed sends them again"))
     if load.too_long and estimate.context_length is not None:
         shown = ", ".join(load.first_too_long)
         remaining = load.too_long - len(load.first_too_long)
@@ -99,7 +99,7 @@ def _labelled_lines(estimate: JobEstimate) -> list[str]:
             )
         )
     if load.invalid:
-        lines.append(("invalid", f"{numbers.rows(load.invalid)} can't be sent; batchchat validate names them"))
+        lines.append(("invalid", f"{numbers.rows(load.invalid)} can't be sent; batchchat validate lists them"))
     lines += [("note" if not number else "", note) for number, note in enumerate(estimate.forecast.notes)]
     return [f"  {label:<{_LABEL_WIDTH}}{text}" for label, text in lines]
 

@@ -42,7 +42,7 @@ def old_prices_warning(entries: Sequence[PriceEntry], today: date) -> str | None
     number = "1 price is" if len(old) == 1 else f"{numbers.count(len(old))} prices are"
     return (
         f"{number} older than {MAX_AGE.days} days ({oldest.model}: {oldest.as_of.isoformat()}) and may have changed."
-        " Look them up, and put what holds in a table of your own: `prices` in the job."
+        " Look up the current prices and set them in a table of your own (`prices` in the job)."
     )
 
 

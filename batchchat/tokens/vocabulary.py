@@ -67,7 +67,7 @@ def tokenizer_json(path: Path) -> Tokenizer | Bad:
         ) from error
     except Exception as error:  # tokenizers raises bare Exceptions
         raise UsageError(
-            f"`estimate.tokenizer` is {path}, which is no tokenizer.json of Hugging Face tokenizers: {error}."
+            f"`estimate.tokenizer` is {path}, which is not a tokenizer.json of Hugging Face tokenizers: {error}."
         ) from error
     # Truncation that the file sets would cut the count of a long text.
     tokenizer.no_truncation()
@@ -76,7 +76,7 @@ def tokenizer_json(path: Path) -> Tokenizer | Bad:
     def count_text(text: str) -> int:
         return len(tokenizer.encode(_sendable(text), add_special_tokens=False).ids)
 
-    note = "The template is not in a tokenizer.json: 4 tokens are assumed for the frame of a message, 3 for the reply's"
+    note = "A tokenizer.json has no chat template: 4 tokens are assumed for each message and 3 for the reply"
     return _Vocabulary(path.name, note, count_text)
 
 
@@ -100,7 +100,7 @@ def openai_vocabulary(model: str, environ: Mapping[str, str] = os.environ) -> To
         fetch = f"python -c \"import tiktoken; tiktoken.get_encoding('{name}')\""
         return Bad(f"The vocabulary {name} is not in tiktoken's cache; fetch it once, for a closer count: {fetch}")
     encoding = get_encoding(name)
-    note = "4 tokens are assumed for the frame of a message, 3 for the reply's, as OpenAI's cookbook has it"
+    note = "4 tokens are assumed for each message and 3 for the reply, as in OpenAI's cookbook"
     return _Vocabulary(f"tiktoken {name}", note, lambda text: len(encoding.encode_ordinary(_sendable(text))))
 
 

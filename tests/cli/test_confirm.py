@@ -29,8 +29,8 @@ def test_above_it_a_run_off_a_terminal_is_refused(mock: Mock) -> None:
     called = call("run", "job.yaml")
     assert (called.code, called.out) == (2, "")
     assert re.fullmatch(
-        rf"error: chef: 50 rows are to be sent to {mock.host}: about \$0\.0\d+, at most \$0\.02\d+ \(an assumption: 10%"
-        r" and 50% of what a reply may have; \$0\.5 in / \$2 out per million \(the job's `price`\)\)\. `confirm_above`"
+        rf"error: chef: 50 rows are to be sent to {mock.host}: about \$0\.0\d+, at most \$0\.02\d+ \(assumed: 10% and"
+        r" 50% of the maximum; \$0\.5 in / \$2 out per million \(the job's `price`\)\)\. `confirm_above`"
         r" is \$0\.0100\. There is no terminal to ask on; --yes runs it\.\n",
         called.err,
     ), called.err
@@ -58,7 +58,7 @@ def test_a_cost_that_is_unknown_is_asked_about(mock: Mock) -> None:
     called = call("run", "job.yaml")
     assert called.code == 2
     assert called.err == (
-        f"error: chef: 5 rows are to be sent to {mock.host}, at a cost that is unknown. `confirm_above` is $1,000.00."
+        f"error: chef: 5 rows are to be sent to {mock.host}, at an unknown cost. `confirm_above` is $1,000.00."
         " There is no terminal to ask on; --yes runs it.\n"
     )
 

@@ -86,13 +86,13 @@ def test_before_anything_is_sent() -> None:
         "  time left                        unknown",
         "",
         f"  prompts    estimated within {tokenizer.error:.0%} ({tokenizer.name})",
-        "  replies    an assumption: 10% and 50% of what a reply may have",
+        "  replies    assumed: 10% and 50% of the maximum",
         "  price      $0.5 in / $2 out per million (the job's `price`)",
-        "  time       unknown: no answer was timed yet",
+        "  time       unknown: no latency was measured yet",
         "  rows       100 · 100 to be sent",
         *([f"  note       {tokenizer.note}"] if tokenizer.note else []),
-        f"  {'' if tokenizer.note else 'note':<11}no reply was seen yet: --pilot 100 measures lengths,"
-        " --like OUTPUT learns them from another run.",
+        f"  {'' if tokenizer.note else 'note':<11}no reply was measured yet: --pilot 100 measures lengths,"
+        " --like OUTPUT takes them from another run.",
         "",
         "next  batchchat estimate job.yaml --pilot 100",
     ]
@@ -182,8 +182,8 @@ def test_off_a_terminal_a_pilot_wants_yes(mock: Mock) -> None:
     called = call("estimate", "job.yaml", "--pilot", "20")
     assert (called.code, called.out) == (2, "")
     said = re.fullmatch(
-        rf"error: chef: a pilot of 20 rows is sent to {mock.host}; they cost at most \$(0\.\d+) at \$0\.5 in / \$2 out"
-        r" per million \(the job's `price`\)\. Their answers are kept for the run\. There is no terminal to ask on;"
+        rf"error: chef: sending a pilot of 20 rows to {mock.host}; maximum cost \$(0\.\d+) at \$0\.5 in / \$2 out"
+        r" per million \(the job's `price`\)\. The run keeps the answers\. There is no terminal to ask on;"
         r" --yes sends them\.\n",
         called.err,
     )
@@ -215,7 +215,7 @@ def test_a_pilot_of_all_rows_and_of_one(mock: Mock) -> None:
     write(12, mock.url)
     one = told("--pilot", "1", "--yes")
     assert one["pilot"]["cost_interval_usd"] is None
-    assert "one row of a pilot gives no interval; --pilot 20 or more does." in one["notes"]
+    assert "one row of a pilot gives no interval; use --pilot 20 or more." in one["notes"]
     every = told("--pilot", "500", "--yes")
     low, high = every["pilot"]["cost_interval_usd"]
     assert low == high == pytest.approx(float(mock.stats()["cost_usd"]))
@@ -248,7 +248,7 @@ def test_rows_of_a_pilot_that_fail_are_told() -> None:
     ("usage", "expected", "note"),
     [
         ({"prompt_tokens": 10, "completion_tokens": 5}, 150, "Add `price: {input: ..., output: ...}` to the job"),
-        (None, None, "no answer of the pilot says how many tokens it had, so that nothing can be learned from it."),
+        (None, None, "no answer of the pilot reports its tokens, so reply lengths are not measured."),
     ],
 )
 def test_a_server_that_reports_no_cost(usage: Any, expected: int | None, note: str) -> None:
@@ -274,8 +274,8 @@ def test_answers_there_are_teach(mock: Mock) -> None:
     assert found["sources"] == {
         "prompt_tokens": found["sources"]["prompt_tokens"],
         "completion_tokens": "lengths from the 30 rows that this job has answered",
-        "cost_usd": "as reported by the endpoint in the answers there are",
-        "duration_s": "at the latency in the answers there are",
+        "cost_usd": "as reported by the endpoint in the answers so far",
+        "duration_s": "at the latency in the answers so far",
     }
     assert found["duration_s"]["expected"] > 0
     assert mock.stats()["requests"] == 30
@@ -337,8 +337,7 @@ def test_changed_rows_are_told(mock: Mock) -> None:
     found = told("--set", "params.max_tokens=100")
     assert found["rows_left"] == 0
     assert found["notes"][-1] == (
-        "20 rows are answered to another request than the input has now; they count as answered here, and run asks"
-        " whether to pay for them again."
+        "20 rows changed since they were answered; counted as answered here. run asks whether to pay for them again."
     )
 
 

@@ -54,11 +54,11 @@ def test_a_model_that_is_not_there() -> None:
     called = call("prices", "gpt4o-mini")
     assert (called.code, called.out) == (2, "")
     assert called.err == (
-        "error: No price is known for gpt4o-mini. The nearest are gpt-4o-mini, gpt-4.1-mini or gpt-5-mini. `price`"
-        " in a job sets one; `prices` names a table of your own.\n"
+        "error: No price is known for gpt4o-mini. The nearest are gpt-4o-mini, gpt-4.1-mini or gpt-5-mini. Set `price`"
+        " in the job, or name a table of your own in `prices`.\n"
     )
     assert call("prices", "xyzzy").err == (
-        "error: No price is known for xyzzy. `price` in a job sets one; `prices` names a table of your own.\n"
+        "error: No price is known for xyzzy. Set `price` in the job, or name a table of your own in `prices`.\n"
     )
 
 
@@ -67,8 +67,8 @@ def test_old_prices_are_told() -> None:
     called = call("prices", "gpt-4o")
     assert called.code == 0
     assert called.err == (
-        "warning: 1 price is older than 180 days (gpt-4o: 2025-08-15) and may have changed. Look them up, and put what"
-        " holds in a table of your own: `prices` in the job.\n"
+        "warning: 1 price is older than 180 days (gpt-4o: 2025-08-15) and may have changed. Look up the current"
+        " prices and set them in a table of your own (`prices` in the job).\n"
     )
 
 

@@ -121,7 +121,7 @@ def test_without_evidence_the_assumption_is_named() -> None:
     assert (made.duration_s, made.measured) == (None, False)
     assert made.sources == {
         "prompt_tokens": "counted",
-        "completion_tokens": "an assumption: 10% and 50% of what a reply may have",
+        "completion_tokens": "assumed: 10% and 50% of the maximum",
         "cost_usd": "$0.48 in / $0.48 out per million (the job's `price`)",
         "duration_s": None,
     }

@@ -141,9 +141,9 @@ def test_a_cap_without_any_price_is_refused() -> None:
         ended = run()
         assert (ended.code, server.requests) == (2, 1)
     assert ended.err.splitlines()[-1] == (
-        f"error: job.yaml: `budget.max_cost` needs a price to reckon with before it sends, and none is known for m at"
-        f" {server.host}: neither the endpoint nor the price table has one. Add `price: {{input: ..., output: ...}}`,"
-        " USD per million tokens, from the endpoint's price list."
+        "error: job.yaml: `budget.max_cost` needs a known price, and neither the endpoint nor the price table has one"
+        f" for m at {server.host}. Add `price: {{input: ..., output: ...}}`, USD per million tokens,"
+        " from the endpoint's price list."
     )
 
 

@@ -71,8 +71,8 @@ def test_a_users_own(tmp_path: Path) -> None:
         (GOOD.replace("2026-11-01", "1.11.2026"), "`as_of` is 1.11.2026. It takes a day such as 2026-11-22."),
         (GOOD.replace("a/model", ""), "`model` is empty."),
         (GOOD.replace("a.com,2", ",2"), "`source` is empty."),
-        (GOOD + ",more", f"the line has 9 fields, and the head 8: {HEAD}."),
-        ('"a', "this is no line of CSV: unexpected end of data."),
+        (GOOD + ",more", f"the line has 9 fields, and the header 8: {HEAD}."),
+        ('"a', "this is not a line of CSV: unexpected end of data."),
     ],
 )
 def test_a_wrong_line(line: str, said: str, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_wrong_head(tmp_path: Path) -> None:
     assert str(refused.value) == f"prices.csv:1: `cost` is not a column of a price table. It has {', '.join(COLUMNS)}."
     with pytest.raises(UsageError) as refused:
         table(tmp_path, head=HEAD.replace("as_of", "source"))
-    assert str(refused.value) == f"prices.csv:1: the column `as_of` is missing. The head is {HEAD}."
+    assert str(refused.value) == f"prices.csv:1: the column `as_of` is missing. The header is {HEAD}."
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_tokenizer_json_counts_what_it_is_given(tmp_path: Path) -> None:
     assert found.count(HELLO) == 3 + 2 * 4 + 3 + 1
     assert (found.name, found.exact, found.error) == ("tokenizer.json", False, None)
     assert found.note == (
-        "The template is not in a tokenizer.json: 4 tokens are assumed for the frame of a message, 3 for the reply's"
+        "A tokenizer.json has no chat template: 4 tokens are assumed for each message and 3 for the reply"
     )
     assert found.count([{"role": "user", "content": "\ud800"}]) == 8
     assert not found.exact_for(HELLO)
@@ -62,7 +62,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     )
     other = tmp_path / "other.json"
     other.write_text("{}")
-    with pytest.raises(UsageError, match=r"which is no tokenizer\.json of Hugging Face tokenizers: "):
+    with pytest.raises(UsageError, match=r"which is not a tokenizer\.json of Hugging Face tokenizers: "):
         tokenizer_for("m", other)
 
 
