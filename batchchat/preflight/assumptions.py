@@ -54,7 +54,7 @@ def prompt_source(tokenizer: Tokenizer) -> str:
     """How prompts were counted, and how well, as the estimate shows it."""
     if tokenizer.exact:
         return f"counted exactly ({tokenizer.name})"
-    error = "by an unknown margin" if tokenizer.error is None else f"within {tokenizer.error:.0%}"
+    error = "with an unknown error" if tokenizer.error is None else f"within {tokenizer.error:.0%}"
     return f"estimated {error} ({tokenizer.name})"
 
 
