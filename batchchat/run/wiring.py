@@ -61,7 +61,7 @@ def scripts_for(job: JobSpec, rates: Rates) -> ScriptFor:
     """The script of each row; where its model's price is known, its requests know the most they may cost."""
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
     if job.budget.max_cost is not None or rates.rate(job.model) is not None:
-        compose = partial(wire.compose, max_usage_of=UsageBounds(rates.most))
+        compose = partial(wire.compose, max_usage_of=UsageBounds(rates.highest_price))
 
     def script_for(row: Row) -> Script:
         return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
