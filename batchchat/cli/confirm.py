@@ -1,4 +1,4 @@
-"""A question about money: asked on a terminal, answered beforehand by `--yes`, and refused where nobody can answer."""
+"""The confirmation of a cost: by a question on a terminal or by `--yes`; refused where nobody can answer."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import click
 from batchchat.cli.runner import at_a_terminal
 from batchchat.errors import UsageError
 
-__all__ = ["consent"]
+__all__ = ["confirm"]
 
 
-def consent(said: str, question: str, *, yes: bool, nobody: str) -> None:
-    """Return where the answer is yes. `said` is what is asked about, `nobody` the way out off a terminal.
+def confirm(cost: str, question: str, *, yes: bool, without_terminal: str) -> None:
+    """Return if the user agrees to `cost`, a sentence, by answering `question` or beforehand by `yes`.
 
-    Raises `UsageError`: nothing was sent.
+    Raises `UsageError` where the answer is no or where there is no terminal; `without_terminal` says how to agree then.
     """
     if yes:
         return
     if not at_a_terminal():
-        raise UsageError(f"{said} {nobody}")
+        raise UsageError(f"{cost} {without_terminal}")
     try:
-        agreed = click.confirm(f"{said}\n{question}", default=False, err=True)
+        agreed = click.confirm(f"{cost}\n{question}", default=False, err=True)
     except click.Abort:  # Ctrl-C, or no more input
         raise KeyboardInterrupt from None
     if not agreed:

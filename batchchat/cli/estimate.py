@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.confirm import consent
+from batchchat.cli.confirm import confirm
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, style
 from batchchat.cli.runner import event_loop, follower_of
@@ -32,8 +32,10 @@ __all__ = ["estimate"]
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--pilot", type=click.IntRange(min=1), metavar="N", help="Send N sampled rows, and keep their answers.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="K", help="Which rows the pilot samples.")
-@click.option("--like", type=click.Path(path_type=Path), metavar="JOB|OUTPUT", help="Learn lengths from another run.")
-@click.option("--compare", metavar="MODEL[,MODEL]", help="Put other models beside the job's.")
+@click.option(
+    "--like", type=click.Path(path_type=Path), metavar="JOB|OUTPUT", help="Take reply lengths from another run."
+)
+@click.option("--compare", metavar="MODEL[,MODEL]", help="Compare with other models.")
 @click.option("--yes", is_flag=True, help="Send the pilot without asking.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @set_option
@@ -48,65 +50,65 @@ def estimate(
     as_json: bool,
     sets: tuple[str, ...],
 ) -> None:
-    """Tell what a job will use, cost and take; each figure says where it comes from.
+    """Estimate the tokens, cost and duration of a job, and show the source of each figure.
 
     Without --pilot nothing is sent or written, and no key is needed. A pilot's rows are rows of the job: their answers
-    are kept, and the run to come does not pay for them again. More rows with the same seed keep those sent before. Exit
+    are kept, and the run does not pay for them again. With the same seed a larger pilot contains the smaller one. Exit
     codes: 0 there is an estimate, 2 refused; of a pilot that stopped, those of run.
     """
     with guarded() as boundary:
         if pilot is not None and like is not None:
-            raise click.UsageError("--pilot and --like contradict each other: lengths come from one of them.")
+            raise click.UsageError("--pilot and --like contradict each other: reply lengths come from one of them.")
         spec = load_job(
             job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=pilot is not None
         )
         from batchchat import lossless_json
         from batchchat.preflight.estimate import Pilot
-        from batchchat.preflight.estimate import estimate as made
+        from batchchat.preflight.estimate import estimate as estimate_job
         from batchchat.report.estimate import estimate_json, estimate_text
         from batchchat.results.reader import output_of
         from batchchat.run.wiring import redactor_for
 
-        rest = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
-        run_command = shlex.join(["batchchat", "run", *rest])
-        measure = shlex.join(["batchchat", "estimate", *rest, "--pilot", "100"])
+        arguments = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
+        run_command = shlex.join(["batchchat", "run", *arguments])
+        pilot_command = shlex.join(["batchchat", "estimate", *arguments, "--pilot", "100"])
 
         def send(plan: PilotPlan) -> None:
-            consent(
-                _told(spec, plan),
+            confirm(
+                _pilot_cost(spec, plan),
                 "Send them?",
                 yes=yes,
-                nobody="There is no terminal to ask on; --yes sends them.",
+                without_terminal="There is no terminal to ask on; --yes sends them.",
             )
             code = _run_pilot(spec, plan, run_command, boundary)
             if code not in {EXIT_OK, EXIT_ROWS_FAILED}:
                 sys.exit(code)
 
-        found = made(
+        estimates = estimate_job(
             spec,
             pilot=None if pilot is None else Pilot(pilot, seed, send),
             like=None if like is None else output_of(like, os.environ),
-            compare=[] if compare is None else [name for each in compare.split(",") if (name := each.strip())],
+            compare=[] if compare is None else [name for name in map(str.strip, compare.split(",")) if name],
         )
         if as_json:
-            put(lossless_json.dumps(estimate_json(found)).decode())
+            put(lossless_json.dumps(estimate_json(estimates)).decode())
             return
-        following = run_command if found[0].forecast.measured else measure
-        head, _, body = estimate_text(found, redactor_for(spec, os.environ).redact(following)).partition("\n")
-        put(f"{style(head, 'green' if found[0].forecast.measured else 'yellow')}\n{body}")
+        next_command = run_command if estimates[0].forecast.measured else pilot_command
+        head, _, body = estimate_text(estimates, redactor_for(spec, os.environ).redact(next_command)).partition("\n")
+        put(f"{style(head, 'green' if estimates[0].forecast.measured else 'yellow')}\n{body}")
 
 
-def _told(job: JobSpec, plan: PilotPlan) -> str:
-    """What a pilot does, and the most it costs."""
+def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:
+    """The rows that a pilot sends, and their maximum cost."""
     from batchchat.text import numbers
 
-    cost = "what they cost at most is unknown"
-    if plan.most_usd is not None:
-        cost = f"they cost at most {numbers.money(plan.most_usd)} at {plan.price}"
-    what = (
-        f"a pilot of {numbers.rows(plan.rows)}" if plan.rows < plan.of else f"all {numbers.rows(plan.of)} that are left"
-    )
-    return f"{job.name}: {what} is sent to {job.host}; {cost}. Their answers are kept for the run."
+    cost = "maximum cost unknown"
+    if plan.max_usd is not None:
+        cost = f"maximum cost {numbers.money(plan.max_usd)} at {plan.price}"
+    rows = f"a pilot of {numbers.rows(plan.rows)}"
+    if plan.rows == plan.left:
+        rows = "the remaining row" if plan.rows == 1 else f"the remaining {numbers.rows(plan.rows)}"
+    return f"{job.name}: sending {rows} to {job.host}; {cost}. The run keeps the answers."
 
 
 def _run_pilot(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:

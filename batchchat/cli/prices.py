@@ -19,40 +19,42 @@ __all__ = ["prices", "today"]
     short_help="Show the price table.",
 )
 @click.argument("model", required=False, metavar="[MODEL]")
-@click.option("--file", "own", type=click.Path(path_type=Path), help="A price table of your own, to look at or check.")
+@click.option("--file", "file", type=click.Path(path_type=Path), help="Show or check a price table of your own.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV, the form of a table of your own.")
-def prices(model: str | None, *, own: Path | None, as_json: bool, as_csv: bool) -> None:
-    """Show what models cost by the table that is used where neither the endpoint nor the job says so.
+@click.option("--csv", "as_csv", is_flag=True, help="CSV, the format of a table of your own.")
+def prices(model: str | None, *, file: Path | None, as_json: bool, as_csv: bool) -> None:
+    """Show the price table, which is used where neither the job nor the endpoint has a price.
 
-    Each price holds at its host, and has a source and a day. Exit codes: 0 shown, 2 MODEL is not in the table.
+    Each price applies to its host only, and has a source and a date. Exit codes: 0 shown, 2 MODEL is not in the table.
     """
     with guarded():
         if as_json and as_csv:
             raise UsageError("--json and --csv exclude each other.")
         from batchchat import lossless_json
         from batchchat.pricing.price_table import builtin_table, read_table
-        from batchchat.report.prices import old_words, price_csv, price_forms, price_text
+        from batchchat.report.prices import old_prices_warning, price_csv, price_json, price_text
 
-        table = builtin_table() if own is None else read_table(own, str(own))
-        entries = list(table.entries) if model is None else table.named(model)
+        table = builtin_table() if file is None else read_table(file, str(file))
+        entries = list(table.entries) if model is None else table.find_all(model)
         if model is not None and not entries:
-            raise UsageError(_unknown(model, table.nearest(model)))
-        now = today()
-        if (warning := old_words(entries, now)) is not None:
+            raise UsageError(_unknown(model, table.nearest_names(model)))
+        day = today()
+        if (warning := old_prices_warning(entries, day)) is not None:
             say(f"{style('warning:', 'yellow')} {warning}")
         if as_json:
-            put(lossless_json.dumps({"prices": price_forms(entries, now)}).decode())
+            put(lossless_json.dumps({"prices": price_json(entries, day)}).decode())
         else:
             put(price_csv(entries) if as_csv else price_text(entries))
 
 
 def today() -> date:
-    """The day, by which a price is old."""
+    """The current day in UTC, for the age of prices."""
     return datetime.now(UTC).date()
 
 
-def _unknown(model: str, near: list[str]) -> str:
-    listed = " or ".join(filter(None, [", ".join(near[:-1]), near[-1] if near else ""]))
-    meant = f" The nearest are {listed}." if len(near) > 1 else f" Did you mean {listed}?" if near else ""
-    return f"No price is known for {model}.{meant} `price` in a job sets one; `prices` names a table of your own."
+def _unknown(model: str, nearest_names: list[str]) -> str:
+    names = " or ".join(filter(None, [", ".join(nearest_names[:-1]), *nearest_names[-1:]]))
+    suggestion = f" The nearest are {names}." if len(nearest_names) > 1 else f" Did you mean {names}?" if names else ""
+    return (
+        f"No price is known for {model}.{suggestion} Set `price` in the job, or name a table of your own in `prices`."
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.confirm import consent
+from batchchat.cli.confirm import confirm
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, say_error, style
 from batchchat.cli.run_command import KEEP_CHANGED, RETRY_FAILED, RunCommand, next_commands
@@ -117,13 +117,13 @@ def _limit_words(limit: int | None) -> list[str]:
 
 def _confirm(job: JobSpec, options: RunOptions) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
-    from batchchat.preflight.confirm_above import asked_before
+    from batchchat.preflight.confirm_above import confirmation_for
     from batchchat.preflight.scan import SendOptions
     from batchchat.run.tasks import ResumeRules
 
     sending = SendOptions(ResumeRules(options.retry_failed, options.changed), fresh=options.fresh)
-    if (question := asked_before(job, sending, options.limit)) is not None:
-        consent(question, "Run it?", yes=False, nobody="There is no terminal to ask on; --yes runs it.")
+    if (question := confirmation_for(job, sending, options.limit)) is not None:
+        confirm(question, "Run it?", yes=False, without_terminal="There is no terminal to ask on; --yes runs it.")
 
 
 def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subscriber, boundary: ErrorBoundary) -> int:

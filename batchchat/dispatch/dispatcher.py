@@ -25,7 +25,7 @@ from batchchat.core.attempt import NO_SPEND, Action, Attempt, Outcome, Request, 
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
-from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
+from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Halt, Policy
 from batchchat.policy.failure_streak import FailureStreak
 from batchchat.policy.retry import RowStop, RowWait, retrying
@@ -98,7 +98,7 @@ class Sending:
     retry: RetryPolicies
     workers: int
     stop_after_failures: int
-    stragglers: StragglerPolicy = field(default_factory=lambda: StragglerPolicy(again=0))
+    stragglers: StragglerPolicy = field(default_factory=lambda: StragglerPolicy(max_resends=0))
     answered_models: frozenset[str] = frozenset()
 
 
@@ -122,7 +122,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         # A run of few at a time must see as many rows fail as tell of an outage.
-        self._recovery = _Recovery(max(sending.workers, SIGNS_TO_OPEN))
+        self._recovery = _Recovery(max(sending.workers, FAILURES_TO_OPEN))
         self._stopping = asyncio.Event()
         self._abandoned = False
         self._defect: BaseException | None = None
@@ -298,7 +298,7 @@ class Dispatcher:
         number = self._recorder.row(work, step)
         if step.status is Status.ANSWERED:
             self._observer.answered(step)
-        if (reason := self._streak.seen(step)) is not None:
+        if (reason := self._streak.add(step)) is not None:
             self.stop(Halt(reason, step.attempt))
         return number
 

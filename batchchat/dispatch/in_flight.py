@@ -90,7 +90,7 @@ class InFlightAttempts:
         if self._timer is None or not self._attempts or not self._alone(len(self._attempts)):
             return None
         key, attempt = min(self._attempts.items(), key=lambda item: item[1].since)
-        cutoff_s = self._stragglers.bound_s(key)
+        cutoff_s = self._stragglers.cutoff_s(key)
         return None if cutoff_s is None else (InFlight(key, attempt.since), cutoff_s)
 
     def _look(self) -> None:
@@ -100,7 +100,7 @@ class InFlightAttempts:
         if now - before > _ASLEEP_S or not self._alone(len(self._attempts)):
             return
         running = [InFlight(key, attempt.since) for key, attempt in self._attempts.items() if attempt.overdue is None]
-        for overdue in self._stragglers.cut(now, running):
+        for overdue in self._stragglers.overdue(now, running):
             self._attempts[overdue.key].cancel(overdue)
             self._on_overdue(overdue)
 

@@ -1,46 +1,56 @@
-"""The breaker: an endpoint that is down gets one request at growing intervals in place of hundreds, and fails no row.
+"""The circuit breaker: an endpoint that is down gets one request at growing intervals, and no row fails for it.
 
-What speaks for an outage: a connection that can't be had; a refusal while nothing else is in flight; a first failure of
-a row (500, 502, a broken connection, a web page, a timeout that had all the time there was). Later failures of the same
-row say nothing of the endpoint, so a row that always gives a 500 still comes to its end. Eight such signs open the
-breaker, three while it has only just closed, where no request was answered that was sent after the first of them, and
-no more than have failed are still in flight of those: where one in ten fails at once, the others are only slower.
+CLOSED, requests are admitted. Evidence of an outage is a connection that can't be had; a refusal while nothing else is
+in flight; the first failure of a row (500, 502, a broken connection, a web page, a timeout). Later failures of the same
+row say nothing of the endpoint, so a row that always gets a 500 still uses up its attempts. Eight such failures open
+the breaker, three in RECOVERING, provided that no request sent after the first of them was answered, and that of the
+requests sent since no more are in flight than have failed: where one in ten fails at once, the others are only slower.
 
-Open, it lets one request go after 1 s, then after twice as long each time, up to a minute, jittered; what the endpoint
-asks for in Retry-After is waited. The first answer closes it, and as many more may go as are answered. An answer to a
-request from before the outage closes it too, except where new connections are refused: a server that shuts down ends
-what it has begun.
+OPEN, a probe is admitted after 1 s, then after twice as long each time, up to a minute, jittered; a Retry-After is
+respected. HALF_OPEN, the probe is in flight. The first answer closes the breaker; so does an answer to a request from
+before the outage, except where new connections are refused: a server that shuts down finishes what it has begun.
 
-What failed in an outage uses up no row (`excuses`). After `max_outage_s`, or 5 s where it was never there, the run
-stops.
+RECOVERING, four requests may be in flight, and one more with each answer until as many are as before.
 
-The last rows of a run are too few to open it. Each of them is kept (`keeps`) while nothing is answered that was sent
-after its first failure: a model server that starts anew is back within ten minutes, and more than that a last row which
-always fails is not to cost.
+A failure during an outage uses up no attempt of its row (`was_in_outage`). After `max_outage_s`, or 5 s if the endpoint
+was never reached, the run stops. The Halt is latched beside the state: what is in flight then is still released, and an
+outage may end meanwhile.
+
+The last rows of a run are too few to open the breaker. Each of them is retried (`extends_patience`) while no request
+sent after its first failure was answered: a model server that restarts is back within ten minutes, and a last row that
+always fails may not cost more than that.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Scope
 from batchchat.core.conversation import ErrorKind, Key
+from batchchat.policy.breaker_state import CLOSED, HALF_OPEN, OPEN, RECOVERING, TRANSITIONS, BreakerEvent, BreakerState
 from batchchat.policy.concurrency import REFUSALS
 from batchchat.policy.decision import ADMIT, Decision, Delay, Halt
+from batchchat.policy.outage_history import OutageHistory, remember
 
-__all__ = ["NEVER_REACHED", "OUTAGE", "SIGNS_TO_OPEN", "CameBack", "CircuitBreaker", "WentDown"]
+__all__ = [
+    "FAILURES_TO_OPEN",
+    "FIRST_CONTACT_S",
+    "NEVER_REACHED",
+    "OUTAGE",
+    "CameBack",
+    "CircuitBreaker",
+    "WentDown",
+]
 
 NEVER_REACHED = "never reached"
 OUTAGE = "outage"
 
 FIRST_CONTACT_S = 5.0
-"""A wrong host or port is told after this long, not after an hour. Many connections opened at once may see a few
-refusals from a server that is well, so the first one is not enough."""
+"""A wrong host or port stops the run after this long, not after an hour. Many connections opened at once may see a few
+refusals from a server that is well, so the first refusal is not enough."""
 
-_SIGNS = {
+_EVIDENCE = {
     *REFUSALS,
     ErrorKind.QUOTA,
     ErrorKind.CONNECTION,
@@ -49,21 +59,21 @@ _SIGNS = {
     ErrorKind.TIMEOUT,
     ErrorKind.BAD_RESPONSE,
 }
-SIGNS_TO_OPEN, _SIGNS_TO_REOPEN = 8, 3
-_PATIENCE_S = 600.0
+FAILURES_TO_OPEN, _FAILURES_TO_REOPEN = 8, 3
+_MAX_PATIENCE_S = 600.0
 _SLOW_S = 10.0
-"""A failure that took longer is a long generation cut off by a gateway as well as an outage: it is a sign only where
-nothing else is in flight that may yet be answered."""
-_FIRST_PROBE_S, _LONGEST_PROBE_S, _JITTER = 1.0, 60.0, 0.25
-_LONGEST_ASKED_S = 3600.0
-_FIRST_RAMP = 4
-_MOST_REMEMBERED = 20_000  # failing rows, and failed attempts
-_TOLD_EVERY_S = 60.0
+"""A failure that took longer may be a long generation cut off by a gateway as well as an outage: it is evidence only
+where nothing else is in flight that may yet be answered."""
+_FIRST_PROBE_S, _MAX_PROBE_S, _JITTER = 1.0, 60.0, 0.25
+_MAX_RETRY_AFTER_S = 3600.0
+_FIRST_RECOVERY_LIMIT = 4
+_MAX_FAILING_ROWS = 20_000
+_REPORT_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class WentDown:
-    """Down since `since` (epoch); `last` is what was seen last. The next request goes in `probe_in_s`."""
+    """Down since `since` (epoch); `last` is the latest failure. The next probe is due in `probe_in_s`."""
 
     since: float
     last: Attempt
@@ -72,7 +82,7 @@ class WentDown:
 
 @dataclass(frozen=True, slots=True)
 class CameBack:
-    """It answers again, after `lasted_s` seconds and `probes` requests; down from `since` to `until` (epoch)."""
+    """Answering again, after `lasted_s` seconds and `probes` requests; down from `since` to `until` (epoch)."""
 
     since: float
     until: float
@@ -81,220 +91,243 @@ class CameBack:
 
 
 @dataclass(slots=True)
-class _Down:
-    """The breaker is open. `probe_at` is when the request went that is in flight, where one is."""
+class _Failures:
+    """Failures with no answer between: `first` to `last`, since `since` on the policy's clock.
 
-    next_at: float
-    interval_s: float
-    probe_at: float | None = None
-    probes: int = 0
+    `evidence` counts those that speak for an outage, `in_flight` the requests sent since `since` that have not ended.
+    """
+
+    first: Attempt
+    last: Attempt
+    since: float
+    evidence: int = 0
+    in_flight: int = 0
 
 
 @dataclass(slots=True)
-class _Span:
-    """An outage; `until` is open while it lasts. `told_since` is its beginning in seconds since the epoch.
+class _Probes:
+    """The probes of an outage: when the next one is due, when the latest was sent, and how many were."""
 
-    The epoch is for people alone: a clock may be set while an outage lasts.
-    """
-
-    since: float
-    told_since: float
-    until: float = float("inf")
+    next_at: float
+    interval_s: float = _FIRST_PROBE_S / 2
+    sent_at: float = float("inf")
+    count: int = 0
+    reported_at: float = float("-inf")
 
 
 class CircuitBreaker:
-    """Opens and closes as above; stops the run when that is all that came for `max_outage_s`."""
+    """Opens and closes as above; stops the run after `max_outage_s` of failures alone.
 
-    def __init__(self, max_outage_s: float, random: Random, *, reached: bool = False) -> None:
-        """`reached` says that it has answered in an earlier run."""
+    `reached` says that the endpoint has answered in an earlier run. An endpoint that was never reached stops the run
+    after `first_contact_s`.
+    """
+
+    def __init__(
+        self,
+        max_outage_s: float,
+        random: Random,
+        *,
+        reached: bool = False,
+        first_contact_s: float = FIRST_CONTACT_S,
+    ) -> None:
         self._max_outage_s = max_outage_s
         self._random = random
         self._reached = reached
-        self._heard_at = float("-inf")  # when the latest request was sent that was answered
+        self._first_contact_s = first_contact_s
+        self._state = CLOSED
         self._in_flight = 0
         self._peak = 0
-        self._ramp: int | None = None
-        self._signs = 0
-        self._first: Attempt | None = None  # the failure that all since agree with
-        self._last: Attempt | None = None
-        self._since = float("inf")  # when that was seen
-        self._pending = 0  # requests sent since that are in flight
-        self._failing: dict[Key, None] = {}
-        self._ended: dict[tuple[Key, float], float] = {}
-        """When a row's failed attempts ended, by when they had started in epoch seconds: that names one of a row."""
-        self._down: _Down | None = None
-        self._spans: deque[_Span] = deque(maxlen=64)
-        self._stop: Halt | None = None
+        self._recovery_limit = _FIRST_RECOVERY_LIMIT
+        self._failures: _Failures | None = None
+        self._failing_rows: dict[Key, None] = {}
+        self._probes = _Probes(0.0)
+        self._history = OutageHistory()
+        self._latest_answered = float("-inf")
+        """When the latest request that was answered had been sent."""
+        self._halt: Halt | None = None
         self._news: list[WentDown | CameBack] = []
-        self._told_at = float("-inf")
 
     def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
-        if self._stop is not None:
-            return self._stop
-        down = self._down
-        if down is None:
-            return ADMIT if self._ramp is None or self._in_flight < self._ramp else Delay()
-        if down.probe_at is not None:
+        if self._halt is not None:
+            return self._halt
+        state = self._state
+        if state is CLOSED:
+            return ADMIT
+        if state is RECOVERING:
+            return ADMIT if self._in_flight < self._recovery_limit else Delay()
+        if state is HALF_OPEN:
             return Delay()
-        left_s = self._since + self._max_outage_s - now
+        assert self._failures is not None
+        left_s = self._failures.since + self._max_outage_s - now
         if left_s <= 0:
-            return self._stopped(OUTAGE)
-        wait_s = down.next_at - now
+            return _halt(OUTAGE, self._failures)
+        wait_s = self._probes.next_at - now
         return Delay(min(wait_s, left_s)) if wait_s > 0 else ADMIT
 
     def acquire(self, now: float, max_usage: MaxUsage) -> None:  # noqa: ARG002
         self._in_flight += 1
-        if self._down is not None:
-            self._down.probe_at = now
-            self._down.probes += 1
+        failures = self._failures
+        if failures is not None:
+            failures.in_flight += 1
+        if failures is not None and self._is_down:
+            self._probes.sent_at = now
+            self._probes.count += 1
+            self._fire(BreakerEvent.PROBE_SENT)
         elif self._in_flight > self._peak:
             self._peak = self._in_flight
-        if self._first is not None:
-            self._pending += 1
 
     def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
         self._in_flight -= 1
         if attempt is None:
-            self._cut_off(now)
+            self._cancelled(now)
             return
         self._reached = self._reached or attempt.http_status is not None
-        if self._first is not None and now - attempt.latency_s >= self._since:
-            self._pending -= 1
-        action = attempt.verdict.action
-        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and attempt.verdict.kind in _SIGNS):
+        sent_at = now - attempt.latency_s
+        failures, verdict = self._failures, attempt.verdict
+        if failures is not None and sent_at >= failures.since:
+            failures.in_flight -= 1
+        action = verdict.action
+        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and verdict.kind in _EVIDENCE):
             self._failed(now, attempt)
             return
-        self._heard_at = max(self._heard_at, now - attempt.latency_s)
-        if self._first is not None or self._failing or self._ramp is not None:
-            self._answered(now, attempt)
+        if sent_at > self._latest_answered:  # noqa: PLR1730 (once a request, and `max` takes three times as long)
+            self._latest_answered = sent_at
+        if failures is not None or self._failing_rows or self._state is RECOVERING:
+            self._answered(now, sent_at, attempt)
 
-    def excuses(self, attempt: Attempt) -> bool:
-        """Whether a failure belongs to an outage, so that its row does not pay for it."""
-        ended = self._ended.get((attempt.request.key, attempt.started_at))
-        if ended is None:
-            return False
-        return any(ended >= span.since and ended - attempt.latency_s <= span.until for span in self._spans)
+    def was_in_outage(self, attempt: Attempt) -> bool:
+        """Whether a failed `attempt` belongs to an outage, so that its row does not pay for it."""
+        return self._history.contains(attempt)
 
-    def keeps(self, first: Attempt, last: Attempt, spent_s: float) -> bool:
-        """Whether a row is tried on that would be given up: from its `first` failure to its `last` it spent `spent_s`.
+    def extends_patience(self, first: Attempt, last: Attempt, spent_s: float) -> bool:
+        """Whether a row that has used up its attempts is retried, as nothing was answered since its first failure.
 
-        Never for a failure that took long: a gateway that cuts a long reply has it paid for each time.
+        `first` and `last` are the row's failures, `spent_s` the seconds from one to the other. False where `last` took
+        long: a gateway that cuts off a long reply has it billed each time.
         """
-        ended = self._ended.get((first.request.key, first.started_at))
+        ended = self._history.ended_at(first)
         return (
             ended is not None
-            and float("-inf") < self._heard_at <= ended
-            and (last.request.key, last.started_at) in self._ended
+            and float("-inf") < self._latest_answered <= ended
+            and self._history.ended_at(last) is not None
             and last.latency_s < _SLOW_S
-            and spent_s < min(_PATIENCE_S, self._max_outage_s)
+            and spent_s < min(_MAX_PATIENCE_S, self._max_outage_s)
         )
 
     @property
+    def state(self) -> BreakerState:
+        """Where it stands in the table."""
+        return self._state
+
+    @property
     def down_since(self) -> float | None:
-        """When the outage began that goes on, in seconds since the epoch."""
-        return self._spans[-1].told_since if self._down is not None else None
+        """When the present outage began, in seconds since the epoch; None where there is none."""
+        return self._history.latest_since_epoch if self._is_down else None
 
     def probe_in_s(self, now: float) -> float:
-        """Seconds until the next request of an outage; 0 where it is in flight."""
-        return 0.0 if self._down is None or self._down.probe_at is not None else max(0.0, self._down.next_at - now)
+        """Seconds until the next probe of an outage; 0 while it is in flight, and without an outage."""
+        return max(0.0, self._probes.next_at - now) if self._state is OPEN else 0.0
 
     def news(self) -> list[WentDown | CameBack]:
-        """What happened since this was asked last."""
-        told, self._news = self._news, []
-        return told
+        """What has happened since the last call."""
+        news, self._news = self._news, []
+        return news
 
-    def _answered(self, now: float, attempt: Attempt) -> None:
-        self._failing.pop(attempt.request.key, None)
-        down = self._down
-        if down is not None:
-            if not self._is_probe(now, down, attempt) and self._last is not None and self._last.http_status is None:
-                return
-            self._close(now, down, attempt)
-        elif self._ramp is not None:
-            self._ramp = self._ramp + 1 if self._ramp < self._peak else None
-        elif self._first is not None and now - attempt.latency_s < self._since:
-            return  # sent before the first sign was seen: it says nothing of what is now
-        self._first = None
-        self._signs = self._pending = 0
+    @property
+    def _is_down(self) -> bool:
+        return self._state is OPEN or self._state is HALF_OPEN
+
+    def _fire(self, event: BreakerEvent) -> None:
+        self._state = TRANSITIONS[self._state, event]
+
+    def _answered(self, now: float, sent_at: float, attempt: Attempt) -> None:
+        self._failing_rows.pop(attempt.request.key, None)
+        failures = self._failures
+        if self._state is RECOVERING:
+            if self._recovery_limit < self._peak:
+                self._recovery_limit += 1
+            else:
+                self._fire(BreakerEvent.RECOVERED)
+        elif failures is not None:
+            if self._state is CLOSED:
+                if sent_at < failures.since:
+                    return  # sent before the first failure: it says nothing of the endpoint's present state
+            elif failures.last.http_status is None and not self._is_probe(sent_at):
+                return  # new connections are still refused
+            else:
+                self._close(now, failures, attempt)
+        self._failures = None
 
     def _failed(self, now: float, attempt: Attempt) -> None:
         if attempt.verdict.scope is Scope.ROW:
-            _remember(self._ended, (attempt.request.key, attempt.started_at), now)
-        counts, sign = self._weight(attempt)
-        self._last = attempt
-        if self._first is None:
-            if not counts:
+            self._history.add_failure(attempt, now)
+        concerns_endpoint, is_evidence = self._weight(attempt)
+        failures = self._failures
+        if failures is None:
+            if not concerns_endpoint:
                 return
-            self._first, self._since = attempt, now
-        down = self._down
-        if down is not None:
-            if self._is_probe(now, down, attempt):
-                self._wait_on(now, down, attempt)
-        elif sign:
-            self._signs += 1
-            least = SIGNS_TO_OPEN if self._ramp is None else _SIGNS_TO_REOPEN
-            if self._signs >= max(least, self._pending):
-                self._open(now, attempt)
-        away_s = now - self._since
-        # A request that is still in flight has reached it: a slow model, with a few connections refused beside it.
-        if not self._reached and away_s >= FIRST_CONTACT_S and not self._in_flight:
-            self._stop = self._stopped(NEVER_REACHED)
-        elif away_s >= self._max_outage_s and counts:
-            self._stop = self._stopped(OUTAGE)
+            failures = self._failures = _Failures(attempt, attempt, now)
+        failures.last = attempt
+        if self._is_down:
+            if self._is_probe(now - attempt.latency_s):
+                self._fire(BreakerEvent.PROBE_FAILED)
+                self._schedule_probe(now, attempt)
+        elif is_evidence:
+            failures.evidence += 1
+            needed = FAILURES_TO_OPEN if self._state is CLOSED else _FAILURES_TO_REOPEN
+            if failures.evidence >= max(needed, failures.in_flight):
+                self._open(now, failures)
+        down_s = now - failures.since
+        # A request that is still in flight has reached it: a slow model, while a few connections were refused.
+        if not self._reached and down_s >= self._first_contact_s and not self._in_flight:
+            self._halt = _halt(NEVER_REACHED, failures)
+        elif down_s >= self._max_outage_s and concerns_endpoint:
+            self._halt = _halt(OUTAGE, failures)
 
-    def _is_probe(self, now: float, down: _Down, attempt: Attempt) -> bool:
-        return down.probe_at is not None and (now - attempt.latency_s >= down.probe_at or not self._in_flight)
+    def _is_probe(self, sent_at: float) -> bool:
+        return self._state is HALF_OPEN and (sent_at >= self._probes.sent_at or not self._in_flight)
 
     def _weight(self, attempt: Attempt) -> tuple[bool, bool]:
-        """Whether a failure speaks of the endpoint at all, and whether it is a sign of an outage."""
-        verdict, alone = attempt.verdict, not self._in_flight
+        """Whether a failure concerns the endpoint at all, and whether it is evidence of an outage."""
+        verdict, is_alone = attempt.verdict, not self._in_flight
         if verdict.scope is Scope.ENDPOINT:
-            return True, alone or verdict.kind is ErrorKind.CONNECTION
+            return True, is_alone or verdict.kind is ErrorKind.CONNECTION
         key = attempt.request.key
-        if key in self._failing:
-            return self._down is not None, False
-        _remember(self._failing, key, None)
-        return True, alone or attempt.latency_s < _SLOW_S
+        if key in self._failing_rows:
+            return self._is_down, False
+        remember(self._failing_rows, key, None, _MAX_FAILING_ROWS)
+        return True, is_alone or attempt.latency_s < _SLOW_S
 
-    def _open(self, now: float, attempt: Attempt) -> None:
-        assert self._first is not None
-        self._down = _Down(now, _FIRST_PROBE_S / 2)
-        self._spans.append(_Span(self._since, self._first.finished_at))
-        self._told_at = float("-inf")
-        self._wait_on(now, self._down, attempt)
+    def _open(self, now: float, failures: _Failures) -> None:
+        self._fire(BreakerEvent.TRIPPED)
+        self._probes = _Probes(now)
+        self._history.begin(failures.since, failures.first.finished_at)
+        self._schedule_probe(now, failures.last)
 
-    def _wait_on(self, now: float, down: _Down, attempt: Attempt) -> None:
-        """Another while without a request."""
-        down.probe_at = None
-        # What was never there is told soon.
-        down.interval_s = min(_LONGEST_PROBE_S, down.interval_s * 2) if self._reached else _FIRST_PROBE_S
-        wait_s = down.interval_s * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        down.next_at = now + max(wait_s, min(attempt.verdict.wait_s or 0.0, _LONGEST_ASKED_S))
-        if now - self._told_at >= _TOLD_EVERY_S:
-            self._told_at = now
-            self._news.append(WentDown(self._spans[-1].told_since, attempt, down.next_at - now))
+    def _schedule_probe(self, now: float, failed: Attempt) -> None:
+        """Admit the next probe after an interval that doubles; for an endpoint never reached it stays the first."""
+        probes = self._probes
+        probes.interval_s = min(_MAX_PROBE_S, probes.interval_s * 2) if self._reached else _FIRST_PROBE_S
+        wait_s = probes.interval_s * self._random.uniform(1 - _JITTER, 1 + _JITTER)
+        probes.next_at = now + max(wait_s, min(failed.verdict.wait_s or 0.0, _MAX_RETRY_AFTER_S))
+        if now - probes.reported_at >= _REPORT_EVERY_S:
+            probes.reported_at = now
+            self._news.append(WentDown(self._history.latest_since_epoch, failed, probes.next_at - now))
 
-    def _cut_off(self, now: float) -> None:
-        """One of ours ended without telling anything; it was the probe if nothing is left that may be."""
-        if self._down is not None and not self._in_flight:
-            self._down.probe_at = None
-            self._down.next_at = max(self._down.next_at, now + self._down.interval_s)
+    def _cancelled(self, now: float) -> None:
+        """A request was ended by us; it was the probe if nothing is left in flight that may be."""
+        if self._is_down and not self._in_flight:
+            self._fire(BreakerEvent.CANCELLED)
+            self._probes.next_at = max(self._probes.next_at, now + self._probes.interval_s)
 
-    def _close(self, now: float, down: _Down, attempt: Attempt) -> None:
-        span = self._spans[-1]
-        span.until = now
-        until = max(span.told_since, attempt.finished_at)
-        self._news.append(CameBack(span.told_since, until, now - self._since, down.probes))
-        self._down = None
-        self._ramp = _FIRST_RAMP
-
-    def _stopped(self, reason: str) -> Halt:
-        assert self._first is not None
-        return Halt(reason, self._last, self._first.finished_at)
+    def _close(self, now: float, failures: _Failures, attempt: Attempt) -> None:
+        self._fire(BreakerEvent.ANSWERED)
+        self._history.end(now)
+        since = self._history.latest_since_epoch
+        until = max(since, attempt.finished_at)
+        self._news.append(CameBack(since, until, now - failures.since, self._probes.count))
+        self._recovery_limit = _FIRST_RECOVERY_LIMIT
 
 
-def _remember(known: dict[Any, Any], name: object, value: object) -> None:
-    """Note `value`, and forget the oldest where there are too many."""
-    known[name] = value
-    if len(known) > _MOST_REMEMBERED:
-        del known[next(iter(known))]
+def _halt(reason: str, failures: _Failures) -> Halt:
+    return Halt(reason, failures.last, failures.first.finished_at)

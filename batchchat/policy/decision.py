@@ -1,6 +1,6 @@
-"""What a policy is, and what it may answer: pure computation over requests sent and ended; the clock is an argument.
+"""What a policy decides, and what a policy is: pure computation over requests sent and ended; the clock is an argument.
 
-All policies of a gate must admit a request before any of them acquires it.
+A gate asks all its policies; only when all of them admit a request does each acquire its permit.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["ADMIT", "Admit", "Decision", "Delay", "Halt", "Policy"]
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Send it."""
+    """The request may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Not yet: check again after `seconds`, or, where that is None, when the next request is released."""
+    """Not yet: check again after `seconds`, or, where that is None, when the next request has ended."""
 
     seconds: float | None = None
 
@@ -30,8 +30,8 @@ class Delay:
 class Halt:
     """Send nothing more in this run.
 
-    `attempt` is the one that showed why, where one did; `since` is when that began, in seconds since the epoch; `usd`
-    is what the next request might have cost, where that was too much.
+    `attempt` is the one that showed the reason, where one did; `since` is when the reason began, in seconds since the
+    epoch; `usd` is what the next request might have cost, where that was too much.
     """
 
     reason: str
@@ -48,10 +48,10 @@ class Policy(Protocol):
     """One rule on sending."""
 
     def check(self, now: float, max_usage: MaxUsage) -> Decision:
-        """Whether a request that may use `max_usage` can go at `now`; changes nothing."""
+        """Whether a request that may use `max_usage` can be sent at `now`; changes nothing."""
 
     def acquire(self, now: float, max_usage: MaxUsage) -> None:
-        """Called once when all policies admitted the request: take its permit."""
+        """Called once, when all policies admitted the request: take the permit."""
 
     def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
         """The request ended with `attempt`, or, where that is None, was cancelled by us.

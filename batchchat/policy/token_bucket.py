@@ -1,9 +1,9 @@
 """Requests and tokens a minute, as the job allows them: a bucket that fills evenly and holds one second's worth.
 
-Tokens are charged when a request goes, as expected: what it may use at most, times the share of that which answers so
-far did use. The answer's usage then settles it, up to ten times what was asked. A request that is larger than the
-bucket goes when the bucket is full, and the others wait until it is paid off: over minutes the rate holds, and nothing
-waits for ever.
+Tokens are charged when a request is sent, by an estimate: the most it may use, times the share of that which answers so
+far have used. The answer's usage then settles the charge, up to ten times the most it could use. A request larger than
+the bucket is admitted when the bucket is full, and the others wait until it is paid off: over minutes the rate holds,
+and no request waits for ever.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ __all__ = ["RequestRate", "TokenRate"]
 
 _MINUTE_S = 60.0
 _BURST_S = 1.0
-_SHORTEST_WAIT_S = 0.001
+_MIN_WAIT_S = 0.001
 
 _UNKNOWN_PROMPT, _UNKNOWN_COMPLETION = 1000, 500
 _FIRST_SHARE = 0.5
 _SHARE_MEMORY = 0.05  # of one answer in the mean
-_MOST_TIMES_ASKED = 10.0
-"""A usage beyond this is a server's blunder, not tokens: paid off to the last, one such answer would end the night."""
+_MAX_TIMES_EXPECTED = 10.0
+"""A usage beyond this is a server's error: charged in full, one such answer would stop sending for hours."""
 
 
 class _Bucket:
-    """Filled with `per_minute`, evenly. What is taken may leave it in debt."""
+    """Filled with `per_minute`, evenly; holds one second's worth, `min_size` at least. Taking may leave it in debt."""
 
-    def __init__(self, per_minute: float, least: float) -> None:
+    def __init__(self, per_minute: float, min_size: float) -> None:
         self._per_s = per_minute / _MINUTE_S
-        self.size = max(least, self._per_s * _BURST_S)
+        self.size = max(min_size, self._per_s * _BURST_S)
         self._level = self.size
         self._at: float | None = None
 
@@ -38,12 +38,12 @@ class _Bucket:
         return min(self.size, self._level + max(0.0, now - at) * self._per_s)
 
     def wait_s(self, now: float, amount: float) -> float:
-        """Seconds until `amount`, or as much as it holds, is there; 0 where that is now."""
+        """Seconds until the bucket holds `amount`, or is full; 0 where it does now."""
         missing = min(amount, self.size) - self.level(now)
-        return max(missing / self._per_s, _SHORTEST_WAIT_S) if missing > _NOTHING else 0.0
+        return max(missing / self._per_s, _MIN_WAIT_S) if missing > _NOTHING else 0.0
 
     def take(self, now: float, amount: float) -> None:
-        """A negative `amount` gives back."""
+        """Take `amount`; a negative one gives back."""
         self._level = min(self.size, self.level(now) - amount)
         self._at = now
 
@@ -65,7 +65,7 @@ class RequestRate:
         self._bucket.take(now, 1.0)
 
     def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
-        """A request counts however it ends."""
+        """Nothing is given back: a request counts however it ends."""
 
 
 class TokenRate:
@@ -74,44 +74,44 @@ class TokenRate:
     def __init__(self, per_minute: float) -> None:
         self._bucket = _Bucket(per_minute, 1.0)
         self._share = _FIRST_SHARE
-        # Of what is in flight: the most it may use, and what was charged for it.
-        self._most = 0.0
+        # Of the requests in flight: the most they may use, and what was charged for them.
+        self._max_in_flight = 0.0
         self._charged = 0.0
 
     def check(self, now: float, max_usage: MaxUsage) -> Decision:
-        wait_s = self._bucket.wait_s(now, _most(max_usage) * self._share)
+        wait_s = self._bucket.wait_s(now, _max_tokens(max_usage) * self._share)
         return Delay(wait_s) if wait_s else ADMIT
 
     def acquire(self, now: float, max_usage: MaxUsage) -> None:
-        most = _most(max_usage)
-        self._bucket.take(now, most * self._share)
-        self._most += most
-        self._charged += most * self._share
+        max_tokens = _max_tokens(max_usage)
+        self._bucket.take(now, max_tokens * self._share)
+        self._max_in_flight += max_tokens
+        self._charged += max_tokens * self._share
 
     def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
-        most = _most(max_usage)
-        # The share has moved since it was charged; over all that is in flight the sums agree.
-        charged = self._charged * most / self._most if self._most > 0 else 0.0
-        self._most = max(0.0, self._most - most)
-        self._charged = max(0.0, self._charged - charged) if self._most else 0.0
+        max_tokens = _max_tokens(max_usage)
+        # The share has moved since this was charged; over all requests in flight the sums agree.
+        charged = self._charged * max_tokens / self._max_in_flight if self._max_in_flight > 0 else 0.0
+        self._max_in_flight = max(0.0, self._max_in_flight - max_tokens)
+        self._charged = max(0.0, self._charged - charged) if self._max_in_flight else 0.0
         reported = _used(attempt)
         if reported is None:
             return
-        used = min(reported, max(_MOST_TIMES_ASKED * most, self._bucket.size))
+        used = min(reported, max(_MAX_TIMES_EXPECTED * max_tokens, self._bucket.size))
         self._bucket.take(now, used - charged)
         if used:
-            self._share += _SHARE_MEMORY * (min(1.0, used / most) - self._share)
+            self._share += _SHARE_MEMORY * (min(1.0, used / max_tokens) - self._share)
 
 
-def _most(max_usage: MaxUsage) -> float:
-    """What a request may use, by what is known of it."""
+def _max_tokens(max_usage: MaxUsage) -> float:
+    """The most tokens a request may use; typical figures stand in for unknown ones."""
     prompt = _UNKNOWN_PROMPT if max_usage.prompt_tokens is None else max_usage.prompt_tokens
     completion = _UNKNOWN_COMPLETION if max_usage.completion_tokens is None else max_usage.completion_tokens
     return max(1.0, float(prompt + completion))
 
 
 def _used(attempt: Attempt | None) -> int | None:
-    """The tokens an attempt used; None where that is not known."""
+    """The tokens an attempt used; None where that is unknown."""
     if attempt is None:
         return None
     usage = attempt.usage

@@ -1,1 +1,1 @@
-"""Before sending: whether the input is good, and what the job will cost."""
+"""Before anything is sent: the check of a job's input, and the estimate of its tokens, cost and duration."""

@@ -1,8 +1,8 @@
-"""Whether a run costs so much that somebody is to be asked first: the job's `confirm_above`.
+"""Whether a run must be confirmed because of its cost: the job's `confirm_above`.
 
-What counts is what the run itself will send: answers that are kept are paid. It is the expected cost where replies
-were seen, and the worst where none were, since an assumption is no ground to spend on; an unknown cost is always asked
-about.
+The cost is that of the rows which the run itself will send; rows that are kept are paid already. Where replies were
+observed, the expected cost is compared, and else the worst, since an assumption does not justify spending. A run of
+unknown cost must always be confirmed.
 """
 
 from __future__ import annotations
@@ -17,40 +17,41 @@ from batchchat.store.folder import folder_of
 from batchchat.store.lock import holder
 from batchchat.text import numbers
 
-__all__ = ["asked_before"]
+__all__ = ["confirmation_for"]
 
 
-def asked_before(job: JobSpec, sending: SendOptions, limit: int | None) -> str | None:
-    """What a person is asked about before `job` runs; None where the cost is not above `confirm_above`.
+def confirmation_for(job: JobSpec, sending: SendOptions, limit: int | None) -> str | None:
+    """The sentence that a user must confirm before `job` runs; None where the cost is not above `confirm_above`.
 
-    None, too, where the run will be refused anyway: it says better why.
+    None, too, where the run will be refused anyway, since its own error says why. `limit` is the maximum of rows sent.
     """
-    above = job.confirm_above
-    if above is None or holder(folder_of(job.output.path)) is not None:
+    limit_usd = job.confirm_above
+    if limit_usd is None or holder(folder_of(job.output.path)) is not None:
         return None
     try:
-        found = estimate(job, sending=sending)[0]
+        estimated = estimate(job, sending=sending)[0]
     except InputError:
         return None
-    rows = found.load.left if limit is None else min(limit, found.load.left)
+    left = estimated.load.left
+    rows = left if limit is None else min(limit, left)
     if not rows:
         return None
-    cost = _of(found.forecast.left_cost_usd, rows / found.load.left)
-    decides = None if cost is None else cost.expected if found.forecast.measured else cost.worst
-    if decides is not None and decides <= above:
+    cost = _times(estimated.forecast.left_cost_usd, rows / left)
+    compared_usd = None if cost is None else cost.expected if estimated.forecast.measured else cost.worst
+    if compared_usd is not None and compared_usd <= limit_usd:
         return None
-    return f"{_words(found, rows, cost)} `confirm_above` is {numbers.money(above)}."
+    return f"{_sentence(estimated, rows, cost)} `confirm_above` is {numbers.money(limit_usd)}."
 
 
-def _of(cost: Range | None, share: float) -> Range | None:
+def _times(cost: Range | None, share: float) -> Range | None:
     return None if cost is None else Range(*(None if usd is None else usd * share for usd in cost))
 
 
-def _words(found: JobEstimate, rows: int, cost: Range | None) -> str:
-    what = f"{found.job}: {numbers.rows(rows)} {'is' if rows == 1 else 'are'} to be sent to {found.host}"
+def _sentence(estimated: JobEstimate, rows: int, cost: Range | None) -> str:
+    what = f"{estimated.job}: {numbers.rows(rows)} {'is' if rows == 1 else 'are'} to be sent to {estimated.host}"
     if cost is None or (cost.expected is None and cost.worst is None):
-        return f"{what}, at a cost that is unknown."
-    sources = found.forecast.sources
+        return f"{what}, at an unknown cost."
+    sources = estimated.forecast.sources
     about = numbers.UNKNOWN if cost.expected is None else f"about {numbers.money(cost.expected)}"
-    most = "without a bound that is known" if cost.worst is None else f"at most {numbers.money(cost.worst)}"
-    return f"{what}: {about}, {most} ({sources['completion_tokens']}; {sources['cost_usd']})."
+    maximum = "with no known maximum" if cost.worst is None else f"at most {numbers.money(cost.worst)}"
+    return f"{what}: {about}, {maximum} ({sources['completion_tokens']}; {sources['cost_usd']})."

@@ -1,7 +1,7 @@
-"""What a job will use, cost and take: its input read once, and learned from what was answered before, or a pilot.
+"""The estimate of a job: its input is read once, and extrapolated from earlier answers or from those of a pilot.
 
-Without a pilot nothing is sent, nothing is written and no key is needed. With one, the pilot's rows are played in a
-session of the job itself, so that their answers are the job's; the input is then read once more.
+Without a pilot nothing is sent or written, and no key is needed. The rows of a pilot are sent by a session of the job
+itself, so their answers are the job's; the input is then read once more.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from batchchat.core.conversation import Key, Status
 from batchchat.core.record import key_of
 from batchchat.errors import InputError, OutputError
 from batchchat.job import JobSpec
-from batchchat.preflight.assumptions import Assumptions, counted, price_missing
-from batchchat.preflight.charges import charged
+from batchchat.preflight.assumptions import Assumptions, price_missing, prompt_source
+from batchchat.preflight.charges import observed_charge
 from batchchat.preflight.forecast import Evidence, Forecast, SendLimits, forecast
 from batchchat.preflight.job_estimate import JobEstimate, PilotResult
 from batchchat.preflight.load import Load, ObservedRow
@@ -36,26 +36,26 @@ from batchchat.text import numbers
 
 __all__ = ["Pilot", "PilotPlan", "estimate"]
 
-_OWN = "in the answers there are"
+_IN_OWN_ANSWERS = "in the answers so far"
 
 
 @dataclass(frozen=True, slots=True)
 class PilotPlan:
-    """A pilot that is to be sent: `rows` of the `of` left, which `has` knows by their keys.
+    """A pilot that is to be sent: `rows` of the `left` rows of the job; `has` is True for their keys.
 
-    `most_usd` is the most they cost by the `price`; None is unknown.
+    `max_usd` is their maximum cost at `price`, which is a description for users; None is unknown.
     """
 
     rows: int
-    of: int
-    most_usd: float | None
+    left: int
+    max_usd: float | None
     price: str | None
     has: Callable[[Key], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """Which rows, and who sends them: `send` plays the session, and raises where it is not to be, or breaks."""
+    """The sample of a pilot, and the callback that sends it, which raises where the pilot is refused or fails."""
 
     rows: int
     seed: int
@@ -70,152 +70,166 @@ def estimate(
     like: Path | None = None,
     compare: Sequence[str] = (),
 ) -> list[JobEstimate]:
-    """The job's estimate, and one more for each model to `compare`.
+    """The estimate of `job`, and one for each model in `compare`.
 
-    Raises `InputError` and `OutputError` for what a run would refuse, `OutputError` for a `like` that has no answers.
+    `like` is another output whose answers give the reply lengths. Raises `InputError` and `OutputError` where a run
+    would, and `OutputError` where `like` has no answers.
     """
     if (entry := entry_that_takes(job.input, job.output.path)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
-    evidence = None if like is None else _like(job, like)
-    basis = Assumptions(job)
-    lanes = _lanes(job, basis, compare)
-    draw = None if pilot is None else StableSample[SampledRow](pilot.rows, pilot.seed)
-    found = scan_input(job, basis.rates, lanes, sending, draw=draw)
-    if not found.good:
-        raise InputError(nothing_good(job, found.first_bad))
-    piloted = None
-    if pilot is not None and draw is not None:
-        if any(row.sends for row in draw.held):
-            pilot.send(_plan(lanes[0], draw, found))
-        lanes = _lanes(job, basis, compare)
-        found = scan_input(job, basis.rates, lanes, sending, drawn=draw)
-        evidence, piloted = _piloted(found, pilot.seed)
+    evidence = None if like is None else _evidence_of_output(job, like)
+    assumptions = Assumptions(job)
+    models = _models(job, assumptions, compare)
+    sample = None if pilot is None else StableSample[SampledRow](pilot.rows, pilot.seed)
+    scanned = scan_input(job, assumptions.rates, models, sending, draw=sample)
+    if not scanned.good:
+        raise InputError(nothing_good(job, scanned.first_bad))
+    pilot_result = None
+    if pilot is not None and sample is not None:
+        if any(row.sends for row in sample.items):
+            pilot.send(_plan(models[0], sample, scanned))
+        models = _models(job, assumptions, compare)
+        scanned = scan_input(job, assumptions.rates, models, sending, drawn=sample)
+        evidence, pilot_result = _evidence_of_pilot(scanned, pilot.seed)
     elif evidence is None:
-        evidence = _own(found)
-    return [_estimated(job, lane, evidence, piloted, seed=0 if pilot is None else pilot.seed) for lane in lanes]
+        evidence = _evidence_of_job(scanned)
+    seed = 0 if pilot is None else pilot.seed
+    return [_estimate(job, model, evidence, pilot_result, seed=seed) for model in models]
 
 
-def _lanes(job: JobSpec, basis: Assumptions, compare: Sequence[str]) -> list[ModelEstimate]:
-    """The job's own model first; a model that is named twice is compared once."""
-    models = dict.fromkeys([job.model, *compare])
+def _models(job: JobSpec, assumptions: Assumptions, compare: Sequence[str]) -> list[ModelEstimate]:
+    """The job's own model, then those of `compare`, each once."""
     return [
         ModelEstimate(
-            each, basis.tokenizer(each), basis.context_length(each), basis.charge(each), own=each == job.model
+            name,
+            assumptions.tokenizer(name),
+            assumptions.context_length(name),
+            assumptions.charge(name),
+            own=name == job.model,
         )
-        for each in models
+        for name in dict.fromkeys([job.model, *compare])
     ]
 
 
-def _plan(lane: ModelEstimate, draw: StableSample[SampledRow], found: ScanResult) -> PilotPlan:
-    rows = [row for row in draw.held if row.sends]
-    charge = charged(found.observed, lane.charge, _OWN)
-    usd = None
+def _plan(model: ModelEstimate, sample: StableSample[SampledRow], scanned: ScanResult) -> PilotPlan:
+    """The rows of `sample` that are still to be sent, and their maximum cost."""
+    rows = [row for row in sample.items if row.sends]
+    charge = observed_charge(scanned.observed, model.charge, _IN_OWN_ANSWERS)
+    max_usd = None
     if charge is not None and all(row.most is not None for row in rows):
-        margin = 1.0 + (lane.tokenizer.error or 0.0)
-        usd = sum(charge.of(row.prompt * margin, row.most or 0) for row in rows)
-    return PilotPlan(len(rows), lane.load.left, usd, None if charge is None else charge.words, draw.has)
+        margin = 1.0 + (model.tokenizer.error or 0.0)
+        max_usd = sum(charge.cost_usd(row.prompt * margin, row.most or 0) for row in rows)
+    return PilotPlan(len(rows), model.load.left, max_usd, None if charge is None else charge.description, sample.has)
 
 
-def _own(found: ScanResult) -> Evidence | None:
-    """What the job's own answers tell, where it has any."""
-    if not found.observed:
+def _evidence_of_job(scanned: ScanResult) -> Evidence | None:
+    """The job's own answers; None where it has none."""
+    if not scanned.observed:
         return None
-    many = numbers.rows(found.answers)
-    of = "" if len(found.observed) == found.answers else f"{numbers.count(len(found.observed))} of "
-    return Evidence(found.observed, _OWN, f"lengths from {of}the {many} that this job has answered")
+    answered = numbers.rows(scanned.answers)
+    part = "" if len(scanned.observed) == scanned.answers else f"{numbers.count(len(scanned.observed))} of "
+    return Evidence(scanned.observed, _IN_OWN_ANSWERS, f"lengths from {part}the {answered} that this job has answered")
 
 
-def _piloted(found: ScanResult, seed: int) -> tuple[Evidence, PilotResult]:
-    seen = found.observed
-    costs = [each.cost_usd for each in seen if each.answered or each.cost_usd is not None]
-    known = sum(usd for usd in costs if usd is not None) if costs and None not in costs else None
-    lengths = f"lengths from a pilot of {numbers.rows(found.piloted)}, seed {seed}"
-    piloted = PilotResult(found.piloted, found.piloted_failed, seed, known)
-    return Evidence(seen, "in the pilot", lengths, drawn=True), piloted
-
-
-def _like(job: JobSpec, output: Path) -> Evidence:
-    """What another output's answers tell: a bounded sample of them."""
-    with open_results(output) as results:
-        seen, answers = _sampled(results)
-        if not seen:
-            raise OutputError(f"{output} has no answer that says how long it was. Give --like an output that has.")
-        same = results.model == job.model and results.endpoint == job.host
-        of = "" if len(seen) == answers else f"{numbers.count(len(seen))} of "
-        model = "" if results.model == job.model else f" of {results.model}"
-        lengths = f"lengths from {of}{numbers.rows(answers)}{model} in {output}"
-        return Evidence(seen, f"in {output}", lengths, calibrates=False, same_price=same)
-
-
-def _sampled(results: Results) -> tuple[list[ObservedRow], int]:
-    """A sample of the answered rows that say how long they were, and how many are answered."""
-    drawn = StableSample[ObservedRow](MOST_SEEN, 0)
-    answers = 0
-    for record, _ in results.rows():
-        if record["status"] != Status.ANSWERED:
-            continue
-        answers += 1
-        usage = record.get("usage") or {}
-        if (seen := observed_row(record, usage.get("prompt_tokens") or 0)) is not None:
-            drawn.add(key_of(record), seen)
-    return drawn.held, answers
-
-
-def _estimated(
-    job: JobSpec, lane: ModelEstimate, evidence: Evidence | None, piloted: PilotResult | None, *, seed: int
-) -> JobEstimate:
-    tokenizer = lane.tokenizer
-    if evidence is not None and not lane.own:  # another model's lengths, and nothing else of it, hold here
-        lengths = f"{evidence.lengths}, of {job.model}"
-        evidence = replace(evidence, lengths=lengths, calibrates=False, drawn=False, same_price=False)
-    limits = job.limits
-    pace = SendLimits(job.concurrency, limits.requests_per_minute, limits.tokens_per_minute)
-    made = forecast(lane.load, evidence, lane.charge, pace, counted=counted(tokenizer), seed=seed)
-    if not lane.own and made.duration_s is not None:
-        made.duration_s, made.sources["duration_s"] = None, None
-    made.notes += _notes(job, lane, made, piloted if lane.own else None)
-    return JobEstimate(
-        job=job.name,
-        model=lane.model,
-        host=job.host,
-        concurrency=job.concurrency,
-        load=lane.load,
-        forecast=made,
-        tokenizer=(tokenizer.name, tokenizer.exact, tokenizer.error),
-        context_length=lane.context_length,
-        pilot=piloted if lane.own else None,
+def _evidence_of_pilot(scanned: ScanResult, seed: int) -> tuple[Evidence, PilotResult]:
+    """The finished rows of the pilot, and their counts and cost."""
+    costs = [row.cost_usd for row in scanned.observed if row.answered or row.cost_usd is not None]
+    cost_usd = sum(usd for usd in costs if usd is not None) if costs and None not in costs else None
+    length_source = f"lengths from a pilot of {numbers.rows(scanned.piloted)}, seed {seed}"
+    return (
+        Evidence(scanned.observed, "in the pilot", length_source, is_random_sample=True),
+        PilotResult(scanned.piloted, scanned.piloted_failed, seed, cost_usd),
     )
 
 
-def _notes(job: JobSpec, lane: ModelEstimate, made: Forecast, piloted: PilotResult | None) -> list[str]:
-    """What one has to know of the figures, in sentences with the way out."""
-    load, notes = lane.load, list[str]()
-    if lane.tokenizer.note is not None:
-        notes.append(lane.tokenizer.note)
-    if made.charge is None:
-        notes.append(price_missing(job, lane.model))
+def _evidence_of_output(job: JobSpec, output: Path) -> Evidence:
+    """A bounded sample of the answers in another output. Raises `OutputError` where it has none with a usage."""
+    with open_results(output) as results:
+        rows, answer_count = _sample_answers(results)
+        if not rows:
+            raise OutputError(f"{output} has no answer with a token count. Give --like an output that has one.")
+        same_price = results.model == job.model and results.endpoint == job.host
+        part = "" if len(rows) == answer_count else f"{numbers.count(len(rows))} of "
+        model = "" if results.model == job.model else f" of {results.model}"
+        length_source = f"lengths from {part}{numbers.rows(answer_count)}{model} in {output}"
+        return Evidence(rows, f"in {output}", length_source, is_calibrating=False, same_price=same_price)
+
+
+def _sample_answers(results: Results) -> tuple[list[ObservedRow], int]:
+    """A sample of the answered rows that report their usage, and the count of all answered rows."""
+    sample = StableSample[ObservedRow](MOST_SEEN, 0)
+    answer_count = 0
+    for record, _ in results.rows():
+        if record["status"] != Status.ANSWERED:
+            continue
+        answer_count += 1
+        usage = record.get("usage") or {}
+        if (row := observed_row(record, usage.get("prompt_tokens") or 0)) is not None:
+            sample.add(key_of(record), row)
+    return sample.items, answer_count
+
+
+def _estimate(
+    job: JobSpec, model: ModelEstimate, evidence: Evidence | None, pilot_result: PilotResult | None, *, seed: int
+) -> JobEstimate:
+    """The estimate of `job` under `model`, with its notes."""
+    tokenizer = model.tokenizer
+    if evidence is not None and not model.own:  # only the reply lengths of another model apply
+        length_source = f"{evidence.length_source}, of {job.model}"
+        evidence = replace(
+            evidence, length_source=length_source, is_calibrating=False, is_random_sample=False, same_price=False
+        )
+    limits = SendLimits(job.concurrency, job.limits.requests_per_minute, job.limits.tokens_per_minute)
+    figures = forecast(model.load, evidence, model.charge, limits, prompt_source=prompt_source(tokenizer), seed=seed)
+    if not model.own and figures.duration_s is not None:
+        figures.duration_s, figures.sources["duration_s"] = None, None
+    pilot_result = pilot_result if model.own else None
+    figures.notes += _notes(job, model, figures, pilot_result)
+    return JobEstimate(
+        job=job.name,
+        model=model.model,
+        host=job.host,
+        concurrency=job.concurrency,
+        load=model.load,
+        forecast=figures,
+        tokenizer=(tokenizer.name, tokenizer.exact, tokenizer.error),
+        context_length=model.context_length,
+        pilot=pilot_result,
+    )
+
+
+def _notes(job: JobSpec, model: ModelEstimate, figures: Forecast, pilot_result: PilotResult | None) -> list[str]:
+    """Sentences on what the figures do not include or assume, each with the way out."""
+    load, notes = model.load, list[str]()
+    if model.tokenizer.note is not None:
+        notes.append(model.tokenizer.note)
+    if figures.charge is None:
+        notes.append(price_missing(job, model.model))
     if load.unbounded:
         notes.append(
-            f"{numbers.rows(load.unbounded)} set no max_tokens, and the context of {lane.model} is not known, so that"
-            " the worst case has no bound. Set `params.max_tokens`."
+            f"{numbers.rows(load.unbounded)} set no max_tokens, and the context of {model.model} is not known, so"
+            " the worst case has no limit. Set `params.max_tokens`."
         )
-    if piloted is not None and load.left:
-        notes += _notes_of_pilot(piloted, made)
-    elif not made.measured and load.left:
-        notes.append("no reply was seen yet: --pilot 100 measures lengths, --like OUTPUT learns them from another run.")
-    return [*notes, *_notes_of_rows(load, lane.model)]
-
-
-def _notes_of_pilot(piloted: PilotResult, made: Forecast) -> list[str]:
-    notes = []
-    if piloted.failed:
+    if pilot_result is not None and load.left:
+        notes += _notes_of_pilot(pilot_result, figures)
+    elif not figures.measured and load.left:
         notes.append(
-            f"{piloted.failed} of the pilot's {numbers.rows(piloted.rows)} failed; they count as replies of no tokens."
+            "no reply was measured yet: --pilot 100 measures lengths, --like OUTPUT takes them from another run."
         )
-    if not made.measured:
-        notes.append("no answer of the pilot says how many tokens it had, so that nothing can be learned from it.")
-    elif made.completion_interval is None:
-        notes.append("one row of a pilot gives no interval; --pilot 20 or more does.")
+    return [*notes, *_notes_of_rows(load, model.model)]
+
+
+def _notes_of_pilot(pilot_result: PilotResult, figures: Forecast) -> list[str]:
+    notes = []
+    if pilot_result.failed:
+        notes.append(
+            f"{pilot_result.failed} of the pilot's {numbers.rows(pilot_result.rows)} failed; they count as replies of"
+            " no tokens."
+        )
+    if not figures.measured:
+        notes.append("no answer of the pilot reports its tokens, so reply lengths are not measured.")
+    elif figures.completion_interval is None:
+        notes.append("one row of a pilot gives no interval; use --pilot 20 or more.")
     return notes
 
 
@@ -223,15 +237,15 @@ def _notes_of_rows(load: Load, model: str) -> list[str]:
     notes = []
     if load.undecided:
         notes.append(
-            f"{numbers.rows(load.undecided)} {'is' if load.undecided == 1 else 'are'} answered to another request than"
-            " the input has now; they count as answered here, and run asks whether to pay for them again."
+            f"{numbers.rows(load.undecided)} changed since {'it was' if load.undecided == 1 else 'they were'} answered;"
+            " counted as answered here. run asks whether to pay for them again."
         )
     if load.unknown_cost:
-        notes.append(f"the cost of {numbers.rows(load.unknown_cost)} already answered is unknown, and in no sum here.")
+        notes.append(f"the cost of {numbers.rows(load.unknown_cost)} already answered is unknown and not included.")
     if load.unknown_tokens:
         notes.append(
-            f"{numbers.rows(load.unknown_tokens)} already answered did not say how long; they are in no sum here."
+            f"{numbers.rows(load.unknown_tokens)} already answered did not report their tokens, which are not included."
         )
     if load.other_models:
-        notes.append(f"{numbers.rows(load.other_models)} bring a model of their own; they are counted as {model}'s.")
+        notes.append(f"{numbers.rows(load.other_models)} set a model of their own; they are counted as {model}'s.")
     return notes

@@ -1,8 +1,8 @@
-"""What a job will use, cost and take, from what it asks for and what was seen of answers; pure and seeded.
+"""The tokens, cost and duration of a job, extrapolated from its rows and from earlier answers; pure and seeded.
 
-Nothing is guessed in silence: each figure has its source in words, and what nobody knows is None. `low` has each reply
-left as short as the shortest tenth of those seen, `expected` as long as their mean, `worst` as long as it may be.
-Costs and tokens are of the whole job, what is paid already included; the duration is of what is left.
+Each figure has a source, in words for users; an unknown figure is None. `low` assumes that each reply left is as long
+as the 10th percentile of those observed, `expected` as their mean, `worst` as its maximum. Costs and tokens are those
+of the whole job, including what is paid already; the duration is that of the rows left.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from batchchat.preflight.charges import Charge, charged
+from batchchat.preflight.charges import Charge, observed_charge
 from batchchat.preflight.interval import Interval, Stratum, interval, total
 from batchchat.preflight.load import Load, ObservedRow, Strata, strata_of
-from batchchat.preflight.makespan import LIKELY, SELDOM_LESS, SELDOM_MORE, Latencies
+from batchchat.preflight.makespan import HIGH_QUANTILE, LOW_QUANTILE, MEDIAN, LatencyDistribution
 
 __all__ = ["ASSUMED", "Evidence", "Forecast", "Range", "SendLimits", "forecast"]
 
 ASSUMED = (0.1, 0.5)
-"""Of what a reply may have, where no reply was ever seen: low and expected."""
-_LOW = 0.1
-_SAME = 0.005
-"""Counts that differ by less from what endpoints report are the same."""
+"""Low and expected length of a reply as a share of its maximum, where no reply was observed."""
+_LOW_QUANTILE = 0.1
+_MIN_SCALE_DIFFERENCE = 0.005
+"""Counts of prompt tokens that differ by less from the reported ones are not scaled."""
 
 
 class Range(NamedTuple):
-    """Three figures of one kind; None is unknown."""
+    """The low, expected and worst value of one quantity; None is unknown."""
 
     low: float | None
     expected: float | None
@@ -35,7 +35,7 @@ class Range(NamedTuple):
 
 
 class SendLimits(NamedTuple):
-    """What bounds how fast a run goes."""
+    """The limits on the throughput of a run."""
 
     concurrency: int
     requests_per_minute: float | None = None
@@ -44,23 +44,29 @@ class SendLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Answers that were seen. `where` reads `in the pilot`, `lengths` reads `lengths from a pilot of 100 rows`.
+    """Rows that were sent before, from which the rows left are extrapolated.
 
-    `calibrates`: its prompts were counted as the job's are, so that both counts can be compared. `drawn`: it is a
-    random sample of the job's rows, so that an interval holds. `same_price`: it was charged as the job will be.
+    `where` says where they come from, such as `in the pilot`; `length_source` is the source of reply lengths, such as
+    `lengths from a pilot of 100 rows`. `is_calibrating`: their prompts were counted as the job's are, so the ratio of
+    reported to counted tokens applies. `is_random_sample`: they are a random sample of the job's rows, so an interval
+    can be given. `same_price`: they were charged at the prices that the job will be charged at.
     """
 
-    seen: Sequence[ObservedRow]
+    rows: Sequence[ObservedRow]
     where: str
-    lengths: str
-    calibrates: bool = True
-    drawn: bool = False
+    length_source: str
+    is_calibrating: bool = True
+    is_random_sample: bool = False
     same_price: bool = True
 
 
 @dataclass(slots=True)
 class Forecast:
-    """The figures, each with its source by name; `notes` are whole sentences. Intervals are those of a pilot."""
+    """The figures of a job under one model.
+
+    `sources` has the source of each figure by its name in `--json`, `notes` are sentences for users. Only a pilot gives
+    intervals. `left_cost_usd` is the cost of the rows left.
+    """
 
     prompt_tokens: int
     completion_tokens: Range
@@ -72,27 +78,38 @@ class Forecast:
     duration_interval: Interval | None = None
     left_cost_usd: Range | None = None
     measured: bool = False
-    """Whether the lengths of replies were seen, and not assumed."""
+    """True if reply lengths were observed, and not assumed."""
     sources: dict[str, str | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def forecast(
-    load: Load, evidence: Evidence | None, listed: Charge | None, pace: SendLimits, *, counted: str, seed: int = 0
+    load: Load,
+    evidence: Evidence | None,
+    listed: Charge | None,
+    limits: SendLimits,
+    *,
+    prompt_source: str,
+    seed: int = 0,
 ) -> Forecast:
-    """`listed` is the price that is known before anything is sent; `counted` says how prompts were counted."""
-    seen = [] if evidence is None else evidence.seen
-    if evidence is None or not any(each.answered for each in seen):
-        return _unseen(load, listed, counted)
-    scale = _scale(evidence)
-    price = charged(seen, listed, evidence.where) if evidence.same_price else listed
-    view = _View(load, strata_of(seen, load.bands), price, scale, seed, drawn=evidence.drawn)
-    completion, completion_interval = view.completion()
-    cost, cost_interval = view.cost(completion)
-    duration, duration_interval = view.duration(pace, completion)
-    told = counted if scale is None else f"{counted}, times {scale:.3f} as reported {evidence.where}"
+    """The forecast for the rows of `load`.
+
+    `listed` is the price that is known before anything is sent, `prompt_source` says how prompts were counted, and
+    `seed` makes the intervals repeatable. Without an answer in `evidence` reply lengths are assumed or unknown.
+    """
+    if evidence is None or not any(row.answered for row in evidence.rows):
+        return _without_evidence(load, listed, prompt_source)
+    scale = _prompt_scale(evidence)
+    price = observed_charge(evidence.rows, listed, evidence.where) if evidence.same_price else listed
+    strata = strata_of(evidence.rows, load.bands)
+    extrapolation = _Extrapolation(load, strata, price, scale, seed, has_interval=evidence.is_random_sample)
+    completion, completion_interval = extrapolation.completion_tokens()
+    cost, cost_interval = extrapolation.cost_usd(completion)
+    duration, duration_interval = extrapolation.duration_s(limits, completion)
+    if scale is not None:
+        prompt_source = f"{prompt_source}, times {scale:.3f} as reported {evidence.where}"
     return Forecast(
-        prompt_tokens=round(load.known_prompt + view.left_prompt),
+        prompt_tokens=round(load.known_prompt + extrapolation.left_prompt),
         completion_tokens=completion,
         cost_usd=cost,
         duration_s=duration,
@@ -100,152 +117,162 @@ def forecast(
         completion_interval=completion_interval,
         cost_interval=cost_interval,
         duration_interval=duration_interval,
-        left_cost_usd=_less(cost, load.known_cost),
+        left_cost_usd=_without_paid(cost, load.known_cost),
         measured=True,
         sources={
-            "prompt_tokens": told,
-            "completion_tokens": evidence.lengths,
-            "cost_usd": None if price is None else price.words,
+            "prompt_tokens": prompt_source,
+            "completion_tokens": evidence.length_source,
+            "cost_usd": None if price is None else price.description,
             "duration_s": f"at the latency {evidence.where}",
         },
     )
 
 
-def _unseen(load: Load, listed: Charge | None, counted: str) -> Forecast:
-    """Without one answer to learn from: the worst is known, the rest is an assumption or unknown."""
-    most = None if load.unbounded else load.known_completion + load.left_most
-    assumed = most is not None and not load.by_context
-    low, expected = (load.known_completion + share * load.left_most if assumed else None for share in ASSUMED)
-    completion = Range(low, expected, most) if load.left else Range(*[float(load.known_completion)] * 3)
+def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> Forecast:
+    """The forecast without an answer: worst is the maximum of replies, low and expected are assumed or unknown."""
+    worst = None if load.unbounded else load.known_completion + load.left_max_completion
+    is_assumed = worst is not None and not load.by_context
+    low, expected = (
+        load.known_completion + share * load.left_max_completion if is_assumed else None for share in ASSUMED
+    )
+    completion = Range(low, expected, worst) if load.left else Range(*[float(load.known_completion)] * 3)
     cost = None
     if listed is not None:
-        prompt = listed.of(load.left_prompt, 0) + load.known_cost
-        cost = Range(*(_plus(prompt, listed.output_usd, tokens, load.known_completion) for tokens in completion))
-    if assumed or not load.left:
-        lengths = f"an assumption: {ASSUMED[0]:.0%} and {ASSUMED[1]:.0%} of what a reply may have"
+        base_usd = listed.cost_usd(load.left_prompt, 0) + load.known_cost
+        cost = Range(
+            *(_with_replies(base_usd, listed.output_usd, tokens, load.known_completion) for tokens in completion)
+        )
+    if is_assumed or not load.left:
+        length_source = f"assumed: {ASSUMED[0]:.0%} and {ASSUMED[1]:.0%} of the maximum"
     else:
-        lengths = "reply lengths unknown" if load.unbounded else "reply lengths unknown; the worst fills the context"
+        length_source = (
+            "reply lengths unknown" if load.unbounded else "reply lengths unknown; the worst fills the context"
+        )
     return Forecast(
         prompt_tokens=load.known_prompt + load.left_prompt,
         completion_tokens=completion,
         cost_usd=cost,
         duration_s=None,
         charge=listed,
-        left_cost_usd=_less(cost, load.known_cost),
+        left_cost_usd=_without_paid(cost, load.known_cost),
         sources={
-            "prompt_tokens": counted,
-            "completion_tokens": lengths if load.left else "as reported for the answers there are",
-            "cost_usd": None if listed is None else listed.words,
+            "prompt_tokens": prompt_source,
+            "completion_tokens": length_source if load.left else "as reported for the answers so far",
+            "cost_usd": None if listed is None else listed.description,
             "duration_s": None,
         },
     )
 
 
 @dataclass(slots=True)
-class _View:
-    """A load through a sample."""
+class _Extrapolation:
+    """The figures of all rows of `load`, extrapolated from sampled rows in `strata`.
+
+    `scale` is the ratio of reported to counted prompt tokens, None for 1.
+    """
 
     load: Load
     strata: Strata
     price: Charge | None
     scale: float | None
     seed: int
-    drawn: bool
+    has_interval: bool
 
     @property
     def left_prompt(self) -> float:
-        """Prompt tokens left, as the endpoint will report them."""
+        """The prompt tokens of the rows left, as the endpoint is expected to report them."""
         return self.load.left_prompt * (self.scale or 1.0)
 
-    def completion(self) -> tuple[Range, Interval | None]:
-        load, known = self.load, self.load.known_completion
-        expected, span = self._sum(lambda each: float(each.completion), known)
-        most = None if load.unbounded else float(known + load.left_most)
-        return _ordered(known + load.left * self._shortest(), expected, most), span
+    def completion_tokens(self) -> tuple[Range, Interval | None]:
+        load, base = self.load, self.load.known_completion
+        expected, span = self._sum(lambda row: float(row.completion), base)
+        worst = None if load.unbounded else float(base + load.left_max_completion)
+        return _ordered(base + load.left * self._low_completion(), expected, worst), span
 
-    def cost(self, completion: Range) -> tuple[Range | None, Interval | None]:
-        price, known = self.price, self.load.known_cost
+    def cost_usd(self, completion: Range) -> tuple[Range | None, Interval | None]:
+        price = self.price
         if price is None:
             return None, None
-        # Prompts are known of every row; only what a cost is beyond its prompt's share is to be learned.
-        prompt, scale = price.of(self.left_prompt, 0), self.scale or 1.0
+        # The prompt of every row is known, so only the cost beyond it is extrapolated.
+        base_usd, scale = self.load.known_cost + price.cost_usd(self.left_prompt, 0), self.scale or 1.0
 
-        def beyond(each: ObservedRow) -> float:
-            counted = each.prompt * scale
-            told = (
-                each.cost_usd
-                if each.cost_usd is not None
-                else (price.of(counted, each.completion) if each.answered else 0.0)
-            )
-            return told - price.of(counted, 0)
+        def beyond_prompt_usd(row: ObservedRow) -> float:
+            prompt = row.prompt * scale
+            usd = row.cost_usd
+            if usd is None:
+                usd = price.cost_usd(prompt, row.completion) if row.answered else 0.0
+            return usd - price.cost_usd(prompt, 0)
 
-        expected, span = self._sum(beyond, known + prompt)
+        expected, span = self._sum(beyond_prompt_usd, base_usd)
         low, worst = (
-            _plus(known + prompt, price.output_usd, tokens, self.load.known_completion)
+            _with_replies(base_usd, price.output_usd, tokens, self.load.known_completion)
             for tokens in (completion.low, completion.worst)
         )
         return _ordered(low, expected, worst), span
 
-    def duration(self, pace: SendLimits, completion: Range) -> tuple[Range | None, Interval | None]:
+    def duration_s(self, limits: SendLimits, completion: Range) -> tuple[Range | None, Interval | None]:
         load = self.load
         if not load.left:
-            return Range(0.0, 0.0, 0.0), Interval(0.0, 0.0) if self.drawn else None
-        seen = [each for sample in self.strata.samples for each in sample if each.answered]
-        base, slope = _line([float(each.completion) for each in seen], [each.latency_s for each in seen])
-        longest = 0.0 if load.unbounded else base + slope * load.left_most / load.left
-        latencies = Latencies.of([each.latency_s for each in seen], longest)
+            return Range(0.0, 0.0, 0.0), Interval(0.0, 0.0) if self.has_interval else None
+        answered = [row for sample in self.strata.samples for row in sample if row.answered]
+        latencies_s = [row.latency_s for row in answered]
+        base_s, token_s = _latency_line([float(row.completion) for row in answered], latencies_s)
+        max_s = 0.0 if load.unbounded else base_s + token_s * load.left_max_completion / load.left
+        distribution = LatencyDistribution.of(latencies_s, max_s)
 
-        def run_s(busy_s: float | None, tokens: float | None, share: float = LIKELY) -> float | None:
+        def run_s(busy_s: float | None, tokens: float | None, quantile: float = MEDIAN) -> float | None:
             if busy_s is None:
                 return None
-            bounds = [latencies.finish_s(busy_s, load.left, pace.concurrency, share)]
-            if pace.requests_per_minute is not None:
-                bounds.append(load.left / pace.requests_per_minute * 60)
-            if pace.tokens_per_minute is not None:
-                left = (tokens or 0.0) - load.known_completion + self.left_prompt
-                bounds.append(left / pace.tokens_per_minute * 60)
+            bounds = [distribution.makespan_s(busy_s, load.left, limits.concurrency, quantile)]
+            if limits.requests_per_minute is not None:
+                bounds.append(load.left / limits.requests_per_minute * 60)
+            if limits.tokens_per_minute is not None:
+                left_tokens = (tokens or 0.0) - load.known_completion + self.left_prompt
+                bounds.append(left_tokens / limits.tokens_per_minute * 60)
             return max(bounds)
 
-        expected, span = self._sum(lambda each: each.latency_s, 0.0)
-        busy = (
-            load.left * (base + slope * self._shortest()),
+        expected, span = self._sum(lambda row: row.latency_s, 0.0)
+        busy_s = (
+            load.left * (base_s + token_s * self._low_completion()),
             expected,
-            None if load.unbounded else load.left * base + slope * load.left_most,
+            None if load.unbounded else load.left * base_s + token_s * load.left_max_completion,
         )
-        figures = _ordered(*(run_s(*each) for each in zip(busy, completion, strict=True)))
+        figures = _ordered(*map(run_s, busy_s, completion))
         if span is None:
             return figures, None
-        low = run_s(span.low, completion.expected, SELDOM_LESS)
-        high = run_s(span.high, completion.expected, SELDOM_MORE)
+        low = run_s(span.low, completion.expected, LOW_QUANTILE)
+        high = run_s(span.high, completion.expected, HIGH_QUANTILE)
         return figures, None if low is None or high is None else Interval(low, high)
 
-    def _sum(self, value: Callable[[ObservedRow], float], known: float) -> tuple[float, Interval | None]:
-        """What `value` adds up to over the rows left and what is known, and its interval where that holds."""
-        strata: list[Stratum] = self.strata.of([[value(each) for each in sample] for sample in self.strata.samples])
+    def _sum(self, value: Callable[[ObservedRow], float], base: float) -> tuple[float, Interval | None]:
+        """`base` plus the expected sum of `value` over the rows left, and the interval of that, if there is one."""
+        strata: list[Stratum] = self.strata.with_values(value)
         expected = total(strata)
         assert expected is not None
-        span = interval(strata, self.seed) if self.drawn else None
+        span = interval(strata, self.seed) if self.has_interval else None
         if span is None:
-            return known + expected, None
-        return known + expected, Interval(max(span.low, min(expected, 0.0)), span.high) + known
+            return base + expected, None
+        low = max(span.low, min(expected, 0.0))  # a sum of tokens, costs or seconds is not below 0
+        return base + expected, Interval(low, span.high) + base
 
-    def _shortest(self) -> float:
-        lengths = sorted(each.completion for sample in self.strata.samples for each in sample if each.answered)
-        return float(lengths[int(_LOW * (len(lengths) - 1))])
+    def _low_completion(self) -> float:
+        """The completion tokens of a short reply: the 10th percentile of the sample."""
+        lengths = sorted(row.completion for sample in self.strata.samples for row in sample if row.answered)
+        return float(lengths[int(_LOW_QUANTILE * (len(lengths) - 1))])
 
 
-def _scale(evidence: Evidence) -> float | None:
-    """How many tokens an endpoint reports for each that is counted here; None where that is the same or unknown."""
-    if not evidence.calibrates:
+def _prompt_scale(evidence: Evidence) -> float | None:
+    """The ratio of reported to counted prompt tokens; None where it is about 1 or unknown."""
+    if not evidence.is_calibrating:
         return None
-    told = [(each.reported, each.prompt) for each in evidence.seen if each.reported and each.prompt]
-    counted = sum(prompt for _, prompt in told)
-    ratio = sum(reported for reported, _ in told) / counted if counted else 1.0
-    return None if abs(ratio - 1) < _SAME else ratio
+    pairs = [(row.reported, row.prompt) for row in evidence.rows if row.reported and row.prompt]
+    counted = sum(prompt for _, prompt in pairs)
+    ratio = sum(reported for reported, _ in pairs) / counted if counted else 1.0
+    return None if abs(ratio - 1) < _MIN_SCALE_DIFFERENCE else ratio
 
 
-def _line(tokens: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
-    """Seconds of an answer: what each takes, and what each token adds; neither is below 0."""
+def _latency_line(tokens: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
+    """The latency of an answer as a line in its tokens, by least squares: (base, slope) in seconds, neither below 0."""
     mean_tokens, mean_s = math.fsum(tokens) / len(tokens), math.fsum(seconds) / len(seconds)
     spread = math.fsum((token - mean_tokens) ** 2 for token in tokens)
     joint = math.fsum((token - mean_tokens) * (s - mean_s) for token, s in zip(tokens, seconds, strict=True))
@@ -256,17 +283,19 @@ def _line(tokens: Sequence[float], seconds: Sequence[float]) -> tuple[float, flo
 
 
 def _ordered(low: float | None, expected: float | None, worst: float | None) -> Range:
-    """Low is at most, and worst at least, what is expected."""
+    """The range with `low` at most, and `worst` at least, `expected`."""
     if expected is None:
         return Range(low, expected, worst)
     return Range(None if low is None else min(low, expected), expected, None if worst is None else max(worst, expected))
 
 
-def _plus(base: float, usd_a_token: float, tokens: float | None, paid_tokens: float) -> float | None:
-    return None if tokens is None else base + usd_a_token * (tokens - paid_tokens)
+def _with_replies(base_usd: float, token_usd: float, tokens: float | None, paid_tokens: float) -> float | None:
+    """`base_usd` plus the cost of those completion `tokens` that are not paid yet; None where they are unknown."""
+    return None if tokens is None else base_usd + token_usd * (tokens - paid_tokens)
 
 
-def _less(cost: Range | None, paid: float) -> Range | None:
+def _without_paid(cost: Range | None, paid_usd: float) -> Range | None:
+    """`cost` without what is paid already, at least 0."""
     if cost is None:
         return None
-    return Range(*(None if usd is None else max(usd - paid, 0.0) for usd in cost))
+    return Range(*(None if usd is None else max(usd - paid_usd, 0.0) for usd in cost))

@@ -1,12 +1,13 @@
-"""How far off a sum over all rows may be that was learned from a sample of them; pure and seeded.
+"""A confidence interval for a sum over all rows that is extrapolated from a sample of them; pure and seeded.
 
-A stratum is rows of about equal prompt length: some were sampled, and their values are known; the rest are not. What
-the rest add up to is estimated by each stratum's mean. Lengths of replies are skewed: a small sample mostly lacks the
-rare long reply, and its own spread with it, so that the percentiles of a plain bootstrap hold the truth in 80 of 100
-cases where they promise 90. Here each resample is measured by its own standard error (bootstrap-t), which widens the
-side where the long replies are, and the level is raised a little for what even that lacks.
+A stratum consists of rows of about equal prompt length: those that were sampled, whose values are known, and those that
+were not. The sum of the unsampled rows is estimated by the mean of their stratum. The lengths of replies are skewed: a
+small sample usually contains none of the rare long replies, and underestimates its own spread, so that the percentile
+interval of a plain bootstrap covers the true sum in 80 of 100 cases at a nominal level of 90 %. Here the deviation of
+each resample is divided by the resample's own standard error (bootstrap-t), which widens the side of the long replies,
+and the tails are made a little smaller than the level implies, for the coverage that is still missing.
 
-Measured over 500 inputs of 1,500 rows with lognormal replies at the mock's prices: how many of 100 intervals held the
+Measured over 500 inputs of 1,500 rows with lognormal replies at the mock's prices: how many of 100 intervals cover the
 true cost, and half their mean width in percent of it. In the last column longer prompts get longer replies.
 
     pilot    sigma 0.6    sigma 0.8    sigma 0.8, by prompt
@@ -28,78 +29,87 @@ __all__ = ["LEVEL", "Interval", "Stratum", "interval", "total"]
 
 LEVEL = 0.90
 _TAIL = 0.03
-"""Of the resamples on each side, for a level of 90 %: what skewness takes away is given beforehand."""
-_MOST_RESAMPLES = 1_000
-_LEAST_RESAMPLES = 400
-_MOST_DRAWS = 400_000
-_FEW = 2
-"""Fewer values say nothing of how far they may be off."""
+"""The share of resamples outside on each side; below 5 %, to make up for the coverage that skewness costs."""
+_MAX_RESAMPLES = 1_000
+_MIN_RESAMPLES = 400
+_MAX_DRAWS = 400_000
+_MIN_VALUES = 2
+"""Fewer values have no standard error."""
 _STUDENT = (10.58, 3.90, 2.95, 2.60, 2.42, 2.31, 2.24, 2.19, 2.15)
-"""Of 2, 3, 4... values: the quantile at 1 - _TAIL of Student's t."""
-_NOTHING = 1e-9
-"""Of the sum: a smaller error is that of floats."""
+"""The quantile of Student's t at 1 - _TAIL, for 2, 3, 4... values."""
+_ROUNDING = 1e-9
+"""A standard error below this share of the sum is one of floating point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Rows of about one kind: the `values` of those that were sampled, and how many are the `rest`."""
+    """Similar rows: the `values` of those that were sampled, and how many were not."""
 
     values: Sequence[float]
-    rest: int
+    unsampled_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What holds the truth in nine of ten cases."""
+    """An interval that covers the true value in nine of ten cases."""
 
     low: float
     high: float
 
-    def __add__(self, known: float) -> Interval:
-        return Interval(self.low + known, self.high + known)
+    def __add__(self, offset: float) -> Interval:
+        return Interval(self.low + offset, self.high + offset)
 
 
 def total(strata: Sequence[Stratum]) -> float | None:
-    """What the rest is expected to add up to; None where no row was sampled of some."""
-    if any(stratum.rest and not stratum.values for stratum in strata):
+    """The expected sum of the unsampled rows; None where a stratum has unsampled rows and no sampled ones."""
+    if any(stratum.unsampled_count and not stratum.values for stratum in strata):
         return None
     return math.fsum(
-        stratum.rest * math.fsum(stratum.values) / len(stratum.values) for stratum in strata if stratum.rest
+        stratum.unsampled_count * math.fsum(stratum.values) / len(stratum.values)
+        for stratum in strata
+        if stratum.unsampled_count
     )
 
 
 def interval(strata: Sequence[Stratum], seed: int) -> Interval | None:
-    """The interval of what the rest adds up to: a point where there is no rest, None where too few were sampled."""
-    left = [stratum for stratum in strata if stratum.rest]
-    if not left:
+    """The interval of the sum of the unsampled rows.
+
+    It is the point 0 where all rows were sampled, and None where a stratum has too few values. The same `seed` gives
+    the same interval.
+    """
+    unsampled = [stratum for stratum in strata if stratum.unsampled_count]
+    if not unsampled:
         return Interval(0.0, 0.0)
-    fewest = min(len(stratum.values) for stratum in left)
-    if fewest < _FEW:
+    min_value_count = min(len(stratum.values) for stratum in unsampled)
+    if min_value_count < _MIN_VALUES:
         return None
-    expected, error = total(left), _error([_Part(stratum, _centred(stratum)) for stratum in left])
+    expected, error = total(unsampled), _error([_Part(stratum, _centred(stratum)) for stratum in unsampled])
     assert expected is not None
-    if error <= abs(expected) * _NOTHING:  # all alike, as far as was seen
+    if error <= abs(expected) * _ROUNDING:  # all sampled values are equal
         return Interval(expected, expected)
-    if fewest - 1 <= len(_STUDENT):  # resamples of so few are too much alike
-        reach = _STUDENT[fewest - 2] * error
-        return Interval(expected - reach, expected + reach)
-    deviations = _deviations(left, Random(seed))  # noqa: S311 (resampling)
+    if min_value_count - 1 <= len(_STUDENT):  # resamples of so few values vary too little
+        half_width = _STUDENT[min_value_count - 2] * error
+        return Interval(expected - half_width, expected + half_width)
+    deviations = _deviations(unsampled, Random(seed))  # noqa: S311 (resampling)
     low, high = _quantile(deviations, 1 - _TAIL), _quantile(deviations, _TAIL)
     return Interval(expected - low * error, expected - high * error)
 
 
 class _Part:
-    """What an estimate needs of values drawn from a stratum, given as their distances from its mean."""
+    """The mean of values drawn from a stratum, and the variance of the sum that is estimated from them.
+
+    The values are given as their distances from the mean of the stratum.
+    """
 
     __slots__ = ("mean", "variance")
 
     def __init__(self, stratum: Stratum, distances: Sequence[float]) -> None:
-        count, rest = len(distances), stratum.rest
-        whole = sum(distances)
-        self.mean = whole / count
-        spread = (sum(map(mul, distances, distances)) - whole * self.mean) / (count - 1)
-        # The mean is unsure, and so are the rest's own values around it.
-        self.variance = max(spread, 0.0) * rest * (1 + rest / count)
+        count, unsampled = len(distances), stratum.unsampled_count
+        distance_sum = sum(distances)
+        self.mean = distance_sum / count
+        variance = (sum(map(mul, distances, distances)) - distance_sum * self.mean) / (count - 1)
+        # Of the unsampled values around their mean, plus that of the estimated mean itself.
+        self.variance = max(variance, 0.0) * unsampled * (1 + unsampled / count)
 
 
 def _centred(stratum: Stratum) -> list[float]:
@@ -108,31 +118,33 @@ def _centred(stratum: Stratum) -> list[float]:
 
 
 def _error(parts: Sequence[_Part]) -> float:
-    """The standard error of the estimated sum."""
+    """The standard error of the sum that is estimated from `parts`."""
     return math.sqrt(sum(part.variance for part in parts))
 
 
 def _deviations(strata: Sequence[Stratum], random: Random) -> list[float]:
-    """How many standard errors resamples are off what they were drawn from, in order."""
-    values = sum(len(stratum.values) for stratum in strata)
-    resamples = max(_LEAST_RESAMPLES, min(_MOST_RESAMPLES, _MOST_DRAWS // values))
+    """The deviations of resamples from the sample, each in units of its own standard error, in ascending order."""
+    value_count = sum(len(stratum.values) for stratum in strata)
+    resamples = max(_MIN_RESAMPLES, min(_MAX_RESAMPLES, _MAX_DRAWS // value_count))
     centred = [_centred(stratum) for stratum in strata]
-    nothing = _NOTHING * _error([_Part(*each) for each in zip(strata, centred, strict=True)])
-    # A resample's sum is off by its mean alone; the rest's own spread is in the error, and so is put in here.
-    weights = [stratum.rest * math.sqrt(1 + len(stratum.values) / stratum.rest) for stratum in strata]
-    found = []
+    min_error = _ROUNDING * _error([_Part(*part) for part in zip(strata, centred, strict=True)])
+    # A resample deviates by its mean only, but the error includes the spread of the unsampled values: scale to match.
+    weights = [
+        stratum.unsampled_count * math.sqrt(1 + len(stratum.values) / stratum.unsampled_count) for stratum in strata
+    ]
+    deviations = []
     for _ in range(resamples):
         parts = [
             _Part(stratum, random.choices(distances, k=len(distances)))
             for stratum, distances in zip(strata, centred, strict=True)
         ]
-        if (error := _error(parts)) > nothing:
-            found.append(sum(weight * part.mean for weight, part in zip(weights, parts, strict=True)) / error)
-    return sorted(found)
+        if (error := _error(parts)) > min_error:
+            deviations.append(sum(weight * part.mean for weight, part in zip(weights, parts, strict=True)) / error)
+    return sorted(deviations)
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Between the two values nearest to it."""
-    place = share * (len(ordered) - 1)
-    at = min(int(place), len(ordered) - 2)
-    return ordered[at] + (place - at) * (ordered[at + 1] - ordered[at])
+    """The quantile at `share` of ascending values, interpolated linearly between its two neighbours."""
+    rank = share * (len(ordered) - 1)
+    index = min(int(rank), len(ordered) - 2)
+    return ordered[index] + (rank - index) * (ordered[index + 1] - ordered[index])

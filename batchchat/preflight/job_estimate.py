@@ -1,4 +1,4 @@
-"""An estimate of one job under one model, and what a pilot cost."""
+"""The values that an estimate consists of: that of a job under one model, and the result of a pilot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["JobEstimate", "PilotResult"]
 
 @dataclass(frozen=True, slots=True)
 class PilotResult:
-    """A pilot: how many rows have ended, `failed` of them without an answer; `cost_usd` is what they cost."""
+    """The finished `rows` of a pilot, `failed` of them without an answer; `cost_usd` is None where one is unknown."""
 
     rows: int
     failed: int
@@ -22,7 +22,7 @@ class PilotResult:
 
 @dataclass(frozen=True, slots=True)
 class JobEstimate:
-    """One job under one model. `tokenizer` is a name, whether it is exact, and its error."""
+    """The estimate of a job under one model. `tokenizer` is its name, whether it is exact, and its relative error."""
 
     job: str
     model: str

@@ -1,7 +1,7 @@
-"""What a job asks for, summed up while its rows stream by, and what was seen of answers; memory is flat.
+"""The tokens and costs of a job's rows, summed up while the input is read, so that memory stays flat.
 
-Rows still to be sent are counted in bands of prompt length, a quarter of a doubling wide: what a sample tells of
-replies is spread over them band by band, since longer prompts may well get longer replies.
+Rows still to be sent are counted in bands of prompt length, a quarter of a doubling wide. A sample of answers is
+extrapolated band by band, since longer prompts may get longer replies.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -18,15 +18,16 @@ from batchchat.preflight.interval import Stratum
 
 __all__ = ["Load", "ObservedRow", "Strata", "band", "strata_of"]
 
-_LEAST_OF_STRATUM = 25
-_MOST_STRATA = 4
-_SHOWN = 3
+_MIN_STRATUM_ROWS = 25
+_MAX_STRATA = 4
+_MAX_NAMED = 3
 
 
 class ObservedRow(NamedTuple):
-    """One row that was sent before. `prompt` is as counted here, `reported` as the endpoint did; None is not known.
+    """A row that was sent before, as evidence for the rows that were not.
 
-    A row that failed has no `completion` and no `latency_s` worth the name: both are 0 where it cost nothing.
+    `prompt` are its prompt tokens as counted here, `reported` as the endpoint reported them, `completion` its
+    completion tokens; None is unknown. The `completion` of a failed row is 0 where it has no usage.
     """
 
     prompt: int
@@ -40,7 +41,12 @@ class ObservedRow(NamedTuple):
 
 @dataclass(slots=True)
 class Load:
-    """The rows of an input under one model. Tokens of `left` are as counted; `most` is what its replies may have."""
+    """The rows of an input under one model, in sums.
+
+    `left` rows are still to be sent: `left_prompt` are their prompt tokens as counted here, `left_max_completion` the
+    maximum of their completion tokens. `kept` rows are answered and `kept_failed` have failed; `known_*` are the
+    tokens and the cost of both.
+    """
 
     rows: int = 0
     invalid: int = 0
@@ -52,79 +58,88 @@ class Load:
     first_too_long: list[str] = field(default_factory=list)
     left: int = 0
     left_prompt: int = 0
-    left_most: int = 0
+    left_max_completion: int = 0
     unbounded: int = 0
-    """Rows left whose reply has no bound that is known."""
+    """Rows left whose reply has no known maximum."""
     by_context: int = 0
-    """Rows left whose reply is bounded by the context alone."""
+    """Rows left whose reply is limited by the context only."""
     bands: Counter[int] = field(default_factory=Counter)
     known_prompt: int = 0
     known_completion: int = 0
     known_cost: float = 0.0
     unknown_tokens: int = 0
-    """Finished rows that did not say how many tokens they had."""
+    """Answered rows whose usage was not reported."""
     unknown_cost: int = 0
 
-    def send(self, prompt: int, most: int | None, *, by_context: bool) -> None:
-        """One more row to be sent, whose reply has at most so many tokens."""
+    def send(self, prompt: int, max_completion: int | None, *, by_context: bool) -> None:
+        """Count a row to be sent, with its prompt tokens and the maximum of its reply's, None where there is none.
+
+        `by_context` says that the maximum is what the context leaves.
+        """
         self.left += 1
         self.left_prompt += prompt
         self.bands[band(prompt)] += 1
-        if most is None:
+        if max_completion is None:
             self.unbounded += 1
         else:
-            self.left_most += most
+            self.left_max_completion += max_completion
             self.by_context += by_context
 
     def refuse(self, key: str) -> None:
-        """One more row that the context can't hold."""
+        """Count the row with the id `key`, which does not fit the context."""
         self.too_long += 1
-        if len(self.first_too_long) < _SHOWN:
+        if len(self.first_too_long) < _MAX_NAMED:
             self.first_too_long.append(key)
 
-    def keep(self, seen: ObservedRow, *, tokens_known: bool) -> None:
-        """One more row that is finished, and paid."""
-        self.kept += seen.answered
-        self.kept_failed += not seen.answered
-        self.known_prompt += seen.prompt if seen.reported is None else seen.reported
-        self.known_completion += seen.completion
-        self.unknown_tokens += not tokens_known and seen.answered
-        self.known_cost += seen.cost_usd or 0.0
-        self.unknown_cost += seen.cost_usd is None and seen.answered
+    def keep(self, row: ObservedRow, *, tokens_known: bool) -> None:
+        """Count a finished `row`; `tokens_known` says whether its usage was reported."""
+        self.kept += row.answered
+        self.kept_failed += not row.answered
+        self.known_prompt += row.prompt if row.reported is None else row.reported
+        self.known_completion += row.completion
+        self.unknown_tokens += not tokens_known and row.answered
+        self.known_cost += row.cost_usd or 0.0
+        self.unknown_cost += row.cost_usd is None and row.answered
 
 
 def band(prompt: int) -> int:
-    """The band of a prompt of so many tokens: 4 to each doubling."""
+    """The number of the band of a prompt of `prompt` tokens; each doubling has four bands."""
     length = max(prompt, 0).bit_length()
     return length * 4 + (prompt >> (length - 3) & 3 if length > 2 else prompt & 3)  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True)
 class Strata:
-    """A sample cut by prompt length, and how many of the rows left belong to each cut."""
+    """A sample divided by prompt length: the sampled rows of each stratum, and the count of rows left in each."""
 
     samples: Sequence[Sequence[ObservedRow]]
-    rests: Sequence[int]
+    left_counts: Sequence[int]
 
-    def of(self, values: Sequence[Sequence[float]]) -> list[Stratum]:
-        """With a value for each row of each sample."""
-        return [Stratum(each, rest) for each, rest in zip(values, self.rests, strict=True)]
+    def with_values(self, value: Callable[[ObservedRow], float]) -> list[Stratum]:
+        """The strata of `value` over the sampled rows."""
+        return [
+            Stratum([value(row) for row in sample], left_count)
+            for sample, left_count in zip(self.samples, self.left_counts, strict=True)
+        ]
 
 
-def strata_of(seen: Sequence[ObservedRow], bands: Counter[int]) -> Strata:
-    """Cut a sample into at most 4 strata of at least 25 rows each, or leave it whole."""
-    least = max(_LEAST_OF_STRATUM, math.ceil(len(seen) / _MOST_STRATA))
-    ordered = sorted(seen, key=lambda each: band(each.prompt))
-    cuts: list[int] = []
+def strata_of(sample: Sequence[ObservedRow], left_bands: Counter[int]) -> Strata:
+    """Divide `sample` into at most 4 strata of at least 25 rows each, or leave it whole.
+
+    `left_bands` counts the rows left in each band of prompt length; each is added to its stratum.
+    """
+    min_rows = max(_MIN_STRATUM_ROWS, math.ceil(len(sample) / _MAX_STRATA))
+    ordered = sorted(sample, key=lambda row: band(row.prompt))
+    cuts: list[int] = []  # the last band of each stratum but the last
     samples: list[list[ObservedRow]] = [[]]
-    used = 0
-    for number, group in groupby(ordered, key=lambda each: band(each.prompt)):
+    closed_count = 0
+    for number, group in groupby(ordered, key=lambda row: band(row.prompt)):
         samples[-1] += group
-        if len(samples[-1]) >= least and len(ordered) - used - len(samples[-1]) >= least:
-            used += len(samples[-1])
+        if len(samples[-1]) >= min_rows and len(ordered) - closed_count - len(samples[-1]) >= min_rows:
+            closed_count += len(samples[-1])
             cuts.append(number)
             samples.append([])
-    rests = [0] * len(samples)
-    for number, rows in bands.items():
-        rests[bisect_left(cuts, number)] += rows
-    return Strata(samples, rests)
+    left_counts = [0] * len(samples)
+    for number, rows in left_bands.items():
+        left_counts[bisect_left(cuts, number)] += rows
+    return Strata(samples, left_counts)

@@ -28,7 +28,7 @@ from batchchat.store.folder import folder_of
 from batchchat.store.ledger import Ledger
 from batchchat.store.segments import scan, segments
 from batchchat.tokens.for_model import Tokenizer
-from batchchat.tokens.reply_limit import reply_tokens
+from batchchat.tokens.reply_limit import max_reply_tokens
 
 __all__ = [
     "MOST_SEEN",
@@ -163,7 +163,7 @@ class _Scanner:
         row, requests = task.row, task.script.preview
         params = {**self._job.params, **row.params} if row.params else self._job.params
         if params is not self._bound[0]:  # most rows have the job's own
-            self._bound = (params, reply_tokens(params))
+            self._bound = (params, max_reply_tokens(params))
         prompts: dict[int, int] = {}
         for lane in self._lanes:
             if (prompt := prompts.get(id(lane.tokenizer))) is None:
@@ -208,7 +208,7 @@ class _Scanner:
 
     def result(self) -> ScanResult:
         """What was counted, once all rows were given."""
-        self._result.observed += self._sample.held
+        self._result.observed += self._sample.items
         return self._result
 
 

@@ -1,6 +1,6 @@
-"""The rows whose hash is lowest, and what is known of each: a random sample that stays the same, of bounded size.
+"""A random sample of bounded size: the rows whose hash is lowest, with an item for each.
 
-The choice depends on the seed and the rows' ids alone, so that more rows asked for keep those chosen before.
+The sample depends only on the seed and the ids of the rows, so a larger one contains the smaller one.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ T = TypeVar("T")
 
 
 class StableSample(Generic[T]):
-    """At most `rows` of those that are added."""
+    """A sample of at most `rows` of the rows that are added, chosen by `seed`."""
 
     def __init__(self, rows: int, seed: int) -> None:
         self._rows = rows
         self._seed = seed
         self._number = count()
-        self._heap: list[tuple[int, int, T]] = []  # the highest hash first
+        self._heap: list[tuple[int, int, T]] = []  # a heap by the negated hash: the highest hash first
 
-    def add(self, key: Key, what: T) -> None:
-        """One more row to choose from."""
-        item = (-row_hash(self._seed, key), next(self._number), what)
+    def add(self, key: Key, item: T) -> None:
+        """Add the row of `key` to the rows that are sampled, with its `item`."""
+        entry = (-row_hash(self._seed, key), next(self._number), item)
         if len(self._heap) < self._rows:
-            heapq.heappush(self._heap, item)
-        elif item > self._heap[0]:
-            heapq.heapreplace(self._heap, item)
+            heapq.heappush(self._heap, entry)
+        elif entry > self._heap[0]:
+            heapq.heapreplace(self._heap, entry)
 
     def has(self, key: Key) -> bool:
-        """Whether a row is chosen, once all were added."""
+        """True if the row of `key` is in the sample; valid once all rows were added."""
         return bool(self._heap) and row_hash(self._seed, key) <= -self._heap[0][0]
 
     @property
-    def held(self) -> list[T]:
-        """What is known of the chosen, the lowest first."""
-        return [what for _, _, what in sorted(self._heap, key=lambda item: (-item[0], item[1]))]
+    def items(self) -> list[T]:
+        """The items of the rows in the sample, by ascending hash."""
+        return [item for _, _, item in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]

@@ -77,7 +77,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
             unfit += excess.exact
             if len(first_too_long) < _FIRST_BAD:
                 counted = f"counted exactly: {excess.counted_by}" if excess.exact else f"by {excess.counted_by}"
-                first_too_long.append(f"{row.place}: row {row.key.id}: {excess.words} ({counted})")
+                first_too_long.append(f"{row.place}: row {row.key.id}: {excess.description} ({counted})")
         model = task.script.preview[0].model
         models[model if model in models or len(models) < _MAX_MODELS else _OTHERS] += 1
     variable = job.endpoint.api_key_env
@@ -103,7 +103,7 @@ def _price(job: JobSpec, rates: Rates) -> str | None:
     if job.budget.max_cost is None:
         return None
     rate = rates.rate(job.model)
-    return rate.words if rate is not None else "unknown here: a run asks the endpoint for its list, and needs one"
+    return rate.description if rate is not None else "unknown here: a run asks the endpoint for its list, and needs one"
 
 
 def _form(source: Source) -> str:

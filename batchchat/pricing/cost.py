@@ -1,6 +1,6 @@
-"""What an attempt cost: what the response reports; else by the rate of the model that served it; else unknown.
+"""The cost of an attempt: as the response reports it, else by the rate of the model that served it, else unknown.
 
-Pure, and in Decimal. Prices are USD per million tokens.
+Pure; sums are Decimal. Prices are in USD per million tokens.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ __all__ = ["Pricing", "cost_usd", "pricing"]
 _MILLION = Decimal(1_000_000)
 
 Pricing = Callable[[Usage, str, Reply | None], Cost | None]
-"""(usage, the model that was asked, the reply if there is one) -> what it cost."""
+"""(usage, requested model, reply or None) -> its cost and the source of it; None where the cost is unknown."""
 
 
 def cost_usd(usage: Usage, price: Price) -> Decimal | None:
-    """The cost of `usage` in USD; None where it lacks the tokens to tell."""
+    """The cost of `usage` at `price` in USD; None where it lacks a token count."""
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
     cached = min(usage.cached_tokens or 0, usage.prompt_tokens)
     cached_price = price.input if price.cached_input is None else price.cached_input
-    fresh = usage.prompt_tokens - cached
-    return (fresh * price.input + cached * cached_price + usage.completion_tokens * price.output) / _MILLION
+    uncached = usage.prompt_tokens - cached
+    return (uncached * price.input + cached * cached_price + usage.completion_tokens * price.output) / _MILLION
 
 
 def pricing(rates: Rates) -> Pricing:
-    """How a job tells the cost of a usage."""
+    """The function that computes the cost of an attempt by `rates`, where the response does not report it."""
 
-    def tell(usage: Usage, asked: str, reply: Reply | None) -> Cost | None:
+    def cost_of(usage: Usage, requested_model: str, reply: Reply | None) -> Cost | None:
         if usage.cost_usd is not None:
             return Cost(Decimal(repr(usage.cost_usd)), "reported")
-        served, tier = (None, None) if reply is None else (reply.model, reply.service_tier)
-        rate = rates.billed(asked, served, tier)
+        served_model, tier = (None, None) if reply is None else (reply.model, reply.service_tier)
+        rate = rates.billed_rate(requested_model, served_model, tier)
         computed = None if rate is None else cost_usd(usage, rate.price)
         return None if rate is None or computed is None else Cost(computed, rate.source)
 
-    return tell
+    return cost_of

@@ -1,10 +1,12 @@
-"""What a model costs where this job sends it, and how long its context is: the first that knows, in one order. Pure.
+"""The price and context length of a model at the endpoint of a job; pure.
 
-price            the job's own `price` -> the endpoint's list of models -> the dated table
-context length   the job's own `endpoint.context_length` -> the endpoint's list -> the table
+Several sources may have one; the first in this order wins:
 
-The job's price holds for every model and tier. A list's is of the model that served, where the list has that name,
-since it is the one that is billed; else of the model that was asked. DeepInfra bills the tier that it served.
+price            the job's own `price` -> the endpoint's list of models -> the dated price table
+context length   the job's own `endpoint.context_length` -> the endpoint's list of models -> the table
+
+The job's price applies to every model and tier. A listed price is that of the model that served the request, where the
+list has its name, since that model is billed; else that of the requested model. DeepInfra bills the tier that served.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ from batchchat.pricing.price_table import PriceTable
 __all__ = ["DEEPINFRA_TIERS", "ListedModel", "Rate", "Rates", "tiered"]
 
 DEEPINFRA_TIERS = {"flex": Decimal("0.8"), "priority": Decimal("1.5")}
+"""The factor on the price of each service tier."""
 _DEEPINFRA = "api.deepinfra.com"
+_MAX_CACHED = 10_000
 
 
 class ListedModel(NamedTuple):
-    """What an endpoint's list of models says of one; None is not said."""
+    """A model's entry in the endpoint's list of models; None is not stated."""
 
     price: Price | None
     context_length: int | None
@@ -33,80 +37,90 @@ class ListedModel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A price and who says so. `source` is job, endpoint or table; `said_by` names it for people; `as_of` its day."""
+    """A price and its source.
+
+    `source` is job, endpoint or table, `source_name` its name for users, `as_of` the day the price was looked up.
+    """
 
     price: Price
     source: str
-    said_by: str
+    source_name: str
     as_of: date | None = None
 
     @property
-    def words(self) -> str:
-        """For people: `$0.48 in / $0.48 out per million (deepinfra.com, 2026-11-22)`."""
+    def description(self) -> str:
+        """The price and its source for users: `$0.48 in / $0.48 out per million (deepinfra.com, 2026-11-22)`."""
         day = "" if self.as_of is None else f", {self.as_of.isoformat()}"
-        return f"${self.price.input} in / ${self.price.output} out per million ({self.said_by}{day})"
+        return f"${self.price.input} in / ${self.price.output} out per million ({self.source_name}{day})"
 
 
 class Rates:
-    """The rates of one job at `host`. `listed` is the endpoint's own list, by the exact name of a model."""
+    """The rates of one job at `host`.
+
+    `job_price` and `job_context_length` are the job's own. `listed` is the endpoint's list of models by their exact
+    names, None while it is unknown; `table` is the price table.
+    """
 
     def __init__(
         self,
         host: str,
         *,
-        own: Price | None = None,
-        own_context_length: int | None = None,
+        job_price: Price | None = None,
+        job_context_length: int | None = None,
         listed: Mapping[str, ListedModel] | None = None,
         table: PriceTable | None = None,
     ) -> None:
         self._host = host
-        self._own = None if own is None else Rate(own, "job", "the job's `price`")
-        self._own_context_length = own_context_length
+        self._job_rate = None if job_price is None else Rate(job_price, "job", "the job's `price`")
+        self._job_context_length = job_context_length
         self._listed = listed
         self._table = table
-        self._found: dict[str, Rate | None] = {}
+        self._rates: dict[str, Rate | None] = {}
         self._lengths: dict[str, int | None] = {}
 
     @property
     def has_list(self) -> bool:
-        """Whether the endpoint's list is known."""
+        """True if the endpoint's list of models is known."""
         return self._listed is not None
 
     def learn(self, listed: Mapping[str, ListedModel]) -> None:
-        """The endpoint's list has come; what follows is reckoned with it."""
+        """Use `listed`, the endpoint's list of models, from now on."""
         self._listed = listed
-        self._found.clear()
+        self._rates.clear()
         self._lengths.clear()
 
     def rate(self, model: str) -> Rate | None:
-        """What a request for `model` costs; None where nobody knows."""
-        if self._own is not None:
-            return self._own
-        if model not in self._found:
-            if len(self._found) > _MOST_KEPT:
-                self._found.clear()
-            self._found[model] = self._look_up(model)
-        return self._found[model]
+        """The rate of `model`; None where it is unknown."""
+        if self._job_rate is not None:
+            return self._job_rate
+        if model not in self._rates:
+            if len(self._rates) > _MAX_CACHED:
+                self._rates.clear()
+            self._rates[model] = self._look_up(model)
+        return self._rates[model]
 
-    def billed(self, asked: str, served: str | None, tier: str | None = None) -> Rate | None:
-        """What an answer is billed by, given the model and the tier that served it."""
-        rate = (self.rate(served) if served and served != asked else None) or self.rate(asked)
-        return rate if rate is None or tier is None else self._at_tier(rate, tier)
+    def billed_rate(
+        self, requested_model: str, served_model: str | None, served_tier: str | None = None
+    ) -> Rate | None:
+        """The rate that an answer is billed at, by the model and the tier that served it; None where it is unknown."""
+        rate = self.rate(served_model) if served_model and served_model != requested_model else None
+        rate = rate or self.rate(requested_model)
+        return rate if rate is None or served_tier is None else self._at_tier(rate, served_tier)
 
-    def most(self, asked: str, tier: str | None = None) -> Price | None:
-        """The dearest that a request for `asked` at `tier` is reckoned with."""
-        rate = self.rate(asked)
+    def highest_price(self, model: str, tier: str | None = None) -> Price | None:
+        """The highest price that a request for `model` at `tier` may be billed at; used for reservations."""
+        rate = self.rate(model)
         if rate is None:
             return None
-        # A tier that is not to be had is served and billed as the usual one.
+        # A tier that is not available is served and billed as the default one, so flex may cost the full price.
         return self._at_tier(rate, tier).price if tier == "priority" else rate.price
 
     def context_length(self, model: str) -> int | None:
-        """Tokens of prompt and reply together; None where nobody knows."""
-        if self._own_context_length is not None:
-            return self._own_context_length
+        """The tokens that prompt and reply of `model` may have together; None where that is unknown."""
+        if self._job_context_length is not None:
+            return self._job_context_length
         if model not in self._lengths:
-            if len(self._lengths) > _MOST_KEPT:
+            if len(self._lengths) > _MAX_CACHED:
                 self._lengths.clear()
             self._lengths[model] = self._look_up_length(model)
         return self._lengths[model]
@@ -129,13 +143,10 @@ class Rates:
         factor = DEEPINFRA_TIERS.get(tier)
         if rate.source == "job" or factor is None or self._host != _DEEPINFRA:
             return rate
-        return Rate(tiered(rate.price, factor), rate.source, rate.said_by, rate.as_of)
+        return Rate(tiered(rate.price, factor), rate.source, rate.source_name, rate.as_of)
 
 
 def tiered(price: Price, factor: Decimal) -> Price:
-    """`price` times `factor`."""
-    hit = None if price.cached_input is None else price.cached_input * factor
-    return Price(price.input * factor, price.output * factor, hit)
-
-
-_MOST_KEPT = 10_000
+    """`price` times `factor`, the cached input price included."""
+    cached_input = None if price.cached_input is None else price.cached_input * factor
+    return Price(price.input * factor, price.output * factor, cached_input)

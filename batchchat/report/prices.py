@@ -1,4 +1,4 @@
-"""The price table for people, as JSON and as CSV. Pure text."""
+"""The price table as text, as JSON and as CSV; pure."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from datetime import date
 from io import StringIO
 from typing import Any
 
-from batchchat.pricing.price_table import COLUMNS, OLD, PriceEntry
+from batchchat.pricing.price_table import COLUMNS, MAX_AGE, PriceEntry
 from batchchat.text import numbers
 
-__all__ = ["old_words", "price_csv", "price_forms", "price_text"]
+__all__ = ["old_prices_warning", "price_csv", "price_json", "price_text"]
 
 _HEAD = ("model", "host", "in", "out", "cached", "context", "as of")
-_RIGHT = {2, 3, 4, 5}
+_RIGHT_ALIGNED = {2, 3, 4, 5}
 
 
 def price_text(entries: Sequence[PriceEntry]) -> str:
-    """A table, and under it where its prices come from; USD per million tokens."""
+    """The prices of `entries` in USD per million tokens as a table, and their sources below it."""
     rows = [_HEAD, *map(_cells, entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [
         "  ".join(
-            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
+            cell.rjust(width) if column in _RIGHT_ALIGNED else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
     sources = dict.fromkeys(f"{entry.source}, {entry.as_of.isoformat()}" for entry in entries)
-    said = [f"{'from' if not number else '':<6}{source}" for number, source in enumerate(sources)]
-    return "\n".join([*lines, "", "USD per million tokens", *said])
+    source_lines = [f"{'from' if not number else '':<6}{source}" for number, source in enumerate(sources)]
+    return "\n".join([*lines, "", "USD per million tokens", *source_lines])
 
 
-def old_words(entries: Sequence[PriceEntry], today: date) -> str | None:
-    """A warning where entries are older than prices can be trusted to stand."""
+def old_prices_warning(entries: Sequence[PriceEntry], today: date) -> str | None:
+    """A warning where some of `entries` are so old on the day `today` that they may have changed; else None."""
     old = [entry for entry in entries if entry.is_old(today)]
     if not old:
         return None
     oldest = min(old, key=lambda entry: entry.as_of)
     number = "1 price is" if len(old) == 1 else f"{numbers.count(len(old))} prices are"
     return (
-        f"{number} older than {OLD.days} days ({oldest.model}: {oldest.as_of.isoformat()}) and may have changed. Look"
-        " them up, and put what holds in a table of your own: `prices` in the job."
+        f"{number} older than {MAX_AGE.days} days ({oldest.model}: {oldest.as_of.isoformat()}) and may have changed."
+        " Look up the current prices and set them in a table of your own (`prices` in the job)."
     )
 
 
-def price_forms(entries: Sequence[PriceEntry], today: date) -> list[dict[str, Any]]:
-    """What `--json` prints: prices in USD per million tokens."""
+def price_json(entries: Sequence[PriceEntry], today: date) -> list[dict[str, Any]]:
+    """The objects that `--json` prints, with prices in USD per million tokens."""
     return [
         {
             "model": entry.model,
@@ -65,7 +65,7 @@ def price_forms(entries: Sequence[PriceEntry], today: date) -> list[dict[str, An
 
 
 def price_csv(entries: Sequence[PriceEntry]) -> str:
-    """The form that `prices` of a job takes."""
+    """CSV in the format of a job's `prices`."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""What a look at a job found: how much can be sent, as what, and which rows can't. Pure text."""
+"""The result of `validate` as text: how many rows can be sent, in which format, and which rows can't; pure."""
 
 from __future__ import annotations
 
@@ -7,55 +7,60 @@ from collections.abc import Sequence
 from batchchat.preflight.validate import ValidationResult
 from batchchat.text import numbers
 
-__all__ = ["validation"]
+__all__ = ["validation_text"]
 
 _MODELS_SHOWN = 10
 
 
-def validation(found: ValidationResult) -> str:
-    """The headline, a blank line, what was found by topic, and what to type next."""
-    total = found.good + found.invalid
-    lines = [f"{found.name}: {numbers.count(found.good - found.unfit)} of {numbers.count(total)} rows can be sent", ""]
-    lines += [f"  {topic:<10}{text}" for topic, text in _topics(found)]
-    return "\n".join([*lines, "", f"next  {found.next_command}"])
-
-
-def _topics(found: ValidationResult) -> list[tuple[str, str]]:
-    invalid = f" · {numbers.count(found.invalid)} invalid" if found.invalid else ""
-    unfit = f" · {numbers.count(found.unfit)} too long" if found.unfit else ""
-    topics = [
-        ("input", found.source),
-        ("format", found.form),
-        ("rows", f"{numbers.count(found.good - found.unfit)} good{invalid}{unfit}"),
+def validation_text(result: ValidationResult) -> str:
+    """The headline, a blank line, labelled lines, and the command to type next."""
+    total = result.good + result.invalid
+    lines = [
+        f"{result.name}: {numbers.count(result.good - result.unfit)} of {numbers.count(total)} rows can be sent",
+        "",
     ]
-    topics += _headed("model", _models(found))
-    if found.price is not None:
-        topics.append(("price", found.price))
-    if found.unset_key is not None:
-        topics.append(("key", f"{found.unset_key} is not set here; a run needs it"))
-    if found.invalid:
-        rest = found.invalid - len(found.first_bad)
-        more = [f"and {numbers.count(rest)} more"] if rest else []
-        topics += _headed("invalid", [" ".join(line.split()) for line in found.first_bad] + more)
-    if found.too_long:
-        rest = found.too_long - len(found.first_too_long)
-        more = [f"and {numbers.count(rest)} more"] if rest else []
-        topics += _headed("too long", [" ".join(line.split()) for line in found.first_too_long] + more)
-    return topics
+    lines += [f"  {label:<10}{text}" for label, text in _labelled_lines(result)]
+    return "\n".join([*lines, "", f"next  {result.next_command}"])
 
 
-def _models(found: ValidationResult) -> list[str]:
-    if len(found.models) == 1:
-        return [found.models[0][0]]
-    shown = found.models[:_MODELS_SHOWN]
-    lines = [f"{model} for {_rows(count)}" for model, count in shown]
-    rest = found.models[_MODELS_SHOWN:]
-    return [*lines, f"and {len(rest)} more for {_rows(sum(count for _, count in rest))}"] if rest else lines
+def _labelled_lines(result: ValidationResult) -> list[tuple[str, str]]:
+    invalid = f" · {numbers.count(result.invalid)} invalid" if result.invalid else ""
+    unfit = f" · {numbers.count(result.unfit)} too long" if result.unfit else ""
+    lines = [
+        ("input", result.source),
+        ("format", result.form),
+        ("rows", f"{numbers.count(result.good - result.unfit)} good{invalid}{unfit}"),
+    ]
+    lines += _labelled("model", _models(result))
+    if result.price is not None:
+        lines.append(("price", result.price))
+    if result.unset_key is not None:
+        lines.append(("key", f"{result.unset_key} is not set here; a run needs it"))
+    if result.invalid:
+        lines += _examples("invalid", result.first_bad, result.invalid)
+    if result.too_long:
+        lines += _examples("too long", result.first_too_long, result.too_long)
+    return lines
 
 
-def _headed(topic: str, lines: Sequence[str]) -> list[tuple[str, str]]:
-    return [(topic if not number else "", line) for number, line in enumerate(lines)]
+def _models(result: ValidationResult) -> list[str]:
+    if len(result.models) == 1:
+        return [result.models[0][0]]
+    shown = result.models[:_MODELS_SHOWN]
+    lines = [f"{model} for {numbers.rows(count)}" for model, count in shown]
+    hidden = result.models[_MODELS_SHOWN:]
+    if hidden:
+        lines.append(f"and {len(hidden)} more for {numbers.rows(sum(count for _, count in hidden))}")
+    return lines
 
 
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{numbers.count(number)} rows"
+def _examples(label: str, sentences: Sequence[str], count: int) -> list[tuple[str, str]]:
+    """The first `sentences` of `count`, one to a line, and how many more there are."""
+    remaining = count - len(sentences)
+    more = [f"and {numbers.count(remaining)} more"] if remaining else []
+    return _labelled(label, [*(" ".join(sentence.split()) for sentence in sentences), *more])
+
+
+def _labelled(label: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    """`texts` one to a line, the first with the label."""
+    return [(label if not number else "", text) for number, text in enumerate(texts)]

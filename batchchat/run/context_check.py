@@ -8,7 +8,7 @@ from typing import Any
 from batchchat.core.attempt import Failure, Script
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.record import RowRecord, record_of_unsent
-from batchchat.tokens.context_window import Context, TooLong
+from batchchat.tokens.context_window import ContextWindow, TooLong
 
 __all__ = ["ContextCheck"]
 
@@ -16,7 +16,7 @@ __all__ = ["ContextCheck"]
 class ContextCheck:
     """Looks at each row that is to be sent; `params` are the job's own."""
 
-    def __init__(self, context: Context, params: Mapping[str, Any]) -> None:
+    def __init__(self, context: ContextWindow, params: Mapping[str, Any]) -> None:
         self._context = context
         self._params = params
 
@@ -34,6 +34,6 @@ class ContextCheck:
         too_long = self.too_long(script)
         if too_long is None or not too_long.exact:
             return None
-        text = f"{too_long.words} (counted exactly: {too_long.counted_by}); nothing was sent"
+        text = f"{too_long.description} (counted exactly: {too_long.counted_by}); nothing was sent"
         failure = Failure(ErrorKind.CONTEXT_LENGTH, text)
         return record_of_unsent(script.row, script.preview[0], script.identity, failure)

@@ -111,7 +111,7 @@ def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
             "output": str(rate.price.output),
             "cached_input": None if rate.price.cached_input is None else str(rate.price.cached_input),
             "source": rate.source,
-            "said_by": rate.said_by,
+            "said_by": rate.source_name,
             "as_of": None if rate.as_of is None else rate.as_of.isoformat(),
         },
     }

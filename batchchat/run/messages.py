@@ -170,7 +170,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, counts: PlanCoun
         rows=counts.to_send if limit is None or limit >= counts.to_send else 0,
         max_rows_usd=counts.max_cost.usd * max(budget.learned.max_ratio, Decimal(1)),
         learning=(LEARNING_IN_FLIGHT, LEARNING_ANSWERS) if budget.is_learning else None,
-        price=None if rate is None or rate.source == "job" else rate.words,
+        price=None if rate is None or rate.source == "job" else rate.description,
     )
 
 

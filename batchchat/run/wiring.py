@@ -61,7 +61,7 @@ def scripts_for(job: JobSpec, rates: Rates) -> ScriptFor:
     """The script of each row; where its model's price is known, its requests know the most they may cost."""
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
     if job.budget.max_cost is not None or rates.rate(job.model) is not None:
-        compose = partial(wire.compose, max_usage_of=UsageBounds(rates.most))
+        compose = partial(wire.compose, max_usage_of=UsageBounds(rates.highest_price))
 
     def script_for(row: Row) -> Script:
         return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
@@ -125,9 +125,9 @@ def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker) -> RetryPo
             retry.max_attempts,
             retry.max_elapsed,
             attempt_s,
-            breaker.excuses,
+            breaker.was_in_outage,
             retry.max_possibly_billed,
-            keeps=breaker.keeps,
+            extends_patience=breaker.extends_patience,
         ),
         RowWait(retry.max_wait, random),
     )
@@ -136,9 +136,9 @@ def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker) -> RetryPo
 def _stragglers_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:
     """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
     return stragglers.StragglerPolicy(
-        again=min(stragglers.MOST_AGAIN, job.retry.max_attempts - 1),
+        max_resends=min(stragglers.MAX_RESENDS, job.retry.max_attempts - 1),
         floor_s=stragglers.FLOOR_S,
-        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.LEAST_ANSWERS else None,
+        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.MIN_ANSWERS else None,
     )
 
 
@@ -156,7 +156,7 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
         max_cost,
         computed,
         paid_usd=ledger.paid_usd,
-        unsure=ledger.uncertain_cost,
+        uncertain=ledger.uncertain_cost,
         learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
     )
 

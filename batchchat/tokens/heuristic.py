@@ -1,8 +1,8 @@
-"""Tokens by a rule of thumb: so many for a word, a letter, a digit, a character of CJK, an emoji.
+"""A rule of thumb for tokens: a weight for each word, letter, digit, CJK character, emoji and so on.
 
-Two sets of weights, fitted to two real vocabularies on half of a corpus and measured on the other half
-(`docs/tokens.md`): `SMALL` for those of 32,000 pieces (Llama 2, Mistral, Mixtral, WizardLM, Vicuna), `LARGE` for those
-of 100,000 and more, which later models have. Measured: 6 us a row of MT-Bench.
+There are two sets of weights, fitted to two real vocabularies on one half of a corpus and measured on the other half
+(`docs/tokens.md`): `SMALL` for vocabularies of 32,000 pieces (Llama 2, Mistral, Mixtral, WizardLM, Vicuna), `LARGE` for
+those of 100,000 and more, which later models have. Measured: 6 us a row of MT-Bench.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from batchchat.core.conversation import Message
 from batchchat.lossless_json import dumps
 from batchchat.tokens.tokenizer import texts_of
 
-__all__ = ["FEATURES", "LARGE", "SMALL", "Heuristic", "features", "weighed"]
+__all__ = ["FEATURES", "LARGE", "SMALL", "Heuristic", "features", "weighted_sum"]
 
 FEATURES = (
     "word",
@@ -34,7 +34,7 @@ FEATURES = (
     "Greek",
     "other",
 )
-"""What is counted in a text, in the order of the weights."""
+"""The features that are counted in a text, in the order of the weights."""
 
 SMALL: tuple[float, ...] = (
     0.783,
@@ -71,7 +71,7 @@ LARGE: tuple[float, ...] = (
 )
 LARGE_ERROR = 0.046
 
-_FRAME, _OPENING = 4, 3
+_MESSAGE_TOKENS, _REPLY_TOKENS = 4, 3
 _SMALL_MODELS = re.compile(
     r"wizardlm|vicuna|mixtral|mistral-7b|llama-?2|zephyr|openchat|yi-34b|tinyllama", re.IGNORECASE
 )
@@ -82,7 +82,7 @@ _BLANKS = b" \t"
 _LINES = b"\r\n"
 _TO_WORDS = bytes(b if b in _LETTERS else 32 for b in range(256))
 _ASCII = re.compile(r"[\x00-\x7f]+")
-# (first, last, feature), the first that holds; what is in none is `other`.
+# (first code point, last code point, index of the feature); the first match counts, and no match is `other`.
 _SCRIPTS = (
     (0x00C0, 0x024F, 6),
     (0x0400, 0x052F, 11),
@@ -105,7 +105,7 @@ _OTHER = 13
 
 
 def features(text: str) -> list[int]:
-    """How often each of `FEATURES` is in `text`."""
+    """The count of each of `FEATURES` in `text`."""
     counts = [0] * len(FEATURES)
     if text.isascii():
         data = text.encode()
@@ -127,8 +127,8 @@ def features(text: str) -> list[int]:
     return counts
 
 
-def weighed(counts: Sequence[int], weights: Sequence[float]) -> float:
-    """The tokens that counts of features come to."""
+def weighted_sum(counts: Sequence[int], weights: Sequence[float]) -> float:
+    """The tokens that `counts` of `FEATURES` amount to under `weights`."""
     return sum(count * weight for count, weight in zip(counts, weights, strict=True))
 
 
@@ -137,23 +137,23 @@ def _script(code: int) -> int:
 
 
 class Heuristic:
-    """The rule of thumb for `model`; `why` says why there is nothing better."""
+    """The rule of thumb for `model`; `note` says why there is no better tokenizer."""
 
     exact = False
 
-    def __init__(self, model: str, why: str) -> None:
+    def __init__(self, model: str, note: str) -> None:
         small = _SMALL_MODELS.search(model) is not None
         self.name = f"rule of thumb, {'32k' if small else '128k'} vocabulary"
-        self.note: str | None = why
+        self.note: str | None = note
         self._weights = SMALL if small else LARGE
         self.error: float | None = SMALL_ERROR if small else LARGE_ERROR
 
     def count(self, messages: list[Message], tools: Any = None) -> int:
-        total = _OPENING + _FRAME * len(messages)
+        total = _REPLY_TOKENS + _MESSAGE_TOKENS * len(messages)
         text = "\n".join(text for message in messages for text in texts_of(message))
         if tools:
             text += dumps(tools).decode()
-        return total + round(weighed(features(text), self._weights))
+        return total + round(weighted_sum(features(text), self._weights))
 
     def exact_for(self, messages: list[Message], tools: Any = None) -> bool:  # noqa: ARG002
         return False

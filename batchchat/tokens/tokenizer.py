@@ -1,4 +1,4 @@
-"""What counts tokens: the noun, and what all that count read of a message; pure."""
+"""The interface of a tokenizer, and how every tokenizer reads a message; pure."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ _PLAIN = {"role", "content"}
 
 
 class Tokenizer(Protocol):
-    """Counts prompt tokens, one conversation after the other; nothing is kept of them."""
+    """Counts the prompt tokens of conversations."""
 
     @property
     def name(self) -> str:
-        """For people and for `--json`."""
+        """The name shown to users and in `--json`."""
 
     @property
     def exact(self) -> bool:
-        """Whether plain conversations are counted as the model reads them."""
+        """True if conversations of plain text are counted exactly as the model's own tokenizer and template do."""
 
     @property
     def error(self) -> float | None:
-        """The relative error of a whole input, as measured: 0.0 where it is exact, None where nobody measured."""
+        """The measured relative error of an input's total: 0.0 where it is exact, None where it was not measured."""
 
     @property
     def note(self) -> str | None:
-        """Why the count is not exact, and the way out, without a full stop; None where it is exact."""
+        """Why the count is not exact and how to improve it, without a full stop; None where it is exact."""
 
     def count(self, messages: list[Message], tools: Any = None) -> int:
-        """Tokens of the prompt, the opening of the reply included."""
+        """The tokens of the prompt that `messages` and `tools` make, including the opening of the reply."""
 
     def exact_for(self, messages: list[Message], tools: Any = None) -> bool:
-        """Whether this very conversation is counted exactly: how tools and images are framed is not seen from here."""
+        """True if `count` is exact for this conversation. The template's treatment of tools and images is unknown."""
 
 
 def texts_of(message: Message) -> Iterator[str]:
-    """The texts of a message that a model reads: its content, or the text parts of it."""
+    """The texts of `message`: its content where that is a string, else the text parts of it."""
     content = message.get("content")
     if isinstance(content, str):
         yield content
@@ -52,7 +52,7 @@ def texts_of(message: Message) -> Iterator[str]:
 
 
 def is_plain(messages: list[Message], tools: Any) -> bool:
-    """Whether nothing but text under a role goes in."""
+    """True if each message has only a role and a string as content, and there are no `tools`."""
     if tools:
         return False
     return all(isinstance(message.get("content"), str) and message.keys() <= _PLAIN for message in messages)

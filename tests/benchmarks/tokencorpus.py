@@ -1,7 +1,7 @@
-"""The texts that token counts are measured on, by kind; each kind is halved, one text in turn, to fit and to measure.
+"""The texts that token counts are measured on, by kind; every other text of a kind is used for fitting.
 
-MT-Bench's questions are lm-sys/FastChat's (Apache-2.0, see sample_data); code and documentation are this repository's
-own; all else was written for this file.
+MT-Bench's questions are from lm-sys/FastChat (Apache-2.0, see sample_data); code and documentation are from this
+repository; all other texts were written for this file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PIECE = 1_500
 
 
 def corpus() -> dict[str, list[str]]:
-    """Texts of each kind."""
+    """The texts of each kind."""
     code = sorted((_ROOT / "batchchat").rglob("*.py"))[:_CODE_FILES]
     return {
         "English": _questions() + _pieces((_ROOT / "CONTRIBUTING.md").read_text()),

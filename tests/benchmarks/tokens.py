@@ -1,8 +1,8 @@
 """`make tokens`: fits the rule of thumb for tokens, measures it on texts it was not fitted to, and writes docs/tokens.md.
 
-The truth is two vocabularies in mistral-common's wheel: `tokenizer.model.v1` (32,000 pieces, WizardLM-2's own), and
-tekken of 2024-09 (131,072 pieces) as a stand-in for those of later models. It prints the weights, for
-`batchchat/tokens/heuristic.py`; docs/tokens.md tells how the weights that stand there do.
+The reference are two vocabularies in mistral-common's wheel: `tokenizer.model.v1` (32,000 pieces, WizardLM-2's own), and
+tekken of 2024-09 (131,072 pieces), which represents those of later models. It prints weights for
+`batchchat/tokens/heuristic.py`; docs/tokens.md has the errors of the weights that are in the code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sentencepiece import SentencePieceProcessor
 
 from batchchat.tokens import heuristic
 from batchchat.tokens.for_model import tokenizer_for
-from batchchat.tokens.heuristic import FEATURES, features, weighed
+from batchchat.tokens.heuristic import FEATURES, features, weighted_sum
 from batchchat.tokens.wizardlm import model_file
 from tests.benchmarks.tokencorpus import corpus
 
@@ -31,16 +31,16 @@ _TEKKEN = "tekken_240911.json"
 
 
 def vocabularies() -> dict[str, Count]:
-    """What counts exactly, by the names of the weights."""
+    """The exact counts of tokens, by the name of the weights that are fitted to them."""
     from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
     path = model_file()
     assert isinstance(path, Path)
     pieces = SentencePieceProcessor(model_file=str(path))
-    found = importlib.util.find_spec("mistral_common")
-    assert found is not None
-    assert found.submodule_search_locations
-    tekken = Tekkenizer.from_file(Path(next(iter(found.submodule_search_locations))) / "data" / _TEKKEN)
+    package = importlib.util.find_spec("mistral_common")
+    assert package is not None
+    assert package.submodule_search_locations
+    tekken = Tekkenizer.from_file(Path(next(iter(package.submodule_search_locations))) / "data" / _TEKKEN)
     return {
         "SMALL": lambda text: len(pieces.encode(text)),
         "LARGE": lambda text: len(tekken.encode(text, bos=False, eos=False)),
@@ -53,31 +53,32 @@ def fitted(texts: list[str], count: Count) -> list[float]:
     rows = np.array([features(text) for text in texts], dtype=float) / truth[:, None]
     scale = np.maximum(rows.max(axis=0), 1e-9)
     rows = rows / scale
-    gram, aim = rows.T @ rows + _DAMPING * np.eye(rows.shape[1]), rows.T @ np.ones(len(texts))
+    gram, target = rows.T @ rows + _DAMPING * np.eye(rows.shape[1]), rows.T @ np.ones(len(texts))
     step = 1 / np.linalg.norm(gram, 2)
     weights = np.full(rows.shape[1], 0.1)
     for _ in range(_ROUNDS * 10):
-        weights = np.maximum(0, weights - step * (gram @ weights - aim))
+        weights = np.maximum(0, weights - step * (gram @ weights - target))
     return [round(float(weight), 3) for weight in weights / scale]
 
 
 def errors(weights: tuple[float, ...], count: Count) -> tuple[dict[str, tuple[int, int, float]], float]:
-    """Of each kind, on the half that nothing was fitted to: texts, tokens, the error of their sum; and that of all.
+    """The errors of `weights` against `count`, on the half of the texts that nothing was fitted to.
 
-    That of all is the mean of the kinds' errors without their signs, each kind weighing the same: what an input of
-    unknown make is to be reckoned with. Errors of opposite sign do not make up for each other.
+    For each kind: the texts, their tokens, and the relative error of the total. The second result is the mean of the
+    absolute errors of all kinds, each with the same weight: the error to expect of an input of unknown kind. Errors of
+    opposite sign do not cancel.
     """
     table = {}
     for kind, texts in corpus().items():
-        held = texts[1::2]
-        truth = sum(map(count, held))
-        told = sum(weighed(features(text), weights) for text in held)
-        table[kind] = (len(held), truth, told / truth - 1)
+        unfitted = texts[1::2]
+        truth = sum(map(count, unfitted))
+        estimate = sum(weighted_sum(features(text), weights) for text in unfitted)
+        table[kind] = (len(unfitted), truth, estimate / truth - 1)
     return table, sum(abs(error) for _, _, error in table.values()) / len(table)
 
 
 def _speed(model: str) -> float:
-    """Microseconds for a conversation of MT-Bench."""
+    """The microseconds that counting a conversation of MT-Bench takes."""
     tokenizer = tokenizer_for(model)
     rows = [[{"role": "user", "content": text}] for text in corpus()["English"]]
     best = float("inf")
@@ -90,7 +91,7 @@ def _speed(model: str) -> float:
 
 
 def document() -> str:
-    """The page of docs/, without the speeds that differ from machine to machine."""
+    """docs/tokens.md, without the speeds, which differ from machine to machine."""
     counts = vocabularies()
     small, _ = errors(heuristic.SMALL, counts["SMALL"])
     large, _ = errors(heuristic.LARGE, counts["LARGE"])
@@ -100,8 +101,8 @@ def document() -> str:
         for kind in small
     ]
     weights = [
-        f"| {name} | {one:g} | {other:g} |"
-        for name, one, other in zip(FEATURES, heuristic.SMALL, heuristic.LARGE, strict=True)
+        f"| {name} | {small_weight:g} | {large_weight:g} |"
+        for name, small_weight, large_weight in zip(FEATURES, heuristic.SMALL, heuristic.LARGE, strict=True)
     ]
     return _PAGE.format(
         table="\n".join(lines),
@@ -120,40 +121,41 @@ Written by `make tokens` (tests/benchmarks/tokens.py).
 | for | counted by | exact |
 |---|---|---|
 | WizardLM-2-8x22B | its own tokenizer (in mistral-common's wheel) in its own template, with `pip install 'batchchat[tokens]'` | yes |
-| a model whose `tokenizer.json` the job names in `estimate.tokenizer` | that vocabulary; 4 tokens are assumed for the frame of a message and 3 for the reply's, since the template is not in that file | no |
-| OpenAI's models | tiktoken, where its vocabulary lies in its cache: it is never fetched; the same frame | no |
+| a model whose `tokenizer.json` the job names in `estimate.tokenizer` | that vocabulary; 4 tokens are assumed for each message and 3 for the reply, since the file has no chat template | no |
+| OpenAI's models | tiktoken, where the vocabulary is in its cache (it is never fetched); the same assumption | no |
 | all others | a rule of thumb by script, below | no |
 
-A count is exact for conversations of plain text that alternate between user and assistant, with a system message or
-without one. Tools, images, names and control tokens (`</s>`) within a text are counted as well as can be, and never
-called exact.
+A count is exact for conversations of plain text that alternate between user and assistant, with or without a system
+message. Conversations with tools, images, names or control tokens (`</s>`) in a text are counted approximately, and are
+not called exact.
 
 DeepInfra's page for WizardLM-2-8x22B shows 15 and 149 prompt tokens for its two examples; by the model's tokenizer and
-template they have 39 and 153. The page's figures seem not to be this model's: the first example stands with the same
-15 tokens and the same cost on DeepInfra's page of Llama-3.3-70B-Instruct-Turbo. Without the template the texts have 2
-and 137 tokens by this tokenizer, and no frame of so many tokens a message makes 15 and 149 of both.
+template they have 39 and 153. The page's figures seem not to be this model's: DeepInfra's page of
+Llama-3.3-70B-Instruct-Turbo has the first example with the same 15 tokens and the same cost. Without the template the
+texts have 2 and 137 tokens by this tokenizer, and no constant number of tokens a message gives both 15 and 149.
 
 ## The rule of thumb, measured
 
-Fitted on every other text of each kind and measured on the rest: the error of the sum of the tokens. `small` is
-WizardLM-2's vocabulary of 32,000 pieces, `large` Mistral's tekken of 131,072, which stands for those of later models.
+The weights are fitted to every other text of each kind; the table has the error of the total tokens of the remaining
+texts. `small` is WizardLM-2's vocabulary of 32,000 pieces, `large` Mistral's tekken of 131,072, which represents those of
+later models.
 
 | kind | texts | tokens, small | error | tokens, large | error |
 |---|---|---|---|---|---|
 {table}
 
-The mean of these errors without their signs, when the weights were fitted, is what is told beside a figure: {small} and {large}.
+The mean of the absolute errors, when the weights were fitted, is the error that an estimate states: {small} and {large}.
 
 | weight of a | small | large |
 |---|---|---|
 {weights}
 
-`small` is taken for models named WizardLM, Vicuna, Mixtral, Mistral-7B, Llama-2 and their like, `large` for all others.
+`small` is used for models named WizardLM, Vicuna, Mixtral, Mistral-7B, Llama-2 and similar, `large` for all others.
 """
 
 
 def main() -> None:
-    """Print the weights of a fresh fit and the speeds, and write the page by those that stand in the code."""
+    """Print the weights of a new fit and the speeds, and write the page for the weights in the code."""
     for name, count in vocabularies().items():
         texts = [text for kind in corpus().values() for text in kind[::2]]
         weights = fitted(texts, count)

@@ -23,14 +23,14 @@ def mock() -> Iterator[Mock]:
         yield server
 
 
-def test_above_it_a_run_off_a_terminal_is_refused(mock: Mock) -> None:
-    """The worst case decides where no reply was seen; the sentence has the figures and the way out."""
+def test_a_cost_above_it_is_refused_without_a_terminal(mock: Mock) -> None:
+    """The worst case counts where no reply was observed; the error has the figures and the way out."""
     write(50, mock.url, JOB + "confirm_above: 0.01\n")  # at most 50 x 200 tokens at $2 a million: $0.02
     called = call("run", "job.yaml")
     assert (called.code, called.out) == (2, "")
     assert re.fullmatch(
-        rf"error: chef: 50 rows are to be sent to {mock.host}: about \$0\.0\d+, at most \$0\.02\d+ \(an assumption: 10%"
-        r" and 50% of what a reply may have; \$0\.5 in / \$2 out per million \(the job's `price`\)\)\. `confirm_above`"
+        rf"error: chef: 50 rows are to be sent to {mock.host}: about \$0\.0\d+, at most \$0\.02\d+ \(assumed: 10% and"
+        r" 50% of the maximum; \$0\.5 in / \$2 out per million \(the job's `price`\)\)\. `confirm_above`"
         r" is \$0\.0100\. There is no terminal to ask on; --yes runs it\.\n",
         called.err,
     ), called.err
@@ -38,12 +38,12 @@ def test_above_it_a_run_off_a_terminal_is_refused(mock: Mock) -> None:
     assert not Path("out").exists()
 
 
-def test_below_it_nothing_is_asked(mock: Mock) -> None:
-    """A run whose cost is below, by its limit or by what is left of it, just runs; --yes runs above it."""
+def test_a_cost_below_it_needs_no_confirmation(mock: Mock) -> None:
+    """A run that costs less, because of --limit or of what is left, starts at once; --yes starts any."""
     write(50, mock.url, JOB + "confirm_above: 0.01\n")
     assert call("run", "job.yaml", "--limit", "10").code == 0
     assert mock.stats()["billed_rows"] == 10
-    # Ten answers are seen now, and about 85 tokens each: the expected cost of 40 more is below.
+    # Ten answers of about 85 tokens are known now: the expected cost of 40 more is below.
     assert call("run", "job.yaml").code == 0
     assert mock.stats()["billed_rows"] == 50
     assert call("run", "job.yaml", "--set", "confirm_above=0").code == 0  # nothing is left
@@ -52,13 +52,13 @@ def test_below_it_nothing_is_asked(mock: Mock) -> None:
     assert mock.stats()["requests"] == 100
 
 
-def test_a_cost_that_is_unknown_is_asked_about(mock: Mock) -> None:
-    """Without a price nobody can say that it is below."""
+def test_an_unknown_cost_needs_confirmation(mock: Mock) -> None:
+    """Without a price the cost cannot be compared with it."""
     write(5, mock.url, JOB.replace("price: {input: 0.5, output: 2}\n", "confirm_above: 1000\n"))
     called = call("run", "job.yaml")
     assert called.code == 2
     assert called.err == (
-        f"error: chef: 5 rows are to be sent to {mock.host}, at a cost that is unknown. `confirm_above` is $1,000.00."
+        f"error: chef: 5 rows are to be sent to {mock.host}, at an unknown cost. `confirm_above` is $1,000.00."
         " There is no terminal to ask on; --yes runs it.\n"
     )
 

@@ -57,11 +57,11 @@ def counted(count: int) -> int:
     return sum(tokenizer.count(row(number)["messages"]) for number in range(count))
 
 
-def told(*arguments: str) -> dict[str, Any]:
+def estimate_json(*arguments: str) -> dict[str, Any]:
     called = call("estimate", "job.yaml", "--json", *arguments)
     assert called.code == 0, called.err
-    found: dict[str, Any] = json.loads(called.out)
-    return found
+    figures: dict[str, Any] = json.loads(called.out)
+    return figures
 
 
 def lines(called: Called) -> list[str]:
@@ -69,7 +69,7 @@ def lines(called: Called) -> list[str]:
 
 
 def test_before_anything_is_sent() -> None:
-    """Prompts counted, the worst by max_tokens, the rest an assumption that is called one, and what to do next."""
+    """Prompts are counted, the worst case is by max_tokens, the rest is assumed; the next command is shown."""
     write(100)
     called = call("estimate", "job.yaml")
     assert (called.code, called.err) == (0, "")
@@ -86,20 +86,20 @@ def test_before_anything_is_sent() -> None:
         "  time left                        unknown",
         "",
         f"  prompts    estimated within {tokenizer.error:.0%} ({tokenizer.name})",
-        "  replies    an assumption: 10% and 50% of what a reply may have",
+        "  replies    assumed: 10% and 50% of the maximum",
         "  price      $0.5 in / $2 out per million (the job's `price`)",
-        "  time       unknown: no answer was timed yet",
+        "  time       unknown: no latency was measured yet",
         "  rows       100 · 100 to be sent",
         *([f"  note       {tokenizer.note}"] if tokenizer.note else []),
-        f"  {'' if tokenizer.note else 'note':<11}no reply was seen yet: --pilot 100 measures lengths,"
-        " --like OUTPUT learns them from another run.",
+        f"  {'' if tokenizer.note else 'note':<11}no reply was measured yet: --pilot 100 measures lengths,"
+        " --like OUTPUT takes them from another run.",
         "",
         "next  batchchat estimate job.yaml --pilot 100",
     ]
 
 
 def test_nothing_is_written_or_sent(mock: Mock) -> None:
-    """Without a pilot no file is made, no key is wanted and the endpoint is not asked for one answer."""
+    """Without a pilot no file is made, no key is needed and no request is sent."""
     write(10, mock.url, JOB.replace("{base_url: URL}", "{base_url: URL, api_key_env: NO_SUCH_KEY}"))
     before = sorted(Path().rglob("*"))
     assert call("estimate", "job.yaml").code == 0
@@ -108,46 +108,51 @@ def test_nothing_is_written_or_sent(mock: Mock) -> None:
 
 
 def test_the_json_form() -> None:
-    """One object with the contract's keys, numbers as numbers and unknown as null; the same whoever asks."""
+    """One object with the documented keys, numbers as numbers and unknown as null; repeating it gives the same."""
     write(100, more="{\n")
-    found = told()
-    assert set(found) == {
+    figures = estimate_json()
+    assert set(figures) == {
         *("job", "model", "rows", "rows_left", "answered_rows", "failed_rows", "invalid_rows", "too_long_rows"),
         *("context_length", "tokenizer", "prompt_tokens", "completion_tokens", "cost_usd", "price", "duration_s"),
         *("pilot", "sources", "notes"),
     }
-    assert (found["rows"], found["rows_left"], found["invalid_rows"], found["too_long_rows"]) == (101, 100, 1, 0)
-    assert set(found["tokenizer"]) == {"name", "exact", "error"}
-    assert found["completion_tokens"] == {"low": 2_000, "expected": 10_000, "worst": 20_000}
-    assert found["price"] == {"input": 0.5, "output": 2.0, "source": "job", "as_of": None}
-    assert (found["duration_s"], found["pilot"]) == (None, None)
-    assert found == told()
+    assert (figures["rows"], figures["rows_left"], figures["invalid_rows"], figures["too_long_rows"]) == (
+        101,
+        100,
+        1,
+        0,
+    )
+    assert set(figures["tokenizer"]) == {"name", "exact", "error"}
+    assert figures["completion_tokens"] == {"low": 2_000, "expected": 10_000, "worst": 20_000}
+    assert figures["price"] == {"input": 0.5, "output": 2.0, "source": "job", "as_of": None}
+    assert (figures["duration_s"], figures["pilot"]) == (None, None)
+    assert figures == estimate_json()
 
 
 def test_a_pilot_is_kept_and_not_paid_again(mock: Mock) -> None:
-    """30 rows are paid, 60 pay for 30 more, and the run for what is left; the true cost lies in both intervals."""
+    """30 rows are paid, 60 pay for 30 more, and the run for the rest; the true cost is in both intervals."""
     write(150, mock.url)
-    first = told("--pilot", "30", "--yes")
+    first = estimate_json("--pilot", "30", "--yes")
     assert mock.stats()["billed_rows"] == 30
     assert (first["rows_left"], first["answered_rows"], first["pilot"]["rows"]) == (120, 30, 30)
-    second = told("--pilot", "60", "--yes")
+    second = estimate_json("--pilot", "60", "--yes")
     assert mock.stats()["billed_rows"] == 60
     assert second["pilot"]["cost_usd"] == pytest.approx(float(mock.stats()["cost_usd"]))
-    assert told("--pilot", "60")["rows_left"] == 90  # nothing is left of it to be sent, so that nothing is asked
+    assert estimate_json("--pilot", "60")["rows_left"] == 90  # all its rows are answered, so no confirmation is needed
     assert call("run", "job.yaml").code == 0
     stats = mock.stats()
     assert (stats["billed_rows"], stats["billed_twice"], stats["requests"]) == (150, 0, 150)
     truth = float(stats["cost_usd"])
-    for found in (first, second):
-        low, high = found["pilot"]["cost_interval_usd"]
+    for figures in (first, second):
+        low, high = figures["pilot"]["cost_interval_usd"]
         assert low <= truth <= high
-        assert found["price"]["source"] == "reported"
-        assert found["price"]["output"] == pytest.approx(0.839, rel=1e-6)
-    assert told()["cost_usd"] == {name: pytest.approx(truth) for name in ("low", "expected", "worst")}
+        assert figures["price"]["source"] == "reported"
+        assert figures["price"]["output"] == pytest.approx(0.839, rel=1e-6)
+    assert estimate_json()["cost_usd"] == {name: pytest.approx(truth) for name in ("low", "expected", "worst")}
 
 
 def test_a_pilots_text(mock: Mock) -> None:
-    """Each figure with its interval, where lengths, price and time come from, and what is free."""
+    """Each figure with its interval, the sources of lengths, price and time, and the rows that are free."""
     write(60, mock.url)
     called = call("estimate", "job.yaml", "--pilot", "20", "--seed", "3", "--yes")
     assert called.code == 0
@@ -176,25 +181,25 @@ def test_a_pilots_text(mock: Mock) -> None:
     assert max(len(line) for line in text[:10]) <= 60
 
 
-def test_off_a_terminal_a_pilot_wants_yes(mock: Mock) -> None:
-    """Where nobody can be asked the pilot is refused with what it costs at most, and nothing is sent or written."""
+def test_without_a_terminal_a_pilot_needs_yes(mock: Mock) -> None:
+    """The pilot is refused with its maximum cost, and nothing is sent or written."""
     write(60, mock.url)
     called = call("estimate", "job.yaml", "--pilot", "20")
     assert (called.code, called.out) == (2, "")
-    said = re.fullmatch(
-        rf"error: chef: a pilot of 20 rows is sent to {mock.host}; they cost at most \$(0\.\d+) at \$0\.5 in / \$2 out"
-        r" per million \(the job's `price`\)\. Their answers are kept for the run\. There is no terminal to ask on;"
+    error = re.fullmatch(
+        rf"error: chef: sending a pilot of 20 rows to {mock.host}; maximum cost \$(0\.\d+) at \$0\.5 in / \$2 out"
+        r" per million \(the job's `price`\)\. The run keeps the answers\. There is no terminal to ask on;"
         r" --yes sends them\.\n",
         called.err,
     )
-    assert said is not None, called.err
-    assert 20 * 200 * 2e-6 < float(said[1]) < 20 * 200 * 2e-6 * 1.1
+    assert error is not None, called.err
+    assert 20 * 200 * 2e-6 < float(error[1]) < 20 * 200 * 2e-6 * 1.1
     assert mock.stats()["requests"] == 0
     assert not Path("out").exists()
 
 
 def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
-    """A real process on a terminal asks before it sends; n sends nothing and is exit 2, y sends the pilot."""
+    """A real process asks before it sends; n sends nothing and is exit 2, y sends the pilot."""
     with mock_thread() as server:
         folder = tmp_path / "job"
         folder.mkdir()
@@ -211,20 +216,20 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
 
 
 def test_a_pilot_of_all_rows_and_of_one(mock: Mock) -> None:
-    """One row has figures and says why it has no interval; all rows are a point, and ask nothing of what is paid."""
+    """One row has figures and a note on the missing interval; with all rows the interval is a point."""
     write(12, mock.url)
-    one = told("--pilot", "1", "--yes")
-    assert one["pilot"]["cost_interval_usd"] is None
-    assert "one row of a pilot gives no interval; --pilot 20 or more does." in one["notes"]
-    every = told("--pilot", "500", "--yes")
-    low, high = every["pilot"]["cost_interval_usd"]
+    single = estimate_json("--pilot", "1", "--yes")
+    assert single["pilot"]["cost_interval_usd"] is None
+    assert "one row of a pilot gives no interval; use --pilot 20 or more." in single["notes"]
+    whole = estimate_json("--pilot", "500", "--yes")
+    low, high = whole["pilot"]["cost_interval_usd"]
     assert low == high == pytest.approx(float(mock.stats()["cost_usd"]))
-    assert every["duration_s"] == {"low": 0.0, "expected": 0.0, "worst": 0.0}
-    assert (every["rows_left"], mock.stats()["billed_rows"]) == (0, 12)
+    assert whole["duration_s"] == {"low": 0.0, "expected": 0.0, "worst": 0.0}
+    assert (whole["rows_left"], mock.stats()["billed_rows"]) == (0, 12)
 
 
 def test_a_pilot_that_is_refused_stops_as_a_run_does() -> None:
-    """An endpoint that wants another key ends it with the run's own exit code and words, and without an estimate."""
+    """An endpoint that refuses the key ends it with the exit code and message of a run, and without an estimate."""
     with mock_thread(api_key="right") as server:
         write(30, server.url, JOB.replace("{base_url: URL}", "{base_url: URL, api_key_env: KEY_FOR_IT}"))
         called = call("estimate", "job.yaml", "--pilot", "10", "--yes", KEY_FOR_IT="wrong-key-1234567890")
@@ -234,64 +239,64 @@ def test_a_pilot_that_is_refused_stops_as_a_run_does() -> None:
     assert "wrong-key" not in called.err
 
 
-def test_rows_of_a_pilot_that_fail_are_told() -> None:
-    """Failed rows count as replies of no tokens, and the text says so."""
+def test_failed_rows_of_a_pilot_are_noted() -> None:
+    """Failed rows count as replies of no tokens, and a note says so."""
     with mock_thread(context_length=40) as server:  # prompts beyond are refused
         write(60, server.url)
-        found = told("--pilot", "40", "--yes")
-    failed = found["pilot"]["failed_rows"]
+        figures = estimate_json("--pilot", "40", "--yes")
+    failed = figures["pilot"]["failed_rows"]
     assert 0 < failed < 40
-    assert f"{failed} of the pilot's 40 rows failed; they count as replies of no tokens." in found["notes"]
+    assert f"{failed} of the pilot's 40 rows failed; they count as replies of no tokens." in figures["notes"]
 
 
 @pytest.mark.parametrize(
     ("usage", "expected", "note"),
     [
         ({"prompt_tokens": 10, "completion_tokens": 5}, 150, "Add `price: {input: ..., output: ...}` to the job"),
-        (None, None, "no answer of the pilot says how many tokens it had, so that nothing can be learned from it."),
+        (None, None, "no answer of the pilot reports its tokens, so reply lengths are not measured."),
     ],
 )
 def test_a_server_that_reports_no_cost(usage: Any, expected: int | None, note: str) -> None:
-    """A cost that nobody reports or lists stays unknown, through the pilot too; so do lengths that are not reported."""
+    """A cost that is neither reported nor listed stays unknown after a pilot; so do lengths without a usage."""
     with raw_server(lambda _asked: http(200, completion(usage=usage))) as server:
         write(30, f"http://{server.host}/v1", JOB.replace("price: {input: 0.5, output: 2}\n", ""))
-        found = told("--pilot", "10", "--yes")
-    assert (found["cost_usd"], found["price"], found["pilot"]["cost_usd"]) == (None, None, None)
-    assert found["pilot"]["rows"] == 10
-    assert found["pilot"]["cost_interval_usd"] is None
+        figures = estimate_json("--pilot", "10", "--yes")
+    assert (figures["cost_usd"], figures["price"], figures["pilot"]["cost_usd"]) == (None, None, None)
+    assert figures["pilot"]["rows"] == 10
+    assert figures["pilot"]["cost_interval_usd"] is None
     if expected is not None:
-        assert found["completion_tokens"]["expected"] == expected
-        assert found["pilot"]["completion_tokens_interval"] == [expected, expected]
-    assert any(note in each for each in found["notes"])
+        assert figures["completion_tokens"]["expected"] == expected
+        assert figures["pilot"]["completion_tokens_interval"] == [expected, expected]
+    assert any(note in line for line in figures["notes"])
 
 
-def test_answers_there_are_teach(mock: Mock) -> None:
-    """What the job has answered is free, and tells lengths and price of what is left; an interval it has none."""
+def test_earlier_answers_are_evidence(mock: Mock) -> None:
+    """The rows that the job has answered give lengths and price of those left, but no interval."""
     write(80, mock.url)
     assert call("run", "job.yaml", "--limit", "30").code == 0
-    found = told()
-    assert (found["rows_left"], found["answered_rows"], found["pilot"]) == (50, 30, None)
-    assert found["sources"] == {
-        "prompt_tokens": found["sources"]["prompt_tokens"],
+    figures = estimate_json()
+    assert (figures["rows_left"], figures["answered_rows"], figures["pilot"]) == (50, 30, None)
+    assert figures["sources"] == {
+        "prompt_tokens": figures["sources"]["prompt_tokens"],
         "completion_tokens": "lengths from the 30 rows that this job has answered",
-        "cost_usd": "as reported by the endpoint in the answers there are",
-        "duration_s": "at the latency in the answers there are",
+        "cost_usd": "as reported by the endpoint in the answers so far",
+        "duration_s": "at the latency in the answers so far",
     }
-    assert found["duration_s"]["expected"] > 0
+    assert figures["duration_s"]["expected"] > 0
     assert mock.stats()["requests"] == 30
 
 
 def test_like_another_run(mock: Mock) -> None:
-    """Lengths, latency and, from the same endpoint and model, the price come from an earlier output or its job."""
+    """Lengths and latency come from an earlier output or its job; the price, too, from the same endpoint and model."""
     write(50, mock.url)
     assert call("run", "job.yaml").code == 0
     other = ("--set", "output.path=y.parquet")
     for like in ("out/x.parquet", "job.yaml"):
-        found = told("--like", like, *other)
-        assert (found["rows_left"], found["price"]["source"]) == (50, "reported")
-        assert re.fullmatch(r"lengths from 50 rows in \S*x\.parquet", found["sources"]["completion_tokens"])
-        assert found["cost_usd"]["expected"] == pytest.approx(float(mock.stats()["cost_usd"]), rel=0.25)
-    elsewhere = told("--like", "out/x.parquet", *other, "--set", "model=n")
+        figures = estimate_json("--like", like, *other)
+        assert (figures["rows_left"], figures["price"]["source"]) == (50, "reported")
+        assert re.fullmatch(r"lengths from 50 rows in \S*x\.parquet", figures["sources"]["completion_tokens"])
+        assert figures["cost_usd"]["expected"] == pytest.approx(float(mock.stats()["cost_usd"]), rel=0.25)
+    elsewhere = estimate_json("--like", "out/x.parquet", *other, "--set", "model=n")
     assert elsewhere["price"]["source"] == "job"
     assert elsewhere["sources"]["completion_tokens"] == "lengths from 50 rows of m in out/x.parquet"
     missing = call("estimate", "job.yaml", "--like", "none.parquet")
@@ -303,13 +308,13 @@ def test_like_another_run(mock: Mock) -> None:
 
 
 def test_models_side_by_side() -> None:
-    """Each has its own count, price and sum; a price that nobody knows is told as unknown, never as 0."""
+    """Each has its own counts, price and cost; an unknown price is shown as unknown, not as 0."""
     write(100)
-    found = told("--compare", "m, gpt-4o,other/model")
-    assert [each["model"] for each in found["models"]] == ["m", "gpt-4o", "other/model"]
-    assert found["models"][2]["cost_usd"] is None
-    assert found["models"][1]["prompt_tokens"] > 0
-    assert set(found["models"][1]) == set(found) - {"models"}
+    figures = estimate_json("--compare", "m, gpt-4o,other/model")
+    assert [entry["model"] for entry in figures["models"]] == ["m", "gpt-4o", "other/model"]
+    assert figures["models"][2]["cost_usd"] is None
+    assert figures["models"][1]["prompt_tokens"] > 0
+    assert set(figures["models"][1]) == set(figures) - {"models"}
     text = call("estimate", "job.yaml", "--compare", "other/model").out
     assert re.search(
         r"^  model +prompt tokens  reply tokens +low +expected +worst +price, in / out$", text, re.MULTILINE
@@ -319,31 +324,30 @@ def test_models_side_by_side() -> None:
 
 
 def test_without_price_and_bound() -> None:
-    """Cost and lengths are unknown with the keys to set, and prompts are counted all the same."""
+    """Cost and lengths are unknown, the notes name the keys to set, and prompts are still counted."""
     write(20, job=JOB.replace("price: {input: 0.5, output: 2}\n", "").replace("params: {max_tokens: 200}\n", ""))
-    found = told()
-    assert (found["cost_usd"], found["price"]) == (None, None)
-    assert found["completion_tokens"] == {"low": None, "expected": None, "worst": None}
-    assert found["prompt_tokens"] == counted(20)
-    assert any("Add `price: {input: ..., output: ...}` to the job" in note for note in found["notes"])
-    assert any("Set `params.max_tokens`." in note for note in found["notes"])
+    figures = estimate_json()
+    assert (figures["cost_usd"], figures["price"]) == (None, None)
+    assert figures["completion_tokens"] == {"low": None, "expected": None, "worst": None}
+    assert figures["prompt_tokens"] == counted(20)
+    assert any("Add `price: {input: ..., output: ...}` to the job" in note for note in figures["notes"])
+    assert any("Set `params.max_tokens`." in note for note in figures["notes"])
     assert "$0" not in call("estimate", "job.yaml").out
 
 
-def test_changed_rows_are_told(mock: Mock) -> None:
-    """Rows answered to another request count as answered, with a word that the run will ask."""
+def test_changed_rows_are_noted(mock: Mock) -> None:
+    """Rows that changed since they were answered count as answered, with a note that the run will ask."""
     write(20, mock.url)
     assert call("run", "job.yaml").code == 0
-    found = told("--set", "params.max_tokens=100")
-    assert found["rows_left"] == 0
-    assert found["notes"][-1] == (
-        "20 rows are answered to another request than the input has now; they count as answered here, and run asks"
-        " whether to pay for them again."
+    figures = estimate_json("--set", "params.max_tokens=100")
+    assert figures["rows_left"] == 0
+    assert figures["notes"][-1] == (
+        "20 rows changed since they were answered; counted as answered here. run asks whether to pay for them again."
     )
 
 
 def test_a_header_is_not_repeated() -> None:
-    """What was set as a header's value does not stand in the command that is suggested."""
+    """The value of a header is not in the next command."""
     write(5)
     called = call("estimate", "job.yaml", "--set", "endpoint.headers.X-Key=abcdefgh12345678", "--set", "name=a b")
     assert called.code == 0
@@ -352,53 +356,53 @@ def test_a_header_is_not_repeated() -> None:
 
 
 def test_an_input_without_a_good_row() -> None:
-    """It is refused as a run refuses it."""
+    """It is refused with the error of a run."""
     write(0, more="{\n[\n", job=JOB.replace("id: id", "id: id, format: messages"))
     called, ran = call("estimate", "job.yaml"), call("run", "job.yaml")
     assert (called.code, called.err) == (ran.code, ran.err.splitlines(keepends=True)[-1])
 
 
 def test_rows_that_wont_fit() -> None:
-    """A row without room for its reply is named and not counted as sent; without max_tokens it has what is left."""
+    """A row without room for its reply is named and not sent; without max_tokens a reply may fill the context."""
     write(40)
     tokenizer = tokenizer_for("m")
     counts = [tokenizer.count(row(number)["messages"]) for number in range(40)]
     context = 200 + sorted(counts)[30]
     long = [number for number, count in enumerate(counts) if count + 200 > context]
-    found = told("--set", f"endpoint.context_length={context}")
-    assert (found["too_long_rows"], found["rows_left"]) == (len(long), 40 - len(long))
-    assert found["context_length"] == context
-    assert found["completion_tokens"]["worst"] == 200 * (40 - len(long))
+    figures = estimate_json("--set", f"endpoint.context_length={context}")
+    assert (figures["too_long_rows"], figures["rows_left"]) == (len(long), 40 - len(long))
+    assert figures["context_length"] == context
+    assert figures["completion_tokens"]["worst"] == 200 * (40 - len(long))
     text = call("estimate", "job.yaml", "--set", f"endpoint.context_length={context}").out
     named = ", ".join(f"r{number}" for number in long[:3])
     assert f"  won't fit  {len(long)} rows over {context} tokens: {named} and {len(long) - 3} more\n" in text
     write(40, job=JOB.replace("params: {max_tokens: 200}\n", ""))
-    found = told("--set", f"endpoint.context_length={context}")
-    assert found["too_long_rows"] == 0
-    assert found["completion_tokens"] == {
+    figures = estimate_json("--set", f"endpoint.context_length={context}")
+    assert figures["too_long_rows"] == 0
+    assert figures["completion_tokens"] == {
         "low": None,
         "expected": None,
-        "worst": sum(context - each for each in counts),
+        "worst": sum(context - count for count in counts),
     }
-    assert found["sources"]["completion_tokens"] == "reply lengths unknown; the worst fills the context"
+    assert figures["sources"]["completion_tokens"] == "reply lengths unknown; the worst fills the context"
 
 
 def test_prices_of_the_table() -> None:
-    """Where the job has no price the table's is taken, with its source and day; each model compared has its own."""
+    """Without a price in the job the table's is used, with its source and date; each compared model has its own."""
     Path("own.csv").write_text(
         "model,host,input,output,source,as_of\nm,,1.5,2.5,invoice,2026-11-01\nn,,3,4,invoice,2026-11-02\n"
     )
     write(10, job=JOB.replace("price: {input: 0.5, output: 2}", "prices: own.csv"))
-    found = told("--compare", "n")
-    assert [each["price"] for each in found["models"]] == [
+    figures = estimate_json("--compare", "n")
+    assert [entry["price"] for entry in figures["models"]] == [
         {"input": 1.5, "output": 2.5, "source": "table", "as_of": "2026-11-01"},
         {"input": 3.0, "output": 4.0, "source": "table", "as_of": "2026-11-02"},
     ]
-    assert found["sources"]["cost_usd"] == "$1.5 in / $2.5 out per million (invoice, 2026-11-01)"
+    assert figures["sources"]["cost_usd"] == "$1.5 in / $2.5 out per million (invoice, 2026-11-01)"
 
 
 def test_memory_is_flat() -> None:
-    """More rows take no more memory but for the table of their ids: far less than a row's 300 bytes."""
+    """More rows need memory only for the table of their ids: far less than a row's 300 bytes."""
 
     def peak(count: int) -> int:
         write(count)

@@ -37,7 +37,7 @@ def row(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_a_good_job() -> None:
-    """All rows good is exit 0: the figures, how rows were recognised, the model, and the run to try next."""
+    """It is exit 0: the counts, how the format was detected, the model, and the command to try next."""
     write([row(n) for n in range(1200)])
     called = call("validate", "job.yaml")
     assert (called.code, called.err) == (0, "")
@@ -55,23 +55,23 @@ def test_a_good_job() -> None:
 
 
 def test_bad_rows() -> None:
-    """One bad row is exit 2; the first ten are told with file and line, the others counted."""
+    """One bad row is exit 2; the first ten are shown with file and line, the others counted."""
     write([row(0), "{", {"id": "x", "messages": []}, *[row(0) for _ in range(10)]])
     called = call("validate", "job.yaml", DEEPINFRA_TOKEN="k")
     assert (called.code, called.err) == (2, "")
-    head, rest = called.out.split("\n", 1)
+    head, body = called.out.split("\n", 1)
     assert head == "chef: 1 of 13 rows can be sent"
-    told = re.findall(r"in\.jsonl:(\d+): ", rest)
-    assert told == [str(line) for line in range(2, 12)]
-    assert "  rows      1 good · 12 invalid\n" in rest
-    assert "  invalid   in.jsonl:2: " in rest
-    assert "            in.jsonl:3: `messages` is empty\n" in rest
-    assert "            and 2 more\n\nnext  batchchat run job.yaml --limit 5\n" in rest
-    assert "DEEPINFRA_TOKEN" not in rest
+    line_numbers = re.findall(r"in\.jsonl:(\d+): ", body)
+    assert line_numbers == [str(line) for line in range(2, 12)]
+    assert "  rows      1 good · 12 invalid\n" in body
+    assert "  invalid   in.jsonl:2: " in body
+    assert "            in.jsonl:3: `messages` is empty\n" in body
+    assert "            and 2 more\n\nnext  batchchat run job.yaml --limit 5\n" in body
+    assert "DEEPINFRA_TOKEN" not in body
 
 
 def test_no_good_row() -> None:
-    """Where nothing can be sent, the next command is to look again."""
+    """Where no row can be sent, the next command is to validate again."""
     write(["{", "["], JOB.replace("id: id", "id: id, format: messages"))
     called = call("validate", "job.yaml", "--set", "name=x y")
     assert called.code == 2
@@ -80,8 +80,8 @@ def test_no_good_row() -> None:
     assert called.out.endswith("\nnext  batchchat validate job.yaml --set 'name=x y'\n")
 
 
-def test_rows_that_bring_their_own_model() -> None:
-    """Models are told with how many rows ask each, the most first, and those of a long tail in sum."""
+def test_rows_with_their_own_model() -> None:
+    """Models are listed with their rows, the most frequent first; those after the tenth are summed up."""
     rows = [row(n, own={"model": f"m{n}"}) for n in range(12)]
     write([*rows, row(12), row(13)], JOB.replace("id: id", "id: id, params: own"))
     called = call("validate", "job.yaml")
@@ -91,7 +91,7 @@ def test_rows_that_bring_their_own_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sets", "said"),
+    ("sets", "message"),
     [
         (("input.path=none.jsonl",), "error: none.jsonl is not there. Relative paths are relative to the job file.\n"),
         (("output.path=in.parquet", "input.path=in.parquet"), None),
@@ -103,8 +103,8 @@ def test_rows_that_bring_their_own_model() -> None:
         (("input.path=*.parquet", "output.path=new.parquet"), None),
     ],
 )
-def test_what_a_run_would_refuse(sets: tuple[str, ...], said: str | None) -> None:
-    """A bad job, a missing input, an output that is the input: exit 2 with the sentence a run would say."""
+def test_what_a_run_would_refuse(sets: tuple[str, ...], message: str | None) -> None:
+    """A bad job, a missing input, an output that is the input: exit 2 with the error of a run."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -115,11 +115,11 @@ def test_what_a_run_would_refuse(sets: tuple[str, ...], said: str | None) -> Non
     ran = call("run", "job.yaml", *options, "--set", "endpoint.base_url=mock")
     assert (called.code, called.out) == (ran.code, ran.out) == (2, "")
     assert called.err == ran.err
-    assert said is None or called.err == said
+    assert message is None or called.err == message
 
 
 def test_a_pasted_key_is_refused_unseen() -> None:
-    """A key where its variable's name belongs is refused here as in a run, and not repeated."""
+    """A key in place of the name of its variable is refused as in a run, and not repeated."""
     key = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF"
     write([row(0)])
     called = call("validate", "job.yaml", "--set", f"endpoint.api_key_env={key}")
@@ -129,7 +129,7 @@ def test_a_pasted_key_is_refused_unseen() -> None:
 
 
 def test_a_header_is_not_repeated() -> None:
-    """What was set as a header's value does not stand in the next command."""
+    """The value of a header is not in the next command."""
     write([row(0)])
     called = call("validate", "job.yaml", "--set", "endpoint.headers.X-Key=abcdefgh12345678")
     assert called.code == 0
@@ -137,7 +137,7 @@ def test_a_header_is_not_repeated() -> None:
 
 
 def test_nothing_is_written() -> None:
-    """No run folder, no file, no folder of the output is made."""
+    """No run folder, file or folder of the output is made."""
     write([row(0)])
     before = sorted(Path().rglob("*"))
     assert call("validate", "job.yaml").code == 0
@@ -145,7 +145,7 @@ def test_nothing_is_written() -> None:
 
 
 def test_memory_is_flat() -> None:
-    """More rows take no more memory but for the table of their ids: far less than a row's 300 bytes."""
+    """More rows need memory only for the table of their ids: far less than a row's 300 bytes."""
 
     def peak(count: int) -> int:
         write([row(n, text="x" * 200) for n in range(count)])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from batchchat.core.attempt import Action, Attempt, Billed, MaxUsage, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Sending, Work
-from batchchat.policy.circuit_breaker import NEVER_REACHED, SIGNS_TO_OPEN, CircuitBreaker
+from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN, NEVER_REACHED, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import ADMIT, Decision, Halt, Policy
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
@@ -61,7 +61,7 @@ class House:
             retry=lambda: (RowStop(max_attempts, 3600), RowWait(max_wait_s, Random(1))),
             workers=workers,
             stop_after_failures=stop_after,
-            stragglers=stragglers or StragglerPolicy(again=0),
+            stragglers=stragglers or StragglerPolicy(max_resends=0),
         )
         self.dispatcher = Dispatcher(sending, self.take, self, self, virtual_time.now)
 
@@ -178,7 +178,7 @@ def test_one_worker_sees_as_many_rows_fail_as_tell_an_outage() -> None:
 
     async def during() -> None:
         await asyncio.sleep(0.1)
-        assert house.taken == SIGNS_TO_OPEN + 1
+        assert house.taken == FAILURES_TO_OPEN + 1
         house.dispatcher.stop()
 
     house.run(during)
@@ -642,7 +642,7 @@ def test_whatever_happens_every_row_ends_at_most_once(
     if not (stopped and abandons):
         assert house.cuts == []
     assert house.dispatcher.gate.max_in_flight <= ceiling
-    assert house.most_alive <= workers + max(workers, SIGNS_TO_OPEN)
+    assert house.most_alive <= workers + max(workers, FAILURES_TO_OPEN)
     for played, outcome in house.outcomes:
         assert played.spend.attempts == sent[outcome.row.key.id]
 

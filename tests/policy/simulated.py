@@ -19,7 +19,7 @@ from tenacity import RetryCallState
 
 from batchchat.core.attempt import Action, Attempt, Billed, Failure, MaxUsage, Quota, Request, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind, Key
-from batchchat.policy.circuit_breaker import SIGNS_TO_OPEN
+from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Admit, Halt, Policy
 from batchchat.policy.retry import RowStop, RowWait
 
@@ -112,7 +112,7 @@ class _Loop:
         return number
 
     def take(self) -> None:
-        while self.waiting_workers and len(self.recovering) <= max(self.workers, SIGNS_TO_OPEN):
+        while self.waiting_workers and len(self.recovering) <= max(self.workers, FAILURES_TO_OPEN):
             row = next(self.rows, None)
             if row is None:
                 return

@@ -52,7 +52,7 @@ def sent(policy: Budget, cost: str | int, attempt: Attempt | None) -> None:
     policy.release(0, max_usage, attempt)
 
 
-def test_a_request_goes_when_its_worst_case_fits() -> None:
+def test_a_request_is_admitted_when_its_worst_case_fits() -> None:
     """To the cent; and what it really cost takes the place of its reservation."""
     policy, max_usage = budget(10), asking(6)
     assert policy.check(0, max_usage) is ADMIT
@@ -94,10 +94,10 @@ def test_what_an_attempt_leaves_counted(attempt: Attempt | None, counted: int) -
 
 
 def test_earlier_runs_count() -> None:
-    """What they paid, and, at the dearest ratio seen, what they may have."""
-    policy = budget(20, PriceRatio("p", 20, usd("1.5")), paid_usd=usd(3), unsure=UncertainCost({"p": usd(4)}))
+    """What they paid, and, at the highest ratio so far, the most they may have paid."""
+    policy = budget(20, PriceRatio("p", 20, usd("1.5")), paid_usd=usd(3), uncertain=UncertainCost({"p": usd(4)}))
     assert policy.counted_usd == 9
-    assert budget(20, PriceRatio(), paid_usd=usd(3), unsure=UncertainCost({"p": usd(4)})).counted_usd == 7
+    assert budget(20, PriceRatio(), paid_usd=usd(3), uncertain=UncertainCost({"p": usd(4)})).counted_usd == 7
 
 
 def test_the_first_twenty_answers_go_slowly_and_at_twice_the_price() -> None:
@@ -120,7 +120,7 @@ def test_the_first_twenty_answers_go_slowly_and_at_twice_the_price() -> None:
     assert policy.learned == PriceRatio("p", 20, usd(1))
 
 
-def test_a_dearer_answer_raises_all_reservations() -> None:
+def test_an_answer_above_the_price_raises_all_reservations() -> None:
     """Also of what is in flight already; a cheaper one lowers nothing below the price."""
     policy, waiting = budget(100), asking(10)
     policy.acquire(0, waiting)
@@ -134,7 +134,7 @@ def test_a_dearer_answer_raises_all_reservations() -> None:
     assert (policy.overruns, policy.overrun_usd) == (1, usd("0.5"))
 
 
-def test_a_row_without_a_bound_never_goes() -> None:
+def test_a_row_without_a_bound_is_never_admitted() -> None:
     """Whatever the cap: it would be none."""
     assert isinstance(budget(10**9).check(0, asking(None)), Halt)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
+from batchchat.policy.breaker_state import CLOSED, HALF_OPEN, OPEN, RECOVERING, TRANSITIONS, BreakerState
 from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE, CameBack, CircuitBreaker, WentDown
 from batchchat.policy.decision import ADMIT, Delay, Halt
 
@@ -59,7 +60,7 @@ def opened(what: int = UNREACHED) -> Breaker:
     return breaker
 
 
-def test_an_endpoint_never_reached_is_told_after_five_seconds() -> None:
+def test_an_endpoint_never_reached_stops_the_run_after_five_seconds() -> None:
     """Not at the first refused connection, and not after an hour; with the attempt that shows it."""
     breaker = Breaker()
     breaker.plays(UNREACHED, 10.0)
@@ -67,6 +68,16 @@ def test_an_endpoint_never_reached_is_told_after_five_seconds() -> None:
     assert breaker.check(14.9, MAX_USAGE) == ADMIT
     last = breaker.plays(UNREACHED, 15.0)
     assert breaker.check(15.0, MAX_USAGE) == Halt(NEVER_REACHED, last, 10.0)
+
+
+def test_how_long_first_contact_may_take_is_an_argument() -> None:
+    """So that a test need not wait for five seconds."""
+    breaker = CircuitBreaker(3600.0, Random(1), first_contact_s=0.5)
+    for at in (10.0, 10.4, 10.5):
+        assert breaker.check(at, MAX_USAGE) == ADMIT
+        breaker.acquire(at, MAX_USAGE)
+        breaker.release(at, MAX_USAGE, ended(UNREACHED, at))
+    assert isinstance(breaker.check(10.5, MAX_USAGE), Halt)
 
 
 def test_an_endpoint_never_reached_is_probed_each_second() -> None:
@@ -93,7 +104,7 @@ def test_an_endpoint_that_answered_in_an_earlier_run_may_come_back() -> None:
 
 
 def test_a_slow_model_is_not_an_absent_one() -> None:
-    """Refused connections beside a request that is still in flight do not mean that the endpoint is not there."""
+    """Refused connections while a request is in flight do not mean that the endpoint is not there."""
     breaker = Breaker()
     breaker.acquire(0.0, MAX_USAGE)
     breaker.plays(UNREACHED, 1.0)
@@ -104,8 +115,8 @@ def test_a_slow_model_is_not_an_absent_one() -> None:
 
 
 @pytest.mark.parametrize("what", [UNREACHED, REFUSED, ERROR, DROPPED, STRANGER])
-def test_eight_signs_open_it(what: int) -> None:
-    """Refused connections, refusals with nothing in flight, first failures of rows: then only a probe goes."""
+def test_eight_failures_open_it(what: int) -> None:
+    """Refused connections, refusals with nothing in flight, first failures of rows: then only a probe is admitted."""
     breaker = opened(what)
     wait = breaker.check(100.0, MAX_USAGE)
     assert isinstance(wait, Delay)
@@ -118,15 +129,15 @@ def test_eight_signs_open_it(what: int) -> None:
 
 
 @pytest.mark.parametrize("what", [ANSWERED, BAD_REQUEST])
-def test_an_answer_begins_the_count_anew(what: int) -> None:
-    """Seven signs, an answer or a failure that is the row's own, and seven more: closed."""
+def test_an_answer_restarts_the_count(what: int) -> None:
+    """Seven failures, an answer or a failure that is the row's own, and seven more: closed."""
     breaker = Breaker()
-    for each in [UNREACHED] * 7 + [what] + [UNREACHED] * 7:
-        breaker.plays(each, 1.0)
+    for result in [UNREACHED] * 7 + [what] + [UNREACHED] * 7:
+        breaker.plays(result, 1.0)
     assert breaker.check(1.0, MAX_USAGE) == ADMIT
 
 
-def test_refusals_beside_what_is_in_flight_are_no_sign() -> None:
+def test_refusals_while_others_are_in_flight_are_no_evidence() -> None:
     """They are a limit, which is the ceiling's business."""
     breaker = Breaker()
     breaker.acquire(0.0, MAX_USAGE)
@@ -142,10 +153,10 @@ def test_one_row_that_always_fails_is_no_outage() -> None:
         for row in range(7):
             breaker.plays(ERROR, float(attempt * 10), row)
     assert breaker.check(500.0, MAX_USAGE) == ADMIT
-    assert not breaker.excuses(ended(ERROR, 10.0))
+    assert not breaker.was_in_outage(ended(ERROR, 10.0))
 
 
-def test_slow_failures_beside_what_is_in_flight_are_no_sign() -> None:
+def test_slow_failures_while_others_are_in_flight_are_no_evidence() -> None:
     """Fifty long generations cut off by a gateway in one second are fifty long generations."""
     breaker = Breaker()
     breaker.acquire(0.0, MAX_USAGE)
@@ -171,7 +182,7 @@ def test_probes_come_at_growing_intervals() -> None:
 
 
 def test_retry_after_is_waited_for_the_probe() -> None:
-    """The endpoint's own word is the least, an hour the most."""
+    """The endpoint's Retry-After is the minimum, an hour the maximum."""
     breaker = opened(REFUSED)
     breaker.plays(REFUSED, 102.0, wait_s=300.0)
     assert breaker.check(102.0, MAX_USAGE) == Delay(300.0)
@@ -180,7 +191,7 @@ def test_retry_after_is_waited_for_the_probe() -> None:
 
 
 def test_the_first_answer_closes_it_slowly() -> None:
-    """Four may go, then one more for each answer; three signs open it again."""
+    """Four may go, then one more for each answer; three failures open it again."""
     breaker = Breaker()
     for _ in range(50):
         breaker.acquire(50.0, MAX_USAGE)
@@ -227,7 +238,7 @@ def test_a_probe_that_we_cut_off_is_followed_by_another() -> None:
 
 
 def test_a_request_from_before_that_we_cut_off_is_no_probe() -> None:
-    """While the probe is in flight no second one goes, whatever else of ours ends."""
+    """While the probe is in flight no second one is admitted, whatever else we cancel."""
     breaker = Breaker()
     breaker.acquire(99.0, MAX_USAGE)
     for _ in range(8):
@@ -263,28 +274,28 @@ def test_a_sustained_refusal_is_an_outage() -> None:
     assert breaker.check(150.0, MAX_USAGE) == Halt(OUTAGE, last, 100.0)
 
 
-def test_what_failed_in_an_outage_is_excused() -> None:
+def test_which_failures_were_in_an_outage() -> None:
     """From the first of its failures to its end, those that came before it was known included; nothing else is."""
     breaker = Breaker()
     before = breaker.plays(ERROR, 98.5)
     breaker.plays(ANSWERED, 99.0)
     first = breaker.plays(DROPPED, 100.0)
-    assert not breaker.excuses(first)
-    signs = [breaker.plays(DROPPED, 100.0) for _ in range(7)]
+    assert not breaker.was_in_outage(first)
+    failures = [breaker.plays(DROPPED, 100.0) for _ in range(7)]
     breaker.acquire(100.5, MAX_USAGE)
     probe = breaker.plays(ERROR, 101.0)
     breaker.plays(ANSWERED, 110.0)
     sent_before_the_end = ended(ERROR, 111.0, 1000, latency_s=10.5)
     breaker.release(111.0, MAX_USAGE, sent_before_the_end)
-    for failed in [first, *signs, probe, sent_before_the_end]:
-        assert breaker.excuses(failed)
-    for other in [before, breaker.plays(BAD_REQUEST, 111.0), breaker.plays(ERROR, 111.0)]:
-        assert not breaker.excuses(other)
+    for failed in [first, *failures, probe, sent_before_the_end]:
+        assert breaker.was_in_outage(failed)
+    for stranger in [before, breaker.plays(BAD_REQUEST, 111.0), breaker.plays(ERROR, 111.0)]:
+        assert not breaker.was_in_outage(stranger)
 
 
 @pytest.mark.parametrize("set_s", [-3600.0, 3600.0])
 def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
-    """Set back, what fails in it is excused as before; set forward, what fails after it is not."""
+    """Set back, failures in it count to it as before; set forward, failures after it do not."""
     breaker = opened(ERROR)
 
     def plays(what: int, now: float) -> Attempt:
@@ -294,48 +305,48 @@ def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
         breaker.release(now, MAX_USAGE, shown)
         return shown
 
-    assert breaker.excuses(plays(ERROR, 102.0))
+    assert breaker.was_in_outage(plays(ERROR, 102.0))
     plays(ANSWERED, 110.0)
-    assert not breaker.excuses(plays(ERROR, 111.0))
+    assert not breaker.was_in_outage(plays(ERROR, 111.0))
 
 
-def test_a_row_is_kept_while_nothing_is_answered_since_its_first_failure() -> None:
+def test_patience_is_extended_while_nothing_is_answered_since_the_first_failure() -> None:
     """For ten minutes, or as long as an outage may last: until something that was sent later is answered."""
     breaker = Breaker()
     breaker.plays(ANSWERED, 99.0)
     breaker.acquire(99.5, MAX_USAGE)
     first, last = breaker.plays(ERROR, 100.0, 1), breaker.plays(ERROR, 130.0, 1)
-    assert breaker.keeps(first, last, 599.0)
-    assert not breaker.keeps(first, last, 600.0)
+    assert breaker.extends_patience(first, last, 599.0)
+    assert not breaker.extends_patience(first, last, 600.0)
     breaker.release(131.0, MAX_USAGE, ended(ANSWERED, 131.0, 2, latency_s=31.5))
-    assert breaker.keeps(first, last, 31.0)
+    assert breaker.extends_patience(first, last, 31.0)
     breaker.plays(ANSWERED, 132.0, 3)
-    assert not breaker.keeps(first, last, 32.0)
+    assert not breaker.extends_patience(first, last, 32.0)
     brief = Breaker(max_outage_s=5)
     brief.plays(ANSWERED, 99.0)
     first = brief.plays(ERROR, 100.0, 1)
-    assert brief.keeps(first, first, 4.9)
-    assert not brief.keeps(first, first, 5.1)
+    assert brief.extends_patience(first, first, 4.9)
+    assert not brief.extends_patience(first, first, 5.1)
 
 
-def test_a_row_is_not_kept_where_that_is_in_vain_or_dear() -> None:
+def test_patience_is_not_extended_where_that_is_useless_or_costly() -> None:
     """Where nothing was answered yet; where its failure says nothing of the endpoint, or took long and was billed."""
     breaker = Breaker()
     first = breaker.plays(ERROR, 98.0, 1)
-    assert not breaker.keeps(first, first, 1.0)
+    assert not breaker.extends_patience(first, first, 1.0)
     breaker.plays(ANSWERED, 99.0)
     first = breaker.plays(ERROR, 100.0, 1)
-    assert not breaker.keeps(first, ended(BAD_REQUEST, 101.0, 1), 1.0)
+    assert not breaker.extends_patience(first, ended(BAD_REQUEST, 101.0, 1), 1.0)
     breaker = Breaker()
     breaker.plays(ANSWERED, 99.0)
     breaker.acquire(100.0, MAX_USAGE)
     cut = ended(DROPPED, 160.0, 1, latency_s=60.0)
     breaker.release(160.0, MAX_USAGE, cut)
-    assert not breaker.keeps(cut, cut, 60.0)
-    assert breaker.keeps(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
+    assert not breaker.extends_patience(cut, cut, 60.0)
+    assert breaker.extends_patience(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
 
 
-def test_it_is_told_from_when_to_when() -> None:
+def test_an_outage_is_reported_from_beginning_to_end() -> None:
     """Once when it begins, once a minute while it lasts, once when it is over."""
     breaker = opened()
     (down,) = breaker.news()
@@ -352,6 +363,34 @@ def test_it_is_told_from_when_to_when() -> None:
     assert breaker.probe_in_s(200.0) == 0
 
 
+def test_it_goes_through_its_states() -> None:
+    """Closed, open, half-open and back while probes fail; an answer lets it recover, and more answers close it."""
+    breaker = Breaker()
+    for _ in range(5):
+        breaker.acquire(99.0, MAX_USAGE)
+    for _ in range(5):
+        breaker.release(99.5, MAX_USAGE, ended(ANSWERED, 99.5))
+    assert breaker.state is CLOSED
+    for _ in range(8):
+        breaker.plays(UNREACHED, 100.0)
+    assert breaker.state is OPEN
+    breaker.acquire(102.0, MAX_USAGE)
+    assert breaker.state is HALF_OPEN
+    breaker.release(103.0, MAX_USAGE, ended(UNREACHED, 103.0, latency_s=1.0))
+    assert breaker.state is OPEN
+    breaker.plays(ANSWERED, 106.0)
+    assert breaker.state is RECOVERING
+    breaker.plays(ANSWERED, 107.0)
+    assert breaker.state is RECOVERING
+    breaker.plays(ANSWERED, 108.0)
+    assert breaker.state is CLOSED
+
+
+def successors(state: BreakerState) -> set[BreakerState]:
+    """Where one call may leave a breaker that was in `state`: unmoved, or one row of the table further."""
+    return {state} | {after for (before, _), after in TRANSITIONS.items() if before is state}
+
+
 @given(
     steps=st.lists(
         st.tuples(
@@ -364,20 +403,29 @@ def test_it_is_told_from_when_to_when() -> None:
     )
 )
 def test_it_never_locks(steps: list[tuple[float, int | None, int, float]]) -> None:
-    """Whatever comes in whatever order: who waits does so for a finite time, or for one that is in flight."""
+    """Whatever comes in whatever order: who waits does so for a finite time, or for a request in flight.
+
+    And the decision is the state's: CLOSED admits, HALF_OPEN waits for its probe; each call moves by one row at most.
+    """
     breaker, now, in_flight, row = Breaker(), 100.0, 0, 0
     for gap_s, what, times, latency_s in steps:
         now += gap_s
         for _ in range(times):
-            decision = breaker.check(now, MAX_USAGE)
+            decision, state = breaker.check(now, MAX_USAGE), breaker.state
             if isinstance(decision, Halt):
                 return
+            assert state is not CLOSED or decision == ADMIT
+            assert state is not HALF_OPEN or decision == Delay(None)
+            assert (breaker.down_since is None) == (state in {CLOSED, RECOVERING})
             if isinstance(decision, Delay):
                 assert in_flight if decision.seconds is None else 0 < decision.seconds <= 3600.001
                 break
             breaker.acquire(now, MAX_USAGE)
+            assert breaker.state is (HALF_OPEN if state is OPEN else state)
             in_flight += 1
         for _ in range(min(times, in_flight)):
             in_flight -= 1
             row += 1
+            before = breaker.state
             breaker.release(now, MAX_USAGE, None if what is None else ended(what, now, row % 40, latency_s))
+            assert breaker.state in successors(before)

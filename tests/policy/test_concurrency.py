@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
+from batchchat.policy.ceiling_state import CUT, FIXED, STARTING, STEADY, TRANSITIONS, CeilingState
 from batchchat.policy.concurrency import CeilingMoved, Concurrency
 from batchchat.policy.decision import ADMIT, Delay
 
 MAX_USAGE = MaxUsage()
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
+
+
+MOVES = {(before, after) for (before, _), after in TRANSITIONS.items()} | {(state, state) for state in CeilingState}
 
 
 def ended(kind: ErrorKind | None, scope: Scope = Scope.ENDPOINT, wait_s: float | None = None) -> Attempt:
@@ -91,9 +95,40 @@ def test_it_stays_between_one_and_the_most_and_never_locks(
                 assert isinstance(decision, Delay)
                 assert policy.in_flight if decision.seconds is None else 0 < decision.seconds <= 60.001
         for _ in range(min(times, policy.in_flight)):
+            before, ceiling = policy.state, policy.ceiling
             policy.release(now, MAX_USAGE, attempt)
+            assert (before, policy.state) in MOVES
+            assert policy.state is not CUT or policy.ceiling <= ceiling
             assert 1 <= policy.ceiling <= most
             assert adaptive or policy.ceiling == most
+
+
+def test_it_goes_through_its_states() -> None:
+    """It starts; two refusals near each other cut; an answer to a request sent since makes it steady."""
+    assert Concurrency(200, adaptive=False).state is FIXED
+    assert Concurrency(20).state is STEADY
+    assert started(200).state is STEADY
+    policy = Concurrency(200)
+    fill(policy, 0.0)
+    policy.release(0.1, MAX_USAGE, REFUSED)
+    assert policy.state is STARTING
+    policy.release(0.1, MAX_USAGE, REFUSED)
+    assert policy.state is CUT
+    policy.release(0.105, MAX_USAGE, ANSWERED)  # after 10 ms: it was sent before the cut
+    assert policy.state is CUT
+    policy.release(0.2, MAX_USAGE, ANSWERED)
+    assert policy.state is STEADY
+
+
+def test_a_limit_that_has_moved_is_followed_in_few_refusals() -> None:
+    """One by one to half; where three and most requests sent since the cut are refused, by 0.7, then by 0.5."""
+    policy, ceilings = started(40), []
+    for number in range(32):
+        at = 20.0 + number / 10
+        policy.release(at, MAX_USAGE, REFUSED)
+        fill(policy, at + 0.05)
+        ceilings.append(policy.ceiling)
+    assert ceilings == [*range(40, 20, -1), 20, 20, 20, 20, *range(14, 6, -1)]
 
 
 def test_the_start_is_short() -> None:
@@ -131,7 +166,7 @@ def test_one_refusal_is_no_limit_and_two_are() -> None:
 
 @pytest.mark.parametrize("adaptive", [True, False])
 def test_retry_after_holds_all(adaptive: bool) -> None:
-    """Nobody goes before it, at most a minute; 0 holds nobody. The fixed ceiling heeds it too."""
+    """No request is admitted before it, at most a minute; 0 holds none. It binds a fixed ceiling too."""
     policy = Concurrency(200, adaptive=adaptive)
     for _ in range(3):
         policy.acquire(20.0, MAX_USAGE)
@@ -158,7 +193,7 @@ def test_refused_probes_of_an_outage_are_no_limit() -> None:
     assert policy.news(2000.0) is None
 
 
-def test_where_the_start_ended_is_told() -> None:
+def test_where_the_start_ended_is_reported() -> None:
     """However little was taken back: it says what the endpoint takes of what the job allows."""
     policy = Concurrency(200)
     for at in (0.0, 0.25, 0.5):
@@ -172,8 +207,8 @@ def test_where_the_start_ended_is_told() -> None:
     assert policy.news(3.0) is None
 
 
-def test_a_cut_is_told_once_it_has_come_to_rest() -> None:
-    """From where to where, by how many refusals in how long; a small move is not told, growth is, the start is not."""
+def test_a_cut_is_reported_once_it_has_come_to_rest() -> None:
+    """From where to where, by how many refusals in how long; small moves and the start are not reported, growth is."""
     policy = started(200)
     assert policy.news(10.0) is None
     for number in range(60):

@@ -45,5 +45,5 @@ def outcome(letter: str) -> Outcome:
 )
 def test_three_alike_are_enough(ends: str, answered_before: bool, reasons: list[str | None]) -> None:
     """At the very start of any kind; after an answer of this run those that no row brings on itself."""
-    alike = FailureStreak(3, answered_before=answered_before)
-    assert [alike.seen(outcome(end)) for end in ends] == reasons
+    streak = FailureStreak(3, answered_before=answered_before)
+    assert [streak.add(outcome(end)) for end in ends] == reasons

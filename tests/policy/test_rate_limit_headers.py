@@ -27,7 +27,7 @@ def with_in_flight(number: int) -> RateLimitHeaders:
 
 
 def test_little_left_waits_for_the_reset() -> None:
-    """No more left than in flight: nothing goes until the reset; more left, or nothing said: all goes."""
+    """No more left than in flight: nothing is admitted until the reset; with more left, or no figure, all is."""
     policy = with_in_flight(21)
     policy.release(5.0, MAX_USAGE, says(Quota(requests=20, requests_reset_s=6.0)))
     assert policy.check(5.0, MAX_USAGE) == Delay(6.0)
@@ -47,7 +47,7 @@ def test_tokens_count_as_requests_use_them() -> None:
     assert policy.check(5.0, MAX_USAGE) == Delay(0.5)
 
 
-def test_a_word_that_proves_untrue_is_not_heeded() -> None:
+def test_headers_that_prove_untrue_are_ignored() -> None:
     """A server that says `0 left` after each reset is waited for three times, and no more."""
     policy, now = with_in_flight(1), 0.0
     waits = 0

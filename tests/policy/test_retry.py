@@ -53,7 +53,7 @@ def played(
     attempt_s: float = math.inf,
     max_wait_s: float = 120,
     random: Random | None = None,
-    keeps: Callable[[Attempt, Attempt, float], bool] = lambda *_: False,
+    extends_patience: Callable[[Attempt, Attempt, float], bool] = lambda *_: False,
 ) -> tuple[Attempt, int, list[float]]:
     """The result, the number of attempts and the waits; the last of `attempts` goes on for ever."""
     waits: list[float] = []
@@ -67,7 +67,13 @@ def played(
         made += 1
         return attempts[min(made, len(attempts)) - 1]
 
-    stop = RowStop(max_attempts, max_elapsed_s, attempt_s, max_possibly_billed=max_possibly_billed, keeps=keeps)
+    stop = RowStop(
+        max_attempts,
+        max_elapsed_s,
+        attempt_s,
+        max_possibly_billed=max_possibly_billed,
+        extends_patience=extends_patience,
+    )
     wait = RowWait(max_wait_s, random or Random(1))
     return asyncio.run(retrying(stop, wait, sleep)(send)), made, waits
 
@@ -167,28 +173,28 @@ def test_what_an_outage_broke_off_fails_no_row() -> None:
     async def send() -> Attempt:
         return left.pop(0)
 
-    stop = RowStop(6, 1e9, excused=lambda failed: failed is broken, max_possibly_billed=2)
+    stop = RowStop(6, 1e9, was_in_outage=lambda failed: failed is broken, max_possibly_billed=2)
     last: Attempt = asyncio.run(retrying(stop, RowWait(1, Random(1)), sleep)(send))
     assert last is ANSWER
 
 
 @pytest.mark.parametrize(("bound", "made"), [(1, 1), (2, 20), (30, 30)])
-def test_a_row_is_kept_while_the_endpoint_may_be_gone(bound: int, made: int) -> None:
-    """For twenty attempts where it is allowed more than one: a bound of one is kept to the letter."""
-    assert played([attempt()], max_attempts=bound, keeps=lambda *_: True)[1] == made
+def test_patience_is_extended_while_the_endpoint_may_be_down(bound: int, made: int) -> None:
+    """For twenty attempts where it is allowed more than one: a bound of one holds to the letter."""
+    assert played([attempt()], max_attempts=bound, extends_patience=lambda *_: True)[1] == made
     broken = attempt(billed=Billed.MAYBE)
-    assert played([broken], max_attempts=99, max_possibly_billed=bound, keeps=lambda *_: True)[1] == made
+    assert played([broken], max_attempts=99, max_possibly_billed=bound, extends_patience=lambda *_: True)[1] == made
 
 
-def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
+def test_patience_depends_on_the_failures_of_the_row_itself() -> None:
     """With the first and the last of them and the seconds they took; the answer may change."""
     first, last, asked = attempt(latency_s=3), attempt(latency_s=4), list[tuple[Attempt, Attempt, float]]()
 
-    def keeps(*about: Any) -> bool:
+    def extends_patience(*about: Any) -> bool:
         asked.append(about)
         return len(asked) == 1
 
-    _, made, waits = played([REFUSAL, first, last, REFUSAL, last], max_attempts=2, keeps=keeps)
+    _, made, waits = played([REFUSAL, first, last, REFUSAL, last], max_attempts=2, extends_patience=extends_patience)
     assert made == 5
     assert asked[0][:2] == (first, last)
     assert asked[0][2] == pytest.approx(7 + waits[1] + waits[2])
@@ -196,14 +202,14 @@ def test_whether_a_row_is_kept_is_asked_of_its_own_failures() -> None:
 
 
 def test_why_a_row_is_given_up_is_of_its_last_failure() -> None:
-    """What was excused in the meantime, while it was kept, is no reason any more."""
-    broken, excused = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Attempt]()
-    stop = RowStop(9, 50, math.inf, lambda failed: failed in excused, 2, keeps=lambda *_: True)
+    """A failure that has turned out to be in an outage is no reason any more."""
+    broken, in_outage = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Attempt]()
+    stop = RowStop(9, 50, math.inf, lambda failed: failed in in_outage, 2, extends_patience=lambda *_: True)
     left = [broken, broken, attempt(latency_s=60)]
 
     async def sleep(seconds: float) -> None:
         if len(left) == 1:
-            excused.append(broken)
+            in_outage.append(broken)
 
     async def send() -> Attempt:
         return left.pop(0)
@@ -212,9 +218,9 @@ def test_why_a_row_is_given_up_is_of_its_last_failure() -> None:
     assert (stop.why, left) == (None, [])
 
 
-def test_a_row_that_is_kept_has_its_time_all_the_same() -> None:
-    """`max_elapsed` bounds it as ever."""
-    assert played([attempt(latency_s=10)], max_elapsed_s=65, max_wait_s=0, keeps=lambda *_: True)[1] == 7
+def test_max_elapsed_bounds_extended_patience() -> None:
+    """However often it is extended."""
+    assert played([attempt(latency_s=10)], max_elapsed_s=65, max_wait_s=0, extends_patience=lambda *_: True)[1] == 7
 
 
 def test_a_stale_connection_is_tried_again_at_once_and_only_once() -> None:

@@ -40,7 +40,7 @@ def play(server: Server, seed: int, *, rows: int = 10**7, until_s: float = 100_0
         workers=most,
         seed=seed,
         until_s=until_s,
-        stop=lambda: RowStop(6, 3600.0, excused=outage.excuses),
+        stop=lambda: RowStop(6, 3600.0, was_in_outage=outage.was_in_outage),
         watch=lambda: concurrency.ceiling,
     )
     assert run.failed == []
@@ -144,7 +144,7 @@ def test_an_outage_fails_no_row(seed: int, way: str) -> None:
         rows=30_000,
         workers=200,
         seed=seed,
-        stop=lambda: RowStop(6, 30.0, excused=outage.excuses),
+        stop=lambda: RowStop(6, 30.0, was_in_outage=outage.was_in_outage),
     )
     assert run.failed == []
     assert len(run.ends) == 30_000
@@ -180,7 +180,7 @@ def test_rows_that_always_fail_come_to_their_end(seed: int) -> None:
 
 def with_patience(outage: CircuitBreaker) -> Callable[[], RowStop]:
     """As a job has it by default."""
-    return lambda: RowStop(6, 3600.0, 600.0, outage.excuses, 3, keeps=outage.keeps)
+    return lambda: RowStop(6, 3600.0, 600.0, outage.was_in_outage, 3, extends_patience=outage.extends_patience)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

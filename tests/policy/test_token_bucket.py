@@ -62,7 +62,7 @@ def test_it_is_smooth() -> None:
     sizes=st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 20_000), st.integers(0, 120_000)), max_size=30),
 )
 def test_no_request_waits_for_ever(per_minute: float, sizes: list[tuple[int, int, int]]) -> None:
-    """Larger than a minute's allowance or not, each goes in the end, and then waits for no more than it used."""
+    """Larger than a minute's allowance or not, each is admitted in the end, and waits for no more than it used."""
     policy, now, total = TokenRate(per_minute), 0.0, 0.0
     for prompt, completion, tokens in sizes:
         max_usage = MaxUsage(prompt, completion)
@@ -84,7 +84,7 @@ def test_tokens_over_minutes_are_as_allowed() -> None:
 
 
 def test_what_was_not_used_is_given_back() -> None:
-    """A refusal and a cut cost as they should: nothing, and what was charged."""
+    """A refusal costs nothing, a cancelled request what was charged."""
     policy = TokenRate(60)
     max_usage = MaxUsage(20, 0)
     now = go(policy, 0.0, max_usage)
@@ -109,7 +109,7 @@ def test_charges_and_returns_agree_though_the_estimate_moves() -> None:
 
 
 @pytest.mark.parametrize("tokens", [10**15, 10**400], ids=["quadrillion", "no float"])
-def test_an_absurd_usage_ends_no_night(tokens: int) -> None:
+def test_an_absurd_usage_does_not_stop_sending(tokens: int) -> None:
     """What no request of this size can have used is charged as ten times what was asked, not for a million years."""
     policy, max_usage = TokenRate(600), MaxUsage(100, 100)
     policy.acquire(0.0, max_usage)

@@ -10,47 +10,52 @@ from batchchat.preflight.load import Load, ObservedRow, band, strata_of
 PROMPTS = st.integers(0, 1 << 20)
 
 
-def seen(prompt: int, completion: int = 1, *, answered: bool = True) -> ObservedRow:
+def observed(prompt: int, completion: int = 1, *, answered: bool = True) -> ObservedRow:
     return ObservedRow(prompt, prompt, completion, 0.1, cost_reported=True, latency_s=1.0, answered=answered)
 
 
 @given(PROMPTS, PROMPTS)
-def test_bands_follow_length(one: int, other: int) -> None:
-    """A longer prompt is in no lower band, and what is in one band differs by a quarter of a doubling at most."""
-    if one > other:
-        one, other = other, one
-    assert band(one) <= band(other)
-    if band(one) == band(other) and one >= 4:
-        assert other < one * 1.34
+def test_bands_follow_length(shorter: int, longer: int) -> None:
+    """A longer prompt is in no lower band, and prompts in one band differ by at most a quarter of a doubling."""
+    shorter, longer = sorted((shorter, longer))
+    assert band(shorter) <= band(longer)
+    if band(shorter) == band(longer) and shorter >= 4:
+        assert longer < shorter * 1.34
 
 
 @given(st.lists(PROMPTS, min_size=1, max_size=300), st.lists(PROMPTS, max_size=300))
 def test_strata_cover_all_rows(sampled: list[int], left: list[int]) -> None:
-    """Each sampled row is in one stratum, each row left too; there are 1 to 4, each of 25 rows where there are more."""
-    bands = Counter(band(each) for each in left)
-    strata = strata_of([seen(each) for each in sampled], bands)
-    assert sorted(each.prompt for sample in strata.samples for each in sample) == sorted(sampled)
-    assert sum(strata.rests) == len(left)
+    """Each sampled row is in one stratum, and each row left too; of 1 to 4 strata each has 25 sampled rows."""
+    bands = Counter(band(prompt) for prompt in left)
+    strata = strata_of([observed(prompt) for prompt in sampled], bands)
+    assert sorted(row.prompt for sample in strata.samples for row in sample) == sorted(sampled)
+    assert sum(strata.left_counts) == len(left)
     assert 1 <= len(strata.samples) <= 4
     assert len(strata.samples) == 1 or all(len(sample) >= 25 for sample in strata.samples)
 
 
 def test_what_is_sent_and_kept() -> None:
-    """Rows left add up apart from rows that are paid; a row that did not say what it cost is counted as such."""
+    """Rows left and finished rows have separate sums; rows of unknown cost or usage are counted."""
     load = Load()
     load.send(100, 50, by_context=False)
     load.send(100, None, by_context=False)
     load.send(30, 900, by_context=True)
-    load.keep(seen(10, 7), tokens_known=True)
-    load.keep(seen(10)._replace(cost_usd=None, completion=0, reported=None), tokens_known=False)
-    load.keep(seen(10, 0, answered=False)._replace(cost_usd=None), tokens_known=True)
-    assert (load.left, load.left_prompt, load.left_most, load.unbounded, load.by_context) == (3, 230, 950, 1, 1)
+    load.keep(observed(10, 7), tokens_known=True)
+    load.keep(observed(10)._replace(cost_usd=None, completion=0, reported=None), tokens_known=False)
+    load.keep(observed(10, 0, answered=False)._replace(cost_usd=None), tokens_known=True)
+    assert (load.left, load.left_prompt, load.left_max_completion, load.unbounded, load.by_context) == (
+        3,
+        230,
+        950,
+        1,
+        1,
+    )
     assert (load.kept, load.kept_failed, load.known_prompt, load.known_completion) == (2, 1, 30, 7)
     assert (load.known_cost, load.unknown_cost, load.unknown_tokens) == (0.1, 1, 1)
 
 
 def test_first_rows_too_long_are_named() -> None:
-    """Of rows that don't fit the first three are kept by name, the others as a number."""
+    """Of the rows that don't fit, the first three are named and all are counted."""
     load = Load()
     for number in range(5):
         load.refuse(f"r{number}")

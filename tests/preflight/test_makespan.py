@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.preflight.makespan import SELDOM_LESS, SELDOM_MORE, Latencies
+from batchchat.preflight.makespan import HIGH_QUANTILE, LOW_QUANTILE, LatencyDistribution
 
 
-def played(latencies: list[float], concurrency: int) -> float:
-    """What it takes when each slot takes the next row as soon as it is free."""
+def simulated_s(latencies: list[float], concurrency: int) -> float:
+    """The duration of a simulated run, in which each slot takes the next row as soon as it is free."""
     free = [0.0] * concurrency
     for latency in latencies:
         heapq.heapreplace(free, free[0] + latency)
@@ -20,31 +20,33 @@ def played(latencies: list[float], concurrency: int) -> float:
 
 
 @pytest.mark.parametrize(("rows", "concurrency"), [(2_000, 20), (600, 100), (50, 100)])
-def test_it_is_what_playing_takes(rows: int, concurrency: int) -> None:
-    """Of 40 runs of skewed latencies 32 at least end between the seldom times, and all about at the likely one."""
-    random, held, likely, truly = Random(1), 0, 0.0, 0.0
+def test_it_agrees_with_a_simulation(rows: int, concurrency: int) -> None:
+    """At least 32 of 40 runs of skewed latencies end between both quantiles, and their mean is about the median."""
+    random, covered, median, simulated = Random(1), 0, 0.0, 0.0
     for _ in range(40):
         latencies = [random.lognormvariate(0.5, 0.6) for _ in range(rows)]
-        found, busy = Latencies.of(latencies[:100], 60.0), math.fsum(latencies)
-        truth = played(latencies, concurrency)
-        low, high = (found.finish_s(busy, rows, concurrency, share) for share in (SELDOM_LESS, SELDOM_MORE))
-        held += low <= truth <= high
-        likely += found.finish_s(busy, rows, concurrency)
-        truly += truth
-    assert held >= 32
-    assert likely == pytest.approx(truly, rel=0.12)
+        distribution, busy_s = LatencyDistribution.of(latencies[:100], 60.0), math.fsum(latencies)
+        truth = simulated_s(latencies, concurrency)
+        low, high = (
+            distribution.makespan_s(busy_s, rows, concurrency, quantile) for quantile in (LOW_QUANTILE, HIGH_QUANTILE)
+        )
+        covered += low <= truth <= high
+        median += distribution.makespan_s(busy_s, rows, concurrency)
+        simulated += truth
+    assert covered >= 32
+    assert median == pytest.approx(simulated, rel=0.12)
 
 
 @given(st.lists(st.floats(0, 600), min_size=1, max_size=20), st.integers(1, 10**6), st.integers(1, 10_000))
-def test_it_is_never_less_than_the_work_shared_out(seen: list[float], rows: int, concurrency: int) -> None:
-    """It is finite, luck shortens it, and no run of many rows ends before all slots have done their share, about."""
-    latencies, busy = Latencies.of(seen, 0.0), rows * sum(seen) / len(seen)
-    low, likely, high = (latencies.finish_s(busy, rows, concurrency, share) for share in (0.05, 0.5, 0.95))
-    assert 0 <= low <= likely <= high < math.inf
-    assert high >= busy / max(concurrency, rows) * 0.99 or rows <= concurrency
+def test_it_is_at_least_the_work_divided_by_the_slots(sample: list[float], rows: int, concurrency: int) -> None:
+    """It is finite and grows with the quantile, and its high end is at least about the work of one slot."""
+    distribution, busy_s = LatencyDistribution.of(sample, 0.0), rows * sum(sample) / len(sample)
+    low, median, high = (distribution.makespan_s(busy_s, rows, concurrency, quantile) for quantile in (0.05, 0.5, 0.95))
+    assert 0 <= low <= median <= high < math.inf
+    assert high >= busy_s / max(concurrency, rows) * 0.99 or rows <= concurrency
 
 
 def test_one_latency_for_all() -> None:
-    """Rows that take a second each, ten at a time, take as many seconds as there are tens."""
-    assert Latencies.of([1.0] * 9, 0.0).finish_s(1_000.0, 1_000, 10) == pytest.approx(100.5, abs=0.6)
-    assert Latencies.of([1.0] * 9, 0.0).finish_s(5.0, 5, 10) == pytest.approx(1.0, abs=0.01)
+    """1,000 rows that take a second each, ten at a time, take about 100 seconds."""
+    assert LatencyDistribution.of([1.0] * 9, 0.0).makespan_s(1_000.0, 1_000, 10) == pytest.approx(100.5, abs=0.6)
+    assert LatencyDistribution.of([1.0] * 9, 0.0).makespan_s(5.0, 5, 10) == pytest.approx(1.0, abs=0.01)

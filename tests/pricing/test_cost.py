@@ -1,4 +1,4 @@
-"""What an attempt cost, to the digit, and who says so."""
+"""The cost of an attempt, to the digit, and its source."""
 
 from __future__ import annotations
 
@@ -19,48 +19,52 @@ prices = st.decimals(0, 1000, places=4)
 tokens = st.integers(0, 10**9)
 
 
-def told(usage: Usage, price: Price | None) -> Cost | None:
-    tell: Pricing = pricing(Rates("", own=price))
-    return tell(usage, "m", None)
+def cost_of(usage: Usage, price: Price | None) -> Cost | None:
+    by_rates: Pricing = pricing(Rates("", job_price=price))
+    return by_rates(usage, "m", None)
 
 
-def test_the_founding_page() -> None:
-    """Its first answer reports $0.0000268; at the page's price its tokens would cost $0.00001488."""
+def test_the_example_of_deepinfras_page() -> None:
+    """The first answer there reports $0.0000268; at the listed price its tokens would cost $0.00001488."""
     usage = Usage(15, 16, 31, cost_usd=0.0000268)
-    assert told(usage, PRICE) == Cost(Decimal("0.0000268"), "reported")
-    assert told(Usage(15, 16, 31), PRICE) == Cost(Decimal("0.00001488"), "job")
-    assert told(usage, None) == Cost(Decimal("0.0000268"), "reported")
-    assert told(Usage(15, 16, 31), None) is None
+    assert cost_of(usage, PRICE) == Cost(Decimal("0.0000268"), "reported")
+    assert cost_of(Usage(15, 16, 31), PRICE) == Cost(Decimal("0.00001488"), "job")
+    assert cost_of(usage, None) == Cost(Decimal("0.0000268"), "reported")
+    assert cost_of(Usage(15, 16, 31), None) is None
 
 
 @given(st.floats(0, 1e6))
 def test_a_reported_cost_is_kept_to_the_last_digit(reported: float) -> None:
-    """What the response says comes back as the same number, in as many digits as it was written."""
-    cost = told(Usage(cost_usd=reported), None)
+    """The reported number is the cost, in as many digits as it was written with."""
+    cost = cost_of(Usage(cost_usd=reported), None)
     assert cost is not None
     assert float(cost.usd) == reported
     assert cost.usd == Decimal(repr(reported))
 
 
-@given(prompt=tokens, completion=tokens, cached=st.none() | tokens, given_in=prices, out=prices, hit=st.none() | prices)
+@given(
+    prompt=tokens, completion=tokens, cached=st.none() | tokens, input_usd=prices, out=prices, hit=st.none() | prices
+)
 def test_a_computed_cost_is_exact(
-    *, prompt: int, completion: int, cached: int | None, given_in: Decimal, out: Decimal, hit: Decimal | None
+    *, prompt: int, completion: int, cached: int | None, input_usd: Decimal, out: Decimal, hit: Decimal | None
 ) -> None:
-    """Against fractions: cached tokens at their own price where there is one, and never more than the prompt has."""
-    cost = cost_usd(Usage(prompt, completion, None, cached), Price(given_in, out, hit))
+    """Compared with fractions: cached tokens, at most those of the prompt, have their own price where there is one."""
+    cost = cost_usd(Usage(prompt, completion, None, cached), Price(input_usd, out, hit))
     assert cost is not None
-    held = min(cached or 0, prompt)
-    expected = Fraction(given_in) * (prompt - held) + Fraction(given_in if hit is None else hit) * held
+    cached_tokens = min(cached or 0, prompt)
+    expected = (
+        Fraction(input_usd) * (prompt - cached_tokens) + Fraction(input_usd if hit is None else hit) * cached_tokens
+    )
     assert Fraction(cost) == (expected + Fraction(out) * completion) / 10**6
 
 
 @pytest.mark.parametrize("usage", [Usage(), Usage(prompt_tokens=5), Usage(completion_tokens=5), Usage(total_tokens=5)])
 def test_without_both_counts_the_cost_is_unknown(usage: Usage) -> None:
-    """Half a count is no cost, and unknown is never 0."""
+    """One count is not enough, and an unknown cost is not 0."""
     assert cost_usd(usage, PRICE) is None
-    assert told(usage, PRICE) is None
+    assert cost_of(usage, PRICE) is None
 
 
 def test_a_free_answer_costs_nothing() -> None:
-    """A reported 0 is a cost, and wins over the job's price."""
-    assert told(Usage(5, 5, cost_usd=0.0), PRICE) == Cost(Decimal(0), "reported")
+    """A reported cost of 0 wins over the job's price."""
+    assert cost_of(Usage(5, 5, cost_usd=0.0), PRICE) == Cost(Decimal(0), "reported")

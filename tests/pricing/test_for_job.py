@@ -1,4 +1,4 @@
-"""What runs know of prices and contexts: from the job, the endpoint's list, a table; on loopback servers."""
+"""Prices and contexts in runs: from the job, the endpoint's list or a table; on loopback servers."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def snapshot() -> Any:
 
 
 def answers(models: Callable[[], bytes]) -> Callable[[Asked], bytes]:
-    """A server that tells tokens and no cost; `models` answers for its list."""
+    """A server that reports tokens but no cost; `models` is its response for the list of models."""
     return lambda asked: models() if asked.path.endswith("/models") else http(200, completion(usage=USAGE))
 
 
-def listed(given_in: float, out: float) -> bytes:
-    pricing = {"input_tokens": given_in, "output_tokens": out}
+def listed(input_usd: float, output_usd: float) -> bytes:
+    pricing = {"input_tokens": input_usd, "output_tokens": output_usd}
     return http(200, {"data": [{"id": "m", "metadata": {"context_length": 9_000, "pricing": pricing}}]})
 
 
@@ -65,8 +65,8 @@ def lists_asked(server: Raw) -> int:
     return sum(asked.path.endswith("/models") for asked in server.asked)
 
 
-def test_the_endpoints_list_tells_what_answers_do_not() -> None:
-    """Tokens without a cost: the list is asked once for all rows, and each says that its cost is by it."""
+def test_the_endpoints_list_is_used_for_answers_without_a_cost() -> None:
+    """The list is requested once for all rows, and is the source of each row's cost."""
     with raw_server(answers(lambda: listed(1, 3))) as server:
         write(server.url, *map(str, range(8)))
         assert run().code == 0
@@ -76,8 +76,8 @@ def test_the_endpoints_list_tells_what_answers_do_not() -> None:
     assert "$0.0200 by the endpoint's list of models" in call("report", "out.parquet").out
 
 
-def test_a_table_of_ones_own_comes_after_the_list() -> None:
-    """Where the endpoint has no list the user's file tells, at any host; the file's metadata says who said so."""
+def test_a_users_table_comes_after_the_list() -> None:
+    """Without a list of the endpoint the user's file is used, at any host; the output's metadata names the source."""
     with raw_server(answers(lambda: http(404, b""))) as server:
         write(server.url, "a", prices="mine.csv")
         Path("mine.csv").write_text(TABLE)
@@ -93,8 +93,8 @@ def test_a_table_of_ones_own_comes_after_the_list() -> None:
     }
 
 
-def test_a_reported_cost_asks_for_no_list() -> None:
-    """What the endpoint says itself needs no list; nor does a job with a price."""
+def test_a_reported_cost_needs_no_list() -> None:
+    """The list is not requested where answers report their cost, nor for a job with a price."""
     with raw_server(lambda asked: http(200, completion())) as server:
         write(server.url, "a", "b")
         assert run().code == 0
@@ -105,16 +105,16 @@ def test_a_reported_cost_asks_for_no_list() -> None:
         assert (lists_asked(server), column("cost_source")) == (0, ["job"])
 
 
-def test_a_price_nobody_knows_leaves_the_cost_unknown() -> None:
-    """Null, and never 0."""
+def test_without_a_price_the_cost_is_unknown() -> None:
+    """It is null, not 0."""
     with raw_server(answers(lambda: http(200, b"<html>"))) as server:
         write(server.url, "a")
         assert run().code == 0
     assert (column("cost_usd"), column("cost_source"), snapshot()) == ([None], [None], None)
 
 
-def test_a_cap_is_reckoned_with_the_endpoints_list() -> None:
-    """`max_cost` needs no price of the job's where the endpoint has one; what it reckons with is said, and it holds."""
+def test_a_cap_uses_the_endpoints_list() -> None:
+    """`max_cost` needs no price in the job where the endpoint has one; the price is shown, and the cap holds."""
     with mock_thread() as mock:
         write(mock.url, *["many words " * 40] * 30, model=WIZARD, budget={"max_cost": 0.002})
         ended = run()
@@ -124,8 +124,8 @@ def test_a_cap_is_reckoned_with_the_endpoints_list() -> None:
     assert snapshot()["source"] == "endpoint"
 
 
-def test_a_cap_is_reckoned_with_a_table() -> None:
-    """The same with a table of the user's, by its source and day."""
+def test_a_cap_uses_a_table() -> None:
+    """The same with a user's table; the price is shown with its source and date."""
     with raw_server(answers(lambda: http(404, b""))) as server:
         write(server.url, "a", prices="mine.csv", budget={"max_cost": 1})
         Path("mine.csv").write_text(TABLE)
@@ -135,20 +135,20 @@ def test_a_cap_is_reckoned_with_a_table() -> None:
 
 
 def test_a_cap_without_any_price_is_refused() -> None:
-    """Before anything is sent but the question for the list, with the way out."""
+    """Only the list is requested, and the error has the way out."""
     with raw_server(answers(lambda: http(404, b""))) as server:
         write(server.url, "a", budget={"max_cost": 1})
         ended = run()
         assert (ended.code, server.requests) == (2, 1)
     assert ended.err.splitlines()[-1] == (
-        f"error: job.yaml: `budget.max_cost` needs a price to reckon with before it sends, and none is known for m at"
-        f" {server.host}: neither the endpoint nor the price table has one. Add `price: {{input: ..., output: ...}}`,"
-        " USD per million tokens, from the endpoint's price list."
+        "error: job.yaml: `budget.max_cost` needs a known price, and neither the endpoint nor the price table has one"
+        f" for m at {server.host}. Add `price: {{input: ..., output: ...}}`, USD per million tokens,"
+        " from the endpoint's price list."
     )
 
 
 def test_a_price_file_with_a_wrong_line_is_refused() -> None:
-    """By `run` and by `validate` alike, before anything is sent."""
+    """By `run` and `validate`, before anything is sent."""
     write("mock", "a", prices="mine.csv")
     Path("mine.csv").write_text(TABLE.replace(",4,", ",four,"))
     for command in ("run", "validate"):
@@ -161,7 +161,7 @@ TOO_LONG = "a lengthy question, " * 60
 
 
 def test_a_row_that_can_not_fit_is_not_sent() -> None:
-    """Counted exactly: it fails with both figures and without an attempt; with a longer context it is sent."""
+    """By an exact count it fails with both figures and without an attempt; with a longer context it is sent."""
     with mock_thread() as mock:
         write(mock.url, "short", TOO_LONG, "x", model=WIZARD, endpoint={"base_url": mock.url, "context_length": 300})
         ended = run()
@@ -181,7 +181,7 @@ def test_a_row_that_can_not_fit_is_not_sent() -> None:
 
 
 def test_a_row_that_may_not_fit_is_sent() -> None:
-    """Where the count is a rule of thumb's, the endpoint decides."""
+    """Where the count is an estimate, the endpoint decides."""
     with mock_thread() as mock:
         write(mock.url, TOO_LONG, model="m", endpoint={"base_url": mock.url, "context_length": 300})
         assert run().code == 0
@@ -189,7 +189,7 @@ def test_a_row_that_may_not_fit_is_sent() -> None:
 
 
 def test_validate_names_the_rows_that_can_not_fit() -> None:
-    """By file, line and id, with the figures and who counted; the table knows the context of the founding model."""
+    """By file, line and id, with the figures and the tokenizer; the table has the context of WizardLM-2-8x22B."""
     write("mock", "a", TOO_LONG, model=WIZARD, endpoint={"base_url": "mock", "context_length": 400})
     assert (
         "  too long  in.jsonl:2: row r1: 338 prompt tokens and up to 100 of the reply do not fit the context of 400"
@@ -205,18 +205,18 @@ def test_validate_names_the_rows_that_can_not_fit() -> None:
     assert (called.code, called.out.split("\n")[0]) == (0, "job: 1 of 1 rows can be sent")
 
 
-def test_validate_says_what_a_cap_is_reckoned_with() -> None:
-    """The table's price with its source and day; or that it is for the run to find out."""
+def test_validate_shows_the_price_that_a_cap_uses() -> None:
+    """The table's price with its source and date; or that the run must find it out."""
     write("mock", "a", model=WIZARD, budget={"max_cost": 1})
-    said = "  price     $0.48 in / $0.48 out per million (deepinfra.com page of the model, 2026-11-22)\n"
-    assert said in call("validate", "job.yaml").out
+    line = "  price     $0.48 in / $0.48 out per million (deepinfra.com page of the model, 2026-11-22)\n"
+    assert line in call("validate", "job.yaml").out
     write("mock", "a", budget={"max_cost": 1})
-    said = "  price     unknown here: a run asks the endpoint for its list, and needs one\n"
-    assert said in call("validate", "job.yaml").out
+    line = "  price     unknown here: a run asks the endpoint for its list, and needs one\n"
+    assert line in call("validate", "job.yaml").out
 
 
 def test_a_row_with_a_model_of_unknown_price_has_no_bound() -> None:
-    """Under a cap it is refused by its place and model; rows of models with a price are reckoned each with its own."""
+    """Under a cap it is refused with its line and model; rows of models with a price are bounded by their own."""
     write("mock", "a", "b", model=WIZARD, budget={"max_cost": 1}, input={"path": "in.jsonl", "id": "id", "params": "p"})
     rows = [json.loads(line) for line in Path("in.jsonl").read_text().splitlines()]
     rows[1]["p"] = {"model": "deepseek-ai/DeepSeek-R1"}

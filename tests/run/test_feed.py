@@ -18,7 +18,7 @@ from batchchat.run.tasks import ResumeRules, tasks
 from batchchat.script.single import SingleMessage
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
-from batchchat.tokens.context_window import Context
+from batchchat.tokens.context_window import ContextWindow
 from batchchat.tokens.for_model import tokenizer_for
 from tests.run.opened import opened
 
@@ -29,7 +29,7 @@ def script(row: Row) -> SingleMessage:
 
 
 def feed(source: Source, ledger: Ledger, keep: Callable[[Any], object], limit: int | None = None) -> Feed:
-    context = Context(lambda _model: 1_000, tokenizer_for)
+    context = ContextWindow(lambda _model: 1_000, tokenizer_for)
     check = ContextCheck(context, {})
     rows = tasks(source, script, ledger.index, ResumeRules())
     return Feed(rows, source, ledger, keep, limit=limit, total=None, context_check=check)
@@ -109,7 +109,7 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
         lambda _record: None,
         limit=None,
         total=None,
-        context_check=ContextCheck(Context(lambda _model: None, tokenizer_for), {}),
+        context_check=ContextCheck(ContextWindow(lambda _model: None, tokenizer_for), {}),
     )
     with pytest.raises(RuntimeError, match="a"):
         asyncio.run(rows.take())

@@ -198,7 +198,7 @@ def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_p
     budget = Budget(
         Decimal(10),
         lambda _model, _usage: None,
-        unsure=ledger.uncertain_cost,
+        uncertain=ledger.uncertain_cost,
         learned=PriceRatio("h m 0.9", 100, Decimal(1)),
     )
     assert budget.counted_usd == ledger.uncertain_cost.upper_bound_usd, "what is told is what is counted"

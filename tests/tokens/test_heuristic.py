@@ -12,28 +12,28 @@ from tests.benchmarks.tokens import DOCS, errors, vocabularies
 
 
 @pytest.mark.parametrize(
-    ("weights", "told", "name"),
+    ("weights", "stated_error", "name"),
     [
         (heuristic.SMALL, heuristic.SMALL_ERROR, "SMALL"),
         (heuristic.LARGE, heuristic.LARGE_ERROR, "LARGE"),
     ],
 )
-def test_its_error_is_the_one_that_was_measured(weights: tuple[float, ...], told: float, name: str) -> None:
-    """Measured anew on texts it was not fitted to: within a point of what is told beside figures; no kind is far off.
+def test_its_error_is_the_one_that_was_measured(weights: tuple[float, ...], stated_error: float, name: str) -> None:
+    """Measured again on texts it was not fitted to: within a point of the stated error, and no kind is off by 30 %.
 
-    Where it is not: make tokens.
+    If it fails: make tokens.
     """
     table, mean = errors(weights, vocabularies()[name])
-    assert mean == pytest.approx(told, abs=0.01)
+    assert mean == pytest.approx(stated_error, abs=0.01)
     assert all(abs(error) < 0.3 for _, _, error in table.values())
 
 
-def test_the_page_tells_the_weights_there_are() -> None:
-    """docs/tokens.md has the weights and the errors of the code. Where it has not: make tokens."""
+def test_the_page_has_the_weights_of_the_code() -> None:
+    """docs/tokens.md has the weights and the errors of the code. If it fails: make tokens."""
     text = DOCS.read_text()
     for name, small, large in zip(FEATURES, heuristic.SMALL, heuristic.LARGE, strict=True):
         assert f"| {name} | {small:g} | {large:g} |\n" in text
-    assert f"figure: {heuristic.SMALL_ERROR:.1%} and {heuristic.LARGE_ERROR:.1%}." in text
+    assert f"states: {heuristic.SMALL_ERROR:.1%} and {heuristic.LARGE_ERROR:.1%}." in text
 
 
 @given(st.text())
@@ -44,8 +44,8 @@ def test_each_character_is_counted_once(text: str) -> None:
     assert sum(counts.values()) - counts["word"] <= len(text)
 
 
-def test_scripts_are_told_apart() -> None:
-    """Each kind of character in its own place."""
+def test_scripts_are_distinguished() -> None:
+    """Each kind of character is counted under its own feature."""
     counts = dict(zip(FEATURES, features("Où 12 + 中文 かな 한 😀 Да Ω ש\n"), strict=True))
     assert counts == {
         "word": 1,
@@ -67,18 +67,18 @@ def test_scripts_are_told_apart() -> None:
 
 @pytest.mark.parametrize(("model", "vocabulary"), [("mistralai/Mixtral-8x7B", "32k"), ("Qwen/Qwen3-32B", "128k")])
 def test_the_vocabulary_goes_by_the_name(model: str, vocabulary: str) -> None:
-    """Models of the Llama 2 age have a small one; all others are taken to have a large one."""
-    found = Heuristic(model, "why")
-    assert found.name == f"rule of thumb, {vocabulary} vocabulary"
-    assert (found.exact, found.note) == (False, "why")
-    assert not found.exact_for([])
+    """Models of the Llama 2 generation have a small one; all others are assumed to have a large one."""
+    tokenizer = Heuristic(model, "why")
+    assert tokenizer.name == f"rule of thumb, {vocabulary} vocabulary"
+    assert (tokenizer.exact, tokenizer.note) == (False, "why")
+    assert not tokenizer.exact_for([])
 
 
-def test_frames_and_tools_are_counted() -> None:
-    """An empty conversation has its frame; parts are read for their text; tools are text too."""
-    found = Heuristic("m", "why")
-    plain = found.count([{"role": "user", "content": "one two three"}])
-    assert found.count([{"role": "user", "content": ""}]) == 7
-    assert found.count([{"role": "user", "content": [{"type": "text", "text": "one two three"}]}]) == plain
-    assert found.count([{"role": "user", "content": "one two three"}], [{"name": "search"}]) > plain
-    assert found.count([{"role": "user", "content": [{"type": "image_url"}, 7]}]) == 7
+def test_the_template_and_tools_are_counted() -> None:
+    """An empty message has the tokens of its template; the text of parts and tools is counted."""
+    tokenizer = Heuristic("m", "why")
+    plain = tokenizer.count([{"role": "user", "content": "one two three"}])
+    assert tokenizer.count([{"role": "user", "content": ""}]) == 7
+    assert tokenizer.count([{"role": "user", "content": [{"type": "text", "text": "one two three"}]}]) == plain
+    assert tokenizer.count([{"role": "user", "content": "one two three"}], [{"name": "search"}]) > plain
+    assert tokenizer.count([{"role": "user", "content": [{"type": "image_url"}, 7]}]) == 7

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mistral_common.tokens.tokenizers.sentencepiece import SentencePieceTokenizer
 
-from batchchat.tokens import wizardlm as module
+from batchchat.core.bad import Bad
 from batchchat.tokens.for_model import tokenizer_for
 from batchchat.tokens.tokenizer import Tokenizer
 from batchchat.tokens.wizardlm import DEFAULT_SYSTEM, is_wizardlm, model_file
@@ -50,10 +50,10 @@ def messages(turns: list[tuple[str, str]]) -> list[dict[str, Any]]:
 
 
 def truth(turns: list[tuple[str, str]]) -> int:
-    """The template written out as the model card has it, each stretch before `</s>` given to mistral-common whole."""
-    system, rest = (turns[0][1], turns[1:]) if turns[0][0] == "system" else (DEFAULT_SYSTEM, turns)
+    """The count by mistral-common: the template is written out as in the model card, and split at `</s>`."""
+    system, dialogue = (turns[0][1], turns[1:]) if turns[0][0] == "system" else (DEFAULT_SYSTEM, turns)
     prompt = system
-    for role, text in rest:
+    for role, text in dialogue:
         if role == "user":
             prompt += f"{' ' if prompt and not prompt.endswith('</s>') else ''}USER: {text}"
         else:
@@ -74,7 +74,7 @@ def test_it_equals_mistral_common(turns: list[tuple[str, str]]) -> None:
 
 
 def test_it_equals_mistral_common_on_mt_bench() -> None:
-    """On each of its 80 questions, alone, under a system message, and as the second turn."""
+    """On each of its 80 questions: alone, with a system message, and as the second turn."""
     lines = (SAMPLES / "mt_bench_first_questions.jsonl").read_text().splitlines()
     questions = [json.loads(line)["messages"][0]["content"] for line in lines]
     assert len(questions) == 80
@@ -90,23 +90,26 @@ def test_it_equals_mistral_common_on_mt_bench() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from([" ", "▁", "  a", "a  ", ":"])
 
 
-@given(system=st.none() | texts, said=st.lists(texts, min_size=1, max_size=5).filter(lambda said: len(said) % 2 == 1))
-def test_it_equals_mistral_common_on_anything(system: str | None, said: list[str]) -> None:
-    """Whatever the texts are, cutting them for the sake of speed changes no count."""
-    turns = [("assistant" if number % 2 else "user", text) for number, text in enumerate(said)]
+@given(
+    system=st.none() | texts,
+    dialogue=st.lists(texts, min_size=1, max_size=5).filter(lambda dialogue: len(dialogue) % 2 == 1),
+)
+def test_it_equals_mistral_common_on_anything(system: str | None, dialogue: list[str]) -> None:
+    """Whatever the texts are, splitting them for speed changes no count."""
+    turns = [("assistant" if number % 2 else "user", text) for number, text in enumerate(dialogue)]
     whole = turns if system is None else [("system", system), *turns]
     if not any("</s>" in text for _, text in whole):
         assert OURS.count(messages(whole)) == truth(whole)
 
 
-def test_the_founding_page() -> None:
-    """Its two examples have 39 and 153 tokens; the 15 and 149 on the page are not this model's (docs/tokens.md)."""
+def test_the_examples_of_deepinfras_page() -> None:
+    """They have 39 and 153 tokens; the 15 and 149 on the page are not this model's (docs/tokens.md)."""
     lines = (SAMPLES / "two_conversations.jsonl").read_text().splitlines()
     assert [OURS.count(json.loads(line)["messages"]) for line in lines] == [39, 153]
 
 
 @pytest.mark.parametrize(
-    ("said", "tools"),
+    ("conversation", "tools"),
     [
         ([{"role": "user", "content": "a</s>b"}], None),
         ([{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], None),
@@ -118,39 +121,38 @@ def test_the_founding_page() -> None:
         ([{"role": "system", "content": "Be brief."}], None),
     ],
 )
-def test_what_it_does_not_call_exact(said: list[dict[str, Any]], tools: Any) -> None:
-    """Control tokens in a text, parts, names, tools, turns the template has no place for: counted, but not exactly."""
-    assert OURS.count(said, tools) > 0
-    assert not OURS.exact_for(said, tools)
+def test_what_it_does_not_call_exact(conversation: list[dict[str, Any]], tools: Any) -> None:
+    """Control tokens in a text, parts, names, tools, turns the template does not cover: counted, but not exactly."""
+    assert OURS.count(conversation, tools) > 0
+    assert not OURS.exact_for(conversation, tools)
 
 
 def test_a_lone_surrogate_is_counted() -> None:
-    """As the replacement character, which is what a server reads it as."""
+    """It is counted as the replacement character, as a server reads it."""
     broken = OURS.count([{"role": "user", "content": "a\ud800b"}])
     assert broken == OURS.count([{"role": "user", "content": "a\ufffdb"}])
 
 
 def test_the_names_of_the_model() -> None:
-    """Under any owner and in any capitals; its smaller sister has another tokenizer's template to be seen first."""
+    """Any owner and any case match; the 7B model is another one."""
     names = ("microsoft/WizardLM-2-8x22B", "alpindale/WizardLM-2-8x22B", "wizardlm-2-8x22b")
     assert all(map(is_wizardlm, names))
     assert not is_wizardlm("microsoft/WizardLM-2-7B")
 
 
-def test_without_the_extra_the_rule_of_thumb_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The count is not exact, and says how to make it so."""
+def test_without_the_extra_the_rule_of_thumb_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count is not exact, and its note says how to make it exact."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    found = tokenizer_for(MODEL)
-    assert (found.exact, found.name) == (False, "rule of thumb, 32k vocabulary")
-    assert found.note == (
+    tokenizer = tokenizer_for(MODEL)
+    assert (tokenizer.exact, tokenizer.name) == (False, "rule of thumb, 32k vocabulary")
+    assert tokenizer.note == (
         "This model's tokenizer is not installed; for an exact count: pip install 'batchchat[tokens]'"
     )
 
 
-def test_another_file_is_not_taken_for_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_other_bytes_is_not_used() -> None:
     """A mistral-common whose file has other bytes gives no exact count."""
-    monkeypatch.setattr(module, "SHA256", "0" * 64)
-    assert model_file() == (
+    assert model_file(sha256="0" * 64) == Bad(
         "The tokenizer.model.v1 of this mistral-common is not WizardLM-2's; for an exact count:"
         " pip install 'batchchat[tokens]'"
     )
