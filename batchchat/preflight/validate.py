@@ -69,7 +69,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         if isinstance(task, BadRow):
             invalid += 1
             if len(first_bad) < _FIRST_BAD:
-                first_bad.append(f"{task.place}: {task.error}")
+                first_bad.append(f"{task.location}: {task.error}")
             continue
         row = task.row
         if (excess := context_check.too_long(task.script)) is not None:
@@ -77,7 +77,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
             unfit += excess.exact
             if len(first_too_long) < _FIRST_BAD:
                 counted = f"counted exactly: {excess.counted_by}" if excess.exact else f"by {excess.counted_by}"
-                first_too_long.append(f"{row.place}: row {row.key.id}: {excess.words} ({counted})")
+                first_too_long.append(f"{row.location}: row {row.key.id}: {excess.words} ({counted})")
         model = task.script.preview[0].model
         models[model if model in models or len(models) < _MAX_MODELS else _OTHERS] += 1
     variable = job.endpoint.api_key_env

@@ -81,7 +81,7 @@ def _task(row: Row, script: Script, index: Index, entry: int | None, rules: Resu
 def new_record_of_bad_row(row: BadRow, index: Index) -> RowRecord | None:
     """What to record of a bad row; None where it is recorded already, or was answered when it could still be read."""
     entry = index.add(row.key)
-    identity = hash64(f"{row.place}\x1f{row.error}".encode("utf-8", "surrogatepass"))
+    identity = hash64(f"{row.location}\x1f{row.error}".encode("utf-8", "surrogatepass"))
     status = index.status(entry)
     if status == Status.ANSWERED or (status == Status.INVALID and index.fingerprint(entry) == identity):
         return None
