@@ -10,24 +10,24 @@ from array import array
 from collections.abc import Hashable
 from hashlib import blake2b
 
-__all__ = ["KeyTable", "hash64", "hash_here"]
+__all__ = ["HashTable", "process_hash", "stable_hash64"]
 
 _SMALLEST = 1024
 _EMPTY = 0
 _ALL_BITS = (1 << 64) - 1
 
 
-def hash64(data: bytes) -> int:
+def stable_hash64(data: bytes) -> int:
     """64 bits of BLAKE2b over `data`."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
 
 
-def hash_here(value: Hashable) -> int:
+def process_hash(value: Hashable) -> int:
     """64 bits of Python's own hash: a tenth of the time, and another in the next process, so never to be written."""
     return hash(value) & _ALL_BITS
 
 
-class KeyTable:
+class HashTable:
     """Maps hashes to the numbers 0, 1, 2… in order of first sight."""
 
     def __init__(self) -> None:

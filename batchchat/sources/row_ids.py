@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from batchchat.hash_table import KeyTable, hash64, hash_here
+from batchchat.hash_table import HashTable, process_hash, stable_hash64
 from batchchat.lossless_json import canonical
 from batchchat.sources.json_value import said, shown
 
@@ -44,12 +44,12 @@ class GivenIds:
     """
 
     def __init__(self) -> None:
-        self._taken = KeyTable()
+        self._taken = HashTable()
         self._places = _Places()
 
     def claim(self, wanted: str, label: str, line: int) -> tuple[str, str | None]:
         """The id for the row at `label`:`line`, and where `wanted` was taken the sentence that says so."""
-        number, is_new = self._taken.add(hash_here(wanted))
+        number, is_new = self._taken.add(process_hash(wanted))
         if is_new:
             self._places.note(number, label, line)
             return wanted, None
@@ -58,7 +58,7 @@ class GivenIds:
         # The longer id may be a given one too.
         while not is_new:
             free = f"{free}#{label}:{line}"
-            number, is_new = self._taken.add(hash_here(free))
+            number, is_new = self._taken.add(process_hash(free))
         self._places.note(number, label, line)
         return free, error
 
@@ -92,13 +92,13 @@ class HashedIds:
     """Ids from conversations, for good rows; a bad one is called by its place, which never is such an id."""
 
     def __init__(self) -> None:
-        self._seen = KeyTable()
-        self._repeated = KeyTable()
+        self._seen = HashTable()
+        self._repeated = HashTable()
         self._counts = array("L")
 
     def claim(self, messages: list[Message]) -> str:
         """16 hex digits of the conversation's hash, with a number after them from the second time on."""
-        digest = hash64(canonical(messages))
+        digest = stable_hash64(canonical(messages))
         _, is_new = self._seen.add(digest)
         if is_new:
             return f"{digest:016x}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchchat.hash_table import hash64
+from batchchat.hash_table import stable_hash64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,7 +58,7 @@ def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
 
 def row_hash(seed: int, key: Key) -> int:
     """Where a row stands in the order of its choice: the lowest are chosen."""
-    return hash64(f"{seed}\x1f{key.id}".encode("utf-8", "surrogatepass"))
+    return stable_hash64(f"{seed}\x1f{key.id}".encode("utf-8", "surrogatepass"))
 
 
 def _lowest(hashes: array[int], count: int) -> array[int]:
