@@ -12,9 +12,10 @@ import pyarrow.types as pt
 
 from batchchat.errors import InputError
 from batchchat.sources.formats import Format, format_of, recognised_format
-from batchchat.sources.json_value import listed, nearest, said
+from batchchat.sources.json_value import listed, said
 from batchchat.sources.parquet import Wanted
 from batchchat.sources.readers import records
+from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -70,7 +71,7 @@ def _unfit(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any])
             value = said(columns[spec.column])
             return InputError(f"{file.typed}:{line}: `{spec.column}` is {value}. It takes messages or text.")
         sentence = f"{has}, but no `{spec.column}` (`input.column`)."
-        return InputError(sentence + nearest(spec.column, columns))
+        return InputError(sentence + did_you_mean(spec.column, columns))
     return InputError(
         f"{has}: no conversation is found there. It takes `messages` or `conversations` (lists), `prompt` (text), or "
         "`custom_id` with `body`; a column of another name goes under `input.column`."
@@ -104,7 +105,7 @@ def check_columns(spec: InputSpec, form: Format, known: Iterable[str]) -> None:
         if name is not None and name not in names:
             given = "input.column" if key == "input.format" and spec.column else key
             sentence = f"{told(spec.as_given)} has no column `{name}` (`{given}`): it has {listed(names)}."
-            raise InputError(sentence + nearest(name, names))
+            raise InputError(sentence + did_you_mean(name, names))
 
 
 def check_ids(column: str, kinds: Iterable[pa.DataType | None]) -> None:

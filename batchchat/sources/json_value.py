@@ -6,7 +6,6 @@ Values nest at most 200 deep: orjson writes 254 levels, and the journal puts som
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from batchchat.lossless_json import dumps, loads, scrub
@@ -14,7 +13,7 @@ from batchchat.lossless_json import dumps, loads, scrub
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["listed", "nearest", "parse", "parse_object", "said", "shown"]
+__all__ = ["listed", "parse", "parse_object", "said", "shown"]
 
 _DEEPEST = 200
 _LONGEST_SHOWN = 60
@@ -131,9 +130,3 @@ def listed(names: Iterable[str]) -> str:
     some = [f"`{scrub(name[:_LONGEST_SHOWN])}`" for name in every[:_MOST_LISTED]]
     more = [f"{len(every) - len(some):,} more"] if len(every) > len(some) else []
     return " and ".join([", ".join(some), *more]) if every else "no column"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean ...?` where one of `known` is near, else nothing."""
-    close = get_close_matches(name, list(known), 1)
-    return f" Did you mean `{scrub(close[0])}`?" if close else ""

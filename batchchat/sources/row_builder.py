@@ -9,8 +9,9 @@ from typing import Any
 
 from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.sources.formats import Format, RowRequest, row_params, without_absent
-from batchchat.sources.json_value import listed, nearest
+from batchchat.sources.json_value import listed
 from batchchat.sources.row_ids import GivenIds, HashedIds, id_of
+from batchchat.text.nearest import did_you_mean
 
 __all__ = ["Columns", "RowBuilder"]
 
@@ -86,7 +87,7 @@ class RowBuilder:
         assert column is not None
         assert self._given is not None
         if column not in record:
-            error = f"`{column}` is missing. There is {listed(record)}.{nearest(column, record)}"
+            error = f"`{column}` is missing. There is {listed(record)}.{did_you_mean(column, record)}"
             return self._place_id(label, line), error
         wanted, fault = id_of(record[column], column)
         if wanted is None:

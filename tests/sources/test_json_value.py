@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.sources.json_value import listed, nearest, parse, parse_object, said, shown
+from batchchat.sources.json_value import listed, parse, parse_object, said, shown
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,6 @@ def test_names_are_listed() -> None:
     assert listed(["a"]) == "`a`"
     assert listed("abcdefgh") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`"
     assert listed("abcdefghij") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h` and 2 more"
-
-
-def test_the_nearest_name_is_suggested() -> None:
-    """Only a name that is near is suggested."""
-    assert nearest("mesages", ["id", "messages"]) == " Did you mean `messages`?"
-    assert nearest("mesages", ["id"]) == ""
 
 
 _nested: st.SearchStrategy[Any] = st.recursive(
