@@ -15,7 +15,7 @@ from batchchat.run.context_check import ContextCheck
 from batchchat.run.messages import own_input
 from batchchat.run.tasks import ResumeRules, looked_up_tasks
 from batchchat.run.wiring import redactor_for, scripts_for
-from batchchat.sources import Source, entry_that_takes, open_source
+from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output
 from batchchat.store.index import Index
 
@@ -57,7 +57,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
 
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
-    if (entry := entry_that_takes(job.input, job.output.path)) is not None:
+    if (entry := overlapping_entry(job.input, job.output.path)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
     source = open_source(job.input)
     check_output(job.output.path, job.output.as_given, source.files, fresh=True)

@@ -12,8 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from batchchat.errors import InputError
-from batchchat.sources.decompressed_file import LONGEST, BrokenOffError, lines, unpacked
-from batchchat.sources.json_value import shown
+from batchchat.sources.decompressed_file import MAX_ROW_BYTES, BrokenOffError, open_decompressed, read_lines
+from batchchat.sources.json_value import short_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,17 +38,17 @@ class _TooLongError(Exception):
 class _Lines:
     """Lines as text for the standard library's reader, which take back what a failed record took."""
 
-    def __init__(self, given: Iterator[bytes]) -> None:
+    def __init__(self, lines: Iterator[bytes]) -> None:
         self.number = 0
-        self._given = given
-        self._again: deque[bytes] = deque()
+        self._lines = lines
+        self._pushed_back: deque[bytes] = deque()
         self.begin(clean=True)
 
     def begin(self, *, clean: bool) -> None:
         """A record begins; where the one before was not `clean`, at the line after its first."""
         if not clean and self._taken:
             self.number -= len(self._taken) - 1
-            self._again.extendleft(reversed(self._taken[1:]))
+            self._pushed_back.extendleft(reversed(self._taken[1:]))
         self._taken: list[bytes] = []
         self._size = 0
         self.fault: str | None = None
@@ -62,11 +62,11 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._given)
+        line = self._pushed_back.popleft() if self._pushed_back else next(self._lines)
         self.number += 1
         self._taken.append(line)
         self._size += len(line) + 1
-        if self._size > LONGEST and len(self._taken) > 1:
+        if self._size > MAX_ROW_BYTES and len(self._taken) > 1:
             raise _TooLongError
         if b"\0" in line:
             self._note(f"the row holds a NUL byte: byte {line.index(0) + 1:,}")
@@ -81,13 +81,13 @@ class _Lines:
             self.fault = fault if len(self._taken) == 1 else f"{fault} of line {self.number:,}"
 
 
-def read_csv(file: InputFile, tell: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file; `tell` hears how many of its bytes are read.
+def read_csv(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
+    """The records of a file; `on_progress` hears how many of its bytes are read.
 
     Raises `InputError` where it is gone, or its first row can't name the columns.
     """
-    with unpacked(file) as blocks:
-        rows = _rows(lines(blocks, tell))
+    with open_decompressed(file) as content:
+        rows = _rows(read_lines(content, on_progress))
         first = next(rows, None)
         if first is None:
             return
@@ -107,15 +107,15 @@ def read_csv(file: InputFile, tell: Callable[[int], None]) -> Iterator[Record]:
 
 def header_of(file: InputFile) -> list[str]:
     """The names of the columns, none where the file is empty. Raises `InputError`."""
-    with unpacked(file) as blocks:
-        first = next(_rows(lines(blocks, lambda _: None)), None)
+    with open_decompressed(file) as content:
+        first = next(_rows(read_lines(content, lambda _: None)), None)
         return [] if first is None else _header(file, *first) or []
 
 
-def _rows(given: Iterator[bytes]) -> Iterator[tuple[int, list[str] | str]]:
+def _rows(lines: Iterator[bytes]) -> Iterator[tuple[int, list[str] | str]]:
     """The line of each row that isn't blank, with its cells or the sentence that says why it has none."""
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
-    source = _Lines(given)
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
+    source = _Lines(lines)
     reader = csv.reader(source, strict=True)
     while True:
         try:
@@ -123,10 +123,10 @@ def _rows(given: Iterator[bytes]) -> Iterator[tuple[int, list[str] | str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield source.first, _said(error)
+            yield source.first, _explanation(error)
             source.begin(clean=False)
         except _TooLongError:
-            yield source.first, f"the quote that opens here is not closed within {LONGEST >> 20} MiB"
+            yield source.first, f"the quote that opens here is not closed within {MAX_ROW_BYTES >> 20} MiB"
             source.begin(clean=False)
         except BrokenOffError as error:
             yield source.first, f"the file breaks off here: {error}"
@@ -139,21 +139,21 @@ def _rows(given: Iterator[bytes]) -> Iterator[tuple[int, list[str] | str]]:
             source.begin(clean=True)
 
 
-def _said(error: csv.Error) -> str:
-    return next((said for sign, said in _FAULTS.items() if sign in str(error)), f"the row is not CSV: {error}")
+def _explanation(error: csv.Error) -> str:
+    return next((sentence for sign, sentence in _FAULTS.items() if sign in str(error)), f"the row is not CSV: {error}")
 
 
 def _header(file: InputFile, number: int, names: list[str] | str) -> list[str] | None:
     """The names of the columns; None where the file breaks off in them, which is a bad row."""
-    where = f"{file.typed}:{number}"
+    where = f"{file.as_given}:{number}"
     if isinstance(names, str):
         if names.startswith("the file breaks off"):
             return None
         raise InputError(f"{where}: the first row has to name the columns, but {names.removesuffix('.')}.")
     if len(names) == 1:
-        for sign, said in _SEPARATORS.items():
-            if sign in names[0]:
-                raise InputError(f"{where}: the columns are separated by {said}. Save the file with commas.")
+        for separator, name in _SEPARATORS.items():
+            if separator in names[0]:
+                raise InputError(f"{where}: the columns are separated by {name}. Save the file with commas.")
     for at, name in enumerate(names):
         if not name.strip():
             raise InputError(
@@ -161,7 +161,7 @@ def _header(file: InputFile, number: int, names: list[str] | str) -> list[str] |
                 + (" (pandas: write it with `index=False`)." if at == 0 else ".")
             )
         if name in names[:at]:
-            raise InputError(f"{where}: two columns are called {shown(name)}. Give each a name of its own.")
+            raise InputError(f"{where}: two columns are called {short_json(name)}. Give each a name of its own.")
     return names
 
 

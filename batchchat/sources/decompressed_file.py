@@ -1,4 +1,4 @@
-"""The bytes of a file, unpacked: the one place that knows gzip and zstd. The readers stand on top of it.
+"""The bytes of a file, decompressed: the one place that knows gzip and zstd. The readers stand on top of it.
 
 Memory holds a block; one kilobyte of zstd may be 32 MiB. Of a packed file that breaks off, or is damaged,
 everything before the break is given; then one `BrokenOffError` is raised. No exception of a library leaves
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import zstandard
 
 from batchchat.sources.file_types import Packing
-from batchchat.sources.files import InputFile, unreadable
+from batchchat.sources.files import InputFile, read_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["LONGEST", "BrokenOffError", "DecompressedFile", "lines", "unpacked"]
+__all__ = ["MAX_ROW_BYTES", "BrokenOffError", "DecompressedFile", "open_decompressed", "read_lines"]
 
-LONGEST = 64 << 20
+MAX_ROW_BYTES = 64 << 20
 """Bytes that a row may take where its end can be missed: in CSV, and in a list of JSON."""
 
 _BLOCK = 1 << 18
@@ -37,77 +37,78 @@ class BrokenOffError(Exception):
 
 
 class DecompressedFile:
-    """The content of one open file, once. `taken` and `given` are bytes: of the file, and of its content so far."""
+    """The content of one open file, once. `bytes_in` are those read of the file, `bytes_out` of its content."""
 
     def __init__(self, stream: BinaryIO, packing: Packing) -> None:
-        self.taken = self.given = 0
+        self.bytes_in = self.bytes_out = 0
         self._stream = stream
-        self._unpack = _UNPACK[packing]
+        self._decompress = _READERS[packing]
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for block in self._unpack(self._stream):
+            for block in self._decompress(self._stream):
                 if block:
-                    self.taken = self._stream.tell()
-                    self.given += len(block)
+                    self.bytes_in = self._stream.tell()
+                    self.bytes_out += len(block)
                     yield block
         except BrokenOffError:
-            self.taken = self._stream.tell()
+            self.bytes_in = self._stream.tell()
             raise
-        self.taken = self._stream.tell()
+        self.bytes_in = self._stream.tell()
 
 
 @contextmanager
-def unpacked(file: InputFile) -> Iterator[DecompressedFile]:
+def open_decompressed(file: InputFile) -> Iterator[DecompressedFile]:
     """The content of `file`. Raises `InputError` where the system doesn't give it."""
     try:
         with file.path.open("rb") as stream:
             yield DecompressedFile(stream, file.packing)
     except OSError as error:
-        raise unreadable(file.typed, error) from error
+        raise read_error(file.as_given, error) from error
 
 
-def lines(blocks: DecompressedFile, tell: Callable[[int], None]) -> Iterator[bytes]:
-    """The lines without their ends, and without a byte order mark; `tell` hears how many bytes of the file are read.
+def read_lines(content: DecompressedFile, on_progress: Callable[[int], None]) -> Iterator[bytes]:
+    """The lines of `content` without their line feeds and without a byte order mark.
 
-    What stands after the last line feed is a line if there is any. Raises `BrokenOffError` after the last whole line.
+    `on_progress` is called with the bytes of the file read so far. Text after the last line feed is a line too. Raises
+    `BrokenOffError` after the last whole line.
     """
     at = used = 0
     begun: list[bytes] = []
     try:
-        for block in blocks:
-            head, *whole = block.split(b"\n")
+        for block in content:
+            head, *ended = block.split(b"\n")
             begun.append(head)
-            if not whole:
+            if not ended:
                 continue
-            last = whole.pop()
-            whole.insert(0, b"".join(begun))
-            begun = [last]
+            tail = ended.pop()
+            ended.insert(0, b"".join(begun))
+            begun = [tail]
             if not used:
-                whole[0], used = whole[0].removeprefix(_BOM), 3 if whole[0].startswith(_BOM) else 0
-            for line in whole:
+                ended[0], used = ended[0].removeprefix(_BOM), 3 if ended[0].startswith(_BOM) else 0
+            for line in ended:
                 used += len(line) + 1
                 # By lines, not blocks: a small file is one block, and its size is to be estimated too.
-                at = max(at, blocks.taken * used // blocks.given)
-                tell(at)
+                at = max(at, content.bytes_in * used // content.bytes_out)
+                on_progress(at)
                 yield line
     except BrokenOffError:
-        tell(blocks.taken)
+        on_progress(content.bytes_in)
         raise
-    tell(blocks.taken)
-    rest = b"".join(begun)
+    on_progress(content.bytes_in)
+    last_line = b"".join(begun)
     if not used:
-        rest = rest.removeprefix(_BOM)
-    if rest:
-        yield rest
+        last_line = last_line.removeprefix(_BOM)
+    if last_line:
+        yield last_line
 
 
-def _plain(stream: BinaryIO) -> Iterator[bytes]:
+def _read_plain(stream: BinaryIO) -> Iterator[bytes]:
     while block := stream.read(_BLOCK):
         yield block
 
 
-def _gunzipped(stream: BinaryIO) -> Iterator[bytes]:
+def _read_gzip(stream: BinaryIO) -> Iterator[bytes]:
     """What a gzip file of one or more members holds."""
     member = zlib.decompressobj(_GZIP)
     begun = False
@@ -134,15 +135,15 @@ def _gunzipped(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _until_break(member: zlib._Decompress, data: bytes) -> bytes:
-    """What can still be had of `data`, byte by byte: a block that fails gives nothing at all."""
-    had = bytearray()
+    """What can still be recovered of `data`, byte by byte: a block that fails gives nothing at all."""
+    recovered = bytearray()
     with suppress(zlib.error):
         for at in range(len(data)):
-            had += member.decompress(data[at : at + 1])
-    return bytes(had)
+            recovered += member.decompress(data[at : at + 1])
+    return bytes(recovered)
 
 
-def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
+def _read_zstd(stream: BinaryIO) -> Iterator[bytes]:
     """What a zstd file of one or more frames holds."""
     frames = zstandard.ZstdDecompressor()
     frame = frames.decompressobj()
@@ -166,19 +167,19 @@ def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _until_zstd_break(stream: BinaryIO, begin: int, at: int, piece: bytes) -> bytes:
-    """The same for `piece` of the frame at `begin`, which must be unpacked again: its state can't be copied."""
+    """The same for `piece` of the frame at `begin`, which must be decompressed again: its state can't be copied."""
     frame, read = zstandard.ZstdDecompressor().decompressobj(), stream.tell()
     stream.seek(begin)
     while begin < at:
         good = stream.read(min(_ZSTD_PIECE, at - begin))
         frame.decompress(good)
         begin += len(good)
-    had = bytearray()
+    recovered = bytearray()
     with suppress(zstandard.ZstdError):
         for byte in range(len(piece)):
-            had += frame.decompress(piece[byte : byte + 1])
+            recovered += frame.decompress(piece[byte : byte + 1])
     stream.seek(read)
-    return bytes(had)
+    return bytes(recovered)
 
 
 def _zstd_break(error: zstandard.ZstdError) -> str:
@@ -187,8 +188,8 @@ def _zstd_break(error: zstandard.ZstdError) -> str:
     return "what follows is not zstd or is damaged"
 
 
-_UNPACK: dict[Packing, Callable[[BinaryIO], Iterator[bytes]]] = {
-    Packing.PLAIN: _plain,
-    Packing.GZIP: _gunzipped,
-    Packing.ZSTD: _unzstd,
+_READERS: dict[Packing, Callable[[BinaryIO], Iterator[bytes]]] = {
+    Packing.PLAIN: _read_plain,
+    Packing.GZIP: _read_gzip,
+    Packing.ZSTD: _read_zstd,
 }

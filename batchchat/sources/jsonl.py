@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batchchat.sources.decompressed_file import BrokenOffError, lines, unpacked
+from batchchat.sources.decompressed_file import BrokenOffError, open_decompressed, read_lines
 from batchchat.sources.json_value import parse_object
 
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["read_jsonl"]
 
 
-def read_jsonl(file: InputFile, tell: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file; `tell` hears how many of its bytes are read.
+def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
+    """The records of a file; `on_progress` hears how many of its bytes are read.
 
     Raises `InputError` where it is gone.
     """
     number = 0
-    with unpacked(file) as blocks:
+    with open_decompressed(file) as content:
         try:
-            for number, line in enumerate(lines(blocks, tell), 1):
+            for number, line in enumerate(read_lines(content, on_progress), 1):
                 if line and not line.isspace():
                     yield number, _columns(line)
         except BrokenOffError as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "choose", "row_hash"]
 
 _HIGHEST = (1 << 64) - 1
-_FEWEST_HELD = 1024
+_MIN_HELD = 1024
 
 
 class Sample:
@@ -34,7 +34,7 @@ class Sample:
         self._seed = seed
         self._bound = bound
 
-    def of(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
+    def select(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
         """Those of `rows` that are chosen, in their order."""
         return (row for row in rows if row_hash(self._seed, row.key) <= self._bound)
 
@@ -47,7 +47,7 @@ def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
         digest = row_hash(seed, row.key)
         if digest <= bound:
             held.append(digest)
-            if len(held) >= 2 * count and len(held) >= _FEWEST_HELD:
+            if len(held) >= 2 * count and len(held) >= _MIN_HELD:
                 held = _lowest(held, count)
                 bound = held[-1]
     if len(held) > count:
@@ -63,7 +63,7 @@ def row_hash(seed: int, key: Key) -> int:
 
 def _lowest(hashes: array[int], count: int) -> array[int]:
     """The `count` lowest, in order: Arrow sorts them as they lie in memory."""
-    given: Any = pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)])
-    order: Any = pc.array_sort_indices(given)
-    found: Any = given.take(order.slice(0, count))
-    return array("Q", memoryview(found.buffers()[1]).cast("B")[: 8 * count].tobytes())
+    unsorted: Any = pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)])
+    order: Any = pc.array_sort_indices(unsorted)
+    lowest: Any = unsorted.take(order.slice(0, count))
+    return array("Q", memoryview(lowest.buffers()[1]).cast("B")[: 8 * count].tobytes())

@@ -126,7 +126,7 @@ def test_a_quote_that_never_closes_costs_its_row(folder: Folder, monkeypatch: py
     expected = [(3, {"a": "2", "b": "x"}), (4, {"a": "3", "b": "y"})]
     expected += [(at, {"a": "4", "b": "z"}) for at in range(5, 1005)]
     assert rows(folder, content) == [(2, NEVER), *expected]
-    monkeypatch.setattr(csv_rows, "LONGEST", 1 << 20)
+    monkeypatch.setattr(csv_rows, "MAX_ROW_BYTES", 1 << 20)
     found = rows(folder, content + b"5,zz\n" * 250_000)
     assert found[:3] == [(2, "the quote that opens here is not closed within 1 MiB"), *expected[:2]]
     assert len(found) == 251_003

@@ -122,7 +122,7 @@ def test_an_element_longer_than_a_block(folder: Folder, monkeypatch: pytest.Monk
     value = {"a": 'x"]' * 1_500_000}
     content = json.dumps([value, {}]).encode()
     assert rows(folder, content) == [(1, value), (2, {})]
-    monkeypatch.setattr(json_list, "LONGEST", 1 << 20)
+    monkeypatch.setattr(json_list, "MAX_ROW_BYTES", 1 << 20)
     broken = "the file breaks off here: the element that begins on line 1, column 2 has no end within 1 MiB"
     assert rows(folder, content) == [(1, broken)]
 

@@ -15,7 +15,7 @@ import pytest
 
 from batchchat.errors import InputError
 from batchchat.sources.files import InputFile, find_files
-from batchchat.sources.parquet import Wanted, facts_of, read_parquet
+from batchchat.sources.parquet import ColumnSelection, read_footer, read_parquet
 from tests.sources.folder import records_told
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def the_file(folder: Folder, content: bytes | list[Any] | pa.Table) -> InputFile
 
 
 def records(file: InputFile, columns: set[str] | None = None, **types: Any) -> list[Record]:
-    return records_told(partial(read_parquet, file, Wanted(columns, types)), file.size)
+    return records_told(partial(read_parquet, file, ColumnSelection(columns, types)), file.size)
 
 
 def test_rows_are_numbered_from_1(folder: Folder) -> None:
@@ -45,7 +45,7 @@ def test_cells_are_in_their_json_form(folder: Folder) -> None:
     """Of a declared type, times are integers, decimals and bytes text, structs objects with their nulls."""
     file = the_file(folder, [{"t": dt.datetime(1970, 1, 1, 0, 0, 1), "b": b"\xff", "s": [{"a": 1, "b": None}]}])  # noqa: DTZ001
     cells = {"t": 1_000_000, "b": "/w==", "s": [{"a": 1, "b": None}]}
-    types: dict[str, Any] = facts_of(file).types
+    types: dict[str, Any] = read_footer(file).types
     assert records(file, **types) == [(1, cells)]
     assert records(file) == [(1, {**cells, "t": "1970-01-01T00:00:01"})]
 
@@ -98,12 +98,12 @@ def test_a_file_cut_short_is_an_input_error(folder: Folder, keep: int) -> None:
     folder.write("y.parquet", [{"a": n} for n in range(1000)])
     file = the_file(folder, (folder.path / "y.parquet").read_bytes()[:keep])
     with pytest.raises(InputError, match=r"^x\.parquet is not read as Parquet: [^\n]+\. Write it anew\.$"):
-        facts_of(file)
+        read_footer(file)
 
 
 def test_facts_come_from_the_footer(folder: Folder) -> None:
     """Types and the number of rows are known before reading."""
-    facts = facts_of(the_file(folder, pa.table({"a": pa.array([1, 2], pa.int16())})))
+    facts = read_footer(the_file(folder, pa.table({"a": pa.array([1, 2], pa.int16())})))
     assert facts.types == {"a": pa.int16()}
     assert facts.rows == 2
 

@@ -26,7 +26,7 @@ def rows(count: int) -> list[Row | BadRow]:
 def chosen(count: int, there: int, seed: int = 0) -> list[str]:
     every = rows(there)
     sample = choose(every, count, seed)
-    found = [row.key.id for row in sample.of(every)]
+    found = [row.key.id for row in sample.select(every)]
     assert len(found) == sample.rows == min(count, there)
     return found
 
@@ -57,7 +57,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = chosen(7, 5000)
     held: list[int] = []
     lowest = sampling._lowest
-    monkeypatch.setattr(sampling, "_FEWEST_HELD", 1)
+    monkeypatch.setattr(sampling, "_MIN_HELD", 1)
 
     def noted(hashes: array[int], count: int) -> array[int]:
         held.append(len(hashes))
