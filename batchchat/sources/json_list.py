@@ -11,7 +11,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from batchchat.errors import InputError
-from batchchat.sources.decompressed_file import MAX_ROW_BYTES, BrokenOffError, DecompressedFile, open_decompressed
+from batchchat.sources.decompressed_file import (
+    BLOCK_BYTES,
+    MAX_ROW_BYTES,
+    BrokenOffError,
+    DecompressedFile,
+    open_decompressed,
+)
 from batchchat.sources.json_value import parse_object, short_json
 
 if TYPE_CHECKING:
@@ -33,12 +39,13 @@ _OPENING, _CLOSING, _QUOTE = b"[{", b"]}", ord('"')
 class _Window:
     """A piece of the content: it grows while an element is open and lets go of what is done."""
 
-    def __init__(self, content: DecompressedFile) -> None:
+    def __init__(self, content: DecompressedFile, max_element_bytes: int) -> None:
         self.data = b""
         self.at = 0
         self.line = 1
         self._column_from = 0  # the offset at which the current line begins
         self._blocks = iter(content)
+        self._max_element_bytes = max_element_bytes
         self._broken: BrokenOffError | None = None
         self._before = 0
         if not self._extend() or not self.data.startswith(_BOM):
@@ -58,7 +65,10 @@ class _Window:
     @property
     def bound(self) -> str:
         """How far an end was looked for, where that is not to the end."""
-        return f" within {MAX_ROW_BYTES >> 20} MiB" if len(self.data) - self.at > MAX_ROW_BYTES else ""
+        return f" within {self._max_element_bytes >> 20} MiB" if self._is_too_long() else ""
+
+    def _is_too_long(self) -> bool:
+        return len(self.data) - self.at > self._max_element_bytes
 
     def _extend(self) -> bool:
         """Take in at least as much as there is, so that a long element is not gone through for each block."""
@@ -128,7 +138,7 @@ class _Window:
                     break
             # What follows the last bracket is not looked at twice, but for a string that goes on.
             scanned = resume_at - self.at
-            if len(self.data) - self.at > MAX_ROW_BYTES or not self._extend():
+            if self._is_too_long() or not self._extend():
                 return None
 
     def _end_of_scalar(self) -> int | None:
@@ -140,19 +150,25 @@ class _Window:
             whole = token.lastindex is not None or self.data[self.at] != _QUOTE
             if whole and token.end() < len(self.data):
                 return token.end()
-            if len(self.data) - self.at > MAX_ROW_BYTES or not self._extend():
+            if self._is_too_long() or not self._extend():
                 return self.at + length if whole else None
 
 
-def read_json(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file; `on_progress` hears how many of its bytes are read.
+def read_json(
+    file: InputFile,
+    on_progress: Callable[[int], None],
+    *,
+    max_element_bytes: int = MAX_ROW_BYTES,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Record]:
+    """The records of `file`; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` where it is gone.
+    Raises `InputError` if the file is gone.
     """
-    with open_decompressed(file) as content:
+    with open_decompressed(file, block_bytes=block_bytes) as content:
         number = 0
         try:
-            window = _Window(content)
+            window = _Window(content, max_element_bytes)
             for number, columns in enumerate(_elements(window), 1):
                 # As for lines: the place within a block, not the block.
                 on_progress(content.bytes_in * window.used // content.bytes_out)

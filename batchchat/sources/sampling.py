@@ -39,15 +39,18 @@ class Sample:
         return (row for row in rows if row_hash(self._seed, row.key) <= self._bound)
 
 
-def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
-    """A sample of `count` rows, or of all where there are no more."""
+def choose(rows: Iterable[Row | BadRow], count: int, seed: int, *, min_held: int = _MIN_HELD) -> Sample:
+    """A sample of `count` of `rows`, or of all if there are no more.
+
+    `min_held`: up to so many hashes none are dropped, since dropping sorts them.
+    """
     held = array("Q")
     bound = _HIGHEST
     for row in rows:
         digest = row_hash(seed, row.key)
         if digest <= bound:
             held.append(digest)
-            if len(held) >= 2 * count and len(held) >= _MIN_HELD:
+            if len(held) >= 2 * count and len(held) >= min_held:
                 held = _lowest(held, count)
                 bound = held[-1]
     if len(held) > count:

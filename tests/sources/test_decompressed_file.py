@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.errors import InputError
-from batchchat.sources import decompressed_file
-from batchchat.sources.decompressed_file import BrokenOffError, open_decompressed, read_lines
+from batchchat.sources.decompressed_file import BrokenOffError, DecompressedFile, open_decompressed, read_lines
 from batchchat.sources.files import find_files
 
 GZIP_ENDS = "the gzip stream ends too early"
@@ -146,14 +145,14 @@ def test_lines_are_those_of_the_whole(content: bytes, data: st.DataObject) -> No
     parts = [content[a:b] for a, b in zip([0, *cuts], [*cuts, len(content)], strict=True)]
     expected = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     heard: list[int] = []
-    found = list(read_lines(_Given(parts), heard.append))
+    found = list(read_lines(_Blocks(parts), heard.append))
     assert found == (expected if expected[-1] else expected[:-1])
     assert heard == sorted(heard)
     assert heard[-1] == len(content)
 
 
-class _Given(decompressed_file.DecompressedFile):
-    """Blocks that are given as they are."""
+class _Blocks(DecompressedFile):
+    """Content in blocks of one's own."""
 
     def __init__(self, parts: Iterable[bytes]) -> None:
         self.bytes_in = self.bytes_out = 0
