@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.decompressed_file import MAX_ROW_BYTES, BrokenOffError, open_decompressed, read_lines
 from batchchat.sources.json_value import short_json
@@ -124,14 +125,14 @@ def read_csv(
             header = _header(file, *first)
             width = len(header)
             for number, cells in rows:
-                if isinstance(cells, str):
+                if isinstance(cells, Bad):
                     yield number, cells
                 elif len(cells) == width:
                     yield number, dict(zip(header, cells, strict=True))
                 elif len(cells) > 1 or cells[0].strip():
-                    yield number, _miscounted(len(cells), width)
+                    yield number, Bad(_miscounted(len(cells), width))
         except BrokenOffError as error:
-            yield lines.first, f"the file breaks off here: {error}"
+            yield lines.first, Bad(f"the file breaks off here: {error}")
 
 
 def header_of(file: InputFile) -> list[str]:
@@ -144,30 +145,30 @@ def header_of(file: InputFile) -> list[str]:
         return [] if first is None else _header(file, *first)
 
 
-def _rows(lines: _Lines) -> Iterator[tuple[int, list[str] | str]]:
+def _rows(lines: _Lines) -> Iterator[tuple[int, list[str] | Bad]]:
     """The line and the cells of each row that isn't blank, or why it has none. Raises `BrokenOffError`."""
     reader = csv.reader(lines, strict=True)
     while True:
         try:
-            cells: list[str] | str = next(reader)
+            cells: list[str] | Bad = next(reader)
         except StopIteration:
             return
         except csv.Error:
             cells = _second_reading(lines, reader)
         except _TooLongError:
             cells = _too_long(lines)
-        if isinstance(cells, str):
+        if isinstance(cells, Bad):
             yield lines.first, cells
             lines.begin_again(skip=1)
             continue
         if lines.problem is not None:
-            yield lines.first, lines.problem
+            yield lines.first, Bad(lines.problem)
         elif cells:
             yield lines.first, cells
         lines.begin()
 
 
-def _second_reading(lines: _Lines, reader: Iterator[list[str]]) -> list[str] | str:
+def _second_reading(lines: _Lines, reader: Iterator[list[str]]) -> list[str] | Bad:
     """The cells of a row that `reader` refused and that was only too long for the process's limit, or what is wrong."""
     if lines.size <= csv.field_size_limit():
         return _problem(lines)
@@ -181,12 +182,12 @@ def _second_reading(lines: _Lines, reader: Iterator[list[str]]) -> list[str] | s
         return _too_long(lines)
 
 
-def _problem(lines: _Lines) -> str:
+def _problem(lines: _Lines) -> Bad:
     """Why `csv.reader` refused the record of `lines`, as far as it has read them."""
     if lines.is_exhausted:
-        return _UNCLOSED
+        return Bad(_UNCLOSED)
     if lines.size > lines.max_row_bytes:
-        return f"the row is longer than {lines.max_row_bytes >> 20} MiB"
+        return Bad(f"the row is longer than {lines.max_row_bytes >> 20} MiB")
     # Of a carriage return outside quotes and a quote inside them, the reader refuses what comes first. If each carriage
     # return ended a line, one outside quotes would end the record, and only a quote before it would be refused again.
     pieces = _UP_TO_CARRIAGE_RETURN.findall(lines.text)
@@ -194,12 +195,12 @@ def _problem(lines: _Lines) -> str:
         with _cell_limit(lines.max_row_bytes):
             next(csv.reader(pieces, strict=True))
     except csv.Error:
-        return _QUOTE
-    return _CARRIAGE_RETURN
+        return Bad(_QUOTE)
+    return Bad(_CARRIAGE_RETURN)
 
 
-def _too_long(lines: _Lines) -> str:
-    return f"the quote that opens here is not closed within {lines.max_row_bytes >> 20} MiB"
+def _too_long(lines: _Lines) -> Bad:
+    return Bad(f"the quote that opens here is not closed within {lines.max_row_bytes >> 20} MiB")
 
 
 @contextmanager
@@ -214,11 +215,11 @@ def _cell_limit(characters: int) -> Iterator[None]:
             csv.field_size_limit(before)
 
 
-def _header(file: InputFile, number: int, names: list[str] | str) -> list[str]:
+def _header(file: InputFile, number: int, names: list[str] | Bad) -> list[str]:
     """The names of the columns. Raises `InputError`."""
     where = f"{file.as_given}:{number}"
-    if isinstance(names, str):
-        raise InputError(f"{where}: the first row has to name the columns, but {names.removesuffix('.')}.")
+    if isinstance(names, Bad):
+        raise InputError(f"{where}: the first row has to name the columns, but {names.sentence.removesuffix('.')}.")
     if len(names) == 1:
         for separator, name in _SEPARATORS.items():
             if separator in names[0]:

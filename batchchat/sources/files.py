@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.file_types import MAX_MAGIC_BYTES, READS, FileKind, Packing, check_head, file_kind
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InputFile", "InputFiles", "Record", "find_files", "is_ignored", "read_error", "unescape_pattern"]
 
-Record = tuple[int, dict[str, Any] | str]
-"""Line or row number from 1, and its columns or the sentence that says why it can't be read."""
+Record = tuple[int, dict[str, Any] | Bad]
+"""Line or row number from 1, with its columns, or why it can't be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.types as pt
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.formats import Format, format_of, match_format
 from batchchat.sources.json_value import describe, list_columns
@@ -48,8 +49,8 @@ def _detect(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str]
     unmatched: tuple[InputFile, int, dict[str, Any]] | None = None
     number = 0
     for number, (file, line, columns) in enumerate(islice(_first_records(files), _MAX_ROWS_READ), 1):
-        if isinstance(columns, str):
-            unreadable = unreadable or f"{file.as_given}:{line}: {columns}"
+        if isinstance(columns, Bad):
+            unreadable = unreadable or f"{file.as_given}:{line}: {columns.sentence}"
             continue
         match = match_format(columns, spec.column)
         if match is not None:
@@ -89,7 +90,7 @@ def summarize_entries(entries: Sequence[str]) -> str:
     return f"{', '.join(entries[:_MAX_ENTRIES_SHOWN])} and {len(entries) - _MAX_ENTRIES_SHOWN:,} more"
 
 
-def _first_records(files: tuple[InputFile, ...]) -> Iterator[tuple[InputFile, int, dict[str, Any] | str]]:
+def _first_records(files: tuple[InputFile, ...]) -> Iterator[tuple[InputFile, int, dict[str, Any] | Bad]]:
     for file in files:
         for line, columns in read_records(file, ColumnSelection(), lambda _: None):
             yield file, line, columns

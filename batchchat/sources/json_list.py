@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.decompressed_file import (
     BLOCK_BYTES,
@@ -174,22 +175,22 @@ def read_json(
                 on_progress(content.bytes_in * window.used // content.bytes_out)
                 yield number, columns
         except BrokenOffError as error:
-            yield number + 1, f"the file breaks off here: {error}"
+            yield number + 1, Bad(f"the file breaks off here: {error}")
     on_progress(file.size)
 
 
-def _elements(window: _Window) -> Iterator[dict[str, Any] | str]:
+def _elements(window: _Window) -> Iterator[dict[str, Any] | Bad]:
     if not window.peek():
         return
     window.skip()  # the opening bracket: `is_list` has seen it
     while (sign := window.peek()) != b"]":
         line, column = window.line, window.column
         if not sign:
-            yield "the file breaks off here: its list is not closed"
+            yield Bad("the file breaks off here: its list is not closed")
             return
         if sign == b",":
             window.skip()
-            yield f"there is no element between two commas on line {line:,}"
+            yield Bad(f"there is no element between two commas on line {line:,}")
             continue
         element = window.element()
         if element is None:
@@ -198,21 +199,21 @@ def _elements(window: _Window) -> Iterator[dict[str, Any] | str]:
                 why = f"a bracket {where} closes what none has opened"
             else:
                 why = f"the element that begins {where} has no end{window.bound}"
-            yield f"the file breaks off here: {why}"
+            yield Bad(f"the file breaks off here: {why}")
             return
         yield _columns(element, line, column)
         if window.peek() == b",":
             window.skip()
     window.skip()
     if window.peek():
-        yield f"what begins on line {window.line:,} comes after the list's end and is not read"
+        yield Bad(f"what begins on line {window.line:,} comes after the list's end and is not read")
 
 
-def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | str:
+def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | Bad:
     try:
         return parse_object(element, (line, column))
     except ValueError as error:
-        return f"the element {error}"
+        return Bad(f"the element {error}")
 
 
 def is_list(file: InputFile) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from batchchat.core.bad import Bad
 from batchchat.sources.decompressed_file import BrokenOffError, open_decompressed, read_lines
 from batchchat.sources.json_value import parse_object
 
@@ -31,11 +32,11 @@ def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[
                 if line and not line.isspace():
                     yield number, _columns(line)
         except BrokenOffError as error:
-            yield number + 1, f"the file breaks off here: {error}"
+            yield number + 1, Bad(f"the file breaks off here: {error}")
 
 
-def _columns(line: bytes) -> dict[str, Any] | str:
+def _columns(line: bytes) -> dict[str, Any] | Bad:
     try:
         return parse_object(line)
     except ValueError as error:
-        return f"the line {error}"
+        return Bad(f"the line {error}")

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from batchchat.arrow.cell_text import as_written
 from batchchat.arrow.cells import decode, encode
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.files import InputFile, read_error
 from batchchat.sources.json_value import describe
@@ -84,11 +85,12 @@ def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Calla
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise read_error(file.as_given, error) from error
-            yield done + 1, f"the file breaks off here, {rows - done:,} rows before its end: {_first_line(error)}"
+            problem = f"the file breaks off here, {rows - done:,} rows before its end: {_first_line(error)}"
+            yield done + 1, Bad(problem)
     on_progress(file.size)
 
 
-def _rows_of(batch: pa.RecordBatch, selection: ColumnSelection) -> Iterator[dict[str, Any] | str]:
+def _rows_of(batch: pa.RecordBatch, selection: ColumnSelection) -> Iterator[dict[str, Any] | Bad]:
     try:
         # Arrow also hands out `a.b` where `a` was asked for.
         cells = {name: _cells(batch, name, selection) for name in selection.among(batch.schema.names)}
@@ -125,10 +127,10 @@ def _cells(batch: pa.RecordBatch, name: str, selection: ColumnSelection) -> list
         raise _UnfitError(f"`{name}` is {describe(value)}, which the other files' {dtype} can't hold.") from error
 
 
-def _problem(error: UnicodeDecodeError | _UnfitError) -> str:
+def _problem(error: UnicodeDecodeError | _UnfitError) -> Bad:
     if isinstance(error, UnicodeDecodeError):
-        return f"the row is not UTF-8: byte 0x{error.object[error.start]:02x} in a text column"
-    return str(error)
+        return Bad(f"the row is not UTF-8: byte 0x{error.object[error.start]:02x} in a text column")
+    return Bad(str(error))
 
 
 @contextmanager

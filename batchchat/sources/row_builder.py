@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchchat.core.bad import Bad
 from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.sources.formats import Format, RowRequest, drop_null_keys, parse_row_params
 from batchchat.sources.json_value import list_columns
@@ -56,28 +57,28 @@ class RowBuilder:
         self._column_ids = None if columns.id is None else ColumnIds()
         self._content_ids = ContentIds()
 
-    def build(self, label: str, line: int, record: dict[str, Any] | str, *, sparse: bool) -> Row | BadRow:
+    def build(self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool) -> Row | BadRow:
         """The row for the record on `line` of the file `label`.
 
         `sparse`: null keys of structs are absent keys, as in Parquet.
         """
         ordinal, location = self.rows, f"{label}:{line}"
         self.rows += 1
-        if isinstance(record, str):
-            return BadRow(Key(self._location_id(label, line)), ordinal, location, record)
+        if isinstance(record, Bad):
+            return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence)
         request = self._parse(record, sparse=sparse)
         if self._column_ids is None:
             carried = self._columns.carried_of(record)
-            if isinstance(request, str):
-                return BadRow(Key(location), ordinal, location, request, carried)
+            if isinstance(request, Bad):
+                return BadRow(Key(location), ordinal, location, request.sentence, carried)
             key = Key(self._content_ids.claim(request.messages))
             return Row(key, ordinal, location, request.messages, request.params, request.model, carried)
-        name, error = self._column_id(record, label, line)
+        name, problem = self._column_id(record, label, line)
         carried = self._columns.carried_of(record)
-        if error is not None:
-            return BadRow(Key(name), ordinal, location, error, carried)
-        if isinstance(request, str):
-            return BadRow(Key(name), ordinal, location, request, carried)
+        if problem is not None:
+            return BadRow(Key(name), ordinal, location, problem.sentence, carried)
+        if isinstance(request, Bad):
+            return BadRow(Key(name), ordinal, location, request.sentence, carried)
         return Row(Key(name), ordinal, location, request.messages, request.params, request.model, carried)
 
     def _location_id(self, label: str, line: int) -> str:
@@ -85,29 +86,28 @@ class RowBuilder:
         # No hash of a conversation holds a colon, but an id from a column may look like a location.
         return location if self._column_ids is None else self._column_ids.claim(location, label, line)[0]
 
-    def _column_id(self, record: dict[str, Any], label: str, line: int) -> tuple[str, str | None]:
+    def _column_id(self, record: dict[str, Any], label: str, line: int) -> tuple[str, Bad | None]:
         column = self._columns.id
         assert column is not None
         assert self._column_ids is not None
         if column not in record:
-            error = f"`{column}` is missing. There is {list_columns(record)}.{did_you_mean(column, record)}"
-            return self._location_id(label, line), error
-        id_, problem = parse_id(record[column], column)
-        if id_ is None:
-            return self._location_id(label, line), problem
+            sentence = f"`{column}` is missing. There is {list_columns(record)}.{did_you_mean(column, record)}"
+            return self._location_id(label, line), Bad(sentence)
+        id_ = parse_id(record[column], column)
+        if isinstance(id_, Bad):
+            return self._location_id(label, line), id_
         return self._column_ids.claim(id_, label, line)
 
-    def _parse(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | str:
+    def _parse(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | Bad:
         columns = self._columns
         if sparse:
             # What is carried keeps its nulls, so that its Arrow type can be made again.
             read = {name: drop_null_keys(record[name]) for name in columns.structs if name in record}
             record = {**record, **read}
         request = columns.form.parse(record)
-        if columns.params is None or isinstance(request, str):
+        if columns.params is None or isinstance(request, Bad):
             return request
         own = parse_row_params(record.get(columns.params), columns.params)
-        if isinstance(own, str):
+        if isinstance(own, Bad):
             return own
-        params, model = own
-        return RowRequest(request.messages, {**request.params, **params}, model or request.model)
+        return RowRequest(request.messages, {**request.params, **own.params}, own.model or request.model)

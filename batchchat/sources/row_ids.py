@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
+from batchchat.core.bad import Bad
 from batchchat.hash_table import HashTable, process_hash, stable_hash64
 from batchchat.lossless_json import canonical
 from batchchat.sources.json_value import describe, short_json
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["ColumnIds", "ContentIds", "parse_id"]
 
 
-def parse_id(value: Any, where: str) -> tuple[str, None] | tuple[None, str]:
-    """The id that a cell holds, or the sentence that says why it holds none."""
+def parse_id(value: Any, where: str) -> str | Bad:
+    """The id in `value`, a cell of the column `where`."""
     if type(value) is int:
-        return str(value), None
+        return str(value)
     if type(value) is not str:
-        return None, f"`{where}` is {describe(value)}. It takes text or a whole number."
+        return Bad(f"`{where}` is {describe(value)}. It takes text or a whole number.")
     if not value:
-        return None, f"`{where}` is empty. It takes text or a whole number."
+        return Bad(f"`{where}` is empty. It takes text or a whole number.")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            return None, f"`{where}` is {short_json(value)}, which holds half of a surrogate pair."
-    return value, None
+            return Bad(f"`{where}` is {short_json(value)}, which holds half of a surrogate pair.")
+    return value
 
 
 class ColumnIds:
@@ -47,20 +48,20 @@ class ColumnIds:
         self._table = HashTable()
         self._locations = _Locations()
 
-    def claim(self, wanted: str, label: str, line: int) -> tuple[str, str | None]:
-        """The id for the row at `label`:`line`, and where `wanted` was taken the sentence that says so."""
+    def claim(self, wanted: str, label: str, line: int) -> tuple[str, Bad | None]:
+        """The id for the row at `label`:`line`, and if `wanted` was taken where it was used first."""
         number, is_new = self._table.add(process_hash(wanted))
         if is_new:
             self._locations.add(number, label, line)
             return wanted, None
-        error = f"the id {short_json(wanted)} stands already at {self._locations.of(number)}"
+        problem = Bad(f"the id {short_json(wanted)} stands already at {self._locations.of(number)}")
         free = wanted
         # The longer id may be a given one too.
         while not is_new:
             free = f"{free}#{label}:{line}"
             number, is_new = self._table.add(process_hash(free))
         self._locations.add(number, label, line)
-        return free, error
+        return free, problem
 
 
 class _Locations:

@@ -13,6 +13,7 @@ import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.csv_rows import header_of, read_csv
 from batchchat.sources.files import Record
@@ -81,7 +82,7 @@ def test_any_bytes_are_rows(content: bytes) -> None:
     assert all(2 <= number <= len(lines) + 1 for number in numbers)
     covered = set()
     for number, row in found:
-        height = 1 if isinstance(row, str) else 1 + sum(cell.count("\n") for cell in row.values())
+        height = 1 if isinstance(row, Bad) else 1 + sum(cell.count("\n") for cell in row.values())
         covered |= set(range(number, number + height))
     unread = [line for at, line in enumerate(lines, 2) if line.strip(b" \r") and at not in covered]
     # A bad row of more than one line tells its first alone, where the others belong to its cells.
@@ -122,7 +123,7 @@ def test_cells_of_many_lines(folder: Folder) -> None:
 def test_a_bad_row_says_why(folder: Folder, bad: bytes, error: str) -> None:
     """It is told at the line it begins on, and the next row is good."""
     found = rows(folder, b"a,b\n" + bad + b"\n8,9\n")
-    assert found[0] == (2, error)
+    assert found[0] == (2, Bad(error))
     assert found[1:] == [(3 + bad.count(b"\n"), {"a": "8", "b": "9"})]
 
 
@@ -139,7 +140,7 @@ def test_the_problem_is_the_one_that_the_library_words(text: str) -> None:
         next(csv.reader(io.StringIO(f"{text}\n", newline="\n"), strict=True))
     except csv.Error as error:
         said = str(error)
-    assert not said or found[0] == (2, next(sentence for words, sentence in WORDS.items() if words in said))
+    assert not said or found[0] == (2, next(Bad(sentence) for words, sentence in WORDS.items() if words in said))
 
 
 def test_a_quote_that_never_closes_costs_its_row(folder: Folder) -> None:
@@ -147,9 +148,9 @@ def test_a_quote_that_never_closes_costs_its_row(folder: Folder) -> None:
     content = b'a,b\n1,"open\n2,x\n3,y\n' + b"4,z\n" * 1000
     expected = [(3, {"a": "2", "b": "x"}), (4, {"a": "3", "b": "y"})]
     expected += [(at, {"a": "4", "b": "z"}) for at in range(5, 1005)]
-    assert rows(folder, content) == [(2, NEVER), *expected]
+    assert rows(folder, content) == [(2, Bad(NEVER)), *expected]
     found = records(folder.path / "x.csv", content + b"5,zz\n" * 250_000, max_row_bytes=1 << 20)
-    assert found[:3] == [(2, "the quote that opens here is not closed within 1 MiB"), *expected[:2]]
+    assert found[:3] == [(2, Bad("the quote that opens here is not closed within 1 MiB")), *expected[:2]]
     assert len(found) == 251_003
 
 
@@ -162,7 +163,7 @@ def test_a_cell_of_5_mb(folder: Folder) -> None:
 def test_a_row_longer_than_all_that_is_read(folder: Folder) -> None:
     """A cell on one line that is over the bound is told, and the next row is good."""
     found = records(folder.path / "x.csv", b"a,b\n1," + b"x" * (2 << 20) + b"\n2,b\n", max_row_bytes=1 << 20)
-    assert found == [(2, "the row is longer than 1 MiB"), (3, {"a": "2", "b": "b"})]
+    assert found == [(2, Bad("the row is longer than 1 MiB")), (3, {"a": "2", "b": "b"})]
 
 
 def test_the_limit_of_the_process_is_left_as_it_was(folder: Folder) -> None:
@@ -184,7 +185,7 @@ def test_a_break_is_a_bad_row(folder: Folder) -> None:
     packer = zstandard.ZstdCompressor().compressobj()
     begun = packer.compress(b'a,b\n1,x\n2,"y\nz') + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
     found = records(folder.path / "x.csv.zst", begun)
-    assert found == [(2, {"a": "1", "b": "x"}), (3, "the file breaks off here: the zstd stream ends too early")]
+    assert found == [(2, {"a": "1", "b": "x"}), (3, Bad("the file breaks off here: the zstd stream ends too early"))]
     assert records(folder.path / "x.csv.zst", begun[:6]) == [(1, found[1][1])]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchchat.core.bad import Bad
 from batchchat.sources.formats import RowRequest, drop_null_keys, format_of, match_format, parse_row_params
 from tests.sources.folder import user
 
@@ -88,7 +89,7 @@ def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any],
 )
 def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -> None:
     """The sentence names the field, the value and what it takes."""
-    assert format_of(name, None).parse(columns) == error
+    assert format_of(name, None).parse(columns) == Bad(error)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -
 )
 def test_a_rows_own_parameters(value: Any, expected: Any) -> None:
     """An object, as JSON text too, or nothing; its model is taken out."""
-    assert parse_row_params(value, "p") == expected
+    assert parse_row_params(value, "p") == (Bad(expected) if isinstance(expected, str) else expected)
 
 
 @pytest.mark.parametrize(

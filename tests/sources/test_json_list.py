@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.files import Record
 from batchchat.sources.json_list import is_list, read_json
@@ -62,7 +63,7 @@ def test_any_bytes_are_records(content: bytes) -> None:
         expected = json.loads(b"[" + content)
     except ValueError:
         return
-    assert [row for _, row in found if not isinstance(row, str)] == [row for row in expected if isinstance(row, dict)]
+    assert [row for _, row in found if not isinstance(row, Bad)] == [row for row in expected if isinstance(row, dict)]
     assert len(found) == len(expected)
 
 
@@ -103,7 +104,8 @@ def test_any_bytes_are_records(content: bytes) -> None:
 )  # fmt: skip
 def test_what_is_wrong_costs_its_element(folder: Folder, content: bytes, found: list[Any]) -> None:
     """A broken element whose brackets balance is one bad record, with its line; the next ones are used."""
-    assert rows(folder, content) == list(enumerate(found, 1))
+    rows_found = [Bad(row) if isinstance(row, str) else row for row in found]
+    assert rows(folder, content) == list(enumerate(rows_found, 1))
 
 
 def test_a_break_is_a_bad_element(folder: Folder) -> None:
@@ -113,7 +115,7 @@ def test_a_break_is_a_bad_element(folder: Folder) -> None:
     for cut in range(12, len(whole), 41):
         *good, broken = records(folder.path / "x.json.gz", whole[:cut])
         assert good == list(enumerate(elements[: len(good)], 1))
-        assert broken == (len(good) + 1, "the file breaks off here: the gzip stream ends too early")
+        assert broken == (len(good) + 1, Bad("the file breaks off here: the gzip stream ends too early"))
 
 
 def test_an_element_longer_than_a_block(folder: Folder) -> None:
@@ -122,7 +124,7 @@ def test_an_element_longer_than_a_block(folder: Folder) -> None:
     content = json.dumps([value, {}]).encode()
     assert rows(folder, content) == [(1, value), (2, {})]
     broken = "the file breaks off here: the element that begins on line 1, column 2 has no end within 1 MiB"
-    assert records(folder.path / "x.json", content, max_element_bytes=1 << 20) == [(1, broken)]
+    assert records(folder.path / "x.json", content, max_element_bytes=1 << 20) == [(1, Bad(broken))]
 
 
 @pytest.mark.parametrize(

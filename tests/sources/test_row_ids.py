@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat.core.bad import Bad
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
 from tests.sources.folder import user
 
@@ -15,16 +16,16 @@ from tests.sources.folder import user
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("a", ("a", None)),
-        (7, ("7", None)),
-        (-(2**70), (str(-(2**70)), None)),
-        ("é", ("é", None)),
-        ("", (None, "`id` is empty. It takes text or a whole number.")),
-        (None, (None, "`id` is null. It takes text or a whole number.")),
-        (True, (None, "`id` is true. It takes text or a whole number.")),
-        (1.0, (None, "`id` is 1.0, a number. It takes text or a whole number.")),
-        ([1], (None, "`id` is [1], a list. It takes text or a whole number.")),
-        ("a\ud800", (None, '`id` is "a\ufffd", which holds half of a surrogate pair.')),
+        ("a", "a"),
+        (7, "7"),
+        (-(2**70), str(-(2**70))),
+        ("é", "é"),
+        ("", Bad("`id` is empty. It takes text or a whole number.")),
+        (None, Bad("`id` is null. It takes text or a whole number.")),
+        (True, Bad("`id` is true. It takes text or a whole number.")),
+        (1.0, Bad("`id` is 1.0, a number. It takes text or a whole number.")),
+        ([1], Bad("`id` is [1], a list. It takes text or a whole number.")),
+        ("a\ud800", Bad('`id` is "a\ufffd", which holds half of a surrogate pair.')),
     ],
 )
 def test_a_cell_as_an_id(value: Any, expected: Any) -> None:
@@ -46,7 +47,7 @@ def test_given_ids_are_unique(wanted: list[str], gaps: list[int]) -> None:
         assert claimed not in first
         if name in first:
             assert claimed.startswith(f"{name}#f:{line}")
-            assert error == f'the id "{name}" stands already at {first[name]}'
+            assert error == Bad(f'the id "{name}" stands already at {first[name]}')
         else:
             assert (claimed, error) == (name, None)
         first[claimed] = f"f:{line}"
@@ -57,8 +58,8 @@ def test_the_first_of_a_repeated_id_is_named_over_files() -> None:
     ids = ColumnIds()
     assert ids.claim("a", "one", 5) == ("a", None)
     assert ids.claim("b", "two", 1) == ("b", None)
-    assert ids.claim("a", "two", 2) == ("a#two:2", 'the id "a" stands already at one:5')
-    assert ids.claim("b", "one", 1) == ("b#one:1", 'the id "b" stands already at two:1')
+    assert ids.claim("a", "two", 2) == ("a#two:2", Bad('the id "a" stands already at one:5'))
+    assert ids.claim("b", "one", 1) == ("b#one:1", Bad('the id "b" stands already at two:1'))
 
 
 def test_a_long_id_is_shortened_in_the_sentence_alone() -> None:
@@ -67,7 +68,7 @@ def test_a_long_id_is_shortened_in_the_sentence_alone() -> None:
     ids.claim("x" * 500, "f", 1)
     name, error = ids.claim("x" * 500, "f", 2)
     assert name == "x" * 500 + "#f:2"
-    assert error == f'the id "{"x" * 58}… stands already at f:1'
+    assert error == Bad(f'the id "{"x" * 58}… stands already at f:1')
 
 
 @given(st.lists(st.sampled_from("abc")), st.randoms())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from batchchat.core.bad import Bad
 from batchchat.sources.formats import RowRequest, format_of, match_format
 from batchchat.sources.sharegpt import parse_sharegpt
 from tests.sources.folder import Folder, user
@@ -36,7 +37,7 @@ def said(*turns: tuple[str, str], weight: int | None = None) -> list[dict[str, A
 def test_both_spellings_are_messages(turns: list[Any], roles: list[str]) -> None:
     """Who speaks has one name of the endpoint's; nothing but role and content is sent."""
     messages = parse_sharegpt(turns, "conversations")
-    assert not isinstance(messages, str)
+    assert not isinstance(messages, Bad)
     assert [message["role"] for message in messages] == roles
     assert [message["content"] for message in messages] == [t["value"] if "value" in t else t["content"] for t in turns]
     assert all(set(message) == {"role", "content"} for message in messages)
@@ -64,7 +65,7 @@ def test_both_spellings_are_messages(turns: list[Any], roles: list[str]) -> None
 )
 def test_what_cannot_be_asked(turns: Any, error: str) -> None:
     """The sentence names the turn, the field and the value."""
-    assert parse_sharegpt(turns, "c") == error
+    assert parse_sharegpt(turns, "c") == Bad(error)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_it_is_a_format_of_rows(folder: Folder) -> None:
     """A row's conversation may be JSON text, and a row without one says so."""
     turns = said(("human", "a"))
     assert format_of("sharegpt", None).parse({"conversations": turns}) == RowRequest(user("a"), {}, None)
-    assert format_of("sharegpt", None).parse({"c": 1}) == "`conversations` is missing. There is `c`."
+    assert format_of("sharegpt", None).parse({"c": 1}) == Bad("`conversations` is missing. There is `c`.")
     folder.write("x.parquet", [{"id": 1, "conversations": turns}])
     source = folder.open("x.parquet", id="id")
     assert source.description == "sharegpt conversations from x.parquet"
