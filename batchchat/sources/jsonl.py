@@ -21,9 +21,9 @@ __all__ = ["read_jsonl"]
 
 
 def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file; `on_progress` hears how many of its bytes are read.
+    """The records of a file; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` where it is gone.
+    Raises `InputError` if it is gone.
     """
     number = 0
     with open_decompressed(file) as content:

@@ -70,7 +70,8 @@ def read_footer(file: InputFile) -> ParquetFooter:
 def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
     """The records of a file.
 
-    `on_progress` hears how many of its bytes are read, in proportion to rows. Raises `InputError` where it is gone.
+    `on_progress` is called with the number of its bytes read so far, in proportion to rows. Raises
+    `InputError` if it is gone.
     """
     with _opened(file) as parquet:
         names = selection.among(parquet.schema_arrow.names)

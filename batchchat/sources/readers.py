@@ -23,9 +23,9 @@ _TEXT_READERS = {FileKind.JSONL: read_jsonl, FileKind.JSON: read_json, FileKind.
 
 
 def read_records(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file, good and bad; `on_progress` hears how many of its bytes are read.
+    """The records of a file, good and bad; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` where it is gone.
+    Raises `InputError` if it is gone.
     """
     if file.kind is FileKind.PARQUET:
         return read_parquet(file, selection, on_progress)
