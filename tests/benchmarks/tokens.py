@@ -121,7 +121,7 @@ Written by `make tokens` (tests/benchmarks/tokens.py).
 |---|---|---|
 | WizardLM-2-8x22B | its own tokenizer (in mistral-common's wheel) in its own template, with `pip install 'batchchat[tokens]'` | yes |
 | a model whose `tokenizer.json` the job names in `estimate.tokenizer` | that vocabulary; 4 tokens are assumed for the frame of a message and 3 for the reply's, since the template is not in that file | no |
-| OpenAI's models | tiktoken, where its vocabulary lies in its cache: it is never fetched; the same frame | no |
+| OpenAI's models | tiktoken, if its vocabulary is in its cache (it is never downloaded); the same frame | no |
 | all others | a rule of thumb by script, below | no |
 
 A count is exact for conversations of plain text that alternate between user and assistant, with a system message or
@@ -129,7 +129,7 @@ without one. Tools, images, names and control tokens (`</s>`) within a text are 
 called exact.
 
 DeepInfra's page for WizardLM-2-8x22B shows 15 and 149 prompt tokens for its two examples; by the model's tokenizer and
-template they have 39 and 153. The page's figures seem not to be this model's: the first example stands with the same
+template they have 39 and 153. The page's figures seem not to be this model's: the first example is shown with the same
 15 tokens and the same cost on DeepInfra's page of Llama-3.3-70B-Instruct-Turbo. Without the template the texts have 2
 and 137 tokens by this tokenizer, and no frame of so many tokens a message makes 15 and 149 of both.
 
@@ -142,7 +142,7 @@ WizardLM-2's vocabulary of 32,000 pieces, `large` Mistral's tekken of 131,072, w
 |---|---|---|---|---|---|
 {table}
 
-The mean of these errors without their signs, when the weights were fitted, is what is told beside a figure: {small} and {large}.
+The mean of these errors without their signs, when the weights were fitted, is shown with an estimate: {small} and {large}.
 
 | weight of a | small | large |
 |---|---|---|

@@ -33,7 +33,7 @@ def test_the_page_tells_the_weights_there_are() -> None:
     text = DOCS.read_text()
     for name, small, large in zip(FEATURES, heuristic.SMALL, heuristic.LARGE, strict=True):
         assert f"| {name} | {small:g} | {large:g} |\n" in text
-    assert f"figure: {heuristic.SMALL_ERROR:.1%} and {heuristic.LARGE_ERROR:.1%}." in text
+    assert f"estimate: {heuristic.SMALL_ERROR:.1%} and {heuristic.LARGE_ERROR:.1%}." in text
 
 
 @given(st.text())
