@@ -10,31 +10,31 @@ from array import array
 from collections.abc import Hashable
 from hashlib import blake2b
 
-__all__ = ["KeyTable", "hash64", "hash_here"]
+__all__ = ["HashTable", "process_hash", "stable_hash64"]
 
-_SMALLEST = 1024
+_MIN_SLOTS = 1024
 _EMPTY = 0
 _ALL_BITS = (1 << 64) - 1
 
 
-def hash64(data: bytes) -> int:
-    """64 bits of BLAKE2b over `data`."""
+def stable_hash64(data: bytes) -> int:
+    """64 bits of BLAKE2b over `data`: the same in every process, so that files may hold it."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
 
 
-def hash_here(value: Hashable) -> int:
-    """64 bits of Python's own hash: a tenth of the time, and another in the next process, so never to be written."""
+def process_hash(value: Hashable) -> int:
+    """64 bits of Python's own hash: a tenth of the time, but another in the next process, so it is never written."""
     return hash(value) & _ALL_BITS
 
 
-class KeyTable:
-    """Maps hashes to the numbers 0, 1, 2… in order of first sight."""
+class HashTable:
+    """Maps hashes to the numbers 0, 1, 2… in the order in which they are added."""
 
     def __init__(self) -> None:
         self._hashes = array("Q")
         # A slot holds a member's number + 1. It is at most half full.
-        self._slots = array("L", bytes(array("L").itemsize * _SMALLEST))
-        self._mask = _SMALLEST - 1
+        self._slots = array("L", bytes(array("L").itemsize * _MIN_SLOTS))
+        self._mask = _MIN_SLOTS - 1
 
     def __len__(self) -> int:
         return len(self._hashes)

@@ -1,35 +1,45 @@
-"""`make reference`: the README's tables of commands, job keys and output columns, read off their declarations.
+"""`make reference`: the tables of README.md and docs/ that are read off declarations in the code, and its example.
 
-Each stands between `<!-- name -->` and `<!-- /name -->`; `test_reference.py` holds the README to it.
+Each table belongs between `<!-- NAME -->` and `<!-- /NAME -->` on one of the pages; `test_reference.py` fails where a
+page has another table than the code.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 
+from batchchat import errors
 from batchchat.cli import main
+from batchchat.core.attempt import Billed, Reply, Scope, Verdict
+from batchchat.core.conversation import ErrorKind
+from batchchat.endpoint import client, verdicts
 from batchchat.job.keys import KEYS, JobKey
 from batchchat.store.columns import COLUMNS
+from tests.readme import with_sessions
 
-__all__ = ["README", "with_tables"]
+__all__ = ["PAGES", "README", "REPOSITORY", "TABLES", "tables_on", "with_tables"]
 
-README = Path(__file__).parent.parent / "README.md"
+REPOSITORY = Path(__file__).parent.parent
+README = REPOSITORY / "README.md"
+PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
+
+
+_PLACE = re.compile(r"^(<!-- ([a-z-]+) -->\n).*?(^<!-- /\2 -->)$", re.MULTILINE | re.DOTALL)
 
 
 def with_tables(text: str) -> str:
-    """The README's `text` with its tables as they are now. Raises `KeyError` where it lacks a place for one."""
-    for name, table in (("commands", _commands()), ("keys", _keys()), ("columns", _columns())):
-        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        found = place.search(text)
-        if found is None:
-            raise KeyError(name)
-        text = f"{text[: found.end(1)]}{table}{text[found.start(2) :]}"
-    return text
+    """A page's `text` with each table that it has a place for as the code has it now."""
+    return _PLACE.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
+
+
+def tables_on(text: str) -> list[str]:
+    """The names of the tables that a page's `text` has a place for."""
+    return [match[2] for match in _PLACE.finditer(text)]
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -37,19 +47,60 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
+def _code(text: object) -> str:
+    return f"`{text}`"
+
+
+# Commands
+
+
 def _commands() -> str:
-    return _table(("command", "what it does", "options"), map(_command, main.commands.values()))
+    """What each command does."""
+    return _table(
+        ("command", "what it does"),
+        ((_code(_usage(command)), command.get_short_help_str(200)) for command in main.commands.values()),
+    )
 
 
-def _command(command: click.Command) -> tuple[str, ...]:
-    words = [
-        (param.human_readable_name.upper() if param.metavar is None else param.metavar)
+def _options() -> str:
+    """A section for each command: its description, options and example."""
+    return "\n".join(map(_section, main.commands.values()))
+
+
+def _section(command: click.Command) -> str:
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    table = _table(("option", "what it does"), ((_code(_signature(option)), option.help or "") for option in options))
+    _, _, example = (command.epilog or "").partition("Example:\n\n")
+    return f"### {command.name}\n{_text(command)}\n\n{table if options else ''}\n```sh\n{_dedented(example)}\n```\n"
+
+
+def _text(command: click.Command) -> str:
+    return re.sub(r"[ \t]+\n|\n[ \t]+", "\n", (command.help or "").partition("\f")[0]).strip()
+
+
+def _dedented(example: str) -> str:
+    return "\n".join(line.strip() for line in example.strip().splitlines() if line.strip())
+
+
+def _usage(command: click.Command) -> str:
+    arguments = [
+        param.human_readable_name.upper() if param.metavar is None else param.metavar
         for param in command.params
         if isinstance(param, click.Argument)
     ]
-    options = [max(param.opts, key=len) for param in command.params if isinstance(param, click.Option)]
-    usage = " ".join([f"batchchat {command.name}", *words])
-    return f"`{usage}`", command.get_short_help_str(200), " ".join(f"`{option}`" for option in options)
+    return " ".join([f"batchchat {command.name}", *arguments])
+
+
+def _signature(option: click.Option) -> str:
+    name = max(option.opts, key=len)
+    if option.is_flag:
+        return name
+    if option.metavar is None and isinstance(option.type, click.Choice):
+        return f"{name} {'|'.join(option.type.choices)}"
+    return f"{name} {option.metavar or option.type.name.upper()}"
+
+
+# Keys of a job
 
 
 def _keys() -> str:
@@ -62,19 +113,150 @@ def _key(key: JobKey) -> tuple[str, ...]:
     elif key.default_words is not None:
         default = key.default_words
     else:
-        default = "" if key.default is None else f"`{_value(key.default)}`"
-    return f"`{key.name}`", key.type.takes, default, key.help
+        default = "" if key.default is None else _code(_value(key.default))
+    return _code(key.name), key.type.takes, default, key.help
 
 
 def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
+# Columns of an output
+
+
 def _columns() -> str:
     return _table(
-        ("column", "type", "what it holds"), ((f"`{each.name}`", f"{each.type}", each.meaning) for each in COLUMNS)
+        ("column", "type", "what it holds"),
+        ((_code(column.name), f"{column.type}", column.meaning) for column in COLUMNS),
     )
 
 
+def _error_kinds() -> str:
+    return " ".join(_code(kind.value) for kind in ErrorKind) + "\n"
+
+
+# Exit codes
+
+
+def _exit_codes() -> str:
+    classes = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+    rows = [
+        (errors.EXIT_OK, "", "Every row that was to be sent is answered."),
+        (errors.EXIT_DEFECT, "", "A defect of batchchat; the message says where its traceback is."),
+        (errors.EXIT_ROWS_FAILED, "", "The run finished; some rows failed or are invalid."),
+        *(
+            (error.exit_code, _code(error.__name__), _first_sentence(error))
+            for error in classes
+            if error is not errors.BatchchatError
+        ),
+    ]
+    signalled = ("129, 130, 143", "", "Stopped by SIGHUP, SIGINT (Ctrl-C) or SIGTERM.")
+    return _table(
+        ("exit code", "exception", "meaning"), [*((str(code), *cells) for code, *cells in sorted(rows)), signalled]
+    )
+
+
+def _first_sentence(error: type[errors.BatchchatError]) -> str:
+    sentence, _, _ = (error.__doc__ or "").partition(". ")
+    return f"{sentence.rstrip('.')}."
+
+
+# Verdicts
+
+
+_RULE_HEAD = ("status", "code or type", "message matches", "other condition", "error_kind", "then", "billed")
+
+
+def _verdicts() -> str:
+    """The rules for responses that are errors, in their order."""
+    return _table(_RULE_HEAD, map(_rule, verdicts.RULES))
+
+
+def _rule(rule: verdicts._Rule) -> tuple[str, ...]:
+    conditions = []
+    if rule.retry_after is not None:
+        conditions.append("with `Retry-After`" if rule.retry_after else "without `Retry-After`")
+    if rule.foreign is not None:
+        conditions.append("the body is not JSON" if rule.foreign else "the body is JSON")
+    return (
+        "any" if rule.statuses is None else ", ".join(_ranges([at for at in _STATUSES if at in rule.statuses])),
+        " ".join(_code(code) for code in sorted(rule.codes or ())),
+        "" if rule.message is None else _code(rule.message.pattern.replace("`", "")),
+        ", ".join(conditions),
+        *_cells(rule.verdict),
+    )
+
+
+def _ranges(statuses: list[int]) -> Iterator[str]:
+    """Statuses as they are written in a table: 400, 402, 500-599."""
+    start = 0
+    for at in range(1, len(statuses) + 1):
+        if at == len(statuses) or statuses[at] != statuses[at - 1] + 1:
+            run = statuses[start:at]
+            yield from map(str, run) if len(run) < _SHORTEST_RANGE else (f"{run[0]}-{run[-1]}",)
+            start = at
+
+
+_STATUSES = range(100, 600)
+_SHORTEST_RANGE = 3
+
+
+def _cells(verdict: Verdict) -> tuple[str, str, str]:
+    """error_kind, what is done about it, whether it is billed."""
+    then = verdict.action.value
+    if verdict.scope is Scope.ENDPOINT:
+        then += "; uses up no attempt of the row"
+    if verdict.instant:
+        then += "; the first time at once"
+    return _code(verdict.kind.value) if verdict.kind else "", then, _BILLED[verdict.billed]
+
+
+_BILLED = {Billed.NO: "no", Billed.MAYBE: "possibly", Billed.YES: "yes"}
+
+
+def _replies() -> str:
+    """What a 2xx means, judged here by the code itself."""
+    html, object_, cut = b"<!doctype html>", b'{"object": "list"}', b'{"choices": ['
+    cases: tuple[tuple[str, Verdict], ...] = (
+        ("text, tool calls or a refusal, whatever the `finish_reason`", verdicts.judge_reply(Reply("Hello!"))[0]),
+        ("nothing of these, `finish_reason` is `content_filter`", verdicts.judge_reply(Reply("", "content_filter"))[0]),
+        ("nothing of these otherwise", verdicts.judge_reply(Reply("", "stop"))[0]),
+        ("a web page", verdicts.judge_unreadable(html, complete=True)[0]),
+        ("JSON or text that is no chat completion", verdicts.judge_unreadable(object_, complete=True)[0]),
+        ("a body that breaks off, or none", verdicts.judge_unreadable(cut, complete=False)[0]),
+    )
+    return _table(
+        ("a 2xx with", "error_kind", "then", "billed"), ((words, *_cells(verdict)) for words, verdict in cases)
+    )
+
+
+def _failures() -> str:
+    """What an exchange that got no whole response means."""
+    return _table(
+        ("exception", "message", "error_kind", "then", "billed"),
+        ((_code(_class_name(error)), words, *_cells(verdict)) for error, verdict, words in client._FAILURES),
+    )
+
+
+def _class_name(error: type[BaseException]) -> str:
+    package = error.__module__.partition(".")[0]
+    return error.__name__ if package == "builtins" else f"{package}.{error.__name__}"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "commands": _commands,
+    "options": _options,
+    "keys": _keys,
+    "columns": _columns,
+    "error-kinds": _error_kinds,
+    "exit-codes": _exit_codes,
+    "verdicts": _verdicts,
+    "replies": _replies,
+    "failures": _failures,
+}
+
+
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text()))
+    README.write_text(with_sessions(README.read_text()))

@@ -37,7 +37,7 @@ def is_rewritten(kind: pa.DataType) -> bool:
 
 
 def _writer_of(kind: Any) -> Callable[[Any], Any] | None:
-    """What rewrites a cell that is not null; None where it stands as a person writes it already."""
+    """What rewrites a cell that is not null; None if its JSON form is readable already."""
     if isinstance(kind, pa.BaseExtensionType):
         return _writer_of(kind.storage_type)
     if pt.is_dictionary(kind):
@@ -48,7 +48,7 @@ def _writer_of(kind: Any) -> Callable[[Any], Any] | None:
 
 def _timestamp_writer(kind: Any) -> Callable[[Any], Any]:
     unit, zone = kind.unit, "" if kind.tz is None else "Z"
-    return lambda value: _moment(value, unit) + zone
+    return lambda value: _timestamp(value, unit) + zone
 
 
 def _list_writer(kind: Any) -> Callable[[Any], Any] | None:
@@ -82,21 +82,21 @@ def _map_writer(kind: Any) -> Callable[[Any], Any]:
 def _date(days: int) -> str:
     """Days since 1970 as `2024-02-29`; a year of another length than four digits has its sign, as ISO 8601 asks."""
     era, day = divmod(days + _EPOCH - 1, _ERA_DAYS)
-    found = date.fromordinal(day + 1)
-    year = found.year + 400 * era
-    said = f"{year:04}" if 0 <= year <= _LARGEST_YEAR else f"{year:+05}"
-    return f"{said}-{found.month:02}-{found.day:02}"
+    in_first_era = date.fromordinal(day + 1)
+    year = in_first_era.year + 400 * era
+    year_text = f"{year:04}" if 0 <= year <= _LARGEST_YEAR else f"{year:+05}"
+    return f"{year_text}-{in_first_era.month:02}-{in_first_era.day:02}"
 
 
 def _time(value: int, unit: str) -> str:
     seconds, part = divmod(value, _PER_SECOND[unit])
-    said = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return f"{said}.{part:0{_DIGITS[unit]}}" if part else said
+    text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{text}.{part:0{_DIGITS[unit]}}" if part else text
 
 
-def _moment(value: int, unit: str) -> str:
-    days, rest = divmod(value, _DAY_S * _PER_SECOND[unit])
-    return f"{_date(days)}T{_time(rest, unit)}"
+def _timestamp(value: int, unit: str) -> str:
+    days, time_of_day = divmod(value, _DAY_S * _PER_SECOND[unit])
+    return f"{_date(days)}T{_time(time_of_day, unit)}"
 
 
 def _duration(value: int, unit: str) -> str:

@@ -2,9 +2,9 @@
 
 `encode` and `decode` lose nothing of any type that Parquet can hold: what JSON has no word for becomes an
 integer of its unit (dates, times, timestamps, durations), a decimal or base64 text, or "NaN" and "Infinity".
-The form alone does not say which type it was: who decodes must know.
+The form alone does not say which type it was: the caller of `decode` must know it.
 
-Arrays are built from buffers: `pa.array(list)` imports pandas where it is installed (50 MB, 0.3 s).
+`_CODECS`, below, has one line for each kind of type: which types, how a cell becomes JSON, how it comes back.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from array import array as machine_array
 from base64 import b64decode, b64encode
 from decimal import Decimal
 from enum import IntEnum
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from math import isfinite
 from struct import pack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.types as pt
 
+from batchchat.arrow.buffers import bytes_array, fixed_width_array, list_offsets, nested_array
 from batchchat.lossless_json import dumps, scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Kind", "decode", "decode_widened", "encode", "widen"]
 
@@ -39,154 +40,58 @@ def encode(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[Any]:
     """
     if isinstance(column, pa.ChunkedArray):
         return [value for chunk in column.chunks for value in encode(chunk)]
-    kind: Any = column.type
     cells: Any = column
-    if _is_plain(kind):
-        return cast("list[Any]", cells.to_pylist())
-    if isinstance(kind, pa.BaseExtensionType):
-        return encode(cells.storage)
-    if pt.is_dictionary(kind):
-        values = encode(cells.dictionary)
-        return [None if at is None else values[at] for at in cells.indices.to_pylist()]
-    if pt.is_nested(kind):
-        return _encode_nested(cells, kind)
-    if pt.is_temporal(kind) and not pt.is_interval(kind):
-        return cast("list[Any]", cells.view(_integers_of(kind)).to_pylist())
-    if pt.is_floating(kind):
-        floats = cells.cast(pa.float32()) if pt.is_float16(kind) else cells
-        return [v if v is None or isfinite(v) else _text_of(v) for v in floats.to_pylist()]
-    if pt.is_decimal(kind):
-        return [None if v is None else str(v) for v in cells.to_pylist()]
-    if _is_binary(kind):
-        return [None if v is None else b64encode(v).decode() for v in cells.to_pylist()]
-    raise TypeError(f"{kind} has no JSON form")
+    if _is_plain(cells.type):
+        return _encode_plain(cells, cells.type)
+    return _codec_of(cells.type).encode(cells, cells.type)
 
 
-def _is_plain(kind: Any) -> bool:
-    """Whether Arrow's own Python values are the JSON form: four times faster for a list of structs."""
-    if pt.is_struct(kind):
-        return _named_apart(kind) and all(_is_plain(field.type) for field in kind)
-    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
-        return _is_plain(kind.value_type)
-    return _is_text(kind) or pt.is_integer(kind) or pt.is_boolean(kind) or pt.is_null(kind)
-
-
-def _encode_nested(cells: Any, kind: Any) -> list[Any]:
-    valid = cells.is_valid().to_pylist() if cells.null_count else None
-    if pt.is_struct(kind):
-        columns = [encode(cells.field(at)) for at in range(kind.num_fields)]
-        rows = zip(*columns, strict=True) if columns else iter([()] * len(cells))
-        if _named_apart(kind):
-            names = [field.name for field in kind]
-            found: list[Any] = [dict(zip(names, row, strict=True)) for row in rows]
-        else:
-            found = [list(row) for row in rows]
-    elif pt.is_fixed_size_list(kind):
-        size = kind.list_size
-        children = encode(cells.values.slice(cells.offset * size, len(cells) * size))
-        found = [children[at : at + size] for at in range(0, len(cells) * size, size)] if size else []
-        found = found if size else [[] for _ in range(len(cells))]
-    elif pt.is_list(kind) or pt.is_large_list(kind) or pt.is_map(kind):
-        offsets = cells.offsets.to_pylist() if len(cells) else [0]
-        start = offsets[0]
-        children = _encode_entries(cells, kind, start, offsets[-1] - start)
-        found = [children[a - start : b - start] for a, b in pairwise(offsets)]
-    else:
-        raise TypeError(f"{kind} has no JSON form")
-    return found if valid is None else [v if ok else None for v, ok in zip(found, valid, strict=True)]
-
-
-def _encode_entries(cells: Any, kind: Any, start: int, length: int) -> list[Any]:
-    if not pt.is_map(kind):
-        return encode(cells.values.slice(start, length))
-    keys, items = encode(cells.keys.slice(start, length)), encode(cells.items.slice(start, length))
-    return [list(entry) for entry in zip(keys, items, strict=True)]
-
-
-def decode(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
-    """The inverse of `encode`: an array of exactly `kind`.
+def decode(values: Sequence[Any], dtype: pa.DataType) -> pa.Array[Any]:
+    """The inverse of `encode`: an array of exactly `dtype`.
 
     Raises `TypeError` for a type Parquet does not hold.
     """
-    any_kind: Any = kind
-    if isinstance(kind, pa.BaseExtensionType):
-        return cast("pa.Array[Any]", any_kind.wrap_array(decode(values, any_kind.storage_type)))
-    if pt.is_null(kind):
-        return pa.nulls(len(values))
-    if pt.is_dictionary(kind):
-        return _decode_dictionary(values, any_kind)
-    if pt.is_nested(kind):
-        return _decode_nested(values, any_kind)
-    if pt.is_temporal(kind) and not pt.is_interval(kind):
-        return decode(values, _integers_of(any_kind)).view(kind)
-    if pt.is_boolean(kind):
-        return decode([None if v is None else int(v) for v in values], pa.int8()).cast(kind)
-    if _is_binary(kind):
-        return _bytes_array([None if v is None else b64decode(v) for v in values], any_kind)
-    if _is_text(kind):
-        return _bytes_array([None if v is None else v.encode() for v in values], any_kind)
-    return _fixed_array(values, any_kind)
+    return _codec_of(dtype).decode(values, dtype)
 
 
-def _fixed_array(values: Sequence[Any], kind: Any) -> pa.Array[Any]:
-    """Integers, floats and decimals."""
-    if pt.is_integer(kind):
-        code = _INTEGER_CODES[kind.bit_width]
-        code = code if pt.is_signed_integer(kind) else code.upper()
-        data: Any = machine_array(code, [0 if v is None else v for v in values])
-    elif pt.is_floating(kind):
-        floats = [0.0 if v is None else _OF_TEXT[v] if isinstance(v, str) else v for v in values]
-        data = pack(f"<{len(floats)}e", *floats) if pt.is_float16(kind) else None
-        data = data if data is not None else machine_array("f" if pt.is_float32(kind) else "d", floats)
-    elif pt.is_decimal(kind):
-        data = b"".join(_unscaled(v, kind.scale).to_bytes(kind.byte_width, "little", signed=True) for v in values)
-    else:
-        raise TypeError(f"{kind} has no JSON form")
-    return pa.Array.from_buffers(kind, len(values), [_validity(values), pa.py_buffer(data)])
+def _codec_of(dtype: Any) -> _Codec:
+    for codec in _CODECS:
+        if codec.matches(dtype):
+            return codec
+    raise TypeError(f"{dtype} has no JSON form")
 
 
-def _bytes_array(values: Sequence[bytes | None], kind: Any) -> pa.Array[Any]:
-    if pt.is_fixed_size_binary(kind):
-        empty = bytes(kind.byte_width)
-        data = b"".join(empty if v is None else v for v in values)
-        return pa.Array.from_buffers(kind, len(values), [_validity(values), pa.py_buffer(data)])
-    if pt.is_string_view(kind) or pt.is_binary_view(kind):
-        return _bytes_array(values, pa.string() if pt.is_string_view(kind) else pa.binary()).cast(kind)
-    wide = pt.is_large_string(kind) or pt.is_large_binary(kind)
-    offsets = _offsets((0 if v is None else len(v) for v in values), wide=wide)
-    data = b"".join(v for v in values if v is not None)
-    return pa.Array.from_buffers(kind, len(values), [_validity(values), offsets, pa.py_buffer(data)])
+class _Codec(NamedTuple):
+    """How the cells of each type that `matches` become JSON and come back. It is looked up once a column."""
+
+    matches: Callable[[Any], bool]
+    encode: Callable[[Any, Any], list[Any]]
+    decode: Callable[[Sequence[Any], Any], pa.Array[Any]]
 
 
-def _decode_nested(values: Sequence[Any], kind: Any) -> pa.Array[Any]:
-    buffers = [_validity(values)]
-    if pt.is_struct(kind):
-        names: list[Any] = [field.name for field in kind] if _named_apart(kind) else list(range(kind.num_fields))
-        children = [
-            decode([None if v is None else v[name] for v in values], kind.field(at).type)
-            for at, name in enumerate(names)
-        ]
-    elif pt.is_fixed_size_list(kind):
-        absent = [None] * kind.list_size
-        children = [decode([c for v in values for c in (absent if v is None else v)], kind.value_type)]
-    elif pt.is_list(kind) or pt.is_large_list(kind) or pt.is_map(kind):
-        buffers.append(_offsets((0 if v is None else len(v) for v in values), wide=pt.is_large_list(kind)))
-        entries = [entry for v in values if v is not None for entry in v]
-        if pt.is_map(kind):
-            pair = [
-                decode([e[0] for e in entries], kind.key_type),
-                decode([e[1] for e in entries], kind.item_type),
-            ]
-            struct = pa.struct([kind.key_field, kind.item_field])
-            children = [pa.Array.from_buffers(struct, len(entries), [None], children=pair)]
-        else:
-            children = [decode(entries, kind.value_type)]
-    else:
-        raise TypeError(f"{kind} has no JSON form")
-    return pa.Array.from_buffers(kind, len(values), cast("Any", buffers), children=children)
+def _is_plain(dtype: Any) -> bool:
+    """Whether Arrow's own Python values are the JSON form: four times faster for a list of structs."""
+    if pt.is_struct(dtype):
+        return _has_distinct_names(dtype) and all(_is_plain(field.type) for field in dtype)
+    if pt.is_list(dtype) or pt.is_large_list(dtype) or pt.is_fixed_size_list(dtype):
+        return _is_plain(dtype.value_type)
+    return _is_text(dtype) or pt.is_integer(dtype) or pt.is_boolean(dtype) or pt.is_null(dtype)
 
 
-def _decode_dictionary(values: Sequence[Any], kind: Any) -> pa.Array[Any]:
+def _encode_plain(cells: Any, _dtype: Any) -> list[Any]:
+    return cast("list[Any]", cells.to_pylist())
+
+
+def _decode_extension(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    return cast("pa.Array[Any]", dtype.wrap_array(decode(values, dtype.storage_type)))
+
+
+def _encode_dictionary(cells: Any, _dtype: Any) -> list[Any]:
+    values = encode(cells.dictionary)
+    return [None if at is None else values[at] for at in cells.indices.to_pylist()]
+
+
+def _decode_dictionary(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
     numbers: dict[bytes, int] = {}
     distinct: list[Any] = []
     indices: list[int | None] = []
@@ -198,24 +103,137 @@ def _decode_dictionary(values: Sequence[Any], kind: Any) -> pa.Array[Any]:
         if number == len(distinct):
             distinct.append(value)
         indices.append(number)
-    at = decode(indices, kind.index_type)
-    words = decode(distinct, kind.value_type)
-    return cast("pa.Array[Any]", pa.DictionaryArray.from_arrays(at, words, ordered=kind.ordered))
+    at = decode(indices, dtype.index_type)
+    words = decode(distinct, dtype.value_type)
+    return cast("pa.Array[Any]", pa.DictionaryArray.from_arrays(at, words, ordered=dtype.ordered))
 
 
-def _validity(values: Sequence[Any]) -> pa.Buffer | None:
-    if None not in values:
-        return None
-    present = pa.py_buffer(bytes([v is not None for v in values]))
-    return pa.Array.from_buffers(pa.int8(), len(values), [None, present]).cast(pa.bool_()).buffers()[1]
+def _encode_struct(cells: Any, dtype: Any) -> list[Any]:
+    columns = [encode(cells.field(at)) for at in range(dtype.num_fields)]
+    rows = zip(*columns, strict=True) if columns else iter([()] * len(cells))
+    if not _has_distinct_names(dtype):  # an object would lose a value
+        return _with_nulls([list(row) for row in rows], cells)
+    names = [field.name for field in dtype]
+    return _with_nulls([dict(zip(names, row, strict=True)) for row in rows], cells)
 
 
-def _offsets(lengths: Iterable[int], *, wide: bool) -> pa.Buffer:
-    return pa.py_buffer(cast("Any", machine_array("q" if wide else "i", accumulate(lengths, initial=0))))
+def _decode_struct(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    keys: Sequence[Any] = [field.name for field in dtype] if _has_distinct_names(dtype) else range(dtype.num_fields)
+    children = [
+        decode([None if v is None else v[key] for v in values], dtype.field(at).type) for at, key in enumerate(keys)
+    ]
+    return nested_array(values, dtype, [], children)
 
 
-def _integers_of(kind: Any) -> Any:
-    return pa.int32() if kind.bit_width == _INT32_BITS else pa.int64()
+def _encode_fixed_size_list(cells: Any, dtype: Any) -> list[Any]:
+    size = dtype.list_size
+    if not size:
+        return _with_nulls([[] for _ in range(len(cells))], cells)
+    children = encode(cells.values.slice(cells.offset * size, len(cells) * size))
+    return _with_nulls([children[at : at + size] for at in range(0, len(cells) * size, size)], cells)
+
+
+def _decode_fixed_size_list(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    absent = [None] * dtype.list_size
+    children = decode([c for v in values for c in (absent if v is None else v)], dtype.value_type)
+    return nested_array(values, dtype, [], [children])
+
+
+def _encode_list(cells: Any, _dtype: Any) -> list[Any]:
+    return _with_nulls(_split_at_offsets(cells, lambda start, size: encode(cells.values.slice(start, size))), cells)
+
+
+def _decode_list(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    children = decode([child for v in values if v is not None for child in v], dtype.value_type)
+    return nested_array(values, dtype, [list_offsets(values, wide=pt.is_large_list(dtype))], [children])
+
+
+def _encode_map(cells: Any, _dtype: Any) -> list[Any]:
+    def entries(start: int, size: int) -> list[Any]:
+        keys, items = encode(cells.keys.slice(start, size)), encode(cells.items.slice(start, size))
+        return [list(entry) for entry in zip(keys, items, strict=True)]
+
+    return _with_nulls(_split_at_offsets(cells, entries), cells)
+
+
+def _decode_map(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    entries = [entry for v in values if v is not None for entry in v]
+    pair = [decode([e[0] for e in entries], dtype.key_type), decode([e[1] for e in entries], dtype.item_type)]
+    struct = pa.struct([dtype.key_field, dtype.item_field])
+    children = pa.Array.from_buffers(struct, len(entries), [None], children=pair)
+    return nested_array(values, dtype, [list_offsets(values, wide=False)], [children])
+
+
+def _split_at_offsets(cells: Any, encode_children: Callable[[int, int], list[Any]]) -> list[Any]:
+    offsets = cells.offsets.to_pylist() if len(cells) else [0]
+    start = offsets[0]
+    children = encode_children(start, offsets[-1] - start)
+    return [children[a - start : b - start] for a, b in pairwise(offsets)]
+
+
+def _with_nulls(values: list[Any], cells: Any) -> list[Any]:
+    if not cells.null_count:
+        return values
+    return [v if is_valid else None for v, is_valid in zip(values, cells.is_valid().to_pylist(), strict=True)]
+
+
+def _is_temporal(dtype: Any) -> bool:
+    return pt.is_temporal(dtype) and not pt.is_interval(dtype)
+
+
+def _encode_temporal(cells: Any, dtype: Any) -> list[Any]:
+    return cast("list[Any]", cells.view(_integers_of(dtype)).to_pylist())
+
+
+def _decode_temporal(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    return _decode_integers(values, _integers_of(dtype)).view(dtype)
+
+
+def _decode_booleans(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    return _decode_integers([None if v is None else int(v) for v in values], pa.int8()).cast(dtype)
+
+
+def _decode_integers(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    code = _INTEGER_CODES[dtype.bit_width]
+    code = code if pt.is_signed_integer(dtype) else code.upper()
+    return fixed_width_array(values, dtype, machine_array(code, [0 if v is None else v for v in values]))
+
+
+def _encode_floats(cells: Any, dtype: Any) -> list[Any]:
+    floats = cells.cast(pa.float32()) if pt.is_float16(dtype) else cells
+    return [v if v is None or isfinite(v) else _text_of(v) for v in floats.to_pylist()]
+
+
+def _decode_floats(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    floats = [0.0 if v is None else _OF_TEXT[v] if isinstance(v, str) else v for v in values]
+    if pt.is_float16(dtype):
+        return fixed_width_array(values, dtype, pack(f"<{len(floats)}e", *floats))
+    return fixed_width_array(values, dtype, machine_array("f" if pt.is_float32(dtype) else "d", floats))
+
+
+def _encode_decimals(cells: Any, _dtype: Any) -> list[Any]:
+    return [None if v is None else str(v) for v in cells.to_pylist()]
+
+
+def _decode_decimals(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    data = b"".join(_unscaled(v, dtype.scale).to_bytes(dtype.byte_width, "little", signed=True) for v in values)
+    return fixed_width_array(values, dtype, data)
+
+
+def _encode_binary(cells: Any, _dtype: Any) -> list[Any]:
+    return [None if v is None else b64encode(v).decode() for v in cells.to_pylist()]
+
+
+def _decode_binary(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    return bytes_array([None if v is None else b64decode(v) for v in values], dtype)
+
+
+def _decode_text(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
+    return bytes_array([None if v is None else v.encode() for v in values], dtype)
+
+
+def _integers_of(dtype: Any) -> Any:
+    return pa.int32() if dtype.bit_width == _INT32_BITS else pa.int64()
 
 
 _INT32_BITS = 32
@@ -231,25 +249,46 @@ def _unscaled(text: str | None, scale: int) -> int:
     return int(-number if sign else number)
 
 
-def _named_apart(kind: Any) -> bool:
-    return len({field.name for field in kind}) == len(list(kind))
+def _has_distinct_names(dtype: Any) -> bool:
+    return len({field.name for field in dtype}) == len(list(dtype))
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+def _is_text(dtype: pa.DataType) -> bool:
+    return pt.is_string(dtype) or pt.is_large_string(dtype) or pt.is_string_view(dtype)
 
 
-def _is_binary(kind: pa.DataType) -> bool:
+def _is_binary(dtype: pa.DataType) -> bool:
     return (
-        pt.is_binary(kind)
-        or pt.is_large_binary(kind)
-        or pt.is_binary_view(kind)
-        or (pt.is_fixed_size_binary(kind) and not pt.is_decimal(kind))
+        pt.is_binary(dtype)
+        or pt.is_large_binary(dtype)
+        or pt.is_binary_view(dtype)
+        or (pt.is_fixed_size_binary(dtype) and not pt.is_decimal(dtype))
     )
 
 
 def _text_of(number: float) -> str:
     return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"  # noqa: PLR0124 -- NaN alone differs
+
+
+# The first that matches counts.
+_CODECS = (
+    _Codec(
+        lambda dtype: isinstance(dtype, pa.BaseExtensionType), lambda cells, _: encode(cells.storage), _decode_extension
+    ),
+    _Codec(pt.is_null, _encode_plain, lambda values, _: pa.nulls(len(values))),
+    _Codec(pt.is_dictionary, _encode_dictionary, _decode_dictionary),
+    _Codec(pt.is_struct, _encode_struct, _decode_struct),
+    _Codec(pt.is_fixed_size_list, _encode_fixed_size_list, _decode_fixed_size_list),
+    _Codec(pt.is_map, _encode_map, _decode_map),
+    _Codec(lambda dtype: pt.is_list(dtype) or pt.is_large_list(dtype), _encode_list, _decode_list),
+    _Codec(_is_temporal, _encode_temporal, _decode_temporal),
+    _Codec(pt.is_boolean, _encode_plain, _decode_booleans),
+    _Codec(pt.is_integer, _encode_plain, _decode_integers),
+    _Codec(pt.is_floating, _encode_floats, _decode_floats),
+    _Codec(pt.is_decimal, _encode_decimals, _decode_decimals),
+    _Codec(_is_binary, _encode_binary, _decode_binary),
+    _Codec(_is_text, _encode_plain, _decode_text),
+)
 
 
 class Kind(IntEnum):
@@ -266,16 +305,16 @@ _KINDS: dict[type, Kind] = {type(None): Kind.NULL, bool: Kind.BOOL, int: Kind.IN
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
-def _joined(one: Kind, other: Kind) -> Kind:
-    if one is other or other is Kind.NULL:
-        return one
-    if one is Kind.NULL:
-        return other
-    return Kind.FLOAT if {one, other} == {Kind.INT, Kind.FLOAT} else Kind.TEXT
+def _joined(left: Kind, right: Kind) -> Kind:
+    if left is right or right is Kind.NULL:
+        return left
+    if left is Kind.NULL:
+        return right
+    return Kind.FLOAT if {left, right} == {Kind.INT, Kind.FLOAT} else Kind.TEXT
 
 
 # Indexed, not looked up: an enum's hash is Python code (0.3 µs).
-_JOINED = [[_joined(one, other) for other in Kind] for one in Kind]
+_JOINED = [[_joined(left, right) for right in Kind] for left in Kind]
 
 
 def widen(kind: Kind, value: Any) -> Kind:
@@ -284,10 +323,10 @@ def widen(kind: Kind, value: Any) -> Kind:
     null < bool; int64 < float64; any other mix is text, and so is an integer outside int64. Integers among
     floats become floats, rounded beyond 2^53, as the contract says.
     """
-    seen = _KINDS.get(type(value), Kind.TEXT)
-    if seen is Kind.INT and not _SMALLEST <= value <= _LARGEST:
-        seen = Kind.TEXT
-    return kind if seen is kind else _JOINED[kind][seen]
+    of_value = _KINDS.get(type(value), Kind.TEXT)
+    if of_value is Kind.INT and not _SMALLEST <= value <= _LARGEST:
+        of_value = Kind.TEXT
+    return kind if of_value is kind else _JOINED[kind][of_value]
 
 
 def decode_widened(values: Sequence[Any], kind: Kind) -> pa.Array[Any]:

@@ -62,14 +62,14 @@ class ErrorKind(StrEnum):
 class Row:
     """A good input row.
 
-    `ordinal` is its position in this reading, from 0, over all files; `place` is `<file>:<line>` for messages to a
+    `ordinal` is its position in this reading, from 0, over all files; `location` is `<file>:<line>` for messages to a
     person. `model` and `params` are the row's own and win over the job's. `carried` holds the columns that go to the
     output as they are, in the JSON form of `cells`.
     """
 
     key: Key
     ordinal: int
-    place: str
+    location: str
     messages: list[Message]
     params: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
@@ -82,6 +82,6 @@ class BadRow:
 
     key: Key
     ordinal: int
-    place: str
+    location: str
     error: str
     carried: dict[str, Any] = field(default_factory=dict)

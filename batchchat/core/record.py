@@ -140,7 +140,7 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
     attempt, row = outcome.attempt, outcome.row
     record: RowRecord = {
         **record_head("row", row.key, identity),
-        "place": row.place,
+        "place": row.location,
         "ordinal": row.ordinal,
         "status": outcome.status.value,
         "model": attempt.request.model,
@@ -185,7 +185,7 @@ def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:
     """The record of a row that could not be sent. `identity` is a hash of where it stands and what is wrong."""
     record: RowRecord = {
         **record_head("row", row.key, identity),
-        "place": row.place,
+        "place": row.location,
         "ordinal": row.ordinal,
         "status": Status.INVALID.value,
         "error_kind": ErrorKind.INVALID_INPUT.value,
@@ -200,7 +200,7 @@ def record_of_unsent(row: Row, request: Request, identity: int, failure: Failure
     """The record of a good row that failed before `request`, its first, was sent: without attempts, times or cost."""
     record: RowRecord = {
         **record_head("row", row.key, identity),
-        "place": row.place,
+        "place": row.location,
         "ordinal": row.ordinal,
         "status": Status.FAILED.value,
         "model": request.model,

@@ -13,7 +13,7 @@ from typing import Any
 from batchchat import lossless_json
 from batchchat.core.attempt import MaxUsage, Reply, Request, Usage
 from batchchat.core.conversation import Key, Message
-from batchchat.hash_table import hash64
+from batchchat.hash_table import stable_hash64
 
 __all__ = ["MaxUsageOf", "compose", "read_reply", "read_usage"]
 
@@ -36,7 +36,7 @@ def compose(
         model=model,
         messages=messages,
         body=body,
-        fingerprint=hash64(lossless_json.canonical(content)),
+        fingerprint=stable_hash64(lossless_json.canonical(content)),
         max_usage=_UNKNOWN if max_usage_of is None else max_usage_of(model, messages, params, len(body)),
     )
 

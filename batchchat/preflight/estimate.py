@@ -31,7 +31,7 @@ from batchchat.preflight.scan import (
 from batchchat.preflight.stable_sample import StableSample
 from batchchat.results.reader import Results, open_results
 from batchchat.run.messages import nothing_good, own_input
-from batchchat.sources import entry_that_takes
+from batchchat.sources import overlapping_entry
 from batchchat.text import numbers
 
 __all__ = ["Pilot", "PilotPlan", "estimate"]
@@ -75,7 +75,7 @@ def estimate(
     `like` is another output whose answers give the reply lengths. Raises `InputError` and `OutputError` where a run
     would, and `OutputError` where `like` has no answers.
     """
-    if (entry := entry_that_takes(job.input, job.output.path)) is not None:
+    if (entry := overlapping_entry(job.input, job.output.path)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
     evidence = None if like is None else _evidence_of_output(job, like)
     assumptions = Assumptions(job)

@@ -154,7 +154,7 @@ class _Scanner:
         self._result = ScanResult()
 
     def bad(self, row: BadRow) -> None:
-        self._result.first_bad = self._result.first_bad or f"{row.place}: {row.error}"
+        self._result.first_bad = self._result.first_bad or f"{row.location}: {row.error}"
         for lane in self._lanes:
             lane.load.invalid += 1
 

@@ -15,7 +15,7 @@ from batchchat.run.context_check import ContextCheck
 from batchchat.run.messages import own_input
 from batchchat.run.tasks import ResumeRules, looked_up_tasks
 from batchchat.run.wiring import redactor_for, scripts_for
-from batchchat.sources import Source, entry_that_takes, open_source
+from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output
 from batchchat.store.index import Index
 
@@ -57,7 +57,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
 
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
-    if (entry := entry_that_takes(job.input, job.output.path)) is not None:
+    if (entry := overlapping_entry(job.input, job.output.path)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
     source = open_source(job.input)
     check_output(job.output.path, job.output.as_given, source.files, fresh=True)
@@ -69,7 +69,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
         if isinstance(task, BadRow):
             invalid += 1
             if len(first_bad) < _FIRST_BAD:
-                first_bad.append(f"{task.place}: {task.error}")
+                first_bad.append(f"{task.location}: {task.error}")
             continue
         row = task.row
         if (excess := context_check.too_long(task.script)) is not None:
@@ -77,7 +77,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
             unfit += excess.exact
             if len(first_too_long) < _FIRST_BAD:
                 counted = f"counted exactly: {excess.counted_by}" if excess.exact else f"by {excess.counted_by}"
-                first_too_long.append(f"{row.place}: row {row.key.id}: {excess.description} ({counted})")
+                first_too_long.append(f"{row.location}: row {row.key.id}: {excess.description} ({counted})")
         model = task.script.preview[0].model
         models[model if model in models or len(models) < _MAX_MODELS else _OTHERS] += 1
     variable = job.endpoint.api_key_env

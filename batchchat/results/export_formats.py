@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from batchchat import lossless_json
 from batchchat.core.conversation import Message, Status
 from batchchat.core.record import RowRecord, key_of
-from batchchat.hash_table import hash64
+from batchchat.hash_table import stable_hash64
 from batchchat.results.values import carried_values
 from batchchat.store.columns import COLUMNS, carried_names, conversation
 from batchchat.store.parquet import CarriedColumn
@@ -96,7 +96,7 @@ def openai_batch(carried: Mapping[str, CarriedColumn]) -> ExportFormat:  # noqa:
 
 def _batch_line(row: RowRecord) -> dict[str, Any]:
     key = key_of(row)
-    request = f"batch_req_{hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
+    request = f"batch_req_{stable_hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
     line: dict[str, Any] = {"id": request, "custom_id": key.id, "response": None, "error": None}
     if row["status"] == Status.ANSWERED:
         body = _completion(row) if (raw := row.get("raw")) is None else _raw_body(raw)

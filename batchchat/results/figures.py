@@ -10,9 +10,10 @@ from batchchat.errors import UsageError
 from batchchat.results.columnar import TALLIED, tally_batches
 from batchchat.results.group_stats import GroupStats, tally_by
 from batchchat.results.reader import Results, open_results
-from batchchat.sources.json_value import listed, nearest
+from batchchat.sources.json_value import list_columns
 from batchchat.store.columns import COLUMNS, MESSAGES, carried_names
 from batchchat.text import numbers
+from batchchat.text.nearest import did_you_mean
 
 __all__ = ["Figures", "figures_in", "figures_of"]
 
@@ -62,5 +63,5 @@ def _check_column(results: Results, by: str) -> None:
         return
     if by in _OURS:
         raise UsageError(f"`{by}` is a column of lists. Group by one of single values.")
-    hint = nearest(by, groupable) or f" There is {listed(groupable)}."
+    hint = did_you_mean(by, groupable) or f" There is {list_columns(groupable)}."
     raise UsageError(f"{numbers.shown_path(results.output)} has no column `{by}` to group by.{hint}")

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from batchchat.errors import OutputError
 from batchchat.job import InputSpec
-from batchchat.sources import entry_that_takes
+from batchchat.sources import overlapping_entry
 from batchchat.store.atomic import replacing
 from batchchat.store.parquet import files_of
 from batchchat.store.segments import segments
@@ -51,7 +51,7 @@ def _is_input(target: Path, inputs: Sequence[str]) -> bool:
     if any(_same(target, Path(path)) for path in inputs):
         return True
     spec = InputSpec(tuple(inputs), tuple(inputs))
-    return not is_stream(target) and entry_that_takes(spec, target.absolute()) is not None
+    return not is_stream(target) and overlapping_entry(spec, target.absolute()) is not None
 
 
 def is_stream(target: Path) -> bool:

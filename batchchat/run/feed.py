@@ -69,7 +69,7 @@ class Feed:
                 return None
             self.rows_read += 1
             if isinstance(task, BadRow):
-                self.first_bad = self.first_bad or f"{task.place}: {task.error}"
+                self.first_bad = self.first_bad or f"{task.location}: {task.error}"
                 if (record := new_record_of_bad_row(task, self._ledger.index)) is not None:
                     self._keep(record)
             else:

@@ -184,7 +184,7 @@ def no_bound(job: JobSpec, max_cost: CostBound) -> str:
         more = f" {numbers.count(more_count)} more {'row is' if more_count == 1 else 'rows are'} like it."
     cap = numbers.money(job.budget.max_cost)
     return (
-        f"{row.place}: row {row.key.id} has {lacks}, so that what it costs has no bound and"
+        f"{row.location}: row {row.key.id} has {lacks}, so that what it costs has no bound and"
         f" `budget.max_cost` ({cap}) can't hold.{more} {way_out}, or leave `budget.max_cost` out."
     )
 

@@ -112,7 +112,7 @@ class PlanCounts:
         self.invalid += 1
         self.invalid_new += is_new
         if len(self.first_invalid) < _FIRST_INVALID:
-            self.first_invalid.append(f"{row.place}: {row.error}")
+            self.first_invalid.append(f"{row.location}: {row.error}")
 
     def decide(self, changed: OnChanged) -> None:
         """The user has decided on the undecided rows."""

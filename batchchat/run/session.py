@@ -45,7 +45,7 @@ from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
 from batchchat.run.tasks import ResumeRules, tasks
-from batchchat.sources import Source, entry_that_takes, open_source
+from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output, make_folder, set_aside
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
@@ -64,7 +64,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None]) -> Ru
     """
     job, output = context.job, context.job.output
     stop_at = _stop_at(context)
-    if (entry := entry_that_takes(job.input, output.path)) is not None:
+    if (entry := overlapping_entry(job.input, output.path)) is not None:
         raise OutputError(own_input(output.as_given, entry))
     source = open_source(job.input)
     fresh = context.options.fresh

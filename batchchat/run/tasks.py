@@ -12,7 +12,7 @@ from typing import NamedTuple
 from batchchat.core.attempt import MaxUsage, Script
 from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import RowRecord, record_of_bad_row
-from batchchat.hash_table import hash64
+from batchchat.hash_table import stable_hash64
 from batchchat.run.disposition import Disposition, OnChanged, disposition
 from batchchat.sources import Source
 from batchchat.store.index import Index
@@ -81,7 +81,7 @@ def _task(row: Row, script: Script, index: Index, entry: int | None, rules: Resu
 def new_record_of_bad_row(row: BadRow, index: Index) -> RowRecord | None:
     """What to record of a bad row; None where it is recorded already, or was answered when it could still be read."""
     entry = index.add(row.key)
-    identity = hash64(f"{row.place}\x1f{row.error}".encode("utf-8", "surrogatepass"))
+    identity = stable_hash64(f"{row.location}\x1f{row.error}".encode("utf-8", "surrogatepass"))
     status = index.status(entry)
     if status == Status.ANSWERED or (status == Status.INVALID and index.fingerprint(entry) == identity):
         return None

@@ -1,8 +1,7 @@
-"""The bytes of a file, unpacked: the one place that knows gzip and zstd. The readers stand on top of it.
+"""The decompressed content of a file: the only module that knows gzip and zstd. The readers of formats use it.
 
-Memory holds a block; one kilobyte of zstd may be 32 MiB. Of a packed file that breaks off, or is damaged,
-everything before the break is given; then one `BrokenOffError` is raised. No exception of a library leaves
-this module.
+Memory holds a block; one kilobyte of zstd may be 32 MiB. A compressed file that is truncated or damaged yields
+everything before that point, and then raises one `BrokenOffError`. No exception of a library leaves this module.
 """
 
 from __future__ import annotations
@@ -14,104 +13,112 @@ from typing import TYPE_CHECKING, BinaryIO
 import zstandard
 
 from batchchat.sources.file_types import Packing
-from batchchat.sources.files import InputFile, unreadable
+from batchchat.sources.files import InputFile, read_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["LONGEST", "BrokenOffError", "DecompressedFile", "lines", "unpacked"]
+__all__ = ["BLOCK_BYTES", "MAX_ROW_BYTES", "BrokenOffError", "DecompressedFile", "open_decompressed", "read_lines"]
 
-LONGEST = 64 << 20
-"""Bytes that a row may take where its end can be missed: in CSV, and in a list of JSON."""
+MAX_ROW_BYTES = 64 << 20
+"""The longest row in the formats where the end of a row can be missed: CSV, and lists in JSON."""
 
-_BLOCK = 1 << 18
-_PACKED_BLOCK = 1 << 16
-# zstd gives all that a piece holds at once: 128 KiB for 4 bytes of a run.
-_ZSTD_PIECE = 1 << 10
+BLOCK_BYTES = 1 << 18
+"""How much of a file is read at once."""
+
+_MAX_COMPRESSED_BLOCK_BYTES = 1 << 16
+# zstd returns all that a piece decompresses to at once: 128 KiB for 4 bytes of a run.
+_ZSTD_PIECE_BYTES = 1 << 10
+_ZSTD_MAX_WINDOW_BYTES = 1 << 27  # what libzstd decompresses without being told to use more memory
+_ZSTD_MAX_HEADER_BYTES = 18  # RFC 8878, 3.1.1: magic number and frame header
 _GZIP = 31  # zlib's window bits for a gzip header and trailer
 _BOM = b"\xef\xbb\xbf"
 
 
 class BrokenOffError(Exception):
-    """A packed file broke off. `str()` says how."""
+    """A compressed file is truncated or damaged. `str()` says how."""
 
 
 class DecompressedFile:
-    """The content of one open file, once. `taken` and `given` are bytes: of the file, and of its content so far."""
+    """The content of one open file in blocks, to be iterated once.
 
-    def __init__(self, stream: BinaryIO, packing: Packing) -> None:
-        self.taken = self.given = 0
+    `bytes_in` counts the bytes read of the file so far, `bytes_out` those of its content.
+    """
+
+    def __init__(self, stream: BinaryIO, packing: Packing, block_bytes: int) -> None:
+        self.bytes_in = self.bytes_out = 0
         self._stream = stream
-        self._unpack = _UNPACK[packing]
+        self._blocks = _READERS[packing](stream, block_bytes)
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for block in self._unpack(self._stream):
+            for block in self._blocks:
                 if block:
-                    self.taken = self._stream.tell()
-                    self.given += len(block)
+                    self.bytes_in = self._stream.tell()
+                    self.bytes_out += len(block)
                     yield block
         except BrokenOffError:
-            self.taken = self._stream.tell()
+            self.bytes_in = self._stream.tell()
             raise
-        self.taken = self._stream.tell()
+        self.bytes_in = self._stream.tell()
 
 
 @contextmanager
-def unpacked(file: InputFile) -> Iterator[DecompressedFile]:
-    """The content of `file`. Raises `InputError` where the system doesn't give it."""
+def open_decompressed(file: InputFile, *, block_bytes: int = BLOCK_BYTES) -> Iterator[DecompressedFile]:
+    """Open `file` and decompress it. Raises `InputError` if the system can't read it."""
     try:
         with file.path.open("rb") as stream:
-            yield DecompressedFile(stream, file.packing)
+            yield DecompressedFile(stream, file.packing, block_bytes)
     except OSError as error:
-        raise unreadable(file.typed, error) from error
+        raise read_error(file.as_given, error) from error
 
 
-def lines(blocks: DecompressedFile, tell: Callable[[int], None]) -> Iterator[bytes]:
-    """The lines without their ends, and without a byte order mark; `tell` hears how many bytes of the file are read.
+def read_lines(content: DecompressedFile, on_progress: Callable[[int], None]) -> Iterator[bytes]:
+    """The lines of `content` without their line feeds and without a byte order mark.
 
-    What stands after the last line feed is a line if there is any. Raises `BrokenOffError` after the last whole line.
+    `on_progress` is called with the bytes of the file read so far. Text after the last line feed is a line too. Raises
+    `BrokenOffError` after the last whole line.
     """
     at = used = 0
     begun: list[bytes] = []
     try:
-        for block in blocks:
-            head, *whole = block.split(b"\n")
+        for block in content:
+            head, *ended = block.split(b"\n")
             begun.append(head)
-            if not whole:
+            if not ended:
                 continue
-            last = whole.pop()
-            whole.insert(0, b"".join(begun))
-            begun = [last]
+            tail = ended.pop()
+            ended.insert(0, b"".join(begun))
+            begun = [tail]
             if not used:
-                whole[0], used = whole[0].removeprefix(_BOM), 3 if whole[0].startswith(_BOM) else 0
-            for line in whole:
+                ended[0], used = ended[0].removeprefix(_BOM), 3 if ended[0].startswith(_BOM) else 0
+            for line in ended:
                 used += len(line) + 1
-                # By lines, not blocks: a small file is one block, and its size is to be estimated too.
-                at = max(at, blocks.taken * used // blocks.given)
-                tell(at)
+                # By lines, not blocks: a small file is one block, and its number of rows is estimated too.
+                at = max(at, content.bytes_in * used // content.bytes_out)
+                on_progress(at)
                 yield line
     except BrokenOffError:
-        tell(blocks.taken)
+        on_progress(content.bytes_in)
         raise
-    tell(blocks.taken)
-    rest = b"".join(begun)
+    on_progress(content.bytes_in)
+    last_line = b"".join(begun)
     if not used:
-        rest = rest.removeprefix(_BOM)
-    if rest:
-        yield rest
+        last_line = last_line.removeprefix(_BOM)
+    if last_line:
+        yield last_line
 
 
-def _plain(stream: BinaryIO) -> Iterator[bytes]:
-    while block := stream.read(_BLOCK):
+def _read_plain(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+    while block := stream.read(block_bytes):
         yield block
 
 
-def _gunzipped(stream: BinaryIO) -> Iterator[bytes]:
-    """What a gzip file of one or more members holds."""
+def _read_gzip(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+    """The content of a gzip file of one or more members."""
     member = zlib.decompressobj(_GZIP)
     begun = False
-    while data := stream.read(_PACKED_BLOCK):
+    while data := stream.read(min(block_bytes, _MAX_COMPRESSED_BLOCK_BYTES)):
         while data:
             if not begun:
                 # Zeros may pad a gzip file's end.
@@ -121,7 +128,7 @@ def _gunzipped(stream: BinaryIO) -> Iterator[bytes]:
                 member, begun = zlib.decompressobj(_GZIP), True
             before = member.copy()
             try:
-                block = member.decompress(data, _BLOCK)
+                block = member.decompress(data, block_bytes)
             except zlib.error as error:
                 yield _until_break(before, data)
                 raise BrokenOffError("what follows is not gzip or is damaged") from error
@@ -134,29 +141,29 @@ def _gunzipped(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _until_break(member: zlib._Decompress, data: bytes) -> bytes:
-    """What can still be had of `data`, byte by byte: a block that fails gives nothing at all."""
-    had = bytearray()
+    """What can still be recovered of `data`, byte by byte: a block that fails gives nothing at all."""
+    recovered = bytearray()
     with suppress(zlib.error):
         for at in range(len(data)):
-            had += member.decompress(data[at : at + 1])
-    return bytes(had)
+            recovered += member.decompress(data[at : at + 1])
+    return bytes(recovered)
 
 
-def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
-    """What a zstd file of one or more frames holds."""
+def _read_zstd(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+    """The content of a zstd file of one or more frames."""
     frames = zstandard.ZstdDecompressor()
     frame = frames.decompressobj()
-    begun, begin, at = False, 0, 0  # `begin` and `at`: where in the file the frame and the piece stand
-    while data := stream.read(_PACKED_BLOCK):
+    begun, frame_start, at = False, 0, 0  # where in the file the frame and the piece begin
+    while data := stream.read(min(block_bytes, _MAX_COMPRESSED_BLOCK_BYTES)):
         while data:
             if not begun:
-                frame, begun, begin = frames.decompressobj(), True, at
-            piece = data[:_ZSTD_PIECE]
+                frame, begun, frame_start = frames.decompressobj(), True, at
+            piece = data[:_ZSTD_PIECE_BYTES]
             try:
                 block = frame.decompress(piece)
             except zstandard.ZstdError as error:
-                yield _until_zstd_break(stream, begin, at, piece)
-                raise BrokenOffError(_zstd_break(error)) from error
+                yield _until_zstd_break(stream, frame_start, at, piece)
+                raise BrokenOffError(_zstd_break(stream, frame_start)) from error
             yield block
             used = len(piece) - len(frame.unused_data)
             at, data = at + used, data[used:]
@@ -165,30 +172,36 @@ def _unzstd(stream: BinaryIO) -> Iterator[bytes]:
         raise BrokenOffError("the zstd stream ends too early")
 
 
-def _until_zstd_break(stream: BinaryIO, begin: int, at: int, piece: bytes) -> bytes:
-    """The same for `piece` of the frame at `begin`, which must be unpacked again: its state can't be copied."""
-    frame, read = zstandard.ZstdDecompressor().decompressobj(), stream.tell()
-    stream.seek(begin)
-    while begin < at:
-        good = stream.read(min(_ZSTD_PIECE, at - begin))
-        frame.decompress(good)
-        begin += len(good)
-    had = bytearray()
+def _until_zstd_break(stream: BinaryIO, frame_start: int, at: int, piece: bytes) -> bytes:
+    """The same for the `piece` at `at`, its frame decompressed again from `frame_start`: its state can't be copied."""
+    frame, position = zstandard.ZstdDecompressor().decompressobj(), stream.tell()
+    stream.seek(frame_start)
+    while frame_start < at:
+        intact = stream.read(min(_ZSTD_PIECE_BYTES, at - frame_start))
+        frame.decompress(intact)
+        frame_start += len(intact)
+    recovered = bytearray()
     with suppress(zstandard.ZstdError):
         for byte in range(len(piece)):
-            had += frame.decompress(piece[byte : byte + 1])
-    stream.seek(read)
-    return bytes(had)
+            recovered += frame.decompress(piece[byte : byte + 1])
+    stream.seek(position)
+    return bytes(recovered)
 
 
-def _zstd_break(error: zstandard.ZstdError) -> str:
-    if "too much memory" in str(error):
-        return "it is packed for more than 128 MiB of memory; pack it anew without --long or --ultra"
+def _zstd_break(stream: BinaryIO, frame_start: int) -> str:
+    """Why the frame at `frame_start` can't be decompressed, by the window it declares: the error has no code."""
+    position = stream.tell()
+    stream.seek(frame_start)
+    header = stream.read(_ZSTD_MAX_HEADER_BYTES)
+    stream.seek(position)
+    with suppress(zstandard.ZstdError):
+        if zstandard.get_frame_parameters(header).window_size > _ZSTD_MAX_WINDOW_BYTES:
+            return "it is packed for more than 128 MiB of memory; pack it anew without --long or --ultra"
     return "what follows is not zstd or is damaged"
 
 
-_UNPACK: dict[Packing, Callable[[BinaryIO], Iterator[bytes]]] = {
-    Packing.PLAIN: _plain,
-    Packing.GZIP: _gunzipped,
-    Packing.ZSTD: _unzstd,
+_READERS: dict[Packing, Callable[[BinaryIO, int], Iterator[bytes]]] = {
+    Packing.PLAIN: _read_plain,
+    Packing.GZIP: _read_gzip,
+    Packing.ZSTD: _read_zstd,
 }

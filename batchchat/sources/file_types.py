@@ -10,10 +10,10 @@ from enum import Enum
 
 from batchchat.errors import InputError
 
-__all__ = ["LONGEST_MAGIC", "READS", "FileKind", "Packing", "check_head", "kind_of"]
+__all__ = ["MAX_MAGIC_BYTES", "READS", "FileKind", "Packing", "check_head", "file_kind"]
 
 READS = "It reads .jsonl, .ndjson, .json and .csv, each also as .gz or .zst, and .parquet."
-LONGEST_MAGIC = 4
+MAX_MAGIC_BYTES = 4
 
 
 class FileKind(Enum):
@@ -55,7 +55,7 @@ _MAGIC = {
 }
 
 
-def kind_of(name: str) -> tuple[FileKind, Packing] | None:
+def file_kind(name: str) -> tuple[FileKind, Packing] | None:
     """What a file's name says it is, in any case; None where it says nothing that is read."""
     suffix, packing = _suffix_of(name)
     kind = _KINDS.get(suffix)
@@ -64,26 +64,26 @@ def kind_of(name: str) -> tuple[FileKind, Packing] | None:
     return kind, packing
 
 
-def check_head(typed: str, kind: FileKind, packing: Packing, head: bytes) -> None:
+def check_head(as_given: str, kind: FileKind, packing: Packing, head: bytes) -> None:
     """Refuse a file whose first bytes, `head`, are not those of what it is called."""
-    suffix, _ = _suffix_of(typed)
+    suffix, _ = _suffix_of(as_given)
     if kind is FileKind.PARQUET:
         if head != b"PAR1":
-            raise InputError(f"{typed} is not Parquet: it doesn't begin with PAR1. Name it for what it is.")
+            raise InputError(f"{as_given} is not Parquet: it doesn't begin with PAR1. Name it for what it is.")
     elif packing is Packing.PLAIN:
         for magic, (name, way_out) in _MAGIC.items():
             if head.startswith(magic):
-                raise InputError(f"{typed} is {name}, not {kind.value}. {way_out.format(suffix=suffix)}")
+                raise InputError(f"{as_given} is {name}, not {kind.value}. {way_out.format(suffix=suffix)}")
     elif packing is Packing.GZIP:
         if head and not head.startswith(b"\x1f\x8b"):
-            raise _not_packed(typed, packing, "1f 8b", suffix)
+            raise _not_packed(as_given, packing, "1f 8b", suffix)
     elif head and head != _ZSTD and head[1:] != _ZSTD_SKIPPED:
-        raise _not_packed(typed, packing, "28 b5 2f fd", suffix)
+        raise _not_packed(as_given, packing, "28 b5 2f fd", suffix)
 
 
-def _not_packed(typed: str, packing: Packing, magic: str, suffix: str) -> InputError:
-    said = f"{typed} is not {packing.value}: it doesn't begin with {magic}."
-    return InputError(f"{said} Name it {suffix} if it is plain text.")
+def _not_packed(as_given: str, packing: Packing, magic: str, suffix: str) -> InputError:
+    sentence = f"{as_given} is not {packing.value}: it doesn't begin with {magic}."
+    return InputError(f"{sentence} Name it {suffix} if it is plain text.")
 
 
 def _suffix_of(name: str) -> tuple[str, Packing]:

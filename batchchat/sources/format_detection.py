@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.types as pt
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
-from batchchat.sources.formats import Format, format_of, recognised_format
-from batchchat.sources.json_value import listed, nearest, said
-from batchchat.sources.parquet import Wanted
-from batchchat.sources.readers import records
+from batchchat.sources.formats import Format, format_of, match_format
+from batchchat.sources.json_value import describe, list_columns
+from batchchat.sources.parquet import ColumnSelection
+from batchchat.sources.readers import read_records
+from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,53 +26,53 @@ if TYPE_CHECKING:
     from batchchat.job.spec import InputSpec
     from batchchat.sources.files import InputFile
 
-__all__ = ["check_columns", "check_ids", "found_format", "told"]
+__all__ = ["check_columns", "check_ids", "detect_format", "summarize_entries"]
 
-_ROWS_LOOKED_AT = 1000
-_MOST_PATHS_TOLD = 3
+_MAX_ROWS_READ = 1000
+_MAX_ENTRIES_SHOWN = 3
 
 
-def found_format(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str | None]:
+def detect_format(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str | None]:
     """The format, and where it was left open the fragment that tells what it was recognised by.
 
     Raises `InputError` where no row fits one, or there is no row at all.
     """
     if spec.format == "auto":
-        return _recognised(spec, files)
+        return _detect(spec, files)
     if next(_first_records(files), None) is None:
         raise _empty(spec)
     return format_of(spec.format, spec.column), None
 
 
-def _recognised(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str]:
+def _detect(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str]:
     unreadable: str | None = None
-    unfit: tuple[InputFile, int, dict[str, Any]] | None = None
+    unmatched: tuple[InputFile, int, dict[str, Any]] | None = None
     number = 0
-    for number, (file, line, columns) in enumerate(islice(_first_records(files), _ROWS_LOOKED_AT), 1):
-        if isinstance(columns, str):
-            unreadable = unreadable or f"{file.typed}:{line}: {columns}"
+    for number, (file, line, columns) in enumerate(islice(_first_records(files), _MAX_ROWS_READ), 1):
+        if isinstance(columns, Bad):
+            unreadable = unreadable or f"{file.as_given}:{line}: {columns.sentence}"
             continue
-        fit = recognised_format(columns, spec.column)
-        if fit is not None:
+        match = match_format(columns, spec.column)
+        if match is not None:
             row = "the first row" if number == 1 else f"{file.label}:{line}"
-            return fit[0], f"{fit[0].name}, from {fit[1]} of {row}"
-        unfit = unfit or (file, line, columns)
-    if unfit is not None:
-        raise _unfit(spec, *unfit)
+            return match[0], f"{match[0].name}, from {match[1]} of {row}"
+        unmatched = unmatched or (file, line, columns)
+    if unmatched is not None:
+        raise _unmatched(spec, *unmatched)
     if unreadable is not None:
-        among = "the only row" if number == 1 else f"none of the first {number:,} rows is good"
-        raise InputError(f"{unreadable.removesuffix('.')} ({among}).")
+        share = "the only row" if number == 1 else f"none of the first {number:,} rows is good"
+        raise InputError(f"{unreadable.removesuffix('.')} ({share}).")
     raise _empty(spec)
 
 
-def _unfit(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any]) -> InputError:
-    has = f"{file.typed}:{line} has {listed(columns)}"
+def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any]) -> InputError:
+    has = f"{file.as_given}:{line} has {list_columns(columns)}"
     if spec.column is not None:
         if spec.column in columns:
-            value = said(columns[spec.column])
-            return InputError(f"{file.typed}:{line}: `{spec.column}` is {value}. It takes messages or text.")
+            value = describe(columns[spec.column])
+            return InputError(f"{file.as_given}:{line}: `{spec.column}` is {value}. It takes messages or text.")
         sentence = f"{has}, but no `{spec.column}` (`input.column`)."
-        return InputError(sentence + nearest(spec.column, columns))
+        return InputError(sentence + did_you_mean(spec.column, columns))
     return InputError(
         f"{has}: no conversation is found there. It takes `messages` or `conversations` (lists), `prompt` (text), or "
         "`custom_id` with `body`; a column of another name goes under `input.column`."
@@ -78,33 +80,35 @@ def _unfit(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any])
 
 
 def _empty(spec: InputSpec) -> InputError:
-    return InputError(f"{told(spec.as_given)} has no rows. Name a file that has at least one.")
+    return InputError(f"{summarize_entries(spec.as_given)} has no rows. Name a file that has at least one.")
 
 
-def told(words: Sequence[str]) -> str:
+def summarize_entries(entries: Sequence[str]) -> str:
     """The first few of the entries of `input.path`, and how many more there are."""
-    if len(words) <= _MOST_PATHS_TOLD:
-        return ", ".join(words)
-    return f"{', '.join(words[:_MOST_PATHS_TOLD])} and {len(words) - _MOST_PATHS_TOLD:,} more"
+    if len(entries) <= _MAX_ENTRIES_SHOWN:
+        return ", ".join(entries)
+    return f"{', '.join(entries[:_MAX_ENTRIES_SHOWN])} and {len(entries) - _MAX_ENTRIES_SHOWN:,} more"
 
 
-def _first_records(files: tuple[InputFile, ...]) -> Iterator[tuple[InputFile, int, dict[str, Any] | str]]:
+def _first_records(files: tuple[InputFile, ...]) -> Iterator[tuple[InputFile, int, dict[str, Any] | Bad]]:
     for file in files:
-        for line, columns in records(file, Wanted(), lambda _: None):
+        for line, columns in read_records(file, ColumnSelection(), lambda _: None):
             yield file, line, columns
 
 
-def check_columns(spec: InputSpec, form: Format, known: Iterable[str]) -> None:
-    """Refuse a column that isn't among the `known` ones of an input whose files declare theirs."""
-    names = list(known)
-    asked: list[tuple[str, str | None]] = [("input.format", name) for name in form.columns]
-    asked += [("input.id", spec.id or form.id), ("input.params", spec.params)]
-    asked += [("input.columns", name) for name in spec.columns or ()]
-    for key, name in asked:
+def check_columns(spec: InputSpec, form: Format, declared: Iterable[str]) -> None:
+    """Refuse a column that isn't among the `declared` ones of an input whose files declare theirs."""
+    names = list(declared)
+    required: list[tuple[str, str | None]] = [("input.format", name) for name in form.columns]
+    required += [("input.id", spec.id or form.id_column), ("input.params", spec.params)]
+    required += [("input.columns", name) for name in spec.columns or ()]
+    for key, name in required:
         if name is not None and name not in names:
-            given = "input.column" if key == "input.format" and spec.column else key
-            sentence = f"{told(spec.as_given)} has no column `{name}` (`{given}`): it has {listed(names)}."
-            raise InputError(sentence + nearest(name, names))
+            option = "input.column" if key == "input.format" and spec.column else key
+            sentence = (
+                f"{summarize_entries(spec.as_given)} has no column `{name}` (`{option}`): it has {list_columns(names)}."
+            )
+            raise InputError(sentence + did_you_mean(name, names))
 
 
 def check_ids(column: str, kinds: Iterable[pa.DataType | None]) -> None:

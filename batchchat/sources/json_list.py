@@ -10,9 +10,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
-from batchchat.sources.decompressed_file import LONGEST, BrokenOffError, DecompressedFile, unpacked
-from batchchat.sources.json_value import parse_object, shown
+from batchchat.sources.decompressed_file import (
+    BLOCK_BYTES,
+    MAX_ROW_BYTES,
+    BrokenOffError,
+    DecompressedFile,
+    open_decompressed,
+)
+from batchchat.sources.json_value import parse_object, short_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,15 +40,16 @@ _OPENING, _CLOSING, _QUOTE = b"[{", b"]}", ord('"')
 class _Window:
     """A piece of the content: it grows while an element is open and lets go of what is done."""
 
-    def __init__(self, blocks: DecompressedFile) -> None:
+    def __init__(self, content: DecompressedFile, max_element_bytes: int) -> None:
         self.data = b""
         self.at = 0
         self.line = 1
         self._column_from = 0  # the offset at which the current line begins
-        self._blocks = iter(blocks)
+        self._blocks = iter(content)
+        self._max_element_bytes = max_element_bytes
         self._broken: BrokenOffError | None = None
         self._before = 0
-        if not self._more() or not self.data.startswith(_BOM):
+        if not self._extend() or not self.data.startswith(_BOM):
             return
         self.at = self._column_from = len(_BOM)
 
@@ -58,16 +66,19 @@ class _Window:
     @property
     def bound(self) -> str:
         """How far an end was looked for, where that is not to the end."""
-        return f" within {LONGEST >> 20} MiB" if len(self.data) - self.at > LONGEST else ""
+        return f" within {self._max_element_bytes >> 20} MiB" if self._is_too_long() else ""
 
-    def _more(self) -> bool:
+    def _is_too_long(self) -> bool:
+        return len(self.data) - self.at > self._max_element_bytes
+
+    def _extend(self) -> bool:
         """Take in at least as much as there is, so that a long element is not gone through for each block."""
         if self._broken is not None:
             raise self._broken
-        rest = self.data[self.at :]
-        parts, size = [rest], 0
+        remainder = self.data[self.at :]
+        parts, size = [remainder], 0
         try:
-            while size < max(len(rest), 1) and (block := next(self._blocks, b"")):
+            while size < max(len(remainder), 1) and (block := next(self._blocks, b"")):
                 parts.append(block)
                 size += len(block)
         except BrokenOffError as error:
@@ -79,10 +90,10 @@ class _Window:
         self.data, self.at = b"".join(parts), 0
         return size > 0
 
-    def _go(self, to: int) -> None:
-        found = self.data.count(b"\n", self.at, to)
-        if found:
-            self.line += found
+    def _advance(self, to: int) -> None:
+        line_feeds = self.data.count(b"\n", self.at, to)
+        if line_feeds:
+            self.line += line_feeds
             self._column_from = self.data.rindex(b"\n", self.at, to) + 1
         self.at = to
 
@@ -91,10 +102,10 @@ class _Window:
         while True:
             space = _SPACE.match(self.data, self.at)
             assert space is not None
-            self._go(space.end())
+            self._advance(space.end())
             if self.at < len(self.data):
                 return self.data[self.at : self.at + 1]
-            if not self._more():
+            if not self._extend():
                 return b""
 
     def skip(self) -> None:
@@ -107,14 +118,14 @@ class _Window:
         to = end()
         if to is None:
             return None
-        found = self.data[self.at : to]
-        self._go(to)
-        return found
+        text = self.data[self.at : to]
+        self._advance(to)
+        return text
 
     def _end_of_nested(self) -> int | None:
         depth, scanned = 0, self.at
         while True:
-            rest = len(self.data)
+            resume_at = len(self.data)
             for token in _BRACKET.finditer(self.data, scanned):
                 sign = self.data[token.start()]
                 if sign in _OPENING:
@@ -124,11 +135,11 @@ class _Window:
                     if not depth:
                         return token.end()
                 elif token.lastindex is None:
-                    rest = token.start()
+                    resume_at = token.start()
                     break
             # What follows the last bracket is not looked at twice, but for a string that goes on.
-            scanned = rest - self.at
-            if len(self.data) - self.at > LONGEST or not self._more():
+            scanned = resume_at - self.at
+            if self._is_too_long() or not self._extend():
                 return None
 
     def _end_of_scalar(self) -> int | None:
@@ -140,40 +151,46 @@ class _Window:
             whole = token.lastindex is not None or self.data[self.at] != _QUOTE
             if whole and token.end() < len(self.data):
                 return token.end()
-            if len(self.data) - self.at > LONGEST or not self._more():
+            if self._is_too_long() or not self._extend():
                 return self.at + length if whole else None
 
 
-def read_json(file: InputFile, tell: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file; `tell` hears how many of its bytes are read.
+def read_json(
+    file: InputFile,
+    on_progress: Callable[[int], None],
+    *,
+    max_element_bytes: int = MAX_ROW_BYTES,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Record]:
+    """The records of `file`; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` where it is gone.
+    Raises `InputError` if the file is gone.
     """
-    with unpacked(file) as blocks:
+    with open_decompressed(file, block_bytes=block_bytes) as content:
         number = 0
         try:
-            window = _Window(blocks)
-            for number, found in enumerate(_elements(window), 1):
+            window = _Window(content, max_element_bytes)
+            for number, columns in enumerate(_elements(window), 1):
                 # As for lines: the place within a block, not the block.
-                tell(blocks.taken * window.used // blocks.given)
-                yield number, found
+                on_progress(content.bytes_in * window.used // content.bytes_out)
+                yield number, columns
         except BrokenOffError as error:
-            yield number + 1, f"the file breaks off here: {error}"
-    tell(file.size)
+            yield number + 1, Bad(f"the file breaks off here: {error}")
+    on_progress(file.size)
 
 
-def _elements(window: _Window) -> Iterator[dict[str, Any] | str]:
+def _elements(window: _Window) -> Iterator[dict[str, Any] | Bad]:
     if not window.peek():
         return
     window.skip()  # the opening bracket: `is_list` has seen it
     while (sign := window.peek()) != b"]":
         line, column = window.line, window.column
         if not sign:
-            yield "the file breaks off here: its list is not closed"
+            yield Bad("the file breaks off here: its list is not closed")
             return
         if sign == b",":
             window.skip()
-            yield f"there is no element between two commas on line {line:,}"
+            yield Bad(f"there is no element between two commas on line {line:,}")
             continue
         element = window.element()
         if element is None:
@@ -182,38 +199,38 @@ def _elements(window: _Window) -> Iterator[dict[str, Any] | str]:
                 why = f"a bracket {where} closes what none has opened"
             else:
                 why = f"the element that begins {where} has no end{window.bound}"
-            yield f"the file breaks off here: {why}"
+            yield Bad(f"the file breaks off here: {why}")
             return
         yield _columns(element, line, column)
         if window.peek() == b",":
             window.skip()
     window.skip()
     if window.peek():
-        yield f"what begins on line {window.line:,} comes after the list's end and is not read"
+        yield Bad(f"what begins on line {window.line:,} comes after the list's end and is not read")
 
 
-def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | str:
+def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | Bad:
     try:
         return parse_object(element, (line, column))
     except ValueError as error:
-        return f"the element {error}"
+        return Bad(f"the element {error}")
 
 
 def is_list(file: InputFile) -> bool:
     """Whether a file named `.json` holds a list (or nothing), and not JSON lines. Raises `InputError`."""
-    with unpacked(file) as blocks:
+    with open_decompressed(file) as content:
         try:
-            start = next((text for block in blocks if (text := block.removeprefix(_BOM).lstrip())), b"[")
+            start = next((text for block in content if (text := block.removeprefix(_BOM).lstrip())), b"[")
         except BrokenOffError:
             return True
     if start.startswith(b"["):
         return True
     if not start.startswith(b"{"):
-        first = shown(start[:1].decode(errors="replace"))
-        raise InputError(f"{file.typed} begins with {first}, which is no list of rows. {_TAKES}")
+        first = short_json(start[:1].decode(errors="replace"))
+        raise InputError(f"{file.as_given} begins with {first}, which is no list of rows. {_TAKES}")
     if _first_line(file).endswith(b"}"):
         return False
-    raise InputError(f"{file.typed} is one object, not a list of rows. {_TAKES}")
+    raise InputError(f"{file.as_given} is one object, not a list of rows. {_TAKES}")
 
 
 _TAKES = "It takes [{...}, {...}], or one object a line."
@@ -222,12 +239,12 @@ _TAKES = "It takes [{...}, {...}], or one object a line."
 def _first_line(file: InputFile) -> bytes:
     """The first line that isn't blank; none where it is too long to be one."""
     begun = b""
-    with unpacked(file) as blocks:
+    with open_decompressed(file) as content:
         try:
-            for block in blocks:
+            for block in content:
                 begun = (begun + block).lstrip()
                 line, ends, _ = begun.partition(b"\n")
-                if ends or len(begun) > LONGEST:
+                if ends or len(begun) > MAX_ROW_BYTES:
                     return line.rstrip() if ends else b""
         except BrokenOffError:
             pass

@@ -6,7 +6,6 @@ Values nest at most 200 deep: orjson writes 254 levels, and the journal puts som
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from batchchat.lossless_json import dumps, loads, scrub
@@ -14,11 +13,11 @@ from batchchat.lossless_json import dumps, loads, scrub
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["listed", "nearest", "parse", "parse_object", "said", "shown"]
+__all__ = ["describe", "list_columns", "parse", "parse_object", "short_json"]
 
-_DEEPEST = 200
-_LONGEST_SHOWN = 60
-_MOST_LISTED = 8
+_MAX_DEPTH = 200
+_MAX_SHOWN = 60
+_MAX_LISTED = 8
 
 _KINDS: dict[type, str] = {
     str: "text",
@@ -31,72 +30,74 @@ _KINDS: dict[type, str] = {
 }
 
 
-def parse(data: bytes, begins: tuple[int, int] | None = None) -> Any:
+def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
     """The value of one JSON text. Raises `ValueError` with a fragment such as `is not JSON: ...`.
 
-    `begins` are the line and column that it begins at in a text of many lines, to be told.
+    `start` are the line and column that it start at in a text of many lines, to be told.
     """
     try:
         value = loads(data)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{_at(begins)}is not UTF-8: byte {error.start + 1:,} is 0x{data[error.start]:02x}") from None
+        raise ValueError(
+            f"{_on_line(start)}is not UTF-8: byte {error.start + 1:,} is 0x{data[error.start]:02x}"
+        ) from None
     except json.JSONDecodeError as error:
-        said = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
-        raise ValueError(f"is not JSON: {said} at {_place(error, begins)}") from None
+        reason = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
+        raise ValueError(f"is not JSON: {reason} at {_location(error, start)}") from None
     except ValueError as error:
         # Nested past Python's recursion, or an integer of more than 4,300 digits.
-        raise ValueError(f"{_at(begins)}is not read: {str(error).split(' for ')[0].lower()}") from None
+        raise ValueError(f"{_on_line(start)}is not read: {str(error).split(' for ')[0].lower()}") from None
     # Without that many brackets, each of which is closed, it can't be that deep; to count them costs 0.4 µs/KB.
-    brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * _DEEPEST else 0
-    if brackets > _DEEPEST and isinstance(value, dict | list) and _deeper_than(value, _DEEPEST):
-        raise ValueError(f"{_at(begins)}is nested more than {_DEEPEST} deep")
+    brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * _MAX_DEPTH else 0
+    if brackets > _MAX_DEPTH and isinstance(value, dict | list) and _deeper_than(value, _MAX_DEPTH):
+        raise ValueError(f"{_on_line(start)}is nested more than {_MAX_DEPTH} deep")
     return value
 
 
-def parse_object(data: bytes, begins: tuple[int, int] | None = None) -> dict[str, Any]:
+def parse_object(data: bytes, start: tuple[int, int] | None = None) -> dict[str, Any]:
     """The same for a row, which takes an object.
 
     A key that stands twice in an object is refused where the last one's value would silently go for a message: to look
     costs 0.4 µs/KB, so it is looked for where there are more contents than messages, or more prompts than one.
     """
-    value = parse(data, begins)
+    value = parse(data, start)
     if type(value) is not dict:
-        raise ValueError(f"{_at(begins)}is {said(value)}. It takes an object.")
+        raise ValueError(f"{_on_line(start)}is {describe(value)}. It takes an object.")
     messages = value.get("messages")
     if type(messages) is list:
         doubtful = data.count(b'"content"') > len(messages) or not messages
     else:
         doubtful = "prompt" in value and data.count(b'"prompt"') > 1
-    if doubtful and (name := _twice(data)) is not None:
+    if doubtful and (name := _repeated_key(data)) is not None:
         raise ValueError(
-            f"{_at(begins)}has the key `{scrub(name[:_LONGEST_SHOWN])}` twice in one object. Leave one out."
+            f"{_on_line(start)}has the key `{scrub(name[:_MAX_SHOWN])}` twice in one object. Leave one out."
         )
     return value
 
 
-def _twice(data: bytes) -> str | None:
+def _repeated_key(data: bytes) -> str | None:
     """The first key that stands twice in one object, by the standard library, which tells all keys there are."""
-    found: list[str] = []
+    repeated: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
         names = set()
         for name, _ in pairs:
             if name in names:
-                found.append(name)
+                repeated.append(name)
             names.add(name)
 
     json.loads(data, object_pairs_hook=look)
-    return found[0] if found else None
+    return repeated[0] if repeated else None
 
 
-def _at(begins: tuple[int, int] | None) -> str:
-    return "" if begins is None else f"on line {begins[0]:,} "
+def _on_line(start: tuple[int, int] | None) -> str:
+    return "" if start is None else f"on line {start[0]:,} "
 
 
-def _place(error: json.JSONDecodeError, begins: tuple[int, int] | None) -> str:
-    if begins is None:
+def _location(error: json.JSONDecodeError, start: tuple[int, int] | None) -> str:
+    if start is None:
         return f"column {error.colno:,}"
-    line, column = begins
+    line, column = start
     return f"line {line + error.lineno - 1:,}, column {error.colno + (column - 1 if error.lineno == 1 else 0):,}"
 
 
@@ -110,30 +111,24 @@ def _deeper_than(value: Any, limit: int) -> bool:
     return True
 
 
-def shown(value: Any) -> str:
+def short_json(value: Any) -> str:
     """`value` as JSON in at most 60 characters."""
     if isinstance(value, str):
-        value = value[: _LONGEST_SHOWN + 1]
+        value = value[: _MAX_SHOWN + 1]
         text = f'"{scrub(value)}"'.replace("\n", "\\n")
     else:
         text = dumps(value).decode()
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
 
 
-def said(value: Any) -> str:
+def describe(value: Any) -> str:
     """`value` and what it is, to stand after `is`: `7, a number`."""
-    return shown(value) if value is None or type(value) is bool else f"{shown(value)}, {_KINDS[type(value)]}"
+    return short_json(value) if value is None or type(value) is bool else f"{short_json(value)}, {_KINDS[type(value)]}"
 
 
-def listed(names: Iterable[str]) -> str:
+def list_columns(names: Iterable[str]) -> str:
     """The first names of some, in backticks: "`id`, `prompt` and 3 more"."""
-    every = list(names)
-    some = [f"`{scrub(name[:_LONGEST_SHOWN])}`" for name in every[:_MOST_LISTED]]
-    more = [f"{len(every) - len(some):,} more"] if len(every) > len(some) else []
-    return " and ".join([", ".join(some), *more]) if every else "no column"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean ...?` where one of `known` is near, else nothing."""
-    close = get_close_matches(name, list(known), 1)
-    return f" Did you mean `{scrub(close[0])}`?" if close else ""
+    columns = list(names)
+    quoted = [f"`{scrub(name[:_MAX_SHOWN])}`" for name in columns[:_MAX_LISTED]]
+    more = [f"{len(columns) - len(quoted):,} more"] if len(columns) > len(quoted) else []
+    return " and ".join([", ".join(quoted), *more]) if columns else "no column"

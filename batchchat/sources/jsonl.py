@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batchchat.sources.decompressed_file import BrokenOffError, lines, unpacked
+from batchchat.core.bad import Bad
+from batchchat.sources.decompressed_file import BrokenOffError, open_decompressed, read_lines
 from batchchat.sources.json_value import parse_object
 
 if TYPE_CHECKING:
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
 __all__ = ["read_jsonl"]
 
 
-def read_jsonl(file: InputFile, tell: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file; `tell` hears how many of its bytes are read.
+def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
+    """The records of a file; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` where it is gone.
+    Raises `InputError` if it is gone.
     """
     number = 0
-    with unpacked(file) as blocks:
+    with open_decompressed(file) as content:
         try:
-            for number, line in enumerate(lines(blocks, tell), 1):
+            for number, line in enumerate(read_lines(content, on_progress), 1):
                 if line and not line.isspace():
                     yield number, _columns(line)
         except BrokenOffError as error:
-            yield number + 1, f"the file breaks off here: {error}"
+            yield number + 1, Bad(f"the file breaks off here: {error}")
 
 
-def _columns(line: bytes) -> dict[str, Any] | str:
+def _columns(line: bytes) -> dict[str, Any] | Bad:
     try:
         return parse_object(line)
     except ValueError as error:
-        return f"the line {error}"
+        return Bad(f"the line {error}")

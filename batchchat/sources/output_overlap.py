@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchchat.sources.file_types import kind_of
-from batchchat.sources.files import is_passed_over, unescaped
+from batchchat.sources.file_types import file_kind
+from batchchat.sources.files import is_ignored, unescape_pattern
 
 if TYPE_CHECKING:
     from batchchat.job.spec import InputSpec
 
-__all__ = ["entry_that_takes"]
+__all__ = ["overlapping_entry"]
 
 _MAGIC = re.compile(r"[*?[]")
 _ESCAPED = re.compile(r"\[[*?[]\]")
@@ -25,18 +25,18 @@ _ESCAPED = re.compile(r"\[[*?[]\]")
 _PART = "part-00000.parquet"
 
 
-def entry_that_takes(spec: InputSpec, output: Path) -> str | None:
+def overlapping_entry(spec: InputSpec, output: Path) -> str | None:
     """The pattern or folder of `input.path`, as typed, that `output`, file or folder, would be read by."""
-    place = output if kind_of(output.name) is not None else output / _PART
+    file = output if file_kind(output.name) is not None else output / _PART
     # The folder may be a link, or reached by way of `..`; so may the input's.
-    parts = (*_real(str(place.parent)), place.name)
-    for path, typed in zip(spec.paths, spec.as_given, strict=True):
-        literal = unescaped(path)
+    parts = (*_real(str(file.parent)), file.name)
+    for path, entry in zip(spec.paths, spec.as_given, strict=True):
+        literal = unescape_pattern(path)
         if Path(literal).is_dir():
             if _is_below(parts, _real(literal)):
-                return typed
+                return entry
         elif not os.path.lexists(literal) and _is_matched(parts, path):
-            return typed
+            return entry
     return None
 
 
@@ -48,23 +48,25 @@ def _is_below(parts: tuple[str, ...], folder: tuple[str, ...]) -> bool:
     if parts[: len(folder)] != folder:
         return False
     *folders, name = parts[len(folder) :]
-    return not is_passed_over(name, is_folder=False) and not any(is_passed_over(one, is_folder=True) for one in folders)
+    return not is_ignored(name, is_folder=False) and not any(
+        is_ignored(folder_name, is_folder=True) for folder_name in folders
+    )
 
 
 def _is_matched(parts: tuple[str, ...], path: str) -> bool:
     segments = path.split("/")
     wild = next((at for at, part in enumerate(segments) if _MAGIC.search(_ESCAPED.sub("", part))), len(segments))
-    folder = _real(unescaped("/".join(segments[:wild])) or "/")
+    folder = _real(unescape_pattern("/".join(segments[:wild])) or "/")
     return parts[: len(folder)] == folder and _matches(parts[len(folder) :], tuple(segments[wild:]))
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     if not parts or not pattern:
         return not parts and not pattern
-    first, *rest = pattern
+    first, *remaining = pattern
     hidden = parts[0].startswith(".") and not first.startswith(".")
     if first != "**":
-        return not hidden and fnmatchcase(parts[0], first) and _matches(parts[1:], tuple(rest))
-    if not rest:
+        return not hidden and fnmatchcase(parts[0], first) and _matches(parts[1:], tuple(remaining))
+    if not remaining:
         return not any(part.startswith(".") for part in parts)
-    return _matches(parts, tuple(rest)) or (not hidden and _matches(parts[1:], pattern))
+    return _matches(parts, tuple(remaining)) or (not hidden and _matches(parts[1:], pattern))

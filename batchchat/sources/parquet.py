@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from batchchat.arrow.cell_text import as_written
 from batchchat.arrow.cells import decode, encode
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
-from batchchat.sources.files import InputFile, unreadable
-from batchchat.sources.json_value import said
+from batchchat.sources.files import InputFile, read_error
+from batchchat.sources.json_value import describe
 from batchchat.sources.unify import cast
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 
     from batchchat.sources.files import Record
 
-__all__ = ["ParquetFacts", "Wanted", "facts_of", "read_parquet"]
+__all__ = ["ColumnSelection", "ParquetFooter", "read_footer", "read_parquet"]
 
-_ROWS_AT_ONCE = 500
+_BATCH_ROWS = 500
 _BUFFER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class ParquetFacts:
+class ParquetFooter:
     """What a file's footer says: the Arrow type of each column, and how many rows there are."""
 
     types: dict[str, pa.DataType]
@@ -43,61 +44,63 @@ class ParquetFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ColumnSelection:
     """What is read: `columns`, or all where None. `types` are those that are declared for the output."""
 
     columns: set[str] | None = None
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
-    def names(self, there: list[str]) -> list[str]:
-        """The wanted of the names that are there."""
-        return [name for name in there if self.columns is None or name in self.columns]
+    def among(self, names: list[str]) -> list[str]:
+        """The selected of `names`, in their order."""
+        return [name for name in names if self.columns is None or name in self.columns]
 
 
-def facts_of(file: InputFile) -> ParquetFacts:
+def read_footer(file: InputFile) -> ParquetFooter:
     """What the footer says. Raises `InputError`."""
     with _opened(file) as parquet:
         types = {field.name: field.type for field in parquet.schema_arrow}
-        for name, kind in types.items():
+        for name, dtype in types.items():
             try:
-                decode([], kind)
+                decode([], dtype)
             except TypeError as error:
-                raise InputError(f"{file.typed}: column `{name}` is {kind}, which is not read.") from error
-        return ParquetFacts(types, parquet.metadata.num_rows)
+                raise InputError(f"{file.as_given}: column `{name}` is {dtype}, which is not read.") from error
+        return ParquetFooter(types, parquet.metadata.num_rows)
 
 
-def read_parquet(file: InputFile, wanted: Wanted, tell: Callable[[int], None]) -> Iterator[Record]:
+def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
     """The records of a file.
 
-    `tell` hears how many of its bytes are read, in proportion to rows. Raises `InputError` where it is gone.
+    `on_progress` is called with the number of its bytes read so far, in proportion to rows. Raises
+    `InputError` if it is gone.
     """
     with _opened(file) as parquet:
-        names = wanted.names(parquet.schema_arrow.names)
+        names = selection.among(parquet.schema_arrow.names)
         rows = parquet.metadata.num_rows
         done = 0
         try:
-            for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=names, use_threads=False):
-                for found in _rows_of(batch, wanted):
+            for batch in parquet.iter_batches(_BATCH_ROWS, columns=names, use_threads=False):
+                for row in _rows_of(batch, selection):
                     done += 1
-                    yield done, found
-                tell(file.size * done // rows)
+                    yield done, row
+                on_progress(file.size * done // rows)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise unreadable(file.typed, error) from error
-            yield done + 1, f"the file breaks off here, {rows - done:,} rows before its end: {_said(error)}"
-    tell(file.size)
+                raise read_error(file.as_given, error) from error
+            problem = f"the file breaks off here, {rows - done:,} rows before its end: {_first_line(error)}"
+            yield done + 1, Bad(problem)
+    on_progress(file.size)
 
 
-def _rows_of(batch: pa.RecordBatch, wanted: Wanted) -> Iterator[dict[str, Any] | str]:
+def _rows_of(batch: pa.RecordBatch, selection: ColumnSelection) -> Iterator[dict[str, Any] | Bad]:
     try:
         # Arrow also hands out `a.b` where `a` was asked for.
-        cells = {name: _cells(batch, name, wanted) for name in wanted.names(batch.schema.names)}
+        cells = {name: _cells(batch, name, selection) for name in selection.among(batch.schema.names)}
     except (UnicodeDecodeError, _UnfitError) as error:
         if batch.num_rows == 1:
-            yield _unfit(error)
+            yield _problem(error)
             return
         for at in range(batch.num_rows):
-            yield from _rows_of(batch.slice(at, 1), wanted)
+            yield from _rows_of(batch.slice(at, 1), selection)
         return
     if not cells:
         yield from ({} for _ in range(batch.num_rows))
@@ -111,24 +114,24 @@ class _UnfitError(Exception):
     """A cell that the declared type can't hold. `str()` is the sentence."""
 
 
-def _cells(batch: pa.RecordBatch, name: str, wanted: Wanted) -> list[Any]:
+def _cells(batch: pa.RecordBatch, name: str, selection: ColumnSelection) -> list[Any]:
     column = batch.column(batch.schema.get_field_index(name))
-    kind = wanted.types.get(name)
-    if kind is None:
+    dtype = selection.types.get(name)
+    if dtype is None:
         return as_written(encode(column), column.type)
-    if kind == column.type:
+    if dtype == column.type:
         return encode(column)
     try:
-        return encode(cast(column, kind))
+        return encode(cast(column, dtype))
     except pa.ArrowInvalid as error:
         value = as_written(encode(column.slice(0, 1)), column.type)[0]
-        raise _UnfitError(f"`{name}` is {said(value)}, which the other files' {kind} can't hold.") from error
+        raise _UnfitError(f"`{name}` is {describe(value)}, which the other files' {dtype} can't hold.") from error
 
 
-def _unfit(error: UnicodeDecodeError | _UnfitError) -> str:
+def _problem(error: UnicodeDecodeError | _UnfitError) -> Bad:
     if isinstance(error, UnicodeDecodeError):
-        return f"the row is not UTF-8: byte 0x{error.object[error.start]:02x} in a text column"
-    return str(error)
+        return Bad(f"the row is not UTF-8: byte 0x{error.object[error.start]:02x} in a text column")
+    return Bad(str(error))
 
 
 @contextmanager
@@ -138,13 +141,13 @@ def _opened(file: InputFile) -> Iterator[pq.ParquetFile]:
         parquet = pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise unreadable(file.typed, error) from error
-        raise InputError(f"{file.typed} is not read as Parquet: {_said(error)}. Write it anew.") from error
+            raise read_error(file.as_given, error) from error
+        raise InputError(f"{file.as_given} is not read as Parquet: {_first_line(error)}. Write it anew.") from error
     with parquet:
         yield parquet
 
 
-def _said(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     """The beginning of what Arrow says, which may go over many lines."""
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[:120].rstrip(". ")

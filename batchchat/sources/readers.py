@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from batchchat.sources.files import InputFile, Record
-    from batchchat.sources.parquet import Wanted
+    from batchchat.sources.parquet import ColumnSelection
 
-__all__ = ["columns_of", "looked_into", "records"]
+__all__ = ["declared_columns", "read_records", "resolve_json_kind"]
 
 _TEXT_READERS = {FileKind.JSONL: read_jsonl, FileKind.JSON: read_json, FileKind.CSV: read_csv}
 
 
-def records(file: InputFile, wanted: Wanted, tell: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file, good and bad; `tell` hears how many of its bytes are read.
+def read_records(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
+    """The records of a file, good and bad; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` where it is gone.
+    Raises `InputError` if it is gone.
     """
     if file.kind is FileKind.PARQUET:
-        return read_parquet(file, wanted, tell)
-    return _TEXT_READERS[file.kind](file, tell)
+        return read_parquet(file, selection, on_progress)
+    return _TEXT_READERS[file.kind](file, on_progress)
 
 
-def looked_into(file: InputFile) -> InputFile:
+def resolve_json_kind(file: InputFile) -> InputFile:
     """`file` as what it turns out to be: many call JSON lines `.json`. Raises `InputError` where it is neither."""
     if file.kind is FileKind.JSON and not is_list(file):
         return replace(file, kind=FileKind.JSONL)
     return file
 
 
-def columns_of(file: InputFile) -> list[str] | None:
+def declared_columns(file: InputFile) -> list[str] | None:
     """The columns that a CSV declares, none where it is empty; None for any other kind."""
     return header_of(file) if file.kind is FileKind.CSV else None

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchchat.core.bad import Bad
 from batchchat.core.conversation import BadRow, Key, Row
-from batchchat.sources.formats import Format, RowRequest, row_params, without_absent
-from batchchat.sources.json_value import listed, nearest
-from batchchat.sources.row_ids import GivenIds, HashedIds, id_of
+from batchchat.sources.formats import Format, RowRequest, drop_null_keys, parse_row_params
+from batchchat.sources.json_value import list_columns
+from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
+from batchchat.text.nearest import did_you_mean
 
 __all__ = ["Columns", "RowBuilder"]
 
@@ -27,12 +29,12 @@ class Columns:
         self.carried = carried
         self.structs = form.columns if params is None else (*form.columns, params)
         own = {id_column, params} - {None}
-        self.left_out = frozenset(str(name) for name in own | set(form.left_out))
-        self.wanted = None if carried is None else {*self.left_out, *form.columns, *carried}
+        self.excluded = frozenset(str(name) for name in own | set(form.excluded))
+        self.wanted = None if carried is None else {*self.excluded, *form.columns, *carried}
 
     def carries(self, name: str) -> bool:
         """Whether `name` goes to the output."""
-        return name not in self.left_out if self.carried is None else name in self.carried
+        return name not in self.excluded if self.carried is None else name in self.carried
 
     def carried_of(self, record: dict[str, Any]) -> dict[str, Any]:
         """What of `record` goes to the output.
@@ -41,7 +43,7 @@ class Columns:
         """
         if self.carried is not None:
             return {name: record.get(name) for name in self.carried}
-        for name in self.left_out:
+        for name in self.excluded:
             record.pop(name, None)
         return record
 
@@ -52,58 +54,60 @@ class RowBuilder:
     def __init__(self, columns: Columns) -> None:
         self.rows = 0
         self._columns = columns
-        self._given = None if columns.id is None else GivenIds()
-        self._hashed = HashedIds()
+        self._column_ids = None if columns.id is None else ColumnIds()
+        self._content_ids = ContentIds()
 
-    def row(self, label: str, line: int, record: dict[str, Any] | str, *, sparse: bool) -> Row | BadRow:
-        """The row for one record, of `sparse` structs if it is of Parquet."""
-        ordinal, place = self.rows, f"{label}:{line}"
+    def build(self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool) -> Row | BadRow:
+        """The row for the record on `line` of the file `label`.
+
+        `sparse`: null keys of structs are absent keys, as in Parquet.
+        """
+        ordinal, location = self.rows, f"{label}:{line}"
         self.rows += 1
-        if isinstance(record, str):
-            return BadRow(Key(self._place_id(label, line)), ordinal, place, record)
-        asked = self._asked(record, sparse=sparse)
-        if self._given is None:
+        if isinstance(record, Bad):
+            return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence)
+        request = self._parse(record, sparse=sparse)
+        if self._column_ids is None:
             carried = self._columns.carried_of(record)
-            if isinstance(asked, str):
-                return BadRow(Key(place), ordinal, place, asked, carried)
-            key = Key(self._hashed.claim(asked.messages))
-            return Row(key, ordinal, place, asked.messages, asked.params, asked.model, carried)
-        name, error = self._given_id(record, label, line)
+            if isinstance(request, Bad):
+                return BadRow(Key(location), ordinal, location, request.sentence, carried)
+            key = Key(self._content_ids.claim(request.messages))
+            return Row(key, ordinal, location, request.messages, request.params, request.model, carried)
+        name, problem = self._column_id(record, label, line)
         carried = self._columns.carried_of(record)
-        if error is not None:
-            return BadRow(Key(name), ordinal, place, error, carried)
-        if isinstance(asked, str):
-            return BadRow(Key(name), ordinal, place, asked, carried)
-        return Row(Key(name), ordinal, place, asked.messages, asked.params, asked.model, carried)
+        if problem is not None:
+            return BadRow(Key(name), ordinal, location, problem.sentence, carried)
+        if isinstance(request, Bad):
+            return BadRow(Key(name), ordinal, location, request.sentence, carried)
+        return Row(Key(name), ordinal, location, request.messages, request.params, request.model, carried)
 
-    def _place_id(self, label: str, line: int) -> str:
-        place = f"{label}:{line}"
-        # No hash of a conversation holds a colon, but a given id may look like a place.
-        return place if self._given is None else self._given.claim(place, label, line)[0]
+    def _location_id(self, label: str, line: int) -> str:
+        location = f"{label}:{line}"
+        # No hash of a conversation holds a colon, but an id from a column may look like a location.
+        return location if self._column_ids is None else self._column_ids.claim(location, label, line)[0]
 
-    def _given_id(self, record: dict[str, Any], label: str, line: int) -> tuple[str, str | None]:
+    def _column_id(self, record: dict[str, Any], label: str, line: int) -> tuple[str, Bad | None]:
         column = self._columns.id
         assert column is not None
-        assert self._given is not None
+        assert self._column_ids is not None
         if column not in record:
-            error = f"`{column}` is missing. There is {listed(record)}.{nearest(column, record)}"
-            return self._place_id(label, line), error
-        wanted, fault = id_of(record[column], column)
-        if wanted is None:
-            return self._place_id(label, line), fault
-        return self._given.claim(wanted, label, line)
+            sentence = f"`{column}` is missing. There is {list_columns(record)}.{did_you_mean(column, record)}"
+            return self._location_id(label, line), Bad(sentence)
+        id_ = parse_id(record[column], column)
+        if isinstance(id_, Bad):
+            return self._location_id(label, line), id_
+        return self._column_ids.claim(id_, label, line)
 
-    def _asked(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | str:
+    def _parse(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | Bad:
         columns = self._columns
         if sparse:
             # What is carried keeps its nulls, so that its Arrow type can be made again.
-            read = {name: without_absent(record[name]) for name in columns.structs if name in record}
+            read = {name: drop_null_keys(record[name]) for name in columns.structs if name in record}
             record = {**record, **read}
-        asked = columns.form.ask(record)
-        if columns.params is None or isinstance(asked, str):
-            return asked
-        own = row_params(record.get(columns.params), columns.params)
-        if isinstance(own, str):
+        request = columns.form.parse(record)
+        if columns.params is None or isinstance(request, Bad):
+            return request
+        own = parse_row_params(record.get(columns.params), columns.params)
+        if isinstance(own, Bad):
             return own
-        params, model = own
-        return RowRequest(asked.messages, {**asked.params, **params}, model or asked.model)
+        return RowRequest(request.messages, {**request.params, **own.params}, own.model or request.model)

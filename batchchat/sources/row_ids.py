@@ -11,95 +11,96 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from batchchat.hash_table import KeyTable, hash64, hash_here
+from batchchat.core.bad import Bad
+from batchchat.hash_table import HashTable, process_hash, stable_hash64
 from batchchat.lossless_json import canonical
-from batchchat.sources.json_value import said, shown
+from batchchat.sources.json_value import describe, short_json
 
 if TYPE_CHECKING:
     from batchchat.core.conversation import Message
 
-__all__ = ["GivenIds", "HashedIds", "id_of"]
+__all__ = ["ColumnIds", "ContentIds", "parse_id"]
 
 
-def id_of(value: Any, where: str) -> tuple[str, None] | tuple[None, str]:
-    """The id that a cell holds, or the sentence that says why it holds none."""
+def parse_id(value: Any, where: str) -> str | Bad:
+    """The id in `value`, a cell of the column `where`."""
     if type(value) is int:
-        return str(value), None
+        return str(value)
     if type(value) is not str:
-        return None, f"`{where}` is {said(value)}. It takes text or a whole number."
+        return Bad(f"`{where}` is {describe(value)}. It takes text or a whole number.")
     if not value:
-        return None, f"`{where}` is empty. It takes text or a whole number."
+        return Bad(f"`{where}` is empty. It takes text or a whole number.")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            return None, f"`{where}` is {shown(value)}, which holds half of a surrogate pair."
-    return value, None
+            return Bad(f"`{where}` is {short_json(value)}, which holds half of a surrogate pair.")
+    return value
 
 
-class GivenIds:
+class ColumnIds:
     """Ids from a column.
 
     Each row claims exactly one, in the order of reading, so that numbers are ordinals.
     """
 
     def __init__(self) -> None:
-        self._taken = KeyTable()
-        self._places = _Places()
+        self._table = HashTable()
+        self._locations = _Locations()
 
-    def claim(self, wanted: str, label: str, line: int) -> tuple[str, str | None]:
-        """The id for the row at `label`:`line`, and where `wanted` was taken the sentence that says so."""
-        number, is_new = self._taken.add(hash_here(wanted))
+    def claim(self, wanted: str, label: str, line: int) -> tuple[str, Bad | None]:
+        """The id for the row at `label`:`line`, and if `wanted` was taken where it was used first."""
+        number, is_new = self._table.add(process_hash(wanted))
         if is_new:
-            self._places.note(number, label, line)
+            self._locations.add(number, label, line)
             return wanted, None
-        error = f"the id {shown(wanted)} stands already at {self._places.at(number)}"
+        problem = Bad(f"the id {short_json(wanted)} stands already at {self._locations.of(number)}")
         free = wanted
         # The longer id may be a given one too.
         while not is_new:
             free = f"{free}#{label}:{line}"
-            number, is_new = self._taken.add(hash_here(free))
-        self._places.note(number, label, line)
-        return free, error
+            number, is_new = self._table.add(process_hash(free))
+        self._locations.add(number, label, line)
+        return free, problem
 
 
-class _Places:
+class _Locations:
     """Where the rows stand, by ordinal. Holds one entry for each run of lines without a blank one."""
 
     def __init__(self) -> None:
         self._labels: list[str] = []
-        self._starts = array("Q")
+        self._first_ordinals = array("Q")
         self._files = array("L")
         self._deltas = array("q")
-        self._now: tuple[str, int] | None = None
+        self._last_run: tuple[str, int] | None = None
 
-    def note(self, ordinal: int, label: str, line: int) -> None:
-        now = (label, line - ordinal)
-        if now != self._now:
-            if self._now is None or self._now[0] != label:
+    def add(self, ordinal: int, label: str, line: int) -> None:
+        run = (label, line - ordinal)
+        if run != self._last_run:
+            if self._last_run is None or self._last_run[0] != label:
                 self._labels.append(label)
-            self._starts.append(ordinal)
+            self._first_ordinals.append(ordinal)
             self._files.append(len(self._labels) - 1)
             self._deltas.append(line - ordinal)
-            self._now = now
+            self._last_run = run
 
-    def at(self, ordinal: int) -> str:
-        run = bisect_right(self._starts, ordinal) - 1
-        return f"{self._labels[self._files[run]]}:{ordinal + self._deltas[run]}"
+    def of(self, ordinal: int) -> str:
+        at = bisect_right(self._first_ordinals, ordinal) - 1
+        return f"{self._labels[self._files[at]]}:{ordinal + self._deltas[at]}"
 
 
-class HashedIds:
+class ContentIds:
     """Ids from conversations, for good rows; a bad one is called by its place, which never is such an id."""
 
     def __init__(self) -> None:
-        self._seen = KeyTable()
-        self._repeated = KeyTable()
+        self._table = HashTable()
+        self._repeated = HashTable()
         self._counts = array("L")
 
     def claim(self, messages: list[Message]) -> str:
         """16 hex digits of the conversation's hash, with a number after them from the second time on."""
-        digest = hash64(canonical(messages))
-        _, is_new = self._seen.add(digest)
+        digest = stable_hash64(canonical(messages))
+        _, is_new = self._table.add(digest)
         if is_new:
             return f"{digest:016x}"
         number, is_new = self._repeated.add(digest)

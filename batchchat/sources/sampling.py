@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchchat.hash_table import hash64
+from batchchat.hash_table import stable_hash64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "choose", "row_hash"]
 
 _HIGHEST = (1 << 64) - 1
-_FEWEST_HELD = 1024
+_MIN_HELD = 1024
 
 
 class Sample:
@@ -34,20 +34,23 @@ class Sample:
         self._seed = seed
         self._bound = bound
 
-    def of(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
+    def select(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
         """Those of `rows` that are chosen, in their order."""
         return (row for row in rows if row_hash(self._seed, row.key) <= self._bound)
 
 
-def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
-    """A sample of `count` rows, or of all where there are no more."""
+def choose(rows: Iterable[Row | BadRow], count: int, seed: int, *, min_held: int = _MIN_HELD) -> Sample:
+    """A sample of `count` of `rows`, or of all if there are no more.
+
+    `min_held`: up to so many hashes none are dropped, since dropping sorts them.
+    """
     held = array("Q")
     bound = _HIGHEST
     for row in rows:
         digest = row_hash(seed, row.key)
         if digest <= bound:
             held.append(digest)
-            if len(held) >= 2 * count and len(held) >= _FEWEST_HELD:
+            if len(held) >= 2 * count and len(held) >= min_held:
                 held = _lowest(held, count)
                 bound = held[-1]
     if len(held) > count:
@@ -58,12 +61,12 @@ def choose(rows: Iterable[Row | BadRow], count: int, seed: int) -> Sample:
 
 def row_hash(seed: int, key: Key) -> int:
     """Where a row stands in the order of its choice: the lowest are chosen."""
-    return hash64(f"{seed}\x1f{key.id}".encode("utf-8", "surrogatepass"))
+    return stable_hash64(f"{seed}\x1f{key.id}".encode("utf-8", "surrogatepass"))
 
 
 def _lowest(hashes: array[int], count: int) -> array[int]:
     """The `count` lowest, in order: Arrow sorts them as they lie in memory."""
-    given: Any = pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)])
-    order: Any = pc.array_sort_indices(given)
-    found: Any = given.take(order.slice(0, count))
-    return array("Q", memoryview(found.buffers()[1]).cast("B")[: 8 * count].tobytes())
+    unsorted: Any = pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)])
+    order: Any = pc.array_sort_indices(unsorted)
+    lowest: Any = unsorted.take(order.slice(0, count))
+    return array("Q", memoryview(lowest.buffers()[1]).cast("B")[: 8 * count].tobytes())

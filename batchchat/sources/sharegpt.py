@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchchat.sources.conversations import fault_of
-from batchchat.sources.json_value import said
+from batchchat.core.bad import Bad
+from batchchat.sources.conversations import check_messages
+from batchchat.sources.json_value import describe
 
-__all__ = ["is_sharegpt", "messages_of"]
+__all__ = ["is_sharegpt", "parse_sharegpt"]
 
 _ROLES = {
     "system": "system",
@@ -34,27 +35,27 @@ def is_sharegpt(value: Any) -> bool:
     return type(value) is list and bool(value) and type(value[0]) is dict and "from" in value[0]
 
 
-def messages_of(value: Any, where: str) -> list[dict[str, Any]] | str:
-    """The messages of the conversation in the column `where`, or the sentence that says why there are none."""
+def parse_sharegpt(value: Any, where: str) -> list[dict[str, Any]] | Bad:
+    """The messages of the conversation in the column `where`."""
     if type(value) is not list:
-        return f"`{where}` is {said(value)}. It takes a list of {{from, value}}."
+        return Bad(f"`{where}` is {describe(value)}. It takes a list of {{from, value}}.")
     messages: list[dict[str, Any]] = []
-    for at, turn in enumerate(value):
-        place = f"{where}[{at}]"
+    for index, turn in enumerate(value):
+        location = f"{where}[{index}]"
         if type(turn) is not dict:
-            return f"`{place}` is {said(turn)}. It takes an object with from and value."
+            return Bad(f"`{location}` is {describe(turn)}. It takes an object with from and value.")
         speaker = next((name for name in ("from", "role") if name in turn), None)
         if speaker is None:
-            return f"`{place}.from` is missing. {_TAKES}"
+            return Bad(f"`{location}.from` is missing. {_TAKES}")
         role = _ROLES.get(turn[speaker].lower()) if type(turn[speaker]) is str else None
         if role is None:
-            return f"`{place}.{speaker}` is {said(turn[speaker])}. {_TAKES}"
+            return Bad(f"`{location}.{speaker}` is {describe(turn[speaker])}. {_TAKES}")
         content = next((name for name in ("value", "content") if name in turn), None)
         if content is None:
-            return f"`{place}.value` is missing. It takes text."
+            return Bad(f"`{location}.value` is missing. It takes text.")
         if type(turn[content]) is not str and (content == "value" or type(turn[content]) is not list):
-            return f"`{place}.{content}` is {said(turn[content])}. It takes text."
+            return Bad(f"`{location}.{content}` is {describe(turn[content])}. It takes text.")
         messages.append({"role": role, "content": turn[content]})
     if messages and messages[-1]["role"] == "assistant":
-        return f"`{where}` {_NOTHING_TO_ANSWER}"
-    return fault_of(messages, where) or messages
+        return Bad(f"`{where}` {_NOTHING_TO_ANSWER}")
+    return check_messages(messages, where) or messages

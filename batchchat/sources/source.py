@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
-from batchchat.sources.format_detection import check_columns, check_ids, found_format, told
-from batchchat.sources.parquet import ParquetFacts, Wanted, facts_of
-from batchchat.sources.readers import columns_of, looked_into, records
+from batchchat.sources.format_detection import check_columns, check_ids, detect_format, summarize_entries
+from batchchat.sources.parquet import ColumnSelection, ParquetFooter, read_footer
+from batchchat.sources.readers import declared_columns, read_records, resolve_json_kind
 from batchchat.sources.row_builder import Columns, RowBuilder
 from batchchat.sources.sampling import Sample, choose
-from batchchat.sources.unify import unified
+from batchchat.sources.unify import common_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,26 +52,26 @@ class Source:
     def __init__(
         self,
         spec: InputSpec,
-        found: InputFiles,
+        inputs: InputFiles,
         form: tuple[Format, str | None],
-        facts: list[ParquetFacts],
+        footers: list[ParquetFooter],
     ) -> None:
         self.format, self.recognised = form[0].name, form[1]
-        self._inputs = found.files
+        self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
-        self._columns = Columns(form[0], spec.id or form[0].id, spec.params, spec.columns)
-        self.files: tuple[Path, ...] = tuple(file.path for file in found.files)
-        self.description = f"{_NOUNS[self.format]} from {told(found.told)}"
-        self.bytes_total = sum(file.size for file in found.files)
+        self._columns = Columns(form[0], spec.id or form[0].id_column, spec.params, spec.columns)
+        self.files: tuple[Path, ...] = tuple(file.path for file in inputs.files)
+        self.description = f"{_NOUNS[self.format]} from {summarize_entries(inputs.entries)}"
+        self.bytes_total = sum(file.size for file in inputs.files)
         self.bytes_read = 0
         self.rows_total: int | None = None
         self.column_types: dict[str, pa.DataType] = {}
-        if len(facts) == len(found.files):
-            rows = sum(fact.rows for fact in facts)
+        if len(footers) == len(inputs.files):
+            rows = sum(footer.rows for footer in footers)
             self.rows_total = rows if spec.first is None else min(rows, spec.first)
-            self.column_types = _common_types(facts, self._columns)
-        self._wanted = Wanted(self._columns.wanted, self.column_types)
+            self.column_types = _common_types(footers, self._columns)
+        self._selection = ColumnSelection(self._columns.wanted, self.column_types)
         if spec.random is not None:
             # The one thing that has to see all rows before the first: which are the chosen ones depends on all.
             self._sample = choose(self._rows(), spec.random, spec.seed)
@@ -81,26 +81,26 @@ class Source:
     def read(self) -> Iterator[Row | BadRow]:
         """A fresh reading from the first row. Raises `InputError` where a file has gone since."""
         rows = self._rows()
-        return rows if self._sample is None else self._sample.of(rows)
+        return rows if self._sample is None else self._sample.select(rows)
 
     def _rows(self) -> Iterator[Row | BadRow]:
         self.bytes_read = before = 0
-        assembly = RowBuilder(self._columns)
-        left = self._first
+        builder = RowBuilder(self._columns)
+        remaining = self._first
         for file in self._inputs:
             start = before
 
-            def tell(of_this_file: int, start: int = start) -> None:
+            def on_progress(of_this_file: int, start: int = start) -> None:
                 self.bytes_read = start + of_this_file
 
             sparse = file.kind is FileKind.PARQUET
-            for line, columns in islice(records(file, self._wanted, tell), left):
-                yield assembly.row(file.label, line, columns, sparse=sparse)
+            for line, columns in islice(read_records(file, self._selection, on_progress), remaining):
+                yield builder.build(file.label, line, columns, sparse=sparse)
             before += file.size
             self.bytes_read = before
             if self._first is not None:
-                left = self._first - assembly.rows
-                if not left:
+                remaining = self._first - builder.rows
+                if not remaining:
                     return
 
 
@@ -110,19 +110,19 @@ def open_source(spec: InputSpec) -> Source:
     Raises `InputError` with one sentence that says the way out.
     """
     named = find_files(spec.paths, spec.as_given)
-    found = InputFiles(tuple(looked_into(file) for file in named.files), named.told)
-    facts = [facts_of(file) for file in found.files if file.kind is FileKind.PARQUET]
-    headers = [header for file in found.files if (header := columns_of(file)) is not None]
-    form = found_format(spec, found.files)
-    if len(facts) + len(headers) == len(found.files):
-        declared: list[Iterable[str]] = [*(fact.types for fact in facts), *headers]
+    inputs = InputFiles(tuple(resolve_json_kind(file) for file in named.files), named.entries)
+    footers = [read_footer(file) for file in inputs.files if file.kind is FileKind.PARQUET]
+    headers = [header for file in inputs.files if (header := declared_columns(file)) is not None]
+    form = detect_format(spec, inputs.files)
+    if len(footers) + len(headers) == len(inputs.files):
+        declared: list[Iterable[str]] = [*(footer.types for footer in footers), *headers]
         check_columns(spec, form[0], dict.fromkeys(name for names in declared for name in names))
-    if column := spec.id or form[0].id:
-        check_ids(column, (fact.types.get(column) for fact in facts))
-    return Source(spec, found, form, facts)
+    if column := spec.id or form[0].id_column:
+        check_ids(column, (footer.types.get(column) for footer in footers))
+    return Source(spec, inputs, form, footers)
 
 
-def _common_types(facts: list[ParquetFacts], columns: Columns) -> dict[str, pa.DataType]:
-    names = dict.fromkeys(name for fact in facts for name in fact.types if columns.carries(name))
-    common = {name: unified([fact.types[name] for fact in facts if name in fact.types]) for name in names}
+def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:
+    names = dict.fromkeys(name for footer in footers for name in footer.types if columns.carries(name))
+    common = {name: common_type([footer.types[name] for footer in footers if name in footer.types]) for name in names}
     return {name: kind for name, kind in common.items() if kind is not None}

@@ -16,12 +16,12 @@ from batchchat.arrow.cells import decode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["cast", "unified"]
+__all__ = ["cast", "common_type"]
 
 _DIGITS_OF_A_DOUBLE = 15
 
 
-def unified(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
+def common_type(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
     """The type that holds the values of all `kinds`; None where there is none."""
     distinct: list[Any] = []
     for kind in kinds:

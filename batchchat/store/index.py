@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchchat.core.conversation import Key, Status
-from batchchat.hash_table import KeyTable, hash_here
+from batchchat.hash_table import HashTable, process_hash
 
 __all__ = ["Index"]
 
@@ -28,7 +28,7 @@ class Index:
     """One entry per row, numbered from 0 in the order they were added."""
 
     def __init__(self) -> None:
-        self._table = KeyTable()
+        self._table = HashTable()
         self._fingerprints = array("Q")
         self._journal_offsets = array("Q")
         self._ordinals = array("q")
@@ -39,7 +39,7 @@ class Index:
 
     def add(self, key: Key) -> int:
         """The entry of `key`; a new key gets a new one."""
-        entry, is_new = self._table.add(hash_here(key))
+        entry, is_new = self._table.add(process_hash(key))
         if is_new:
             self._fingerprints.append(0)
             self._journal_offsets.append(_NO_OFFSET)
@@ -49,7 +49,7 @@ class Index:
 
     def find(self, key: Key) -> int | None:
         """The entry of `key`, or None."""
-        return self._table.find(hash_here(key))
+        return self._table.find(process_hash(key))
 
     def set_ordinal(self, entry: int, ordinal: int) -> None:
         """The row of `entry` is at `ordinal` of the input."""

@@ -23,7 +23,7 @@ from batchchat.arrow import cells
 from batchchat.arrow.cells import Kind
 from batchchat.core.record import RowRecord
 from batchchat.results.export_formats import EXPORT_FORMATS, Skipped
-from batchchat.sources.sharegpt import messages_of
+from batchchat.sources.sharegpt import parse_sharegpt
 from batchchat.store.columns import COLUMNS
 from batchchat.store.parquet import CarriedColumn
 from tests.store.given import answered, failed, invalid
@@ -189,7 +189,7 @@ def test_sharegpt_comes_back(messages: list[dict[str, Any]], reply: str) -> None
     reply_turn = line["conversations"].pop()
     assert reply_turn == {"from": "gpt", "value": reply}
     if messages[-1]["role"] != "assistant":
-        assert messages_of(line["conversations"], "conversations") == messages
+        assert parse_sharegpt(line["conversations"], "conversations") == messages
 
 
 def test_sharegpt_leaves_out_what_it_cannot_hold() -> None:

@@ -85,7 +85,7 @@ def test_a_bad_row_is_recorded_once(tmp_path: Path) -> None:
     assert record is not None
     ledger.apply(0, dict(record))
     assert new_record_of_bad_row(bad, ledger.index) is None
-    assert new_record_of_bad_row(BadRow(bad.key, bad.ordinal, bad.place, "another error"), ledger.index) is not None
+    assert new_record_of_bad_row(BadRow(bad.key, bad.ordinal, bad.location, "another error"), ledger.index) is not None
     answered = Ledger(tmp_path)
-    finish(answered, Row(bad.key, bad.ordinal, bad.place, []))
+    finish(answered, Row(bad.key, bad.ordinal, bad.location, []))
     assert new_record_of_bad_row(bad, answered.index) is None

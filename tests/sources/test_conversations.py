@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat.core.bad import Bad
 from batchchat.core.conversation import ROLES
-from batchchat.sources.conversations import fault_of
+from batchchat.sources.conversations import check_messages
 
 U = {"role": "user", "content": "hi"}
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
@@ -38,7 +39,7 @@ PARTS = "It takes text or a list of parts."
 )
 def test_what_can_be_sent(messages: list[Any]) -> None:
     """Known roles with text, parts, or something in place of content; other keys are no concern."""
-    assert fault_of(messages, "messages") is None
+    assert check_messages(messages, "messages") is None
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_what_can_be_sent(messages: list[Any]) -> None:
 )
 def test_what_cannot_be_sent(messages: Any, error: str) -> None:
     """The sentence names the message, the field, the value and what it takes."""
-    assert fault_of(messages, "m") == error
+    assert check_messages(messages, "m") == Bad(error)
 
 
 _any: st.SearchStrategy[Any] = st.recursive(
@@ -85,8 +86,8 @@ _any: st.SearchStrategy[Any] = st.recursive(
 @given(_any)
 def test_any_value_is_judged(value: Any) -> None:
     """Whatever stands in the column, there is a short sentence or none."""
-    fault = fault_of(value, "messages")
-    if fault is None:
+    problem = check_messages(value, "messages")
+    if problem is None:
         assert value[-1]["role"] in ROLES - {"assistant"}
     else:
-        assert len(fault) < 200
+        assert len(problem.sentence) < 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,8 @@ import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
-from batchchat.sources import csv_rows
 from batchchat.sources.csv_rows import header_of, read_csv
 from batchchat.sources.files import Record
 from tests.sources.folder import records_told, the_file
@@ -24,10 +23,13 @@ if TYPE_CHECKING:
     from tests.sources.folder import Folder
 
 NEVER = "the quote that opens here is never closed"
+QUOTE = 'a quote stands inside a quoted cell. Write it twice: "".'
+CARRIAGE_RETURN = "a carriage return stands in a cell without quotes. Quote the cell, or end lines with LF."
 
 
-def records(path: Path, content: bytes) -> list[Record]:
-    return records_told(partial(read_csv, the_file(path, content)), len(content))
+def records(path: Path, content: bytes, **sizes: int) -> list[Record]:
+    file = the_file(path, content)
+    return records_told(lambda on_progress: read_csv(file, on_progress, **sizes), len(content))
 
 
 def rows(folder: Folder, content: bytes) -> list[Record]:
@@ -80,7 +82,7 @@ def test_any_bytes_are_rows(content: bytes) -> None:
     assert all(2 <= number <= len(lines) + 1 for number in numbers)
     covered = set()
     for number, row in found:
-        height = 1 if isinstance(row, str) else 1 + sum(cell.count("\n") for cell in row.values())
+        height = 1 if isinstance(row, Bad) else 1 + sum(cell.count("\n") for cell in row.values())
         covered |= set(range(number, number + height))
     unread = [line for at, line in enumerate(lines, 2) if line.strip(b" \r") and at not in covered]
     # A bad row of more than one line tells its first alone, where the others belong to its cells.
@@ -102,33 +104,53 @@ def test_cells_of_many_lines(folder: Folder) -> None:
     [
         (b"1", "the row has 1 cell, and the header 2"),
         (b"1,2,3", "the row has 3 cells, and the header 2. Quote a cell that holds a comma."),
-        (b'1,"a"b', 'a quote stands inside a quoted cell. Write it twice: "".'),
+        (b'1,"a"b', QUOTE),
         (b'1,"a', NEVER),
         (b"1,\xff", "the row is not UTF-8: byte 3 is 0xff"),
         (b'1,"a\n\xe4"', "the row is not UTF-8: byte 1 is 0xe4 of line 3"),
         (b"1,a\0", "the row holds a NUL byte: byte 4"),
         (
             b"1,a\rb",
-            "a carriage return stands in a cell without quotes. Quote the cell, or end lines with LF.",
+            CARRIAGE_RETURN,
         ),
+        (b'"1"\rb,"c"d', CARRIAGE_RETURN),
+        (b'1,"a\rb"c\rd', QUOTE),
+        (b"\r1,2", CARRIAGE_RETURN),
+        (b'1,"' + b"x" * 200_000 + b'"y', QUOTE),
+        (b"1," + b"x" * 200_000 + b"\ry", CARRIAGE_RETURN),
     ],
 )
 def test_a_bad_row_says_why(folder: Folder, bad: bytes, error: str) -> None:
     """It is told at the line it begins on, and the next row is good."""
     found = rows(folder, b"a,b\n" + bad + b"\n8,9\n")
-    assert found[0] == (2, error)
+    assert found[0] == (2, Bad(error))
     assert found[1:] == [(3 + bad.count(b"\n"), {"a": "8", "b": "9"})]
 
 
-def test_a_quote_that_never_closes_costs_its_row(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+WORDS = {"expected after": QUOTE, "unexpected end of data": NEVER, "new-line character": CARRIAGE_RETURN}
+
+
+@given(st.lists(st.sampled_from(['"', '""', ",", "\r", "a", "\n"]), max_size=9).map("".join))
+def test_the_problem_is_the_one_that_the_library_words(text: str) -> None:
+    """What is found out of a refused row is what CPython says of it."""
+    with tempfile.TemporaryDirectory() as name:
+        found = records(Path(name, "x.csv"), f"a,b\n{text}\n".encode())
+    said = ""
+    try:
+        next(csv.reader(io.StringIO(f"{text}\n", newline="\n"), strict=True))
+    except csv.Error as error:
+        said = str(error)
+    assert not said or found[0] == (2, next(Bad(sentence) for words, sentence in WORDS.items() if words in said))
+
+
+def test_a_quote_that_never_closes_costs_its_row(folder: Folder) -> None:
     """Reading goes on with the next line, and no more than a bound is looked at for the quote's end."""
     content = b'a,b\n1,"open\n2,x\n3,y\n' + b"4,z\n" * 1000
     expected = [(3, {"a": "2", "b": "x"}), (4, {"a": "3", "b": "y"})]
     expected += [(at, {"a": "4", "b": "z"}) for at in range(5, 1005)]
-    assert rows(folder, content) == [(2, NEVER), *expected]
-    monkeypatch.setattr(csv_rows, "LONGEST", 1 << 20)
-    found = rows(folder, content + b"5,zz\n" * 250_000)
-    assert found[:3] == [(2, "the quote that opens here is not closed within 1 MiB"), *expected[:2]]
+    assert rows(folder, content) == [(2, Bad(NEVER)), *expected]
+    found = records(folder.path / "x.csv", content + b"5,zz\n" * 250_000, max_row_bytes=1 << 20)
+    assert found[:3] == [(2, Bad("the quote that opens here is not closed within 1 MiB")), *expected[:2]]
     assert len(found) == 251_003
 
 
@@ -138,12 +160,32 @@ def test_a_cell_of_5_mb(folder: Folder) -> None:
     assert rows(folder, f'a,b\n1,"{long}"\n2,b\n'.encode()) == [(2, {"a": "1", "b": long}), (4, {"a": "2", "b": "b"})]
 
 
+def test_a_row_longer_than_all_that_is_read(folder: Folder) -> None:
+    """A cell on one line that is over the bound is told, and the next row is good."""
+    found = records(folder.path / "x.csv", b"a,b\n1," + b"x" * (2 << 20) + b"\n2,b\n", max_row_bytes=1 << 20)
+    assert found == [(2, Bad("the row is longer than 1 MiB")), (3, {"a": "2", "b": "b"})]
+
+
+def test_the_limit_of_the_process_is_left_as_it_was(folder: Folder) -> None:
+    """While rows are read, after them and where reading stops early, long cells of other readers are still refused."""
+    content = b"a,b\n1," + b"x" * 1_000_000 + b"\n2,b\n"
+    file = the_file(folder.path / "x.csv", content)
+    before = csv.field_size_limit()
+    reading = read_csv(file, lambda _: None)
+    for _ in reading:
+        assert csv.field_size_limit() == before
+    assert csv.field_size_limit() == before
+    early = read_csv(file, lambda _: None)
+    next(early)
+    assert csv.field_size_limit() == before
+
+
 def test_a_break_is_a_bad_row(folder: Folder) -> None:
     """Where a packed file breaks off, the rows before are used, and the break is the row that was being read."""
     packer = zstandard.ZstdCompressor().compressobj()
     begun = packer.compress(b'a,b\n1,x\n2,"y\nz') + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
     found = records(folder.path / "x.csv.zst", begun)
-    assert found == [(2, {"a": "1", "b": "x"}), (3, "the file breaks off here: the zstd stream ends too early")]
+    assert found == [(2, {"a": "1", "b": "x"}), (3, Bad("the file breaks off here: the zstd stream ends too early"))]
     assert records(folder.path / "x.csv.zst", begun[:6]) == [(1, found[1][1])]
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a file, unpacked."""
+"""The bytes of a file, open_decompressed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.errors import InputError
-from batchchat.sources import decompressed_file
-from batchchat.sources.decompressed_file import BrokenOffError, lines, unpacked
+from batchchat.sources.decompressed_file import BrokenOffError, DecompressedFile, open_decompressed, read_lines
 from batchchat.sources.files import find_files
 
 GZIP_ENDS = "the gzip stream ends too early"
@@ -48,14 +47,14 @@ def content_of(path: Path, packed: bytes) -> tuple[bytes, str]:
     path.write_bytes(packed)
     (file,) = find_files([str(path)], [path.name]).files
     found: list[bytes] = []
-    with unpacked(file) as given:
+    with open_decompressed(file) as given:
         try:
             found.extend(given)
         except BrokenOffError as error:
             return b"".join(found), str(error)
         finally:
-            assert given.given == sum(map(len, found))
-        assert given.taken == len(packed)
+            assert given.bytes_out == sum(map(len, found))
+        assert given.bytes_in == len(packed)
     return b"".join(found), ""
 
 
@@ -133,7 +132,7 @@ def test_a_bomb_is_read_in_pieces(tmp_path: Path, suffix: str, pack: Pack, ends:
     size = 40_000_000
     path.write_bytes(gzip.compress(bytes(size)) if suffix == "gz" else zstandard.compress(bytes(size)))
     (file,) = find_files([str(path)], [path.name]).files
-    with unpacked(file) as given:
+    with open_decompressed(file) as given:
         sizes = [len(block) for block in given]
     assert sum(sizes) == size
     assert max(sizes) <= 32 << 20
@@ -146,23 +145,23 @@ def test_lines_are_those_of_the_whole(content: bytes, data: st.DataObject) -> No
     parts = [content[a:b] for a, b in zip([0, *cuts], [*cuts, len(content)], strict=True)]
     expected = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     heard: list[int] = []
-    found = list(lines(_Given(parts), heard.append))
+    found = list(read_lines(_Blocks(parts), heard.append))
     assert found == (expected if expected[-1] else expected[:-1])
     assert heard == sorted(heard)
     assert heard[-1] == len(content)
 
 
-class _Given(decompressed_file.DecompressedFile):
-    """Blocks that are given as they are."""
+class _Blocks(DecompressedFile):
+    """Content in blocks of one's own."""
 
     def __init__(self, parts: Iterable[bytes]) -> None:
-        self.taken = self.given = 0
+        self.bytes_in = self.bytes_out = 0
         self._parts = [part for part in parts if part]
 
     def __iter__(self) -> Iterator[bytes]:
         for part in self._parts:
-            self.taken += len(part)
-            self.given += len(part)
+            self.bytes_in += len(part)
+            self.bytes_out += len(part)
             yield part
 
 
@@ -172,5 +171,5 @@ def test_a_file_that_has_gone_is_an_input_error(tmp_path: Path) -> None:
     path.write_bytes(b"a")
     (file,) = find_files([str(path)], ["x.csv"]).files
     path.unlink()
-    with pytest.raises(InputError, match=r"^x\.csv is not there\."), unpacked(file):
+    with pytest.raises(InputError, match=r"^x\.csv is not there\."), open_decompressed(file):
         pass

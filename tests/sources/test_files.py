@@ -9,7 +9,7 @@ import pytest
 
 from batchchat.errors import InputError
 from batchchat.job.paths import resolved_input
-from batchchat.sources.files import InputFile, find_files, unreadable
+from batchchat.sources.files import InputFile, find_files, read_error
 from tests.sources.folder import user
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ GOOD = [{"messages": user("hi")}]
 
 def found(folder: Folder, *typed: str) -> list[tuple[str, str]]:
     files = find_files([str(folder.path / name) for name in typed], typed).files
-    return [(file.typed, file.label) for file in files]
+    return [(file.as_given, file.label) for file in files]
 
 
 def test_matches_are_sorted_and_called_as_typed(folder: Folder) -> None:
@@ -63,7 +63,7 @@ def test_brackets_in_the_jobs_own_folder_are_no_pattern(folder: Folder) -> None:
     for typed in ("*.jsonl", "../run */*.jsonl", "a.jsonl"):
         (file,) = find_files([resolved_input(typed, home, {})], [typed]).files
         assert file.path.read_bytes()
-        assert file.typed == typed.replace("run *", "run [1]").replace("*", "a")
+        assert file.as_given == typed.replace("run *", "run [1]").replace("*", "a")
 
 
 def test_suffixes_are_read_in_any_case(folder: Folder) -> None:
@@ -136,11 +136,11 @@ def test_a_folder_is_read_through_and_through(folder: Folder) -> None:
     names = ["d/a/1.json", "d/a/2.jsonl.zst", "d/b.csv", "d/z.parquet"]
     for typed, rest in (("d", "1 of another kind is not read"), ("d/", "2 of other kinds are not read")):
         found_ = find_files([str(folder.path / typed)], [typed])
-        assert [file.typed for file in found_.files] == names
+        assert [file.as_given for file in found_.files] == names
         assert [file.label for file in found_.files] == ["1.json", "2.jsonl.zst", "b.csv", "z.parquet"]
-        assert found_.told == (f"{typed} (4 files; {rest})",)
+        assert found_.entries == (f"{typed} (4 files; {rest})",)
         folder.write("d/a/readme.md", b"")
-    (only,) = find_files([str(folder.path / "d/a")], ["d/a"]).told
+    (only,) = find_files([str(folder.path / "d/a")], ["d/a"]).entries
     assert only == "d/a (2 files; 1 of another kind is not read)"
 
 
@@ -178,7 +178,7 @@ def test_a_pipe_is_refused(folder: Folder) -> None:
 )
 def test_what_the_system_refuses_is_said(error: OSError, sentence: str) -> None:
     """Each refusal of the system is a sentence; none is a traceback."""
-    assert str(unreadable("a", error)) == sentence
+    assert str(read_error("a", error)) == sentence
 
 
 def test_files_know_their_size(folder: Folder) -> None:

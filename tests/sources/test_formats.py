@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchchat.sources.formats import RowRequest, format_of, recognised_format, row_params, without_absent
+from batchchat.core.bad import Bad
+from batchchat.sources.formats import RowRequest, drop_null_keys, format_of, match_format, parse_row_params
 from tests.sources.folder import user
 
 HI = user("hi")
@@ -39,7 +40,7 @@ HI = user("hi")
 def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any], asked: RowRequest) -> None:
     """Each format gives conversation, parameters and model, and leaves the columns as they were."""
     before = json.dumps(columns)
-    assert format_of(name, column).ask(columns) == asked
+    assert format_of(name, column).parse(columns) == asked
     assert json.dumps(columns) == before
 
 
@@ -88,7 +89,7 @@ def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any],
 )
 def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -> None:
     """The sentence names the field, the value and what it takes."""
-    assert format_of(name, None).ask(columns) == error
+    assert format_of(name, None).parse(columns) == Bad(error)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -
 )
 def test_a_rows_own_parameters(value: Any, expected: Any) -> None:
     """An object, as JSON text too, or nothing; its model is taken out."""
-    assert row_params(value, "p") == expected
+    assert parse_row_params(value, "p") == (Bad(expected) if isinstance(expected, str) else expected)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_a_rows_own_parameters(value: Any, expected: Any) -> None:
 )
 def test_what_a_row_is_recognised_by(columns: dict[str, Any], column: str | None, name: str, by: str) -> None:
     """openai-batch goes before messages, and messages before prompt."""
-    found = recognised_format(columns, column)
+    found = match_format(columns, column)
     assert found is not None
     assert (found[0].name, found[1]) == (name, by)
 
@@ -148,10 +149,10 @@ def test_what_a_row_is_recognised_by(columns: dict[str, Any], column: str | None
 )
 def test_what_fits_no_format(columns: dict[str, Any], column: str | None) -> None:
     """Nothing is guessed."""
-    assert recognised_format(columns, column) is None
+    assert match_format(columns, column) is None
 
 
 def test_nulls_that_arrow_put_in_are_taken_out() -> None:
     """Null keys of structs go, at any depth, but for `content`; lists keep their nulls."""
     value = [{"role": "assistant", "content": None, "name": None, "tool_calls": [{"id": "1", "x": None}, None]}]
-    assert without_absent(value) == [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}, None]}]
+    assert drop_null_keys(value) == [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}, None]}]

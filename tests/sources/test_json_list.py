@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
-from batchchat.sources import decompressed_file, json_list
 from batchchat.sources.files import Record
 from batchchat.sources.json_list import is_list, read_json
 from tests.sources.folder import records_told, the_file
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from tests.sources.folder import Folder
 
 
-def records(path: Path, content: bytes) -> list[Record]:
-    return records_told(partial(read_json, the_file(path, content)), len(content))
+def records(path: Path, content: bytes, **sizes: int) -> list[Record]:
+    file = the_file(path, content)
+    return records_told(lambda on_progress: read_json(file, on_progress, **sizes), len(content))
 
 
 def rows(folder: Folder, content: bytes) -> list[Record]:
@@ -45,9 +45,9 @@ _objects = st.dictionaries(st.sampled_from(["a", "b", "]"]), _values, max_size=3
 def test_what_was_written_is_read(elements: list[Any], indent: int | None, mark: bool, block: int) -> None:
     """Each element is a record, by its number, however it is laid out and wherever the blocks fall."""
     content = (b"\xef\xbb\xbf" if mark else b"") + json.dumps(elements, indent=indent, ensure_ascii=False).encode()
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decompressed_file, "_BLOCK", max(block, 3))  # the mark comes whole
-        assert records(Path(name, "x.json"), content) == list(enumerate(elements, 1))
+    with tempfile.TemporaryDirectory() as name:
+        sizes = {"block_bytes": max(block, 3)}  # the mark comes whole
+        assert records(Path(name, "x.json"), content, **sizes) == list(enumerate(elements, 1))
 
 
 @given(
@@ -63,7 +63,7 @@ def test_any_bytes_are_records(content: bytes) -> None:
         expected = json.loads(b"[" + content)
     except ValueError:
         return
-    assert [row for _, row in found if not isinstance(row, str)] == [row for row in expected if isinstance(row, dict)]
+    assert [row for _, row in found if not isinstance(row, Bad)] == [row for row in expected if isinstance(row, dict)]
     assert len(found) == len(expected)
 
 
@@ -104,7 +104,8 @@ def test_any_bytes_are_records(content: bytes) -> None:
 )  # fmt: skip
 def test_what_is_wrong_costs_its_element(folder: Folder, content: bytes, found: list[Any]) -> None:
     """A broken element whose brackets balance is one bad record, with its line; the next ones are used."""
-    assert rows(folder, content) == list(enumerate(found, 1))
+    rows_found = [Bad(row) if isinstance(row, str) else row for row in found]
+    assert rows(folder, content) == list(enumerate(rows_found, 1))
 
 
 def test_a_break_is_a_bad_element(folder: Folder) -> None:
@@ -114,17 +115,16 @@ def test_a_break_is_a_bad_element(folder: Folder) -> None:
     for cut in range(12, len(whole), 41):
         *good, broken = records(folder.path / "x.json.gz", whole[:cut])
         assert good == list(enumerate(elements[: len(good)], 1))
-        assert broken == (len(good) + 1, "the file breaks off here: the gzip stream ends too early")
+        assert broken == (len(good) + 1, Bad("the file breaks off here: the gzip stream ends too early"))
 
 
-def test_an_element_longer_than_a_block(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_element_longer_than_a_block(folder: Folder) -> None:
     """None is too long, up to a bound that keeps a bracket nobody closes from filling the memory."""
     value = {"a": 'x"]' * 1_500_000}
     content = json.dumps([value, {}]).encode()
     assert rows(folder, content) == [(1, value), (2, {})]
-    monkeypatch.setattr(json_list, "LONGEST", 1 << 20)
     broken = "the file breaks off here: the element that begins on line 1, column 2 has no end within 1 MiB"
-    assert rows(folder, content) == [(1, broken)]
+    assert records(folder.path / "x.json", content, max_element_bytes=1 << 20) == [(1, Bad(broken))]
 
 
 @pytest.mark.parametrize(

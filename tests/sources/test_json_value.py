@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.sources.json_value import listed, nearest, parse, parse_object, said, shown
+from batchchat.sources.json_value import describe, list_columns, parse, parse_object, short_json
 
 
 @pytest.mark.parametrize(
@@ -53,28 +53,22 @@ def test_many_brackets_alone_are_no_fault(data: bytes) -> None:
 )
 def test_values_are_said(value: Any, text: str) -> None:
     """A value stands as JSON, with a word for what it is."""
-    assert said(value) == text
+    assert describe(value) == text
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=50))
 def test_what_is_shown_is_short(value: Any) -> None:
     """Nothing longer than 60 characters is ever shown, on one line."""
-    assert len(shown(value)) <= 60
-    assert "\n" not in shown(value)
+    assert len(short_json(value)) <= 60
+    assert "\n" not in short_json(value)
 
 
 def test_names_are_listed() -> None:
     """The first eight stand in full."""
-    assert listed([]) == "no column"
-    assert listed(["a"]) == "`a`"
-    assert listed("abcdefgh") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`"
-    assert listed("abcdefghij") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h` and 2 more"
-
-
-def test_the_nearest_name_is_suggested() -> None:
-    """Only a name that is near is suggested."""
-    assert nearest("mesages", ["id", "messages"]) == " Did you mean `messages`?"
-    assert nearest("mesages", ["id"]) == ""
+    assert list_columns([]) == "no column"
+    assert list_columns(["a"]) == "`a`"
+    assert list_columns("abcdefgh") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`"
+    assert list_columns("abcdefghij") == "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h` and 2 more"
 
 
 _nested: st.SearchStrategy[Any] = st.recursive(

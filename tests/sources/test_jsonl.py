@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.files import Record, find_files
 from batchchat.sources.jsonl import read_jsonl
@@ -70,7 +71,7 @@ def test_line_ends_marks_and_blank_lines(folder: Folder) -> None:
 )
 def test_a_bad_line_says_why(folder: Folder, line: bytes, error: str) -> None:
     """A line that is no object is a record with the sentence; the next one is good."""
-    assert plain(folder, line + b"\n{}") == [(1, error), (2, {})]
+    assert plain(folder, line + b"\n{}") == [(1, Bad(error)), (2, {})]
 
 
 def test_lines_longer_than_a_block(folder: Folder) -> None:
@@ -84,7 +85,7 @@ def test_lines_longer_than_a_block(folder: Folder) -> None:
 def test_a_break_is_a_bad_line(folder: Folder) -> None:
     """Where a packed file breaks off, the lines before are used and the break is one record, of the line after."""
     whole = gzip.compress(b'{"a":1}\n\n{"a":2}\n{"a":')
-    ends = "the file breaks off here: the gzip stream ends too early"
+    ends = Bad("the file breaks off here: the gzip stream ends too early")
     assert gz(folder, whole[:-3]) == [(1, {"a": 1}), (3, {"a": 2}), (4, ends)]
 
 

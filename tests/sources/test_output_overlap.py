@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchchat.job.paths import resolved_input
 from batchchat.job.spec import InputSpec
-from batchchat.sources import entry_that_takes
+from batchchat.sources import overlapping_entry
 from tests.sources.folder import Folder, user
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ GOOD = [{"messages": user("hi")}]
 
 def taken(home: Path, output: str, *typed: str) -> str | None:
     paths: Sequence[str] = [resolved_input(one, home, {}) for one in typed]
-    return entry_that_takes(InputSpec(tuple(paths), typed), home / output)
+    return overlapping_entry(InputSpec(tuple(paths), typed), home / output)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_patterns_match_as_glob_does(pattern: str, folders: list[str]) -> None:
         output = home.joinpath(*folders, "x.parquet")
         if not glob.has_magic(pattern):
             return
-        told = entry_that_takes(InputSpec((f"{home}/{pattern}",), (pattern,)), output)
+        told = overlapping_entry(InputSpec((f"{home}/{pattern}",), (pattern,)), output)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.touch()
         found = [Path(match) for match in glob.glob(f"{home}/{pattern}", recursive=True)]  # noqa: PTH207

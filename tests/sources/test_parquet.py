@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.files import InputFile, find_files
-from batchchat.sources.parquet import Wanted, facts_of, read_parquet
+from batchchat.sources.parquet import ColumnSelection, read_footer, read_parquet
 from tests.sources.folder import records_told
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def the_file(folder: Folder, content: bytes | list[Any] | pa.Table) -> InputFile
 
 
 def records(file: InputFile, columns: set[str] | None = None, **types: Any) -> list[Record]:
-    return records_told(partial(read_parquet, file, Wanted(columns, types)), file.size)
+    return records_told(partial(read_parquet, file, ColumnSelection(columns, types)), file.size)
 
 
 def test_rows_are_numbered_from_1(folder: Folder) -> None:
@@ -45,7 +46,7 @@ def test_cells_are_in_their_json_form(folder: Folder) -> None:
     """Of a declared type, times are integers, decimals and bytes text, structs objects with their nulls."""
     file = the_file(folder, [{"t": dt.datetime(1970, 1, 1, 0, 0, 1), "b": b"\xff", "s": [{"a": 1, "b": None}]}])  # noqa: DTZ001
     cells = {"t": 1_000_000, "b": "/w==", "s": [{"a": 1, "b": None}]}
-    types: dict[str, Any] = facts_of(file).types
+    types: dict[str, Any] = read_footer(file).types
     assert records(file, **types) == [(1, cells)]
     assert records(file) == [(1, {**cells, "t": "1970-01-01T00:00:01"})]
 
@@ -56,7 +57,7 @@ def test_cells_are_cast_to_the_declared_type(folder: Folder) -> None:
     file = the_file(folder, pa.table({"t": days, "n": pa.array([1, 2, 3], pa.int8())}))
     assert records(file, t=pa.timestamp("ns"), n=pa.float64()) == [
         (1, {"t": 0, "n": 1.0}),
-        (2, "`t` is \"9999-12-31T00:00:00\", text, which the other files' timestamp[ns] can't hold."),
+        (2, Bad("`t` is \"9999-12-31T00:00:00\", text, which the other files' timestamp[ns] can't hold.")),
         (3, {"t": 1_000_000_000, "n": 3.0}),
     ]
 
@@ -73,7 +74,11 @@ def test_text_that_is_not_utf8_spoils_its_row_alone(folder: Folder) -> None:
     """Arrow doesn't check text it reads: the row that holds a bad byte is bad, its neighbours are good."""
     data = pa.array([b"a", b"\xff", b"c"]).view(pa.string())
     file = the_file(folder, pa.table({"s": data}))
-    assert records(file) == [(1, {"s": "a"}), (2, "the row is not UTF-8: byte 0xff in a text column"), (3, {"s": "c"})]
+    assert records(file) == [
+        (1, {"s": "a"}),
+        (2, Bad("the row is not UTF-8: byte 0xff in a text column")),
+        (3, {"s": "c"}),
+    ]
 
 
 def test_a_damaged_page_breaks_the_file_off(folder: Folder) -> None:
@@ -89,7 +94,8 @@ def test_a_damaged_page_breaks_the_file_off(folder: Folder) -> None:
     assert good == [(at + 1, {"s": text}) for at, text in enumerate(table["s"].to_pylist()[: len(good)])]
     assert len(good) == 2000
     assert broken[0] == 2001
-    assert str(broken[1]).startswith("the file breaks off here, 2,000 rows before its end: ")
+    assert isinstance(broken[1], Bad)
+    assert broken[1].sentence.startswith("the file breaks off here, 2,000 rows before its end: ")
 
 
 @pytest.mark.parametrize("keep", [4, 8, 100])
@@ -98,12 +104,12 @@ def test_a_file_cut_short_is_an_input_error(folder: Folder, keep: int) -> None:
     folder.write("y.parquet", [{"a": n} for n in range(1000)])
     file = the_file(folder, (folder.path / "y.parquet").read_bytes()[:keep])
     with pytest.raises(InputError, match=r"^x\.parquet is not read as Parquet: [^\n]+\. Write it anew\.$"):
-        facts_of(file)
+        read_footer(file)
 
 
 def test_facts_come_from_the_footer(folder: Folder) -> None:
     """Types and the number of rows are known before reading."""
-    facts = facts_of(the_file(folder, pa.table({"a": pa.array([1, 2], pa.int16())})))
+    facts = read_footer(the_file(folder, pa.table({"a": pa.array([1, 2], pa.int16())})))
     assert facts.types == {"a": pa.int16()}
     assert facts.rows == 2
 

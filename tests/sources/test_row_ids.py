@@ -8,28 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.sources.row_ids import GivenIds, HashedIds, id_of
+from batchchat.core.bad import Bad
+from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
 from tests.sources.folder import user
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("a", ("a", None)),
-        (7, ("7", None)),
-        (-(2**70), (str(-(2**70)), None)),
-        ("é", ("é", None)),
-        ("", (None, "`id` is empty. It takes text or a whole number.")),
-        (None, (None, "`id` is null. It takes text or a whole number.")),
-        (True, (None, "`id` is true. It takes text or a whole number.")),
-        (1.0, (None, "`id` is 1.0, a number. It takes text or a whole number.")),
-        ([1], (None, "`id` is [1], a list. It takes text or a whole number.")),
-        ("a\ud800", (None, '`id` is "a\ufffd", which holds half of a surrogate pair.')),
+        ("a", "a"),
+        (7, "7"),
+        (-(2**70), str(-(2**70))),
+        ("é", "é"),
+        ("", Bad("`id` is empty. It takes text or a whole number.")),
+        (None, Bad("`id` is null. It takes text or a whole number.")),
+        (True, Bad("`id` is true. It takes text or a whole number.")),
+        (1.0, Bad("`id` is 1.0, a number. It takes text or a whole number.")),
+        ([1], Bad("`id` is [1], a list. It takes text or a whole number.")),
+        ("a\ud800", Bad('`id` is "a\ufffd", which holds half of a surrogate pair.')),
     ],
 )
 def test_a_cell_as_an_id(value: Any, expected: Any) -> None:
     """Text and whole numbers are ids; nothing else is, nor what can't be written as UTF-8."""
-    assert id_of(value, "id") == expected
+    assert parse_id(value, "id") == expected
 
 
 _NASTY = ["a", "a#f:1", "a#f:2", "a#f:3", "a#f:3#f:3", "f:1", "f:2", "f:2#f:2", "1", "2"]
@@ -38,7 +39,7 @@ _NASTY = ["a", "a#f:1", "a#f:2", "a#f:3", "a#f:3#f:3", "f:1", "f:2", "f:2#f:2", 
 @given(st.lists(st.sampled_from(_NASTY), max_size=30), st.lists(st.integers(1, 3), min_size=30, max_size=30))
 def test_given_ids_are_unique(wanted: list[str], gaps: list[int]) -> None:
     """Whatever ids are given, those handed out are unique; the first keeps its own, and a later one is told where."""
-    ids, line = GivenIds(), 0
+    ids, line = ColumnIds(), 0
     first: dict[str, str] = {}
     for name, gap in zip(wanted, gaps, strict=False):
         line += gap
@@ -46,7 +47,7 @@ def test_given_ids_are_unique(wanted: list[str], gaps: list[int]) -> None:
         assert claimed not in first
         if name in first:
             assert claimed.startswith(f"{name}#f:{line}")
-            assert error == f'the id "{name}" stands already at {first[name]}'
+            assert error == Bad(f'the id "{name}" stands already at {first[name]}')
         else:
             assert (claimed, error) == (name, None)
         first[claimed] = f"f:{line}"
@@ -54,20 +55,20 @@ def test_given_ids_are_unique(wanted: list[str], gaps: list[int]) -> None:
 
 def test_the_first_of_a_repeated_id_is_named_over_files() -> None:
     """Its place is known in whichever file it stands."""
-    ids = GivenIds()
+    ids = ColumnIds()
     assert ids.claim("a", "one", 5) == ("a", None)
     assert ids.claim("b", "two", 1) == ("b", None)
-    assert ids.claim("a", "two", 2) == ("a#two:2", 'the id "a" stands already at one:5')
-    assert ids.claim("b", "one", 1) == ("b#one:1", 'the id "b" stands already at two:1')
+    assert ids.claim("a", "two", 2) == ("a#two:2", Bad('the id "a" stands already at one:5'))
+    assert ids.claim("b", "one", 1) == ("b#one:1", Bad('the id "b" stands already at two:1'))
 
 
 def test_a_long_id_is_shortened_in_the_sentence_alone() -> None:
     """What is told is short, what is claimed is whole."""
-    ids = GivenIds()
+    ids = ColumnIds()
     ids.claim("x" * 500, "f", 1)
     name, error = ids.claim("x" * 500, "f", 2)
     assert name == "x" * 500 + "#f:2"
-    assert error == f'the id "{"x" * 58}… stands already at f:1'
+    assert error == Bad(f'the id "{"x" * 58}… stands already at f:1')
 
 
 @given(st.lists(st.sampled_from("abc")), st.randoms())
@@ -75,7 +76,7 @@ def test_hashed_ids_are_unique_and_independent_of_position(texts: list[str], ran
     """However the rows are ordered, the set of ids is the same, and each conversation has the same ones."""
 
     def ids_of(order: list[str]) -> dict[str, str]:
-        ids = HashedIds()
+        ids = ContentIds()
         return {ids.claim(user(text)): text for text in order}
 
     shuffled = list(texts)
@@ -86,6 +87,6 @@ def test_hashed_ids_are_unique_and_independent_of_position(texts: list[str], ran
 
 def test_hashed_ids_are_fixed() -> None:
     """Journals know rows by them, so that they may never change; key order plays no part."""
-    ids = HashedIds()
+    ids = ContentIds()
     claimed = [ids.claim(user("hi")), ids.claim([{"content": "hi", "role": "user"}]), ids.claim(user("hi"))]
     assert claimed == ["82148ae815149c82", "82148ae815149c82-2", "82148ae815149c82-3"]

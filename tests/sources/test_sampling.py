@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
-from typing import TYPE_CHECKING
+import tracemalloc
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.conversation import BadRow, Key, Row
-from batchchat.sources import sampling
 from batchchat.sources.sampling import choose
 from tests.sources.folder import Folder, user
-
-if TYPE_CHECKING:
-    import pytest
 
 ROWS = [{"id": f"r{n}", "messages": user(f"hi {n}")} for n in range(200)]
 
@@ -23,10 +18,10 @@ def rows(count: int) -> list[Row | BadRow]:
     return [BadRow(Key(f"r{n}"), n, f"x:{n + 1}", "bad") for n in range(count)]
 
 
-def chosen(count: int, there: int, seed: int = 0) -> list[str]:
+def chosen(count: int, there: int, seed: int = 0, **sizes: int) -> list[str]:
     every = rows(there)
-    sample = choose(every, count, seed)
-    found = [row.key.id for row in sample.of(every)]
+    sample = choose(every, count, seed, **sizes)
+    found = [row.key.id for row in sample.select(every)]
     assert len(found) == sample.rows == min(count, there)
     return found
 
@@ -52,22 +47,21 @@ def test_seeds_choose_otherwise() -> None:
     assert max(times.values()) < 56
 
 
-def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many rows no more than twice those asked for are held, and the choice is the same."""
-    expected = chosen(7, 5000)
-    held: list[int] = []
-    lowest = sampling._lowest
-    monkeypatch.setattr(sampling, "_FEWEST_HELD", 1)
+def test_a_choice_does_not_depend_on_what_is_held() -> None:
+    """The same rows are chosen, however often the hashes that are too high are dropped."""
+    for min_held in (1, 20, 5000):
+        assert chosen(7, 5000, min_held=min_held) == chosen(7, 5000)
 
-    def noted(hashes: array[int], count: int) -> array[int]:
-        held.append(len(hashes))
-        return lowest(hashes, count)
 
-    monkeypatch.setattr(sampling, "_lowest", noted)
-    assert chosen(7, 5000) == expected
-    assert max(held) == 14
-    # A row that is too high to be chosen isn't held at all.
-    assert len(held) < 20
+def test_what_is_held_is_bounded() -> None:
+    """Of many rows no more than twice as many hashes as rows to choose are held: 16 bytes each, not 8 for every row."""
+    count, total = 100, 50_000
+    choose(rows(1), 1, 0)  # what is imported and made once
+    tracemalloc.start()
+    choose((BadRow(Key(f"r{n}"), n, "x:1", "bad") for n in range(total)), count, 0, min_held=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * total
 
 
 def test_a_source_reads_the_chosen_alone(folder: Folder) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from batchchat.sources.formats import RowRequest, format_of, recognised_format
-from batchchat.sources.sharegpt import messages_of
+from batchchat.core.bad import Bad
+from batchchat.sources.formats import RowRequest, format_of, match_format
+from batchchat.sources.sharegpt import parse_sharegpt
 from tests.sources.folder import Folder, user
 
 TAKES = "It takes system, human, gpt or tool (or user, assistant, chatgpt, model, function, observation)."
@@ -35,8 +36,8 @@ def said(*turns: tuple[str, str], weight: int | None = None) -> list[dict[str, A
 )  # fmt: skip
 def test_both_spellings_are_messages(turns: list[Any], roles: list[str]) -> None:
     """Who speaks has one name of the endpoint's; nothing but role and content is sent."""
-    messages = messages_of(turns, "conversations")
-    assert not isinstance(messages, str)
+    messages = parse_sharegpt(turns, "conversations")
+    assert not isinstance(messages, Bad)
     assert [message["role"] for message in messages] == roles
     assert [message["content"] for message in messages] == [t["value"] if "value" in t else t["content"] for t in turns]
     assert all(set(message) == {"role", "content"} for message in messages)
@@ -64,7 +65,7 @@ def test_both_spellings_are_messages(turns: list[Any], roles: list[str]) -> None
 )
 def test_what_cannot_be_asked(turns: Any, error: str) -> None:
     """The sentence names the turn, the field and the value."""
-    assert messages_of(turns, "c") == error
+    assert parse_sharegpt(turns, "c") == Bad(error)
 
 
 @pytest.mark.parametrize(
@@ -81,17 +82,17 @@ def test_what_cannot_be_asked(turns: Any, error: str) -> None:
 )
 def test_it_is_recognised(columns: dict[str, Any], column: str | None, name: str, by: str) -> None:
     """By the column's name, or by a message that says `from`."""
-    found = recognised_format(columns, column)
+    found = match_format(columns, column)
     assert found is not None
     assert (found[0].name, found[0].columns, found[1]) == (name, (by,), f"the column `{by}`")
-    assert isinstance(found[0].ask(columns), RowRequest)
+    assert isinstance(found[0].parse(columns), RowRequest)
 
 
 def test_it_is_a_format_of_rows(folder: Folder) -> None:
     """A row's conversation may be JSON text, and a row without one says so."""
     turns = said(("human", "a"))
-    assert format_of("sharegpt", None).ask({"conversations": turns}) == RowRequest(user("a"), {}, None)
-    assert format_of("sharegpt", None).ask({"c": 1}) == "`conversations` is missing. There is `c`."
+    assert format_of("sharegpt", None).parse({"conversations": turns}) == RowRequest(user("a"), {}, None)
+    assert format_of("sharegpt", None).parse({"c": 1}) == Bad("`conversations` is missing. There is `c`.")
     folder.write("x.parquet", [{"id": 1, "conversations": turns}])
     source = folder.open("x.parquet", id="id")
     assert source.description == "sharegpt conversations from x.parquet"

@@ -27,7 +27,7 @@ def test_rows_go_through_all_files_in_order(folder: Folder) -> None:
     """Ordinals run over the files, lines start anew in each."""
     folder.write("b.jsonl", GOOD[:2])
     folder.write("a.parquet", GOOD[2:])
-    places = [(row.ordinal, row.place, row.key.id) for row in folder.rows("b.jsonl", "a.parquet", id="id")]
+    places = [(row.ordinal, row.location, row.key.id) for row in folder.rows("b.jsonl", "a.parquet", id="id")]
     assert places == [
         (0, "b.jsonl:1", "r0"),
         (1, "b.jsonl:2", "r1"),

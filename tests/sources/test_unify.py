@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.arrow.cells import encode
-from batchchat.sources.unify import cast, unified
+from batchchat.sources.unify import cast, common_type
 
 if TYPE_CHECKING:
     from tests.sources.folder import Folder
@@ -48,8 +48,8 @@ WIDER = pa.struct([("a", pa.int16()), ("b", pa.string())])
 )
 def test_types_are_unified(one: Any, other: Any, common: Any) -> None:
     """The order of the files plays no part, and a type alone stays itself."""
-    assert unified([one, other]) == unified([other, one]) == common
-    assert unified([one, one]) == one
+    assert common_type([one, other]) == common_type([other, one]) == common
+    assert common_type([one, one]) == one
 
 
 _whole = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
@@ -59,8 +59,8 @@ _numbers = [*_whole, pa.float32(), pa.float64(), pa.decimal128(9, 3), pa.decimal
 
 @given(st.integers(0, 100), st.sampled_from(_numbers), st.sampled_from(_numbers))
 def test_numbers_keep_their_value(number: int, one: Any, other: Any) -> None:
-    """Whatever two types of numbers are unified, a number is the same before and after."""
-    common = unified([one, other])
+    """Whatever two types of numbers are common_type, a number is the same before and after."""
+    common = common_type([one, other])
     if common is not None:
         for kind in (one, other):
             array: Any = pa.array([Decimal(number) if pa.types.is_decimal(kind) else number, None], kind)
@@ -70,8 +70,8 @@ def test_numbers_keep_their_value(number: int, one: Any, other: Any) -> None:
 
 @given(st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)), st.sampled_from(_times), st.sampled_from(_times))  # noqa: DTZ001
 def test_times_keep_their_moment(moment: dt.datetime, one: Any, other: Any) -> None:
-    """Whatever two units are unified, it is the same moment before and after."""
-    common: Any = unified([one, other])
+    """Whatever two units are common_type, it is the same moment before and after."""
+    common: Any = common_type([one, other])
     assert common in (one, other)
     array: Any = pa.array([moment.replace(microsecond=0)], one)
     assert cast(array, common).cast(pa.timestamp("s")).to_pylist() == [moment.replace(microsecond=0)]

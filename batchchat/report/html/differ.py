@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from batchchat.core.conversation import Status
-from batchchat.hash_table import hash64
+from batchchat.hash_table import stable_hash64
 
 __all__ = ["COMPARED", "Answers", "Difference", "answers_of", "difference"]
 
@@ -44,8 +44,8 @@ def answers_of(batches: Iterable[pa.RecordBatch]) -> Answers:
         columns = [batch.column(name).to_pylist() for name in ("status", "id", "sample", "response")]
         for status, id_, sample, response in zip(*columns, strict=True):
             if status == _ANSWERED:
-                keys.append(hash64(f"{sample} {id_}".encode("utf-8", "surrogatepass")))
-                replies.append(hash64((response or "").encode("utf-8", "surrogatepass")))
+                keys.append(stable_hash64(f"{sample} {id_}".encode("utf-8", "surrogatepass")))
+                replies.append(stable_hash64((response or "").encode("utf-8", "surrogatepass")))
                 positions.append(at)
             at += 1
     return Answers(np.array(keys, np.uint64), np.array(replies, np.uint64), np.array(positions, np.int64))
