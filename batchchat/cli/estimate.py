@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, style
 from batchchat.cli.confirm import confirm
+from batchchat.cli.errors import ErrorBoundary, guarded
+from batchchat.cli.output import put, say, style
 from batchchat.cli.runner import event_loop, follower_of
 from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
@@ -117,7 +118,7 @@ def _run_pilot(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorB
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
-    boundary.blank = redactor_for(job, os.environ).redact
+    boundary.redact = redactor_for(job, os.environ).redact
 
     def opened(folder: Path) -> None:
         boundary.folder = folder

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from batchchat.cli.boundary import guarded, put, say
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put, say
 from batchchat.text import numbers
 
 __all__ = ["export"]
@@ -25,7 +26,7 @@ _FORMS = ["parquet", "jsonl", "csv", "openai-batch", "sharegpt"]
     "-o", "--output", "target", type=click.Path(path_type=Path), required=True, help="The file to write; - is stdout."
 )
 def export(source: Path, form: str, target: Path) -> None:
-    """Write every finished row, also of a run that is going on or was killed, in the order of the input.
+    """Write every finished row, of a running or killed run too, in the order of the input.
 
     JOB is a job file, OUTPUT the Parquet it writes (which need not be there yet). The run is not disturbed.
 
@@ -43,10 +44,10 @@ def export(source: Path, form: str, target: Path) -> None:
             exported = export_run(
                 output, Path("/dev/stdout") if to_stdout else target, form, source if source != output else None
             )
-        except BrokenPipeError:  # whoever read it has seen enough
+        except BrokenPipeError:  # the reader of the pipe has closed it
             return
-        written = f"{target}: {numbers.count(exported.rows)} {'row' if exported.rows == 1 else 'rows'}"
+        written = f"{target}: {numbers.rows(exported.rows)}"
         if not to_stdout:
             put(written)
         for why, count in exported.left_out.items():
-            say(f"left out: {numbers.count(count)} {'row' if count == 1 else 'rows'} {why}")
+            say(f"left out: {numbers.rows(count)} {why}")

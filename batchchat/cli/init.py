@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from batchchat.cli.boundary import guarded, put
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put
 from batchchat.errors import UsageError
 
 __all__ = ["init"]

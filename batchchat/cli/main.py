@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from batchchat import __version__
-from batchchat.cli.boundary import ready_streams
 from batchchat.cli.estimate import estimate
 from batchchat.cli.export import export
 from batchchat.cli.init import init
 from batchchat.cli.mock_server import mock_server
+from batchchat.cli.output import prepare_streams
 from batchchat.cli.prices import prices
 from batchchat.cli.report import report
 from batchchat.cli.run import run
@@ -36,7 +36,7 @@ zsh: zsh_source · fish: _BATCHCHAT_COMPLETE=fish_source batchchat | source
 @click.version_option(__version__, message="batchchat %(version)s")
 def main() -> None:
     """Send files of conversations to a chat completions endpoint; get replies, usage and cost as Parquet."""
-    ready_streams()
+    prepare_streams()
 
 
 main.add_command(validate)

@@ -7,7 +7,7 @@ import signal
 
 import click
 
-from batchchat.cli.boundary import guarded
+from batchchat.cli.errors import guarded
 from batchchat.errors import UsageError
 
 __all__ = ["mock_server"]
@@ -21,7 +21,9 @@ __all__ = ["mock_server"]
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8010, show_default=True, help="0: any free port.")
 @click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds until an answer.")
-@click.option("--latency-jitter", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Up to so much more.")
+@click.option(
+    "--latency-jitter", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Up to S seconds more, at random."
+)
 @click.option("--max-concurrent", type=click.IntRange(min=1), metavar="N", help="More in flight get a 429.")
 @click.option("--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Requests a minute.")
 @click.option("--context-length", type=click.IntRange(min=1), default=65536, show_default=True, metavar="TOKENS")
@@ -96,7 +98,7 @@ async def _serve(options: object, host: str, port: int) -> None:
         root = await server.start(host, port)
     except OSError as error:
         raise UsageError(f"{host}:{port} can't be listened on: {error.strerror}. Try another --port.") from error
-    click.echo(f"mock endpoint at {root}/v1/openai · ctrl-c ends it", err=True)
+    click.echo(f"mock endpoint at {root}/v1/openai · Ctrl-C stops it", err=True)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from batchchat.cli.boundary import guarded, put, say, style
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put, say, style
 from batchchat.errors import UsageError
 
 __all__ = ["prices", "today"]

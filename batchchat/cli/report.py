@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchchat.cli.boundary import guarded, put, say
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put, say
 from batchchat.text import numbers
 from batchchat.text.numbers import shown_path
 
@@ -30,15 +31,15 @@ __all__ = ["report"]
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page with charts and rows, one file.")
-@click.option("--reconcile", is_flag=True, help="Ask the job's endpoint what it billed, and compare.")
+@click.option("--reconcile", is_flag=True, help="Compare with what the job's endpoint billed.")
 def report(
     sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Path | None, *, reconcile: bool, as_json: bool
 ) -> None:
-    """Tell rows, tokens, cost, latency and failures of finished, stopped and running jobs.
+    """Print rows, tokens, cost, latency and failures of finished, stopped and running jobs.
 
-    JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are put side by side. The figures
-    come from the output, or from the journal where that knows more; nothing is sent and nothing changed. Only
-    --reconcile asks somebody: DeepInfra, or who answers as it does, with the job's key, what each response was billed.
+    JOB is a job file, OUTPUT the Parquet file or folder it writes. Several outputs are compared side by side. The
+    figures come from the output, or from the journal where that has more; nothing is sent and nothing changed. Only
+    --reconcile sends requests: it asks DeepInfra, or an endpoint like it, with the job's key what it billed.
     """
     with guarded():
         from batchchat import lossless_json
@@ -48,27 +49,27 @@ def report(
 
         jobs = _jobs(sources) if reconcile else []
         outputs = [output_of(source, os.environ) for source in sources]
-        named = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
+        named_jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
         for target in (csv, html):
             if target is not None:
                 check_target(outputs, target, jobs=sources)
         if html is not None:
             from batchchat.report.page import page_of_outputs
 
-            content, found = page_of_outputs(outputs, by, shown_path, named)
+            content, all_figures = page_of_outputs(outputs, by, shown_path, named_jobs)
             _write(html, content)
         else:
-            found = [figures_of(output, by, job) for output, job in zip(outputs, named, strict=True)]
+            all_figures = [figures_of(output, by, job) for output, job in zip(outputs, named_jobs, strict=True)]
         if csv is not None:
             from batchchat.report.flat import figures_csv
 
-            _write(csv, figures_csv(_lines(found, by)))
+            _write(csv, figures_csv(_lines(all_figures, by)))
         compared = _compared(jobs)
         if as_json:
-            told = {"outputs": [_json(each, by, compared.get(each.output)) for each in found]}
-            put(lossless_json.dumps(told).decode())
+            report_json = {"outputs": [_json(figures, by, compared.get(figures.output)) for figures in all_figures]}
+            put(lossless_json.dumps(report_json).decode())
         else:
-            put(_text(found, by, compared))
+            put(_text(all_figures, by, compared))
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -78,14 +79,16 @@ def _write(target: Path, content: bytes) -> None:
     say(f"{shown_path(target)}: {numbers.size(len(content))}")
 
 
-def _lines(found: list[Figures], by: str | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _lines(all_figures: list[Figures], by: str | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """A line for each group, its value first, or for each output."""
     if by is None:
-        return [({"path": shown_path(each.output)}, each.whole.json(each.beside)) for each in found]
+        return [
+            ({"path": shown_path(figures.output)}, figures.whole.json(figures.off_row_costs)) for figures in all_figures
+        ]
     return [
-        ({by: value} | ({"path": shown_path(each.output)} if len(found) > 1 else {}), tally.json())
-        for each in found
-        for value, tally in each.groups
+        ({by: value} | ({"path": shown_path(figures.output)} if len(all_figures) > 1 else {}), stats.json())
+        for figures in all_figures
+        for value, stats in figures.groups
     ]
 
 
@@ -104,27 +107,29 @@ def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciliation, str]]:
     return {job.output.path: (asyncio.run(reconciled(job, os.environ)), job.host) for job in jobs}
 
 
-def _json(found: Figures, by: str | None, compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
-    told = {"path": shown_path(found.output), **found.whole.json(found.beside)}
+def _json(figures: Figures, by: str | None, compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
+    whole = {"path": shown_path(figures.output), **figures.whole.json(figures.off_row_costs)}
     if compared is not None:
-        told["reconcile"] = compared[0].json()
-    groups = [] if by is None else [{by: value, **tally.json()} for value, tally in found.groups]
-    return {**told, "by": groups, "left": found.beside.left}
+        whole["reconcile"] = compared[0].json()
+    groups = [] if by is None else [{by: value, **stats.json()} for value, stats in figures.groups]
+    return {**whole, "by": groups, "left": figures.off_row_costs.left}
 
 
-def _text(found: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciliation, str]]) -> str:
-    from batchchat.report.reconcile import reconcile_topics
-    from batchchat.report.tables import ReportInput, group_table, report_text, topic_lines
+def _text(all_figures: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciliation, str]]) -> str:
+    from batchchat.report.reconcile import reconcile_lines
+    from batchchat.report.tables import group_table, report_input_of, report_text
+    from batchchat.text.labelled import labelled_list
 
     blocks = []
-    for each in found:
-        path = shown_path(each.output)
-        told = ReportInput(path, each.name, each.model, each.endpoint, each.whole, each.beside)
-        blocks.append(report_text(told))
-        if each.output in compared:
-            blocks.append(topic_lines(reconcile_topics(*compared[each.output])))
+    for figures in all_figures:
+        path = shown_path(figures.output)
+        blocks.append(report_text(report_input_of(figures, path)))
+        if figures.output in compared:
+            blocks.append(labelled_list(reconcile_lines(*compared[figures.output])))
         if by is not None:
-            blocks.append(group_table(f"by {by}", each.groups))
-    if len(found) > 1:
-        blocks.append(group_table("side by side", [(shown_path(each.output), each.whole) for each in found]))
+            blocks.append(group_table(f"by {by}", figures.groups))
+    if len(all_figures) > 1:
+        blocks.append(
+            group_table("side by side", [(shown_path(figures.output), figures.whole) for figures in all_figures])
+        )
     return "\n\n".join(blocks)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.boundary import ErrorBoundary, guarded, put, say, say_error, style
 from batchchat.cli.confirm import confirm
+from batchchat.cli.errors import ErrorBoundary, guarded
+from batchchat.cli.output import put, say, say_error, style
 from batchchat.cli.run_command import KEEP_CHANGED, RETRY_FAILED, RunCommand, next_commands
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import override, set_option
@@ -130,7 +131,7 @@ def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subsc
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
-    redact = boundary.blank = redactor_for(job, os.environ).redact
+    redact = boundary.redact = redactor_for(job, os.environ).redact
     code: int | None = None
 
     def opened(folder: Path) -> None:
@@ -171,7 +172,7 @@ def _tell_end(job: JobSpec, result: RunResult, commands: list[str]) -> None:
         RunSummary(
             name=job.name,
             totals=result.ledger.totals,
-            beside=result.ledger.off_row_costs,
+            off_row_costs=result.ledger.off_row_costs,
             elapsed_s=result.elapsed_s,
             left=result.left,
             stopped=result.stopped,

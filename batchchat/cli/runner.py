@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from batchchat.cli.boundary import say
+from batchchat.cli.output import say
 from batchchat.core.events import Event, OnFinishFailed, Subscriber
 
 __all__ = ["at_a_terminal", "event_loop", "follower_of"]
@@ -27,7 +27,7 @@ def at_a_terminal() -> bool:
 
 def follower_of(progress: str) -> Subscriber:
     """What follows a run on stderr. A failed `on_finish` is told whatever `progress` is."""
-    from batchchat.text.event_lines import text_of
+    from batchchat.text.event_lines import event_line
     from batchchat.text.progress import Bar, Lines, Silent
 
     if progress == "auto":
@@ -38,7 +38,7 @@ def follower_of(progress: str) -> Subscriber:
 
     def follow(event: Event) -> None:
         if isinstance(event, OnFinishFailed):
-            say(f"{text_of(event)}. The run's own exit code stays {event.exit_code}.")
+            say(f"{event_line(event)}. The run's own exit code stays {event.exit_code}.")
         else:
             follower(event)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from batchchat.cli.boundary import guarded, put
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put
 
 __all__ = ["schema"]
 

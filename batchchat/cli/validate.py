@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from batchchat.cli.boundary import guarded, put, style
+from batchchat.cli.errors import guarded
+from batchchat.cli.output import put, style
 from batchchat.cli.set_option import override, set_option
 from batchchat.errors import EXIT_OK, UsageError
 from batchchat.job import load_job

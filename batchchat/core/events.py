@@ -1,7 +1,6 @@
 """The closed list of things that happen in a run. The bar, the log, run.json and the summary subscribe to them.
 
-An event says what happened in figures; how that reads is its subscriber's business. None holds a secret, a prompt or
-a reply.
+An event has figures; its subscribers format them. None holds a secret, a prompt or a reply.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a run runs in and by what rules, for run.log: `place` is this machine, `rules` are of the job."""
+    """The process and the job's limits, for run.log: `place` describes this machine, `rules` the job's limits."""
 
     version: str
     place: str
@@ -95,23 +94,24 @@ class Planned:
 class Budgeted:
     """There is a cap on the job's cost: what counts against it already, and what the rows to send can cost at most.
 
-    `unknown_rows` were answered before, nobody knows for how much. While `learning`, the run goes slowly.
+    `unknown_rows` were answered in earlier runs at unknown cost.
     """
 
     max_cost_usd: Decimal
     paid_usd: Decimal
-    unsure_usd: Decimal
+    uncertain_usd: Decimal
     unknown_rows: int
     rows: int
-    most_usd: Decimal
-    learning: bool
+    max_rows_usd: Decimal
     price: str | None = None
-    """What it is reckoned with, in words, where that is not the job's own."""
+    """The price used, in words, where it is not the job's own."""
+    learning: tuple[int, int] | None = None
+    """At first only so many requests are in flight, until so many answers have shown the real price."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRatioRaised:
-    """The endpoint charges `ratio` times the job's price; `overrun_usd` is what answers cost beyond their worst."""
+    """The endpoint charges `ratio` times the job's price; `overrun_usd` was paid beyond reservations."""
 
     ratio: Decimal
     overrun_usd: Decimal
@@ -119,7 +119,7 @@ class PriceRatioRaised:
 
 @dataclass(frozen=True, slots=True)
 class LimitsRead:
-    """What the endpoint said it allows, in flight and a minute, or `why` that is not known; `concurrency` is used."""
+    """The limits the endpoint reports, in flight and a minute, or `why` they are unknown; `concurrency` is used."""
 
     requests: int | None
     tokens_per_minute: int | None
@@ -129,7 +129,7 @@ class LimitsRead:
 
 @dataclass(frozen=True, slots=True)
 class CeilingLowered:
-    """The ceiling of requests in flight went down, by so many refusals in `span_s` seconds."""
+    """The ceiling of requests in flight went down after `refusals` in `span_s` seconds."""
 
     before: int
     after: int
@@ -147,7 +147,7 @@ class CeilingRaised:
 
 @dataclass(frozen=True, slots=True)
 class EndpointDown:
-    """The endpoint gives no answer since `since` (epoch); `why` is what was seen. Told again once a minute."""
+    """The endpoint has not responded since `since` (epoch) for the reason `why`. Repeated once a minute."""
 
     since: float
     why: str
@@ -157,7 +157,7 @@ class EndpointDown:
 
 @dataclass(frozen=True, slots=True)
 class EndpointUp:
-    """The endpoint answers again; down from `since` to `until` (epoch), while `probes` requests were sent."""
+    """The endpoint responds again; it was down from `since` to `until` (epoch), while `probes` requests were sent."""
 
     since: float
     until: float
@@ -169,8 +169,8 @@ class EndpointUp:
 class Progress:
     """The state of the run, several times a second.
 
-    `total` is None while nothing is known of it. `done` rows need nothing more: a row that is sent again is not done,
-    though the output still has its earlier record. `ceiling` moves under `most`. While the endpoint is down,
+    `total` is None while it is unknown. `done` rows are finished: a row that is sent again is not done, though the
+    output still has its earlier record. `ceiling` moves under `max_ceiling`. While the endpoint is down,
     `down_since` (epoch) says since when; `held_s` is how long it wants nothing sent.
     """
 
@@ -192,7 +192,7 @@ class Progress:
     max_cost_usd: Decimal | None = None
     cost_per_hour_usd: float | None = None
     """At the pace of the last half minute."""
-    most: int = 0
+    max_ceiling: int = 0
     down_since: float | None = None
     probe_in_s: float = 0.0
     held_s: float = 0.0
@@ -205,11 +205,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class AwaitedRow:
-    """The last row a run waits for: its id, how long it is in flight, and when it is cut off."""
+    """The last row a run waits for: its id, how long it has been in flight, and when it is cut off."""
 
     id: str
     running_s: float
-    bound_s: float
+    cutoff_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ class RowOverdue:
 
 @dataclass(frozen=True, slots=True)
 class OtherModelServed:
-    """The endpoint serves a model under another name than the one asked for; told once for each pair."""
+    """The endpoint serves a model under another name than the one asked for; once for each pair."""
 
     requested: str
     served: str
@@ -234,7 +234,7 @@ class OtherModelServed:
 class OtherTierServed:
     """The endpoint serves another service tier than the one asked for."""
 
-    asked: str
+    requested: str
     served: str
 
 
@@ -313,9 +313,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class OnFinishFailed:
-    """The user's command at the end of the run did not succeed; `why` does not repeat it.
+    """The `on_finish` command failed for the reason `why`, which does not contain the command.
 
-    The run's own `exit_code` stays.
+    The run keeps its own `exit_code`.
     """
 
     why: str

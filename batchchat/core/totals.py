@@ -1,6 +1,7 @@
-"""The sums of a run: rows, tokens, money, latency, failures; a fold over finished rows that can also be taken back.
+"""The sums of a run: rows, tokens, money, latency, failures; a fold over finished rows that can be undone row by row.
 
-Money is summed in Decimal, so that the order of rows and restarts play no part; a sum that lacks rows says how many.
+Money is summed in Decimal, so that sums do not depend on the order of rows or on restarts; the rows that a sum
+lacks are counted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchchat.core.conversation import Status
+from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
 
 __all__ = ["BUCKETS_PER_E", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
@@ -30,7 +32,7 @@ TOKEN_FIELDS = ("prompt_tokens", "completion_tokens", "cached_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of a kind of failure, to be shown: its id, its place in the input, its reason."""
+    """One row of a kind of failure, to be shown: its id, its location in the input, its reason."""
 
     id: str
     place: str
@@ -39,19 +41,19 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class OffRowCosts:
-    """What was paid, or may have been, and stands in no row of the output.
+    """What was paid, or may have been, and is in no row of the output.
 
-    `superseded_usd` went for answers replaced by others or gone from the input, `pending_usd` for attempts at rows that
-    are left, of which `pending_possibly_billed` ended without a known bill; `at_risk` requests were, or may have been,
-    in flight when a run was killed. `gone_rows` are no longer in the input.
+    `superseded_usd` was paid for answers that were replaced or are no longer in the input, `pending_usd` for attempts
+    at unfinished rows, `pending_possibly_billed` of which ended without a known bill; up to `at_risk` requests were in
+    flight when a run was killed. `gone_rows` are no longer in the input.
 
-    What may have been paid has its worst case here, where it has one: `broke_off_usd` for all attempts that may have
-    been billed, those of the output's rows included, but for `unbounded` ones of them (None: for any of them);
-    `unreported_usd` for answers that told no usage; `at_risk_usd` for what was in flight. `unsure_usd` is all of that,
-    and what stands in no row any more.
+    The fields below are upper bounds of what may have been paid: `broke_off_usd` for all attempts that may have been
+    billed, those of the output's rows included, except for `unbounded` of them (None: for any of them);
+    `unreported_usd` for answers without usage; `at_risk_usd` for what was in flight. `unsure_usd` is the sum of these,
+    and of the same for rows that are in the output no more.
 
-    `left` rows of the input are still to be finished, None where its end was not seen. `retries` counts what further
-    attempts were made for, which no column tells.
+    `left` rows of the input are unfinished, None where its end is not known. `retries` counts the reasons of further
+    attempts, which no column has.
     """
 
     superseded_usd: Decimal = _ZERO
@@ -68,17 +70,19 @@ class OffRowCosts:
     retries: Mapping[str, int] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
-        """For the output's metadata: money as exact decimal text."""
+        """The fields for the output's metadata: money as exact decimal text."""
         return {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()}
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any]) -> OffRowCosts:
-        """The inverse of `fields`; what is not there is nothing."""
-        known: dict[str, Any] = {own.name: fields[own.name] for own in dataclass_fields(cls) if own.name in fields}
-        typed: dict[str, Any] = {
-            name: Decimal(value) if isinstance(value, str) else value for name, value in known.items()
+        """The inverse of `fields`; a missing field has its default."""
+        present: dict[str, Any] = {
+            declared.name: fields[declared.name] for declared in dataclass_fields(cls) if declared.name in fields
         }
-        return cls(**typed)
+        parsed: dict[str, Any] = {
+            name: Decimal(value) if isinstance(value, str) else value for name, value in present.items()
+        }
+        return cls(**parsed)
 
 
 @dataclass(slots=True)
@@ -87,8 +91,8 @@ class Totals:
 
     `tokens` has the fields that any row reported.
 
-    Apart from the cost stands what may have been spent, at most and at the job's price: `possibly_billed_usd` for
-    attempts that broke off, but for the `unbounded` ones among them; `unreported_usd` for what told no usage.
+    Not in the cost are upper bounds at the job's price: `possibly_billed_usd` for attempts that broke off, except the
+    `unbounded` ones among them; `unreported_usd` for answers without usage.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -141,7 +145,7 @@ class Totals:
             self.examples.setdefault(row["error_kind"], example)
 
     def remove(self, row: RowRecord) -> None:
-        """Take back a row that was counted."""
+        """Undo `add` of the same row."""
         self._count(row, -1)
         kind = row.get("error_kind", "")
         if (example := self.examples.get(kind)) and example.id == row["id"]:
@@ -196,23 +200,15 @@ class Totals:
             del self.cost_usd[source]
 
     def latency_s(self, share: float) -> float | None:
-        """The latency that `share` (0 to 1) of the answered rows did not exceed, within 0.1 %; None without rows.
-
-        Interpolated between two rows, as the report, pandas and DuckDB do.
-        """
-        count = sum(self.latency_buckets.values())
-        if not count:
-            return None
-        place = share * (count - 1)
-        low, high = (self._latency_at(rank) for rank in (math.floor(place), math.ceil(place)))
-        return low + (high - low) * (place - math.floor(place))
+        """The latency that `share` (0 to 1) of the answered rows did not exceed, within 0.1 %; None without rows."""
+        return quantile(share, sum(self.latency_buckets.values()), self._latency_at)
 
     def _latency_at(self, rank: int) -> float:
-        """That of the answered row at `rank`, from 0, by latency."""
-        seen = 0
+        """The latency of the answered row at `rank`, from 0, in ascending order."""
+        rows_so_far = 0
         for bucket in sorted(self.latency_buckets):
-            seen += self.latency_buckets[bucket]
-            if seen > rank:
+            rows_so_far += self.latency_buckets[bucket]
+            if rows_so_far > rank:
                 break
         return math.exp(bucket / BUCKETS_PER_E)
 

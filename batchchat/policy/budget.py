@@ -138,7 +138,7 @@ class Budget:
         """Apply a new ratio to all that is uncertain or reserved."""
         self.ratio = max(self._max_ratio, LEARNING_RATIO if self.is_learning else _ONE)
         """What the job's price is multiplied by."""
-        before = self._uncertain_before.knowing(self._price, self._max_ratio).worth_usd
+        before = self._uncertain_before.with_ratio(self._price, self._max_ratio).upper_bound_usd
         self._settled_usd = self._paid_usd + before + self._uncertain_usd * self.ratio
         # Reservations of requests in flight are raised, never lowered.
         for reservations in self._reserved.values():

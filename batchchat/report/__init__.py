@@ -1,1 +1,1 @@
-"""What is told when it is over."""
+"""Figures as text for a terminal, as CSV and as an HTML page."""

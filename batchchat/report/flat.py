@@ -29,7 +29,7 @@ def figures_csv(lines: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
 
 def _flat(figures: Mapping[str, Any]) -> dict[str, Any]:
     plain = {name: value for name, value in figures.items() if name not in {"failures", "by"}}
-    failures = {f"failed_{each['error_kind']}": each["rows"] for each in figures["failures"]}
+    failures = {f"failed_{failure['error_kind']}": failure["rows"] for failure in figures["failures"]}
     return dict(_leaves("", plain)) | failures
 
 

@@ -1,4 +1,4 @@
-"""The report's page: outputs are opened, read once for figures and pictures, and once more for the rows shown."""
+"""The report's page: outputs are read once for figures and charts, and once more for the rows shown."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchchat.errors import UsageError
-from batchchat.report.html.assemble import MOST_OUTPUTS, OpenOutput, assembled
+from batchchat.report.html.assemble import MAX_OUTPUTS, OpenOutput, assembled
 from batchchat.report.html.build import PageInput
-from batchchat.report.html.facts import READ, facts_of
-from batchchat.report.tables import ReportInput
+from batchchat.report.html.row_columns import READ, read_row_columns
+from batchchat.report.tables import report_input_of
 from batchchat.results.figures import Figures, figures_in
 from batchchat.results.reader import Results, open_results
 
@@ -20,7 +20,7 @@ __all__ = ["Page", "page_of_outputs"]
 
 
 class Page(NamedTuple):
-    """The page, and the figures that it tells."""
+    """The page as HTML, and the figures it shows."""
 
     content: bytes
     figures: list[Figures]
@@ -29,24 +29,25 @@ class Page(NamedTuple):
 def page_of_outputs(
     outputs: Sequence[Path], by: str | None, shown: Callable[[Path], str], jobs: Sequence[Path | None] | None = None
 ) -> Page:
-    """Read `outputs`, whatever the state of their runs, and draw them; `shown` is how a path is written.
+    """The page of `outputs`, whatever the state of their runs.
 
-    `jobs` are the job files that were named in their place, None where the output itself was.
-
+    `shown` formats a path; `jobs` has the job file that was named for each output, None where the output itself was.
     Raises `UsageError`, `OutputError`, `MachineError`.
     """
-    if len(outputs) > MOST_OUTPUTS:
-        raise UsageError(f"A page holds at most {MOST_OUTPUTS} outputs, and here are {len(outputs)}. Give fewer.")
+    if len(outputs) > MAX_OUTPUTS:
+        raise UsageError(f"A page holds at most {MAX_OUTPUTS} outputs, and here are {len(outputs)}. Give fewer.")
     with ExitStack() as stack:
-        named = zip(outputs, jobs or [None] * len(outputs), strict=True)
-        opened = [stack.enter_context(open_results(output, job)) for output, job in named]
-        found = [figures_in(results, by) for results in opened]
-        seen = [_seen(results, each, by, shown) for results, each in zip(opened, found, strict=True)]
-        return Page(assembled(seen, datetime.now(UTC)), found)
+        outputs_with_jobs = zip(outputs, jobs or [None] * len(outputs), strict=True)
+        opened = [stack.enter_context(open_results(output, job)) for output, job in outputs_with_jobs]
+        all_figures = [figures_in(results, by) for results in opened]
+        page_outputs = [
+            _page_output(results, figures, by, shown) for results, figures in zip(opened, all_figures, strict=True)
+        ]
+        return Page(assembled(page_outputs, datetime.now(UTC)), all_figures)
 
 
-def _seen(results: Results, found: Figures, by: str | None, shown: Callable[[Path], str]) -> OpenOutput:
-    told = ReportInput(shown(found.output), found.name, found.model, found.endpoint, found.whole, found.beside)
+def _page_output(results: Results, figures: Figures, by: str | None, shown: Callable[[Path], str]) -> OpenOutput:
+    report_input = report_input_of(figures, shown(figures.output))
     needed = READ if by is None else READ | {by}
-    facts = facts_of(results.columns(needed), by)
-    return OpenOutput(PageInput(told, facts, by, results.published), results.rows_at, results.columns)
+    columns = read_row_columns(results.columns(needed), by)
+    return OpenOutput(PageInput(report_input, columns, by, results.published), results.rows_at, results.columns)

@@ -1,59 +1,56 @@
-"""What rows say they cost against what the endpoint says it billed: a fold, and its two forms. Pure, all in Decimal.
-
-Only the response id of a row's last attempt is known: a row that paid for several attempts differs for that reason.
-"""
+"""The comparison of what rows cost with what the endpoint billed, as labelled lines. Pure, all in Decimal."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from batchchat.report.lines import LabelledLine, some_rows
 from batchchat.results.reconciliation import LARGEST_KEPT, Claim, Reconciliation
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled
 
-__all__ = ["reconcile_topics"]
+__all__ = ["reconcile_lines"]
 
 _SHOWN = 5
 _ZERO = Decimal(0)
 
 
-def reconcile_topics(found: Reconciliation, host: str) -> list[LabelledLine]:
-    """The comparison in words, the rows that differ most among them."""
-    lines = [_sum(found, host)] if found.compared_rows else []
-    if found.differing_rows:
-        lines.append(f"{_differ(found.differing_rows)}, the largest first:")
-        lines += [f"  {_row(claim, billed_usd)}" for claim, billed_usd in found.largest[:_SHOWN]]
-        if found.differing_rows > _SHOWN:
-            has = "all" if found.differing_rows <= LARGEST_KEPT else f"the first {LARGEST_KEPT}"
-            lines.append(f"  and {numbers.count(found.differing_rows - _SHOWN)} more; --json has {has}")
-    if found.differing_retried_rows:
+def reconcile_lines(bill: Reconciliation, host: str) -> list[LabelledLine]:
+    """The sums of both, the rows that differ most, and what could not be compared; `host` is the endpoint's name."""
+    lines = [_sum(bill, host)] if bill.compared_rows else []
+    if bill.differing_rows:
+        lines.append(f"{_differ(bill.differing_rows)}, the largest first:")
+        lines += [f"  {_row(claim, billed_usd)}" for claim, billed_usd in bill.largest[:_SHOWN]]
+        if bill.differing_rows > _SHOWN:
+            has = "all" if bill.differing_rows <= LARGEST_KEPT else f"the first {LARGEST_KEPT}"
+            lines.append(f"  and {numbers.count(bill.differing_rows - _SHOWN)} more; --json has {has}")
+    if bill.differing_retried_rows:
         lines.append(
-            f"{numbers.count(found.differing_retried_rows)} of them took several attempts, of which only the last can"
+            f"{numbers.count(bill.differing_retried_rows)} of them took several attempts, of which only the last can"
             " be asked for: what the others cost is in the row and not in the bill"
         )
-    if found.unpriced_rows:
+    if bill.unpriced_rows:
         lines.append(
-            f"{_exact(found.unpriced_billed_usd)} was billed for {some_rows(found.unpriced_rows)} of unknown cost"
+            f"{_exact(bill.unpriced_billed_usd)} was billed for {numbers.rows(bill.unpriced_rows)} of unknown cost"
         )
-    if found.unknown_rows:
-        lines.append(f"{host} knows nothing of {some_rows(found.unknown_rows)}, such as {found.unknown_example}")
-    if found.without_id_rows:
-        lines.append(f"not asked for: {some_rows(found.without_id_rows)} without a response id")
+    if bill.unknown_rows:
+        lines.append(f"{host} knows nothing of {numbers.rows(bill.unknown_rows)}, such as {bill.unknown_example}")
+    if bill.without_id_rows:
+        lines.append(f"not asked for: {numbers.rows(bill.without_id_rows)} without a response id")
     if not lines:
         lines.append("no row has a response id to ask for")
-    return [("billed" if not number else "", line) for number, line in enumerate(lines)]
+    return labelled("billed", lines)
 
 
-def _sum(found: Reconciliation, host: str) -> str:
-    difference = found.billed_usd - found.cost_usd
-    told = (
-        "just what the rows say" if not difference else f"the rows say {_exact(found.cost_usd)} ({_signed(difference)})"
+def _sum(bill: Reconciliation, host: str) -> str:
+    difference = bill.billed_usd - bill.cost_usd
+    comparison = (
+        "just what the rows say" if not difference else f"the rows say {_exact(bill.cost_usd)} ({_signed(difference)})"
     )
-    return f"{_exact(found.billed_usd)} by {host} for {some_rows(found.compared_rows)}: {told}"
+    return f"{_exact(bill.billed_usd)} by {host} for {numbers.rows(bill.compared_rows)}: {comparison}"
 
 
 def _differ(rows: int) -> str:
-    return f"{some_rows(rows)} {'differs' if rows == 1 else 'differ'}"
+    return f"{numbers.rows(rows)} {'differs' if rows == 1 else 'differ'}"
 
 
 def _row(claim: Claim, billed_usd: Decimal) -> str:

@@ -1,4 +1,4 @@
-"""How a run stands, in words: for whoever looks at it from another shell. Pure text of a `RunStatus`."""
+"""The status of a run as text, for a look at it from another shell. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from batchchat.results.status import RunPhase, RunStatus
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
+from batchchat.text.times import local_time
 
 __all__ = ["headline", "status_line", "status_text"]
 
@@ -16,7 +18,7 @@ _QUIET_S = 5.0  # run.json is replaced each second while rows are sent
 _STOPPED = {
     1: "by a defect of batchchat; its traceback is in run.log",
     2: "before anything was sent",
-    4: "by its budget or its hour",
+    4: "by its budget or `stop_at`",
     5: "by the endpoint",
     6: "by this machine: disk or journal",
     129: "by SIGHUP",
@@ -25,27 +27,25 @@ _STOPPED = {
 }
 
 
-def headline(standing: RunStatus) -> str:
-    """One line: which run, and how it stands."""
-    name = standing.state["job"] or standing.state["output"]
-    return f"{name}: {_words(standing)}"
+def headline(status: RunStatus) -> str:
+    """One line: the run's name and its state."""
+    name = status.state["job"] or status.state["output"]
+    return f"{name}: {_words(status)}"
 
 
-def status_text(standing: RunStatus, output: str) -> str:
-    """The headline, a blank line, the figures by topic, what to type next. `output` is a path that can be pasted."""
-    lines = [headline(standing), "", *(f"  {topic:<10}{text}" for topic, text in _topics(standing, output))]
-    commands = _next(standing, output)
-    if commands:
-        lines.append("")
-        lines += [f"{'next' if not number else '':<6}{command}" for number, command in enumerate(commands)]
-    return "\n".join(lines)
+def status_text(status: RunStatus, output: str) -> str:
+    """The headline, the figures, the commands to type next. `output` is a path that can be pasted."""
+    parts = [headline(status), labelled_list(_lines(status, output))]
+    if commands := _next(status, output):
+        parts.append(next_lines(commands))
+    return "\n\n".join(parts)
 
 
-def status_line(standing: RunStatus) -> str:
-    """The same in one line, for a log of a run that is followed."""
-    if standing.how is not RunPhase.GOING:
-        return headline(standing)
-    state = standing.state
+def status_line(status: RunStatus) -> str:
+    """The headline and the figures in one line, for `--watch` off a terminal."""
+    if status.phase is not RunPhase.RUNNING:
+        return headline(status)
+    state = status.state
     rows = state["rows"]
     done = sum(rows[name] or 0 for name in ("answered", "failed", "invalid"))
     total = "" if rows["total"] is None else f"/{numbers.count(rows['total'])}"
@@ -60,35 +60,34 @@ def status_line(standing: RunStatus) -> str:
     return " · ".join(parts)
 
 
-def _words(standing: RunStatus) -> str:
-    state = standing.state
-    ago = "" if standing.silent_s is None else f" {numbers.duration(standing.silent_s)} ago"
-    match standing.how:
-        case RunPhase.GOING:
-            return f"running for {numbers.duration(standing.ran_s)}, {_process(state)}"
+def _words(status: RunStatus) -> str:
+    state = status.state
+    ago = "" if status.silent_s is None else f" {numbers.duration(status.silent_s)} ago"
+    match status.phase:
+        case RunPhase.RUNNING:
+            return f"running for {numbers.duration(status.ran_s)}, {_process(state)}"
         case RunPhase.STARTING:
-            began = "" if standing.ran_s is None else f" for {numbers.duration(standing.ran_s)}"
+            began = "" if status.ran_s is None else f" for {numbers.duration(status.ran_s)}"
             return f"starting{began}, {_process(state)}: it reads its journal and its input"
         case RunPhase.ENDED if state["state"] == "finished":
-            some = ", some rows failed or are invalid" if state["exit_code"] else ""
-            return f"finished{ago}{some}"
+            failures = ", some rows failed or are invalid" if state["exit_code"] else ""
+            return f"finished{ago}{failures}"
         case RunPhase.ENDED:
             return f"stopped{ago} {_STOPPED.get(state['exit_code'], 'by a signal')}"
         case RunPhase.KILLED:
-            return f"killed or broken off: silent{_since(standing)}"
-        case RunPhase.UNHEARD if standing.is_over:
-            return f"silent{_since(standing)}; whether it still runs on {state['host']} can't be asked from here"
-        case RunPhase.UNHEARD:
-            return f"running on {state['host']} by its last word{ago}; its lock can't be asked from here"
+            return f"killed or broken off: silent{_since(status)}"
+        case RunPhase.ON_ANOTHER_HOST if status.is_over:
+            return f"silent{_since(status)}; whether it still runs on {state['host']} can't be tested from here"
+        case RunPhase.ON_ANOTHER_HOST:
+            return f"running on {state['host']} when last heard of{ago}; its lock can't be tested from here"
         case _:
-            return "stopped before it told how far it was; its journal is kept"
+            return "stopped before it wrote its state; its journal is kept"
 
 
-def _since(standing: RunStatus) -> str:
-    if standing.silent_s is None:
+def _since(status: RunStatus) -> str:
+    if status.silent_s is None:
         return ""
-    local = time.localtime(time.time() - standing.silent_s)
-    return f" for {numbers.duration(standing.silent_s)}, since {time.strftime('%Y-%m-%d %H:%M:%S', local)}"
+    return f" for {numbers.duration(status.silent_s)}, since {local_time(time.time() - status.silent_s)}"
 
 
 def _process(state: Mapping[str, Any]) -> str:
@@ -96,17 +95,18 @@ def _process(state: Mapping[str, Any]) -> str:
     return pid if state["host"] is None else f"{pid} on {state['host']}"
 
 
-def _topics(standing: RunStatus, output: str) -> list[tuple[str, str]]:
-    state = standing.state
-    topics = [("rows", _rows(state["rows"], state["estimated_total"])), ("cost", _cost(state))]
-    if standing.how is RunPhase.GOING:
-        topics.append(("pace", _pace(state)))
+def _lines(status: RunStatus, output: str) -> list[LabelledLine]:
+    state = status.state
+    rows = _rows(state["rows"], state["estimated_total"])
+    lines = [LabelledLine("rows", rows), LabelledLine("cost", _cost(state))]
+    if status.phase is RunPhase.RUNNING:
+        lines.append(LabelledLine("pace", _pace(state)))
         if state["eta_s"] is not None:
-            topics.append(("time", f"{numbers.duration(state['eta_s'])} left at this pace"))
-        if standing.silent_s is not None and standing.silent_s > _QUIET_S:
-            quiet = f"for {numbers.duration(standing.silent_s)}: it writes its output, or is suspended"
-            topics.append(("quiet", quiet))
-    return [*topics, ("output", output)]
+            lines.append(LabelledLine("time", f"{numbers.duration(state['eta_s'])} left at this pace"))
+        if status.silent_s is not None and status.silent_s > _QUIET_S:
+            quiet = f"for {numbers.duration(status.silent_s)}: it writes its output, or is suspended"
+            lines.append(LabelledLine("quiet", quiet))
+    return [*lines, LabelledLine("output", output)]
 
 
 def _rows(rows: Mapping[str, int | None], about: int | None) -> str:
@@ -125,16 +125,14 @@ def _pace(state: Mapping[str, Any]) -> str:
 
 
 def _cost(state: Mapping[str, Any]) -> str:
-    most = "" if state["max_cost"] is None else f" of at most {numbers.money(state['max_cost'])}"
+    cap = "" if state["max_cost"] is None else f" of at most {numbers.money(state['max_cost'])}"
     runs = state["state"] == "running"
     pace = f" · {numbers.per_hour(state['cost_per_hour'])}" if runs and state.get("cost_per_hour") else ""
-    return f"{numbers.money(state['cost_usd'])}{most}{pace}"
+    return f"{numbers.money(state['cost_usd'])}{cap}{pace}"
 
 
-def _next(standing: RunStatus, output: str) -> list[str]:
-    if not standing.is_over:
-        return (
-            [f"batchchat export {output} --to parquet -o so-far.parquet"] if standing.state["rows"]["answered"] else []
-        )
-    going_on = [standing.state["next_command"]] if standing.state["next_command"] else []
+def _next(status: RunStatus, output: str) -> list[str]:
+    if not status.is_over:
+        return [f"batchchat export {output} --to parquet -o so-far.parquet"] if status.state["rows"]["answered"] else []
+    going_on = [status.state["next_command"]] if status.state["next_command"] else []
     return [*going_on, f"batchchat report {output}"]

@@ -1,4 +1,4 @@
-"""The morning: what happened, what it cost, what failed and why, what to type next. Pure text of the totals."""
+"""The summary at the end of a run: rows, cost, failures and their reasons, what to type next. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.report.lines import (
-    budget_topics,
-    cost_topics,
-    failure_topics,
-    latency_topics,
-    retry_topics,
-    some_rows,
-    token_topics,
+    budget_lines,
+    cost_lines,
+    failure_lines,
+    latency_lines,
+    retry_lines,
+    token_lines,
 )
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
 
 __all__ = ["RunSummary", "replies", "summary"]
 
@@ -27,11 +27,11 @@ _REPLY_WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What the summary is of. `next_commands` can be pasted; `left` is None where the input's end was not seen."""
+    """What the summary prints. `next_commands` can be pasted; `left` is None where the input's end is not known."""
 
     name: str
     totals: Totals
-    beside: OffRowCosts
+    off_row_costs: OffRowCosts
     elapsed_s: float
     left: int | None
     stopped: str | None
@@ -43,56 +43,54 @@ class RunSummary:
     outdated: int = 0
 
 
-def summary(facts: RunSummary) -> str:
-    """The headline, a blank line, the figures by topic, and what to type next."""
-    lines = [_headline(facts), ""]
-    lines += [f"  {topic:<10}{text}".rstrip() for topic, text in _topics(facts)]
-    if facts.next_commands:
-        lines.append("")
-        lines += [f"{'next' if not number else '':<6}{command}" for number, command in enumerate(facts.next_commands)]
-    return "\n".join(lines)
+def summary(run: RunSummary) -> str:
+    """The headline, the labelled figures, and what to type next."""
+    parts = [_headline(run), labelled_list(_lines(run))]
+    if run.next_commands:
+        parts.append(next_lines(run.next_commands))
+    return "\n\n".join(parts)
 
 
-def _headline(facts: RunSummary) -> str:
-    totals = facts.totals
-    total = totals.finished + (facts.left or 0)
+def _headline(run: RunSummary) -> str:
+    totals = run.totals
+    total = totals.finished + (run.left or 0)
     answered = numbers.count(totals.answered)
-    rows = f"{some_rows(totals.answered)} answered"
-    if facts.left is not None:
-        rows = f"{answered} of {some_rows(total)} answered"
+    rows = f"{numbers.rows(totals.answered)} answered"
+    if run.left is not None:
+        rows = f"{answered} of {numbers.rows(total)} answered"
     cost = totals.known_cost_usd
     money = f" for {numbers.money(cost)}" if cost is not None else ""
-    time = f" in {numbers.duration(facts.elapsed_s)}" if facts.elapsed_s else ""
-    return f"{facts.name}: {rows}{time}{money}"
+    time = f" in {numbers.duration(run.elapsed_s)}" if run.elapsed_s else ""
+    return f"{run.name}: {rows}{time}{money}"
 
 
-def _topics(facts: RunSummary) -> list[tuple[str, str]]:
-    totals = facts.totals
-    topics = [("rows", _rows(facts)), *token_topics(totals)]
-    topics += cost_topics(totals, facts.beside)
-    topics += budget_topics(totals, facts.beside, facts.max_cost_usd)
-    topics += latency_topics(totals)
-    topics += retry_topics(totals, facts.beside)
-    topics += failure_topics(totals)
-    topics += [("", "")] if facts.output or facts.set_aside else []
-    if facts.output:
-        size = f" · {numbers.size(facts.output_bytes)}" if facts.output_bytes is not None else ""
-        topics.append(("output", facts.output + size))
-    topics += [("set aside", path) for path in facts.set_aside]
-    return topics
+def _lines(run: RunSummary) -> list[LabelledLine]:
+    totals = run.totals
+    lines = [LabelledLine("rows", _rows(run)), *token_lines(totals)]
+    lines += cost_lines(totals, run.off_row_costs)
+    lines += budget_lines(totals, run.off_row_costs, run.max_cost_usd)
+    lines += latency_lines(totals)
+    lines += retry_lines(totals, run.off_row_costs)
+    lines += failure_lines(totals)
+    lines += [LabelledLine("", "")] if run.output or run.set_aside else []
+    if run.output:
+        size = f" · {numbers.size(run.output_bytes)}" if run.output_bytes is not None else ""
+        lines.append(LabelledLine("output", run.output + size))
+    lines += [LabelledLine("set aside", path) for path in run.set_aside]
+    return lines
 
 
-def _rows(facts: RunSummary) -> str:
-    totals = facts.totals
+def _rows(run: RunSummary) -> str:
+    totals = run.totals
     parts = [f"{numbers.count(totals.answered)} answered"]
     parts += [
         f"{numbers.count(number)} {word}"
         for number, word in (
             (totals.failed, "failed"),
             (totals.invalid, "invalid"),
-            (facts.left or 0, "left"),
-            (facts.outdated, "left to be sent again"),
-            (facts.beside.gone_rows, "gone from the input, kept in the journal"),
+            (run.left or 0, "left"),
+            (run.outdated, "left to be sent again"),
+            (run.off_row_costs.gone_rows, "gone from the input, kept in the journal"),
         )
         if number
     ]
@@ -103,8 +101,10 @@ def replies(rows: Sequence[RowRecord]) -> str:
     """Prompts and replies, a line each, shortened: for a run small enough to be read."""
     lines = []
     for row in sorted(rows, key=lambda row: row["ordinal"]):
-        asked = next((m for m in reversed(row["messages"]) if m.get("role") == "user"), None)
-        content = asked.get("content") if asked else None
+        last_user_message = next(
+            (message for message in reversed(row["messages"]) if message.get("role") == "user"), None
+        )
+        content = last_user_message.get("content") if last_user_message else None
         prompt = content if isinstance(content, str) else "(not text)"
         lines.append(f"{row['id']}  {numbers.shorten(prompt, _REPLY_WIDTH)}")
         lines.append(f"    {_reply(row)}")

@@ -1,4 +1,4 @@
-"""The report on a terminal: an output's figures by topic, and a table of its groups or of several outputs."""
+"""The report on a terminal: the labelled figures of an output, and a table of its groups or of several outputs."""
 
 from __future__ import annotations
 
@@ -7,110 +7,111 @@ from typing import Any, NamedTuple
 
 from batchchat import lossless_json
 from batchchat.core.totals import OffRowCosts
-from batchchat.report.lines import LabelledLine, answered_words, cost_topics, failure_topics, retry_topics, token_topics
+from batchchat.report.lines import answered_words, cost_lines, failure_lines, retry_lines, token_lines
+from batchchat.results.figures import Figures
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled_list
+from batchchat.text.table import table
 
-__all__ = ["ReportInput", "group_table", "report_text", "topic_lines"]
+__all__ = ["ReportInput", "group_table", "report_input_of", "report_text"]
 
-_MOST_LINES = 40
-_LONGEST_VALUE = 32
+_MAX_LINES = 40
+_MAX_VALUE_CHARS = 32
 _HEADS = ("rows", "unanswered", "tokens in", "tokens out", "cost", "a row", "p50", "p95")
 
 
 class ReportInput(NamedTuple):
-    """One output's figures, under the path that a person typed or would type."""
+    """The figures of one output, under its path as the user would type it."""
 
     path: str
     name: str | None
     model: str | None
     endpoint: str | None
-    tally: GroupStats
-    beside: OffRowCosts
+    stats: GroupStats
+    off_row_costs: OffRowCosts
 
 
-def report_text(told: ReportInput) -> str:
-    """The headline, and the figures by topic."""
-    totals = told.tally.totals
+def report_input_of(figures: Figures, path: str) -> ReportInput:
+    """`figures` under the path that is printed for them."""
+    return ReportInput(path, figures.name, figures.model, figures.endpoint, figures.whole, figures.off_row_costs)
+
+
+def report_text(report_input: ReportInput) -> str:
+    """The headline and the labelled figures of one output."""
+    totals = report_input.stats.totals
     cost = totals.known_cost_usd
     money = f" for {numbers.money(cost)}" if cost is not None else ""
-    head = f"{told.path}: {answered_words(totals, told.beside)}{money}"
-    topics: list[LabelledLine] = [("job", _job(told))] if told.name else []
-    topics += [("rows", _rows(told)), *token_topics(totals), *cost_topics(totals, told.beside)]
+    head = f"{report_input.path}: {answered_words(totals, report_input.off_row_costs)}{money}"
+    lines = [LabelledLine("job", _job(report_input))] if report_input.name else []
+    lines += [
+        LabelledLine("rows", _rows(report_input)),
+        *token_lines(totals),
+        *cost_lines(totals, report_input.off_row_costs),
+    ]
     if cost is not None and totals.answered:
-        topics.append(("", f"{numbers.money(cost / totals.answered)} an answered row"))
-    topics += [("latency", _latencies(told.tally))] if totals.answered else []
-    topics += [("attempts", numbers.count(totals.attempts))]
-    topics += [*retry_topics(totals, told.beside), *failure_topics(totals)]
-    return f"{head}\n\n{topic_lines(topics)}"
+        lines.append(LabelledLine("", f"{numbers.money(cost / totals.answered)} an answered row"))
+    lines += [LabelledLine("latency", _latencies(report_input.stats))] if totals.answered else []
+    lines.append(LabelledLine("attempts", numbers.count(totals.attempts)))
+    lines += [*retry_lines(totals, report_input.off_row_costs), *failure_lines(totals)]
+    return f"{head}\n\n{labelled_list(lines)}"
 
 
-def topic_lines(topics: Sequence[LabelledLine]) -> str:
-    """Topics in a column, their lines beside them."""
-    return "\n".join(f"  {topic:<10}{line}".rstrip() for topic, line in topics)
+def _job(report_input: ReportInput) -> str:
+    where = f" at {report_input.endpoint}" if report_input.endpoint else ""
+    return " · ".join(
+        part for part in (report_input.name, f"{report_input.model}{where}" if report_input.model else "") if part
+    )
 
 
-def _job(told: ReportInput) -> str:
-    where = f" at {told.endpoint}" if told.endpoint else ""
-    return " · ".join(part for part in (told.name, f"{told.model}{where}" if told.model else "") if part)
-
-
-def _rows(told: ReportInput) -> str:
-    totals = told.tally.totals
+def _rows(report_input: ReportInput) -> str:
+    totals = report_input.stats.totals
     counts = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
     parts = [f"{numbers.count(number)} {word}" for number, word in counts if number or word == "answered"]
-    if told.beside.left:
-        parts.append(f"{numbers.count(told.beside.left)} left")
-    if told.beside.gone_rows:
-        parts.append(f"{numbers.count(told.beside.gone_rows)} gone from the input, kept in the journal")
+    if report_input.off_row_costs.left:
+        parts.append(f"{numbers.count(report_input.off_row_costs.left)} left")
+    if report_input.off_row_costs.gone_rows:
+        parts.append(f"{numbers.count(report_input.off_row_costs.gone_rows)} gone from the input, kept in the journal")
     return " · ".join(parts)
 
 
-def _latencies(tally: GroupStats) -> str:
+def _latencies(stats: GroupStats) -> str:
     shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (1.0, "max"))
-    return " · ".join(f"{name} {numbers.seconds(tally.latency_s(share))}" for share, name in shares)
+    return " · ".join(f"{name} {numbers.seconds(stats.latency_s(share))}" for share, name in shares)
 
 
 def group_table(head: str, groups: Sequence[tuple[Any, GroupStats]]) -> str:
-    """A line a group, figures right-aligned; the dearest come first, and what is too much is counted."""
-    lines: list[tuple[str, ...]] = [(head, *_HEADS)]
-    lines += [(_value(value), *_cells(tally)) for value, tally in groups[:_MOST_LINES]]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    text = [
-        "  ".join(cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in _placed(line, widths))
-        for line in lines
-    ]
-    if len(groups) > _MOST_LINES:
-        text.append(f"and {numbers.count(len(groups) - _MOST_LINES)} more; --json has all")
-    return "\n".join(f"  {line}".rstrip() for line in text)
-
-
-def _placed(line: Sequence[str], widths: Sequence[int]) -> list[tuple[int, tuple[str, int]]]:
-    return list(enumerate(zip(line, widths, strict=True)))
+    """A line for each group, in the order given; groups beyond the first 40 are only counted."""
+    rows: list[tuple[str, ...]] = [(head, *_HEADS)]
+    rows += [(_value(value), *_cells(stats)) for value, stats in groups[:_MAX_LINES]]
+    text = table(rows)
+    if len(groups) > _MAX_LINES:
+        text += f"\n  and {numbers.count(len(groups) - _MAX_LINES)} more; --json has all"
+    return text
 
 
 def _value(value: Any) -> str:
     if value is None:
         return "(null)"
     text = value if isinstance(value, str) else lossless_json.dumps(value).decode()
-    return numbers.shorten(text, _LONGEST_VALUE) or '""'
+    return numbers.shorten(text, _MAX_VALUE_CHARS) or '""'
 
 
-def _cells(tally: GroupStats) -> tuple[str, ...]:
-    totals = tally.totals
-    told = tally.json()
+def _cells(stats: GroupStats) -> tuple[str, ...]:
+    totals = stats.totals
+    figures = stats.json()
     cost = totals.known_cost_usd
     return (
         numbers.count(totals.finished),
         numbers.count(totals.failed + totals.invalid) if totals.failed + totals.invalid else numbers.NONE,
         *(
-            numbers.NONE if told[f"{what}_tokens"] is None else numbers.count(told[f"{what}_tokens"])
-            for what in ("prompt", "completion")
+            numbers.NONE if figures[f"{kind}_tokens"] is None else numbers.count(figures[f"{kind}_tokens"])
+            for kind in ("prompt", "completion")
         ),
         numbers.NONE if cost is None else numbers.money(cost) + ("+" if totals.unknown_cost_rows else ""),
         numbers.NONE if cost is None or not totals.answered else numbers.money(cost / totals.answered),
         *(
-            numbers.NONE if tally.latency_s(share) is None else numbers.seconds(tally.latency_s(share))
+            numbers.NONE if stats.latency_s(share) is None else numbers.seconds(stats.latency_s(share))
             for share in (0.5, 0.95)
         ),
     )

@@ -1,1 +1,1 @@
-"""After a run: its rows, figures and exports, whatever state it is in."""
+"""After or during a run: its rows, figures and exports, whatever its state."""

@@ -1,7 +1,7 @@
-"""The tally of a published output, by columns: a million rows in seconds, the same figures to the last digit.
+"""The figures of a published output, column by column: a million rows in seconds, the same to the last digit.
 
-Answers, the bulk of an output, are added up column by column. Rows without an answer are few and go one by one, as a
-journal's rows do.
+Answers, the bulk of an output, are added up in columns. Rows without an answer are few and are added one by one, as a
+journal's rows are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.totals import BUCKETS_PER_E, TOKEN_FIELDS
-from batchchat.results.group_stats import Groups, GroupStats, check_groups, dearest_first
+from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups
 from batchchat.results.values import batch_values
 from batchchat.store.published import records_of
 
@@ -31,7 +31,7 @@ TALLIED = frozenset(
         *_USAGE,
     }
 )
-"""The columns a tally reads."""
+"""The columns that are read."""
 _ANSWERED = Status.ANSWERED.value
 _ROWS_A_PIECE = 64
 # The stubs lack an overload for some of what is called here, and every array is of a type that only its name tells.
@@ -39,7 +39,7 @@ _pc: Any = pc
 
 
 def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
-    """As `tally_by`, of batches that have the columns `TALLIED` and `by`."""
+    """The figures as `tally_by` has them, of batches with the columns `TALLIED` and `by`."""
     whole = GroupStats()
     groups: Groups = {}
     for batch in batches:
@@ -48,32 +48,32 @@ def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[Gr
         if by is not None:
             _add_to_groups(groups, own, batch_values(batch, by))
             check_groups(groups, by)
-    return whole, dearest_first(groups)
+    return whole, by_cost_descending(groups)
 
 
 def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[Any]) -> None:
     keys = [lossless_json.dumps(value) for value in values]
-    places: dict[bytes, list[int]] = {}
-    for at, key in enumerate(keys):
-        places.setdefault(key, []).append(at)
-    for key, found in places.items():
-        groups.setdefault(key, (values[found[0]], GroupStats()))
-    if len(places) * _ROWS_A_PIECE > len(keys):  # many small pieces cost more than their rows do
+    positions: dict[bytes, list[int]] = {}
+    for position, key in enumerate(keys):
+        positions.setdefault(key, []).append(position)
+    for key, rows in positions.items():
+        groups.setdefault(key, (values[rows[0]], GroupStats()))
+    if len(positions) * _ROWS_A_PIECE > len(keys):  # many small pieces cost more than their rows do
         for key, row in zip(keys, records_of(batch), strict=True):
             groups[key][1].add(row)
         return
-    for key, found in places.items():
-        _add(groups[key][1], batch.take(np.array(found, dtype=np.int64)))
+    for key, rows in positions.items():
+        _add(groups[key][1], batch.take(np.array(rows, dtype=np.int64)))
 
 
-def _add(tally: GroupStats, batch: pa.RecordBatch) -> None:
+def _add(stats: GroupStats, batch: pa.RecordBatch) -> None:
     is_answered = _pc.equal(batch.column("status"), _ANSWERED)
     answers = batch.filter(is_answered)
     for row in records_of(batch.filter(_pc.invert(is_answered))):
-        tally.add(row)
+        stats.add(row)
     if not answers.num_rows:
         return
-    totals, latency_s = tally.totals, answers.column("latency_s").to_numpy()
+    totals, latency_s = stats.totals, answers.column("latency_s").to_numpy()
     totals.rows[_ANSWERED] += answers.num_rows
     totals.attempts += _sum(answers, "attempts")
     possibly_billed = _sum(answers, "possibly_billed_attempts")
@@ -82,24 +82,24 @@ def _add(tally: GroupStats, batch: pa.RecordBatch) -> None:
     buckets = np.rint(np.log(np.maximum(latency_s, 1e-6)) * BUCKETS_PER_E)
     for bucket, count in zip(*np.unique(buckets, return_counts=True), strict=True):
         totals.latency_buckets[int(bucket)] += int(count)
-    _add_cost(tally, answers)
+    _add_cost(stats, answers)
     reported = [name for name in _USAGE if answers.column(name).null_count < answers.num_rows]
     for name in TOKEN_FIELDS:
         if name in reported:
             totals.tokens[name] += _sum(answers, name)
-    tally.add_latencies(latency_s.astype(np.float64).tobytes())
-    told = np.zeros(answers.num_rows, dtype=bool)
+    stats.add_latencies(latency_s.astype(np.float64).tobytes())
+    has_usage = np.zeros(answers.num_rows, dtype=bool)
     for name in reported:
-        told |= answers.column(name).is_valid().to_numpy(zero_copy_only=False)
-    totals.without_usage += int((~told).sum())
+        has_usage |= answers.column(name).is_valid().to_numpy(zero_copy_only=False)
+    totals.without_usage += int((~has_usage).sum())
 
 
-def _add_cost(tally: GroupStats, answers: pa.RecordBatch) -> None:
-    totals, known = tally.totals, answers.filter(answers.column("cost_usd").is_valid())
-    totals.unknown_cost_rows += answers.num_rows - known.num_rows
-    sources = _pc.fill_null(known.column("cost_source"), "reported")
+def _add_cost(stats: GroupStats, answers: pa.RecordBatch) -> None:
+    totals, priced = stats.totals, answers.filter(answers.column("cost_usd").is_valid())
+    totals.unknown_cost_rows += answers.num_rows - priced.num_rows
+    sources = _pc.fill_null(priced.column("cost_source"), "reported")
     for source in _pc.unique(sources).to_pylist():
-        costs = known.column("cost_usd").filter(_pc.equal(sources, source)).to_pylist()
+        costs = priced.column("cost_usd").filter(_pc.equal(sources, source)).to_pylist()
         totals.known_cost_rows[source] += len(costs)
         totals.cost_usd[source] = sum(map(Decimal, map(repr, costs)), totals.cost_usd.get(source, Decimal(0)))
 

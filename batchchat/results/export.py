@@ -1,4 +1,4 @@
-"""The results so far of any run, going on, stopped or killed, written to a file of another form."""
+"""The results so far of any run, running, stopped or killed, written to a file in another format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROWS_AT_ONCE = 500
 
 @dataclass(slots=True)
 class ExportCounts:
-    """How many rows were written, and how many were left out for which reason."""
+    """How many rows were written, and how many were left out by reason."""
 
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ def export_run(output: Path, target: Path, form: str, job: Path | None = None) -
                 "name": results.name,
                 "model": results.model,
                 "endpoint": results.endpoint,
-                "beside": results.beside.fields(),
+                "beside": results.off_row_costs.fields(),
             }
             write_parquet(target.resolve(), _counted(results, exported), results.carried, metadata)
             return exported
@@ -61,15 +61,15 @@ def _counted(results: Results, exported: ExportCounts) -> Iterator[tuple[RowReco
         yield placed
 
 
-def _write_lines(target: Path, results: Results, form: ExportFormat) -> ExportCounts:
+def _write_lines(target: Path, results: Results, export_format: ExportFormat) -> ExportCounts:
     exported = ExportCounts()
     rows = (row for row, _ in results.rows())
     with writing(target) as file:
-        file.write(form.head)
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
-            for line in form.lines(some):
+        file.write(export_format.head)
+        while chunk := list(islice(rows, _ROWS_AT_ONCE)):
+            for line in export_format.lines(chunk):
                 if isinstance(line, Skipped):
-                    exported.left_out[line.why] += 1
+                    exported.left_out[line.reason] += 1
                 else:
                     file.write(line)
                     exported.rows += 1

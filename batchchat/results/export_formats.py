@@ -1,6 +1,6 @@
-"""Output rows as lines of other forms: JSON lines, CSV, OpenAI's batch output, ShareGPT. Pure: records in, lines out.
+"""Output rows as lines of other formats: JSON lines, CSV, OpenAI's batch output, ShareGPT. Pure: records in, lines out.
 
-A form that can't hold a row says why in place of its line; nothing is bent to fit.
+For a row that a format can't hold there is a reason in place of its line; no row is changed to fit.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _GPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "
 
 
 class Skipped(NamedTuple):
-    """Why a form can't hold a row."""
+    """A row is left out of an export, with the reason."""
 
-    why: str
+    reason: str
 
 
 class ExportFormat(NamedTuple):
-    """`head` begins the file; `lines` has a line for each record of a slice, or why it is left out."""
+    """`head` begins the file; `lines` returns a line for each of several records, or why it is skipped."""
 
     head: bytes
     lines: Callable[[Sequence[RowRecord]], list[bytes | Skipped]]
@@ -99,7 +99,7 @@ def _batch_line(row: RowRecord) -> dict[str, Any]:
     request = f"batch_req_{stable_hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
     line: dict[str, Any] = {"id": request, "custom_id": key.id, "response": None, "error": None}
     if row["status"] == Status.ANSWERED:
-        body = _completion(row) if (raw := row.get("raw")) is None else _as_it_came(raw)
+        body = _completion(row) if (raw := row.get("raw")) is None else _raw_body(raw)
         line["response"] = {"status_code": row.get("http_status", 200), "request_id": request, "body": body}
         return line
     error = {"message": row["error"], "type": row["error_kind"], "param": None, "code": row["error_kind"]}
@@ -110,7 +110,7 @@ def _batch_line(row: RowRecord) -> dict[str, Any]:
     return line
 
 
-def _as_it_came(raw: str) -> Any:
+def _raw_body(raw: str) -> Any:
     return lossless_json.loads_lenient(raw.encode("utf-8", "surrogateescape"))
 
 
@@ -138,14 +138,14 @@ def _completion(row: RowRecord) -> dict[str, Any]:
 
 
 def _usage(row: RowRecord) -> dict[str, Any] | None:
-    known = row.get("usage", {})
+    reported = row.get("usage", {})
     usage: dict[str, Any] = {
-        name: known[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in known
+        name: reported[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in reported
     }
-    if "cached_tokens" in known:
-        usage["prompt_tokens_details"] = {"cached_tokens": known["cached_tokens"]}
-    if "reasoning_tokens" in known:
-        usage["completion_tokens_details"] = {"reasoning_tokens": known["reasoning_tokens"]}
+    if "cached_tokens" in reported:
+        usage["prompt_tokens_details"] = {"cached_tokens": reported["cached_tokens"]}
+    if "reasoning_tokens" in reported:
+        usage["completion_tokens_details"] = {"reasoning_tokens": reported["reasoning_tokens"]}
     if usage and row.get("cost_source") == "reported" and row["attempts"] == 1:
         usage["estimated_cost"] = row["cost_usd"]
     return usage or None
@@ -153,10 +153,10 @@ def _usage(row: RowRecord) -> dict[str, Any] | None:
 
 def sharegpt(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
     """`{id, conversations: [{from, value}], …carried}`: a training set of what was answered in plain text."""
-    kept = {name: kind for name, kind in carried.items() if name not in {"id", "conversations"}}
+    passthrough = {name: column for name, column in carried.items() if name not in {"id", "conversations"}}
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
-        own = _carried_rows(rows, kept)
+        own = _carried_rows(rows, passthrough)
         return [_sharegpt_line(row, values) for row, values in zip(rows, own, strict=True)]
 
     return ExportFormat(b"", lines)
@@ -168,7 +168,7 @@ def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | Skipped:
     messages = conversation(row) or []
     if not all(map(_is_plain, messages)):
         return Skipped("with more than text, or a role that ShareGPT has no name for, in a message")
-    turns = [{"from": _GPT_NAMES[each["role"]], "value": each["content"]} for each in messages]
+    turns = [{"from": _GPT_NAMES[message["role"]], "value": message["content"]} for message in messages]
     return lossless_json.dumps({"id": row["id"], "conversations": turns, **values}) + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""What an output's rows add up to, read from wherever its results stand."""
+"""The figures of an output: read from it, or from the journal where that has more."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Figures(NamedTuple):
     model: str | None
     endpoint: str | None
     whole: GroupStats
-    beside: OffRowCosts
+    off_row_costs: OffRowCosts
     groups: list[tuple[Any, GroupStats]]
 
 
 def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures:
-    """Read the results behind `output`, going on or not, named by its `job` or by itself.
+    """The figures of `output`, whatever the state of its run; `job` is its job file where that was named.
 
     Raises `UsageError`, `OutputError`, `MachineError`.
     """
@@ -46,22 +46,22 @@ def figures_in(results: Results, by: str | None) -> Figures:
     if by is not None:
         _check_column(results, by)
     whole, groups = _tallied(results, by)
-    return Figures(results.output, results.name, results.model, results.endpoint, whole, results.beside, groups)
+    return Figures(results.output, results.name, results.model, results.endpoint, whole, results.off_row_costs, groups)
 
 
 def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
     if not results.published:  # a journal knows more of a row than an output's columns do
         return tally_by((row for row, _ in results.rows()), results.carried, by)
-    needed = TALLIED if by is None else TALLIED | {by}
-    return tally_batches(results.columns(needed), by)
+    column_names = TALLIED if by is None else TALLIED | {by}
+    return tally_batches(results.columns(column_names), by)
 
 
 def _check_column(results: Results, by: str) -> None:
     single = [column.name for column in COLUMNS if column.type is not MESSAGES]
-    known = [*carried_names(results.carried).values(), *single]
-    if by in known:
+    groupable = [*carried_names(results.carried).values(), *single]
+    if by in groupable:
         return
     if by in _OURS:
         raise UsageError(f"`{by}` is a column of lists. Group by one of single values.")
-    hint = did_you_mean(by, known) or f" There is {list_columns(known)}."
+    hint = did_you_mean(by, groupable) or f" There is {list_columns(groupable)}."
     raise UsageError(f"{numbers.shown_path(results.output)} has no column `{by}` to group by.{hint}")

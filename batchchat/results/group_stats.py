@@ -1,7 +1,7 @@
 """Figures over finished rows, whole and by a column: rows, tokens, money, latency, failures. Pure.
 
 Money is summed in Decimal. Quantiles are exact, interpolated as pandas and DuckDB's `quantile_cont` do. What is unknown
-is None, and a sum that lacks rows says how many.
+is None, and the rows that a sum lacks are counted.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from typing import Any
 
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
+from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.errors import UsageError
 from batchchat.results.values import column_values
 from batchchat.store.parquet import CarriedColumn
 
-__all__ = ["GroupStats", "Groups", "check_groups", "dearest_first", "tally_by"]
+__all__ = ["GroupStats", "Groups", "by_cost_descending", "check_groups", "tally_by"]
 
 _ROWS_AT_ONCE = 500
-_MOST_GROUPS = 10_000
+_MAX_GROUPS = 10_000
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _ANSWERED = Status.ANSWERED.value
 
 Groups = dict[bytes, tuple[Any, "GroupStats"]]
-"""A tally for each value of a column, by the value's JSON."""
+"""The figures for each value of a column, by the value's JSON."""
 
 
 class GroupStats:
-    """The fold. About 8 bytes a row."""
+    """The figures of some rows, a fold over them. About 8 bytes a row."""
 
     def __init__(self) -> None:
         self.totals = Totals()
@@ -47,23 +48,18 @@ class GroupStats:
             self._sorted = None
 
     def add_latencies(self, latencies_s: bytes) -> None:
-        """What `add` notes beside the totals, of many answers: 8 bytes each."""
+        """Add the latencies of many answers, a float64 each; `totals` must be updated by the caller."""
         self._latencies.frombytes(latencies_s)
         self._sorted = None
 
     def latency_s(self, share: float) -> float | None:
         """The latency that `share` (0 to 1) of the answered rows did not exceed; None without any."""
-        if not self._latencies:
-            return None
         if self._sorted is None:
             self._sorted = array("d", sorted(self._latencies))
-        place = share * (len(self._sorted) - 1)
-        low = int(place)
-        high = min(low + 1, len(self._sorted) - 1)
-        return self._sorted[low] + (self._sorted[high] - self._sorted[low]) * (place - low)
+        return quantile(share, len(self._sorted), self._sorted.__getitem__)
 
-    def json(self, beside: OffRowCosts | None = None) -> dict[str, Any]:
-        """The figures as `report --json` has them; `beside` where they are of a whole output."""
+    def json(self, off_row_costs: OffRowCosts | None = None) -> dict[str, Any]:
+        """The figures as `report --json` has them; `off_row_costs` where they are of a whole output."""
         totals = self.totals
         return {
             "rows": {
@@ -73,7 +69,7 @@ class GroupStats:
                 "invalid": totals.invalid,
             },
             **{name: totals.tokens.get(name) for name in TOKEN_FIELDS},
-            "cost_usd": _cost(totals, beside),
+            "cost_usd": _cost(totals, off_row_costs),
             "latency_s": {name: self.latency_s(share) for name, share in _SHARES.items()},
             "attempts": totals.attempts,
             "possibly_billed_attempts": totals.possibly_billed,
@@ -89,23 +85,23 @@ class GroupStats:
         }
 
 
-def _cost(totals: Totals, beside: OffRowCosts | None) -> dict[str, Any]:
-    # What was paid beside the rows is known of a whole output only.
+def _cost(totals: Totals, off_row_costs: OffRowCosts | None) -> dict[str, Any]:
+    # What was paid outside the rows is known of a whole output only.
     return {
         "known": _number(totals.known_cost_usd),
         "unknown_rows": totals.unknown_cost_rows,
-        "superseded": _number(beside.superseded_usd) if beside else None,
-        "pending": _number(beside.pending_usd) if beside else None,
+        "superseded": _number(off_row_costs.superseded_usd) if off_row_costs else None,
+        "pending": _number(off_row_costs.pending_usd) if off_row_costs else None,
         "by_source": {source: _number(usd) for source, usd in sorted(totals.cost_usd.items())},
-        "possibly_billed": _possibly_billed(totals, beside),
+        "possibly_billed": _possibly_billed(totals, off_row_costs),
     }
 
 
-def _possibly_billed(totals: Totals, beside: OffRowCosts | None) -> float | None:
-    """The most of it, attempts at rows that are left included; unknown where one of the attempts has no bound."""
-    if beside is None or beside.unbounded is None:
+def _possibly_billed(totals: Totals, off_row_costs: OffRowCosts | None) -> float | None:
+    """The upper bound, attempts at unfinished rows included; None where one of the attempts has no bound."""
+    if off_row_costs is None or off_row_costs.unbounded is None:
         return None if totals.possibly_billed else 0.0
-    return None if beside.unbounded else float(beside.broke_off_usd)
+    return None if off_row_costs.unbounded else float(off_row_costs.broke_off_usd)
 
 
 def _number(usd: Decimal | None) -> float | None:
@@ -115,32 +111,32 @@ def _number(usd: Decimal | None) -> float | None:
 def tally_by(
     rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], by: str | None
 ) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
-    """The figures of all rows, and of the rows of each value of the column `by`, the dearest first.
+    """The figures of all rows, and of the rows of each value of the column `by`, the most expensive first.
 
-    Raises `UsageError` where there are too many values to be told one by one.
+    Raises `UsageError` where there are too many values.
     """
     whole = GroupStats()
     groups: Groups = {}
-    left = iter(rows)
-    while some := list(islice(left, _ROWS_AT_ONCE)):
-        for row in some:
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
+        for row in chunk:
             whole.add(row)
         if by is None:
             continue
-        for row, value in zip(some, column_values(some, carried, by), strict=True):
+        for row, value in zip(chunk, column_values(chunk, carried, by), strict=True):
             groups.setdefault(lossless_json.dumps(value), (value, GroupStats()))[1].add(row)
         check_groups(groups, by)
-    return whole, dearest_first(groups)
+    return whole, by_cost_descending(groups)
 
 
 def check_groups(groups: Groups, by: str) -> None:
-    """Raises `UsageError` where there are more values than can be told one by one."""
-    if len(groups) > _MOST_GROUPS:
-        raise UsageError(f"`{by}` has more than {_MOST_GROUPS:,} values. Group by a column that has fewer.")
+    """Raises `UsageError` where there are too many values."""
+    if len(groups) > _MAX_GROUPS:
+        raise UsageError(f"`{by}` has more than {_MAX_GROUPS:,} values. Group by a column that has fewer.")
 
 
-def dearest_first(groups: Groups) -> list[tuple[Any, GroupStats]]:
-    """Each value with its tally, by cost, then by rows."""
+def by_cost_descending(groups: Groups) -> list[tuple[Any, GroupStats]]:
+    """Each value with its figures, by cost, then by rows, in descending order."""
     return sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
 
 

@@ -1,7 +1,7 @@
-"""The finished rows behind a job or an output, whatever state its run is in; nothing of it is touched.
+"""The finished rows of a job or an output, whatever the state of its run; nothing is changed.
 
-The published output is read where it says all that the journal does; where the journal has grown since, or nothing was
-published, the journal is. An output whose run folder is gone is read as it stands.
+The published output is read where it has all that the journal has; otherwise the journal is read. An output without its
+run folder is read by itself.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = ["Results", "open_results", "output_of"]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The rows, to be read as often as one likes, each with about its bytes; what they are of.
+    """The rows of an output, which can be read repeatedly, each with its approximate size in bytes; and their origin.
 
-    `carried` holds the carried columns by the name a record has them under. `name`, `model` and `endpoint` are the
-    job's, None where nothing tells them; `inputs` its `input.path`, absolute. `columns` reads some of the output's
-    columns in Arrow's batches, `rows_at` the rows at ascending places; both are quick where the output is `published`,
-    and go through all rows of a journal.
+    `carried` has the types of the carried columns by their names in a record. `name`, `model` and `endpoint` are the
+    job's, None where unknown; `inputs` its `input.path`, absolute. `columns` reads some of the output's
+    columns as Arrow batches, `rows_at` the rows at ascending positions; both are quick where the output is `published`,
+    and read all rows of a journal.
     """
 
     output: Path
@@ -46,7 +46,7 @@ class Results:
     endpoint: str | None
     inputs: tuple[str, ...]
     carried: Mapping[str, CarriedColumn]
-    beside: OffRowCosts
+    off_row_costs: OffRowCosts
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
     columns: Callable[[Collection[str]], Iterator[Any]]
     rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
@@ -54,7 +54,7 @@ class Results:
 
 
 def output_of(source: Path, environ: Mapping[str, str]) -> Path:
-    """The output that `source`, a job file or the output itself, means."""
+    """The path of the output of `source`, which is a job file or the output itself."""
     if source.suffix in {".yaml", ".yml"}:
         return load_output(source, environ=environ)
     return source
@@ -62,7 +62,7 @@ def output_of(source: Path, environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
-    """The results behind `output`, of the job file `job` if that is what was named.
+    """The results of `output`; `job` is its job file where that was named.
 
     Raises `OutputError` where there are none, `MachineError` for a failing disk.
     """
@@ -71,7 +71,7 @@ def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
     metadata = metadata_of(output) if output.exists() else None
     if end is None and metadata is None:
         if output.exists():
-            Published(output)  # says why it is not one
+            Published(output)  # raises, saying why it is not one
         raise OutputError(_no_results(output, folder, job))
     if metadata is not None and (end is None or end <= metadata.get("journal_end", -1)):
         yield _with_left(_published(output), folder)
@@ -88,33 +88,33 @@ def _no_results(output: Path, folder: Path, job: Path | None) -> str:
     way_out = (
         "Give the job file or its output." if job is None else f"Run it with: batchchat run {shlex.quote(str(job))}"
     )
-    typed = numbers.shown_path(output)
-    return f"{typed} has no run: there is neither an output nor a journal in {folder.name}. {way_out}"
+    path = numbers.shown_path(output)
+    return f"{path} has no run: there is neither an output nor a journal in {folder.name}. {way_out}"
 
 
 def _with_left(results: Results, folder: Path) -> Results:
-    """With what the run itself said last is left; where its folder is gone, what the output says."""
+    """`results` with the number of rows left that run.json has; without a run folder, what the output has."""
     state = read_state(folder)
     if state is None and end_of(folder) is None:
         return results
     rows = (state or {}).get("rows")
     left = rows.get("left") if isinstance(rows, dict) else None
-    known = left if type(left) is int and left >= 0 else None
-    return replace(results, beside=replace(results.beside, left=known))
+    rows_left = left if type(left) is int and left >= 0 else None
+    return replace(results, off_row_costs=replace(results.off_row_costs, left=rows_left))
 
 
 def _published(output: Path) -> Results:
     published = Published(output)
-    told = published.metadata
-    size = 2_000  # what a row takes in a journal, about: it only decides how many rows make a row group
+    metadata = published.metadata
+    size = 2_000  # about what a row takes in a journal; only the size of row groups depends on it
     return Results(
         output=output,
-        name=told.get("name"),
-        model=told.get("model"),
-        endpoint=told.get("endpoint"),
-        inputs=tuple(told.get("inputs", ())),
+        name=metadata.get("name"),
+        model=metadata.get("model"),
+        endpoint=metadata.get("endpoint"),
+        inputs=tuple(metadata.get("inputs", ())),
         carried=published.carried,
-        beside=OffRowCosts.of_fields(told.get("beside", {})),
+        off_row_costs=OffRowCosts.of_fields(metadata.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
         columns=published.batches,
         rows_at=published.rows_at,
@@ -123,7 +123,7 @@ def _published(output: Path) -> Results:
 
 
 def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) -> Results:
-    """Rows stand in the order of the input as it was read when they were sent."""
+    """The results in the journal, in the order of the input when the rows were sent."""
     for at, record in scan(folder):
         ledger.apply(at, record)
         if record["kind"] == "row":
@@ -145,7 +145,7 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         endpoint=run.get("endpoint"),
         inputs=tuple(run.get("inputs", ())),
         carried=carried,
-        beside=ledger.off_row_costs,
+        off_row_costs=ledger.off_row_costs,
         rows=lambda: rows_in_order(ledger, lines),
         columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), carried, columns),
         rows_at=rows_at,

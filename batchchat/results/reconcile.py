@@ -1,4 +1,4 @@
-"""The rows of a job against its endpoint's bill: response ids are read in batches, and asked for as many at a time."""
+"""Compares the rows of a job with what its endpoint billed; response ids are read and sent in batches."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from batchchat.run.wiring import redactor_for, sender_for
 
 __all__ = ["job_to_reconcile", "reconciled"]
 
-Ask = Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
+Billed = Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
 _IDS_AT_ONCE = 500
-_ASKED_AT_ONCE = 4
+"""Response ids in one request."""
+_REQUESTS_AT_ONCE = 4
 _PAUSES_S = (1.0, 4.0, 15.0)
-"""Before an unanswered question is asked again."""
+"""Before each retry of a request that may succeed later."""
 _COLUMNS = frozenset({"id", "sample", "status", "response_id", "cost_usd", "attempts"})
 
 
 def job_to_reconcile(source: Path, environ: Mapping[str, str]) -> JobSpec:
-    """The job whose endpoint is to be asked. Raises `UsageError` where `source` is an output, which has no key."""
+    """The job in the file `source`. Raises `UsageError` for an output, which has no key, and for the mock."""
     if source.suffix not in {".yaml", ".yml"}:
         raise UsageError(
             f"{source} does not say whom to ask, nor with which key. With --reconcile, give the job file instead."
@@ -41,27 +42,36 @@ def job_to_reconcile(source: Path, environ: Mapping[str, str]) -> JobSpec:
     return job
 
 
-async def reconciled(job: JobSpec, environ: Mapping[str, str]) -> Reconciliation:
-    """Ask for every row that has a response id.
+async def reconciled(
+    job: JobSpec,
+    environ: Mapping[str, str],
+    *,
+    ids_at_once: int = _IDS_AT_ONCE,
+    pauses_s: Sequence[float] = _PAUSES_S,
+) -> Reconciliation:
+    """Look up every row of the job's results that has a response id, `ids_at_once` in a request.
 
-    Raises `OutputError` without results, `EndpointError` where the endpoint does not say what it billed.
+    A request that may succeed later is retried after each of `pauses_s`. Raises `OutputError` without results,
+    `EndpointError` where the endpoint does not say what it billed.
     """
-    found = Reconciliation()
+    reconciliation = Reconciliation()
     async with sender_for(job, rates_for(job), environ, redactor_for(job, environ)) as opened:
         with open_results(job.output.path) as results:
-            for claims in _claims(results.columns(_COLUMNS), found):
-                pieces = [claims[at : at + _IDS_AT_ONCE] for at in range(0, len(claims), _IDS_AT_ONCE)]
-                for at in range(0, len(pieces), _ASKED_AT_ONCE):
-                    some = pieces[at : at + _ASKED_AT_ONCE]
-                    told = await asyncio.gather(*(_asked(opened.billed, piece, job.host) for piece in some))
-                    for piece, costs in zip(some, told, strict=True):
-                        for claim, billed_usd in zip(piece, costs, strict=True):
-                            found.add(claim, billed_usd)
-    return found
+            for claims in _claims(results.columns(_COLUMNS), reconciliation):
+                requests = [claims[at : at + ids_at_once] for at in range(0, len(claims), ids_at_once)]
+                for at in range(0, len(requests), _REQUESTS_AT_ONCE):
+                    group = requests[at : at + _REQUESTS_AT_ONCE]
+                    bills = await asyncio.gather(
+                        *(_billed(opened.billed, request, job.host, pauses_s) for request in group)
+                    )
+                    for request, costs in zip(group, bills, strict=True):
+                        for claim, billed_usd in zip(request, costs, strict=True):
+                            reconciliation.add(claim, billed_usd)
+    return reconciliation
 
 
-def _claims(batches: Iterator[Any], found: Reconciliation) -> Iterator[list[Claim]]:
-    """Those of each batch; answered rows without an id are counted in `found`."""
+def _claims(batches: Iterator[Any], reconciliation: Reconciliation) -> Iterator[list[Claim]]:
+    """The claims of each batch; answered rows without a response id are counted in `reconciliation`."""
     for batch in batches:
         claims = []
         for row in batch.to_pylist():
@@ -70,21 +80,24 @@ def _claims(batches: Iterator[Any], found: Reconciliation) -> Iterator[list[Clai
                 usd = None if cost is None else Decimal(repr(cost))
                 claims.append(Claim(row["id"], row["sample"], row["response_id"], usd, row["attempts"] or 1))
             elif row["status"] == "answered":
-                found.without_id_rows += 1
+                reconciliation.without_id_rows += 1
         yield claims
 
 
-async def _asked(ask: Ask, claims: Sequence[Claim], host: str) -> list[Decimal | None]:
+async def _billed(
+    billed: Billed, claims: Sequence[Claim], host: str, pauses_s: Sequence[float]
+) -> list[Decimal | None]:
+    """What was billed for each of `claims`; None for one that the endpoint does not know. Raises `EndpointError`."""
     ids = [claim.response_id for claim in claims]
-    told = await ask(ids)
-    for pause_s in _PAUSES_S:
-        if not isinstance(told, Unavailable) or not told.retryable:
+    bill = await billed(ids)
+    for pause_s in pauses_s:
+        if not isinstance(bill, Unavailable) or not bill.retryable:
             break
         await asyncio.sleep(pause_s)
-        told = await ask(ids)
-    if isinstance(told, Unavailable):
+        bill = await billed(ids)
+    if isinstance(bill, Unavailable):
         raise EndpointError(
-            f"{host} does not say what it billed ({told.sentence} at /v1/request-costs). DeepInfra does; elsewhere the"
+            f"{host} does not say what it billed ({bill.sentence} at /v1/request-costs). DeepInfra does; elsewhere the"
             " provider's own bill is what there is to compare."
         )
-    return told
+    return bill

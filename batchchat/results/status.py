@@ -1,7 +1,7 @@
-"""How a run stands, seen from outside: what its run.json says, and whether anyone holds its lock.
+"""The state of a run, seen from outside: what its run.json says, and whether a process holds its lock.
 
-The run is not disturbed: the lock is asked and never taken, and the journal of a living run is not read. run.json is
-told, never trusted: of a foreign or broken one only what has the right form is passed on.
+The run is not disturbed: its lock is tested and never taken, and the journal of a running run is not read. run.json is
+not trusted: of a foreign or damaged one only values of the right form are passed on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,39 +22,43 @@ from batchchat.store.parquet import files_of
 from batchchat.store.run_json import read_state
 from batchchat.store.segments import segments
 from batchchat.text import numbers
+from batchchat.text.times import iso_utc, parse_iso
 
 __all__ = ["KEYS", "RunPhase", "RunStatus", "status_of"]
 
 
 class RunPhase(Enum):
-    """What is known of a run, beyond running, stopped or finished."""
+    """What is known of a run, in more detail than running, stopped or finished."""
 
-    GOING = "its lock is held, and it tells how far it is"
-    STARTING = "its lock is held, and it has not told anything yet"
-    ENDED = "it told how it ended"
-    KILLED = "its lock is free, and it never told an end"
-    UNHEARD = "it told no end on another host, whose locks can't be asked from here"
-    UNTOLD = "its lock is free, it has a journal, and no state that can be read"
+    RUNNING = "its lock is held, and run.json says how far it is"
+    STARTING = "its lock is held, and it has not written run.json yet"
+    ENDED = "run.json says how it ended"
+    KILLED = "its lock is free, and run.json says that it is running"
+    ON_ANOTHER_HOST = "run.json says that it is running on another host, whose locks can't be tested from here"
+    WITHOUT_STATE = "its lock is free, and it has a journal but no run.json that can be read"
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """`state` has the contract's form. `ran_s` is since it began, `silent_s` since its last word; None: unknown."""
+    """The state of a run: `state` has the form of `status --json`.
+
+    `ran_s` is the time since it began, `silent_s` since run.json was last written; None where unknown.
+    """
 
     state: Mapping[str, Any]
-    how: RunPhase
+    phase: RunPhase
     ran_s: float | None
     silent_s: float | None
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come of this run by itself."""
+        """Whether the state changes no more unless a new run is started."""
         return bool(self.state["state"] != "running")
 
     @property
     def figures(self) -> tuple[Any, ...]:
-        """What changes when there is something new to be told."""
-        return (self.how, *(value for name, value in self.state.items() if name != "updated_at"))
+        """All that is printed; two statuses with equal figures need not both be shown."""
+        return (self.phase, *(value for name, value in self.state.items() if name != "updated_at"))
 
 
 _TEXT, _WHOLE, _NUMBER = (str,), (int,), (int, float)
@@ -83,91 +86,95 @@ KEYS = tuple(_KEYS)
 _ROWS = ("total", "answered", "failed", "invalid", "left")
 _STATES = {"running", "stopped", "finished"}
 _LARGEST = 1 << 63
-_FRESH_S = 10.0  # on another host a run whose last word is younger is taken to be running
+_FRESH_S = 10.0  # on another host a run whose run.json is younger is taken to be running
 _TICK_S = 0.002  # started_at is cut to milliseconds
 _OVER = {"state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "cost_per_hour": None, "eta_s": None, "exit_code": None}
 
 
-def status_of(output: Path, typed: str, job: Path | None = None) -> RunStatus:
-    """How the run behind `output` stands. `typed` is a path of it that can be pasted, `job` its job file if known.
+def status_of(output: Path, as_given: str, job: Path | None = None) -> RunStatus:
+    """The status of the run that writes `output`.
 
-    Raises `OutputError` where it never ran.
+    `as_given` is the path as the user gave it, for messages; `job` is its job file if known. Raises `OutputError` where
+    it never ran.
     """
     folder = folder_of(output)
     while True:
-        owner, told = _owner(folder, typed), _told(folder)
-        if owner is None and told is not None and told["state"] == "running" and _owner(folder, typed) is not None:
-            continue  # it began between the two looks
+        owner, reported = _owner(folder, as_given), _reported(folder)
+        says_running = reported is not None and reported["state"] == "running"
+        if owner is None and says_running and _owner(folder, as_given) is not None:
+            continue  # it started between the two tests
         break
     now = time.time()
     if owner is not None:
-        return _held(owner, told, _named(typed, job), now)
-    if told is None:
+        return _status_while_locked(owner, reported, _unknown_state(as_given, job), now)
+    if reported is None:
         if not segments(folder):
-            raise OutputError(_never_ran(output, typed, folder, job))
-        return RunStatus({**_named(typed, job), **_OVER}, RunPhase.UNTOLD, None, None)
-    ran_s, silent_s = _span(told["started_at"], now), _span(told["updated_at"], now)
-    if told["state"] != "running":
-        return RunStatus(told, RunPhase.ENDED, ran_s, silent_s)
-    if told["host"] not in {None, socket.gethostname()}:
+            raise OutputError(_never_ran(output, as_given, folder, job))
+        return RunStatus({**_unknown_state(as_given, job), **_OVER}, RunPhase.WITHOUT_STATE, None, None)
+    ran_s, silent_s = _span(reported["started_at"], now), _span(reported["updated_at"], now)
+    if reported["state"] != "running":
+        return RunStatus(reported, RunPhase.ENDED, ran_s, silent_s)
+    if reported["host"] not in {None, socket.gethostname()}:
         young = silent_s is not None and silent_s < _FRESH_S
-        return RunStatus(told if young else {**told, **_OVER}, RunPhase.UNHEARD, ran_s, silent_s)
-    return RunStatus({**told, **_OVER}, RunPhase.KILLED, ran_s, silent_s)
+        return RunStatus(reported if young else {**reported, **_OVER}, RunPhase.ON_ANOTHER_HOST, ran_s, silent_s)
+    return RunStatus({**reported, **_OVER}, RunPhase.KILLED, ran_s, silent_s)
 
 
-def _owner(folder: Path, typed: str) -> dict[str, Any] | None:
+def _owner(folder: Path, as_given: str) -> dict[str, Any] | None:
     try:
         return holder(folder)
     except OSError as error:
         raise OutputError(
-            f"{typed}: its lock can't be asked: {error.strerror} ({error.filename or folder})."
+            f"{as_given}: its lock can't be asked: {error.strerror} ({error.filename or folder})."
         ) from error
 
 
-def _told(folder: Path) -> dict[str, Any] | None:
-    """What run.json says, in the contract's form; None where it is none of ours."""
+def _reported(folder: Path) -> dict[str, Any] | None:
+    """run.json in the form of `status --json`; None where it is not one of ours."""
     raw = read_state(folder)
     if raw is None or not isinstance(raw.get("state"), str) or raw["state"] not in _STATES:
         return None
-    told = {name: _right(raw.get(name), kinds) for name, kinds in _KEYS.items()}
-    rows = told["rows"] or {}
-    told["rows"] = {name: _right(rows.get(name), _WHOLE) for name in _ROWS}
+    reported = {name: _valid(raw.get(name), kinds) for name, kinds in _KEYS.items()}
+    rows = reported["rows"] or {}
+    reported["rows"] = {name: _valid(rows.get(name), _WHOLE) for name in _ROWS}
     for name in ("job", "output"):
-        told[name] = None if told[name] is None else numbers.shown_path(Path(told[name]))
-    told["next_command"] = _from_here(told["next_command"], _right(raw.get("working_directory"), _TEXT))
-    return told
+        reported[name] = None if reported[name] is None else numbers.shown_path(Path(reported[name]))
+    reported["next_command"] = _from_here(reported["next_command"], _valid(raw.get("working_directory"), _TEXT))
+    return reported
 
 
 def _from_here(command: str | None, folder: str | None) -> str | None:
-    """A command that was typed in `folder`, to be pasted here."""
+    """`command`, which was typed in `folder`, as it can be pasted in the working directory."""
     if command is None or folder is None or Path(folder) == Path.cwd():
         return command
     return f"cd {shlex.quote(folder)} && {command}"
 
 
-def _right(value: Any, kinds: tuple[type, ...]) -> Any:
-    """`value` if it is of one of `kinds`, and a number that can be told; else None, for unknown."""
-    if type(value) not in kinds or (type(value) in _NUMBER and not 0 <= value < _LARGEST):
+def _valid(value: Any, types: tuple[type, ...]) -> Any:
+    """`value` if its type is one of `types`, and a number is in range; else None, for unknown."""
+    if type(value) not in types or (type(value) in _NUMBER and not 0 <= value < _LARGEST):
         return None
     return value
 
 
-def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str, Any], now: float) -> RunStatus:
-    """A run whose lock is held: what run.json says is its own only if it was written since the lock was taken."""
-    since = _right(owner.get("since"), _NUMBER)
-    started = None if told is None else _moment(told["started_at"])
-    if told is not None and started is not None and since is not None and started + _TICK_S >= since:
-        how = RunPhase.GOING if told["state"] == "running" else RunPhase.ENDED
-        if how is RunPhase.GOING:
-            told["next_command"] = None  # it goes on by itself, and a second one would be refused
-        return RunStatus(told, how, _span(told["started_at"], now), _span(told["updated_at"], now))
-    before = told or named
+def _status_while_locked(
+    owner: Mapping[str, Any], reported: dict[str, Any] | None, unknown: dict[str, Any], now: float
+) -> RunStatus:
+    """The status while the lock is held by `owner`; run.json is this run's only if it was written since then."""
+    since = _valid(owner.get("since"), _NUMBER)
+    started = None if reported is None or reported["started_at"] is None else parse_iso(reported["started_at"])
+    if reported is not None and started is not None and since is not None and started + _TICK_S >= since:
+        phase = RunPhase.RUNNING if reported["state"] == "running" else RunPhase.ENDED
+        if phase is RunPhase.RUNNING:
+            reported["next_command"] = None  # it is still running, and a second run would be refused
+        return RunStatus(reported, phase, _span(reported["started_at"], now), _span(reported["updated_at"], now))
+    before = reported or unknown
     state = {
         **before,
         **_OVER,
         "state": "running",
-        "pid": _right(owner.get("pid"), _WHOLE),
-        "host": _right(owner.get("host"), _TEXT),
+        "pid": _valid(owner.get("pid"), _WHOLE),
+        "host": _valid(owner.get("host"), _TEXT),
         "started_at": None if since is None else _iso(since),
         "updated_at": _iso(now),
         "rows": {**before["rows"], "total": None, "left": None},
@@ -178,42 +185,35 @@ def _held(owner: Mapping[str, Any], told: dict[str, Any] | None, named: dict[str
     return RunStatus(state, RunPhase.STARTING, None if since is None else max(0.0, now - since), 0.0)
 
 
-def _named(typed: str, job: Path | None) -> dict[str, Any]:
-    """The form with nothing known but the names."""
+def _unknown_state(as_given: str, job: Path | None) -> dict[str, Any]:
+    """A state of which only the names are known."""
     return {
         **dict.fromkeys(_KEYS),
         "job": None if job is None else str(job),
-        "output": typed,
+        "output": as_given,
         "rows": dict.fromkeys(_ROWS),
     }
 
 
-def _never_ran(output: Path, typed: str, folder: Path, job: Path | None) -> str:
+def _never_ran(output: Path, as_given: str, folder: Path, job: Path | None) -> str:
     if output.exists() and files_of(output):
         return (
-            f"{typed} is there, but its run folder {folder.name} is not: what the run told of itself is gone with it."
-            f" See the result with: batchchat report {shlex.quote(typed)}"
+            f"{as_given} is there, but its run folder {folder.name} is not: its state is lost with it."
+            f" See the result with: batchchat report {shlex.quote(as_given)}"
         )
     way_out = (
         "Give the job file or its output." if job is None else f"Run it with: batchchat run {shlex.quote(str(job))}"
     )
-    return f"{typed} has no run: nothing was begun in {folder.name}. {way_out}"
-
-
-def _moment(text: str | None) -> float | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
+    return f"{as_given} has no run: there is no journal in {folder.name}. {way_out}"
 
 
 def _span(text: str | None, now: float) -> float | None:
-    moment = _moment(text)
+    moment = None if text is None else parse_iso(text)
     return None if moment is None else max(0.0, now - moment)
 
 
-def _iso(moment: float) -> str | None:
+def _iso(epoch_s: float) -> str | None:
     try:
-        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso_utc(epoch_s)
     except (ValueError, OverflowError, OSError):
         return None

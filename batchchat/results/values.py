@@ -1,4 +1,4 @@
-"""The values of output columns, carried ones too, as a person writes them in JSON: times in ISO 8601, never ticks."""
+"""The values of output columns, carried ones included, as JSON for people: times in ISO 8601, never ticks."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ _NONE: dict[str, Any] = {}
 def carried_values(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn]) -> dict[str, list[Any]]:
     """The carried columns of `rows` by their output names."""
     names = carried_names(carried)
-    cargo = [row.get("carried", _NONE) for row in rows]
-    return {names[name]: _readable([values.get(name) for values in cargo], kind) for name, kind in carried.items()}
+    passthrough = [row.get("carried", _NONE) for row in rows]
+    return {
+        names[name]: _readable([values.get(name) for values in passthrough], kind) for name, kind in carried.items()
+    }
 
 
 def column_values(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn], name: str) -> list[Any]:
     """One column of `rows` by its output name. Raises `KeyError` where there is none."""
     if name in _OURS:
         return [_OURS[name].json(row) for row in rows]
-    own = {out: given for given, out in carried_names(carried).items()}[name]
-    return _readable([row.get("carried", _NONE).get(own) for row in rows], carried[own])
+    name_in_record = {out: name_in_input for name_in_input, out in carried_names(carried).items()}[name]
+    return _readable([row.get("carried", _NONE).get(name_in_record) for row in rows], carried[name_in_record])
 
 
 def batch_values(batch: pa.RecordBatch, name: str) -> list[Any]:
-    """The same of a batch of an output's columns."""
+    """The values of the column `name` of a batch of an output, as `column_values` has them."""
     column = batch.column(name)
     if name in _OURS and pt.is_timestamp(column.type):
         return [_OURS[name].json(row) for row in records_of(batch.select([name]))]

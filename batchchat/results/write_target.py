@@ -1,7 +1,6 @@
-"""Where a person wants a file: never over what a run lives on, and there whole or not at all.
+"""Writes a file that the user named: never over a file that a run needs, and completely or not at all.
 
-A link is followed. What is no regular file (a pipe, a device, `/dev/stdout`) is written through, since it can't be
-replaced.
+Links are followed. A pipe or a device (`/dev/stdout`) is written to, since it can't be replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = ["check_target", "is_stream", "write_target", "writing"]
 def check_target(
     outputs: Iterable[Path], target: Path, *, jobs: Iterable[Path] = (), inputs: Sequence[str] = ()
 ) -> None:
-    """Refuse a `target` that is no place for a file, or one that a run needs: its output, journal, job or input.
+    """Refuse a `target` that can't be a file, or that a run needs: its output, journal, job or input.
 
     `inputs` are a job's `input.path`, absolute. Raises `OutputError`.
     """
@@ -44,25 +43,25 @@ def check_target(
         raise OutputError(f"{target} is where the job reads its input. Name a file elsewhere.")
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+def _same(left: Path, right: Path) -> bool:
+    return left.exists() and right.exists() and left.samefile(right)
 
 
 def _is_input(target: Path, inputs: Sequence[str]) -> bool:
-    if any(_same(target, Path(one)) for one in inputs):
+    if any(_same(target, Path(path)) for path in inputs):
         return True
     spec = InputSpec(tuple(inputs), tuple(inputs))
     return not is_stream(target) and overlapping_entry(spec, target.absolute()) is not None
 
 
 def is_stream(target: Path) -> bool:
-    """Whether `target` can only be written through."""
+    """True if `target` exists and is no regular file, so that it can't be replaced."""
     return target.exists() and (not target.is_file() or target.is_relative_to("/dev"))
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[BinaryIO]:
-    """The file to write to, which takes the place of what was there. Raises `MachineError` where the disk refuses."""
+    """A file whose content replaces `target` when the block ends. Raises `MachineError` where it can't be written."""
     if is_stream(target):
         with target.open("ab") as stream:
             yield stream
@@ -72,6 +71,6 @@ def writing(target: Path) -> Iterator[BinaryIO]:
 
 
 def write_target(target: Path, content: bytes) -> None:
-    """Put `content` in the place of what was there."""
+    """Replace the content of `target`."""
     with writing(target) as file:
         file.write(content)

@@ -80,7 +80,7 @@ def next_step_after_bound(stop: Halt, job: JobSpec, ledger: Ledger, left: int) -
         is_moment = job.budget.stop_at is not None and job.budget.stop_at.moment is not None
         return NextStep(("--set", "budget.stop_at=null")) if is_moment else AS_BEFORE
     assert job.budget.max_cost is not None
-    counted_usd = ledger.paid_usd + ledger.uncertain_cost.worth_usd
+    counted_usd = ledger.paid_usd + ledger.uncertain_cost.upper_bound_usd
     answered = ledger.totals.answered
     usd = enough_usd(job.budget.max_cost, counted_usd, next_usd(stop), answered=answered, left=left or answered)
     return NextStep(("--max-cost", f"{usd:f}"))

@@ -9,7 +9,7 @@ from batchchat.core.attempt import Script
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.events import Budgeted
 from batchchat.job import JobSpec
-from batchchat.policy.budget import SPENT, Budget
+from batchchat.policy.budget import LEARNING_ANSWERS, LEARNING_IN_FLIGHT, SPENT, Budget
 from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE
 from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
@@ -165,11 +165,11 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, counts: PlanCoun
     return Budgeted(
         max_cost_usd=budget.max_cost_usd,
         paid_usd=ledger.paid_usd,
-        unsure_usd=ledger.uncertain_cost.worth_usd,
+        uncertain_usd=ledger.uncertain_cost.upper_bound_usd,
         unknown_rows=ledger.totals.unknown_cost_rows,
         rows=counts.to_send if limit is None or limit >= counts.to_send else 0,
-        most_usd=counts.max_cost.usd * max(budget.learned.max_ratio, Decimal(1)),
-        learning=budget.is_learning,
+        max_rows_usd=counts.max_cost.usd * max(budget.learned.max_ratio, Decimal(1)),
+        learning=(LEARNING_IN_FLIGHT, LEARNING_ANSWERS) if budget.is_learning else None,
         price=None if rate is None or rate.source == "job" else rate.description,
     )
 
@@ -209,7 +209,7 @@ def bound_words(stop: Halt, job: JobSpec, ledger: Ledger) -> str:
         assert job.budget.stop_at is not None
         clock = time.strftime("%H:%M:%S")
         return f"`budget.stop_at` is {job.budget.stop_at.written}; at {clock} what was in flight had ended."
-    unsure = ledger.uncertain_cost.worth_usd
+    unsure = ledger.uncertain_cost.upper_bound_usd
     may = f" and up to {numbers.money(unsure)} more may have been" if unsure else ""
     return (
         f"the budget of {numbers.money(job.budget.max_cost)} does not cover the next row, which may cost up to"

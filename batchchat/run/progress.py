@@ -93,7 +93,7 @@ class ProgressReporter:
                 rows_per_s=pace.rows_per_s,
                 eta_s=pace.eta_s(total),
                 max_cost_usd=self._engine.spending.max_cost_usd,
-                most=limits.most,
+                max_ceiling=limits.most,
                 cost_per_hour_usd=None if cost is None else pace.usd_per_hour,
                 down_since=limits.outage.down_since,
                 probe_in_s=limits.outage.probe_in_s(now),

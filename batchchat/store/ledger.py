@@ -92,7 +92,7 @@ class Ledger:
     def off_row_costs(self) -> OffRowCosts:
         """What was paid, or may have been, that is in no row of the totals."""
         pending, uncertain = self.pending_spend.values(), self.uncertain_cost
-        ratio = uncertain.most_dear
+        ratio = uncertain.max_price_ratio
         broke_off_usd = sum((spend.possibly_billed_usd for spend in pending), self.totals.possibly_billed_usd)
         return OffRowCosts(
             superseded_usd=self.superseded.cost_usd + self.not_in_input.cost_usd,
@@ -103,8 +103,8 @@ class Ledger:
             broke_off_usd=ratio * broke_off_usd,
             unbounded=self.totals.unbounded + sum(spend.unbounded for spend in pending),
             unreported_usd=self.totals.unreported_usd * ratio,
-            at_risk_usd=_NO_USD if self.at_risk.unpriced else uncertain.at_risk_worth_usd,
-            unsure_usd=uncertain.worth_usd,
+            at_risk_usd=_NO_USD if self.at_risk.unpriced else uncertain.at_risk_upper_bound_usd,
+            unsure_usd=uncertain.upper_bound_usd,
             retries=dict(+self.totals.retries),
         )
 
@@ -117,7 +117,7 @@ class Ledger:
     @property
     def max_price_ratio(self) -> Decimal:
         """The highest ratio of reported to computed cost that a budget has seen; at least 1."""
-        return self.uncertain_cost.most_dear
+        return self.uncertain_cost.max_price_ratio
 
     @property
     def uncertain_cost(self) -> UncertainCost:

@@ -17,6 +17,7 @@ __all__ = [
     "duration",
     "money",
     "per_hour",
+    "quantity",
     "rows",
     "seconds",
     "shorten",
@@ -80,9 +81,9 @@ def clock(span_s: float | None) -> str:
     """`04:07`, `1:02:03`, `?`: a span that is watched as it grows, in a fixed width."""
     if span_s is None:
         return "?"
-    minutes, rest = divmod(round(span_s), _MINUTE)
+    minutes, whole_seconds = divmod(round(span_s), _MINUTE)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+    return f"{hours}:{minutes:02}:{whole_seconds:02}" if hours else f"{minutes:02}:{whole_seconds:02}"
 
 
 def seconds(value: float | None) -> str:
@@ -117,7 +118,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """A path as one would type it here; `..` stays only where it leaves a link."""
+    """`path` as it can be typed in the working directory; `..` is kept only where it leaves a link."""
     plain = Path(os.path.normpath(path))
     if plain.resolve() != path.resolve():
         plain = path
@@ -127,6 +128,11 @@ def shown_path(path: Path) -> str:
         return str(plain)
 
 
+def quantity(number: float, noun: str) -> str:
+    """`1 row`, `12,480 rows`: a count with its noun, which takes an s in the plural."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
 def rows(number: int) -> str:
     """`1 row`, `12,480 rows`."""
-    return "1 row" if number == 1 else f"{count(number)} rows"
+    return quantity(number, "row")

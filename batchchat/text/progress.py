@@ -1,6 +1,6 @@
 """Events as a person follows them: a tqdm bar on a terminal, log lines elsewhere, and the lines of `run.log`.
 
-One line changes in place; everything else scrolls and stays true. Nothing here holds a prompt, a reply or a key.
+One line changes in place; all others scroll. Nothing here holds a prompt, a reply or a key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from tqdm import tqdm
 from batchchat.core import events
 from batchchat.core.events import Event, Progress
 from batchchat.text import numbers
-from batchchat.text.event_lines import figures_of, finished, kinds_of, line_of, of_total, text_of
+from batchchat.text.event_lines import event_line
+from batchchat.text.progress_line import failure_kinds, figures, finished_line, progress_line, rows_of_total
+from batchchat.text.times import iso_utc
 
 __all__ = ["Bar", "Lines", "Silent", "log_file"]
 
@@ -24,10 +26,10 @@ _WIDE = 120  # columns
 
 
 class Silent:
-    """Tells nothing."""
+    """A subscriber that prints nothing."""
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Print `event` where it has a line."""
 
 
 class Bar:
@@ -38,14 +40,14 @@ class Bar:
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Print `event` where it has a line."""
         if isinstance(event, Progress):
             self._show(event)
         elif isinstance(event, events.Publishing | events.Finished):
             self._close()
         elif isinstance(event, events.CeilingRaised):
             return
-        elif text := text_of(event):
+        elif text := event_line(event):
             tqdm.write(text, file=self._stream)
 
     def _show(self, event: Progress) -> None:
@@ -55,8 +57,9 @@ class Bar:
         bar = self._bar
         bar.n, bar.total = event.done, event.total
         pace = f"{event.rows_per_s:.1f} rows/s"
-        told = figures_of(event, brief=get_terminal_size().columns < _WIDE)
-        text = f"{of_total(event)} [{numbers.clock(event.elapsed_s)}<{numbers.clock(event.eta_s)}, {pace}]  {told}"
+        details = figures(event, brief=get_terminal_size().columns < _WIDE)
+        times = f"{numbers.clock(event.elapsed_s)}<{numbers.clock(event.eta_s)}"
+        text = f"{rows_of_total(event)} [{times}, {pace}]  {details}"
         meter = "{percentage:3.0f}%|{bar}| " if event.total else ""
         bar.bar_format = meter + text.replace("{", "{{").replace("}", "}}")
         bar.refresh()
@@ -70,7 +73,7 @@ class Bar:
 class Lines:
     """A line at each change of state, and one a minute, each after a `stamp`.
 
-    Without `quotes` it is `run.log`: nothing an endpoint said is repeated, which may echo a prompt; times are UTC.
+    Without `quotes` it writes `run.log`: texts of the endpoint, which may echo a prompt, are left out; times are UTC.
     """
 
     def __init__(
@@ -83,41 +86,41 @@ class Lines:
         self._last: Progress | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Print `event` where it has a line."""
         if isinstance(event, Progress):
             self._last = event
             if event.elapsed_s >= self._next_s:
                 self._next_s = event.elapsed_s + _LINE_EVERY_S
-                self._write(self._stamp() + line_of(event) + self._trouble(event))
+                self._write(self._stamp() + progress_line(event) + self._trouble(event))
             return
         if isinstance(event, events.Publishing | events.Finished) and self._last is not None:
-            self._write(self._stamp() + line_of(self._last) + self._trouble(self._last))
+            self._write(self._stamp() + progress_line(self._last) + self._trouble(self._last))
             self._last = None
         for line in (self._text(event) or "").splitlines():
             self._write(self._stamp() + line)
 
     def _trouble(self, event: Progress) -> str:
-        return "" if self._quotes else kinds_of(event)
+        return "" if self._quotes else failure_kinds(event)
 
     def _text(self, event: Event) -> str | None:
         if isinstance(event, events.Finished):
             if self._quotes:
-                return None  # the summary says it, to whoever reads along
-            return f"{finished(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
+                return None  # the summary is printed instead
+            return f"{finished_line(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
         if isinstance(event, events.FirstFailure) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
         if (
             isinstance(event, events.CeilingRaised) and self._quotes
         ):  # of interest afterwards; the line shows it meanwhile
             return None
-        return text_of(event, utc=not self._quotes)
+        return event_line(event, utc=not self._quotes)
 
 
 def log_file(stream: IO[str]) -> Lines:
-    """`run.log`: the same lines, each with the date and time in UTC, and no word of a prompt or a reply."""
+    """`run.log`: the same lines, each with the date and time in UTC, without any text of a prompt or a reply."""
 
     def write(line: str) -> None:
         stream.write(line + "\n")
         stream.flush()
 
-    return Lines(write, lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()), quotes=False)
+    return Lines(write, lambda: f"{iso_utc(time.time(), 'seconds')} ", quotes=False)

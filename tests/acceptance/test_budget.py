@@ -163,7 +163,10 @@ def test_a_cap_that_is_enough_is_no_hindrance(job: Job) -> None:
         ended = job.run()
         cost = billed(mock)
     assert ended.code == 0, ended.err
-    assert "budget at most $0.5000 · 40 to send cost at most $0.0028 · a few at a time until it is seen" in ended.err
+    assert (
+        "budget $0.5000 · worst case of the 40 rows to send: $0.0028 · at most 8 at a time until 20 answers"
+        in ended.err
+    )
     assert f"  budget    ${cost:.4f} of $0.5000 · ${Decimal('0.5') - cost:.4f} left\n" in ended.out
     assert (job.state()["max_cost"], job.state()["possibly_billed"]) == (0.5, {"attempts": 0, "at_most_usd": 0.0})
     assert job.run("--max-cost", "0.000001").code == 0
@@ -199,7 +202,7 @@ def test_twice_the_stated_price_is_met_and_told(job: Job) -> None:
         ended = job.run()
         assert ended.code == 4
         assert Decimal("0.95") * cap <= billed(mock) <= cap
-    assert "the endpoint charges up to 2.00 times the known price, and is reckoned with so\n" in ended.err
+    assert "the endpoint charges up to 2.00x the listed price; reservations now use that\n" in ended.err
 
 
 def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None:
@@ -213,8 +216,8 @@ def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None
         assert cap < billed(mock) <= cap + 8 * 3 * worst
         assert mock.stats()["requests"] == 8
     assert re.search(
-        r"the endpoint charges up to 5.00 times the known price, and is reckoned with so; answers cost \$0.00\d\d more"
-        r" than the most they could by it\n",
+        r"the endpoint charges up to 5.00x the listed price; reservations now use that. \$0.00\d\d over the reserved"
+        r" maximum so far\n",
         ended.err,
     )
     assert re.search(r"  budget    \$0.00\d\d of \$0.00\d\d · \$0.00\d\d over\n", ended.out)
@@ -250,7 +253,7 @@ def test_it_ends_by_its_hour(job: Job) -> None:
         ended = job.run("--set", "budget.stop_at=1.5s")
         stats = mock.stats()
     assert ended.code == 4, ended.err
-    assert "`budget.stop_at`: nothing more is sent, 8 in flight get up to 10m 00s\n" in ended.err
+    assert "`budget.stop_at`: no new requests; waiting up to 10m 00s for 8 in flight\n" in ended.err
     why = r"(?m)^stopped: `budget.stop_at` is 1.5s; at \d\d:\d\d:\d\d what was in flight had ended.$"
     assert re.search(why, ended.err)
     assert "\nnext  batchchat run job.yaml --set budget.stop_at=1.5s\n" in ended.out
@@ -266,7 +269,7 @@ def test_an_hour_that_comes_when_all_is_on_its_way_stops_nothing(job: Job, optio
         ended = job.run("--set", "budget.stop_at=1.2s", "--concurrency", "4", *options)
         assert mock.stats()["requests"] == 4
     assert ended.code == (0 if options[:1] == ["--limit"] else 3), ended.err
-    assert "4 in flight get up to" in ended.err
+    assert "for 4 in flight" in ended.err
     assert [row["status"] for row in job.table()][:4] == ["answered"] * 4
     assert job.state()["reason"] is None
 

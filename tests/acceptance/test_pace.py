@@ -234,10 +234,10 @@ def test_one_row_that_always_fails_fails(job: Job) -> None:
             "limits the endpoint allows 7 in flight and 6,000,000 tokens a minute",
             7,
         ),
-        (http(404, b""), "limits the endpoint doesn't say what it allows (HTTP 404): up to 200 in flight", 200),
+        (http(404, b""), "limits unknown (HTTP 404): using up to 200 in flight", 200),
         (
             http(200, b"<html>"),
-            "limits the endpoint doesn't say what it allows (an unexpected response): up to 200 in flight",
+            "limits unknown (an unexpected response): using up to 200 in flight",
             200,
         ),
     ],

@@ -288,7 +288,7 @@ def test_what_is_in_flight_when_the_endpoint_refuses_has_its_time(job: Job) -> N
     with raw_server(lambda asked: http(401, {}) if asked.said == "Question 1" else None) as server:
         job.write(rows(2), endpoint__base_url=server.url, drain=0)
         running = job.start()
-        running.says("endpoint refuses: nothing more is sent, 1 in flight get up to 10m 00s\n")
+        running.says("endpoint refuses: no new requests; waiting up to 10m 00s for 1 in flight\n")
         server.release(lambda _: http(200, completion()))
         ended = running.end()
     assert ended.code == 5, ended.err

@@ -31,7 +31,7 @@ def test_first_signal_drains(job: Job, number: signal.Signals, code: int) -> Non
         running.signal(number)
         ended = running.end()
         assert ended.code == code
-        told = rf"{number.name}: nothing more is sent, \d+ in flight get up to 30s; once more stops at once"
+        told = rf"{number.name}: no new requests; waiting up to 30s for \d+ in flight. Send it again to stop now"
         assert re.search(f"^{told}$", ended.err, re.MULTILINE)
         assert ended.errors == [f"stopped: {number.name}, after what was in flight had ended."]
         assert ended.out.endswith(f"\n\n{CONTINUE}")
@@ -62,7 +62,7 @@ def test_second_signal_stops_now(job: Job, number: signal.Signals, code: int) ->
         running = job.start()
         until(lambda: job.acknowledged() == 9)
         running.signal(number)
-        running.says(f"{number.name}: nothing more is sent, 1 in flight get up to 30s; once more stops at once")
+        running.says(f"{number.name}: no new requests; waiting up to 30s for 1 in flight. Send it again to stop now")
         start = time.monotonic()
         running.signal(number)
         ended = running.end()
@@ -83,7 +83,7 @@ def test_another_second_signal(job: Job) -> None:
         running = job.start()
         until(lambda: server.requests == 4)
         running.signal(signal.SIGHUP)
-        running.says("SIGHUP: nothing more is sent")
+        running.says("SIGHUP: no new requests")
         running.signal(signal.SIGINT)
         assert running.end(10).code == 129
 
@@ -99,7 +99,7 @@ def test_drain_is_bounded(job: Job) -> None:
         ended = running.end()
         assert 0.9 < time.monotonic() - start < 4
     assert ended.code == 143
-    assert "SIGTERM: nothing more is sent, 4 in flight get up to 1.0s; once more stops at once\n" in ended.err
+    assert "SIGTERM: no new requests; waiting up to 1.0s for 4 in flight. Send it again to stop now\n" in ended.err
     assert "  rows      0 answered · 4 left\n" in ended.out
     assert ended.errors == ["stopped: SIGTERM, after `drain` ran out with 4 in flight."]
     assert "not in it: 4 attempts that broke off and may have been billed\n" in ended.out

@@ -61,7 +61,7 @@ def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
     with raw_server(held_at_7) as server:
         job.write(rows(8), endpoint__base_url=server.url)
         never = call("status", "job.yaml")
-        said = "error: out.parquet has no run: nothing was begun in out.run. Run it with: batchchat run job.yaml\n"
+        said = "error: out.parquet has no run: there is no journal in out.run. Run it with: batchchat run job.yaml\n"
         assert (never.code, never.out) == (2, "")
         assert never.err == said
 
@@ -105,7 +105,7 @@ def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
         until(lambda: state_of("job.yaml")["in_flight"] == 1)
         assert state_of("job.yaml")["pid"] == again.process.pid
         again.signal(signal.SIGTERM)
-        again.says("nothing more is sent")
+        again.says("no new requests")
         again.signal(signal.SIGTERM)
         assert again.end().code == 143
         state = state_of("job.yaml")

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from batchchat.arrow.cells import Kind
-from batchchat.results import reconcile
 from batchchat.store.parquet import write_parquet
 from batchchat.store.published import Published
-from tests.acceptance.servers import http, mock_thread, raw_server
+from tests.acceptance.servers import mock_thread
 from tests.cli.called import call
-from tests.store.given import answered
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +30,8 @@ def job(base_url: str) -> str:
     return "job.yaml"
 
 
-def test_the_bill_and_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bill_and_the_rows() -> None:
     """What the endpoint billed is what the rows say; where a row says otherwise, it is told by how much."""
-    monkeypatch.setattr(reconcile, "_IDS_AT_ONCE", 5)
     with mock_thread(api_key="k") as mock:
         name = job(f"{mock.root}/v1/openai")
         assert call("run", name, "--progress", "none", KEY="k").code == 0
@@ -75,33 +71,3 @@ def test_whom_to_ask_must_be_known() -> None:
     told = call("report", "job.yaml", "--reconcile")
     assert told.code == 2
     assert told.err.startswith("error: job.yaml has `endpoint.base_url: mock`, which lives as long as a run:")
-
-
-@pytest.mark.parametrize(
-    ("answers", "code", "said"),
-    [
-        ([http(404, {"detail": "Not Found"})], 5, "HTTP 404"),
-        ([http(200, {"costs": []})], 5, "an unexpected response"),
-        ([http(200, b"<html>")], 5, "an unexpected response"),
-        ([http(503, b"")] * 4, 5, "HTTP 503"),
-        ([http(503, b""), http(200, {"requests": []})], 0, ""),
-    ],
-)
-def test_an_endpoint_that_does_not_say(
-    answers: list[bytes], code: int, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that has no such answer is named, with what it said; one that is busy is asked again before that."""
-    monkeypatch.setattr(reconcile, "_PAUSES_S", (0.0, 0.0, 0.0))
-    rows = [answered(f"q{n}", ordinal=n) for n in range(3)]
-    write_parquet(Path("out.parquet"), ((row, 1) for row in rows), {"topic": Kind.TEXT}, {})
-    left = list(answers)
-    with raw_server(lambda _: left.pop(0)) as raw:
-        told = call("report", job(f"http://{raw.host}/v1"), "--reconcile", KEY="k")
-        assert told.code == code
-        if code:
-            assert f"{raw.host} does not say what it billed ({said} at /v1/request-costs)." in told.err
-        else:
-            assert f"{raw.host} knows nothing of 3 rows, such as q0" in told.out
-        assert [asked.path for asked in raw.asked] == ["/v1/request-costs"] * len(answers)
-        assert json.loads(raw.asked[0].body) == {"requestIds": ["r-1"] * 3}
-        assert raw.asked[0].headers["authorization"] == "Bearer k"

@@ -120,7 +120,7 @@ def test_a_cap_uses_the_endpoints_list() -> None:
         ended = run()
         assert ended.code == 4
         assert float(mock.stats()["cost_usd"]) <= 0.002
-    assert "reckoned with $0.761 in / $0.839 out per million (127.0.0.1's list of models)" in ended.err
+    assert "priced at $0.761 in / $0.839 out per million (127.0.0.1's list of models)" in ended.err
     assert snapshot()["source"] == "endpoint"
 
 
@@ -131,7 +131,7 @@ def test_a_cap_uses_a_table() -> None:
         Path("mine.csv").write_text(TABLE)
         ended = run()
     assert ended.code == 0
-    assert "reckoned with $2 in / $4 out per million (my invoice, 2026-11-01)" in ended.err
+    assert "priced at $2 in / $4 out per million (my invoice, 2026-11-01)" in ended.err
 
 
 def test_a_cap_without_any_price_is_refused() -> None:
@@ -224,7 +224,7 @@ def test_a_row_with_a_model_of_unknown_price_has_no_bound() -> None:
     ended = run()
     assert ended.code == 0
     # At most 17 prompt tokens and 100 of the reply each, at $0.48, and at $0.70 and $2.40.
-    assert "2 to send cost at most $0.0003" in ended.err
+    assert "worst case of the 2 rows to send: $0.0003" in ended.err
     rows[1]["p"] = {"model": "m"}
     Path("in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert run("--fresh").err.splitlines()[-1] == (

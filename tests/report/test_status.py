@@ -20,7 +20,7 @@ STATE: dict[str, Any] = {
 NEXT = "next  batchchat run jobs/chef.yaml\n      batchchat report out/chef.parquet"
 
 
-def standing(how: RunPhase = RunPhase.GOING, silent_s: float | None = 0.4, **more: Any) -> RunStatus:
+def standing(how: RunPhase = RunPhase.RUNNING, silent_s: float | None = 0.4, **more: Any) -> RunStatus:
     return RunStatus({**STATE, **more}, how, 1140.0, silent_s)
 
 
@@ -60,9 +60,9 @@ def test_stopped() -> None:
 def test_little_is_known() -> None:
     """What is unknown is called so, and never 0."""
     rows = dict.fromkeys(ROWS)
-    told = stopped(RunPhase.UNTOLD, job=None, rows=rows, cost_usd=None, next_command=None)
+    told = stopped(RunPhase.WITHOUT_STATE, job=None, rows=rows, cost_usd=None, next_command=None)
     assert status_text(told, "out/chef.parquet") == (
-        "../out/chef.parquet: stopped before it told how far it was; its journal is kept\n"
+        "../out/chef.parquet: stopped before it wrote its state; its journal is kept\n"
         "\n"
         "  rows      unknown\n"
         "  cost      unknown\n"
@@ -93,10 +93,13 @@ def test_little_is_known() -> None:
         (stopped(RunPhase.KILLED), "killed or broken off: silent for 12m 03s, since 20"),
         (stopped(RunPhase.KILLED, None), "killed or broken off: silent"),
         (
-            standing(RunPhase.UNHEARD),
-            "running on night-box by its last word 0.4s ago; its lock can't be asked from here",
+            standing(RunPhase.ON_ANOTHER_HOST),
+            "running on night-box when last heard of 0.4s ago; its lock can't be tested from here",
         ),
-        (stopped(RunPhase.UNHEARD, None), "silent; whether it still runs on night-box can't be asked from here"),
+        (
+            stopped(RunPhase.ON_ANOTHER_HOST, None),
+            "silent; whether it still runs on night-box can't be tested from here",
+        ),
     ],
 )
 def test_headlines(told: RunStatus, said: str) -> None:

@@ -38,7 +38,7 @@ def ledger_of(folder: Path, *rows: RowRecord) -> Ledger:
 
 def facts(ledger: Ledger, **fields: object) -> RunSummary:
     given: dict[str, object] = {
-        "name": "chef", "totals": ledger.totals, "beside": ledger.off_row_costs, "elapsed_s": 591.0,
+        "name": "chef", "totals": ledger.totals, "off_row_costs": ledger.off_row_costs, "elapsed_s": 591.0,
         "left": 0, "stopped": None,
         "output": "out/chef.parquet", "output_bytes": 31_000_000, "next_commands": (),
     }  # fmt: skip

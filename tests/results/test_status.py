@@ -47,7 +47,7 @@ def test_nobody_holds_the_lock(output: Path) -> None:
     """A run that says it is running while its lock is free was killed: stopped, and nothing is in flight."""
     write(output, told())
     found = status_of(output, "out.parquet")
-    assert found.how is RunPhase.KILLED
+    assert found.phase is RunPhase.KILLED
     assert tuple(found.state) == KEYS
     assert {**found.state, **dict.fromkeys(("started_at", "updated_at"))} == {
         **{name: value for name, value in told().items() if name in KEYS},
@@ -62,7 +62,7 @@ def test_it_told_its_end(output: Path, state: str, code: int) -> None:
     """A run that told how it ended stands as it said."""
     write(output, told(state=state, exit_code=code))
     found = status_of(output, "out.parquet")
-    assert (found.how, found.state["state"], found.state["exit_code"]) == (RunPhase.ENDED, state, code)
+    assert (found.phase, found.state["state"], found.state["exit_code"]) == (RunPhase.ENDED, state, code)
 
 
 def test_the_lock_is_held(output: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_lock_is_held(output: Path) -> None:
     lock = Lock.take(output.with_name("out.run"), "out.parquet")
     try:
         found = status_of(output, "out.parquet")
-        assert (found.how, found.state["state"]) == (RunPhase.STARTING, "running")
+        assert (found.phase, found.state["state"]) == (RunPhase.STARTING, "running")
         assert (found.state["exit_code"], found.state["next_command"], found.state["eta_s"]) == (None, None, None)
         assert found.state["rows"] == {"total": None, "answered": 4, "failed": 1, "invalid": 0, "left": None}
         assert found.state["host"] == HERE
@@ -80,9 +80,9 @@ def test_the_lock_is_held(output: Path) -> None:
             assert datetime.fromisoformat(found.state[name]).timestamp() == pytest.approx(time.time(), abs=5)
         # A killed run that had the same pid, as the next one has in a container, is not taken for this one.
         write(output, told(pid=found.state["pid"]))
-        assert status_of(output, "out.parquet").how is RunPhase.STARTING
+        assert status_of(output, "out.parquet").phase is RunPhase.STARTING
         write(output, told(started_at=iso(0), updated_at=iso(0)))
-        assert status_of(output, "out.parquet").how is RunPhase.GOING
+        assert status_of(output, "out.parquet").phase is RunPhase.RUNNING
         write(output, told(started_at=iso(0), updated_at=iso(0), state="finished", exit_code=0))
         assert status_of(output, "out.parquet").state["state"] == "finished"
         # Nobody was kept out by being looked at.
@@ -100,7 +100,7 @@ def test_the_first_run_is_starting(output: Path) -> None:
         found = status_of(output, "out.parquet", Path("job.yaml"))
     finally:
         lock.release()
-    assert (found.how, found.state["job"], found.state["state"]) == (RunPhase.STARTING, "job.yaml", "running")
+    assert (found.phase, found.state["job"], found.state["state"]) == (RunPhase.STARTING, "job.yaml", "running")
     assert set(found.state["rows"].values()) == {None}
 
 
@@ -108,10 +108,10 @@ def test_another_host(output: Path) -> None:
     """A run of another host is judged by the age of its last word, since its lock can't be asked from here."""
     write(output, told(host="elsewhere"))
     young = status_of(output, "out.parquet")
-    assert (young.how, young.state["state"], young.state["in_flight"]) == (RunPhase.UNHEARD, "running", 3)
+    assert (young.phase, young.state["state"], young.state["in_flight"]) == (RunPhase.ON_ANOTHER_HOST, "running", 3)
     write(output, told(host="elsewhere", updated_at=iso(60)))
     old = status_of(output, "out.parquet")
-    assert (old.how, old.state["state"], old.state["in_flight"]) == (RunPhase.UNHEARD, "stopped", 0)
+    assert (old.phase, old.state["state"], old.state["in_flight"]) == (RunPhase.ON_ANOTHER_HOST, "stopped", 0)
 
 
 @pytest.mark.parametrize("text", ["", '{"state": "runn', "[]", "{}", '{"state": "dreaming"}', '{"state": []}', "\x00"])
@@ -122,28 +122,28 @@ def test_a_state_that_is_none(output: Path, text: str) -> None:
         status_of(output, "out.parquet", Path("my jobs/job.yaml"))
     run_folder = output.with_name("out.run")
     assert str(caught.value) == (
-        "out.parquet has no run: nothing was begun in out.run. Run it with: batchchat run 'my jobs/job.yaml'"
+        "out.parquet has no run: there is no journal in out.run. Run it with: batchchat run 'my jobs/job.yaml'"
     )
     (run_folder / "journal-000001.jsonl").touch()
     found = status_of(output, "out.parquet")
-    assert (found.how, found.state["state"], tuple(found.state)) == (RunPhase.UNTOLD, "stopped", KEYS)
+    assert (found.phase, found.state["state"], tuple(found.state)) == (RunPhase.WITHOUT_STATE, "stopped", KEYS)
 
 
 def test_the_run_folder_is_gone(tmp_path: Path) -> None:
     """An output whose run folder was deleted is told from a job that never ran."""
     output = tmp_path / "out.parquet"
     with pytest.raises(
-        OutputError, match=r"^out\.parquet has no run: nothing was begun in out\.run\. Give the job file or its"
+        OutputError, match=r"^out\.parquet has no run: there is no journal in out\.run\. Give the job file or its"
     ):
         status_of(output, "out.parquet")
     output.with_suffix("").mkdir()
-    with pytest.raises(OutputError, match=r"^out has no run: nothing was begun in out\.run\. "):
+    with pytest.raises(OutputError, match=r"^out has no run: there is no journal in out\.run\. "):
         status_of(output.with_suffix(""), "out")  # a folder, and none of a run's parts in it
     output.touch()
     with pytest.raises(OutputError) as caught:
         status_of(output, "out.parquet")
     assert str(caught.value) == (
-        "out.parquet is there, but its run folder out.run is not: what the run told of itself is gone with it."
+        "out.parquet is there, but its run folder out.run is not: its state is lost with it."
         " See the result with: batchchat report out.parquet"
     )
 

@@ -192,7 +192,7 @@ def test_a_signal_runs_it_and_a_second_one_does_not(job: Job) -> None:
         running = job.start()
         until(lambda: server.requests == 8)
         running.signal(signal.SIGTERM)
-        running.says("nothing more is sent")
+        running.says("no new requests")
         running.signal(signal.SIGTERM)
         assert running.end().code == 143
     assert got(job)["exit_code"] == 143

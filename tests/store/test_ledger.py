@@ -178,12 +178,12 @@ def test_a_hold_has_its_usd(tmp_path: Path) -> None:
     holds = [{"kind": "hold", "requests": 1, "usd": usd} for usd in ("0.10", "0.3", None, "0.7")]
     write_segment(tmp_path, 1, [run_record(), holds[0], holds[1], run_record(), holds[2], run_record(), holds[3]])
     ledger = replayed(tmp_path)
-    assert ledger.uncertain_cost.at_risk_worth_usd == Decimal("1.0")
+    assert ledger.uncertain_cost.at_risk_upper_bound_usd == Decimal("1.0")
     assert ledger.at_risk.unpriced == 1
     assert ledger.off_row_costs.at_risk_usd == 0, "one of them may have cost anything"
     ledger.at_risk.set_bound_for_unpriced("p", Decimal("0.5"))
     assert ledger.at_risk.unpriced == 0
-    assert ledger.off_row_costs.at_risk_usd == ledger.uncertain_cost.worth_usd == Decimal("1.5")
+    assert ledger.off_row_costs.at_risk_usd == ledger.uncertain_cost.upper_bound_usd == Decimal("1.5")
 
 
 def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_path: Path) -> None:
@@ -194,14 +194,14 @@ def test_money_at_risk_counts_at_the_ratio_of_the_price_it_was_reckoned_at(tmp_p
     write_segment(tmp_path, 1, [*journal, run_record(), answered("a", possibly_billed=1, possibly_billed_usd=0.01)])
     ledger = replayed(tmp_path)
     assert ledger.off_row_costs.at_risk_usd == Decimal("1.9")
-    assert ledger.off_row_costs.unsure_usd == ledger.uncertain_cost.worth_usd == Decimal("1.918")
+    assert ledger.off_row_costs.unsure_usd == ledger.uncertain_cost.upper_bound_usd == Decimal("1.918")
     budget = Budget(
         Decimal(10),
         lambda _model, _usage: None,
         uncertain=ledger.uncertain_cost,
         learned=PriceRatio("h m 0.9", 100, Decimal(1)),
     )
-    assert budget.counted_usd == ledger.uncertain_cost.worth_usd, "what is told is what is counted"
+    assert budget.counted_usd == ledger.uncertain_cost.upper_bound_usd, "what is told is what is counted"
 
 
 def test_what_a_budget_learned_comes_back(tmp_path: Path) -> None:
@@ -221,11 +221,11 @@ def test_an_attempt_without_a_bound_takes_no_bound_from_those_that_come_after_it
     lost = [step("a", possibly_billed=1), *(step("a", possibly_billed=1, possibly_billed_usd=0.5) for _ in range(3))]
     write_segment(tmp_path, 1, [run_record(), *lost])
     ledger = replayed(tmp_path)
-    assert ledger.uncertain_cost.worth_usd == Decimal("1.5")
+    assert ledger.uncertain_cost.upper_bound_usd == Decimal("1.5")
     assert (ledger.off_row_costs.broke_off_usd, ledger.off_row_costs.unbounded) == (Decimal("1.5"), 1)
     spend = ledger.spend_before(Key("a"))
     ledger.apply(journal_offset(1, 0), {**answered("a", possibly_billed=4, **uncertain_fields(spend))})
-    assert ledger.uncertain_cost.worth_usd == Decimal("1.5")
+    assert ledger.uncertain_cost.upper_bound_usd == Decimal("1.5")
     assert (ledger.totals.possibly_billed, ledger.totals.unbounded) == (4, 1)
 
 
@@ -251,10 +251,10 @@ def test_all_that_was_paid_and_all_that_may_have_been(tmp_path: Path) -> None:
         entry = ledger.index.find(Key(id_))
         assert entry is not None
         ledger.index.set_ordinal(entry, 0)
-    before = (ledger.paid_usd, ledger.uncertain_cost.worth_usd)
+    before = (ledger.paid_usd, ledger.uncertain_cost.upper_bound_usd)
     ledger.drop_rows_not_in_input()
     assert ledger.not_in_input.rows == 1
-    assert before == (ledger.paid_usd, ledger.uncertain_cost.worth_usd) == (Decimal("15.5"), Decimal("0.32"))
+    assert before == (ledger.paid_usd, ledger.uncertain_cost.upper_bound_usd) == (Decimal("15.5"), Decimal("0.32"))
 
 
 def test_a_superseding_row_written_over_a_torn_tail_folds(tmp_path: Path) -> None:

@@ -5,13 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.text.numbers import clock, compact, count, duration, money, per_hour, seconds, shorten, size, time_of_day
+from batchchat.text.numbers import (
+    clock,
+    compact,
+    count,
+    duration,
+    money,
+    per_hour,
+    quantity,
+    rows,
+    seconds,
+    shorten,
+    shown_path,
+    size,
+    time_of_day,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +113,20 @@ def test_a_time_of_day_says_where_it_is_of() -> None:
     """UTC is marked, the local one is not."""
     assert time_of_day(18_134.6, utc=True) == "05:02:14Z"
     assert time_of_day(18_134.6) == time.strftime("%H:%M:%S", time.localtime(18_134.6))
+
+
+def test_paths_are_shown_as_one_would_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the working directory a path is relative, elsewhere whole; `..` is kept where it leaves a link."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere" / "jobs").mkdir(parents=True)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere/jobs")
+    assert shown_path(tmp_path / "jobs" / ".." / "out" / "x.parquet") == "out/x.parquet"
+    assert shown_path(tmp_path / "link" / ".." / "out" / "x.parquet") == "link/../out/x.parquet"
+    assert shown_path(tmp_path.parent / "x.parquet") == str(tmp_path.parent / "x.parquet")
+
+
+def test_a_count_agrees_with_its_noun() -> None:
+    """One is singular; none and many are plural."""
+    assert [rows(number) for number in (0, 1, 12_480)] == ["0 rows", "1 row", "12,480 rows"]
+    assert [quantity(number, "attempt") for number in (1, 2)] == ["1 attempt", "2 attempts"]

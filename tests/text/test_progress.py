@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from batchchat.core import events
-from batchchat.text.event_lines import text_of
 from batchchat.text.progress import Bar, Lines, log_file
 
 STARTED = events.Started(
@@ -24,142 +23,13 @@ PROGRESS = events.Progress(
 )  # fmt: skip
 FINISHED = events.Finished(0, "", "", 12477, 0, 0, 0, Decimal("6.2841"))
 
-TEXTS = [
-    (STARTED, "chef · m at api.deepinfra.com · up to 1,200 in flight\ninput  messages from a.jsonl"),
-    (
-        replace(STARTED, recognised="messages, from the column `messages` of the first row"),
-        "chef · m at api.deepinfra.com · up to 1,200 in flight\n"
-        "input  messages from a.jsonl (recognised: messages, from the column `messages` of the first row)",
-    ),
-    (
-        events.Planned(
-            total=12477, kept=8112, kept_changed=0, resend_changed=41, retry_failed=0, new=4324, invalid=0, gone=0
-        ),
-        "resume 8,112 finished before are kept · 41 are sent again (request changed) · 4,324 new",
-    ),
-    (
-        events.Planned(total=9, kept=3, kept_changed=2, resend_changed=0, retry_failed=1, new=0, invalid=5, gone=4),
-        "resume 3 finished before are kept (2 of them answered another request) · 1 failed before is tried again"
-        " · 5 invalid · 4 gone from the input",
-    ),
-    (
-        events.Replayed(("journal-000001.jsonl: hurt",), 128),
-        "journal journal-000001.jsonl: hurt\n"
-        "journal a run before was killed: up to 128 requests were in flight then or not yet kept, and may have been"
-        " billed",
-    ),
-    (
-        replace(STARTED, concurrency=None),
-        "chef · m at api.deepinfra.com · as many in flight as the endpoint allows\ninput  messages from a.jsonl",
-    ),
-    (
-        events.LimitsRead(200, 1_000_000, 200),
-        "limits the endpoint allows 200 in flight and 1,000,000 tokens a minute",
-    ),
-    (events.LimitsRead(None, 500, 200), "limits the endpoint allows 500 tokens a minute: up to 200 in flight"),
-    (events.LimitsRead(50_000, None, 10_000), "limits the endpoint allows 50,000 in flight: up to 10,000 in flight"),
-    (
-        events.LimitsRead(None, None, 200, "HTTP 404"),
-        "limits the endpoint doesn't say what it allows (HTTP 404): up to 200 in flight",
-    ),
-    (events.CeilingLowered(200, 140, 31, 5.0), "rate limited: 200 -> 140 in flight (31 refusals in 5.0s)"),
-    (events.CeilingLowered(2, 1, 1, 0.5), "rate limited: 2 -> 1 in flight (1 refusal in 0.5s)"),
-    (events.CeilingRaised(10, 1000), "grown back: 10 -> 1,000 in flight"),
-    (events.OtherModelServed("a", "b"), "the endpoint serves b for a; the price may differ"),
-    (
-        events.OtherTierServed("flex", "default"),
-        "the endpoint serves tier default where flex was asked for; the price differs",
-    ),
-    (
-        events.GatewayTimeoutFound(504, 60.2, 5),
-        "5 requests ended with HTTP 504 after about 1m 00s each: a gateway before the endpoint cuts longer replies,"
-        " which may be billed all the same. Lower `params.max_tokens`",
-    ),
-    (
-        events.PromptTruncated("r7", 210_000, 4096),
-        "row r7 was answered after 4,096 prompt tokens, too few for its 210 kB of text: the endpoint seems to cut long"
-        " prompts without saying so. Raise its context (Ollama: num_ctx)",
-    ),
-    (
-        events.ContextLimitFound(4096, 5),
-        "5 rows of different length each used exactly 4,096 tokens in all: the endpoint's context ends there, and it"
-        " cuts prompts or replies without saying so. Raise it (Ollama: num_ctx)",
-    ),
-    (
-        events.Environment("0.1", "Python 3.11 · Linux", 7, "box", "a.yaml", "o.parquet", "64 in flight at most"),
-        "batchchat 0.1 · Python 3.11 · Linux · pid 7 on box\njob    a.yaml -> o.parquet\nrules  64 in flight at most",
-    ),
-    (events.FirstFailure("bad_request", "r1", "no"), "first bad_request: row r1: no"),
-    (
-        events.RowOverdue("r9", 41.0, 10.0, again=True),
-        "row r9 is the last and has run 41s, where 99 of 100 answers took at most 10.0 s: it is sent again, and may be"
-        " billed twice",
-    ),
-    (
-        events.RowOverdue("r9", 161.0, 10.0, again=False),
-        "row r9 is the last and has run 2m 41s, where 99 of 100 answers took at most 10.0 s: it is given up",
-    ),
-    (
-        events.Draining("SIGTERM", 64, 30.0),
-        "SIGTERM: nothing more is sent, 64 in flight get up to 30s; once more stops at once",
-    ),
-    (
-        events.Draining("`budget.stop_at`", 64, 600.0, by_signal=False),
-        "`budget.stop_at`: nothing more is sent, 64 in flight get up to 10m 00s",
-    ),
-    (
-        events.Budgeted(Decimal(20), Decimal(0), Decimal(0), 0, 4324, Decimal("61.2"), learning=True),
-        "budget at most $20.0000 · 4,324 to send cost at most $61.2000"
-        " · a few at a time until it is seen what they really cost",
-    ),
-    (
-        events.Budgeted(Decimal(20), Decimal("4.12"), Decimal("0.01"), 3, 0, Decimal(0), learning=False),
-        "budget at most $20.0000 · $4.1200 paid before, up to $0.0100 more may have been"
-        " · what 3 answers cost before is unknown and not in it",
-    ),
-    (
-        events.PriceRatioRaised(Decimal("1.528"), Decimal(0)),
-        "the endpoint charges up to 1.53 times the known price, and is reckoned with so",
-    ),
-    (
-        events.PriceRatioRaised(Decimal(3), Decimal("0.002")),
-        "the endpoint charges up to 3.00 times the known price, and is reckoned with so; answers cost $0.0020 more"
-        " than the most they could by it",
-    ),
-]
-
-
-@pytest.mark.parametrize(("event", "expected"), TEXTS)
-def test_each_event_has_its_words(event: events.Event, expected: str) -> None:
-    """A person reads exactly this."""
-    assert text_of(event) == expected
-
-
-def test_an_outage_is_told_from_when_to_when() -> None:
-    """Since when, what was seen, when it is asked again, how much is left; then how long it was and what it took."""
-    down = events.EndpointDown(18_134.0, "HTTP 503", 15.4, 4011)
-    back = events.EndpointUp(18_134.0, 18_857.0, 723.0, 9)
-    assert text_of(down, utc=True) == (
-        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 4,011 rows left"
-    )
-    assert text_of(replace(down, left=1), utc=True) == (
-        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 1 row left"
-    )
-    assert text_of(replace(down, left=None), utc=True) == (
-        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s"
-    )
-    assert text_of(back, utc=True) == (
-        "endpoint is back after 12m 03s (05:02:14Z to 05:14:17Z, 9 requests sent meanwhile)"
-    )
-    assert str(text_of(replace(back, probes=1))).endswith(", 1 request sent meanwhile)")
-
 
 @pytest.mark.parametrize(
     ("state", "shown"),
     [
         ({}, "200 in flight"),
-        ({"most": 200}, "200 in flight"),
-        ({"most": 200, "ceiling": 140, "in_flight": 138}, "138/140 in flight"),
+        ({"max_ceiling": 200}, "200 in flight"),
+        ({"max_ceiling": 200, "ceiling": 140, "in_flight": 138}, "138/140 in flight"),
         ({"held_s": 12.4}, "held 12s by the endpoint"),
         ({"held_s": 0.4}, "200 in flight"),
         ({"down_since": 1.0, "probe_in_s": 31.0, "held_s": 9.0}, "endpoint down, next probe in 31s"),

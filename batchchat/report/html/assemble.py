@@ -1,4 +1,4 @@
-"""The page of one output or of several, from what was read of each; it keeps to its size by holding fewer rows."""
+"""The page of one output or several, from what was read of each; it keeps its size by holding fewer rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from batchchat.report.html.sample import chosen_rows, fitted
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
 
-__all__ = ["MOST_OUTPUTS", "OpenOutput", "assembled"]
+__all__ = ["MAX_OUTPUTS", "OpenOutput", "assembled"]
 
-MOST_OUTPUTS = 8
+MAX_OUTPUTS = 8
 _SEED = 7
 _DIFFERING = 12
 _DIFFERING_TEXT = 2_500
@@ -28,23 +28,23 @@ _LONGEST_ID = 240
 
 
 class OpenOutput(NamedTuple):
-    """What was seen of an output, and how to read on in it."""
+    """What the page shows of an output, and how to read its rows and columns."""
 
-    seen: PageInput
+    page_input: PageInput
     rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
     columns: Callable[[frozenset[str]], Iterator[pa.RecordBatch]]
 
 
-def assembled(outputs: Sequence[OpenOutput], made: datetime) -> bytes:
-    """The page, of at most `LIMIT` bytes."""
+def assembled(outputs: Sequence[OpenOutput], created_at: datetime) -> bytes:
+    """The page as HTML, of at most `LIMIT` bytes, saying that it was made at `created_at`."""
     random = np.random.default_rng(_SEED)
-    seen = [output.seen for output in outputs]
-    top = headline(seen)
+    page_inputs = [output.page_input for output in outputs]
+    top = headline(page_inputs)
     head = {
         "headline": top,
         "version": __version__,
-        "made": f"{made:%Y-%m-%d %H:%M} UTC",
-        "outputs": [output_data(each, random) for each in seen],
+        "made": f"{created_at:%Y-%m-%d %H:%M} UTC",
+        "outputs": [output_data(page_input, random) for page_input in page_inputs],
         "compare": _compared(outputs, random) if len(outputs) > 1 else None,
     }
     start = embedded(head)[:-1] + b',"rows":['
@@ -54,38 +54,39 @@ def assembled(outputs: Sequence[OpenOutput], made: datetime) -> bytes:
 
 
 def _rows(output: OpenOutput, room: int, random: np.random.Generator) -> list[bytes]:
-    chosen = chosen_rows(output.seen.facts, random)
-    found = dict(output.rows_at(sorted(chosen)))
-    by = output.seen.facts.by
-    values = {} if by is None else {at: by.names[by.of[at]] for at in chosen}
-    kept = [at for at in chosen if at in found]
-    return fitted([found[at] for at in kept], values, kept, room)
+    chosen = chosen_rows(output.page_input.columns, random)
+    records = dict(output.rows_at(sorted(chosen)))
+    groups = output.page_input.columns.by
+    values = {} if groups is None else {position: groups.names[groups.of[position]] for position in chosen}
+    available = [position for position in chosen if position in records]
+    return fitted([records[position] for position in available], values, available, room)
 
 
 def _compared(outputs: Sequence[OpenOutput], random: np.random.Generator) -> dict[str, Any]:
-    """The measures that put outputs side by side, and how each differs from the first."""
-    tallies = [output.seen.told.tally for output in outputs]
+    """The measures of all outputs side by side, and which replies of each differ from the first output's."""
+    stats_of_outputs = [output.page_input.report_input.stats for output in outputs]
     measures = [
-        {"title": title, "unit": unit, "form": form, "values": [measure(tally) for tally in tallies]}
+        {"title": title, "unit": unit, "form": form, "values": [measure(stats) for stats in stats_of_outputs]}
         for title, unit, form, measure in _MEASURES
     ]
     first = answers_of(outputs[0].columns(COMPARED))
     differ = []
-    for number, other in enumerate(outputs[1:], 1):
-        found = difference(first, answers_of(other.columns(COMPARED)))
-        most = max(1, _DIFFERING // (len(outputs) - 1))
-        some = random.permutation(len(found.places))[:most]
-        ones = dict(outputs[0].rows_at(sorted(int(at) for at in found.places[some])))
-        others = dict(other.rows_at(sorted(int(at) for at in found.other_places[some])))
+    for number, output in enumerate(outputs[1:], 1):
+        differing = difference(first, answers_of(output.columns(COMPARED)))
+        max_rows = max(1, _DIFFERING // (len(outputs) - 1))
+        sample = random.permutation(len(differing.left_positions))[:max_rows]
+        lefts, rights = differing.left_positions[sample].tolist(), differing.right_positions[sample].tolist()
+        left_rows = dict(outputs[0].rows_at(sorted(lefts)))
+        right_rows = dict(output.rows_at(sorted(rights)))
         rows = [
             {
-                "id": numbers.shorten(ones[one]["id"], _LONGEST_ID),
-                "one": _reply(ones[one]),
-                "other": _reply(others[two]),
+                "id": numbers.shorten(left_rows[left]["id"], _LONGEST_ID),
+                "one": _reply(left_rows[left]),
+                "other": _reply(right_rows[right]),
             }
-            for one, two in zip(found.places[some].tolist(), found.other_places[some].tolist(), strict=True)
+            for left, right in zip(lefts, rights, strict=True)
         ]
-        differ.append({"output": number, "both": found.both, "differ": len(found.places), "rows": rows})
+        differ.append({"output": number, "both": differing.both, "differ": len(differing.left_positions), "rows": rows})
     return {"measures": measures, "differ": differ}
 
 
@@ -99,9 +100,9 @@ def _cost_a_row(tally: GroupStats) -> float | None:
     return float(cost / tally.totals.answered) if cost is not None and tally.totals.answered else None
 
 
-def _reply_tokens(tally: GroupStats) -> float | None:
-    tokens, told = tally.json()["completion_tokens"], tally.totals.answered - tally.totals.without_usage
-    return tokens / told if tokens is not None and told else None
+def _reply_tokens(stats: GroupStats) -> float | None:
+    tokens, reporting_rows = stats.json()["completion_tokens"], stats.totals.answered - stats.totals.without_usage
+    return tokens / reporting_rows if tokens is not None and reporting_rows else None
 
 
 def _failed(tally: GroupStats) -> float | None:

@@ -1,4 +1,4 @@
-"""What the page says of an output: its sentence, its figures, its pictures, as plain JSON. Pure."""
+"""What the page shows of an output: headline, figures and charts, as plain JSON. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from batchchat.core.conversation import Status
-from batchchat.report.html.facts import RowColumns
 from batchchat.report.html.pictures import (
     Clock,
     answers_against_length,
@@ -17,114 +16,127 @@ from batchchat.report.html.pictures import (
     over_time,
     spent_by,
 )
-from batchchat.report.html.sample import dearest
-from batchchat.report.lines import answered_words, cost_topics, retry_topics, some_rows, token_topics
+from batchchat.report.html.row_columns import RowColumns
+from batchchat.report.html.sample import most_expensive
+from batchchat.report.lines import answered_words, cost_lines, retry_lines, token_lines
 from batchchat.report.tables import ReportInput
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine
 
 __all__ = ["PageInput", "headline", "output_data"]
 
-_MOST_KINDS = 20
-_LONGEST_EXAMPLE = 300
+_MAX_KINDS = 20
+_MAX_EXAMPLE_CHARS = 300
 _SECOND_ROUND = 1
 _NAMED = 3
 
 
 class PageInput(NamedTuple):
-    """An output with all that is drawn of it. `by` names the column to group by; `published`: not from a journal."""
+    """What the page shows of an output. `by` names the column to group by; `published`: not read from a journal."""
 
-    told: ReportInput
-    facts: RowColumns
+    report_input: ReportInput
+    columns: RowColumns
     by: str | None
     published: bool
 
 
-def output_data(seen: PageInput, random: np.random.Generator) -> dict[str, Any]:
-    """All of an output but its rows."""
-    told, facts = seen.told, seen.facts
-    answered = facts.status.are(Status.ANSWERED)
-    clock = clock_of(facts)
+def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str, Any]:
+    """All that the page shows of an output but its rows."""
+    report_input, columns = page_input.report_input, page_input.columns
+    answered = columns.status.are(Status.ANSWERED)
+    clock = clock_of(columns)
     return {
-        "path": told.path,
-        "job": " · ".join(part for part in (told.name, _where(told)) if part),
-        "sentence": f"{sentence(told, clock)}.",
-        "figures": _figures(told, clock),
-        "notes": _notes(seen),
-        "spent": _spent(seen),
-        "time": None if clock is None else over_time(facts, clock, answered),
-        "latency": histogram(facts.latency_s[answered]),
-        "against": answers_against_length(facts, answered, random),
-        "prompt": histogram(facts.prompt_tokens, whole=True),
-        "reply": histogram(facts.completion_tokens[answered], whole=True),
-        "wait": _quantile(facts.wait_s[answered]),
-        "failures": _failures(seen),
-        "retries": _retries(seen),
-        "dearest": [{"at": at, "cost": float(facts.cost_usd[at])} for at in dearest(facts)],
-        "total": facts.rows,
-        "by": seen.by,
-        "models": len(facts.model.names),
+        "path": report_input.path,
+        "job": " · ".join(part for part in (report_input.name, _where(report_input)) if part),
+        "sentence": f"{sentence(report_input, clock)}.",
+        "figures": _figures(report_input, clock),
+        "notes": _notes(page_input),
+        "spent": _spent(page_input),
+        "time": None if clock is None else over_time(columns, clock, answered),
+        "latency": histogram(columns.latency_s[answered]),
+        "against": answers_against_length(columns, answered, random),
+        "prompt": histogram(columns.prompt_tokens, whole=True),
+        "reply": histogram(columns.completion_tokens[answered], whole=True),
+        "wait": _quantile(columns.wait_s[answered]),
+        "failures": _failures(page_input),
+        "retries": _retries(page_input),
+        "dearest": [{"at": at, "cost": float(columns.cost_usd[at])} for at in most_expensive(columns)],
+        "total": columns.rows,
+        "by": page_input.by,
+        "models": len(columns.model.names),
     }
 
 
-def headline(all_seen: list[PageInput]) -> str:
-    """The sentence on top: what came of it, for how much, in what time."""
-    if len(all_seen) == 1:
-        return f"{sentence(all_seen[0].told, clock_of(all_seen[0].facts))}."
-    if len(all_seen) > _NAMED:
-        totals = [seen.told.tally.totals for seen in all_seen]
-        costs = [cost for each in totals if (cost := each.known_cost_usd) is not None]
+def headline(page_inputs: list[PageInput]) -> str:
+    """The headline of the page: how many rows were answered, at what cost, in what time."""
+    if len(page_inputs) == 1:
+        return f"{sentence(page_inputs[0].report_input, clock_of(page_inputs[0].columns))}."
+    if len(page_inputs) > _NAMED:
+        totals = [page_input.report_input.stats.totals for page_input in page_inputs]
+        costs = [cost for total in totals if (cost := total.known_cost_usd) is not None]
         money = f" for {numbers.money(sum(costs, Decimal(0)))}" if costs else ""
-        answered, rows = sum(each.answered for each in totals), sum(each.finished for each in totals)
+        answered, rows = sum(total.answered for total in totals), sum(total.finished for total in totals)
         return (
-            f"{len(all_seen)} outputs: {numbers.count(answered)} of {numbers.count(rows)} rows answered{money} in all."
+            f"{len(page_inputs)} outputs: {numbers.count(answered)} of {numbers.count(rows)} rows answered{money}"
+            " in all."
         )
-    parts = [f"{seen.told.path} answered {_answered(seen.told.tally)}{_for(seen.told.tally)}" for seen in all_seen]
+    inputs = [page_input.report_input for page_input in page_inputs]
+    parts = [
+        f"{report_input.path} answered {_answered(report_input.stats)}{_for(report_input.stats)}"
+        for report_input in inputs
+    ]
     return f"{len(parts)} outputs: {', '.join(parts)}."
 
 
-def sentence(told: ReportInput, clock: Clock | None) -> str:
+def sentence(report_input: ReportInput, clock: Clock | None) -> str:
     """`12,474 of 12,480 rows answered for $6.2841 in 9m 51s`."""
     time = "" if clock is None else f" in {numbers.duration(clock.length_s)}"
-    return f"{answered_words(told.tally.totals, told.beside)}{_for(told.tally)}{time}"
+    return f"{answered_words(report_input.stats.totals, report_input.off_row_costs)}{_for(report_input.stats)}{time}"
 
 
-def _answered(tally: GroupStats) -> str:
-    return f"{numbers.count(tally.totals.answered)} of {numbers.count(tally.totals.finished)}"
+def _answered(stats: GroupStats) -> str:
+    return f"{numbers.count(stats.totals.answered)} of {numbers.count(stats.totals.finished)}"
 
 
-def _for(tally: GroupStats) -> str:
-    cost = tally.totals.known_cost_usd
+def _for(stats: GroupStats) -> str:
+    cost = stats.totals.known_cost_usd
     return "" if cost is None else f" for {numbers.money(cost)}"
 
 
-def _where(told: ReportInput) -> str:
-    where = f" at {told.endpoint}" if told.endpoint else ""
-    return f"{told.model}{where}" if told.model else ""
+def _where(report_input: ReportInput) -> str:
+    where = f" at {report_input.endpoint}" if report_input.endpoint else ""
+    return f"{report_input.model}{where}" if report_input.model else ""
 
 
-def _figures(told: ReportInput, clock: Clock | None) -> list[dict[str, str]]:
-    tally = told.tally
-    totals, cost = tally.totals, tally.totals.known_cost_usd
-    known = tally.json()
-    sent, back = known["prompt_tokens"], known["completion_tokens"]
-    each = f"{numbers.money(cost / totals.answered)} an answered row" if cost is not None and totals.answered else ""
-    if totals.unknown_cost_rows and each:
-        each += f" · unknown for {some_rows(totals.unknown_cost_rows)}"
-    bad = [
+def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, str]]:
+    stats = report_input.stats
+    totals, cost = stats.totals, stats.totals.known_cost_usd
+    figures = stats.json()
+    prompt_tokens, completion_tokens = figures["prompt_tokens"], figures["completion_tokens"]
+    row_cost = ""
+    if cost is not None and totals.answered:
+        row_cost = f"{numbers.money(cost / totals.answered)} an answered row"
+    if totals.unknown_cost_rows and row_cost:
+        row_cost += f" · unknown for {numbers.rows(totals.unknown_cost_rows)}"
+    failures = [
         f"{numbers.count(number)} {word}"
         for number, word in ((totals.failed, "failed"), (totals.invalid, "invalid"))
         if number
     ]
-    latency = tally.latency_s(0.5), tally.latency_s(0.95)
+    latency = stats.latency_s(0.5), stats.latency_s(0.95)
     p50, p95 = (numbers.seconds(value) for value in latency)
-    tokens = numbers.UNKNOWN if sent is None and back is None else numbers.compact((sent or 0) + (back or 0))
+    if prompt_tokens is None and completion_tokens is None:
+        tokens, token_note = numbers.UNKNOWN, ""
+    else:
+        tokens = numbers.compact((prompt_tokens or 0) + (completion_tokens or 0))
+        token_note = f"{_compact(prompt_tokens)} in · {_compact(completion_tokens)} out"
     return [
-        {"label": "cost", "value": numbers.money(cost), "note": each},
+        {"label": "cost", "value": numbers.money(cost), "note": row_cost},
         {
             "label": "tokens",
             "value": tokens,
-            "note": "" if tokens == numbers.UNKNOWN else f"{_compact(sent)} in · {_compact(back)} out",
+            "note": token_note,
         },
         {
             "label": "time",
@@ -134,7 +146,7 @@ def _figures(told: ReportInput, clock: Clock | None) -> list[dict[str, str]]:
         {
             "label": "answered",
             "value": _share(totals.answered, totals.finished),
-            "note": " · ".join(bad) or ("every row" if totals.finished else "no rows"),
+            "note": " · ".join(failures) or ("every row" if totals.finished else "no rows"),
         },
     ]
 
@@ -153,65 +165,68 @@ def _share(part: int, whole: int) -> str:
     return f"{min(max(percent, 0.01), 99.99):.{1 if 1 <= percent <= 99 else 2}f} %"  # noqa: PLR2004
 
 
-def _notes(seen: PageInput) -> list[list[str]]:
-    """Cost and tokens in words, what is unknown and what may have been billed each apart."""
-    told = seen.told
-    totals = told.tally.totals
-    lines = [*cost_topics(totals, told.beside), *token_topics(totals)]
-    if not seen.published:
-        lines.append(("so far", "these are the rows in the run's journal; its output is not published, or older"))
+def _notes(page_input: PageInput) -> list[list[str]]:
+    """Cost and tokens as labelled lines; what is unknown and what may have been billed have lines of their own."""
+    report_input = page_input.report_input
+    totals = report_input.stats.totals
+    lines = [*cost_lines(totals, report_input.off_row_costs), *token_lines(totals)]
+    if not page_input.published:
+        lines.append(
+            LabelledLine("so far", "these are the rows in the run's journal; its output is not published, or older")
+        )
     return [list(line) for line in lines]
 
 
-def _spent(seen: PageInput) -> list[dict[str, Any]]:
-    facts = seen.facts
-    found = []
-    if seen.by is not None and facts.by is not None:
-        found.append({"by": seen.by, **spent_by(facts.by, facts)})
-    if facts.model.names and (len(facts.model.names) > 1 or seen.by is None) and seen.by != "model":
-        found.append({"by": "model", **spent_by(facts.model, facts)})
-    return found
+def _spent(page_input: PageInput) -> list[dict[str, Any]]:
+    columns = page_input.columns
+    breakdowns = []
+    if page_input.by is not None and columns.by is not None:
+        breakdowns.append({"by": page_input.by, **spent_by(columns.by, columns)})
+    if columns.model.names and (len(columns.model.names) > 1 or page_input.by is None) and page_input.by != "model":
+        breakdowns.append({"by": "model", **spent_by(columns.model, columns)})
+    return breakdowns
 
 
 def _quantile(values: Any) -> dict[str, float] | None:
-    known = values[np.isfinite(values)]
-    if not len(known):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return None
-    p50, p95 = np.quantile(known, (0.5, 0.95))
+    p50, p95 = np.quantile(finite, (0.5, 0.95))
     return {"p50": float(p50), "p95": float(p95)}
 
 
-def _failures(seen: PageInput) -> list[dict[str, Any]]:
-    totals, kinds = seen.told.tally.totals, seen.facts.error_kind
-    found: list[dict[str, Any]] = []
-    for kind, count in totals.failures.most_common(_MOST_KINDS):
+def _failures(page_input: PageInput) -> list[dict[str, Any]]:
+    totals, kinds = page_input.report_input.stats.totals, page_input.columns.error_kind
+    failures: list[dict[str, Any]] = []
+    for kind, count in totals.failures.most_common(_MAX_KINDS):
         example = totals.examples.get(kind)
-        places = np.nonzero(kinds.are(kind))[0]
-        found.append(
+        positions = np.nonzero(kinds.are(kind))[0]
+        failures.append(
             {
                 "kind": numbers.shorten(kind, 60),
                 "rows": count,
                 "id": "" if example is None else numbers.shorten(example.id, 80),
-                "text": "" if example is None else numbers.shorten(example.text, _LONGEST_EXAMPLE),
-                "at": int(places[0]) if len(places) else None,
+                "text": "" if example is None else numbers.shorten(example.text, _MAX_EXAMPLE_CHARS),
+                "at": int(positions[0]) if len(positions) else None,
             }
         )
-    return found
+    return failures
 
 
-def _retries(seen: PageInput) -> dict[str, Any]:
-    """Attempts beyond a row's first; what they were for is known of a journal only."""
-    attempts = seen.facts.attempts[np.isfinite(seen.facts.attempts)]
+def _retries(page_input: PageInput) -> dict[str, Any]:
+    """Attempts beyond a row's first; their reasons are known where the journal was read."""
+    attempts = page_input.columns.attempts[np.isfinite(page_input.columns.attempts)]
     again = attempts[attempts > _SECOND_ROUND]
-    kinds = +seen.told.tally.totals.retries
-    words = " · ".join(line for _, line in retry_topics(seen.told.tally.totals, seen.told.beside))
+    kinds = +page_input.report_input.stats.totals.retries
+    lines = retry_lines(page_input.report_input.stats.totals, page_input.report_input.off_row_costs)
+    words = " · ".join(line.text for line in lines)
     return {
         "text": words
         or (
-            f"{some_rows(len(again))} took {numbers.count(float((again - 1).sum()))} more"
+            f"{numbers.rows(len(again))} took {numbers.count(float((again - 1).sum()))} more"
             f" {'attempt' if (again - 1).sum() == 1 else 'attempts'}"
             if len(again)
             else "no row took more than one attempt"
         ),
-        "kinds": [{"kind": kind, "count": count} for kind, count in kinds.most_common(_MOST_KINDS)],
+        "kinds": [{"kind": kind, "count": count} for kind, count in kinds.most_common(_MAX_KINDS)],
     }

@@ -1,4 +1,4 @@
-"""Which rows of two outputs have another answer: found by hashes, 24 bytes a row, however long the answers. Pure."""
+"""Which rows of two outputs have different replies: compared by hash, 24 bytes a row whatever their length. Pure."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _ANSWERED = Status.ANSWERED.value
 
 
 class Answers(NamedTuple):
-    """Hashes of the keys and replies of the answered rows, and their places in the output."""
+    """Hashes of the keys and replies of the answered rows, and their positions in the output."""
 
     keys: npt.NDArray[np.uint64]
     replies: npt.NDArray[np.uint64]
-    places: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
 
 
 class Difference(NamedTuple):
-    """How many rows both have answered, and the places, in either, of those whose answers differ."""
+    """How many rows both outputs have answered, and the positions, in each, of those whose replies differ."""
 
     both: int
-    places: npt.NDArray[np.int64]
-    other_places: npt.NDArray[np.int64]
+    left_positions: npt.NDArray[np.int64]
+    right_positions: npt.NDArray[np.int64]
 
 
 def answers_of(batches: Iterable[pa.RecordBatch]) -> Answers:
     """Read batches that have the columns `COMPARED`."""
-    keys, replies, places = array("Q"), array("Q"), array("q")
+    keys, replies, positions = array("Q"), array("Q"), array("q")
     at = 0
     for batch in batches:
         columns = [batch.column(name).to_pylist() for name in ("status", "id", "sample", "response")]
@@ -46,13 +46,13 @@ def answers_of(batches: Iterable[pa.RecordBatch]) -> Answers:
             if status == _ANSWERED:
                 keys.append(stable_hash64(f"{sample} {id_}".encode("utf-8", "surrogatepass")))
                 replies.append(stable_hash64((response or "").encode("utf-8", "surrogatepass")))
-                places.append(at)
+                positions.append(at)
             at += 1
-    return Answers(np.array(keys, np.uint64), np.array(replies, np.uint64), np.array(places, np.int64))
+    return Answers(np.array(keys, np.uint64), np.array(replies, np.uint64), np.array(positions, np.int64))
 
 
-def difference(one: Answers, other: Answers) -> Difference:
-    """The rows that both have answered, and not alike."""
-    _, left, right = np.intersect1d(one.keys, other.keys, return_indices=True)
-    differs = one.replies[left] != other.replies[right]
-    return Difference(len(left), one.places[left[differs]], other.places[right[differs]])
+def difference(left: Answers, right: Answers) -> Difference:
+    """The rows that both outputs have answered, with different replies."""
+    _, in_left, in_right = np.intersect1d(left.keys, right.keys, return_indices=True)
+    differs = left.replies[in_left] != right.replies[in_right]
+    return Difference(len(in_left), left.positions[in_left[differs]], right.positions[in_right[differs]])

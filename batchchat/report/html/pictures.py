@@ -1,6 +1,6 @@
-"""What the page's pictures show: bins, shares and curves out of a row's figures. Pure; every result is plain JSON.
+"""The data of the page's charts: bins, shares and curves of the rows' figures. Pure; every result is plain JSON.
 
-However many rows there are, a picture has at most a few thousand numbers.
+However many rows there are, a chart has at most a few thousand numbers.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batchchat.report.html.facts import Codes, Floats, RowColumns
+from batchchat.report.html.row_columns import Codes, Floats, RowColumns
 from batchchat.text import numbers
 
 __all__ = ["Clock", "answers_against_length", "clock_of", "histogram", "over_time", "spent_by"]
 
-_FEWEST_BINS, _MOST_BINS = 8, 40
+_MIN_BINS, _MAX_BINS = 8, 40
 _ALIKE = 1e-9
-_FEWEST_MOMENTS, _MOST_MOMENTS = 12, 90
+_MIN_MOMENTS, _MAX_MOMENTS = 12, 90
 _ANSWERS_A_MOMENT = 8
 _DOTS = 1_200
 _ACROSS, _DOWN = 48, 28
-_MOST_GROUPS = 12
-_LONGEST_NAME = 60
-_LEAST_GAP_S = 60.0
+_MAX_GROUPS = 12
+_MAX_NAME_CHARS = 60
+_MIN_GAP_S = 60.0
 _GAP_SHARE = 0.1
 _SHOWN = 0.995
 _UNITS = ((180.0, 1.0, "seconds"), (3 * 3600.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
@@ -36,35 +36,35 @@ def _numbers(values: npt.NDArray[Any], digits: int = 6) -> list[float]:
     return [float(f"{value:.{digits}g}") for value in values]
 
 
-def spent_by(codes: Codes, facts: RowColumns) -> dict[str, Any]:
-    """Cost, tokens and rows of each value, the dearest first; those after the twelfth together."""
+def spent_by(codes: Codes, columns: RowColumns) -> dict[str, Any]:
+    """Cost, tokens and rows of each value, the most expensive first; those after the twelfth are added up."""
     size = len(codes.names)
-    known = codes.of >= 0
-    at = codes.of[known]
+    has_code = codes.of >= 0
+    code_of_row = codes.of[has_code]
 
     def sums(values: Floats) -> Floats:
-        return np.bincount(at, np.nan_to_num(values[known]), size).astype(np.float64)
+        return np.bincount(code_of_row, np.nan_to_num(values[has_code]), size).astype(np.float64)
 
-    cost, tokens = sums(facts.cost_usd), sums(facts.prompt_tokens) + sums(facts.completion_tokens)
-    rows = np.bincount(at, minlength=size)
+    cost, tokens = sums(columns.cost_usd), sums(columns.prompt_tokens) + sums(columns.completion_tokens)
+    rows = np.bincount(code_of_row, minlength=size)
     order = np.lexsort((rows, tokens, cost))[::-1]
-    has_cost = bool(np.isfinite(facts.cost_usd).any())
+    has_cost = bool(np.isfinite(columns.cost_usd).any())
     bars = [
         {
-            "name": numbers.shorten(codes.names[n], _LONGEST_NAME) or '""',
+            "name": numbers.shorten(codes.names[n], _MAX_NAME_CHARS) or '""',
             "cost": float(cost[n]) if has_cost else None,
             "tokens": int(tokens[n]),
             "rows": int(rows[n]),
         }
-        for n in order[:_MOST_GROUPS]
+        for n in order[:_MAX_GROUPS]
     ]
-    if len(rest := order[_MOST_GROUPS:]):
+    if len(remaining := order[_MAX_GROUPS:]):
         bars.append(
             {
-                "name": f"{numbers.count(len(rest))} others",
-                "cost": float(cost[rest].sum()) if has_cost else None,
-                "tokens": int(tokens[rest].sum()),
-                "rows": int(rows[rest].sum()),
+                "name": f"{numbers.count(len(remaining))} others",
+                "cost": float(cost[remaining].sum()) if has_cost else None,
+                "tokens": int(tokens[remaining].sum()),
+                "rows": int(rows[remaining].sum()),
             }
         )
     return {"bars": bars, "has_cost": has_cost}
@@ -75,35 +75,35 @@ def histogram(values: Floats, *, whole: bool = False) -> dict[str, Any] | None:
 
     `whole`: of whole numbers, so that no bin is narrower than one.
     """
-    known = values[np.isfinite(values)]
-    if not len(known):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return None
-    low, shown, most = float(known.min()), float(np.quantile(known, _SHOWN)), float(known.max())
-    end = most if most <= shown * 1.5 else shown
+    low, shown, maximum = float(finite.min()), float(np.quantile(finite, _SHOWN)), float(finite.max())
+    end = maximum if maximum <= shown * 1.5 else shown
     start = 0.0 if low < end / 2 else low
-    if end - start <= most * _ALIKE:  # all one value, but for the last digits of a float
-        start, end = 0.0, 2 * most or 1.0
-    bins = min(_MOST_BINS, max(_FEWEST_BINS, round(2 * len(known) ** 0.5)))
+    if end - start <= maximum * _ALIKE:  # all one value, but for the last digits of a float
+        start, end = 0.0, 2 * maximum or 1.0
+    bins = min(_MAX_BINS, max(_MIN_BINS, round(2 * len(finite) ** 0.5)))
     if whole:
         bins = min(bins, max(1, round(end - start)))
-    counts, edges = np.histogram(known[known <= end], bins=bins, range=(start, end))
-    shares = np.quantile(known, (0.5, 0.95, 0.99))
+    counts, edges = np.histogram(finite[finite <= end], bins=bins, range=(start, end))
+    shares = np.quantile(finite, (0.5, 0.95, 0.99))
     return {
         "counts": [int(count) for count in counts],
         "edges": _numbers(edges),
         "p50": float(shares[0]),
         "p95": float(shares[1]),
         "p99": float(shares[2]),
-        "beyond": int((known > end).sum()),
-        "max": most,
-        "rows": len(known),
+        "beyond": int((finite > end).sum()),
+        "max": maximum,
+        "rows": len(finite),
     }
 
 
-def answers_against_length(facts: RowColumns, answered: Mask, random: np.random.Generator) -> dict[str, Any] | None:
+def answers_against_length(columns: RowColumns, answered: Mask, random: np.random.Generator) -> dict[str, Any] | None:
     """Latency against reply tokens: a dot a row, or counts in a grid where dots would hide each other."""
-    known = answered & np.isfinite(facts.completion_tokens) & np.isfinite(facts.latency_s)
-    tokens, latency = facts.completion_tokens[known], facts.latency_s[known]
+    drawn = answered & np.isfinite(columns.completion_tokens) & np.isfinite(columns.latency_s)
+    tokens, latency = columns.completion_tokens[drawn], columns.latency_s[drawn]
     if not len(tokens):
         return None
     if len(tokens) <= _DOTS:
@@ -129,7 +129,7 @@ class Clock:
         self.first = float(begin[0])
         span = float(end[-1]) - self.first
         idle = begin[1:] - end[:-1]
-        breaks = np.nonzero(idle > max(_LEAST_GAP_S, _GAP_SHARE * span))[0]
+        breaks = np.nonzero(idle > max(_MIN_GAP_S, _GAP_SHARE * span))[0]
         self._from = end[breaks]
         self._lengths = idle[breaks]
         self._lost = np.concatenate(([0.0], np.cumsum(self._lengths)))
@@ -138,8 +138,8 @@ class Clock:
 
     def running(self, at: Floats) -> Floats:
         """Moments as running time, in seconds."""
-        found: Floats = at - self.first - self._lost[np.searchsorted(self._from, at, side="left")]
-        return found
+        running_s: Floats = at - self.first - self._lost[np.searchsorted(self._from, at, side="left")]
+        return running_s
 
     def breaks(self) -> list[dict[str, Any]]:
         """Where nothing ran, and for how long."""
@@ -149,19 +149,19 @@ class Clock:
         ]
 
 
-def clock_of(facts: RowColumns) -> Clock | None:
+def clock_of(columns: RowColumns) -> Clock | None:
     """The clock of the rows that were sent; None where none was."""
-    sent = np.isfinite(facts.started_at) & np.isfinite(facts.finished_at)
-    return Clock(facts.started_at[sent], facts.finished_at[sent]) if sent.any() else None
+    sent = np.isfinite(columns.started_at) & np.isfinite(columns.finished_at)
+    return Clock(columns.started_at[sent], columns.finished_at[sent]) if sent.any() else None
 
 
-def over_time(facts: RowColumns, clock: Clock, answered: Mask) -> dict[str, Any]:
+def over_time(columns: RowColumns, clock: Clock, answered: Mask) -> dict[str, Any]:
     """Cost so far, tokens, answers and requests in flight at each moment of the run."""
-    sent = np.isfinite(facts.started_at) & np.isfinite(facts.finished_at)
-    began = clock.running(facts.started_at[sent])
-    ended = np.maximum(clock.running(facts.finished_at[sent]), began)
+    sent = np.isfinite(columns.started_at) & np.isfinite(columns.finished_at)
+    began = clock.running(columns.started_at[sent])
+    ended = np.maximum(clock.running(columns.finished_at[sent]), began)
     length = max(clock.length_s, 1e-3)
-    moments = min(_MOST_MOMENTS, max(_FEWEST_MOMENTS, len(began) // _ANSWERS_A_MOMENT))
+    moments = min(_MAX_MOMENTS, max(_MIN_MOMENTS, len(began) // _ANSWERS_A_MOMENT))
     edges = np.linspace(0.0, length, moments + 1)
     width = length / moments
 
@@ -176,9 +176,9 @@ def over_time(facts: RowColumns, clock: Clock, answered: Mask) -> dict[str, Any]
     return {
         "unit": clock.unit,
         "edges": _numbers(edges / clock.divisor),
-        "cost": _numbers(np.cumsum(per_moment(facts.cost_usd[sent]))),
-        "prompt_per_s": _numbers(per_moment(facts.prompt_tokens[sent]) / width, 4),
-        "reply_per_s": _numbers(per_moment(facts.completion_tokens[sent]) / width, 4),
+        "cost": _numbers(np.cumsum(per_moment(columns.cost_usd[sent]))),
+        "prompt_per_s": _numbers(per_moment(columns.prompt_tokens[sent]) / width, 4),
+        "reply_per_s": _numbers(per_moment(columns.completion_tokens[sent]) / width, 4),
         "answers_per_s": _numbers(done / width, 4),
         "in_flight": _numbers(np.diff(area) / width, 4),
         "peak": int(np.cumsum(signs[in_order]).max()),
@@ -194,7 +194,7 @@ def _area_before(moments: Floats) -> Callable[[Floats], Floats]:
 
     def area(times: Floats) -> Floats:
         before = np.searchsorted(ordered, times, side="right")
-        found: Floats = before * times - sums[before]
-        return found
+        areas: Floats = before * times - sums[before]
+        return areas
 
     return area

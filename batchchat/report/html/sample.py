@@ -1,6 +1,6 @@
-"""Which rows the page holds, and in what form: all where they fit, else those one looks for and a seeded random rest.
+"""Which rows the page holds, and in what form: all where they fit, else the notable ones and a seeded random sample.
 
-Texts are shortened as far as it takes to hold many rows, and it is said where.
+Texts are shortened as far as needed to hold many rows, and marked where they were.
 """
 
 from __future__ import annotations
@@ -14,73 +14,81 @@ import numpy.typing as npt
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
-from batchchat.report.html.facts import RowColumns
 from batchchat.report.html.page import embedded
+from batchchat.report.html.row_columns import RowColumns
 from batchchat.store.columns import conversation
 
-__all__ = ["MOST_ROWS", "chosen_rows", "dearest", "fitted", "shown_row"]
+__all__ = ["MAX_ROWS", "chosen_rows", "fitted", "most_expensive", "shown_row"]
 
-MOST_ROWS = 1_200
-_FAILED, _DEAREST, _SLOWEST = 240, 40, 40
+MAX_ROWS = 1_200
+_FAILED, _MOST_EXPENSIVE, _SLOWEST = 240, 40, 40
 _TEXT_LENGTHS = (20_000, 6_000, 2_500, 1_200, 400, 100)
 _WANTED = 400
-_MOST_MESSAGES = 40
-_MOST_CARRIED = 24
+_MAX_MESSAGES = 40
+_MAX_PASSTHROUGH = 24
 _SHORT = 240
 
 
-def dearest(facts: RowColumns, most: int = 10) -> list[int]:
-    """The rows that cost most, dearest first."""
-    return _top(facts.cost_usd, most)
+def most_expensive(columns: RowColumns, max_rows: int = 10) -> list[int]:
+    """The positions of the `max_rows` rows that cost most, the most expensive first."""
+    return _top(columns.cost_usd, max_rows)
 
 
-def chosen_rows(facts: RowColumns, random: np.random.Generator) -> list[int]:
-    """Rows by their places, the most wanted first: failed and invalid (some of each kind), dearest, slowest, others."""
+def chosen_rows(columns: RowColumns, random: np.random.Generator) -> list[int]:
+    """Positions of rows: the most expensive, failed and invalid (some of each kind), the slowest, a random sample."""
     order: dict[int, None] = {}
-    order.update(dict.fromkeys(dearest(facts)))
-    bad = np.nonzero(~facts.status.are(Status.ANSWERED))[0]
-    order.update(dict.fromkeys(_some_of_each(facts.error_kind.of, bad, random)))
-    order.update(dict.fromkeys(dearest(facts, _DEAREST)))
-    order.update(dict.fromkeys(_top(facts.latency_s, _SLOWEST)))
-    left = facts.rows if facts.rows <= MOST_ROWS else min(facts.rows, MOST_ROWS * 2)
-    order.update(dict.fromkeys(random.choice(facts.rows, left, replace=False).tolist()))
-    return list(order)[:MOST_ROWS]
+    order.update(dict.fromkeys(most_expensive(columns)))
+    bad = np.nonzero(~columns.status.are(Status.ANSWERED))[0]
+    order.update(dict.fromkeys(_some_of_each(columns.error_kind.of, bad, random)))
+    order.update(dict.fromkeys(most_expensive(columns, _MOST_EXPENSIVE)))
+    order.update(dict.fromkeys(_top(columns.latency_s, _SLOWEST)))
+    left = columns.rows if columns.rows <= MAX_ROWS else min(columns.rows, MAX_ROWS * 2)
+    order.update(dict.fromkeys(random.choice(columns.rows, left, replace=False).tolist()))
+    return list(order)[:MAX_ROWS]
 
 
-def _top(values: npt.NDArray[np.float64], most: int) -> list[int]:
-    known = np.nonzero(np.isfinite(values))[0]
-    return [int(at) for at in known[np.argsort(-values[known], kind="stable")[:most]]]
+def _top(values: npt.NDArray[np.float64], count: int) -> list[int]:
+    finite = np.nonzero(np.isfinite(values))[0]
+    return [int(at) for at in finite[np.argsort(-values[finite], kind="stable")[:count]]]
 
 
 def _some_of_each(kinds: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], random: np.random.Generator) -> list[int]:
-    """All of `rows`, or as many; of a rare kind all, and the first of each, which is its example, at the front."""
+    """`rows`, or a sample of each kind where there are many; the first of each kind, its example, comes first."""
     if not len(rows):
         return []
-    own = kinds[rows]
-    firsts = [int(rows[np.argmax(own == kind)]) for kind in np.unique(own)]
+    kinds_of_rows = kinds[rows]
+    firsts = [int(rows[np.argmax(kinds_of_rows == kind)]) for kind in np.unique(kinds_of_rows)]
     if len(rows) <= _FAILED:
         return [*firsts, *map(int, rows)]
     share = max(1, _FAILED // len(firsts))
-    found = [row for kind in np.unique(own) for row in random.permutation(rows[own == kind])[:share]]
-    return [*firsts, *map(int, found)]
+    sample = [
+        row for kind in np.unique(kinds_of_rows) for row in random.permutation(rows[kinds_of_rows == kind])[:share]
+    ]
+    return [*firsts, *map(int, sample)]
 
 
-def fitted(rows: Sequence[RowRecord], by: Mapping[int, str], places: Sequence[int], room: int) -> list[bytes]:
-    """As many of `rows` as go into `room` bytes, each as embedded JSON; `places` are theirs in the output."""
+def fitted(rows: Sequence[RowRecord], by: Mapping[int, str], positions: Sequence[int], room: int) -> list[bytes]:
+    """As many of `rows` as fit into `room` bytes, each as embedded JSON.
+
+    `positions` are theirs in the output; `by` has the value that each is grouped by.
+    """
     for length in _TEXT_LENGTHS:
-        made = [embedded(shown_row(row, at, by.get(at), length)) for row, at in zip(rows, places, strict=True)]
-        if sum(len(each) + 1 for each in made[:_WANTED]) <= room or length == _TEXT_LENGTHS[-1]:
+        all_written = [
+            embedded(shown_row(row, position, by.get(position), length))
+            for row, position in zip(rows, positions, strict=True)
+        ]
+        if sum(len(written) + 1 for written in all_written[:_WANTED]) <= room or length == _TEXT_LENGTHS[-1]:
             break
-    kept: list[bytes] = []
-    for each in made:
-        if (room := room - len(each) - 1) < 0:
+    fitting: list[bytes] = []
+    for written in all_written:
+        if (room := room - len(written) - 1) < 0:
             break
-        kept.append(each)
-    return kept
+        fitting.append(written)
+    return fitting
 
 
 def shown_row(row: RowRecord, at: int, by: str | None, length: int) -> dict[str, Any]:
-    """What the page knows of a row; texts are cut at `length` characters."""
+    """What the page holds of a row at position `at`; texts are cut at `length` characters."""
     usage, reply = row.get("usage", {}), row.get("reply", {})
     shown: dict[str, Any] = {
         "at": at,
@@ -109,9 +117,9 @@ def shown_row(row: RowRecord, at: int, by: str | None, length: int) -> dict[str,
 def _talk(row: RowRecord, length: int) -> list[list[str]]:
     messages = conversation(row) or []
     talk = [[_cut(str(message.get("role", "")), 40), _cut(_words(message), length)] for message in messages]
-    if len(talk) > _MOST_MESSAGES:
-        left_out = len(talk) - _MOST_MESSAGES
-        talk = [talk[0], ["", f"{left_out} messages are left out here"], *talk[1 - _MOST_MESSAGES :]]
+    if len(talk) > _MAX_MESSAGES:
+        left_out = len(talk) - _MAX_MESSAGES
+        talk = [talk[0], ["", f"{left_out} messages are left out here"], *talk[1 - _MAX_MESSAGES :]]
     if reasoning := row.get("reply", {}).get("reasoning"):
         talk.insert(-1, ["reasoning", _cut(reasoning, length)])
     return talk
@@ -125,8 +133,8 @@ def _words(message: Mapping[str, Any]) -> str:
 
 
 def _carried(row: RowRecord) -> list[list[str]] | None:
-    known = [(name, value) for name, value in row.get("carried", {}).items() if value is not None]
-    return [[_cut(name, 60), _cut(_json(value), _SHORT)] for name, value in known[:_MOST_CARRIED]] or None
+    present = [(name, value) for name, value in row.get("carried", {}).items() if value is not None]
+    return [[_cut(name, 60), _cut(_json(value), _SHORT)] for name, value in present[:_MAX_PASSTHROUGH]] or None
 
 
 def _json(value: Any) -> str:

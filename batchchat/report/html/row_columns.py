@@ -1,4 +1,4 @@
-"""The rows of an output as arrays, a number a row: what the page's pictures are drawn from. About 80 bytes a row."""
+"""The rows of an output as arrays, one number a row: the data of the page's charts. About 80 bytes a row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from batchchat import lossless_json
 from batchchat.results.values import batch_values
 
-__all__ = ["READ", "Codes", "RowColumns", "facts_of"]
+__all__ = ["READ", "Codes", "RowColumns", "read_row_columns"]
 
 Floats = npt.NDArray[np.float64]
 _NUMBERS = ("prompt_tokens", "completion_tokens", "cost_usd", "attempts", "latency_s", "wait_s")
@@ -25,15 +25,15 @@ READ = frozenset({*_NUMBERS, *_TIMES, *_NAMES, "model_requested"})
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """A column of few values: `of` has each row's place in `names`, -1 where the row has none."""
+    """A dictionary-encoded column: `of` has each row's index in `names`, -1 where the row has no value."""
 
     of: npt.NDArray[np.int32]
     names: list[str]
 
     def are(self, name: str) -> npt.NDArray[np.bool_]:
-        """Which rows have this value."""
-        found: npt.NDArray[np.bool_] = self.of == (self.names.index(name) if name in self.names else -2)
-        return found
+        """A mask of the rows that have the value `name`."""
+        mask: npt.NDArray[np.bool_] = self.of == (self.names.index(name) if name in self.names else -2)
+        return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class RowColumns:
         return len(self.cost_usd)
 
 
-def facts_of(batches: Iterable[pa.RecordBatch], by: str | None) -> RowColumns:
-    """Read batches that have the columns `READ` and `by`."""
+def read_row_columns(batches: Iterable[pa.RecordBatch], by: str | None) -> RowColumns:
+    """The columns `READ`, and the column `by` where it is not None, of `batches` that have them."""
     numbers: dict[str, list[Floats]] = {name: [] for name in (*_NUMBERS, *_TIMES)}
     coders = {name: _Coder() for name in _NAMES}
     by_coder = _Coder()
@@ -70,8 +70,10 @@ def facts_of(batches: Iterable[pa.RecordBatch], by: str | None) -> RowColumns:
         for name in _TIMES:
             numbers[name].append(_floats(batch.column(name).cast(pa.int64())) / 1e6)
         served = batch.column("model").to_pylist()
-        asked = batch.column("model_requested").to_pylist()
-        coders["model"].add([one or other for one, other in zip(served, asked, strict=True)])
+        requested = batch.column("model_requested").to_pylist()
+        coders["model"].add(
+            [model or model_requested for model, model_requested in zip(served, requested, strict=True)]
+        )
         coders["status"].add(batch.column("status").to_pylist())
         coders["error_kind"].add(batch.column("error_kind").to_pylist())
         if by is not None:
@@ -88,8 +90,8 @@ def _written(value: Any) -> str:
 
 
 def _floats(column: Any) -> Floats:
-    found: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64)
-    return found
+    floats: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    return floats
 
 
 def _joined(parts: list[Floats]) -> Floats:

@@ -1,0 +1,174 @@
+"""The line of each event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+
+from batchchat.core import events
+from batchchat.text.event_lines import LINES, LINES_WITH_TIMES, WITHOUT_LINE, event_line
+
+STARTED = events.Started(
+    name="chef", model="m", host="api.deepinfra.com", concurrency=1200, source="messages from a.jsonl",
+    recognised=None, output="out/chef.parquet",
+)  # fmt: skip
+
+TEXTS = [
+    (STARTED, "chef · m at api.deepinfra.com · up to 1,200 in flight\ninput  messages from a.jsonl"),
+    (
+        replace(STARTED, recognised="messages, from the column `messages` of the first row"),
+        "chef · m at api.deepinfra.com · up to 1,200 in flight\n"
+        "input  messages from a.jsonl (recognised: messages, from the column `messages` of the first row)",
+    ),
+    (
+        events.Planned(
+            total=12477, kept=8112, kept_changed=0, resend_changed=41, retry_failed=0, new=4324, invalid=0, gone=0
+        ),
+        "resume 8,112 finished before are kept · 41 are sent again (request changed) · 4,324 new",
+    ),
+    (
+        events.Planned(total=9, kept=3, kept_changed=2, resend_changed=0, retry_failed=1, new=0, invalid=5, gone=4),
+        "resume 3 finished before are kept (2 of them answered another request) · 1 failed before is tried again"
+        " · 5 invalid · 4 gone from the input",
+    ),
+    (
+        events.Replayed(("journal-000001.jsonl: hurt",), 128),
+        "journal journal-000001.jsonl: hurt\n"
+        "journal an earlier run was killed: up to 128 requests of it were in flight or not yet recorded, and may have"
+        " been billed",
+    ),
+    (
+        replace(STARTED, concurrency=None),
+        "chef · m at api.deepinfra.com · as many in flight as the endpoint allows\ninput  messages from a.jsonl",
+    ),
+    (
+        events.LimitsRead(200, 1_000_000, 200),
+        "limits the endpoint allows 200 in flight and 1,000,000 tokens a minute",
+    ),
+    (events.LimitsRead(None, 500, 200), "limits the endpoint allows 500 tokens a minute: using up to 200 in flight"),
+    (
+        events.LimitsRead(50_000, None, 10_000),
+        "limits the endpoint allows 50,000 in flight: using up to 10,000 in flight",
+    ),
+    (
+        events.LimitsRead(None, None, 200, "HTTP 404"),
+        "limits unknown (HTTP 404): using up to 200 in flight",
+    ),
+    (events.CeilingLowered(200, 140, 31, 5.0), "rate limited: 200 -> 140 in flight (31 refusals in 5.0s)"),
+    (events.CeilingLowered(2, 1, 1, 0.5), "rate limited: 2 -> 1 in flight (1 refusal in 0.5s)"),
+    (events.CeilingRaised(10, 1000), "grown back: 10 -> 1,000 in flight"),
+    (events.OtherModelServed("a", "b"), "the endpoint serves b for a; the price may differ"),
+    (
+        events.OtherTierServed("flex", "default"),
+        "the endpoint serves tier default where flex was asked for; the price differs",
+    ),
+    (
+        events.GatewayTimeoutFound(504, 60.2, 5),
+        "5 requests ended with HTTP 504 after about 1m 00s each: a gateway in front of the endpoint cuts longer"
+        " replies off, which may be billed all the same. Lower `params.max_tokens`",
+    ),
+    (
+        events.PromptTruncated("r7", 210_000, 4096),
+        "row r7 was answered after 4,096 prompt tokens, too few for its 210 kB of text: the endpoint seems to cut long"
+        " prompts without saying so. Raise its context (Ollama: num_ctx)",
+    ),
+    (
+        events.ContextLimitFound(4096, 5),
+        "5 rows of different length each used exactly 4,096 tokens in all: the endpoint's context ends there, and it"
+        " cuts prompts or replies without saying so. Raise it (Ollama: num_ctx)",
+    ),
+    (
+        events.Environment("0.1", "Python 3.11 · Linux", 7, "box", "a.yaml", "o.parquet", "64 in flight at most"),
+        "batchchat 0.1 · Python 3.11 · Linux · pid 7 on box\njob    a.yaml -> o.parquet\nrules  64 in flight at most",
+    ),
+    (events.FirstFailure("bad_request", "r1", "no"), "first bad_request: row r1: no"),
+    (
+        events.RowOverdue("r9", 41.0, 10.0, again=True),
+        "row r9 is the last and has run 41s, where 99 of 100 answers took at most 10.0 s: it is sent again, and may be"
+        " billed twice",
+    ),
+    (
+        events.RowOverdue("r9", 161.0, 10.0, again=False),
+        "row r9 is the last and has run 2m 41s, where 99 of 100 answers took at most 10.0 s: it is given up",
+    ),
+    (
+        events.Draining("SIGTERM", 64, 30.0),
+        "SIGTERM: no new requests; waiting up to 30s for 64 in flight. Send it again to stop now",
+    ),
+    (
+        events.Draining("`budget.stop_at`", 64, 600.0, by_signal=False),
+        "`budget.stop_at`: no new requests; waiting up to 10m 00s for 64 in flight",
+    ),
+    (
+        events.Budgeted(Decimal(20), Decimal(0), Decimal(0), 0, 4324, Decimal("61.2"), learning=(8, 20)),
+        "budget $20.0000 · worst case of the 4,324 rows to send: $61.2000"
+        " · at most 8 at a time until 20 answers show the real price",
+    ),
+    (
+        events.Budgeted(Decimal(20), Decimal("4.12"), Decimal("0.01"), 3, 1, Decimal(1), "$1 in"),
+        "budget $20.0000 · $4.1200 paid and up to $0.0100 possibly billed in earlier runs"
+        " · not counted: 3 earlier answers of unknown cost · worst case of the row to send: $1.0000 · priced at $1 in",
+    ),
+    (
+        events.Budgeted(Decimal(20), Decimal(0), Decimal(0), 1, 0, Decimal(0)),
+        "budget $20.0000 · not counted: 1 earlier answer of unknown cost",
+    ),
+    (
+        events.PriceRatioRaised(Decimal("1.528"), Decimal(0)),
+        "the endpoint charges up to 1.53x the listed price; reservations now use that",
+    ),
+    (
+        events.PriceRatioRaised(Decimal(3), Decimal("0.002")),
+        "the endpoint charges up to 3.00x the listed price; reservations now use that. $0.0020 over the reserved"
+        " maximum so far",
+    ),
+]
+
+
+def test_each_type_of_event_is_in_one_table() -> None:
+    """A new event gets a line, or is named among those that deliberately have none."""
+    types = [*LINES, *LINES_WITH_TIMES, *WITHOUT_LINE]
+    assert len(types) == len(set(types))
+    assert set(types) == set(get_args(events.Event))
+
+
+def test_each_line_is_tried() -> None:
+    """No line is without an example here."""
+    assert {type(event) for event, _ in TEXTS} | {events.OnFinishFailed} == set(LINES)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [events.Publishing(7), events.Finished(0, "", "", 1, 0, 0, 0, None)],
+)
+def test_what_ends_the_progress_line_has_no_line(event: events.Event) -> None:
+    """The summary says it."""
+    assert event_line(event) is None
+
+
+@pytest.mark.parametrize(("event", "expected"), TEXTS)
+def test_each_event_has_its_line(event: events.Event, expected: str) -> None:
+    """A person reads exactly this."""
+    assert event_line(event) == expected
+
+
+def test_an_outage_has_its_times() -> None:
+    """Since when, what was seen, when it is asked again, how much is left; then how long it was and what it took."""
+    down = events.EndpointDown(18_134.0, "HTTP 503", 15.4, 4011)
+    back = events.EndpointUp(18_134.0, 18_857.0, 723.0, 9)
+    assert event_line(down, utc=True) == (
+        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 4,011 rows left"
+    )
+    assert event_line(replace(down, left=1), utc=True) == (
+        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 1 row left"
+    )
+    assert event_line(replace(down, left=None), utc=True) == (
+        "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s"
+    )
+    assert event_line(back, utc=True) == (
+        "endpoint is back after 12m 03s (05:02:14Z to 05:14:17Z, 9 requests sent meanwhile)"
+    )
+    assert str(event_line(replace(back, probes=1))).endswith(", 1 request sent meanwhile)")
