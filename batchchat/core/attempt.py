@@ -218,21 +218,21 @@ class Spend:
         retries = {**self.retries, kind.value: self.retries.get(kind.value, 0) + 1}
         return replace(self, retries=retries)
 
-    def __add__(self, other: Spend) -> Spend:
-        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+    def __add__(self, later: Spend) -> Spend:
+        costs = [usd for usd in (self.cost_usd, later.cost_usd) if usd is not None]
         retries = dict(self.retries)
-        for kind, count in other.retries.items():
+        for kind, count in later.retries.items():
             retries[kind] = retries.get(kind, 0) + count
         return Spend(
-            self.attempts + other.attempts,
-            self.possibly_billed + other.possibly_billed,
-            sum(known, Decimal(0)) if known else None,
+            self.attempts + later.attempts,
+            self.possibly_billed + later.possibly_billed,
+            sum(costs, Decimal(0)) if costs else None,
             retries,
-            other.cost_source or self.cost_source,
-            other.usage or self.usage,
-            self.possibly_billed_usd + other.possibly_billed_usd,
-            self.unreported_usd + other.unreported_usd,
-            self.unbounded + other.unbounded,
+            later.cost_source or self.cost_source,
+            later.usage or self.usage,
+            self.possibly_billed_usd + later.possibly_billed_usd,
+            self.unreported_usd + later.unreported_usd,
+            self.unbounded + later.unbounded,
         )
 
 

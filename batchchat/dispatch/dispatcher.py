@@ -6,7 +6,7 @@ are taken while no more than the number of workers, or eight, are so in recovery
 workers, whatever the input. When the input is at its end, or the run is stopped, and all rows alive are in flight,
 `policy.stragglers` may cut one that hangs.
 
-What an attempt cost, or may have cost, is recorded before its permit is released: `Recorder.attempt` or `Recorder.row`
+What an attempt cost, or may have cost, is recorded before its permit is released: `AttemptRecorder.attempt` or `row`
 gives the number of the record, and the gate's policies are told it with the release.
 
 It knows scripts, attempts and verdicts; nothing of files, HTTP or money.
@@ -16,90 +16,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
-from batchchat.core.attempt import NO_SPEND, Action, Attempt, Outcome, Request, Script, Spend
+from batchchat.core.attempt import Action, Attempt, Request
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
+from batchchat.dispatch.work import AttemptRecorder, Observer, Sending, Work
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
-from batchchat.policy.decision import Halt, Policy
+from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import FailureStreak
-from batchchat.policy.retry import RowStop, RowWait, retrying
-from batchchat.policy.stragglers import Overdue, StragglerPolicy
+from batchchat.policy.retry import retrying
+from batchchat.policy.stragglers import Overdue
 
-__all__ = ["ENDPOINT_REFUSES", "Dispatcher", "Observer", "Recorder", "RetryPolicies", "Send", "Sending", "Work"]
+__all__ = ["ENDPOINT_REFUSES", "Dispatcher"]
 
 ENDPOINT_REFUSES = "endpoint refuses"
 
 _ONCE_ANSWERED = {Action.STOP_UNLESS_ANSWERED: Action.FAIL_ROW, Action.RETRY_IF_ANSWERED: Action.RETRY}
-
-Send = Callable[[Request], Awaitable[Attempt]]
-RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
-
-
-@dataclass(slots=True)
-class Work:
-    """A row under way, taken at the monotonic time `queued_at`; `spend` includes the attempts of earlier runs.
-
-    `attempts` are those its script has been given: each accepted, or the failure that ends the row; `step` is what the
-    script answered, None before it was asked.
-    """
-
-    script: Script
-    queued_at: float
-    spend: Spend = NO_SPEND
-    attempts: list[Attempt] = field(default_factory=list)
-    step: Request | Outcome | None = None
-
-
-class Recorder(Protocol):
-    """Keeps what happens to rows. Each method but `room` returns at once, with the number of the record it made."""
-
-    def attempt(self, work: Work, attempt: Attempt) -> int | None:
-        """An attempt did not end its row. None where it was not billed, and nothing is to be recorded."""
-
-    def cancelled(self, work: Work, request: Request) -> int:
-        """A request was in flight when we cancelled it: it may have been billed."""
-
-    def row(self, work: Work, outcome: Outcome) -> int:
-        """A row came to its end."""
-
-    async def room(self) -> None:
-        """Returns when another row may be started."""
-
-
-class Observer(Protocol):
-    """Is told what comes back, and keeps nothing. No method may block."""
-
-    def failed(self, attempt: Attempt) -> None:
-        """An attempt was not accepted."""
-
-    def answered(self, outcome: Outcome) -> None:
-        """A row was answered."""
-
-    def overdue(self, overdue: Overdue) -> None:
-        """An attempt at the end of the run took too long and is cancelled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """How rows are sent to one endpoint: by what, under which policies, how many at a time.
-
-    `answered_models` have answered there in earlier runs. The run stops after `stop_after_failures` consecutive rows
-    that failed with the same kind of error.
-    """
-
-    send: Send
-    policies: Sequence[Policy]
-    retry: RetryPolicies
-    workers: int
-    stop_after_failures: int
-    stragglers: StragglerPolicy = field(default_factory=lambda: StragglerPolicy(max_resends=0))
-    answered_models: frozenset[str] = frozenset()
 
 
 class Dispatcher:
@@ -109,7 +45,7 @@ class Dispatcher:
         self,
         sending: Sending,
         take: Callable[[], Awaitable[Work | None]],
-        recorder: Recorder,
+        recorder: AttemptRecorder,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -39,7 +39,7 @@ _RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
 """One token may stand for many equal characters: blanks of a table, a line of dashes."""
 
 _WALL_ROWS, _WALL_SIZES, _WALL_STEP = 5, 3, 1024
-_ASKED_TIERS = frozenset({"flex", "priority"})
+_REQUESTED_TIERS = frozenset({"flex", "priority"})
 
 
 class AnomalyDetector:
@@ -81,9 +81,9 @@ class AnomalyDetector:
             self._look_at_total(usage, len(request.body), outcome.row.params)
 
     def _look_at_tier(self, params: Mapping[str, Any], served: str) -> None:
-        asked = self._param(params, "service_tier")
-        if asked in _ASKED_TIERS and served != asked:
-            self._once(OtherTierServed(asked, served), ("tier", asked, served))
+        requested = self._param(params, "service_tier")
+        if requested in _REQUESTED_TIERS and served != requested:
+            self._once(OtherTierServed(requested, served), ("tier", requested, served))
 
     def _look_at_prompt(self, id_: str, usage: Usage, attempt: Attempt) -> None:
         """Fewer tokens than its text can have: what is missing was not read. 0 is what some report of a cached one."""

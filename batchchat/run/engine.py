@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batchchat.dispatch.dispatcher import Sending
+from batchchat.dispatch.work import Sending
 from batchchat.run.anomaly_detector import AnomalyDetector
 from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.spending import Spending

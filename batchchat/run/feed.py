@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from batchchat.core.attempt import NO_SPEND
 from batchchat.core.conversation import BadRow
 from batchchat.core.record import RowRecord, add_spend
-from batchchat.dispatch.dispatcher import Work
+from batchchat.dispatch.work import Work
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.disposition import Disposition
 from batchchat.run.plan import ROWS_A_TURN

@@ -63,13 +63,13 @@ def run_command(
     command: Secret | tuple[Secret, ...],
     summary: Mapping[str, Any],
     folder: Path,
-    blank: Callable[[bytes], bytes],
+    redact: Callable[[bytes], bytes],
     limit_s: float | None = None,
 ) -> str | None:
-    """Run it to its end; why it did not succeed, in words that don't repeat it, or None. `blank` takes secrets out."""
+    """Run it to its end; why it did not succeed, in words that don't repeat it, or None. `redact` takes secrets out."""
     limit_s = LIMIT_S if limit_s is None else limit_s
     words = ["/bin/sh", "-c", command.reveal()] if isinstance(command, Secret) else [word.reveal() for word in command]
-    given = blank(lossless_json.dumps(dict(summary))) + b"\n"
+    summary_line = redact(lossless_json.dumps(dict(summary))) + b"\n"
     with _Signals() as signals:
         try:
             process = subprocess.Popen(  # noqa: S603 (the user's own command)
@@ -79,7 +79,7 @@ def run_command(
             return f"it can't be started: {getattr(error, 'strerror', None) or error}"
         try:
             signals.interrupt()
-            process.communicate(given, timeout=limit_s)
+            process.communicate(summary_line, timeout=limit_s)
         except subprocess.TimeoutExpired:
             signals.wait()
             _kill(process)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from batchchat.core.attempt import NO_SPEND, Action, Attempt, Billed, Outcome, Request
 from batchchat.core.record import RowRecord, record_of_outcome, record_of_step
-from batchchat.dispatch.dispatcher import Work
+from batchchat.dispatch.work import Work
 from batchchat.errors import BatchchatError
 
 __all__ = ["JournalWriter", "OpenJournal", "Recorder"]

@@ -14,7 +14,7 @@ from batchchat.core.attempt import MaxUsage, Request, Script, Usage
 from batchchat.core.conversation import Key, Message, Row
 from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
-from batchchat.dispatch.dispatcher import RetryPolicies, Send, Sending
+from batchchat.dispatch.work import RetryPolicies, Send, Sending
 from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance

@@ -197,8 +197,8 @@ def test_all_fail_alike(job: Job) -> None:
         ended = job.run()
         assert ended.code == 5
         assert ended.errors == [
-            "stopped: the first 10 rows all failed alike, bad_request: body.x: not allowed."
-            " Mend the cause and go on with --retry-failed."
+            "stopped: the first 10 rows failed with the same error, bad_request: body.x: not allowed."
+            " Fix the cause and go on with --retry-failed."
         ]
         assert ended.out.endswith("\n\nnext  batchchat run job.yaml --retry-failed\n")
         assert server.requests <= 12
@@ -214,8 +214,8 @@ def test_rows_begin_to_fail_alike(job: Job, monkeypatch: pytest.MonkeyPatch) -> 
         ended = run_inside(job, monkeypatch)
         assert ended.code == 5
         assert ended.errors == [
-            "stopped: 10 rows in succession all failed alike, forbidden: Not for you."
-            " Mend the cause and go on with --retry-failed."
+            "stopped: 10 consecutive rows failed with the same error, forbidden: Not for you."
+            " Fix the cause and go on with --retry-failed."
         ]
         assert server.requests <= 32
         server.answer = lambda _: http(200, completion())
@@ -231,8 +231,8 @@ def test_outage(job: Job) -> None:
         assert ended.code == 5
         (told,) = ended.errors
         assert re.sub(r"[0-9:]{8},", "05:02:14,", told) == (
-            f"stopped: {server.host} has given no answer since 05:02:14, for 1.0s (`retry.max_outage`); last seen:"
-            " HTTP 503, empty body (HTTP 503)."
+            f"stopped: no response from {server.host} since 05:02:14, longer than `retry.max_outage` (1.0s); the last"
+            " attempt: HTTP 503, empty body (HTTP 503)."
         )
         assert [row["status"] for row in job.table()] == ["answered", "answered"]
         server.answer = lambda _: http(200, completion())

@@ -314,7 +314,7 @@ def test_strict(job: Job, server: Raw) -> None:
         "  in.jsonl:3: `messages` is empty",
         "  in.jsonl:4: the line is not JSON: expecting property name enclosed in double quotes at column 2",
         '  in.jsonl:5: the id "r0000" stands already at in.jsonl:1',
-        "Mend them, or run without --strict to send the others.",
+        "Fix them, or run without --strict to send the others.",
     ]
     loose = job.run()
     assert (loose.code, server.requests) == (3, 2)

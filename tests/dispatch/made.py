@@ -21,7 +21,7 @@ from batchchat.core.attempt import (
     Verdict,
 )
 from batchchat.core.conversation import ErrorKind, Key, Row, Status
-from batchchat.dispatch.dispatcher import Work
+from batchchat.dispatch.work import Work
 
 
 def request(name: str = "1", model: str = "m") -> Request:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Attempt, Billed, MaxUsage, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
-from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher, Send, Sending, Work
+from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher
+from batchchat.dispatch.work import Send, Sending, Work
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN, NEVER_REACHED, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import ADMIT, Decision, Halt, Policy

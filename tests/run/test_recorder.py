@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Attempt, Billed, Request
 from batchchat.core.conversation import ErrorKind
-from batchchat.dispatch.dispatcher import Dispatcher, Sending, Work
+from batchchat.dispatch.dispatcher import Dispatcher
+from batchchat.dispatch.work import Sending, Work
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.run.anomaly_detector import AnomalyDetector

@@ -8,7 +8,7 @@ from typing import Any
 from batchchat.core.attempt import Outcome
 from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import record_of_outcome
-from batchchat.dispatch.dispatcher import Work
+from batchchat.dispatch.work import Work
 from batchchat.run.disposition import Disposition
 from batchchat.run.tasks import ResumeRules, looked_up_tasks, new_record_of_bad_row, tasks
 from batchchat.store.ledger import Ledger
