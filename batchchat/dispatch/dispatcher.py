@@ -29,7 +29,6 @@ from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import FailureStreak
 from batchchat.policy.retry import retrying
-from batchchat.policy.stragglers import Overdue
 
 __all__ = ["ENDPOINT_REFUSES", "Dispatcher"]
 
@@ -134,7 +133,7 @@ class Dispatcher:
         with suppress(Closed):
             while not self._stopping.is_set():
                 await self._recorder.room()
-                while self._recovery.is_full and not self._stopping.is_set():
+                while self._recovery.rows > self._recovery.max_rows and not self._stopping.is_set():
                     await self._recovery.changed()
                 if self._stopping.is_set():
                     return
@@ -185,34 +184,30 @@ class Dispatcher:
         if because is not None:
             work.spend = work.spend.with_retry(because)
         sent = number = None
+        in_flight = self.in_flight.begin(request.key)
         try:
-            sent = await self._send(request)
-            attempt = overdue_attempt(request, sent) if isinstance(sent, Overdue) else self._judged_in_context(sent)
+            try:
+                sent = await self._sending.send(request)
+            except asyncio.CancelledError:
+                if self._abandoned or not in_flight.was_overdue():
+                    raise
+            if sent is not None:
+                attempt = self._judged_in_context(sent)
+            else:
+                assert in_flight.overdue is not None
+                attempt = overdue_attempt(request, in_flight.overdue)
+            accepted = attempt.verdict.action is Action.ACCEPT
+            self.in_flight.end(request.key, attempt if accepted else None)
             number = self._record(work, attempt)
         except BaseException:  # cancelled, or a defect: what it cost nobody knows
+            self.in_flight.end(request.key, None)
             number = self._recorder.cancelled(work, request)
             raise
         finally:
-            self.gate.release(request.max_usage, None if isinstance(sent, Overdue) else sent, number)
+            self.gate.release(request.max_usage, sent, number)
         if attempt.verdict.action is Action.STOP_RUN:
             self.stop(Halt(ENDPOINT_REFUSES, attempt))
             raise Closed
-        return attempt
-
-    async def _send(self, request: Request) -> Attempt | Overdue:
-        """The attempt as it came back; where we cancelled it at the end of the run, how long it had taken."""
-        attempt = None
-        in_flight = self.in_flight.begin(request.key)
-        try:
-            attempt = await self._sending.send(request)
-        except asyncio.CancelledError:
-            if self._abandoned or not in_flight.was_overdue():
-                raise
-            assert in_flight.overdue is not None
-            return in_flight.overdue
-        finally:
-            accepted = attempt is not None and attempt.verdict.action is Action.ACCEPT
-            self.in_flight.end(request.key, attempt if accepted else None)
         return attempt
 
     def _record(self, work: Work, attempt: Attempt) -> int | None:
@@ -266,12 +261,8 @@ class _Recovery:
 
     def __init__(self, max_rows: int) -> None:
         self.rows = 0
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._changed = asyncio.Event()
-
-    @property
-    def is_full(self) -> bool:
-        return self.rows > self._max_rows
 
     def begin(self) -> None:
         self.rows += 1
