@@ -9,7 +9,8 @@ import re
 import resource
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -18,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from batchchat.errors import UsageError
 from batchchat.secret import Secret
 
-__all__ = ["Proxy", "keepalive_socket", "proxy_for", "raise_file_limit", "tls_context"]
+__all__ = ["Proxy", "keepalive_socket", "own_file_limit", "proxy_for", "raise_file_limit", "tls_context"]
 
 _KEEPALIVE_IDLE_S = 30  # NAT and load balancers forget idle connections after 60-350 s
 _KEEPALIVE_INTERVAL_S = 10
@@ -113,6 +114,16 @@ def keepalive_socket(address: AddrInfo) -> socket.socket:
         if hasattr(socket, name):
             keepalive.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return keepalive
+
+
+@contextmanager
+def own_file_limit() -> Iterator[None]:
+    """Give the process back the limit on open files that it had, whatever was raised inside."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def raise_file_limit(connections: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -199,22 +199,19 @@ class Sender(NamedTuple):
 async def sender_for(
     job: JobSpec, rates: Rates, environ: Mapping[str, str], redactor: Redactor
 ) -> AsyncIterator[Sender]:
-    """The open client; the embedded mock lives as long."""
-    network.raise_file_limit(job.concurrency)
-    if not job.is_mock:
-        async with _client(job, rates, job.endpoint.base_url, environ, redactor) as opened:
-            yield opened
-        return
-    from batchchat.mock import MockOptions, MockServer
+    """The open client, and the embedded mock where that is the endpoint; as many open files as they need meanwhile."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(network.own_file_limit())
+        network.raise_file_limit(job.concurrency)
+        base_url = job.endpoint.base_url
+        if job.is_mock:
+            from batchchat.mock import MockOptions, MockServer
 
-    # It answers about as a small model does, so that a first run shows how a real one looks.
-    mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
-    root = await mock.start()
-    try:
-        async with _client(job, rates, f"{root}/v1/openai", {}, redactor) as opened:
-            yield opened
-    finally:
-        await mock.stop()
+            # It answers about as a small model does, so that a first run shows how a real one looks.
+            mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
+            base_url, environ = f"{await mock.start()}/v1/openai", {}
+            stack.push_async_callback(mock.stop)
+        yield await stack.enter_async_context(_client(job, rates, base_url, environ, redactor))
 
 
 @asynccontextmanager

@@ -32,6 +32,12 @@ class Silent:
         """Print `event` where it has a line."""
 
 
+class _Tqdm(tqdm):  # type: ignore[type-arg]
+    """A bar that is refreshed by us alone, so that no thread need watch it; tqdm's own setting is left alone."""
+
+    monitor_interval = 0
+
+
 class Bar:
     """One line that changes in place on a terminal; other events scroll above it."""
 
@@ -52,8 +58,7 @@ class Bar:
 
     def _show(self, event: Progress) -> None:
         if self._bar is None:
-            tqdm.monitor_interval = 0  # we refresh it ourselves; no thread is needed
-            self._bar = tqdm(file=self._stream, dynamic_ncols=True, mininterval=0, leave=True, bar_format="{l_bar}")
+            self._bar = _Tqdm(file=self._stream, dynamic_ncols=True, mininterval=0, leave=True, bar_format="{l_bar}")
         bar = self._bar
         bar.n, bar.total = event.done, event.total
         pace = f"{event.rows_per_s:.1f} rows/s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import json
 import resource
 import signal
@@ -22,6 +23,7 @@ from batchchat.run.context import RunOptions
 from batchchat.run.ending import RunResult
 from batchchat.run.runner import run_job
 from batchchat.run.signals import HANDLED
+from batchchat.text.progress import Bar
 
 OPTIONS = RunOptions(again=lambda _step: "again", plain="plain")
 
@@ -55,7 +57,15 @@ def test_a_run_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     """Signal handlers, collector, tqdm, event loop policy, limits: the same before and after; its log is its own."""
     before = process_state()
     events: list[Event] = []
-    result = asyncio.run(run_job(job(tmp_path), OPTIONS, [events.append], environ={}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))  # fewer than 200 requests in flight need
+    try:
+        limit = process_state()["files"]
+        bar = Bar(io.StringIO())
+        result = asyncio.run(run_job(job(tmp_path), OPTIONS, [events.append, bar], environ={}))
+        assert process_state()["files"] == limit
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert process_state() == before
     assert (result.exit_code, result.ledger.totals.answered) == (0, 3)
     assert isinstance(events[0], Started)
