@@ -1,4 +1,4 @@
-"""What restrains the sending of one drive: the policies on the endpoint's behalf, and what they tell as events."""
+"""The policies on an endpoint's behalf, and what they did since the last report, as events."""
 
 from __future__ import annotations
 
@@ -11,42 +11,45 @@ from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy
 from batchchat.policy.rate_limit_headers import RateLimitHeaders
 
-__all__ = ["EndpointLimits", "seen"]
+__all__ = ["EndpointLimits", "describe_outage"]
 
 
 class EndpointLimits:
-    """The policies of one endpoint. `concurrency` moves under `most`, the job's own ceiling."""
+    """The policies of one endpoint: how many in flight, at most `max_in_flight`, how many a minute, whether it is up.
+
+    `rates` are the job's own limits a minute. Where not `adaptive` the ceiling stays at `max_in_flight`.
+    """
 
     def __init__(
-        self, most: int, outage: CircuitBreaker, rates: Sequence[Policy] = (), *, adaptive: bool = True
+        self, max_in_flight: int, breaker: CircuitBreaker, rates: Sequence[Policy] = (), *, adaptive: bool = True
     ) -> None:
-        self._most = most
-        self.concurrency = Concurrency(most, adaptive=adaptive)
-        self.outage = outage
-        self._headroom = RateLimitHeaders()
+        self._max_in_flight = max_in_flight
+        self.concurrency = Concurrency(max_in_flight, adaptive=adaptive)
+        self.breaker = breaker
+        self._headers = RateLimitHeaders()
         self._rates = tuple(rates)
 
     @property
-    def most(self) -> int:
-        """The job's own ceiling; while it is still being climbed to, and nothing refused, as far as that is."""
-        return self.concurrency.ceiling if self.concurrency.starting else self._most
+    def max_ceiling(self) -> int:
+        """The job's own ceiling; during the slow start, while nothing was refused, the ceiling reached so far."""
+        return self.concurrency.ceiling if self.concurrency.starting else self._max_in_flight
 
     @property
     def policies(self) -> list[Policy]:
-        """All of them, those first that most often say no."""
-        return [self.concurrency, *self._rates, self._headroom, self.outage]
+        """All of them, those first that most often delay."""
+        return [self.concurrency, *self._rates, self._headers, self.breaker]
 
     def held_s(self, now: float) -> float:
         """Seconds for which the endpoint asked that nothing is sent."""
-        return max(self.concurrency.held_s(now), self._headroom.held_s(now))
+        return max(self.concurrency.held_s(now), self._headers.held_s(now))
 
-    def news(self, now: float, left: int | None) -> Iterator[Event]:
-        """What they did since this was asked last; `left` rows are still to be finished."""
-        for news in self.outage.news():
-            if isinstance(news, WentDown):
-                yield EndpointDown(news.since, seen(news.last), news.probe_in_s, left)
+    def events(self, now: float, left: int | None) -> Iterator[Event]:
+        """What they did since the last call; `left` rows are still to be finished (None: not known)."""
+        for change in self.breaker.news():
+            if isinstance(change, WentDown):
+                yield EndpointDown(change.since, describe_outage(change.last), change.probe_in_s, left)
             else:
-                yield EndpointUp(news.since, news.until, news.lasted_s, news.probes)
+                yield EndpointUp(change.since, change.until, change.lasted_s, change.probes)
         moved = self.concurrency.news(now)
         if moved is None:
             return
@@ -56,8 +59,8 @@ class EndpointLimits:
             yield CeilingRaised(moved.before, moved.after)
 
 
-def seen(attempt: Attempt) -> str:
-    """What was seen of an endpoint that is down, in our words alone: what it says may repeat a prompt."""
+def describe_outage(attempt: Attempt) -> str:
+    """What an attempt shows of an endpoint that is down, in our words: the endpoint's own may repeat a prompt."""
     failure = attempt.failure
     assert failure is not None
     if attempt.http_status is not None:

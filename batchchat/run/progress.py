@@ -67,14 +67,14 @@ class ProgressReporter:
     def report(self, dispatcher: Dispatcher) -> None:
         """Tell what the endpoint's limits did since the last report, and where the run stands."""
         now, left, limits = self._clock(), self.left(), self._engine.limits
-        for event in limits.news(now, None if left is None else left + self.finished.outdated):
+        for event in limits.events(now, None if left is None else left + self.finished.outdated):
             self._tell(event)
         self._engine.spending.tell_ratio()
         totals = self.finished.totals
         total, estimated = self._total()
         cost = totals.known_cost_usd
-        pace = self._throughput
-        pace.note(self.elapsed_s, self.finished.done, self.finished.completion_tokens, float(cost or 0))
+        throughput = self._throughput
+        throughput.add(self.elapsed_s, self.finished.done, self.finished.completion_tokens, float(cost or 0))
         self._tell(
             Progress(
                 elapsed_s=self.elapsed_s,
@@ -89,14 +89,14 @@ class ProgressReporter:
                 ceiling=limits.concurrency.ceiling,
                 cost_usd=cost,
                 expected_cost_usd=_expected_cost_usd(totals, total),
-                tokens_per_s=pace.tokens_per_s,
-                rows_per_s=pace.rows_per_s,
-                eta_s=pace.eta_s(total),
+                tokens_per_s=throughput.tokens_per_s,
+                rows_per_s=throughput.rows_per_s,
+                eta_s=throughput.eta_s(total),
                 max_cost_usd=self._engine.spending.max_cost_usd,
-                max_ceiling=limits.most,
-                cost_per_hour_usd=None if cost is None else pace.usd_per_hour,
-                down_since=limits.outage.down_since,
-                probe_in_s=limits.outage.probe_in_s(now),
+                max_ceiling=limits.max_ceiling,
+                cost_per_hour_usd=None if cost is None else throughput.usd_per_hour,
+                down_since=limits.breaker.down_since,
+                probe_in_s=limits.breaker.probe_in_s(now),
                 held_s=limits.held_s(now),
                 awaited=self._awaited(dispatcher),
                 failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},

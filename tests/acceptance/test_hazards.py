@@ -191,7 +191,7 @@ def test_what_is_not_told_is_null(job: Job, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_gateway_that_cuts_long_generations(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every attempt of a few rows ends after the same time with 504: the way out is told once, in the log too."""
-    monkeypatch.setattr(anomaly_detector, "LONG_S", 0.25)
+    monkeypatch.setattr(anomaly_detector, "MIN_GATEWAY_TIMEOUT_S", 0.25)
 
     def answer(asked: Asked) -> bytes:
         if asked.said < "Question 3":

@@ -13,7 +13,7 @@ def test_nothing_is_known_at_first() -> None:
     """Before two notes there is no pace and no time left to tell."""
     pace = Throughput()
     assert (pace.rows_per_s, pace.eta_s(10)) == (0.0, None)
-    pace.note(0.0, 0, 0)
+    pace.add(0.0, 0, 0)
     assert (pace.rows_per_s, pace.eta_s(10)) == (0.0, None)
 
 
@@ -21,12 +21,12 @@ def test_a_stall_shows() -> None:
     """After half a minute without a row the pace is nothing, whatever it was before."""
     pace = Throughput()
     for second in range(100):
-        pace.note(float(second), second * 10, second * 100)
+        pace.add(float(second), second * 10, second * 100)
     assert pace.rows_per_s == pytest.approx(10)
     assert pace.tokens_per_s == pytest.approx(100)
     assert pace.eta_s(2990) == pytest.approx(200)
     for second in range(100, 132):
-        pace.note(float(second), 990, 9900)
+        pace.add(float(second), 990, 9900)
     assert pace.rows_per_s == pytest.approx(0, abs=0.5)
 
 
@@ -35,7 +35,7 @@ def test_what_an_hour_costs() -> None:
     pace = Throughput()
     assert pace.usd_per_hour == 0.0
     for second in range(100):
-        pace.note(float(second), second, 0, 5.0 + second * 0.001)
+        pace.add(float(second), second, 0, 5.0 + second * 0.001)
     assert pace.usd_per_hour == pytest.approx(3.6)
 
 
@@ -45,8 +45,8 @@ def test_memory_is_bounded_and_figures_are_never_negative(steps: list[tuple[floa
     pace, now, rows = Throughput(), 0.0, 0
     for step, finished in steps:
         now, rows = now + step, rows + finished
-        pace.note(now, rows, rows)
+        pace.add(now, rows, rows)
         assert pace.rows_per_s >= 0
         eta_s = pace.eta_s(rows // 2)
         assert eta_s is None or eta_s == 0
-    assert len(pace._notes) <= 30 / 0.01 + 2
+    assert len(pace._samples) <= 30 / 0.01 + 2
