@@ -132,28 +132,24 @@ def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subsc
     from batchchat.run.wiring import redactor_for
 
     redact = boundary.redact = redactor_for(job, os.environ).redact
-    code: int | None = None
 
     def opened(folder: Path) -> None:
         boundary.folder = folder
 
-    def ended(result: RunResult) -> None:
-        nonlocal code
-        code = result.exit_code
+    def ended(result: RunResult) -> int:
         commands = [redact(text) for text in next_commands(result, command, shown_path(job.output.path))]
         try:
             _tell_end(job, result, commands)
         except MachineError as error:
             say_error(str(error))
-            code = code or error.exit_code
+            return result.exit_code or error.exit_code
+        return result.exit_code
 
     try:
-        event_loop(run_job(job, options, [follower], opened=opened, ended=ended))
+        return event_loop(run_job(job, options, [follower], opened=opened, ended=ended)).exit_code
     except SystemExit as left:
         _tell_left(left.code, redact(command.text()))
         raise
-    assert code is not None
-    return code
 
 
 def _tell_end(job: JobSpec, result: RunResult, commands: list[str]) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 
-from batchchat.core.attempt import Action, Attempt, Request
+from batchchat.core.attempt import Action, Attempt, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
@@ -148,7 +148,11 @@ class Dispatcher:
 
     async def _play(self, work: Work) -> None:
         """Send the row's requests until it ends, or until one fails and the row moves to recovery."""
-        work.step = work.script.next(work.attempts)
+        if work.step is None:
+            work.step = work.script.next(work.attempts)
+            if not isinstance(work.step, Request):  # an earlier run had answered all but its end
+                self._recorder.row(work, work.step)
+                self._observe_end(work.step)
         while isinstance(work.step, Request):
             attempt = await self._attempt(work, work.step)
             if attempt.verdict.action is Action.RETRY:
@@ -175,8 +179,8 @@ class Dispatcher:
             last: Attempt = await retrying(stop, wait, self._pause)(once_more)
             if not work.attempts or work.attempts[-1] is not last:  # given up: that ends the row
                 self._advance(work, last)
-            if isinstance(work.step, Request):
-                await self._play(work)
+                self._observe_end(work.step)
+            await self._play(work)
 
     async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Attempt:
         """Send `request`, `because` an attempt before failed so. What it cost is recorded before its permit is free."""
@@ -196,26 +200,21 @@ class Dispatcher:
             else:
                 assert in_flight.overdue is not None
                 attempt = overdue_attempt(request, in_flight.overdue)
-            accepted = attempt.verdict.action is Action.ACCEPT
-            self.in_flight.end(request.key, attempt if accepted else None)
             number = self._record(work, attempt)
-        except BaseException:  # cancelled, or a defect: what it cost nobody knows
-            self.in_flight.end(request.key, None)
-            number = self._recorder.cancelled(work, request)
+        except BaseException:  # cancelled, so that nobody knows what it cost; or a defect, and its cost must be kept
+            number = self._recorder.cancelled(work, request) if sent is None else self._recorder.attempt(work, sent)
             raise
         finally:
+            accepted = sent if sent is not None and sent.verdict.action is Action.ACCEPT else None
+            self.in_flight.end(request.key, accepted)
             self.gate.release(request.max_usage, sent, number)
-        if attempt.verdict.action is Action.STOP_RUN:
-            self.stop(Halt(ENDPOINT_REFUSES, attempt))
-            raise Closed
+        self._observe(work, attempt)
         return attempt
 
     def _record(self, work: Work, attempt: Attempt) -> int | None:
-        """Count what `attempt` used up, and record it; the record's number, None where nothing was billed."""
+        """Count what `attempt` used up, and record it; the record's number, None where there is nothing to record."""
         work.spend = work.spend.with_attempt(attempt)
         action = attempt.verdict.action
-        if action is not Action.ACCEPT:
-            self._observer.failed(attempt)
         if action is Action.RETRY or action is Action.STOP_RUN:
             return self._recorder.attempt(work, attempt)
         return self._advance(work, attempt)
@@ -224,14 +223,27 @@ class Dispatcher:
         """Give the script `attempt`, which was accepted or ends the row; the number of the record of it."""
         work.attempts.append(attempt)
         step = work.step = work.script.next(work.attempts)
-        if isinstance(step, Request):
-            return self._recorder.attempt(work, attempt)
-        number = self._recorder.row(work, step)
+        return self._recorder.attempt(work, attempt) if isinstance(step, Request) else self._recorder.row(work, step)
+
+    def _observe(self, work: Work, attempt: Attempt) -> None:
+        """Look at what came back, once it is recorded; stop where it speaks of more than its row."""
+        action = attempt.verdict.action
+        if action is not Action.ACCEPT:
+            self._observer.failed(attempt)
+        if action is Action.STOP_RUN:
+            self.stop(Halt(ENDPOINT_REFUSES, attempt))
+            raise Closed
+        if action is not Action.RETRY:
+            self._observe_end(work.step)
+
+    def _observe_end(self, step: Request | Outcome | None) -> None:
+        """Look at how a row ended, where `step` is its end; stop where it is one too many that failed alike."""
+        if not isinstance(step, Outcome):
+            return
         if step.status is Status.ANSWERED:
             self._observer.answered(step)
         if (reason := self._streak.add(step)) is not None:
             self.stop(Halt(reason, step.attempt))
-        return number
 
     def _judged_in_context(self, attempt: Attempt) -> Attempt:
         """403, 404 and the like stop the run only while this endpoint and model have answered nothing.

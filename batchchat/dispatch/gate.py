@@ -56,8 +56,8 @@ class Gate:
     def release(self, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
         """The request that was admitted with `max_usage` ended; the next in line goes soon.
 
-        `attempt` is None where we cancelled it; `record` is the number of the journal's record that tells what it cost,
-        None where it cost nothing.
+        `attempt` is None where we cancelled it; `record` is the number of the journal's record that tells of it, None
+        where it cost nothing and has no record.
         """
         now = self._clock()
         for policy in self._policies:

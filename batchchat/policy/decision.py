@@ -56,5 +56,5 @@ class Policy(Protocol):
     def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:
         """The request ended with `attempt`, or, where that is None, was cancelled by us.
 
-        `record` is the number of the journal's record of what it cost or may have cost, None where that is nothing.
+        `record` is the number of the journal's record that tells of it, None where it cost nothing and has no record.
         """

@@ -98,10 +98,16 @@ class SpendHolds:
             self._released = 0
             level = self._level
             if self._max_usd < level.usd * _IDLE or self._max_requests < level.requests * _IDLE:
-                # It holds from here on, before it is synced: once it is, it is what a reader goes by.
-                self._level = HoldLevel(_with_room(self._max_requests), self._max_usd * _ROOM, self._bounded)
-                if self._level != level:
-                    self._write(self._level)
+                # It holds from here on, before it is synced: once it is, it is what a reader goes by. So no part of it
+                # may be higher than before, though only the other was idle.
+                lowered = HoldLevel(
+                    min(level.requests, _with_room(self._max_requests)),
+                    min(level.usd, self._max_usd * _ROOM),
+                    level.bounded,
+                )
+                if lowered != level:
+                    self._level = lowered
+                    self._write(lowered)
             self._max_requests, self._max_usd = self._requests, self._usd
 
     def repeat(self) -> None:

@@ -39,16 +39,29 @@ class RunLoop:
         self._dispatcher = Dispatcher(engine.sending, feed.take, recorder, engine.observer)
         self._running = False
         self._draining_told = False
+        self._drain: asyncio.TimerHandle | None = None
 
     async def run(self) -> Halt | None:
         """Send all there is to send; the reason where something but a signal stopped it.
 
-        Raises `MachineError` where the journal can't be written, and what the input raises.
+        Raises `MachineError` where the journal can't be written, and what the input raises. Whatever ends it, the last
+        hold says that nothing is in flight any more.
         """
         self._recorder.subscribe(self._synced, self._dispatcher.abandon)
-        self._engine.spending.open()
-        await self._recorder.settled()  # before the first request: a kill on a slow disk must leave word of it
-        self._signals.on_change(self._signalled)
+        try:
+            self._engine.spending.open()
+            await self._recorder.settled()  # before the first request: a kill on a slow disk must leave word of it
+            with self._signals.listening(self._signalled):
+                stop = await self._dispatch()
+        finally:
+            if self._drain is not None:
+                self._drain.cancel()
+            self._engine.spending.close()
+        self._progress.report(self._dispatcher)
+        self._engine.spending.tell_ratio(at_last=True)
+        return stop
+
+    async def _dispatch(self) -> Halt | None:
         ticker = asyncio.create_task(self._tick())
         self._running = True
         try:
@@ -57,18 +70,12 @@ class RunLoop:
             stop = self._dispatcher.stopped
             if stop is not None and stop.reason in OWN_BOUNDS and await self._nothing_was_kept_back():
                 stop = None
+            return stop
         finally:
             self._running = False
             ticker.cancel()
             with suppress(asyncio.CancelledError):
                 await ticker
-        self._progress.report(self._dispatcher)
-        self._engine.spending.tell_ratio(at_last=True)
-        return stop
-
-    def end(self) -> None:
-        """Record, whatever ended the run, that nothing is in flight any more."""
-        self._engine.spending.close()
 
     async def _nothing_was_kept_back(self) -> bool:
         """Whether a stop came when all rows were on their way, and the feed, which is read on to see, has no more."""
@@ -88,7 +95,7 @@ class RunLoop:
             return
         self._dispatcher.stop()
         drain_s = self._engine.drain_s
-        asyncio.get_running_loop().call_later(drain_s, self._dispatcher.abandon)
+        self._drain = asyncio.get_running_loop().call_later(drain_s, self._dispatcher.abandon)
         self._progress.tell(Draining(self._signals.name, self._dispatcher.gate.in_flight, drain_s))
 
     async def _tick(self) -> None:

@@ -6,10 +6,13 @@ signals are handled only while it runs, and only where the interpreter lets it, 
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -38,14 +41,15 @@ async def run_job(
     signals: Signals | None = None,
     environ: Mapping[str, str] = os.environ,
     opened: Callable[[Path], None] = lambda _folder: None,
-    ended: Callable[[RunResult], None] = lambda _result: None,
+    ended: Callable[[RunResult], int] = lambda result: result.exit_code,
 ) -> RunResult:
     """Run or resume `job`; every event is told to `subscribers`, and to run.log and run.json in the run folder.
 
-    `opened` is called with the run folder once its lock is held, and `ended` when the output is published and the lock
-    released, before the job's own `on_finish`. Without `signals` those of the process are handled in the main thread,
-    and none elsewhere. Returns how the run ended, whatever stopped it. Raises `BatchchatError` for what is refused or
-    breaks; finished rows are then in the journal.
+    `opened` is called with the run folder once its lock is held, and `ended` when the output is published and the
+    lock released, before the job's own `on_finish`: it gives the exit code, where telling the end has changed it.
+    Without `signals` those of the process are handled in the main thread, and none elsewhere. Returns how the run
+    ended, whatever stopped it. Raises `BatchchatError` for what is refused or breaks; finished rows are then in the
+    journal.
     """
     context = RunContext(
         job=job,
@@ -72,11 +76,11 @@ async def run_job(
             if isinstance(error, BatchchatError):
                 code, reason = error.exit_code, str(error)
             if state is not None:
-                _call_on_finish(context, state, code, None, reason)
+                await _call_on_finish(context, state, code, None, reason)
             raise
-        ended(result)
+        result = replace(result, exit_code=ended(result))
         assert state is not None
-        _call_on_finish(context, state, result.exit_code, result.ledger.totals, None)
+        await _call_on_finish(context, state, result.exit_code, result.ledger.totals, None)
     return result
 
 
@@ -101,17 +105,20 @@ def _close(file: IO[str]) -> None:
         file.close()
 
 
-def _call_on_finish(
+async def _call_on_finish(
     context: RunContext, state: StateFile, exit_code: int, totals: Totals | None, reason: str | None
 ) -> None:
     """Run the job's own command at the very end; its failure is told, and does not change how the run ended.
 
-    Where the run broke before it could be summed up there are no `totals`, and `reason` says why.
+    Where the run broke before it could be summed up there are no `totals`, and `reason` says why. In the main thread,
+    where a signal must be able to end the command, the event loop waits for it.
     """
     job = context.job
     if job.on_finish is None or exit_code == UsageError.exit_code or context.signals.impatient:
         return
     summary = summary_of(job, {**state.state, "reason": reason or state.state["reason"]}, exit_code, totals)
-    failure = run_command(job.on_finish, summary, job.path.resolve().parent, context.redactor.redact_bytes)
+    command = partial(run_command, job.on_finish, summary, job.path.resolve().parent, context.redactor.redact_bytes)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    failure = command() if in_main_thread else await asyncio.to_thread(command)
     if failure is not None:
         context.tell(OnFinishFailed(failure, exit_code))

@@ -239,19 +239,33 @@ class _Session:
                 max_unsynced=job.concurrency,
                 mock=job.is_mock,
             )
-            engine = wiring.engine_for(
-                job,
-                rates=rates,
-                sender=sender,
-                recorder=recorder,
-                ledger=self._ledger,
-                budget=budget,
-                tell=self._tell,
-                stop_at=self._stop_at,
-            )
-            feed = self._feed(rates, recorder, None if counts is None else counts.total)
-            progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
-            return await self._loop(RunLoop(engine, recorder, feed, progress, self._signals), recorder, feed, progress)
+            result = RunLoopResult()
+            try:
+                engine = wiring.engine_for(
+                    job,
+                    rates=rates,
+                    sender=sender,
+                    recorder=recorder,
+                    ledger=self._ledger,
+                    budget=budget,
+                    tell=self._tell,
+                    stop_at=self._stop_at,
+                )
+                feed = self._feed(rates, recorder, None if counts is None else counts.total)
+                progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
+                loop = RunLoop(engine, recorder, feed, progress, self._signals)
+                recorder.keep(self._run_record())
+                try:
+                    result.stop = await loop.run()
+                except BatchchatError as error:
+                    result.error = error
+            finally:
+                unwritten = recorder.close()  # whatever ended it: what was paid is kept before the lock is given up
+            result.error = result.error or unwritten
+        self._check_input(feed, result)
+        result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
+        result.cancelled, result.outdated = recorder.cancelled_count, finished.outdated
+        return result
 
     def _feed(self, rates: Rates, recorder: Recorder, total: int | None) -> Feed:
         job, ledger = self._job, self._ledger
@@ -265,25 +279,12 @@ class _Session:
             context_check=ContextCheck(context_for(job, rates), job.params),
         )
 
-    async def _loop(self, loop: RunLoop, recorder: Recorder, feed: Feed, progress: ProgressReporter) -> RunLoopResult:
-        """Run the loop to its end, and close the journal whatever ended it."""
-        result = RunLoopResult()
-        try:
-            recorder.keep(self._run_record())
-            result.stop = await loop.run()
-        except BatchchatError as error:
-            result.error = error
-        finally:
-            loop.end()
-            result.error = result.error or recorder.close()
+    def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
+        """Raise `InputError` for an input that was read to its end and had no good row; nothing was sent then."""
         if feed.exhausted and not feed.good_rows and result.error is None:
             result.error = InputError(nothing_good(self._job, feed.first_bad))
             tell_refused(self._context, result, self._ledger)
             raise result.error
-        finished = progress.finished
-        result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
-        result.cancelled, result.outdated = recorder.cancelled_count, finished.outdated
-        return result
 
     def _run_record(self) -> dict[str, Any]:
         """What a session records of itself; nothing in it is secret."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Attempt, Billed, MaxUsage, Outcome, Request
+from batchchat.core.attempt import Action, Attempt, Billed, Cost, MaxUsage, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher
 from batchchat.dispatch.work import Send, Sending, Work
@@ -588,6 +588,53 @@ def test_what_was_cancelled_is_recorded_before_its_permit_is_released() -> None:
 
     house.run(during)
     assert told.releases == [(1, 1), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize("method", ["answered", "failed"])
+def test_an_observer_that_breaks_costs_no_record(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is observed is recorded before, once: a defect there makes of an answer no request that was cut off."""
+
+    async def send(request: Request) -> Attempt:
+        return accepted(request) if method == "answered" else failed(request, cost="1")
+
+    def defect(*_: Any) -> None:
+        raise Defect(method)
+
+    house = House(rows(1), send)
+    monkeypatch.setattr(house, method, defect)
+    with pytest.raises(Defect, match=method):
+        house.run()
+    assert house.cuts == []
+    assert len(house.outcomes) + len(house.tries) == house.records == 1
+
+
+def test_an_answer_that_our_script_breaks_on_is_recorded_with_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was paid: it is no request that was cut off and may have been billed."""
+
+    async def send(request: Request) -> Attempt:
+        monkeypatch.setattr("tests.dispatch.made.Steps.next", defect)
+        return accepted(request, cost="1")
+
+    def defect(*_: Any) -> None:
+        raise Defect
+
+    house = House(rows(1), send)
+    with pytest.raises(Defect):
+        house.run()
+    assert house.cuts == []
+    assert [attempt.cost for attempt in house.steps] == [Cost(Decimal(1), "reported")]
+
+
+def test_a_row_of_which_only_the_end_is_left_is_recorded() -> None:
+    """All its requests were answered before: nothing is sent."""
+
+    async def send(request: Request) -> Attempt:
+        raise AssertionError
+
+    row = work("1")
+    row.attempts.append(accepted(row.script.preview[0]))
+    house = House([row], send).run()
+    assert house.ends() == {"1": Status.ANSWERED}
 
 
 def test_what_comes_back_is_observed_once() -> None:

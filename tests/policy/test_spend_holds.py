@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,6 +158,30 @@ def test_a_hold_between_a_record_and_its_release_covers_the_request() -> None:
     house.holds.release(0, MaxUsage(cost_usd=Decimal(1)), PAID, record)
     _, hold = house.at_risk(len(house.lines))
     assert hold.usd >= 101
+
+
+@pytest.mark.parametrize("in_flight", range(4, 45))
+@pytest.mark.parametrize("idle", ["usd", "requests"])
+def test_a_hold_of_which_one_part_is_idle_raises_no_other(in_flight: int, idle: str) -> None:
+    """What is lowered holds before it is synced: a part that is nearly used must not go up with that."""
+    house = House()
+    first, after = (1000, 1) if idle == "usd" else (1, 1000)
+    for _ in range(1 if idle == "usd" else 64):
+        while not house.send(first):
+            house.sync()
+    while house.flying:
+        house.end(0, refused=False)
+    for number in range(200):
+        while len(house.flying) < in_flight and house.send(after):
+            pass
+        if number % 3:
+            house.sync()
+        if house.flying:
+            house.end(number, refused=False)
+        for kept in range(house.on_disk, len(house.lines) + 1):
+            unknown, hold = house.at_risk(kept)
+            assert unknown.usd <= hold.usd
+            assert unknown.requests <= hold.requests
 
 
 def test_a_request_without_a_bound_takes_the_bound_from_the_hold_before_it_goes() -> None:

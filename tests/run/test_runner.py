@@ -6,9 +6,12 @@ import asyncio
 import gc
 import io
 import json
+import os
 import resource
 import signal
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ from batchchat.run.context import RunOptions
 from batchchat.run.ending import RunResult
 from batchchat.run.runner import run_job
 from batchchat.run.signals import HANDLED
+from batchchat.store.journal import Journal
+from batchchat.store.segments import scan
 from batchchat.text.progress import Bar
 
 OPTIONS = RunOptions(again=lambda _step: "again", plain="plain")
@@ -97,15 +102,16 @@ def test_who_calls_is_told_of_the_folder_and_of_the_end_in_order(tmp_path: Path)
     def broken(_event: Event) -> None:
         raise OSError
 
-    def ended(result: RunResult) -> None:
+    def ended(result: RunResult) -> int:
         calls.append(f"ended {result.exit_code} {(tmp_path / 'told').exists()}")
+        return 6  # the summary could not be printed
 
-    spec = job(tmp_path, more="on_finish: touch told")
-    asyncio.run(
+    spec = job(tmp_path, more="on_finish: cat > told")
+    result = asyncio.run(
         run_job(spec, OPTIONS, [broken], environ={}, opened=lambda folder: calls.append(folder.name), ended=ended)
     )
     assert calls == ["out.run", "ended 0 False"]
-    assert (tmp_path / "told").exists()
+    assert result.exit_code == json.loads((tmp_path / "told").read_text())["exit_code"] == 6
 
 
 def test_what_is_refused_is_raised(tmp_path: Path) -> None:
@@ -114,3 +120,32 @@ def test_what_is_refused_is_raised(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         asyncio.run(run_job(spec, OPTIONS, environ={}))
     assert not (tmp_path / "told").exists()
+
+
+def test_an_input_that_breaks_off_loses_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the disk: what was paid is in the journal before the lock is given up, and nothing is in flight."""
+    defaults = Journal.__init__.__kwdefaults__
+    assert defaults is not None
+
+    def slow(descriptor: int) -> None:
+        time.sleep(0.2)
+        os.fdatasync(descriptor)
+
+    monkeypatch.setitem(defaults, "sync", slow)
+    spec = job(tmp_path, rows=12)
+    later = tmp_path / "later.jsonl"
+    later.write_text("\n".join(json.dumps({"id": f"s{n}", "prompt": "Hi"}) for n in range(12)) + "\n")
+    spec = replace(spec, input=replace(spec.input, paths=(*spec.input.paths, str(later)), as_given=("in", "later")))
+
+    def gone(event: Event) -> None:
+        if isinstance(event, Started):
+            later.unlink()
+
+    result = asyncio.run(run_job(spec, OPTIONS, [gone], environ={}))
+    assert result.exit_code == 2
+    assert "later" in (result.stopped or "")
+    journal = scan(tmp_path / "out.run")
+    records = [record for _, record in journal]
+    assert sum(record["kind"] == "row" for record in records) == result.ledger.totals.answered == 12
+    assert records[-1]["kind"] == "hold"
+    assert records[-1]["requests"] == 0
