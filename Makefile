@@ -1,8 +1,8 @@
-# make demo | test | check | bench | soak | reference | picture. Each makes .venv and installs when needed, and does nothing twice.
+# make demo | test | check | bench | soak | tokens | reference | picture. Each makes .venv and installs when needed, and does nothing twice.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench soak reference picture
+.PHONY: demo test check bench soak tokens reference picture
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

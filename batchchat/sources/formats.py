@@ -110,7 +110,7 @@ def _split(params: dict[str, Any], where: str) -> RowParams | Bad:
     if stream is not None and stream is not False:
         return Bad(f"`{where}.stream` is {describe(stream)}. Replies are read whole: leave it out.")
     if n is not None and (n != 1 or type(n) is not int):
-        return Bad(f"`{where}.n` is {describe(n)}. It takes 1: for more completions of a row set `samples`.")
+        return Bad(f"`{where}.n` is {describe(n)}. It takes 1: repeat the row under another id for more completions.")
     if model is not None and (type(model) is not str or not model):
         return Bad(f"`{where}.model` is {describe(model)}. It takes a model's name.")
     own = {k: v for k, v in params.items() if k not in {"model", "messages"}}
