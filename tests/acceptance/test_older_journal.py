@@ -1,0 +1,123 @@
+"""Runs that an older version left open and resume: each figure is what that version itself gave for them.
+
+`older/README.md` says how they were made. Only figures and rows are compared; sentences may change.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from batchchat.cli import main
+from tests.acceptance.job import Job
+from tests.acceptance.older.make import FIGURES, RUNS, OlderRun, a_file, answer_all, books, environ, sent
+from tests.acceptance.servers import raw_server
+
+NOT_FIGURES = {"job", "output", "next_command", "sources", "notes", "latency_s"}
+"""Paths, which the older version's `run.json` gives, sentences, and what differs from one resume to the next."""
+
+runs = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+runs_with_output = pytest.mark.parametrize(
+    "run", [run for run in RUNS if run.output.exists()], ids=lambda run: run.name
+)
+
+
+@pytest.fixture
+def job(run: OlderRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A copy of the run's folder, as the working directory."""
+    job = Job(tmp_path)
+    shutil.copytree(run.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return job
+
+
+def call(*arguments: str) -> str:
+    """What a command prints or exports to `rows`."""
+    ended = CliRunner().invoke(main, list(arguments))
+    assert ended.exit_code == 0, ended.output
+    return Path("rows").read_text() if "rows" in arguments else ended.stdout
+
+
+def figures(text: str) -> dict[str, Any]:
+    """The figures of a JSON object, or of the one output of a report."""
+    tree = json.loads(text)
+    tree = tree["outputs"][0] if "outputs" in tree else tree
+    return {name: value for name, value in tree.items() if name not in NOT_FIGURES}
+
+
+def rows_by_id(lines: str) -> dict[str, Any]:
+    """The rows of a JSONL export, without their times: from the journal and from Parquet they differ by 1 µs."""
+    rows = [json.loads(line) for line in lines.splitlines()]
+    return {row["id"]: {name: value for name, value in row.items() if not name.endswith("ed_at")} for row in rows}
+
+
+def journal_rows(job: Job, run: OlderRun) -> list[str]:
+    """The id of each answer in the journal."""
+    lines = (job.folder / run.run_folder / "journal-000001.jsonl").read_text().splitlines()
+    return [record["id"] for record in map(json.loads, lines) if record.get("status") == "answered"]
+
+
+@runs
+def test_figures_and_exports(run: OlderRun, job: Job) -> None:
+    """Status, report, estimate and exports of a run that was not resumed are what they were."""
+    for name, arguments in FIGURES.items():
+        before = (run.reported / name).read_text()
+        if name.endswith(".json"):
+            assert figures(call(*arguments)) == figures(before), name
+        else:
+            assert call(*arguments) == before, name
+
+
+@pytest.mark.parametrize(
+    ("run", "number"),
+    [(run, number) for run in RUNS for number in range(len(run.resumes))],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_resume(run: OlderRun, job: Job, number: int) -> None:
+    """What was answered is not sent again; money, rows and columns are those of the older version's own resume."""
+    before = json.loads((run.reported / "resumed.json").read_text())[number]
+    with raw_server(answer_all) as server:
+        ended = job.run("--progress", "none", *run.resumes[number], env=environ(server))
+    assert (ended.code, sent(server)) == (before["code"], before["sent"]), ended.err
+    assert books(job.folder, run) == before["books"]
+    assert figures(call(*FIGURES["report.json"])) == figures(json.dumps(before["report"]))
+
+    answered = journal_rows(job, run)
+    assert len(set(answered)) == len(answered)
+    rows, rows_before = (rows_by_id(text) for text in (call(*FIGURES["export.jsonl"]), exported(run)))
+    sent_ids = {f"r{number:02}" for number in before["sent"]}
+    assert rows.keys() >= rows_before.keys()
+    assert all(rows[row_id] == row for row_id, row in rows_before.items() if row_id not in sent_ids)
+    if run.output.exists():
+        assert pq.read_schema(a_file(job.folder / run.output.name)).equals(pq.read_schema(a_file(run.output)))
+
+
+def exported(run: OlderRun) -> str:
+    """The older version's JSONL export."""
+    return (run.reported / "export.jsonl").read_text()
+
+
+@runs_with_output
+def test_an_output_without_its_run_folder(run: OlderRun, job: Job) -> None:
+    """An output that the older version wrote is enough for its report and its export."""
+    shutil.rmtree(run.run_folder)
+    before = (run.reported / "report-without-run-folder.json").read_text()
+    assert figures(call("report", run.output.name, "--json")) == figures(before)
+    lines = call("export", run.output.name, "--to", "jsonl", "-o", "rows")
+    assert rows_by_id(lines) == rows_by_id(exported(run))
+
+
+@runs_with_output
+def test_the_output_is_written_again(run: OlderRun, job: Job) -> None:
+    """From the older version's journal come the columns, types and rows of the output that it wrote."""
+    before = pq.read_table(run.output)
+    call("export", "job.yaml", "--to", "parquet", "-o", "again.parquet")
+    again = pq.read_table("again.parquet")
+    assert again.schema.equals(before.schema)
+    assert again.to_pylist() == before.to_pylist()
