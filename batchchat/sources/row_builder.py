@@ -1,6 +1,6 @@
-"""A record of a file made a row: what it asks, what it is called, what it carries.
+"""Builds rows from records: the request, the id, and the columns that pass through to the output.
 
-One `RowBuilder` serves one reading. Each record becomes exactly one row, good or bad, in order.
+One `RowBuilder` serves one pass over the input. Each record becomes exactly one row, good or bad, in order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Columns", "RowBuilder"]
 
 
 class Columns:
-    """Which column of a record is what. `wanted` are those that are read at all, None where all are."""
+    """The roles of a record's columns. `wanted` are the columns to read, None for all."""
 
     def __init__(
         self, form: Format, id_column: str | None, params: str | None, carried: tuple[str, ...] | None
@@ -33,13 +33,13 @@ class Columns:
         self.wanted = None if carried is None else {*self.excluded, *form.columns, *carried}
 
     def carries(self, name: str) -> bool:
-        """Whether `name` goes to the output."""
+        """True if the column `name` goes to the output."""
         return name not in self.excluded if self.carried is None else name in self.carried
 
     def carried_of(self, record: dict[str, Any]) -> dict[str, Any]:
-        """What of `record` goes to the output.
+        """The columns of `record` that go to the output.
 
-        Takes the rest out of it: a copy would cost as much as parsing it.
+        Without `input.columns` the others are removed from `record` itself: a copy would take as long as parsing it.
         """
         if self.carried is not None:
             return {name: record.get(name) for name in self.carried}
@@ -49,7 +49,7 @@ class Columns:
 
 
 class RowBuilder:
-    """Records to rows, in the order of reading."""
+    """Builds the rows of one pass, in reading order; `rows` counts them."""
 
     def __init__(self, columns: Columns) -> None:
         self.rows = 0
@@ -83,7 +83,7 @@ class RowBuilder:
 
     def _location_id(self, label: str, line: int) -> str:
         location = f"{label}:{line}"
-        # No hash of a conversation holds a colon, but an id from a column may look like a location.
+        # A hash of a conversation contains no colon, but an id from a column may look like a location.
         return location if self._column_ids is None else self._column_ids.claim(location, label, line)[0]
 
     def _column_id(self, record: dict[str, Any], label: str, line: int) -> tuple[str, Bad | None]:
@@ -101,7 +101,7 @@ class RowBuilder:
     def _parse(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | Bad:
         columns = self._columns
         if sparse:
-            # What is carried keeps its nulls, so that its Arrow type can be made again.
+            # Columns that pass through keep their nulls, so that their Arrow type can be restored.
             read = {name: drop_null_keys(record[name]) for name in columns.structs if name in record}
             record = {**record, **read}
         request = columns.form.parse(record)

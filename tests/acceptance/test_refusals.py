@@ -36,13 +36,13 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     ),
     "no conversation": (
         lambda job: job.write([{"id": 1, "text": "x"}]),
-        "in.jsonl:1 has `id`, `text`: no conversation is found there. It takes `messages` or"
+        "in.jsonl:1 has `id`, `text`: no conversation found. It takes `messages` or"
         " `conversations` (lists), `prompt` (text), or `custom_id` with `body`; a column of another"
         " name goes under `input.column`.",
     ),
     "Parquet that is none": (
         no_parquet,
-        "in.parquet is not Parquet: it doesn't begin with PAR1. Name it for what it is.",
+        "in.parquet is not Parquet (no PAR1 header). Rename it to match its format.",
     ),
     "an output below a file": (
         lambda job: job.write(output__path="in.jsonl/out.parquet"),

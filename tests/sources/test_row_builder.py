@@ -48,9 +48,9 @@ def test_repeated_ids(folder: Folder) -> None:
     folder.write("x.jsonl", rows)
     assert told(folder.rows("x.jsonl", id="id")) == [
         ("1", "`messages` is empty"),
-        ("1#x.jsonl:2", 'the id "1" stands already at x.jsonl:1'),
+        ("1#x.jsonl:2", 'duplicate id "1", first used at x.jsonl:1'),
         ("2", ""),
-        ("2#x.jsonl:4", 'the id "2" stands already at x.jsonl:3'),
+        ("2#x.jsonl:4", 'duplicate id "2", first used at x.jsonl:3'),
     ]
 
 
@@ -104,7 +104,7 @@ def test_openai_batch_rows(folder: Folder) -> None:
     assert good == Row(Key("r1"), 0, "x.jsonl:1", HI, {"max_tokens": 5}, "m", {"tag": 1})
     assert told([nameless, repeated]) == [
         ("x.jsonl:2", "`custom_id` is missing. There is `body`."),
-        ("r1#x.jsonl:3", 'the id "r1" stands already at x.jsonl:1'),
+        ("r1#x.jsonl:3", 'duplicate id "r1", first used at x.jsonl:1'),
     ]
     assert folder.rows("x.jsonl", id="tag")[0].key.id == "1"
 

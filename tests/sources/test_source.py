@@ -24,7 +24,7 @@ GOOD = [{"id": f"r{n}", "messages": user(f"hi {n}")} for n in range(5)]
 
 
 def test_rows_go_through_all_files_in_order(folder: Folder) -> None:
-    """Ordinals run over the files, lines start anew in each."""
+    """Ordinals run over the files, line numbers start at 1 in each."""
     folder.write("b.jsonl", GOOD[:2])
     folder.write("a.parquet", GOOD[2:])
     places = [(row.ordinal, row.location, row.key.id) for row in folder.rows("b.jsonl", "a.parquet", id="id")]
@@ -183,7 +183,7 @@ def _write_other(folder: Folder) -> None:
 
 
 OTHER = (
-    "x.jsonl:1 has `question`, `n`: no conversation is found there. It takes `messages` or `conversations` (lists), "
+    "x.jsonl:1 has `question`, `n`: no conversation found. It takes `messages` or `conversations` (lists), "
     "`prompt` (text), or `custom_id` with `body`; a column of another name goes under `input.column`."
 )
 
