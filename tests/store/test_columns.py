@@ -30,7 +30,7 @@ def cells(name: str, *rows: RowRecord) -> list[Any]:
     return array.to_pylist()
 
 
-def test_the_contract_names_the_columns() -> None:
+def test_the_columns_are_those_of_the_documentation() -> None:
     """Names, order and types are those that scripts rely on."""
     text, int64, int32, float64, time = (
         pa.string(),
