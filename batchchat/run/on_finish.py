@@ -11,9 +11,9 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from batchchat.core.totals import TOKEN_FIELDS, Totals
 from batchchat.job import JobSpec
 from batchchat.secret import Secret
 from batchchat.text import numbers
+from batchchat.text.times import iso_utc
 
 __all__ = ["LIMIT_S", "run_command", "summary_of"]
 
@@ -55,7 +56,7 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: T
         "tokens": None if totals is None else {name: totals.tokens.get(name) for name in TOKEN_FIELDS},
         "possibly_billed_attempts": None if totals is None else totals.possibly_billed,
         "failures": None if totals is None else {kind: count for kind, count in totals.failures.items() if count},
-        "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "finished_at": iso_utc(time.time()),
     }
 
 

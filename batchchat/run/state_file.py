@@ -7,7 +7,6 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from batchchat.job import JobSpec
 from batchchat.run.context import RunOptions
 from batchchat.store.run_json import write_state
 from batchchat.text import numbers
+from batchchat.text.times import iso_utc
 
 __all__ = ["StateFile", "environment_of"]
 
@@ -70,8 +70,8 @@ class StateFile:
             "state": "running",
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "started_at": _now(),
-            "updated_at": _now(),
+            "started_at": iso_utc(time.time()),
+            "updated_at": iso_utc(time.time()),
             "rows": {"total": None, "answered": 0, "failed": 0, "invalid": 0, "left": None},
             "in_flight": 0,
             "ceiling": None,
@@ -155,13 +155,9 @@ class StateFile:
         }
 
     def _write(self) -> None:
-        self._state["updated_at"] = _now()
+        self._state["updated_at"] = iso_utc(time.time())
         self._written = self._clock()
         try:
             write_state(self._folder, self._state)
         except OSError:
             return
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
