@@ -1,4 +1,4 @@
-"""The finished output row, whole: what the journal keeps and the Parquet tells.
+"""The complete output row, as the journal keeps it and the Parquet file is made of it.
 
 It is a plain JSON object, since a journal line is one; absent keys are unknown. Times are seconds since the epoch.
 """
@@ -109,7 +109,7 @@ def unreported_usd_of(record: RowRecord) -> Decimal:
 
 
 def uncertain_fields(spend: Spend) -> dict[str, float]:
-    """What may have been spent beside the cost, as a `row` or `step` keeps it."""
+    """The fields of a `row` or `step` for what may have been spent in addition to `cost_usd`."""
     fields: dict[str, float] = {}
     if spend.possibly_billed > spend.unbounded:
         fields["possibly_billed_usd"] = float(spend.possibly_billed_usd)
@@ -182,7 +182,7 @@ def add_spend(record: RowRecord, spend: Spend) -> None:
 
 
 def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:
-    """The record of a row that could not be sent. `identity` is a hash of where it stands and what is wrong."""
+    """The record of a row that could not be sent. `identity` is a hash of its location and of what is wrong."""
     record: RowRecord = {
         **record_head("row", row.key, identity),
         "place": row.location,

@@ -32,7 +32,7 @@ class ExportCounts:
 
 
 def export_run(output: Path, target: Path, form: str, job: Path | None = None) -> ExportCounts:
-    """Write the finished rows of the run behind `output`, named by its `job` or by itself, to the file `target`.
+    """Write the finished rows of the run behind `output`, named by its `job` or by its own path, to the file `target`.
 
     Raises `OutputError`, `MachineError`.
     """

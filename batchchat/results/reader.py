@@ -1,7 +1,7 @@
 """The finished rows of a job or an output, whatever the state of its run; nothing is changed.
 
 The published output is read where it has all that the journal has; otherwise the journal is read. An output without its
-run folder is read by itself.
+run folder is read on its own.
 """
 
 from __future__ import annotations

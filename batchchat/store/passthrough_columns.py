@@ -1,7 +1,7 @@
 """The passthrough columns: input columns that rows take along to the output, with their order and their types.
 
-A run declares the Arrow types of its input's columns where the input has types. A column that every run declared alike
-keeps that type; any other is widened over the JSON values of all rows.
+A run declares the Arrow types of its input's columns where the input has types. A column that every run declared with
+the same type keeps it; any other is widened over the JSON values of all rows.
 """
 
 from __future__ import annotations
