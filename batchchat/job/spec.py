@@ -159,9 +159,7 @@ class RetrySpec:
     )
     stop_after_failures: int = field(
         default=50,
-        metadata=key(
-            _COUNT, "the run stops if the first rows, or any consecutive rows, this many, fail with the same error"
-        ),
+        metadata=key(_COUNT, "the run stops if the first N rows, or N consecutive ones, fail with the same error"),
     )
     max_possibly_billed: int = field(
         default=3,
