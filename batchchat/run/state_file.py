@@ -1,4 +1,4 @@
-"""Keeps `run.json` true while a run goes on: what another shell, or a monitor, wants to know of it."""
+"""Keeps `run.json` up to date during a run, for `batchchat status`, scripts and monitors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EVERY_S = 1.0
 
 
 def environment_of(job: JobSpec) -> Environment:
-    """What run.log begins with: where it runs, and the rules it goes by."""
+    """The first entry of run.log: the machine, and the limits and timeouts of `job`."""
     retry = job.retry
     rules = (
         f"{numbers.count(job.concurrency)} in flight at most · an attempt: {numbers.duration(job.timeout.total)},"
@@ -45,11 +45,10 @@ def environment_of(job: JobSpec) -> Environment:
 
 
 class StateFile:
-    """Subscribes to events and replaces `run.json` each second, and at the end; a run that is refused changes nothing.
+    """A subscriber that replaces `run.json` each second and at the end; a run that is refused leaves it unchanged.
 
-    `options` have the commands that it suggests.
-
-    A disk that refuses it does not end the run: the journal will tell if it is full.
+    `options` have the commands that it suggests. A failed write does not end the run: if the disk is full, writing the
+    journal fails too.
     """
 
     def __init__(
@@ -92,11 +91,11 @@ class StateFile:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """What is, or would be, in the file."""
+        """The content of the file, even if it could not be written."""
         return self._state
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Update the state from `event`, and write the file if it is due."""
         if isinstance(event, Progress):
             self._note(event)
             if self._clock() - self._written >= _EVERY_S:
@@ -130,7 +129,7 @@ class StateFile:
             self._write()
 
     def _next(self, event: Finished) -> str | None:
-        """What goes on: the same again, what a limit left, or nothing where all is done."""
+        """The command that continues the run: the same one, the one without a limit, or None where all is done."""
         if event.exit_code not in {0, 3}:
             return self._options.again(event.next_step)
         return None if event.left == 0 else self._options.plain

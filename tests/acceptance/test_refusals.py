@@ -198,7 +198,7 @@ def test_all_fail_alike(job: Job) -> None:
         assert ended.code == 5
         assert ended.errors == [
             "stopped: the first 10 rows failed with the same error, bad_request: body.x: not allowed."
-            " Fix the cause and go on with --retry-failed."
+            " Fix the cause and continue with --retry-failed."
         ]
         assert ended.out.endswith("\n\nnext  batchchat run job.yaml --retry-failed\n")
         assert server.requests <= 12
@@ -215,7 +215,7 @@ def test_rows_begin_to_fail_alike(job: Job, monkeypatch: pytest.MonkeyPatch) -> 
         assert ended.code == 5
         assert ended.errors == [
             "stopped: 10 consecutive rows failed with the same error, forbidden: Not for you."
-            " Fix the cause and go on with --retry-failed."
+            " Fix the cause and continue with --retry-failed."
         ]
         assert server.requests <= 32
         server.answer = lambda _: http(200, completion())
