@@ -63,8 +63,8 @@ class Row:
     """A good input row.
 
     `ordinal` is its position in this reading, from 0, over all files; `location` is `<file>:<line>` for messages to a
-    person. `model` and `params` are the row's own and win over the job's. `carried` holds the columns that go to the
-    output as they are, in the JSON form of `cells`.
+    person. `model` and `params` are the row's own and win over the job's. `passthrough` has the columns that go to the
+    output unchanged, in the JSON form of `cells`.
     """
 
     key: Key
@@ -73,7 +73,7 @@ class Row:
     messages: list[Message]
     params: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
-    carried: dict[str, Any] = field(default_factory=dict)
+    passthrough: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +84,4 @@ class BadRow:
     ordinal: int
     location: str
     error: str
-    carried: dict[str, Any] = field(default_factory=dict)
+    passthrough: dict[str, Any] = field(default_factory=dict)

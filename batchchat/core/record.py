@@ -162,8 +162,8 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
         record["error"] = attempt.failure.text
     if attempt.raw is not None:
         record["raw"] = attempt.raw
-    if outcome.row.carried:
-        record["carried"] = outcome.row.carried
+    if outcome.row.passthrough:
+        record["carried"] = outcome.row.passthrough
     return record
 
 
@@ -191,8 +191,8 @@ def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:
         "error_kind": ErrorKind.INVALID_INPUT.value,
         "error": row.error,
     }
-    if row.carried:
-        record["carried"] = row.carried
+    if row.passthrough:
+        record["carried"] = row.passthrough
     return record
 
 
@@ -210,8 +210,8 @@ def record_of_unsent(row: Row, request: Request, identity: int, failure: Failure
         "error_kind": failure.kind.value,
         "error": failure.text,
     }
-    if row.carried:
-        record["carried"] = row.carried
+    if row.passthrough:
+        record["carried"] = row.passthrough
     return record
 
 

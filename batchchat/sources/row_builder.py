@@ -21,28 +21,28 @@ class Columns:
     """The roles of a record's columns. `wanted` are the columns to read, None for all."""
 
     def __init__(
-        self, form: Format, id_column: str | None, params: str | None, carried: tuple[str, ...] | None
+        self, form: Format, id_column: str | None, params: str | None, passthrough: tuple[str, ...] | None
     ) -> None:
         self.form = form
         self.id = id_column
         self.params = params
-        self.carried = carried
+        self.passthrough = passthrough
         self.structs = form.columns if params is None else (*form.columns, params)
         own = {id_column, params} - {None}
         self.excluded = frozenset(str(name) for name in own | set(form.excluded))
-        self.wanted = None if carried is None else {*self.excluded, *form.columns, *carried}
+        self.wanted = None if passthrough is None else {*self.excluded, *form.columns, *passthrough}
 
-    def carries(self, name: str) -> bool:
+    def passes_through(self, name: str) -> bool:
         """True if the column `name` goes to the output."""
-        return name not in self.excluded if self.carried is None else name in self.carried
+        return name not in self.excluded if self.passthrough is None else name in self.passthrough
 
-    def carried_of(self, record: dict[str, Any]) -> dict[str, Any]:
+    def passthrough_of(self, record: dict[str, Any]) -> dict[str, Any]:
         """The columns of `record` that go to the output.
 
         Without `input.columns` the others are removed from `record` itself: a copy would take as long as parsing it.
         """
-        if self.carried is not None:
-            return {name: record.get(name) for name in self.carried}
+        if self.passthrough is not None:
+            return {name: record.get(name) for name in self.passthrough}
         for name in self.excluded:
             record.pop(name, None)
         return record
@@ -68,18 +68,18 @@ class RowBuilder:
             return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence)
         request = self._parse(record, sparse=sparse)
         if self._column_ids is None:
-            carried = self._columns.carried_of(record)
+            passthrough = self._columns.passthrough_of(record)
             if isinstance(request, Bad):
-                return BadRow(Key(location), ordinal, location, request.sentence, carried)
+                return BadRow(Key(location), ordinal, location, request.sentence, passthrough)
             key = Key(self._content_ids.claim(request.messages))
-            return Row(key, ordinal, location, request.messages, request.params, request.model, carried)
+            return Row(key, ordinal, location, request.messages, request.params, request.model, passthrough)
         name, problem = self._column_id(record, label, line)
-        carried = self._columns.carried_of(record)
+        passthrough = self._columns.passthrough_of(record)
         if problem is not None:
-            return BadRow(Key(name), ordinal, location, problem.sentence, carried)
+            return BadRow(Key(name), ordinal, location, problem.sentence, passthrough)
         if isinstance(request, Bad):
-            return BadRow(Key(name), ordinal, location, request.sentence, carried)
-        return Row(Key(name), ordinal, location, request.messages, request.params, request.model, carried)
+            return BadRow(Key(name), ordinal, location, request.sentence, passthrough)
+        return Row(Key(name), ordinal, location, request.messages, request.params, request.model, passthrough)
 
     def _location_id(self, label: str, line: int) -> str:
         location = f"{label}:{line}"

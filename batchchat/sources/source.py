@@ -124,6 +124,6 @@ def open_source(spec: InputSpec) -> Source:
 
 
 def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:
-    names = dict.fromkeys(name for footer in footers for name in footer.types if columns.carries(name))
+    names = dict.fromkeys(name for footer in footers for name in footer.types if columns.passes_through(name))
     common = {name: common_type([footer.types[name] for footer in footers if name in footer.types]) for name in names}
     return {name: kind for name, kind in common.items() if kind is not None}

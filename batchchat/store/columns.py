@@ -18,7 +18,7 @@ from batchchat.arrow import cells
 from batchchat.core.record import RowRecord
 from batchchat.text.times import iso_utc
 
-__all__ = ["COLUMNS", "MESSAGES", "Column", "carried_names", "conversation", "record_of"]
+__all__ = ["COLUMNS", "MESSAGES", "Column", "conversation", "passthrough_names", "record_of"]
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _TEXT = pa.string()
@@ -222,8 +222,8 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def carried_names(names: Iterable[str]) -> dict[str, str]:
-    """The output name of each carried column: its own, with `input_` before one that collides."""
+def passthrough_names(names: Iterable[str]) -> dict[str, str]:
+    """The output name of each passthrough column: its own, with `input_` before one that collides."""
     taken = {column.name for column in COLUMNS}
     renamed: dict[str, str] = {}
     for name in names:

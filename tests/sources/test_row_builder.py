@@ -92,7 +92,7 @@ def test_carried_columns(folder: Folder, given: dict[str, Any], carried: dict[st
     """All but conversation, id and params are carried, or just those that are named."""
     folder.write("x.jsonl", [{"id": "x", "messages": HI, "p": {}, "a": 1, "b": None}])
     (row,) = folder.rows("x.jsonl", **{"id": "id", "params": "p", **given})
-    assert row.carried == carried
+    assert row.passthrough == carried
 
 
 def test_openai_batch_rows(folder: Folder) -> None:
@@ -131,7 +131,7 @@ def test_a_bare_request_body_is_a_row_of_messages(folder: Folder) -> None:
     folder.write("x.jsonl", [{"model": "m", "messages": HI}])
     (row,) = folder.rows("x.jsonl")
     assert isinstance(row, Row)
-    assert (row.model, row.carried) == (None, {"model": "m"})
+    assert (row.model, row.passthrough) == (None, {"model": "m"})
 
 
 def test_null_keys_of_parquet_structs(folder: Folder) -> None:
@@ -148,7 +148,7 @@ def test_null_keys_of_parquet_structs(folder: Folder) -> None:
     assert isinstance(two, Row)
     assert one.messages == [*HI, call, tool]
     assert (one.params, two.params) == ({"seed": 1}, {"top_p": 0.5})
-    assert one.carried["s"] == {"a": 1, "b": None} or one.carried["s"] == {"a": 1}
+    assert one.passthrough["s"] == {"a": 1, "b": None} or one.passthrough["s"] == {"a": 1}
     assert two.messages == HI
 
 

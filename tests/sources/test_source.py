@@ -162,7 +162,7 @@ def test_jsonl_and_parquet_of_the_same_rows_are_the_same(rows: list[Any], id_col
         one, other = (folder.rows(file, format="messages", id=id_column) for file in ("x.jsonl", "x.parquet"))
     for a, b in zip(one, other, strict=True):
         assert a.key.id == b.key.id.replace("x.parquet", "x.jsonl")
-        assert (type(a), a.ordinal, a.carried) == (type(b), b.ordinal, b.carried)
+        assert (type(a), a.ordinal, a.passthrough) == (type(b), b.ordinal, b.passthrough)
         assert not isinstance(a, Row) or a.messages == getattr(b, "messages", None)
 
 
