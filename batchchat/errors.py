@@ -6,7 +6,7 @@
     │   ├── InputError      an input that can't be read, or has no good row
     │   └── OutputError     an output that can't be written, is not ours, is in use, or needs a decision
     ├── BudgetError     4   the job's own bounds stop the run: `budget.max_cost` or `budget.stop_at`
-    ├── EndpointError   5   the endpoint stops the run: key, quota, unknown model, outage, all rows failing alike
+    ├── EndpointError   5   the endpoint stops the run: key, quota, unknown model, outage, all rows failing
     └── MachineError    6   this machine stops the run: disk, journal
 
 The texts are for people: each names the thing and the way out, and none holds a secret. A failed request is a row,

@@ -1,8 +1,8 @@
-"""The JSON form of an Arrow cell that a person would write, for where its type is not kept beside it.
+"""The JSON form of an Arrow cell that a person would write, for columns whose Arrow type is not kept with them.
 
-Times are ISO 8601 (an instant in UTC, with a Z), dates and times of day alike, durations `PT1.5S`; decimals
-are text, binary is base64, maps with text for keys are objects. A column of such values says of itself what
-it is, which an integer of a unit that stands elsewhere does not.
+Instants (in UTC, with a Z), dates and times of day are ISO 8601, durations `PT1.5S`; decimals are text, binary is
+base64, maps with text keys are objects. Such values explain themselves, unlike an integer whose unit is only in the
+type.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def as_written(values: list[Any], kind: pa.DataType) -> list[Any]:
 
 
 def is_rewritten(kind: pa.DataType) -> bool:
-    """Whether cells of `kind` are written otherwise than `cells.encode` has them: such a form needs its type."""
+    """True if `as_written` changes cells of `kind`: `cells.decode` can't read them back without the type."""
     return _writer_of(kind) is not None
 
 
 def _writer_of(kind: Any) -> Callable[[Any], Any] | None:
-    """What rewrites a cell that is not null; None if its JSON form is readable already."""
+    """The function that rewrites a non-null cell of `kind`; None if its JSON form is readable already."""
     if isinstance(kind, pa.BaseExtensionType):
         return _writer_of(kind.storage_type)
     if pt.is_dictionary(kind):
@@ -80,7 +80,7 @@ def _map_writer(kind: Any) -> Callable[[Any], Any]:
 
 
 def _date(days: int) -> str:
-    """Days since 1970 as `2024-02-29`; a year of another length than four digits has its sign, as ISO 8601 asks."""
+    """Days since 1970 as `2024-02-29`; a year of another length than four digits has its sign, as ISO 8601 requires."""
     era, day = divmod(days + _EPOCH - 1, _ERA_DAYS)
     in_first_era = date.fromordinal(day + 1)
     year = in_first_era.year + 400 * era

@@ -320,8 +320,8 @@ _JOINED = [[_joined(left, right) for right in Kind] for left in Kind]
 def widen(kind: Kind, value: Any) -> Kind:
     """The narrowest kind that holds `value` and all before it.
 
-    null < bool; int64 < float64; any other mix is text, and so is an integer outside int64. Integers among
-    floats become floats, rounded beyond 2^53, as the contract says.
+    null < bool; int64 < float64; any other mix is text, and so is an integer outside int64. Integers among floats
+    become floats, rounded beyond 2^53. `docs/output.md` promises this of the input's JSON columns.
     """
     of_value = _KINDS.get(type(value), Kind.TEXT)
     if of_value is Kind.INT and not _SMALLEST <= value <= _LARGEST:

@@ -1,4 +1,4 @@
-"""The confirmation of a cost: by a question on a terminal or by `--yes`; refused where nobody can answer."""
+"""The confirmation of a cost: by a question on a terminal, or by `--yes`; without either it is refused."""
 
 from __future__ import annotations
 

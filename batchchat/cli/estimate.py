@@ -27,7 +27,7 @@ __all__ = ["estimate"]
 
 @click.command(
     epilog="Example:\n\n    batchchat estimate jobs/first.yaml --pilot 20 --yes",
-    short_help="Tell tokens, cost and duration before spending.",
+    short_help="Estimate tokens, cost and duration before spending.",
 )
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--pilot", type=click.IntRange(min=1), metavar="N", help="Send N sampled rows, and keep their answers.")
@@ -112,7 +112,7 @@ def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:
 
 
 def _run_pilot(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:
-    """Run the pilot's rows as a run of the job; its exit code, told where it stopped."""
+    """Run the pilot's rows as a run of the job, and say why it stopped if it did; returns its exit code."""
     from batchchat.run.context import RunOptions
     from batchchat.run.disposition import OnChanged
     from batchchat.run.runner import run_job

@@ -38,12 +38,12 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")
 @click.option("--concurrency", metavar="N", help="Requests in flight at most.")
-@click.option("--max-cost", metavar="USD", help="What the job may cost in all, over all its resumes.")
+@click.option("--max-cost", metavar="USD", help="Limit of the job's total cost, over all its resumes.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="Where the Parquet goes.")
 @click.option("--retry-failed", is_flag=True, help="Send rows again that failed before.")
 @click.option("--resend-changed", is_flag=True, help="Pay again for answered rows whose request changed.")
 @click.option("--keep-changed", is_flag=True, help="Keep the answers of rows whose request changed.")
-@click.option("--fresh", is_flag=True, help="Set the old run aside under a dated name and start anew.")
+@click.option("--fresh", is_flag=True, help="Rename the old run to a dated name and start over.")
 @click.option("--strict", is_flag=True, help="Send nothing if any row is invalid.")
 @click.option("--yes", is_flag=True, help="Run without asking, though it costs more than `confirm_above`.")
 @set_option
@@ -71,8 +71,8 @@ def run(
 ) -> None:
     """Send every conversation of the input, and write the replies, with usage and cost, to Parquet.
 
-    Stopped or killed, the same command goes on where it was: no answer is lost, none is paid for twice. Exit codes:
-    0 all answered, 2 refused (nothing sent), 3 some rows failed or are invalid, 4 stopped by budget or stop_at,
+    Stopped or killed, the same command picks up where it stopped: no answer is lost, none is paid for twice. Exit
+    codes: 0 all answered, 2 refused (nothing sent), 3 some rows failed or are invalid, 4 stopped by budget or stop_at,
     5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
     with guarded() as boundary:
@@ -84,7 +84,7 @@ def run(
         if max_cost is not None:
             overrides.append(Override("--max-cost", "budget.max_cost", max_cost))
         spec = load_job(job, overrides=overrides, environ=os.environ, output=output)
-        # After the job: a typo in it is told without the half second that the libraries take to load.
+        # After the job is read: a typo in it is reported without the half second that the libraries take to load.
         from batchchat.run.context import RunOptions
         from batchchat.run.disposition import OnChanged
 
@@ -127,7 +127,7 @@ def _confirm(job: JobSpec, options: RunOptions) -> None:
 
 
 def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subscriber, boundary: ErrorBoundary) -> int:
-    """Run the job and tell how it ended; the exit code."""
+    """Run the job and print how it ended; returns the exit code."""
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
@@ -185,7 +185,7 @@ def _tell_end(job: JobSpec, result: RunResult, commands: list[str]) -> None:
 
 
 def _tell_left(code: object, again: str) -> None:
-    """A signal ended it at once, where nothing is in flight: while the journal was read, or the output written."""
+    """Say that a signal ended the run at once, with nothing in flight: reading the journal or writing the output."""
     name = signal.Signals(int(str(code)) - 128).name
     say(
         f"{style('stopped:', 'yellow')} {name}, at once. Every finished row is in the journal; the output is as it was."

@@ -1,4 +1,4 @@
-"""The command line of a run as it is shown again: to go on after it, or to take up what it left."""
+"""The command lines that are suggested after a run: to continue it, or to send the rows it left."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunCommand:
     flags: tuple[str, ...] = ()
 
     def text(self, step: NextStep = AS_BEFORE) -> str:
-        """The command that does the same again, but for what `step` changes."""
+        """The same command with the changes of `step`."""
         words = ["batchchat", "run", str(self.job)]
         for option, value in self.options.items():
             if value is not None and option not in step.options:
@@ -46,12 +46,12 @@ class RunCommand:
         return shlex.join(words)
 
     def plain(self, *kept: str) -> RunCommand:
-        """The command without its flags, but for those of `kept` that it has."""
+        """The command without its flags, except those of `kept` that it has."""
         return replace(self, flags=tuple(flag for flag in self.flags if flag in kept))
 
 
 def next_commands(result: RunResult, command: RunCommand, output: str) -> list[str]:
-    """What to type next: to go on as before, or, where that is done, to take up what is left."""
+    """The commands to type next: the same one, or after a complete run those that send the rows it left."""
     report = f"batchchat report {shlex.quote(output)}"
     totals = result.ledger.totals
     if result.exit_code not in {EXIT_OK, EXIT_ROWS_FAILED}:

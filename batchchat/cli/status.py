@@ -28,11 +28,11 @@ _COLOURS = {None: "yellow", EXIT_OK: "green", EndpointError.exit_code: "red", Ma
 
 @click.command(
     epilog="Example:\n\n    batchchat status jobs/first.yaml",
-    short_help="Tell how far a run is.",
+    short_help="Show how far a run is.",
 )
 @click.argument("source", metavar="JOB|OUTPUT", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-@click.option("--watch", is_flag=True, help="Look each second until the run ends; Ctrl-C ends it earlier.")
+@click.option("--watch", is_flag=True, help="Update each second until the run ends; Ctrl-C ends it earlier.")
 def status(source: Path, *, as_json: bool, watch: bool) -> None:
     """Print the state of a running, stopped or finished run, from another shell.
 

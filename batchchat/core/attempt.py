@@ -1,4 +1,4 @@
-"""The nouns of sending: what is asked, what came back, what it means, what it cost.
+"""The values of sending: request, response, verdict, cost.
 
 A **Request** is one body for one endpoint. An **Attempt** is one try at it, paid or not. A **Verdict** says what
 to do about it and who pays. An **Outcome** is how a row ended; **Spend** is what all its attempts used up.
@@ -173,9 +173,8 @@ class Spend:
     """What the attempts of one row used up so far.
 
     `retries` counts what each further attempt was made for, by kind. `cost_source` and `usage` are of the last attempt
-    that had any. What is not in `cost_usd` stands beside it, at most and at the job's price: `possibly_billed_usd` for
-    the attempts that may have been billed, but for the `unbounded` ones of them; `unreported_usd` for those that were
-    billed and did not say how much.
+    that had any. Two upper bounds at the job's price are not in `cost_usd`: `possibly_billed_usd` of the attempts that
+    may have been billed, except the `unbounded` ones; `unreported_usd` of those that were billed without a known cost.
     """
 
     attempts: int = 0
@@ -240,7 +239,7 @@ NO_SPEND = Spend()
 
 
 class Outcome(NamedTuple):
-    """How a row ended. `messages` is the whole conversation that was asked, without the reply."""
+    """How a row ended. `messages` is the whole conversation that was sent, without the reply."""
 
     row: Row
     status: Status
@@ -249,15 +248,15 @@ class Outcome(NamedTuple):
 
 
 class Script(Protocol):
-    """What to ask next for one row; pure. Single messages, turns and re-asks are scripts."""
+    """Decides which request a row sends next; pure. One request, several turns and repeated requests are scripts."""
 
     @property
     def row(self) -> Row:
-        """The row it plays."""
+        """The row whose requests it decides."""
 
     @property
     def identity(self) -> int:
-        """A 64-bit hash of all that the row will ask: what a resume compares. Equal scripts have equal identities."""
+        """A 64-bit hash of everything the row will send, which a resume compares; equal scripts have equal ones."""
 
     @property
     def bound(self) -> MaxUsage:

@@ -1,4 +1,4 @@
-"""The nouns of a row: where it stands, what it asks, how it ended.
+"""The values of a row: its key, its conversation, its status.
 
 All are frozen and hold plain JSON values; nothing here reads, sends or writes.
 """
@@ -18,7 +18,7 @@ ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function
 
 
 class Key(NamedTuple):
-    """What an output row is known by; unique in a run. `variant` is empty and `sample` 0 where there is but one."""
+    """Identifies an output row; unique in a run. `variant` is empty and `sample` 0 where there is only one."""
 
     id: str
     variant: str = ""
@@ -34,7 +34,7 @@ class Status(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """Why a row has no answer: the closed list of the contract."""
+    """Why a row has no answer; the closed list of `error_kind` in `docs/output.md`."""
 
     INVALID_INPUT = "invalid_input"
     CONTEXT_LENGTH = "context_length"
@@ -63,8 +63,8 @@ class Row:
     """A good input row.
 
     `ordinal` is its position in this reading, from 0, over all files; `location` is `<file>:<line>` for messages to a
-    person. `model` and `params` are the row's own and win over the job's. `carried` holds the columns that go to the
-    output as they are, in the JSON form of `cells`.
+    person. `model` and `params` are the row's own and win over the job's. `passthrough` has the columns that go to the
+    output unchanged, in the JSON form of `cells`.
     """
 
     key: Key
@@ -73,7 +73,7 @@ class Row:
     messages: list[Message]
     params: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
-    carried: dict[str, Any] = field(default_factory=dict)
+    passthrough: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +84,4 @@ class BadRow:
     ordinal: int
     location: str
     error: str
-    carried: dict[str, Any] = field(default_factory=dict)
+    passthrough: dict[str, Any] = field(default_factory=dict)

@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run begins: what, with which model, where, from what; how many at once, None where the endpoint is asked."""
+    """A run begins. The ceiling of requests in flight is None where the endpoint is asked for it."""
 
     name: str
     model: str
@@ -214,7 +214,7 @@ class AwaitedRow:
 
 @dataclass(frozen=True, slots=True)
 class RowOverdue:
-    """A row at the end of the run is cut off after `ran_s`; `again` where it is sent once more."""
+    """A straggler at the end of the run is cancelled after `ran_s`; `again` is True if it is sent again."""
 
     id: str
     ran_s: float
@@ -224,7 +224,7 @@ class RowOverdue:
 
 @dataclass(frozen=True, slots=True)
 class OtherModelServed:
-    """The endpoint serves a model under another name than the one asked for; once for each pair."""
+    """The endpoint serves a model under another name than the requested one; once for each pair."""
 
     requested: str
     served: str
@@ -232,7 +232,7 @@ class OtherModelServed:
 
 @dataclass(frozen=True, slots=True)
 class OtherTierServed:
-    """The endpoint serves another service tier than the one asked for."""
+    """The endpoint serves another service tier than the requested one."""
 
     requested: str
     served: str
@@ -240,7 +240,7 @@ class OtherTierServed:
 
 @dataclass(frozen=True, slots=True)
 class GatewayTimeoutFound:
-    """Several requests ended alike with 502, 504 or 524 after about `latency_s`."""
+    """Several requests ended with 502, 504 or 524 after about the same time, `latency_s`."""
 
     http_status: int
     latency_s: float

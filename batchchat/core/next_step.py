@@ -9,7 +9,7 @@ __all__ = ["AS_BEFORE", "NextStep"]
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """What the same command needs in order to go on.
+    """The changes to the command that are needed to continue.
 
     `options` are words of the command line that are added, or replace the same option: `("--max-cost", "12")`. With
     `retry_failed` the rows that failed are sent again.
@@ -20,4 +20,4 @@ class NextStep:
 
 
 AS_BEFORE = NextStep()
-"""The same command goes on as it is."""
+"""No change: the same command continues."""

@@ -1,4 +1,4 @@
-"""The finished output row, whole: what the journal keeps and the Parquet tells.
+"""The complete output row, as the journal keeps it and the Parquet file is made of it.
 
 It is a plain JSON object, since a journal line is one; absent keys are unknown. Times are seconds since the epoch.
 """
@@ -109,7 +109,7 @@ def unreported_usd_of(record: RowRecord) -> Decimal:
 
 
 def uncertain_fields(spend: Spend) -> dict[str, float]:
-    """What may have been spent beside the cost, as a `row` or `step` keeps it."""
+    """The fields of a `row` or `step` for what may have been spent in addition to `cost_usd`."""
     fields: dict[str, float] = {}
     if spend.possibly_billed > spend.unbounded:
         fields["possibly_billed_usd"] = float(spend.possibly_billed_usd)
@@ -162,8 +162,8 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
         record["error"] = attempt.failure.text
     if attempt.raw is not None:
         record["raw"] = attempt.raw
-    if outcome.row.carried:
-        record["carried"] = outcome.row.carried
+    if outcome.row.passthrough:
+        record["carried"] = outcome.row.passthrough
     return record
 
 
@@ -182,7 +182,7 @@ def add_spend(record: RowRecord, spend: Spend) -> None:
 
 
 def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:
-    """The record of a row that could not be sent. `identity` is a hash of where it stands and what is wrong."""
+    """The record of a row that could not be sent. `identity` is a hash of its location and of what is wrong."""
     record: RowRecord = {
         **record_head("row", row.key, identity),
         "place": row.location,
@@ -191,8 +191,8 @@ def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:
         "error_kind": ErrorKind.INVALID_INPUT.value,
         "error": row.error,
     }
-    if row.carried:
-        record["carried"] = row.carried
+    if row.passthrough:
+        record["carried"] = row.passthrough
     return record
 
 
@@ -210,8 +210,8 @@ def record_of_unsent(row: Row, request: Request, identity: int, failure: Failure
         "error_kind": failure.kind.value,
         "error": failure.text,
     }
-    if row.carried:
-        record["carried"] = row.carried
+    if row.passthrough:
+        record["carried"] = row.passthrough
     return record
 
 

@@ -1,13 +1,13 @@
 """The bounded loop: a fixed number of workers plays scripts, one after the other.
 
-A worker takes a row, sends its request as a plain await and, where that is the end of it, goes on to the next. With the
+A worker takes a row, sends its request as a plain await and, if that ends the row, takes the next. With the
 first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new rows
-are taken while no more than the number of workers, or eight, are so in recovery. Rows alive are bounded by twice the
+are taken while at most as many rows as workers, or eight, are in recovery. Rows alive are bounded by twice the
 workers, whatever the input. When the input is at its end, or the run is stopped, and all rows alive are in flight,
 `policy.stragglers` may cut one that hangs.
 
 What an attempt cost, or may have cost, is recorded before its permit is released: `AttemptRecorder.attempt` or `row`
-gives the number of the record, and the gate's policies are told it with the release.
+gives the number of the record, and the gate passes it to its policies with the release.
 
 It knows scripts, attempts and verdicts; nothing of files, HTTP or money.
 """
@@ -56,7 +56,7 @@ class Dispatcher:
         self._streak = FailureStreak(sending.stop_after_failures, answered_before=bool(self._answered_models))
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        # A run of few at a time must see as many rows fail as tell of an outage.
+        # Even with few workers, enough rows must fail at once to show an outage.
         self._recovery = _Recovery(max(sending.workers, FAILURES_TO_OPEN))
         self._stopping = asyncio.Event()
         self._abandoned = False
@@ -67,7 +67,7 @@ class Dispatcher:
 
     @property
     def recovering(self) -> int:
-        """Rows that failed and are being tried again: in backoff, or in flight once more."""
+        """Rows that failed and are being tried again: in backoff, or in flight again."""
         return self._recovery.rows
 
     @property
@@ -94,7 +94,7 @@ class Dispatcher:
             raise self._defect
 
     def stop(self, why: Halt | None = None) -> None:
-        """Send nothing more; rows in backoff are left unfinished. The first reason stands."""
+        """Send nothing more; rows in backoff are left unfinished. Only the first reason counts."""
         if not self._stopping.is_set():
             self.stopped = why
             self._stopping.set()
@@ -156,7 +156,7 @@ class Dispatcher:
         while isinstance(work.step, Request):
             attempt = await self._attempt(work, work.step)
             if attempt.verdict.action is Action.RETRY:
-                # Counted here and not by the task: the worker goes on before that runs.
+                # Counted here and not by the task: the worker continues before that runs.
                 self._recovery.begin()
                 self._start(self._recover(work, attempt)).add_done_callback(self._recovery.end)
                 return
@@ -201,7 +201,7 @@ class Dispatcher:
                 assert in_flight.overdue is not None
                 attempt = overdue_attempt(request, in_flight.overdue)
             number = self._record(work, attempt)
-        except BaseException:  # cancelled, so that nobody knows what it cost; or a defect, and its cost must be kept
+        except BaseException:  # cancelled, and what it cost is unknown; or a defect, and its cost must be kept
             number = self._recorder.cancelled(work, request) if sent is None else self._recorder.attempt(work, sent)
             raise
         finally:

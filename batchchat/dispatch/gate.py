@@ -1,11 +1,11 @@
 """The gate: the semaphore whose size can move. One permit is one attempt; a permit is never held during backoff.
 
-All policies admit or none holds. Who has waited longest goes first, and a retry goes before a fresh row; nobody
-overtakes a line, so a permit that gets free is handed to its head. Closing the gate turns away everyone who waits, also
-who was just let in and has not sent; what is in flight settles as ever.
+A permit is acquired from all policies or from none. Waiting requests are served in order, retries before new rows; a
+released permit goes to the first in line. Closing the gate turns away all that wait, including one that was just
+admitted and has not been sent; requests in flight are released as usual.
 
-What an attempt cost is recorded before its permit is released: `release` is told the number of that record, and hands
-it to the policies.
+What an attempt cost is recorded before its permit is released: `release` takes the number of that record, and passes it
+to the policies.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from batchchat.policy.decision import Admit, Delay, Halt, Policy
 __all__ = ["Closed", "Gate"]
 
 _Line = deque[tuple["asyncio.Future[bool]", MaxUsage]]
-"""Who waits: a future that becomes whether a permit was had, and what is asked for."""
+"""A waiting request: a future whose result is True once it has a permit, and its maximum usage."""
 
 
 class Closed(Exception):  # noqa: N818 (a message between tasks, not an error)
@@ -73,7 +73,7 @@ class Gate:
             self._serve()
 
     def close(self) -> None:
-        """Admit nobody any more."""
+        """Admit no more requests."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -84,7 +84,7 @@ class Gate:
             line.clear()
 
     def _let_in(self, max_usage: MaxUsage) -> bool:
-        """Hold a permit if all policies agree now; else see to it that somebody asks again in time."""
+        """Acquire a permit if all policies admit now; else set a timer to check again. True if it was acquired."""
         now = self._clock()
         for policy in self._policies:
             decision = policy.check(now, max_usage)

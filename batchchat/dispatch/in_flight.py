@@ -1,6 +1,6 @@
-"""What is in flight, since when; and the cancelling of what `policy.stragglers` calls overdue.
+"""The attempts in flight, and the cancelling of those that `policy.stragglers` finds overdue.
 
-An attempt is cancelled by cancelling the wait for it, and nothing else of its row: that goes on in recovery.
+Only the wait for an attempt is cancelled; its row continues in recovery.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class InFlightAttempt:
         self._task.cancel()
 
     def was_overdue(self) -> bool:
-        """Whether the cancellation that just came was ours and nobody else's; then it is taken back."""
+        """True if the task was cancelled by `cancel` alone; the cancellation is then revoked (`uncancel`)."""
         return self.overdue is not None and self._task.uncancel() == 0
 
 

@@ -1,4 +1,4 @@
-"""What the dispatcher is given: rows under way, how they are sent, and who is told."""
+"""The dispatcher's inputs: rows under way, how they are sent, and the recorder and observer of what happens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Work:
     """A row under way, taken at the monotonic time `queued_at`; `spend` includes the attempts of earlier runs.
 
     `attempts` are those its script has been given: each accepted, or the failure that ends the row; `step` is what the
-    script answered, None before it was asked.
+    script returned for them, None at the start.
     """
 
     script: Script
@@ -49,7 +49,7 @@ class AttemptRecorder(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what comes back, and keeps nothing. No method may block."""
+    """Is called with what comes back. Nothing depends on it, and no method may block."""
 
     def failed(self, attempt: Attempt) -> None:
         """An attempt was not accepted."""

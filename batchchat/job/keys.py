@@ -6,7 +6,6 @@ A key is accepted only once it does something; the names in `PLANNED`, which lat
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, dataclass, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.declaration import KEY, SECTION, Declaration
@@ -14,6 +13,7 @@ from batchchat.job.params import WELL_KNOWN
 from batchchat.job.spec import JobSpec
 from batchchat.job.tree import printable
 from batchchat.job.value_types import ValueType
+from batchchat.text.nearest import nearest_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ _NAMES = {key.name for key in KEYS}
 
 
 def children(section: str) -> Mapping[str, JobKey | None]:
-    """The keys right under `section` ("" is the top); None stands for a section."""
+    """The keys right under `section` ("" is the top); a section has the value None."""
     below: dict[str, JobKey | None] = {}
     for key in KEYS:
         if key.section == section:
@@ -130,7 +130,7 @@ def nearest(section: str, leaf: str) -> str | None:
     if leaf in WELL_KNOWN and not section:
         return f"params.{leaf}"
     word = leaf.lower().replace("-", "_")
-    if close := get_close_matches(word, here, n=1, cutoff=0.7):
+    if close := nearest_names(word, here, cutoff=0.7):
         return prefix + close[0]
     if section:
         return next((name for name in children("") if name == leaf), None) if "." not in leaf else None

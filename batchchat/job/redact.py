@@ -2,7 +2,7 @@
 
 Replaced by `***` are header values, the command of `on_finish`, comments under `endpoint` (a header or a key that was
 commented out), and what an override replaced under `endpoint` or in a whole section, since it was never checked. The
-positions are those of the parsed nodes, so that flow style, block scalars and aliases are covered alike.
+positions are those of the parsed nodes, so that flow style, block scalars and aliases are all covered.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class InputSpec:
     first: int | None = field(default=None, metadata=key(_COUNT, "only the first N rows"))
     random: int | None = field(
         default=None,
-        metadata=key(_COUNT, "only N rows, chosen at random; more rows asked for keep those chosen before"),
+        metadata=key(_COUNT, "only N rows, chosen at random; a larger N keeps those chosen before"),
     )
     seed: int = field(default=0, metadata=key(integer(0), "which rows `input.random` chooses"))
     columns: tuple[str, ...] | None = field(
@@ -159,7 +159,7 @@ class RetrySpec:
     )
     stop_after_failures: int = field(
         default=50,
-        metadata=key(_COUNT, "the run stops if this many rows, the first or any in succession, all fail alike"),
+        metadata=key(_COUNT, "the run stops if the first N rows, or N consecutive ones, fail with the same error"),
     )
     max_possibly_billed: int = field(
         default=3,
@@ -268,7 +268,7 @@ class JobSpec:
     model: str = field(metadata=key(line("the name of a model"), "the model, as the endpoint names it"))
     endpoint: EndpointSpec = field(default=EndpointSpec(), metadata=section(EndpointSpec))
     params: Mapping[str, Any] = field(
-        default_factory=dict, metadata=key(params(), "parameters of the request, sent as they stand")
+        default_factory=dict, metadata=key(params(), "parameters of the request, sent unchanged")
     )
     concurrency: int = field(
         default=200,

@@ -1,4 +1,4 @@
-"""`${NAME}` and `${NAME:-default}` in values, with bash's meaning; `$${` stands for a literal `${`.
+"""`${NAME}` and `${NAME:-default}` in values, with bash's meaning; `$${` is a literal `${`.
 
 An empty variable counts as missing: `${OUT}/x.parquet` with an empty OUT would be `/x.parquet`. `${NAME:-}` expands
 an unset or empty variable to nothing. A default may contain variables itself; it is expanded only if it is used.

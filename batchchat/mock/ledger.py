@@ -2,7 +2,7 @@
 
 Three sums of money, each exact: all that was billed; what was reported in whole answers (a stream's too,
 whether it asked for its usage or not); and of that what was reported in answers with text. Per billed request
-8 bytes of its identity are stored, nothing else.
+only 8 bytes of its identity are stored.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The reply to a request: that of DeepInfra's model page where the conversation is the page's, otherwise prose.
 
-A reply depends on the request's content and the seed, on nothing else: neither on when it arrived, nor on how it
+A reply depends on the request's content and the seed, never on when it arrived, nor on how it
 is delivered. One exception is the page's own: its streamed answer to "Hello!" differs from the plain one.
 """
 

@@ -9,7 +9,7 @@ __all__ = ["CLOSED", "HALF_OPEN", "OPEN", "RECOVERING", "TRANSITIONS", "BreakerE
 
 
 class BreakerState(Enum):
-    """What is admitted: everything, nothing until the next probe, nothing beside the probe, a few at a time."""
+    """What is admitted: everything, nothing until the next probe, nothing but the probe, a few at a time."""
 
     CLOSED = auto()
     OPEN = auto()

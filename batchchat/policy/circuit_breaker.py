@@ -13,8 +13,8 @@ before the outage, except where new connections are refused: a server that shuts
 RECOVERING, four requests may be in flight, and one more with each answer until as many are as before.
 
 A failure during an outage uses up no attempt of its row (`was_in_outage`). After `max_outage_s`, or 5 s if the endpoint
-was never reached, the run stops. The Halt is latched beside the state: what is in flight then is still released, and an
-outage may end meanwhile.
+was never reached, the run stops. The Halt is kept apart from the state: what is in flight then is still released, and
+an outage may end meanwhile.
 
 The last rows of a run are too few to open the breaker. Each of them is retried (`extends_patience`) while no request
 sent after its first failure was answered: a model server that restarts is back within ten minutes, and a last row that
@@ -216,7 +216,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """Where it stands in the table."""
+        """The current state of the table."""
         return self._state
 
     @property

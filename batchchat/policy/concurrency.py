@@ -118,7 +118,7 @@ class Concurrency:
 
     @property
     def state(self) -> CeilingState:
-        """Where it stands in the table."""
+        """The current state of the table."""
         return self._state
 
     @property

@@ -1,7 +1,7 @@
 """When a run stops because its rows fail one after the other with the same kind of error; pure.
 
 Before the first answer any kind counts, if all rows from the first on failed with it: the job is wrong, and a million
-422s help nobody. After an answer, only kinds count that do not come from a row's own content: many consecutive rows
+422s are of no use. After an answer, only kinds count that do not come from a row's own content: many consecutive rows
 given up with the same one, no answer between, mean that the endpoint now refuses all. A stretch of rows that are too
 long, or that the endpoint filters, is a stretch of the input.
 

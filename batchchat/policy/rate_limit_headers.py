@@ -1,6 +1,7 @@
 """Waits for the reset that the endpoint announces in its own headers (`x-ratelimit-...`), before the 429 comes.
 
-Too little is left when it is no more than is in flight: requests of others, and ours on the way, are not in the figure.
+Too little is left when the headers announce at most as many requests as are in flight: their figure does not include
+the requests of others, nor our own that are still on the way.
 A reset is waited for up to two minutes, and only while the headers prove true: once the first answer after a reset that
 was waited for has said three times that still nothing is left, they are ignored.
 """

@@ -94,9 +94,11 @@ class RowStop(stop_base):
         if self._max_possibly_billed is not None and broke_off >= self._max_possibly_billed:
             why = f"{_attempts(broke_off)} may have been billed (`retry.max_possibly_billed`)"
             return self._max_possibly_billed, why
-        alike = sum(failure.verdict.kind is kind for failure, _ in self._failures)
+        same_kind = sum(failure.verdict.kind is kind for failure, _ in self._failures)
         max_alike = min(self._max_attempts, MAX_ATTEMPTS_BY_KIND.get(kind, self._max_attempts))
-        return (max_alike, None) if len(self._failures) >= self._max_attempts or alike >= max_alike else (None, None)
+        return (
+            (max_alike, None) if len(self._failures) >= self._max_attempts or same_kind >= max_alike else (None, None)
+        )
 
 
 class RowWait(wait_base):

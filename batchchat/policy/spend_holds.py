@@ -1,13 +1,13 @@
 """What is sent and not yet in the journal never passes what the journal's last `hold` says, in requests and in USD.
 
-That is what makes a budget hold over `kill -9`: whoever reads the journal next counts its records and, for what they
-do not tell of, the last hold. So a hold must be synced before what it covers is sent, and a request is covered until
+That is what makes a budget hold over `kill -9`: the next reader of the journal counts its records and, for requests
+without a record, the last hold. So a hold must be synced before what it covers is sent, and a request is covered until
 the record that tells what it cost is synced: `release` names that record. Holds are kept without a budget as well,
 since one may be set after the kill.
 
-A hold is a level, not a sum: it stands until the next one, whatever comes and goes under it. It is raised to an eighth
-more than is needed (two requests more at the least), before it is needed, so that few requests wait for a sync; and
-lowered when for a while no more than two thirds of it were used. What a kill costs the budget is therefore about what
+A hold is a level, not a sum: it applies until the next one, whichever requests start and end under it. It is raised
+to an eighth more than is needed (at least two requests more), before it is needed, so that few requests wait for a
+sync; and lowered when for a while at most 70 % of it were used. What a kill costs the budget is therefore about what
 was in flight, and a line is written when that has changed, not for each request. All is at the job's price; the ratio
 to what is really billed is noted with it. Once a request without a bound is sent, a hold has none either.
 """
@@ -47,7 +47,7 @@ NOTHING_HELD = HoldLevel(0, _NO_USD)
 class SpendHolds:
     """A policy of the gate. `write` records a hold of a level, and gives the record's number.
 
-    Records are numbered from 1 in the order of the journal. Whoever syncs it calls `synced` with the number of the last
+    Records are numbered from 1 in the order of the journal. The recorder calls `synced` with the number of the last
     record on disk, and then has the gate check again.
     """
 
@@ -111,7 +111,7 @@ class SpendHolds:
             self._max_requests, self._max_usd = self._requests, self._usd
 
     def repeat(self) -> None:
-        """Write the hold there is once more, for what is noted with it."""
+        """Write the current hold again, to record what is noted with it."""
         self._write(self._level if self._raising is None else self._raising[1])
 
     def _release(self, usd: Decimal) -> None:

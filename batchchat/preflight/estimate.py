@@ -1,7 +1,7 @@
 """The estimate of a job: its input is read once, and extrapolated from earlier answers or from those of a pilot.
 
 Without a pilot nothing is sent or written, and no key is needed. The rows of a pilot are sent by a session of the job
-itself, so their answers are the job's; the input is then read once more.
+itself, so their answers are the job's; the input is then read again.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from operator import mul
 from random import Random
 
+from batchchat.core.quantile import quantile
+
 __all__ = ["LEVEL", "Interval", "Stratum", "interval", "total"]
 
 LEVEL = 0.90
@@ -91,7 +93,9 @@ def interval(strata: Sequence[Stratum], seed: int) -> Interval | None:
         half_width = _STUDENT[min_value_count - 2] * error
         return Interval(expected - half_width, expected + half_width)
     deviations = _deviations(unsampled, Random(seed))  # noqa: S311 (resampling)
-    low, high = _quantile(deviations, 1 - _TAIL), _quantile(deviations, _TAIL)
+    low, high = (quantile(share, len(deviations), deviations.__getitem__) for share in (1 - _TAIL, _TAIL))
+    assert low is not None, "nearly all resamples of values that differ have an error"
+    assert high is not None
     return Interval(expected - low * error, expected - high * error)
 
 
@@ -141,10 +145,3 @@ def _deviations(strata: Sequence[Stratum], random: Random) -> list[float]:
         if (error := _error(parts)) > min_error:
             deviations.append(sum(weight * part.mean for weight, part in zip(weights, parts, strict=True)) / error)
     return sorted(deviations)
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """The quantile at `share` of ascending values, interpolated linearly between its two neighbours."""
-    rank = share * (len(ordered) - 1)
-    index = min(int(rank), len(ordered) - 2)
-    return ordered[index] + (rank - index) * (ordered[index + 1] - ordered[index])

@@ -1,7 +1,7 @@
-"""One reading of a job's input for an estimate: what is left to send under each model, and what finished rows tell.
+"""Reads a job's input once for an estimate: what is left to send under each model, and what finished rows show.
 
-Nothing is sent, nothing is written, and nothing is kept of a row but sums, so that memory does not grow with the input.
-A row's fate is the one that `run` would give it.
+Nothing is sent or written. Only sums and a bounded sample are kept of the rows, so that memory does not grow with the
+input. The disposition of a row is the one that `run` would give it.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ __all__ = [
 ]
 
 MOST_SEEN = 5_000
-"""Answers of a big run that are learned from: enough for a mean to half a percent where lengths are skewed."""
+"""Size of the sample of a big run's answers: gives a mean to half a percent where lengths are skewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """What the run to come is told of rows that have a record; with `fresh` none has."""
+    """How the run to be estimated treats rows that have a record; with `fresh` the journal is ignored."""
 
     rules: ResumeRules = field(default_factory=ResumeRules)
     fresh: bool = False
@@ -66,7 +66,7 @@ class ModelEstimate:
 
 
 class SampledRow(NamedTuple):
-    """A row of a pilot to be: whether it is still to be sent, its prompt's tokens and the most that its reply has."""
+    """A row of a pilot: whether it is still to be sent, its prompt tokens, and the limit of its reply's tokens."""
 
     sends: bool
     prompt: int
@@ -75,7 +75,7 @@ class SampledRow(NamedTuple):
 
 @dataclass(slots=True)
 class ScanResult:
-    """What the rows tell apart from the loads: `observed` are rows of a pilot, or a bounded sample of all answers.
+    """The results except the loads. `observed` are the rows of a pilot, or a bounded sample of all answers.
 
     `piloted` rows of the pilot have ended, `piloted_failed` of them without an answer.
     """
@@ -90,7 +90,7 @@ class ScanResult:
 
 @contextmanager
 def journal_of(job: JobSpec, *, fresh: bool) -> Iterator[Ledger]:
-    """The ledger of what `job` has finished, read without a lock; an empty one where the run starts anew."""
+    """The ledger of what `job` has finished, read without a lock; an empty one where the run starts over."""
     folder = folder_of(job.output.path)
     ledger = Ledger(folder)
     try:
@@ -207,13 +207,13 @@ class _Scanner:
             self._sample.add(key, observed)
 
     def result(self) -> ScanResult:
-        """What was counted, once all rows were given."""
+        """The results, after the last row."""
         self._result.observed += self._sample.items
         return self._result
 
 
 def observed_row(record: RowRecord, prompt: int) -> ObservedRow | None:
-    """What a finished row tells of others like it; None where it did not say how long its reply was."""
+    """The figures of a finished row; None for an answer whose length the endpoint did not report."""
     answered = record["status"] == Status.ANSWERED
     usage: Mapping[str, Any] = record.get("usage") or {}
     completion = usage.get("completion_tokens")

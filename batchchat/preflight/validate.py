@@ -1,4 +1,4 @@
-"""A look at a job before it is run: every row is read and its request composed. Nothing is sent, nothing is written."""
+"""Checks a job before a run: every row is read and its request composed. Nothing is sent or written."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ __all__ = ["ValidationResult", "validate"]
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """`source` and `form` say what is read and as what, `models` how many good rows ask each model, the most first.
+    """The result of a check, for `report.validation`.
 
-    `first_bad` are sentences that begin with file and line, `unset_key` the variable of a key that is not set here,
-    `next_command` what to type next. `too_long` good rows seem not to fit their model's context, and `unfit` of them
-    surely; `price` is what a cap on the cost is reckoned with.
+    `source` and `form` describe the input and its format; `models` has the number of good rows for each model, in
+    descending order. `first_bad` are sentences that begin with file and line, `unset_key` is the variable of a key that
+    is not set here, `next_command` the command to type next. `too_long` good rows seem not to fit their model's
+    context, `unfit` of them certainly; `price` is the price that a cap on the cost uses.
     """
 
     name: str
@@ -47,13 +48,13 @@ class ValidationResult:
 
 
 _FIRST_BAD = 10
-# Names of models are kept to be told; what comes after so many distinct ones is counted under one name.
+# Models are counted by name; those after this many distinct ones are counted under one name.
 _MAX_MODELS = 1_000
 _OTHERS = "others"
 
 
 def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, again: str) -> ValidationResult:
-    """Read the whole input of `job`. `again` is the command that looks once more.
+    """Read the whole input of `job`. `again` is the command that checks again.
 
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
@@ -99,7 +100,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
 
 
 def _price(job: JobSpec, rates: Rates) -> str | None:
-    """What the job is reckoned with, where it has a cap; the endpoint's list is asked by a run alone."""
+    """The price of the job's model, if the job has a cap; only a run asks the endpoint for its list."""
     if job.budget.max_cost is None:
         return None
     rate = rates.rate(job.model)

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 
 from batchchat.core.price import Price
 from batchchat.errors import UsageError
+from batchchat.text.nearest import nearest_names
 
 __all__ = ["COLUMNS", "MAX_AGE", "PriceEntry", "PriceTable", "builtin_table", "read_table"]
 
@@ -29,6 +29,7 @@ _MAX_BYTES = 16 << 20
 _MAX_USD = 10**6
 _MAX_TOKENS = 10**9
 _MAX_SUGGESTIONS = 3
+_CUTOFF = 0.5  # lower than for keys: names of models share little but their family
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,10 @@ class PriceTable:
         """At most three names of models that are similar to `model`, the nearest first."""
         word = model.lower()
         names = {entry.model.lower(): entry.model for entry in self.entries}
-        close = get_close_matches(word, names, n=_MAX_SUGGESTIONS, cutoff=0.5)
+        close = nearest_names(word, names, max_count=_MAX_SUGGESTIONS, cutoff=_CUTOFF)
         tails = {name.rpartition("/")[2]: name for name in names}
-        close += [
-            tails[tail] for tail in get_close_matches(word.rpartition("/")[2], tails, n=_MAX_SUGGESTIONS, cutoff=0.5)
-        ]
+        tail = word.rpartition("/")[2]
+        close += [tails[near] for near in nearest_names(tail, tails, max_count=_MAX_SUGGESTIONS, cutoff=_CUTOFF)]
         containing = [name for name in names if word and word in name]
         return [names[name] for name in dict.fromkeys([*close, *containing])][:_MAX_SUGGESTIONS]
 

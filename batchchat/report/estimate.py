@@ -9,6 +9,8 @@ from batchchat.preflight.forecast import Range
 from batchchat.preflight.interval import LEVEL, Interval
 from batchchat.preflight.job_estimate import JobEstimate
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled, labelled_list, next_lines
+from batchchat.text.table import table
 
 __all__ = ["estimate_json", "estimate_text"]
 
@@ -21,10 +23,11 @@ _USD_PLACES = 9  # nano-USD, the unit that endpoints bill in
 def estimate_text(estimates: Sequence[JobEstimate], next_command: str) -> str:
     """The first of `estimates` in full, a comparison where there are several, and the command to type next."""
     first = estimates[0]
-    lines = [f"{first.job} on {first.model} at {first.host}", "", *_figures(first), "", *_labelled_lines(first)]
+    lines = [f"{first.job} on {first.model} at {first.host}", "", *_figures(first), ""]
+    lines.append(labelled_list(_labelled_lines(first), width=_LABEL_WIDTH))
     if len(estimates) > 1:
-        lines += ["", *_comparison(estimates)]
-    return "\n".join([*lines, "", f"next  {next_command}"])
+        lines += ["", _comparison(estimates)]
+    return "\n".join([*lines, "", next_lines([next_command])])
 
 
 def _figures(estimate: JobEstimate) -> list[str]:
@@ -73,7 +76,7 @@ def _time(value: float | None) -> str:
     return numbers.NONE if value is None else numbers.duration(value)
 
 
-def _labelled_lines(estimate: JobEstimate) -> list[str]:
+def _labelled_lines(estimate: JobEstimate) -> list[LabelledLine]:
     """The sources of the figures, the counts of rows, and the notes."""
     load, sources = estimate.load, estimate.forecast.sources
     lines: list[tuple[str, str]] = [("prompts", sources["prompt_tokens"] or numbers.UNKNOWN)]
@@ -100,11 +103,10 @@ def _labelled_lines(estimate: JobEstimate) -> list[str]:
         )
     if load.invalid:
         lines.append(("invalid", f"{numbers.rows(load.invalid)} can't be sent; batchchat validate lists them"))
-    lines += [("note" if not number else "", note) for number, note in enumerate(estimate.forecast.notes)]
-    return [f"  {label:<{_LABEL_WIDTH}}{text}" for label, text in lines]
+    return [LabelledLine(*line) for line in lines] + labelled("note", estimate.forecast.notes)
 
 
-def _comparison(estimates: Sequence[JobEstimate]) -> list[str]:
+def _comparison(estimates: Sequence[JobEstimate]) -> str:
     """A table with a line for each model, the figures right-aligned."""
     heads = ("model", "prompt tokens", "reply tokens", "low", "expected", "worst", "price, in / out")
     rows: list[tuple[str, ...]] = [heads]
@@ -118,15 +120,7 @@ def _comparison(estimates: Sequence[JobEstimate]) -> list[str]:
         rows.append(
             (estimate.model, numbers.count(forecast.prompt_tokens), replies, *(_usd(usd) for usd in cost), price)
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    return [
-        "  "
-        + "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    return table(rows)
 
 
 def estimate_json(estimates: Sequence[JobEstimate]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The report's page: outputs are read once for figures and charts, and once more for the rows shown."""
+"""The report's page: outputs are read once for figures and charts, and again for the rows shown."""
 
 from __future__ import annotations
 

@@ -10,27 +10,21 @@ from typing import Any
 
 from batchchat.pricing.price_table import COLUMNS, MAX_AGE, PriceEntry
 from batchchat.text import numbers
+from batchchat.text.labelled import labelled, labelled_list
+from batchchat.text.table import table
 
 __all__ = ["old_prices_warning", "price_csv", "price_json", "price_text"]
 
 _HEAD = ("model", "host", "in", "out", "cached", "context", "as of")
-_RIGHT_ALIGNED = {2, 3, 4, 5}
+_LEFT_ALIGNED = {0, 1, 6}
 
 
 def price_text(entries: Sequence[PriceEntry]) -> str:
     """The prices of `entries` in USD per million tokens as a table, and their sources below it."""
     rows = [_HEAD, *map(_cells, entries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in _RIGHT_ALIGNED else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
     sources = dict.fromkeys(f"{entry.source}, {entry.as_of.isoformat()}" for entry in entries)
-    source_lines = [f"{'from' if not number else '':<6}{source}" for number, source in enumerate(sources)]
-    return "\n".join([*lines, "", "USD per million tokens", *source_lines])
+    source_lines = labelled_list(labelled("from", sources), width=6, indent=0)
+    return "\n".join([table(rows, left=_LEFT_ALIGNED, indent=0), "", "USD per million tokens", source_lines])
 
 
 def old_prices_warning(entries: Sequence[PriceEntry], today: date) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from batchchat.preflight.validate import ValidationResult
 from batchchat.text import numbers
+from batchchat.text.labelled import LabelledLine, labelled, labelled_list, next_lines
 
 __all__ = ["validation_text"]
 
@@ -19,23 +20,22 @@ def validation_text(result: ValidationResult) -> str:
         f"{result.name}: {numbers.count(result.good - result.unfit)} of {numbers.count(total)} rows can be sent",
         "",
     ]
-    lines += [f"  {label:<10}{text}" for label, text in _labelled_lines(result)]
-    return "\n".join([*lines, "", f"next  {result.next_command}"])
+    return "\n".join([*lines, labelled_list(_labelled_lines(result)), "", next_lines([result.next_command])])
 
 
-def _labelled_lines(result: ValidationResult) -> list[tuple[str, str]]:
+def _labelled_lines(result: ValidationResult) -> list[LabelledLine]:
     invalid = f" · {numbers.count(result.invalid)} invalid" if result.invalid else ""
     unfit = f" · {numbers.count(result.unfit)} too long" if result.unfit else ""
     lines = [
-        ("input", result.source),
-        ("format", result.form),
-        ("rows", f"{numbers.count(result.good - result.unfit)} good{invalid}{unfit}"),
+        LabelledLine("input", result.source),
+        LabelledLine("format", result.form),
+        LabelledLine("rows", f"{numbers.count(result.good - result.unfit)} good{invalid}{unfit}"),
     ]
-    lines += _labelled("model", _models(result))
+    lines += labelled("model", _models(result))
     if result.price is not None:
-        lines.append(("price", result.price))
+        lines.append(LabelledLine("price", result.price))
     if result.unset_key is not None:
-        lines.append(("key", f"{result.unset_key} is not set here; a run needs it"))
+        lines.append(LabelledLine("key", f"{result.unset_key} is not set here; a run needs it"))
     if result.invalid:
         lines += _examples("invalid", result.first_bad, result.invalid)
     if result.too_long:
@@ -54,13 +54,8 @@ def _models(result: ValidationResult) -> list[str]:
     return lines
 
 
-def _examples(label: str, sentences: Sequence[str], count: int) -> list[tuple[str, str]]:
+def _examples(label: str, sentences: Sequence[str], count: int) -> list[LabelledLine]:
     """The first `sentences` of `count`, one to a line, and how many more there are."""
     remaining = count - len(sentences)
     more = [f"and {numbers.count(remaining)} more"] if remaining else []
-    return _labelled(label, [*(" ".join(sentence.split()) for sentence in sentences), *more])
-
-
-def _labelled(label: str, texts: Sequence[str]) -> list[tuple[str, str]]:
-    """`texts` one to a line, the first with the label."""
-    return [(label if not number else "", text) for number, text in enumerate(texts)]
+    return labelled(label, [*(" ".join(sentence.split()) for sentence in sentences), *more])

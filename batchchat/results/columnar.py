@@ -34,7 +34,7 @@ TALLIED = frozenset(
 """The columns that are read."""
 _ANSWERED = Status.ANSWERED.value
 _ROWS_A_PIECE = 64
-# The stubs lack an overload for some of what is called here, and every array is of a type that only its name tells.
+# The stubs lack overloads for some of these calls, and type every array without its element type.
 _pc: Any = pc
 
 

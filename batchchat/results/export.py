@@ -32,7 +32,7 @@ class ExportCounts:
 
 
 def export_run(output: Path, target: Path, form: str, job: Path | None = None) -> ExportCounts:
-    """Write the finished rows of the run behind `output`, named by its `job` or by itself, to the file `target`.
+    """Write the finished rows of the run behind `output`, named by its `job` or by its own path, to the file `target`.
 
     Raises `OutputError`, `MachineError`.
     """
@@ -50,9 +50,9 @@ def export_run(output: Path, target: Path, form: str, job: Path | None = None) -
                 "endpoint": results.endpoint,
                 "beside": results.off_row_costs.fields(),
             }
-            write_parquet(target.resolve(), _counted(results, exported), results.carried, metadata)
+            write_parquet(target.resolve(), _counted(results, exported), results.passthrough, metadata)
             return exported
-        return _write_lines(target, results, EXPORT_FORMATS[form](results.carried))
+        return _write_lines(target, results, EXPORT_FORMATS[form](results.passthrough))
 
 
 def _counted(results: Results, exported: ExportCounts) -> Iterator[tuple[RowRecord, int]]:

@@ -13,9 +13,9 @@ from batchchat import lossless_json
 from batchchat.core.conversation import Message, Status
 from batchchat.core.record import RowRecord, key_of
 from batchchat.hash_table import stable_hash64
-from batchchat.results.values import carried_values
-from batchchat.store.columns import COLUMNS, carried_names, conversation
-from batchchat.store.parquet import CarriedColumn
+from batchchat.results.values import passthrough_values
+from batchchat.store.columns import COLUMNS, conversation, passthrough_names
+from batchchat.store.parquet import PassthroughColumn
 
 __all__ = ["EXPORT_FORMATS", "ExportFormat", "Skipped", "csv_line"]
 
@@ -38,11 +38,11 @@ class ExportFormat(NamedTuple):
     lines: Callable[[Sequence[RowRecord]], list[bytes | Skipped]]
 
 
-def jsonl(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
+def jsonl(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:
     """One object a line, keys as the Parquet's columns, times in ISO 8601."""
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
-        own = _carried_rows(rows, carried)
+        own = _passthrough_rows(rows, passthrough)
         return [
             lossless_json.dumps({column.name: column.json(row) for column in COLUMNS} | values) + b"\n"
             for row, values in zip(rows, own, strict=True)
@@ -51,15 +51,15 @@ def jsonl(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
     return ExportFormat(b"", lines)
 
 
-def csv(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
+def csv(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:
     """RFC 4180 with a header. Null is nothing, empty text is `""`, lists and objects are JSON.
 
     Text that a spreadsheet would take for a formula gets a `'` put before it (OWASP, "CSV Injection").
     """
-    names = [*(column.name for column in COLUMNS), *carried_names(carried).values()]
+    names = [*(column.name for column in COLUMNS), *passthrough_names(passthrough).values()]
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
-        own = _carried_rows(rows, carried)
+        own = _passthrough_rows(rows, passthrough)
         return [
             csv_line([*(column.json(row) for column in COLUMNS), *values.values()])
             for row, values in zip(rows, own, strict=True)
@@ -85,7 +85,7 @@ def _csv_cell(value: Any) -> str:
     return '"' + text.replace('"', '""') + '"' if not text or _NEEDS_QUOTES.search(text) else text
 
 
-def openai_batch(carried: Mapping[str, CarriedColumn]) -> ExportFormat:  # noqa: ARG001 (a batch line has no place for more)
+def openai_batch(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:  # noqa: ARG001 (a batch line has no place for more)
     """The lines of a batch's output file, as OpenAI's Batch API and vLLM's `run-batch` write them."""
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
@@ -151,12 +151,12 @@ def _usage(row: RowRecord) -> dict[str, Any] | None:
     return usage or None
 
 
-def sharegpt(carried: Mapping[str, CarriedColumn]) -> ExportFormat:
-    """`{id, conversations: [{from, value}], …carried}`: a training set of what was answered in plain text."""
-    passthrough = {name: column for name, column in carried.items() if name not in {"id", "conversations"}}
+def sharegpt(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:
+    """`{id, conversations: [{from, value}], …passthrough}`: a training set of what was answered in plain text."""
+    exported = {name: column for name, column in passthrough.items() if name not in {"id", "conversations"}}
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
-        own = _carried_rows(rows, passthrough)
+        own = _passthrough_rows(rows, exported)
         return [_sharegpt_line(row, values) for row, values in zip(rows, own, strict=True)]
 
     return ExportFormat(b"", lines)
@@ -177,14 +177,14 @@ def _is_plain(message: Message) -> bool:
     return plain and message["role"] in _GPT_NAMES
 
 
-def _carried_rows(rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn]) -> list[dict[str, Any]]:
-    columns = carried_values(rows, carried)
+def _passthrough_rows(rows: Sequence[RowRecord], passthrough: Mapping[str, PassthroughColumn]) -> list[dict[str, Any]]:
+    columns = passthrough_values(rows, passthrough)
     if not columns:
         return [{} for _ in rows]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-EXPORT_FORMATS: Mapping[str, Callable[[Mapping[str, CarriedColumn]], ExportFormat]] = {
+EXPORT_FORMATS: Mapping[str, Callable[[Mapping[str, PassthroughColumn]], ExportFormat]] = {
     "jsonl": jsonl,
     "csv": csv,
     "openai-batch": openai_batch,

@@ -11,7 +11,7 @@ from batchchat.results.columnar import TALLIED, tally_batches
 from batchchat.results.group_stats import GroupStats, tally_by
 from batchchat.results.reader import Results, open_results
 from batchchat.sources.json_value import list_columns
-from batchchat.store.columns import COLUMNS, MESSAGES, carried_names
+from batchchat.store.columns import COLUMNS, MESSAGES, passthrough_names
 from batchchat.text import numbers
 from batchchat.text.nearest import did_you_mean
 
@@ -51,14 +51,14 @@ def figures_in(results: Results, by: str | None) -> Figures:
 
 def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
     if not results.published:  # a journal knows more of a row than an output's columns do
-        return tally_by((row for row, _ in results.rows()), results.carried, by)
+        return tally_by((row for row, _ in results.rows()), results.passthrough, by)
     column_names = TALLIED if by is None else TALLIED | {by}
     return tally_batches(results.columns(column_names), by)
 
 
 def _check_column(results: Results, by: str) -> None:
     single = [column.name for column in COLUMNS if column.type is not MESSAGES]
-    groupable = [*carried_names(results.carried).values(), *single]
+    groupable = [*passthrough_names(results.passthrough).values(), *single]
     if by in groupable:
         return
     if by in _OURS:

@@ -19,7 +19,7 @@ from batchchat.core.record import RowRecord
 from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.errors import UsageError
 from batchchat.results.values import column_values
-from batchchat.store.parquet import CarriedColumn
+from batchchat.store.parquet import PassthroughColumn
 
 __all__ = ["GroupStats", "Groups", "by_cost_descending", "check_groups", "tally_by"]
 
@@ -109,7 +109,7 @@ def _number(usd: Decimal | None) -> float | None:
 
 
 def tally_by(
-    rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], by: str | None
+    rows: Iterable[RowRecord], passthrough: Mapping[str, PassthroughColumn], by: str | None
 ) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
     """The figures of all rows, and of the rows of each value of the column `by`, the most expensive first.
 
@@ -123,7 +123,7 @@ def tally_by(
             whole.add(row)
         if by is None:
             continue
-        for row, value in zip(chunk, column_values(chunk, carried, by), strict=True):
+        for row, value in zip(chunk, column_values(chunk, passthrough, by), strict=True):
             groups.setdefault(lossless_json.dumps(value), (value, GroupStats()))[1].add(row)
         check_groups(groups, by)
     return whole, by_cost_descending(groups)

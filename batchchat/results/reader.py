@@ -1,7 +1,7 @@
 """The finished rows of a job or an output, whatever the state of its run; nothing is changed.
 
 The published output is read where it has all that the journal has; otherwise the journal is read. An output without its
-run folder is read by itself.
+run folder is read on its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from batchchat.run.publish import rows_in_order
 from batchchat.store.folder import folder_of
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import holder
-from batchchat.store.parquet import CarriedColumn, batches_of, metadata_of
+from batchchat.store.parquet import PassthroughColumn, batches_of, metadata_of
 from batchchat.store.published import Published
 from batchchat.store.run_json import read_state
 from batchchat.store.segments import LineReader, end_of, scan
@@ -34,8 +34,8 @@ __all__ = ["Results", "open_results", "output_of"]
 class Results:
     """The rows of an output, which can be read repeatedly, each with its approximate size in bytes; and their origin.
 
-    `carried` has the types of the carried columns by their names in a record. `name`, `model` and `endpoint` are the
-    job's, None where unknown; `inputs` its `input.path`, absolute. `columns` reads some of the output's
+    `passthrough` has the types of the passthrough columns by their names in a record. `name`, `model` and `endpoint`
+    are the job's, None where unknown; `inputs` its `input.path`, absolute. `columns` reads some of the output's
     columns as Arrow batches, `rows_at` the rows at ascending positions; both are quick where the output is `published`,
     and read all rows of a journal.
     """
@@ -45,7 +45,7 @@ class Results:
     model: str | None
     endpoint: str | None
     inputs: tuple[str, ...]
-    carried: Mapping[str, CarriedColumn]
+    passthrough: Mapping[str, PassthroughColumn]
     off_row_costs: OffRowCosts
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
     columns: Callable[[Collection[str]], Iterator[Any]]
@@ -113,7 +113,7 @@ def _published(output: Path) -> Results:
         model=metadata.get("model"),
         endpoint=metadata.get("endpoint"),
         inputs=tuple(metadata.get("inputs", ())),
-        carried=published.carried,
+        passthrough=published.passthrough,
         off_row_costs=OffRowCosts.of_fields(metadata.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
         columns=published.batches,
@@ -132,7 +132,7 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
     if holder(folder) is None:  # else what is in flight is no loss yet
         ledger.end_session()
     run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
-    carried = ledger.passthrough.columns()
+    passthrough = ledger.passthrough.columns()
 
     def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
         wanted = set(places)
@@ -144,10 +144,10 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         model=run.get("model"),
         endpoint=run.get("endpoint"),
         inputs=tuple(run.get("inputs", ())),
-        carried=carried,
+        passthrough=passthrough,
         off_row_costs=ledger.off_row_costs,
         rows=lambda: rows_in_order(ledger, lines),
-        columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), carried, columns),
+        columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), passthrough, columns),
         rows_at=rows_at,
         published=False,
     )

@@ -36,7 +36,7 @@ def job_to_reconcile(source: Path, environ: Mapping[str, str]) -> JobSpec:
     job = load_job(source, environ=environ)
     if job.is_mock:
         raise UsageError(
-            f"{source} has `endpoint.base_url: mock`, which lives as long as a run: there is nobody to ask what was"
+            f"{source} has `endpoint.base_url: mock`, which lives as long as a run: no endpoint is left to ask what was"
             " billed. Run `batchchat mock-server` and give its address instead."
         )
     return job

@@ -45,7 +45,7 @@ class Reconciliation:
     _largest: list[tuple[Decimal, int, Claim, Decimal]] = field(default_factory=list)
 
     def add(self, claim: Claim, billed_usd: Decimal | None) -> None:
-        """Count a row that was asked for."""
+        """Count a row whose response id was sent to the endpoint."""
         if billed_usd is None:
             self.unknown_rows += 1
             self.unknown_example = self.unknown_example or claim.id

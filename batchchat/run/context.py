@@ -1,4 +1,4 @@
-"""What every part of a run is given: the job and what the command says beyond it, and who is told."""
+"""What every part of a run gets: the job, the options of the command, and the subscribers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["RunContext", "RunOptions"]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command says beyond the job.
+    """The options of the command, which are not part of the job.
 
     `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags;
-    `ask` asks a person what to do about changed rows (ASK: stop), and is None where there is nobody. `only` rows of
+    `ask` asks a person what to do about changed rows (ASK: stop), and is None where nobody can answer. `only` rows of
     such keys are sent: a pilot.
     """
 

@@ -1,4 +1,4 @@
-"""The end of a run: whether the Parquet is published, and what is told. One place for all ends.
+"""The end of a run: whether the Parquet is published, and what is reported. The only place for every end.
 
 The Parquet is published with the rows there are wherever the run ended in order.
 """
@@ -29,7 +29,7 @@ class RunResult:
     """How a run ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished.
 
     `left` rows have no record yet (None: not known), and `outdated` have one but were to be sent again. `next_step` is
-    what the same command needs to go on, `set_aside` where `fresh` has put what was there before.
+    the change to the command that continues; `set_aside` are the paths that `fresh` moved the previous output to.
     """
 
     exit_code: int
@@ -44,7 +44,7 @@ class RunResult:
 
 
 def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopResult, rates: Rates | None) -> RunResult:
-    """Publish the output where the run ended in order, and tell how it ended; `rates` are told in its metadata."""
+    """Publish the output if the run ended in order, and report how it ended; `rates` go into the metadata."""
     job, rows = context.job, ledger.totals.finished
     reason = exit_reason(result, context.signals, job, ledger)
     content = publish.content_of(ledger, job.output)
@@ -70,7 +70,7 @@ def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopRes
 
 
 def tell_refused(context: RunContext, result: RunLoopResult, ledger: Ledger) -> None:
-    """Tell that the run ended with an error which the caller raises; nothing is published."""
+    """Report that the run ended with an error, which the caller raises; nothing is published."""
     _tell_finished(context, exit_reason(result, context.signals, context.job, ledger), result, ledger)
 
 
@@ -94,7 +94,7 @@ def _tell_finished(context: RunContext, reason: ExitReason, result: RunLoopResul
 
 
 def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
-    """What the output's metadata says of the job."""
+    """The job's part of the output's metadata."""
     job = context.job
     rate = None if rates is None else rates.rate(job.model)
     return {

@@ -1,7 +1,7 @@
-"""Why a run ended, and what goes on after it: one place for all ends.
+"""Why a run ended, and how to continue after it; the only place that decides this.
 
-What could not be kept comes before all else that ended it; then a signal, an error, a stop, and at last how the rows
-fared.
+A failed write of the journal takes precedence over everything else; then a signal, an error, a stop, and last the
+status of the rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIGNALLED = 128
 
 @dataclass(slots=True)
 class RunLoopResult:
-    """What a run loop left behind; as it stands here, where there was nothing to send.
+    """The result of a run loop; the defaults are those of a run with nothing to send.
 
     `left` rows have no record yet (None: not known), and `outdated` have one but were to be sent again. `rows` are the
     first that were finished, `cancelled` the requests that were cancelled in flight.
@@ -53,7 +53,7 @@ class ExitReason(NamedTuple):
 
 
 def exit_reason(result: RunLoopResult, signals: Signals, job: JobSpec, ledger: Ledger) -> ExitReason:
-    """Why the run of `job` ended that left `result`."""
+    """The reason why the run of `job` ended, from its `result`."""
     error, stop = result.error, result.stop
     if isinstance(error, MachineError):
         return ExitReason(error.exit_code, str(error), str(error))
@@ -75,7 +75,7 @@ def exit_reason(result: RunLoopResult, signals: Signals, job: JobSpec, ledger: L
 
 
 def next_step_after_bound(stop: Halt, job: JobSpec, ledger: Ledger, left: int) -> NextStep:
-    """What the same command needs to go on after `stop` by one of the job's own bounds; `left` rows are to be sent."""
+    """The change to the command that continues after `stop`, one of the job's own limits, with `left` rows to send."""
     if stop.reason == TIME_UP:
         is_moment = job.budget.stop_at is not None and job.budget.stop_at.moment is not None
         return NextStep(("--set", "budget.stop_at=null")) if is_moment else AS_BEFORE

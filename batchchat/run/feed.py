@@ -1,4 +1,4 @@
-"""What the dispatcher takes its work from: the rows to send, one after the other.
+"""Supplies the dispatcher with the rows to send, one after the other.
 
 Bad rows, and rows that can't fit their model's context, are recorded on the way. The event loop gets its turn every few
 hundred rows: a million kept rows must not hold up the replies that are on their way.
@@ -58,11 +58,11 @@ class Feed:
     async def take(self) -> Work | None:
         """The next row to send, or None at the input's end or the limit."""
         while self._left != 0:
-            # No await between a row's reading and its going: several workers take at once.
+            # No await between reading a row and returning it: several workers call this at once.
             try:
                 task = next(self._tasks, None)
             except BaseException:
-                self._broken = True  # who takes next is given None, which is not the input's end here
+                self._broken = True  # the next `take` returns None, although the input is not at its end
                 raise
             if task is None:
                 self.exhausted = not self._broken
@@ -81,7 +81,7 @@ class Feed:
         return None
 
     def _refused(self, task: RowTask) -> bool:
-        """Whether the row can't fit its model's context; then it is recorded as failed."""
+        """True if the row can't fit its model's context; it is then recorded as failed."""
         record = self._context_check.refused(task.script)
         if record is None:
             return False
@@ -93,7 +93,7 @@ class Feed:
         return True
 
     async def at_end(self) -> bool:
-        """Whether nothing more would be taken; it looks, so that nothing can be taken afterwards."""
+        """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
         return self._left == 0 or await self.take() is None
 
     def _work(self, task: RowTask) -> Work:

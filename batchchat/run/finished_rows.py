@@ -13,7 +13,7 @@ from batchchat.store.ledger import Ledger
 __all__ = ["READABLE_ROWS", "FinishedRows"]
 
 READABLE_ROWS = 20
-"""A run that finishes at most so many shows its replies."""
+"""A run that finishes at most this many rows prints their replies."""
 
 _NO_USAGE: dict[str, Any] = {}
 _MOST_ANSWERS = 0.95
@@ -23,8 +23,8 @@ _INVALID = Status.INVALID.value
 class FinishedRows:
     """Applies synced records to the `ledger`, and counts those of this run.
 
-    `outdated` rows have a record and are sent again: they are done when they are finished once more. `rows` are the
-    first that were finished here, one more than a reader wants to see at most.
+    `outdated` rows have a record and are sent again: they are done when they are finished again. `rows` are the
+    first that this run finished, at most one more than are printed.
     """
 
     def __init__(self, ledger: Ledger, outdated: int, tell: Subscriber) -> None:
@@ -48,15 +48,15 @@ class FinishedRows:
 
     @property
     def typical_latency_s(self) -> float | None:
-        """How long 95 of 100 answers took at most; None before there is one."""
+        """The 95th percentile of the answers' latency; None before the first answer."""
         return self._ledger.totals.latency_s(_MOST_ANSWERS)
 
     def apply(self, location: int, record: Any) -> None:
-        """The record at `location` of the journal is synced."""
+        """Apply the synced `record` at `location` in the journal."""
         if record["kind"] != "row" or record["status"] == _INVALID:
             self._ledger.apply(location, record)
             return
-        # Most runs replace nothing, and need not look.
+        # Most runs replace no record, and skip this.
         before = self._ledger.totals.finished if self.outdated else -1
         self._ledger.apply(location, record)
         if before == self._ledger.totals.finished:

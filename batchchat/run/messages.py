@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 OWN_BOUNDS = frozenset({SPENT, TIME_UP})
-"""The reasons for which a job's own limits stop a run."""
+"""The reasons of stops by a job's own limits."""
 
 
 def _input(job: JobSpec) -> str:
@@ -73,7 +73,7 @@ def strict_refusal(job: JobSpec, counts: PlanCounts) -> str:
 
 
 def mixed_mock(job: JobSpec, answered: int) -> str:
-    """Answers of the mock and of a real endpoint never stand in one output."""
+    """Refusal: answers of the mock and of a real endpoint are never mixed in one output."""
     held, now = ("a real endpoint", "the mock") if job.is_mock else ("the mock", job.host)
     return (
         f"{job.output.as_given} holds {numbers.rows(answered)} answered by {held}, and this job asks {now}."
@@ -114,13 +114,13 @@ def stop_words(stop: Halt, job: JobSpec) -> str:
         rows = f"the first {count} rows" if stop.reason == ALL_FAIL_ALIKE else f"{count} consecutive rows"
         return (
             f"{rows} failed with the same error, {attempt.failure.kind.value}: {reply}."
-            " Fix the cause and go on with --retry-failed."
+            " Fix the cause and continue with --retry-failed."
         )
     return _refusals(job, attempt.request.model, reply, status)[attempt.failure.kind]
 
 
 def stop_reason(stop: Halt) -> str:
-    """The same in our words alone: what an endpoint says may repeat a prompt."""
+    """As `stop_words`, without the endpoint's text, which may repeat a prompt."""
     attempt = stop.attempt
     assert attempt is not None
     assert attempt.failure is not None
@@ -194,8 +194,8 @@ def _lack(script: Script) -> tuple[str, str]:
     if script.bound.completion_tokens is None:
         return f"no {' or '.join(REPLY_LIMITS)}", "Set `params.max_tokens`, or the row's own"
     if script.bound.prompt_tokens is not None:
-        return f"the model {script.preview[0].model}, whose price nobody knows", "Give it one in a table of `prices`"
-    return "parts that are not text", "Take such rows out"
+        return f"the model {script.preview[0].model}, whose price is unknown", "Give it one in a table of `prices`"
+    return "parts that are not text", "Remove such rows"
 
 
 def stop_at_passed(written: str) -> str:

@@ -1,8 +1,8 @@
 """`on_finish`: the user's own command at the end of a run, with the summary as one JSON object on its stdin.
 
-It runs when the output is published and the lock released, so that `batchchat report` works in it; in the job file's
-folder, with our environment, in a process group of its own, for a minute at most. What it prints goes to stderr:
-stdout is for results. Whatever becomes of it is told, and changes nothing of the run.
+It runs after the output is published and the lock released, so that `batchchat report` works in it; in the job file's
+folder, with our environment, in a process group of its own, for at most a minute. What it prints goes to stderr: stdout
+is for results. Its failure is reported, and does not change how the run ended.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from batchchat.core.totals import TOKEN_FIELDS, Totals
 from batchchat.job import JobSpec
 from batchchat.secret import Secret
 from batchchat.text import numbers
+from batchchat.text.times import iso_utc
 
 __all__ = ["LIMIT_S", "run_command", "summary_of"]
 
@@ -36,9 +37,10 @@ class _Interrupted(Exception):  # noqa: N818 (a message from a signal handler, n
 
 
 def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: Totals | None) -> dict[str, Any]:
-    """What the command reads: run.json's `state` at the end, with tokens, failures and paths that hold anywhere.
+    """The object that the command reads: run.json's final `state`, with tokens, failures and absolute paths.
 
-    Its `reason` is in our words alone. `totals` is None where the run broke before it could be summed up.
+    Its `reason` has no text of the endpoint, which may repeat a prompt. `totals` is None where the run broke before it
+    could be summed up.
     """
     keys = ("rows", "cost_usd", "next_command", "reason", "started_at", "pid", "host", "version")
     return {
@@ -55,7 +57,7 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: T
         "tokens": None if totals is None else {name: totals.tokens.get(name) for name in TOKEN_FIELDS},
         "possibly_billed_attempts": None if totals is None else totals.possibly_billed,
         "failures": None if totals is None else {kind: count for kind, count in totals.failures.items() if count},
-        "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "finished_at": iso_utc(time.time()),
     }
 
 
@@ -66,7 +68,7 @@ def run_command(
     redact: Callable[[bytes], bytes],
     limit_s: float | None = None,
 ) -> str | None:
-    """Run it to its end; why it did not succeed, in words that don't repeat it, or None. `redact` takes secrets out."""
+    """Run `command` to its end; why it failed, without repeating it, or None. `redact` removes secrets."""
     limit_s = LIMIT_S if limit_s is None else limit_s
     words = ["/bin/sh", "-c", command.reveal()] if isinstance(command, Secret) else [word.reveal() for word in command]
     summary_line = redact(lossless_json.dumps(dict(summary))) + b"\n"
@@ -94,7 +96,7 @@ def run_command(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End it and what it started."""
+    """Kill `process` and all it has started, and wait for it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     if process.stdin is not None:
@@ -104,10 +106,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Signals:
-    """What ends a run ends its command instead, which must not outlive us; our exit code stays.
+    """Signals that would end a run end its command, which must not outlive us; the run's exit code is kept.
 
-    A signal raises `_Interrupted` between `interrupt` and `wait`, never while a process is being made or killed; one
-    that came earlier raises in `interrupt`. What was ignored before stays so.
+    A signal raises `_Interrupted` between `interrupt` and `wait`, never while a process is started or killed; one that
+    came earlier is raised by `interrupt`. Signals that were ignored before stay ignored.
     """
 
     def __init__(self) -> None:
@@ -129,13 +131,13 @@ class _Signals:
             signal.signal(number, handler)
 
     def interrupt(self) -> None:
-        """From here on a signal interrupts."""
+        """From now on a signal raises `_Interrupted`."""
         self._interrupts = True
         if self.came is not None:
             raise _Interrupted
 
     def wait(self) -> None:
-        """From here on it does not."""
+        """From now on a signal is only noted."""
         self._interrupts = False
 
     def _heard(self, number: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""What a run will do, counted before it sends: a fold over the rows and their dispositions."""
+"""Counts what a run will do before it sends anything: a fold over the rows and their dispositions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from batchchat.store.ledger import Ledger
 __all__ = ["ROWS_A_TURN", "CostBound", "PlanCounts", "plan"]
 
 ROWS_A_TURN = 200
-"""Rows that are read before the event loop gets its turn."""
+"""The number of rows that are read before the event loop runs again."""
 _FIRST_INVALID = 5
 _NO_USD = Decimal(0)
 
 
 @dataclass(slots=True)
 class CostBound:
-    """The most that rows can cost, at the job's price; `unbounded` of them have no bound, the `first` is shown."""
+    """The upper bound of what rows can cost at the job's price; `unbounded` rows have none, `first` is one of them."""
 
     usd: Decimal = field(default_factory=Decimal)
     unbounded: int = 0
@@ -41,7 +41,7 @@ class CostBound:
         self.first = self.first or script
 
     def merge(self, later: CostBound) -> None:
-        """Count the rows of `later` as well, which come after these."""
+        """Add the counts of `later`, whose rows come after these."""
         self.usd += later.usd
         self.unbounded += later.unbounded
         self.first = self.first or later.first
@@ -79,7 +79,7 @@ class PlanCounts:
 
     @property
     def nothing_new(self) -> bool:
-        """Whether there is nothing to send, nor to record."""
+        """True if there is nothing to send and nothing to record."""
         return not self.to_send and not self.invalid_new
 
     @property
@@ -99,7 +99,7 @@ class PlanCounts:
             self.max_cost_undecided.add(task.script)
 
     def add_changed(self, record: RowRecord) -> None:
-        """Count what an answer had cost whose row's request has changed."""
+        """Count the cost of an answer whose request has changed."""
         if record["status"] != Status.ANSWERED:
             return
         if (cost := record.get("cost_usd")) is None:
@@ -115,7 +115,7 @@ class PlanCounts:
             self.first_invalid.append(f"{row.location}: {row.error}")
 
     def decide(self, changed: OnChanged) -> None:
-        """The user has decided on the undecided rows."""
+        """Apply the user's decision to the undecided rows."""
         decided = Disposition.SEND_CHANGED if changed is OnChanged.RESEND else Disposition.KEEP_CHANGED
         if decided.sends:
             self.replaced += self.rows[Disposition.UNDECIDED]

@@ -1,4 +1,4 @@
-"""The journal to the Parquet: every finished row that is in the input, in its order or in that of their ends."""
+"""Writes the Parquet from the journal: the finished rows of the input, in input order or in order of completion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["content_of", "is_published", "publish"]
 
 
 def content_of(ledger: Ledger, output: OutputSpec) -> str:
-    """A hash of which records stand in the output, in which order, and how it is cut into parts."""
+    """A hash of which records are in the output, in which order, and how it is split into parts."""
     digest = blake2b(digest_size=16)
     if output.is_folder:
         digest.update(output.part_rows.to_bytes(8, "little"))
@@ -30,7 +30,7 @@ def content_of(ledger: Ledger, output: OutputSpec) -> str:
 
 
 def is_published(output: Path, content: str, rows: int) -> bool:
-    """Whether `output` holds just that content already, no part of it taken away."""
+    """True if `output` has this content already, with no part missing."""
     metadata = metadata_of(output) if output.exists() else None
     return metadata is not None and metadata.get("content") == content and rows_in(output) == rows
 

@@ -1,7 +1,6 @@
-"""Alone appends to a run's journal: what was paid is recorded here before anything that depends on it is released.
+"""The only writer of a run's journal: what was paid is recorded before anything that depends on it is released.
 
-Records are numbered from 1 in the order they were appended. A number says which record tells of an attempt; when the
-journal has synced it, it counts.
+Records are numbered from 1 in the order they were appended. A record counts when the journal has synced it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ACCEPTED, CANCELLED = "accepted", "cut"
 
 
 class JournalWriter(Protocol):
-    """Where records go; `store.journal.Journal` is one."""
+    """What the recorder needs of a journal; `store.journal.Journal` has it."""
 
     @property
     def unsynced(self) -> int:
@@ -31,7 +30,7 @@ class JournalWriter(Protocol):
 
     @property
     def failed(self) -> BaseException | None:
-        """Why nothing more can be kept; None where all is well."""
+        """The error of a failed write, after which nothing is recorded; else None."""
 
     def append(self, record: Any) -> None:
         """Queue a record."""
@@ -74,7 +73,7 @@ class Recorder:
         self._on_synced: list[Callable[[int], None]] = []
         self._on_failed: list[Callable[[], None]] = []
         self.retries: Counter[str] = Counter()
-        """Attempts of this run that are to be made again, by the kind of their failure."""
+        """The retried attempts of this run, by the kind of their failure."""
         self.cancelled_count = 0
         self._journal = open_journal(self._committed, self._failed)
 
@@ -108,7 +107,7 @@ class Recorder:
         return self.keep(record_of_step(script.row.key, script.identity, request, spend, CANCELLED, at=time.time()))
 
     def row(self, work: Work, outcome: Outcome) -> int:
-        """A row that came to its end, whole."""
+        """Record the complete row, which has ended."""
         wait_s = self._clock() - work.queued_at - outcome.attempt.latency_s
         record = record_of_outcome(outcome, work.script.identity, work.spend, wait_s)
         if self._mock:

@@ -26,7 +26,7 @@ _TICK_S = 0.2
 
 
 class RunLoop:
-    """Runs once."""
+    """Sends the rows of one run; `run` is called once."""
 
     def __init__(
         self, engine: Engine, recorder: Recorder, feed: Feed, progress: ProgressReporter, signals: Signals
@@ -50,7 +50,7 @@ class RunLoop:
         self._recorder.subscribe(self._synced, self._dispatcher.abandon)
         try:
             self._engine.spending.open()
-            await self._recorder.settled()  # before the first request: a kill on a slow disk must leave word of it
+            await self._recorder.settled()  # before the first request: a kill on a slow disk must not lose the hold
             with self._signals.listening(self._signalled):
                 stop = await self._dispatch()
         finally:
@@ -78,7 +78,7 @@ class RunLoop:
                 await ticker
 
     async def _nothing_was_kept_back(self) -> bool:
-        """Whether a stop came when all rows were on their way, and the feed, which is read on to see, has no more."""
+        """True if all rows were already sent when the run was stopped. Takes from the feed to find out."""
         if self._progress.finished.count != self._feed.taken or not await self._feed.at_end():
             return False
         await self._recorder.settled()
@@ -106,7 +106,7 @@ class RunLoop:
             await asyncio.sleep(_TICK_S)
 
     def _check_deadline(self) -> None:
-        """By the wall clock, read at each tick: it may be set, and goes on while the machine sleeps."""
+        """Checks the wall clock at each tick: it may be set, and continues while the machine sleeps."""
         now, stop_at, attempt_s = time.time(), self._engine.stop_at, self._engine.attempt_s
         if stop_at is None or now < stop_at - attempt_s or self._dispatcher.stopping:
             return

@@ -1,7 +1,7 @@
 """A whole run: the session with its log, its state file and the user's command at the end.
 
-The command line, a pilot and a Python program are three callers of `run_job`. It leaves nothing of the process changed:
-signals are handled only while it runs, and only where the interpreter lets it, in the main thread.
+The command line, a pilot and a Python program are three callers of `run_job`. It leaves the process as it was:
+signals are handled only while it runs, and only in the main thread, as Python requires.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def run_job(
     opened: Callable[[Path], None] = lambda _folder: None,
     ended: Callable[[RunResult], int] = lambda result: result.exit_code,
 ) -> RunResult:
-    """Run or resume `job`; every event is told to `subscribers`, and to run.log and run.json in the run folder.
+    """Run or resume `job`; every event goes to `subscribers`, and to run.log and run.json in the run folder.
 
     `opened` is called with the run folder once its lock is held, and `ended` when the output is published and the
     lock released, before the job's own `on_finish`: it gives the exit code, where telling the end has changed it.
@@ -91,7 +91,7 @@ def _redacted(context: RunContext) -> RunOptions:
 
 
 def _add_log(folder: Path, context: RunContext, stack: ExitStack) -> None:
-    """Tell run.log as well; a run goes on without it."""
+    """Write events to run.log as well; a run continues without it."""
     with suppress(OSError):
         file: IO[str] = (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace")
         stack.callback(_close, file)
@@ -101,14 +101,14 @@ def _add_log(folder: Path, context: RunContext, stack: ExitStack) -> None:
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # what a full disk could not take is lost to the log, and to nothing else
+    with suppress(OSError):  # what a full disk can't hold is missing from the log only
         file.close()
 
 
 async def _call_on_finish(
     context: RunContext, state: StateFile, exit_code: int, totals: Totals | None, reason: str | None
 ) -> None:
-    """Run the job's own command at the very end; its failure is told, and does not change how the run ended.
+    """Run the job's own command at the very end; its failure is reported, and does not change how the run ended.
 
     Where the run broke before it could be summed up there are no `totals`, and `reason` says why. In the main thread,
     where a signal must be able to end the command, the event loop waits for it.

@@ -1,7 +1,7 @@
 """One run of one job, from its lock to its exit code.
 
 The order is a promise. What can be refused is refused before anything is sent: input, output, lock, journal, a missing
-decision. What was acknowledged is in the journal before anything is told. The Parquet is made of the journal alone.
+decision. A row is in the journal before it is reported. The Parquet is made of the journal alone.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _set_aside(context: RunContext) -> list[Path]:
 
 
 class _Session:
-    """A run whose folder is locked: `source` is read, `ledger` is what the journal in `folder` adds up to."""
+    """A run whose folder is locked. `source` has the input's rows, `ledger` the state of the journal in `folder`."""
 
     def __init__(
         self, context: RunContext, folder: Path, source: Source, ledger: Ledger, stop_at: float | None
@@ -133,7 +133,7 @@ class _Session:
         self._rules = ResumeRules(options.retry_failed, options.changed, options.only)
 
     async def run(self, aside: list[Path]) -> RunResult:
-        """The whole run; `aside` is where --fresh has put what was there before."""
+        """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
         job, options, ledger = self._job, self._options, self._ledger
         self._tell(
             Started(
@@ -161,7 +161,7 @@ class _Session:
         return replace(ended, set_aside=aside)
 
     def _replay(self) -> int:
-        """Apply the journal there is to the ledger; the location where it goes on."""
+        """Apply the existing journal to the ledger; returns the offset at which to continue it."""
         ledger, journal = self._ledger, scan(self._folder)
         for location, record in journal:
             ledger.apply(location, record)
@@ -175,7 +175,7 @@ class _Session:
         return journal.end
 
     async def _rates(self) -> Rates:
-        """What is known of prices. A cap must know before it sends: then the endpoint is asked for its list."""
+        """The known prices. A cap needs them before anything is sent: then the endpoint is asked for its list."""
         job, context, listed = self._job, self._context, None
         if asks_for_list(job) and job.budget.max_cost is not None:
             async with wiring.sender_for(job, rates_for(job), context.environ, context.redactor) as sender:
@@ -187,7 +187,7 @@ class _Session:
         return rates
 
     async def _plan(self, rates: Rates) -> PlanCounts:
-        """Look before a resume: what is kept, what is sent, what needs a decision of the user first."""
+        """Count before a resume what is kept and what is sent; the user decides on rows whose request changed."""
         job, options, ledger = self._job, self._options, self._ledger
         rows = tasks(self._source, wiring.scripts_for(job, rates), ledger.index, self._rules)
         counts = await plan(rows, ledger, lambda: self._signals.received is not None)
@@ -223,7 +223,7 @@ class _Session:
         return changed
 
     async def _send(self, journal_end: int, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
-        """Send the rows that are to be sent; what the run loop left behind."""
+        """Send the rows that are to be sent; returns the result of the run loop."""
         job, context, limit = self._job, self._context, self._options.limit
         budget = wiring.budget_for(job, rates, self._ledger)
         if budget is not None and counts is not None:
@@ -287,7 +287,7 @@ class _Session:
             raise result.error
 
     def _run_record(self) -> dict[str, Any]:
-        """What a session records of itself; nothing in it is secret."""
+        """The `run` record of this session, without secrets."""
         job = self._job
         return {
             "kind": "run",

@@ -27,7 +27,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 
 class Signals:
-    """What came of `numbers`, and who is called then. `received` is the first signal's number."""
+    """Handles the signals `numbers`, and calls back on each. `received` is the number of the first that came."""
 
     def __init__(self, numbers: Sequence[signal.Signals] = HANDLED) -> None:
         self._numbers = numbers

@@ -1,4 +1,4 @@
-"""The money of a run: its policies for the gate, what the journal notes of it, and what is told of its price."""
+"""The spending of a run: its policies for the gate, its records in the journal, and the warnings about its price."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class Spending:
 
     @property
     def max_cost_usd(self) -> Decimal | None:
-        """The cap, where there is one."""
+        """The cap; None where the job has none."""
         return None if self.budget is None else self.budget.max_cost_usd
 
     @property
     def policies(self) -> list[Policy]:
-        """What the gate asks."""
+        """The policies for the gate."""
         if self._price is None:
             return []
         return [self._holds] if self.budget is None else [self.budget, self._holds]
 
     def open(self) -> None:
-        """Record the hold that the first request goes under: a kill must leave word of what may be billed."""
+        """Record the hold for the first request: after a kill the journal must show what may be billed."""
         if self._price is None:
             self._record({"requests": self._max_requests, "usd": None})
         else:
@@ -65,7 +65,7 @@ class Spending:
         self._record({"requests": 0, "usd": None} if self._price is None else self._fields(NOTHING_HELD))
 
     def synced(self, record: int) -> None:
-        """The journal's records up to the one of this number are on disk."""
+        """The journal's records up to this number are on disk."""
         if self._price is None:
             return
         self._holds.synced(record)
@@ -73,7 +73,7 @@ class Spending:
             self._holds.repeat()
 
     def _fields(self, level: HoldLevel) -> dict[str, Any]:
-        """What a hold of `level` says: the level, and what is known of the price by now."""
+        """The fields of a hold of `level`, with what is known of the price so far."""
         fields = {"requests": level.requests, "usd": str(level.usd) if level.bounded else None, "price": self._price}
         if self.budget is not None:
             ratio, self._noted = self.budget.learned, self._knowledge()
@@ -81,13 +81,13 @@ class Spending:
         return fields
 
     def _knowledge(self) -> object:
-        """What a resume must know of the price at once: its ratio, and whether enough answers have shown it."""
+        """The knowledge of the price that a resume must have: its ratio, and whether enough answers have shown it."""
         return None if self.budget is None else (self.budget.learned.max_ratio, self.budget.is_learning)
 
     def tell_ratio(self, *, at_last: bool = False) -> None:
-        """Tell, each time it gets worse, that answers cost more than the price says; `at_last` all that is left to say.
+        """Warn that answers cost more than the price, each time the ratio rises; with `at_last` for the last time.
 
-        What they cost above their reservations is told with the first such answer, and in full at last.
+        What they cost above their reservations is reported with the first such answer, and in full at the end.
         """
         if (budget := self.budget) is None:
             return

@@ -1,4 +1,4 @@
-"""Keeps `run.json` true while a run goes on: what another shell, or a monitor, wants to know of it."""
+"""Keeps `run.json` up to date during a run, for `batchchat status`, scripts and monitors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from batchchat.job import JobSpec
 from batchchat.run.context import RunOptions
 from batchchat.store.run_json import write_state
 from batchchat.text import numbers
+from batchchat.text.times import iso_utc
 
 __all__ = ["StateFile", "environment_of"]
 
@@ -25,7 +25,7 @@ _EVERY_S = 1.0
 
 
 def environment_of(job: JobSpec) -> Environment:
-    """What run.log begins with: where it runs, and the rules it goes by."""
+    """The first entry of run.log: the machine, and the limits and timeouts of `job`."""
     retry = job.retry
     rules = (
         f"{numbers.count(job.concurrency)} in flight at most · an attempt: {numbers.duration(job.timeout.total)},"
@@ -45,11 +45,10 @@ def environment_of(job: JobSpec) -> Environment:
 
 
 class StateFile:
-    """Subscribes to events and replaces `run.json` each second, and at the end; a run that is refused changes nothing.
+    """A subscriber that replaces `run.json` each second and at the end; a run that is refused leaves it unchanged.
 
-    `options` have the commands that it suggests.
-
-    A disk that refuses it does not end the run: the journal will tell if it is full.
+    `options` have the commands that it suggests. A failed write does not end the run: if the disk is full, writing the
+    journal fails too.
     """
 
     def __init__(
@@ -70,8 +69,8 @@ class StateFile:
             "state": "running",
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "started_at": _now(),
-            "updated_at": _now(),
+            "started_at": iso_utc(time.time()),
+            "updated_at": iso_utc(time.time()),
             "rows": {"total": None, "answered": 0, "failed": 0, "invalid": 0, "left": None},
             "in_flight": 0,
             "ceiling": None,
@@ -92,11 +91,11 @@ class StateFile:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """What is, or would be, in the file."""
+        """The content of the file, even if it could not be written."""
         return self._state
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Update the state from `event`, and write the file if it is due."""
         if isinstance(event, Progress):
             self._note(event)
             if self._clock() - self._written >= _EVERY_S:
@@ -130,7 +129,7 @@ class StateFile:
             self._write()
 
     def _next(self, event: Finished) -> str | None:
-        """What goes on: the same again, what a limit left, or nothing where all is done."""
+        """The command that continues the run: the same one, the one without a limit, or None where all is done."""
         if event.exit_code not in {0, 3}:
             return self._options.again(event.next_step)
         return None if event.left == 0 else self._options.plain
@@ -155,13 +154,9 @@ class StateFile:
         }
 
     def _write(self) -> None:
-        self._state["updated_at"] = _now()
+        self._state["updated_at"] = iso_utc(time.time())
         self._written = self._clock()
         try:
             write_state(self._folder, self._state)
         except OSError:
             return
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

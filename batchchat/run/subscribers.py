@@ -1,4 +1,4 @@
-"""Who is told of a run's events."""
+"""Passes a run's events on to several subscribers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["Subscribers"]
 
 
 class Subscribers:
-    """Tells several; one that can't be told any more is left out, and the run goes on unseen."""
+    """Calls several subscribers; one whose output fails is dropped, and the run continues without it."""
 
     def __init__(self, subscribers: Iterable[Subscriber] = ()) -> None:
         self._subscribers = [*subscribers]
 
     def add(self, subscriber: Subscriber) -> None:
-        """Tell this one as well from now on."""
+        """Add a subscriber for the events from now on."""
         self._subscribers.append(subscriber)
 
     def __call__(self, event: Event) -> None:

@@ -1,6 +1,6 @@
-"""Where rows become work: each row of the input with its script, and what becomes of it by what the journal has.
+"""Turns rows into tasks: each row of the input with its script, and its disposition by the journal.
 
-Feed, plan, validate and estimate are folds over `tasks`, so that what was announced is what happens.
+Feed, plan, validate and estimate are folds over `tasks`, so that a run does what was announced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ResumeRules:
 
 
 class RowTask(NamedTuple):
-    """A good row, the script that plays it, and what becomes of it.
+    """A good row, its script, and its disposition.
 
     `entry` is the row's number in the journal's index, None where it is in none.
     """
@@ -44,12 +44,12 @@ class RowTask(NamedTuple):
 
     @property
     def bound(self) -> MaxUsage:
-        """The most that all its requests may use together."""
+        """The upper bound of what all its requests together may use."""
         return self.script.bound
 
 
 def tasks(source: Source, script_for: ScriptFor, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
-    """Every row of `source`, bad ones as they are; each is given its place in `index` on the way."""
+    """Every row of `source`, bad rows unchanged; each gets its entry in `index`."""
     for row in source.read():
         entry = index.add(row.key)
         index.set_ordinal(entry, row.ordinal)
@@ -59,7 +59,7 @@ def tasks(source: Source, script_for: ScriptFor, index: Index, rules: ResumeRule
 def looked_up_tasks(
     source: Source, script_for: ScriptFor, index: Index, rules: ResumeRules
 ) -> Iterator[RowTask | BadRow]:
-    """The same without a change to `index`, for who writes nothing: memory does not grow with the input."""
+    """As `tasks`, without changing `index`, for callers that write nothing: memory does not grow with the input."""
     for row in source.read():
         yield row if isinstance(row, BadRow) else _task(row, script_for(row), index, index.find(row.key), rules)
 
@@ -79,7 +79,7 @@ def _task(row: Row, script: Script, index: Index, entry: int | None, rules: Resu
 
 
 def new_record_of_bad_row(row: BadRow, index: Index) -> RowRecord | None:
-    """What to record of a bad row; None where it is recorded already, or was answered when it could still be read."""
+    """The record of a bad row; None if it is recorded already, or was answered when it was still valid."""
     entry = index.add(row.key)
     identity = stable_hash64(f"{row.location}\x1f{row.error}".encode("utf-8", "surrogatepass"))
     status = index.status(entry)

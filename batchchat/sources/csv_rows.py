@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["header_of", "read_csv"]
 
 _UNCLOSED = "the quote that opens here is never closed"
-_QUOTE = 'a quote stands inside a quoted cell. Write it twice: "".'
-_CARRIAGE_RETURN = "a carriage return stands in a cell without quotes. Quote the cell, or end lines with LF."
+_QUOTE = 'a quoted cell contains a quote. Write it twice: "".'
+_CARRIAGE_RETURN = "an unquoted cell contains a carriage return. Quote the cell, or end lines with LF."
 _UP_TO_CARRIAGE_RETURN = re.compile(r"[^\r]*\r|[^\r]+")
 _SEPARATORS = {";": "`;`", "\t": "tabs", "|": "`|`"}
 # Two threads that raise the limit at once would put back each other's.

@@ -29,7 +29,7 @@ BLOCK_BYTES = 1 << 18
 _MAX_COMPRESSED_BLOCK_BYTES = 1 << 16
 # zstd returns all that a piece decompresses to at once: 128 KiB for 4 bytes of a run.
 _ZSTD_PIECE_BYTES = 1 << 10
-_ZSTD_MAX_WINDOW_BYTES = 1 << 27  # what libzstd decompresses without being told to use more memory
+_ZSTD_MAX_WINDOW_BYTES = 1 << 27  # what libzstd decompresses by default, without a higher memory limit
 _ZSTD_MAX_HEADER_BYTES = 18  # RFC 8878, 3.1.1: magic number and frame header
 _GZIP = 31  # zlib's window bits for a gzip header and trailer
 _BOM = b"\xef\xbb\xbf"
@@ -173,7 +173,10 @@ def _read_zstd(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
 
 
 def _until_zstd_break(stream: BinaryIO, frame_start: int, at: int, piece: bytes) -> bytes:
-    """The same for the `piece` at `at`, its frame decompressed again from `frame_start`: its state can't be copied."""
+    """What can still be recovered of the `piece` at `at`, byte by byte.
+
+    The state of a zstd frame can't be copied, so that the frame is decompressed again from `frame_start`.
+    """
     frame, position = zstandard.ZstdDecompressor().decompressobj(), stream.tell()
     stream.seek(frame_start)
     while frame_start < at:
@@ -196,7 +199,7 @@ def _zstd_break(stream: BinaryIO, frame_start: int) -> str:
     stream.seek(position)
     with suppress(zstandard.ZstdError):
         if zstandard.get_frame_parameters(header).window_size > _ZSTD_MAX_WINDOW_BYTES:
-            return "it is packed for more than 128 MiB of memory; pack it anew without --long or --ultra"
+            return "it needs more than 128 MiB of memory to decompress; compress it again without --long or --ultra"
     return "what follows is not zstd or is damaged"
 
 

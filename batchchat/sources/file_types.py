@@ -1,7 +1,7 @@
-"""What a file is, by its name and its first bytes: a format, in a packing.
+"""The kind of a file by its name, its compression, and the check of its first bytes.
 
-Every text format comes plain, as gzip or as zstd; Parquet packs itself. A file whose first bytes contradict
-its name is refused, since all its rows would be.
+Text formats are read plain, as gzip and as zstd; Parquet has its own compression. A file whose first bytes contradict
+its name is refused, since all its rows would be invalid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_MAGIC_BYTES = 4
 
 
 class FileKind(Enum):
-    """How rows stand in a file. The value is the name to be told."""
+    """The format of a file. The value is its name in messages."""
 
     JSONL = "JSON lines"
     JSON = "JSON"
@@ -26,7 +26,7 @@ class FileKind(Enum):
 
 
 class Packing(Enum):
-    """How the bytes of a file are packed."""
+    """The compression of a file. The value is its name in messages."""
 
     PLAIN = "plain"
     GZIP = "gzip"
@@ -42,13 +42,13 @@ _KINDS = {
 }
 _PACKINGS = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
 _ZSTD = b"\x28\xb5\x2f\xfd"
-# A zstd file may begin with a frame to be skipped; pzstd writes one.
+# A zstd file may begin with a skippable frame; pzstd writes one.
 _ZSTD_SKIPPED = b"\x2a\x4d\x18"
-# What a file's first bytes say, and what to do about it where the suffix says plain text.
+# By first bytes: what a file with the suffix of plain text really is, and what to do.
 _MAGIC = {
-    b"\x1f\x8b": ("gzip", "Name it {suffix}.gz."),
-    b"PAR1": ("Parquet", "Name it .parquet."),
-    _ZSTD: ("zstd", "Name it {suffix}.zst."),
+    b"\x1f\x8b": ("gzip", "Rename it to {suffix}.gz."),
+    b"PAR1": ("Parquet", "Rename it to .parquet."),
+    _ZSTD: ("zstd", "Rename it to {suffix}.zst."),
     b"\xff\xfe": ("UTF-16", "Save it as UTF-8."),
     b"\xfe\xff": ("UTF-16", "Save it as UTF-8."),
     b"PK\x03\x04": ("a zip archive", "Unpack it first."),
@@ -56,7 +56,7 @@ _MAGIC = {
 
 
 def file_kind(name: str) -> tuple[FileKind, Packing] | None:
-    """What a file's name says it is, in any case; None where it says nothing that is read."""
+    """The format and compression that `name` ends with, ignoring case; None if it is not a supported one."""
     suffix, packing = _suffix_of(name)
     kind = _KINDS.get(suffix)
     if kind is None or (kind is FileKind.PARQUET and packing is not Packing.PLAIN):
@@ -65,11 +65,11 @@ def file_kind(name: str) -> tuple[FileKind, Packing] | None:
 
 
 def check_head(as_given: str, kind: FileKind, packing: Packing, head: bytes) -> None:
-    """Refuse a file whose first bytes, `head`, are not those of what it is called."""
+    """Raise `InputError` if `head`, the first bytes of a file, contradict its name."""
     suffix, _ = _suffix_of(as_given)
     if kind is FileKind.PARQUET:
         if head != b"PAR1":
-            raise InputError(f"{as_given} is not Parquet: it doesn't begin with PAR1. Name it for what it is.")
+            raise InputError(f"{as_given} is not Parquet (no PAR1 header). Rename it to match its format.")
     elif packing is Packing.PLAIN:
         for magic, (name, way_out) in _MAGIC.items():
             if head.startswith(magic):
@@ -82,8 +82,8 @@ def check_head(as_given: str, kind: FileKind, packing: Packing, head: bytes) -> 
 
 
 def _not_packed(as_given: str, packing: Packing, magic: str, suffix: str) -> InputError:
-    sentence = f"{as_given} is not {packing.value}: it doesn't begin with {magic}."
-    return InputError(f"{sentence} Name it {suffix} if it is plain text.")
+    sentence = f"{as_given} is not {packing.value} (it doesn't begin with {magic})."
+    return InputError(f"{sentence} Rename it to {suffix} if it is plain text.")
 
 
 def _suffix_of(name: str) -> tuple[str, Packing]:

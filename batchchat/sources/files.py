@@ -1,10 +1,10 @@
-"""What `input.path` names, as files to read, each of which is what its suffix says.
+"""The files that `input.path` names.
 
-Rules: an absolute pattern's matches, and the files in a folder, come in sorted order; a file named twice is
-read once; a path that exists is a file even where it holds `*`. A file found by a pattern or in a folder is
-called by the folder as as_given and its path below it. A folder is read through and through, but for names
-that begin with `.` or `_` and what stands in a `*.run` folder; its files of other kinds are counted, not
-read. Whatever can't be read is one `InputError` that names it as as_given.
+Rules: the matches of a pattern, and the files in a folder, are in sorted order. A file that is named twice is read
+once. A path that exists is a file even if it contains `*`. The name of a file that was found by a pattern or in a
+folder is the folder as given in the job, and the path below it. A folder is read recursively, except names that begin
+with `.` or `_` and `*.run` folders; files of other kinds in it are counted, not read. A file that can't be read, or
+whose content contradicts its suffix, raises one `InputError` with its name as given.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["InputFile", "InputFiles", "Record", "find_files", "is_ignored", "read_error", "unescape_pattern"]
 
 Record = tuple[int, dict[str, Any] | Bad]
-"""Line or row number from 1, with its columns, or why it can't be read."""
+"""The line or row number, from 1, and the columns, or why the record can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
     """A file to read.
 
-    `as_given` is its name as `input.path` gives it, `label` the same or its base name if unique.
+    `as_given` is its name as given in `input.path`; `label` is its base name, or `as_given` if that is not unique.
     """
 
     path: Path
@@ -47,14 +47,14 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class InputFiles:
-    """The files of an input in the order they are read, and each entry of `input.path` in words."""
+    """The files of an input in reading order, and a description of each entry of `input.path`."""
 
     files: tuple[InputFile, ...]
     entries: tuple[str, ...]
 
 
 def find_files(paths: Iterable[str], as_given: Iterable[str]) -> InputFiles:
-    """The files that `paths` (absolute, patterns kept) name.
+    """The files that `paths` name (absolute paths and patterns; `as_given`: as written in the job).
 
     Raises `InputError`.
     """
@@ -71,7 +71,7 @@ def find_files(paths: Iterable[str], as_given: Iterable[str]) -> InputFiles:
 
 
 def _matches(path: str, as_given: str) -> tuple[list[tuple[str, str]], str]:
-    """Absolute path and name of each file that one entry of `input.path` names, and that entry in words."""
+    """The absolute path and name of each file that an entry of `input.path` names, and a description of the entry."""
     if "://" in as_given:
         scheme = as_given.partition("://")[0]
         raise InputError(f"`input.path` is a URL ({scheme}://), which is not read by this version yet. {READS}")
@@ -111,7 +111,7 @@ def _in_folder(folder: str, as_given: str) -> tuple[list[tuple[str, str]], str]:
 
 
 def _below(folder: str, parents: set[str]) -> Iterator[str]:
-    """The files in `folder` by their paths below it; links to folders are followed, but never in a circle."""
+    """The paths, relative to `folder`, of all files below it; links to folders are followed, without looping."""
     real = os.path.realpath(folder)
     if real in parents:
         return
@@ -129,12 +129,12 @@ def _below(folder: str, parents: set[str]) -> Iterator[str]:
 
 
 def is_ignored(name: str, *, is_folder: bool) -> bool:
-    """Whether a folder's file or folder `name` is no input: hidden, set aside, or the journal of a run."""
+    """True if an entry `name` of a folder is not input: a hidden or `_` name, or the journal folder of a run."""
     return name.startswith((".", "_")) or (is_folder and name.endswith(".run"))
 
 
 def unescape_pattern(pattern: str) -> str:
-    """The job's own folder is escaped in `paths`, so that its brackets are no pattern."""
+    """`pattern` without glob escapes. The job's folder is escaped in `paths`, so that its brackets are no pattern."""
     return re.sub(r"\[([*?[])\]", r"\1", pattern)
 
 
@@ -157,7 +157,7 @@ def _checked(path: Path, as_given: str, label: str) -> InputFile:
 
 
 def read_error(as_given: str, error: OSError) -> InputError:
-    """The sentence for a file that the system doesn't give."""
+    """The error for a file that the operating system can't open or read."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return InputError(f"{as_given} is not there. Relative paths are relative to the job file.")
     if isinstance(error, PermissionError):

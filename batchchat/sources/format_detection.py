@@ -1,6 +1,6 @@
-"""Which format an input's rows have, where the job leaves it open: that of the first row that fits one.
+"""Detects the format of an input where the job doesn't name it: that of the first row that fits one.
 
-What can be told of an input before its rows are read is refused here, in one sentence.
+Problems that show before the rows are read, in the declared columns and their types, are refused here.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _MAX_ENTRIES_SHOWN = 3
 
 
 def detect_format(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str | None]:
-    """The format, and where it was left open the fragment that tells what it was recognised by.
+    """The format of the rows in `files`, and how it was detected, None if `spec` names it.
 
-    Raises `InputError` where no row fits one, or there is no row at all.
+    Raises `InputError` if no row fits a format, or there are no rows.
     """
     if spec.format == "auto":
         return _detect(spec, files)
@@ -74,7 +74,7 @@ def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, A
         sentence = f"{has}, but no `{spec.column}` (`input.column`)."
         return InputError(sentence + did_you_mean(spec.column, columns))
     return InputError(
-        f"{has}: no conversation is found there. It takes `messages` or `conversations` (lists), `prompt` (text), or "
+        f"{has}: no conversation found. It takes `messages` or `conversations` (lists), `prompt` (text), or "
         "`custom_id` with `body`; a column of another name goes under `input.column`."
     )
 
@@ -84,7 +84,7 @@ def _empty(spec: InputSpec) -> InputError:
 
 
 def summarize_entries(entries: Sequence[str]) -> str:
-    """The first few of the entries of `input.path`, and how many more there are."""
+    """The first three `entries` of `input.path`, and the number of the others."""
     if len(entries) <= _MAX_ENTRIES_SHOWN:
         return ", ".join(entries)
     return f"{', '.join(entries[:_MAX_ENTRIES_SHOWN])} and {len(entries) - _MAX_ENTRIES_SHOWN:,} more"
@@ -97,7 +97,7 @@ def _first_records(files: tuple[InputFile, ...]) -> Iterator[tuple[InputFile, in
 
 
 def check_columns(spec: InputSpec, form: Format, declared: Iterable[str]) -> None:
-    """Refuse a column that isn't among the `declared` ones of an input whose files declare theirs."""
+    """Raise `InputError` if a column that `spec` or `form` needs is not one of the `declared` columns."""
     names = list(declared)
     required: list[tuple[str, str | None]] = [("input.format", name) for name in form.columns]
     required += [("input.id", spec.id or form.id_column), ("input.params", spec.params)]
@@ -112,7 +112,7 @@ def check_columns(spec: InputSpec, form: Format, declared: Iterable[str]) -> Non
 
 
 def check_ids(column: str, kinds: Iterable[pa.DataType | None]) -> None:
-    """Refuse ids in a `column` of a type that makes none."""
+    """Raise `InputError` if one of `kinds`, the types of `column` in each file, is neither text nor an integer."""
     for kind in kinds:
         if kind is not None and not _makes_ids(kind):
             raise InputError(f"`{column}` (`input.id`) is a column of {kind}. It takes text or whole numbers.")

@@ -101,7 +101,7 @@ def parse_row_params(value: Any, where: str) -> RowParams | Bad:
     if type(params) is not dict:
         return Bad(f"`{where}` is {describe(params)}. It takes an object of parameters.")
     if "messages" in params:
-        return Bad(f"`{where}.messages` can't stand there: the conversation has its own column.")
+        return Bad(f"`{where}.messages` is not allowed there: the conversation has its own column.")
     return _split(params, where)
 
 

@@ -1,8 +1,8 @@
-"""A list of objects in JSON as numbered records: one for each element, good or bad, however it is laid out.
+"""A JSON list of objects as numbered records, one for each element, good or bad; the layout does not matter.
 
-The list is streamed: memory holds a block and the longest element, of at most 64 MiB. An element whose
-brackets balance is one record, whatever is wrong inside it; where they don't, what follows can't be told
-apart and the file breaks off, as one bad record. A missing comma and one too many at the end cost nothing.
+The list is streamed: memory holds one block and the longest element, of at most 64 MiB. An element whose brackets
+balance is one record, even if it is not valid JSON. Where they don't balance, the end of the element can't be found,
+and the file ends with one bad record. A missing comma and a trailing comma are accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["is_list", "read_json"]
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n]*")
-# Group 1 is a string's closing quote: without it the string goes on.
+# Group 1 is a string's closing quote; without it the string continues in the next block.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?'
 _BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 _SCALAR = re.compile(_STRING + rb'|[^\s,\[\]{}"]+', re.DOTALL)
@@ -38,7 +38,7 @@ _OPENING, _CLOSING, _QUOTE = b"[{", b"]}", ord('"')
 
 
 class _Window:
-    """A piece of the content: it grows while an element is open and lets go of what is done."""
+    """The part of the content that is in memory: it grows while an element is open, and drops what has been read."""
 
     def __init__(self, content: DecompressedFile, max_element_bytes: int) -> None:
         self.data = b""
@@ -55,24 +55,27 @@ class _Window:
 
     @property
     def used(self) -> int:
-        """How many bytes of the content are done."""
+        """The number of bytes of the content that have been read."""
         return self._before + self.at
 
     @property
     def column(self) -> int:
-        """The column of the place where it stands, from 1."""
+        """The column of the current position, from 1."""
         return self.at - self._column_from + 1
 
     @property
-    def bound(self) -> str:
-        """How far an end was looked for, where that is not to the end."""
+    def limit_note(self) -> str:
+        """` within 64 MiB` if the search for an element's end stopped at the limit, else empty."""
         return f" within {self._max_element_bytes >> 20} MiB" if self._is_too_long() else ""
 
     def _is_too_long(self) -> bool:
         return len(self.data) - self.at > self._max_element_bytes
 
     def _extend(self) -> bool:
-        """Take in at least as much as there is, so that a long element is not gone through for each block."""
+        """Read at least as much as is in memory already, so that a long element isn't scanned again for each block.
+
+        False at the end of the content.
+        """
         if self._broken is not None:
             raise self._broken
         remainder = self.data[self.at :]
@@ -98,7 +101,7 @@ class _Window:
         self.at = to
 
     def peek(self) -> bytes:
-        """The next byte that is no white space, or none at the end."""
+        """The next byte that is not white space; empty at the end of the content."""
         while True:
             space = _SPACE.match(self.data, self.at)
             assert space is not None
@@ -109,11 +112,11 @@ class _Window:
                 return b""
 
     def skip(self) -> None:
-        """Go past the byte that was peeked at."""
+        """Move past the byte that `peek` returned."""
         self.at += 1
 
     def element(self) -> bytes | None:
-        """The element that begins here, gone past; None where it has no end."""
+        """Read the element that begins at the current position; None if its end can't be found."""
         end = self._end_of_nested if self.data[self.at] in _OPENING else self._end_of_scalar
         to = end()
         if to is None:
@@ -137,7 +140,7 @@ class _Window:
                 elif token.lastindex is None:
                     resume_at = token.start()
                     break
-            # What follows the last bracket is not looked at twice, but for a string that goes on.
+            # Only an unfinished string is scanned again after more is read.
             scanned = resume_at - self.at
             if self._is_too_long() or not self._extend():
                 return None
@@ -171,7 +174,7 @@ def read_json(
         try:
             window = _Window(content, max_element_bytes)
             for number, columns in enumerate(_elements(window), 1):
-                # As for lines: the place within a block, not the block.
+                # By elements, not blocks: a small file is one block, and its number of rows is estimated too.
                 on_progress(content.bytes_in * window.used // content.bytes_out)
                 yield number, columns
         except BrokenOffError as error:
@@ -182,7 +185,7 @@ def read_json(
 def _elements(window: _Window) -> Iterator[dict[str, Any] | Bad]:
     if not window.peek():
         return
-    window.skip()  # the opening bracket: `is_list` has seen it
+    window.skip()  # the opening bracket, which `is_list` has checked
     while (sign := window.peek()) != b"]":
         line, column = window.line, window.column
         if not sign:
@@ -198,7 +201,7 @@ def _elements(window: _Window) -> Iterator[dict[str, Any] | Bad]:
             if sign == b"}":
                 why = f"a bracket {where} closes what none has opened"
             else:
-                why = f"the element that begins {where} has no end{window.bound}"
+                why = f"the element that begins {where} has no end{window.limit_note}"
             yield Bad(f"the file breaks off here: {why}")
             return
         yield _columns(element, line, column)
@@ -217,7 +220,10 @@ def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | Bad:
 
 
 def is_list(file: InputFile) -> bool:
-    """Whether a file named `.json` holds a list (or nothing), and not JSON lines. Raises `InputError`."""
+    """True if the `.json` file `file` is a list or empty, False if it is JSON lines.
+
+    Raises `InputError` if it is neither.
+    """
     with open_decompressed(file) as content:
         try:
             start = next((text for block in content if (text := block.removeprefix(_BOM).lstrip())), b"[")
@@ -237,7 +243,7 @@ _TAKES = "It takes [{...}, {...}], or one object a line."
 
 
 def _first_line(file: InputFile) -> bytes:
-    """The first line that isn't blank; none where it is too long to be one."""
+    """The first line that isn't blank; empty if it is longer than a row may be."""
     begun = b""
     with open_decompressed(file) as content:
         try:

@@ -1,6 +1,6 @@
-"""One JSON text to a value, or the sentence that says why not; and a value shown to a person, shortened.
+"""Parses one JSON text, with the reason for the user where it can't be; shows values, shortened, in messages.
 
-Values nest at most 200 deep: orjson writes 254 levels, and the journal puts some of its own around a row.
+Values may be nested at most 200 levels deep: orjson writes 254, and the journal adds some of its own around a row.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _KINDS: dict[type, str] = {
 
 
 def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
-    """The value of one JSON text. Raises `ValueError` with a fragment such as `is not JSON: ...`.
+    """The value of the JSON text `data`. Raises `ValueError` with a fragment such as `is not JSON: ...`.
 
-    `start` are the line and column that it start at in a text of many lines, to be told.
+    `start` is the line and column at which `data` begins in its file, for messages.
     """
     try:
         value = loads(data)
@@ -45,9 +45,9 @@ def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
         reason = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
         raise ValueError(f"is not JSON: {reason} at {_location(error, start)}") from None
     except ValueError as error:
-        # Nested past Python's recursion, or an integer of more than 4,300 digits.
-        raise ValueError(f"{_on_line(start)}is not read: {str(error).split(' for ')[0].lower()}") from None
-    # Without that many brackets, each of which is closed, it can't be that deep; to count them costs 0.4 µs/KB.
+        # Nested deeper than Python's recursion limit, or an integer of more than 4,300 digits.
+        raise ValueError(f"{_on_line(start)}can't be read: {str(error).split(' for ')[0].lower()}") from None
+    # A value with fewer brackets than the limit can't be nested too deep; counting them takes 0.4 µs/KB.
     brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * _MAX_DEPTH else 0
     if brackets > _MAX_DEPTH and isinstance(value, dict | list) and _deeper_than(value, _MAX_DEPTH):
         raise ValueError(f"{_on_line(start)}is nested more than {_MAX_DEPTH} deep")
@@ -55,10 +55,10 @@ def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
 
 
 def parse_object(data: bytes, start: tuple[int, int] | None = None) -> dict[str, Any]:
-    """The same for a row, which takes an object.
+    """The row in the JSON text `data`, which must be an object; otherwise as `parse`.
 
-    A key that stands twice in an object is refused where the last one's value would silently go for a message: to look
-    costs 0.4 µs/KB, so it is looked for where there are more contents than messages, or more prompts than one.
+    A duplicate key is refused where a message or a prompt would be lost: only the last value of a key is kept. The
+    search takes 0.4 µs/KB, so it is done only if there are more contents than messages, or more than one prompt.
     """
     value = parse(data, start)
     if type(value) is not dict:
@@ -76,17 +76,17 @@ def parse_object(data: bytes, start: tuple[int, int] | None = None) -> dict[str,
 
 
 def _repeated_key(data: bytes) -> str | None:
-    """The first key that stands twice in one object, by the standard library, which tells all keys there are."""
+    """The first duplicate key in an object, found with the standard library, which reports every key."""
     repeated: list[str] = []
 
-    def look(pairs: list[tuple[str, Any]]) -> None:
+    def note_repeated(pairs: list[tuple[str, Any]]) -> None:
         names = set()
         for name, _ in pairs:
             if name in names:
                 repeated.append(name)
             names.add(name)
 
-    json.loads(data, object_pairs_hook=look)
+    json.loads(data, object_pairs_hook=note_repeated)
     return repeated[0] if repeated else None
 
 
@@ -122,12 +122,12 @@ def short_json(value: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """`value` and what it is, to stand after `is`: `7, a number`."""
+    """`value` and its type, for use after `is`: `7, a number`."""
     return short_json(value) if value is None or type(value) is bool else f"{short_json(value)}, {_KINDS[type(value)]}"
 
 
 def list_columns(names: Iterable[str]) -> str:
-    """The first names of some, in backticks: "`id`, `prompt` and 3 more"."""
+    """The first eight of `names` in backticks, and the number of the others: "`id`, `prompt` and 3 more"."""
     columns = list(names)
     quoted = [f"`{scrub(name[:_MAX_SHOWN])}`" for name in columns[:_MAX_LISTED]]
     more = [f"{len(columns) - len(quoted):,} more"] if len(columns) > len(quoted) else []

@@ -1,7 +1,7 @@
-"""JSON lines as numbered records: one for each line that isn't blank, good or bad.
+"""JSON lines as numbered records, one for each line that isn't blank, good or bad.
 
-Memory holds one block and the longest line. A UTF-8 byte order mark at the file's start and CRLF are taken.
-Where a packed file breaks off, the break is one bad record, of the line it broke in.
+Memory holds one block and the longest line. A UTF-8 byte order mark at the start and CRLF line ends are accepted. If a
+compressed file is truncated or damaged, the line in which it breaks off is one bad record.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["read_jsonl"]
 
 
 def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file; `on_progress` is called with the number of its bytes read so far.
+    """The records of `file`; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` if it is gone.
+    Raises `InputError` if the file is gone.
     """
     number = 0
     with open_decompressed(file) as content:

@@ -1,6 +1,6 @@
-"""Whether an input would take in a file that isn't there yet: an output that stood in it would be its own input.
+"""Finds an output path that the job's own input would read: a second run would take the first one's output as input.
 
-Patterns are matched a segment at a time, as `glob` does; `**` stands for any number of folders.
+The output need not exist yet. Patterns are matched segment by segment, as `glob` does; `**` is any number of folders.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["overlapping_entry"]
 
 _MAGIC = re.compile(r"[*?[]")
 _ESCAPED = re.compile(r"\[[*?[]\]")
-# What an output of many files would hold.
+# A file in an output folder.
 _PART = "part-00000.parquet"
 
 
 def overlapping_entry(spec: InputSpec, output: Path) -> str | None:
-    """The pattern or folder of `input.path`, as typed, that `output`, file or folder, would be read by."""
+    """The entry of `input.path`, as given in the job, that would read `output`, a file or folder; else None."""
     file = output if file_kind(output.name) is not None else output / _PART
-    # The folder may be a link, or reached by way of `..`; so may the input's.
+    # The paths of both may contain links or `..`.
     parts = (*_real(str(file.parent)), file.name)
     for path, entry in zip(spec.paths, spec.as_given, strict=True):
         literal = unescape_pattern(path)

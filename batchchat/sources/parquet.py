@@ -1,10 +1,9 @@
-"""Parquet files as numbered records: one for each row, its cells in their JSON form.
+"""Parquet files as numbered records, one for each row, with cells in their JSON form.
 
-A column whose type is declared has its cells cast to that type first; any other column's are as a person
-would write them, since nothing else will say what they are. Memory holds a batch of rows and what Arrow
-buffers to read it. Null keys of structs are left in: which of them were never there is for the formats to
-say. A data page that can't be read breaks the file off: one bad record, then its end. No exception of Arrow
-leaves this module.
+Cells of a column with a declared type are cast to that type first. Cells of other columns get the form a person would
+write (`arrow.cell_text`), since their Arrow type is not kept anywhere. Memory holds one batch of rows and Arrow's
+buffers. Null keys of structs are kept; `formats.drop_null_keys` removes them where Arrow filled them in. A data page
+that can't be read ends the file with one bad record. No exception of Arrow leaves this module.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ParquetFooter:
-    """What a file's footer says: the Arrow type of each column, and how many rows there are."""
+    """From a file's footer: the Arrow type of each column, and the number of rows."""
 
     types: dict[str, pa.DataType]
     rows: int
@@ -45,18 +44,18 @@ class ParquetFooter:
 
 @dataclass(frozen=True, slots=True)
 class ColumnSelection:
-    """What is read: `columns`, or all where None. `types` are those that are declared for the output."""
+    """The columns to read (None: all), and the Arrow types of those that are declared for the output."""
 
     columns: set[str] | None = None
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     def among(self, names: list[str]) -> list[str]:
-        """The selected of `names`, in their order."""
+        """Those of `names` that are selected, in the same order."""
         return [name for name in names if self.columns is None or name in self.columns]
 
 
 def read_footer(file: InputFile) -> ParquetFooter:
-    """What the footer says. Raises `InputError`."""
+    """The footer of `file`. Raises `InputError` if it can't be read or has a column of an unsupported type."""
     with _opened(file) as parquet:
         types = {field.name: field.type for field in parquet.schema_arrow}
         for name, dtype in types.items():
@@ -68,10 +67,10 @@ def read_footer(file: InputFile) -> ParquetFooter:
 
 
 def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file.
+    """The records of `file`, with the columns of `selection`.
 
-    `on_progress` is called with the number of its bytes read so far, in proportion to rows. Raises
-    `InputError` if it is gone.
+    `on_progress` is called with the number of bytes read so far, in proportion to the rows. Raises `InputError` if the
+    file is gone.
     """
     with _opened(file) as parquet:
         names = selection.among(parquet.schema_arrow.names)
@@ -93,7 +92,7 @@ def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Calla
 
 def _rows_of(batch: pa.RecordBatch, selection: ColumnSelection) -> Iterator[dict[str, Any] | Bad]:
     try:
-        # Arrow also hands out `a.b` where `a` was asked for.
+        # Arrow also returns the column `a.b` where `a` is requested.
         cells = {name: _cells(batch, name, selection) for name in selection.among(batch.schema.names)}
     except (UnicodeDecodeError, _UnfitError) as error:
         if batch.num_rows == 1:
@@ -111,7 +110,7 @@ def _rows_of(batch: pa.RecordBatch, selection: ColumnSelection) -> Iterator[dict
 
 
 class _UnfitError(Exception):
-    """A cell that the declared type can't hold. `str()` is the sentence."""
+    """A cell's value does not fit the declared type. `str()` is the sentence for the user."""
 
 
 def _cells(batch: pa.RecordBatch, name: str, selection: ColumnSelection) -> list[Any]:
@@ -137,17 +136,19 @@ def _problem(error: UnicodeDecodeError | _UnfitError) -> Bad:
 @contextmanager
 def _opened(file: InputFile) -> Iterator[pq.ParquetFile]:
     try:
-        # Without pre_buffer Arrow holds a buffer for each column, not a row group.
+        # With pre_buffer=False Arrow keeps one buffer per column in memory, not a whole row group.
         parquet = pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise read_error(file.as_given, error) from error
-        raise InputError(f"{file.as_given} is not read as Parquet: {_first_line(error)}. Write it anew.") from error
+        raise InputError(
+            f"{file.as_given} can't be read as Parquet: {_first_line(error)}. Write the file again."
+        ) from error
     with parquet:
         yield parquet
 
 
 def _first_line(error: BaseException) -> str:
-    """The beginning of what Arrow says, which may go over many lines."""
+    """The first line of Arrow's message, at most 120 characters."""
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[:120].rstrip(". ")

@@ -23,9 +23,9 @@ _TEXT_READERS = {FileKind.JSONL: read_jsonl, FileKind.JSON: read_json, FileKind.
 
 
 def read_records(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
-    """The records of a file, good and bad; `on_progress` is called with the number of its bytes read so far.
+    """The records of `file`, good and bad; `on_progress` is called with the number of its bytes read so far.
 
-    Raises `InputError` if it is gone.
+    `selection` applies to Parquet alone. Raises `InputError` if the file is gone.
     """
     if file.kind is FileKind.PARQUET:
         return read_parquet(file, selection, on_progress)
@@ -33,12 +33,12 @@ def read_records(file: InputFile, selection: ColumnSelection, on_progress: Calla
 
 
 def resolve_json_kind(file: InputFile) -> InputFile:
-    """`file` as what it turns out to be: many call JSON lines `.json`. Raises `InputError` where it is neither."""
+    """`file` with the kind of its content: JSON lines are often named `.json`. Raises `InputError` if it is neither."""
     if file.kind is FileKind.JSON and not is_list(file):
         return replace(file, kind=FileKind.JSONL)
     return file
 
 
 def declared_columns(file: InputFile) -> list[str] | None:
-    """The columns that a CSV declares, none where it is empty; None for any other kind."""
+    """The column names in a CSV file's header, an empty list if it has none; None for any other kind of file."""
     return header_of(file) if file.kind is FileKind.CSV else None

@@ -1,6 +1,6 @@
-"""A record of a file made a row: what it asks, what it is called, what it carries.
+"""Builds rows from records: the request, the id, and the columns that pass through to the output.
 
-One `RowBuilder` serves one reading. Each record becomes exactly one row, good or bad, in order.
+One `RowBuilder` serves one pass over the input. Each record becomes exactly one row, good or bad, in order.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ __all__ = ["Columns", "RowBuilder"]
 
 
 class Columns:
-    """Which column of a record is what. `wanted` are those that are read at all, None where all are."""
+    """The roles of a record's columns. `wanted` are the columns to read, None for all."""
 
     def __init__(
-        self, form: Format, id_column: str | None, params: str | None, carried: tuple[str, ...] | None
+        self, form: Format, id_column: str | None, params: str | None, passthrough: tuple[str, ...] | None
     ) -> None:
         self.form = form
         self.id = id_column
         self.params = params
-        self.carried = carried
+        self.passthrough = passthrough
         self.structs = form.columns if params is None else (*form.columns, params)
         own = {id_column, params} - {None}
         self.excluded = frozenset(str(name) for name in own | set(form.excluded))
-        self.wanted = None if carried is None else {*self.excluded, *form.columns, *carried}
+        self.wanted = None if passthrough is None else {*self.excluded, *form.columns, *passthrough}
 
-    def carries(self, name: str) -> bool:
-        """Whether `name` goes to the output."""
-        return name not in self.excluded if self.carried is None else name in self.carried
+    def passes_through(self, name: str) -> bool:
+        """True if the column `name` goes to the output."""
+        return name not in self.excluded if self.passthrough is None else name in self.passthrough
 
-    def carried_of(self, record: dict[str, Any]) -> dict[str, Any]:
-        """What of `record` goes to the output.
+    def passthrough_of(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The columns of `record` that go to the output.
 
-        Takes the rest out of it: a copy would cost as much as parsing it.
+        Without `input.columns` the others are removed from `record` itself: a copy would take as long as parsing it.
         """
-        if self.carried is not None:
-            return {name: record.get(name) for name in self.carried}
+        if self.passthrough is not None:
+            return {name: record.get(name) for name in self.passthrough}
         for name in self.excluded:
             record.pop(name, None)
         return record
 
 
 class RowBuilder:
-    """Records to rows, in the order of reading."""
+    """Builds the rows of one pass, in reading order; `rows` counts them."""
 
     def __init__(self, columns: Columns) -> None:
         self.rows = 0
@@ -68,22 +68,22 @@ class RowBuilder:
             return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence)
         request = self._parse(record, sparse=sparse)
         if self._column_ids is None:
-            carried = self._columns.carried_of(record)
+            passthrough = self._columns.passthrough_of(record)
             if isinstance(request, Bad):
-                return BadRow(Key(location), ordinal, location, request.sentence, carried)
+                return BadRow(Key(location), ordinal, location, request.sentence, passthrough)
             key = Key(self._content_ids.claim(request.messages))
-            return Row(key, ordinal, location, request.messages, request.params, request.model, carried)
+            return Row(key, ordinal, location, request.messages, request.params, request.model, passthrough)
         name, problem = self._column_id(record, label, line)
-        carried = self._columns.carried_of(record)
+        passthrough = self._columns.passthrough_of(record)
         if problem is not None:
-            return BadRow(Key(name), ordinal, location, problem.sentence, carried)
+            return BadRow(Key(name), ordinal, location, problem.sentence, passthrough)
         if isinstance(request, Bad):
-            return BadRow(Key(name), ordinal, location, request.sentence, carried)
-        return Row(Key(name), ordinal, location, request.messages, request.params, request.model, carried)
+            return BadRow(Key(name), ordinal, location, request.sentence, passthrough)
+        return Row(Key(name), ordinal, location, request.messages, request.params, request.model, passthrough)
 
     def _location_id(self, label: str, line: int) -> str:
         location = f"{label}:{line}"
-        # No hash of a conversation holds a colon, but an id from a column may look like a location.
+        # A hash of a conversation contains no colon, but an id from a column may look like a location.
         return location if self._column_ids is None else self._column_ids.claim(location, label, line)[0]
 
     def _column_id(self, record: dict[str, Any], label: str, line: int) -> tuple[str, Bad | None]:
@@ -101,7 +101,7 @@ class RowBuilder:
     def _parse(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | Bad:
         columns = self._columns
         if sparse:
-            # What is carried keeps its nulls, so that its Arrow type can be made again.
+            # Columns that pass through keep their nulls, so that their Arrow type can be restored.
             read = {name: drop_null_keys(record[name]) for name in columns.structs if name in record}
             record = {**record, **read}
         request = columns.form.parse(record)

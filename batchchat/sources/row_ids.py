@@ -1,8 +1,8 @@
-"""What each row of one reading is called: ids unique over good and bad rows, without regard to position.
+"""The ids of rows, unique over good and bad rows of one pass, and independent of a row's position in its file.
 
-Given ids stand as they are; of a repeated one the first stands, and a later one gets `#<file>:<line>` put
-after it. Rows without ids are called by a hash of their conversation, equal ones with -2, -3… in the order
-of reading. Neither keeps a Python object per row.
+An id from a column is used unchanged; where it repeats, the first row keeps it and a later row gets `#<file>:<line>`
+appended. A row without an id column gets a hash of its conversation; equal conversations get -2, -3 and so on appended,
+in reading order. Neither class keeps a Python object per row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["ColumnIds", "ContentIds", "parse_id"]
 
 
 def parse_id(value: Any, where: str) -> str | Bad:
-    """The id in `value`, a cell of the column `where`."""
+    """The id in `value`, a cell of the column `where`; `Bad` if it is not a non-empty text or an integer."""
     if type(value) is int:
         return str(value)
     if type(value) is not str:
@@ -39,24 +39,21 @@ def parse_id(value: Any, where: str) -> str | Bad:
 
 
 class ColumnIds:
-    """Ids from a column.
-
-    Each row claims exactly one, in the order of reading, so that numbers are ordinals.
-    """
+    """Ids from a column. Each row claims exactly one, in reading order, so that numbers in the table are ordinals."""
 
     def __init__(self) -> None:
         self._table = HashTable()
         self._locations = _Locations()
 
     def claim(self, wanted: str, label: str, line: int) -> tuple[str, Bad | None]:
-        """The id for the row at `label`:`line`, and if `wanted` was taken where it was used first."""
+        """The id of the row at `label`:`line`, and a problem if an earlier row already has the id `wanted`."""
         number, is_new = self._table.add(process_hash(wanted))
         if is_new:
             self._locations.add(number, label, line)
             return wanted, None
-        problem = Bad(f"the id {short_json(wanted)} stands already at {self._locations.of(number)}")
+        problem = Bad(f"duplicate id {short_json(wanted)}, first used at {self._locations.of(number)}")
         free = wanted
-        # The longer id may be a given one too.
+        # The longer id may also be in the column.
         while not is_new:
             free = f"{free}#{label}:{line}"
             number, is_new = self._table.add(process_hash(free))
@@ -65,7 +62,7 @@ class ColumnIds:
 
 
 class _Locations:
-    """Where the rows stand, by ordinal. Holds one entry for each run of lines without a blank one."""
+    """The locations (`file:line`) of rows by ordinal. Has one entry for each run of lines without a blank line."""
 
     def __init__(self) -> None:
         self._labels: list[str] = []
@@ -90,7 +87,7 @@ class _Locations:
 
 
 class ContentIds:
-    """Ids from conversations, for good rows; a bad one is called by its place, which never is such an id."""
+    """Ids from conversations, for good rows. A bad row's id is its location, which no such id can equal."""
 
     def __init__(self) -> None:
         self._table = HashTable()
@@ -98,7 +95,7 @@ class ContentIds:
         self._counts = array("L")
 
     def claim(self, messages: list[Message]) -> str:
-        """16 hex digits of the conversation's hash, with a number after them from the second time on."""
+        """The hash of `messages` in 16 hex digits; from its second occurrence on with `-` and the count appended."""
         digest = stable_hash64(canonical(messages))
         _, is_new = self._table.add(digest)
         if is_new:

@@ -1,8 +1,8 @@
-"""Rows at random that stay the same: those whose ids hash lowest, with the seed.
+"""A stable random sample: the rows whose ids, hashed with the seed, have the lowest hashes.
 
-The choice depends on the seed and the rows' ids alone. More rows asked for keep those chosen before, and rows
-added to the input take the places of few. Memory is 16 bytes for each row asked for while choosing, and
-nothing afterwards: what is kept is the highest hash chosen.
+The choice depends only on the seed and the rows' ids. A larger sample contains the smaller one, and rows added to the
+input replace few of those chosen. Choosing takes 16 bytes of memory per row of the sample; afterwards only the highest
+hash chosen is kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MIN_HELD = 1024
 
 
 class Sample:
-    """The rows whose hash is at most `bound`; they are `rows` in number."""
+    """The rows whose hash is at most `bound`; there are `rows` of them."""
 
     def __init__(self, seed: int, bound: int, rows: int) -> None:
         self.rows = rows
@@ -35,14 +35,14 @@ class Sample:
         self._bound = bound
 
     def select(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
-        """Those of `rows` that are chosen, in their order."""
+        """Those of `rows` that are in the sample, in the same order."""
         return (row for row in rows if row_hash(self._seed, row.key) <= self._bound)
 
 
 def choose(rows: Iterable[Row | BadRow], count: int, seed: int, *, min_held: int = _MIN_HELD) -> Sample:
-    """A sample of `count` of `rows`, or of all if there are no more.
+    """A sample of `count` of `rows`, or of all if there are fewer.
 
-    `min_held`: up to so many hashes none are dropped, since dropping sorts them.
+    Hashes that are not among the lowest are dropped once more than `min_held` are held; each time they are sorted.
     """
     held = array("Q")
     bound = _HIGHEST
@@ -60,12 +60,12 @@ def choose(rows: Iterable[Row | BadRow], count: int, seed: int, *, min_held: int
 
 
 def row_hash(seed: int, key: Key) -> int:
-    """Where a row stands in the order of its choice: the lowest are chosen."""
+    """The hash of a row's id with `seed`. The rows with the lowest hashes are chosen."""
     return stable_hash64(f"{seed}\x1f{key.id}".encode("utf-8", "surrogatepass"))
 
 
 def _lowest(hashes: array[int], count: int) -> array[int]:
-    """The `count` lowest, in order: Arrow sorts them as they lie in memory."""
+    """The `count` lowest of `hashes` in ascending order, sorted by Arrow without a Python object per hash."""
     unsorted: Any = pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)])
     order: Any = pc.array_sort_indices(unsorted)
     lowest: Any = unsorted.take(order.slice(0, count))

@@ -1,6 +1,6 @@
-"""ShareGPT conversations, in both spellings: `{from, value}` and `{role, content}`.
+"""ShareGPT conversations, with turns of either form: `{from, value}` or `{role, content}`.
 
-Only who speaks and what is said are sent: weights, training marks and the like are for other tools.
+Only the role and the content of a turn are sent. Other keys, such as training weights, are left out.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ _ROLES = {
     "function_response": "tool",
 }
 _TAKES = "It takes system, human, gpt or tool (or user, assistant, chatgpt, model, function, observation)."
-_NOTHING_TO_ANSWER = "ends with the model's turn: nothing to answer. Take that turn out to have it answered anew."
+_NOTHING_TO_ANSWER = (
+    "ends with the model's turn: nothing to answer. Remove that turn to get a new answer to the one before it."
+)
 
 
 def is_sharegpt(value: Any) -> bool:
-    """Whether a list of messages says `from` where others say `role`."""
+    """True if `value` is a list of turns whose first has the key `from`."""
     return type(value) is list and bool(value) and type(value[0]) is dict and "from" in value[0]
 
 
 def parse_sharegpt(value: Any, where: str) -> list[dict[str, Any]] | Bad:
-    """The messages of the conversation in the column `where`."""
+    """The messages of the conversation `value`, a cell of the column `where`; `Bad` if they can't be sent."""
     if type(value) is not list:
         return Bad(f"`{where}` is {describe(value)}. It takes a list of {{from, value}}.")
     messages: list[dict[str, Any]] = []

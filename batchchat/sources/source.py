@@ -1,8 +1,8 @@
-"""An input opened: its files found, its format known, its rows to be read as often as one likes.
+"""A job's input: opens its files, detects the format, and reads the rows as often as they are needed.
 
-Rules: what can be refused before the first row is refused here, in one sentence. A reading is deterministic:
-the same files give the same rows, ids and errors. Memory does not grow with the input but for 24 bytes an
-id.
+Rules: what can be refused before the first row is refused in `open_source`, with one sentence. Reading is
+deterministic: the same files give the same rows, ids and errors. Apart from 24 bytes per id, memory does not grow with
+the input.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ _NOUNS = {
 
 
 class Source:
-    """Rows to be read.
+    """The rows of an input.
 
-    `bytes_read` is of the current reading, packed bytes for gz and zst and in proportion to rows for Parquet.
-    `rows_total` is known where all files are Parquet, and of rows at random. `column_types` are the carried columns
-    with a declared type. `recognised` says how the format was found where the job left it open: "messages, from the
-    column `messages` of the first row".
+    `bytes_read` counts the current pass over the files: compressed bytes for gz and zst, bytes in proportion to the
+    rows for Parquet. `rows_total` is None unless all files are Parquet or the job takes a random sample.
+    `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
+    `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
+    None where the job names it.
     """
 
     def __init__(
@@ -73,13 +74,13 @@ class Source:
             self.column_types = _common_types(footers, self._columns)
         self._selection = ColumnSelection(self._columns.wanted, self.column_types)
         if spec.random is not None:
-            # The one thing that has to see all rows before the first: which are the chosen ones depends on all.
+            # Which rows are in the sample depends on all of them, so all are read before the first is handed out.
             self._sample = choose(self._rows(), spec.random, spec.seed)
             self.rows_total = self._sample.rows
             self.bytes_read = 0
 
     def read(self) -> Iterator[Row | BadRow]:
-        """A fresh reading from the first row. Raises `InputError` where a file has gone since."""
+        """The rows, from the first. Raises `InputError` if a file was removed since it was opened."""
         rows = self._rows()
         return rows if self._sample is None else self._sample.select(rows)
 
@@ -105,9 +106,9 @@ class Source:
 
 
 def open_source(spec: InputSpec) -> Source:
-    """Find the files and the format of an input, and choose the rows where some are asked for at random.
+    """Find the files of the input `spec`, detect their format, and choose the rows of a random sample.
 
-    Raises `InputError` with one sentence that says the way out.
+    Raises `InputError` with one sentence that says what is wrong and what to do.
     """
     named = find_files(spec.paths, spec.as_given)
     inputs = InputFiles(tuple(resolve_json_kind(file) for file in named.files), named.entries)
@@ -123,6 +124,6 @@ def open_source(spec: InputSpec) -> Source:
 
 
 def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:
-    names = dict.fromkeys(name for footer in footers for name in footer.types if columns.carries(name))
+    names = dict.fromkeys(name for footer in footers for name in footer.types if columns.passes_through(name))
     common = {name: common_type([footer.types[name] for footer in footers if name in footer.types]) for name in names}
     return {name: kind for name, kind in common.items() if kind is not None}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -17,8 +16,9 @@ import pyarrow as pa
 from batchchat import lossless_json
 from batchchat.arrow import cells
 from batchchat.core.record import RowRecord
+from batchchat.text.times import iso_utc
 
-__all__ = ["COLUMNS", "MESSAGES", "Column", "carried_names", "conversation", "record_of"]
+__all__ = ["COLUMNS", "MESSAGES", "Column", "conversation", "passthrough_names", "record_of"]
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _TEXT = pa.string()
@@ -66,7 +66,7 @@ class Column:
         """The value as JSON, times in ISO 8601 UTC."""
         value = self.take([row])[0]
         if self.type is _TIME and value is not None:
-            return datetime.fromtimestamp(value, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            return iso_utc(value, "microseconds")
         return value
 
 
@@ -189,7 +189,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("reasoning", _TEXT, _in("reply", "reasoning"), "the reasoning the endpoint showed"),
     Column("refusal", _TEXT, _in("reply", "refusal"), "the refusal the endpoint marked as one"),
     Column("model", _TEXT, _in("reply", "model"), "the model as served"),
-    Column("model_requested", _TEXT, _field("model"), "the model as asked for"),
+    Column("model_requested", _TEXT, _field("model"), "the model as requested"),
     Column("service_tier", _TEXT, _in("reply", "service_tier"), "the tier as served"),
     Column("response_id", _TEXT, _in("reply", "response_id"), "the endpoint's id of the response"),
     Column("prompt_tokens", _INT, _in("usage", "prompt_tokens"), "as reported, of the last attempt that did"),
@@ -222,8 +222,8 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def carried_names(names: Iterable[str]) -> dict[str, str]:
-    """The output name of each carried column: its own, with `input_` before one that collides."""
+def passthrough_names(names: Iterable[str]) -> dict[str, str]:
+    """The output name of each passthrough column: its own, with `input_` before one that collides."""
     taken = {column.name for column in COLUMNS}
     renamed: dict[str, str] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""What the journal adds up to: the index of finished rows and sums over them. Replay and a live run apply alike.
+"""The state that the journal adds up to: the index of finished rows and sums over them, in a replay and a live run.
 
 A row's later record replaces the earlier one. What was paid for an answer so replaced, or for a row that the input no
 longer has, stays in `superseded` and `not_in_input`; what a failed row had cost is carried into its next record.

@@ -18,13 +18,13 @@ from batchchat import lossless_json
 from batchchat.arrow import cells
 from batchchat.core.record import RowRecord
 from batchchat.store.atomic import replacing, replacing_folder
-from batchchat.store.columns import COLUMNS, carried_names
+from batchchat.store.columns import COLUMNS, passthrough_names
 
 __all__ = [
     "GROUP_LIMITS",
     "METADATA",
-    "CarriedColumn",
     "GroupLimits",
+    "PassthroughColumn",
     "batches_of",
     "files_of",
     "is_ours",
@@ -48,7 +48,7 @@ class GroupLimits(NamedTuple):
 GROUP_LIMITS = GroupLimits()
 _NONE: dict[str, Any] = {}
 
-CarriedColumn = pa.DataType | cells.Kind
+PassthroughColumn = pa.DataType | cells.Kind
 """The type of a passthrough column: declared by a Parquet input, or widened over the JSON values of all rows."""
 
 
@@ -59,7 +59,7 @@ _WIDENED: dict[cells.Kind, pa.DataType] = {
 }
 
 
-def _arrow_type(kind: CarriedColumn) -> pa.DataType:
+def _arrow_type(kind: PassthroughColumn) -> pa.DataType:
     if not isinstance(kind, cells.Kind):
         return kind
     arrow_type: pa.DataType = _WIDENED.get(kind, pa.string())
@@ -69,7 +69,7 @@ def _arrow_type(kind: CarriedColumn) -> pa.DataType:
 def write_parquet(
     path: Path,
     rows: Iterable[tuple[RowRecord, int]],
-    carried: Mapping[str, CarriedColumn],
+    passthrough: Mapping[str, PassthroughColumn],
     metadata: Mapping[str, Any],
     *,
     limits: GroupLimits = GROUP_LIMITS,
@@ -79,35 +79,35 @@ def write_parquet(
     Raises `MachineError` where the disk refuses; `path` is then unchanged.
     """
     with replacing(path) as building:
-        _write_file(building, rows, _schema(carried, metadata), carried, limits)
+        _write_file(building, rows, _schema(passthrough, metadata), passthrough, limits)
 
 
 def write_parts(
     path: Path,
     rows: Iterable[tuple[RowRecord, int]],
-    carried: Mapping[str, CarriedColumn],
+    passthrough: Mapping[str, PassthroughColumn],
     metadata: Mapping[str, Any],
     part_rows: int,
     *,
     limits: GroupLimits = GROUP_LIMITS,
 ) -> None:
     """The same to a folder: `part-00000.parquet` and so on, of `part_rows` rows each. Without rows, one empty part."""
-    schema = _schema(carried, metadata)
+    schema = _schema(passthrough, metadata)
     remaining = iter(rows)
     with replacing_folder(path) as building:
         first, number = next(remaining, None), 0
         while first is not None or not number:
             part = islice(chain([] if first is None else [first], remaining), part_rows)
-            _write_file(building / f"part-{number:05}.parquet", part, schema, carried, limits)
+            _write_file(building / f"part-{number:05}.parquet", part, schema, passthrough, limits)
             first, number = next(remaining, None), number + 1
 
 
-def _schema(carried: Mapping[str, CarriedColumn], metadata: Mapping[str, Any]) -> pa.Schema:
-    names = carried_names(carried)
+def _schema(passthrough: Mapping[str, PassthroughColumn], metadata: Mapping[str, Any]) -> pa.Schema:
+    names = passthrough_names(passthrough)
     return pa.schema(
         [
             *((column.name, column.type) for column in COLUMNS),
-            *((names[name], _arrow_type(kind)) for name, kind in carried.items()),
+            *((names[name], _arrow_type(kind)) for name, kind in passthrough.items()),
         ],
         metadata={METADATA: lossless_json.dumps(dict(metadata))},
     )
@@ -117,18 +117,18 @@ def _write_file(
     path: Path,
     rows: Iterable[tuple[RowRecord, int]],
     schema: pa.Schema,
-    carried: Mapping[str, CarriedColumn],
+    passthrough: Mapping[str, PassthroughColumn],
     limits: GroupLimits,
 ) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batches, count in _groups(rows, schema, carried, limits):
+        for batches, count in _groups(rows, schema, passthrough, limits):
             writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=count)
 
 
 def _groups(
     rows: Iterable[tuple[RowRecord, int]],
     schema: pa.Schema,
-    carried: Mapping[str, CarriedColumn],
+    passthrough: Mapping[str, PassthroughColumn],
     limits: GroupLimits,
 ) -> Iterator[tuple[list[pa.RecordBatch], int]]:
     """Row groups, each as its record batches and its count of rows."""
@@ -141,39 +141,39 @@ def _groups(
         count, size = count + 1, size + length
         full = count >= max_rows or size >= max_size
         if full or len(slice_) >= slice_rows:
-            batches.append(_batch(slice_, schema, carried))
+            batches.append(_batch(slice_, schema, passthrough))
             slice_ = []
         if full:
             yield batches, count
             batches, count, size = [], 0, 0
     if slice_:
-        batches.append(_batch(slice_, schema, carried))
+        batches.append(_batch(slice_, schema, passthrough))
     if batches:
         yield batches, count
 
 
-def _batch(rows: list[RowRecord], schema: pa.Schema, carried: Mapping[str, CarriedColumn]) -> pa.RecordBatch:
+def _batch(rows: list[RowRecord], schema: pa.Schema, passthrough: Mapping[str, PassthroughColumn]) -> pa.RecordBatch:
     arrays = [column.array(rows) for column in COLUMNS]
-    arrays += [_carried_array(rows, name, kind) for name, kind in carried.items()]
+    arrays += [_passthrough_array(rows, name, kind) for name, kind in passthrough.items()]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _carried_array(rows: Sequence[RowRecord], name: str, kind: CarriedColumn) -> pa.Array[Any]:
+def _passthrough_array(rows: Sequence[RowRecord], name: str, kind: PassthroughColumn) -> pa.Array[Any]:
     values = [row.get("carried", _NONE).get(name) for row in rows]
     return cells.decode_widened(values, kind) if isinstance(kind, cells.Kind) else cells.decode(values, kind)
 
 
 def batches_of(
-    rows: Iterable[RowRecord], carried: Mapping[str, CarriedColumn], columns: Collection[str]
+    rows: Iterable[RowRecord], passthrough: Mapping[str, PassthroughColumn], columns: Collection[str]
 ) -> Iterator[pa.RecordBatch]:
     """The named `columns` of `rows`, as an output has them, in batches."""
     own = [column for column in COLUMNS if column.name in columns]
-    passthrough = {name: out for name, out in carried_names(carried).items() if out in columns}
+    names = {name: out for name, out in passthrough_names(passthrough).items() if out in columns}
     remaining = iter(rows)
     while slice_ := list(islice(remaining, GROUP_LIMITS.slice_rows)):
         arrays = [column.array(slice_) for column in own]
-        arrays += [_carried_array(slice_, name, carried[name]) for name in passthrough]
-        yield pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in own), *passthrough.values()])
+        arrays += [_passthrough_array(slice_, name, passthrough[name]) for name in names]
+        yield pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in own), *names.values()])
 
 
 def files_of(path: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """The passthrough columns: input columns that rows take along to the output, with their order and their types.
 
-A run declares the Arrow types of its input's columns where the input has types. A column that every run declared alike
-keeps that type; any other is widened over the JSON values of all rows.
+A run declares the Arrow types of its input's columns where the input has types. A column that every run declared with
+the same type keeps it; any other is widened over the JSON values of all rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from batchchat.arrow import cells
-from batchchat.store.parquet import CarriedColumn
+from batchchat.store.parquet import PassthroughColumn
 from batchchat.store.retyped_columns import RetypedColumns
 
 __all__ = ["PassthroughColumns", "schema_of", "schema_text"]
@@ -69,14 +69,14 @@ class PassthroughColumns:
                 first[name] = min(first.get(name, (ordinal, position)), (ordinal, position))
             self._order_settled_at = max(row_ordinal for row_ordinal, _ in first.values())
 
-    def columns(self) -> dict[str, CarriedColumn]:
+    def columns(self) -> dict[str, PassthroughColumn]:
         """How each column is typed: as all runs declared it, else as widened over the rows' values.
 
         Declared columns come first, in their order, whether or not a finished row has them; then the others, in the
         order of the input's rows.
         """
         typed, rewritten = self._typed(), self.retyped().names
-        columns: dict[str, CarriedColumn] = {}
+        columns: dict[str, PassthroughColumn] = {}
         declared = (name for _, types in self._declarations for name in types)
         for name in (*declared, *sorted(self._kinds, key=self._first_positions.__getitem__)):
             if name in typed:

@@ -19,7 +19,7 @@ from batchchat.arrow import cells
 from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
 from batchchat.store.columns import COLUMNS, record_of
-from batchchat.store.parquet import CarriedColumn, files_of, metadata_of
+from batchchat.store.parquet import PassthroughColumn, files_of, metadata_of
 
 __all__ = ["Published", "records_of"]
 
@@ -41,7 +41,9 @@ class Published:
         self._files = files_of(path)
         self.metadata: dict[str, Any] = metadata
         schema: pa.Schema = pq.read_schema(self._files[0])
-        self.carried: dict[str, CarriedColumn] = {field.name: field.type for field in schema if field.name not in _OURS}
+        self.passthrough: dict[str, PassthroughColumn] = {
+            field.name: field.type for field in schema if field.name not in _OURS
+        }
         """The passthrough columns by their output names, with their types."""
 
     def rows(self, columns: set[str] | None = None) -> Iterator[RowRecord]:

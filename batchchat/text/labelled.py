@@ -1,4 +1,4 @@
-"""A labelled list: labels in a column, what they label beside them. Summary, report, status and estimate print it."""
+"""A labelled list: labels in the left column, texts in the right. Summary, report, status and estimate print it."""
 
 from __future__ import annotations
 

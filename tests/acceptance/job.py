@@ -178,7 +178,7 @@ class Job:
         return found
 
     def journal(self) -> list[dict[str, Any]]:
-        """The journal's intact lines, checked by what DESIGN.md says of them and by none of our code."""
+        """The journal's intact lines, checked as docs/architecture.md describes them, with none of our code."""
         found = []
         for path in sorted(self.run_folder.glob("journal-*.jsonl")):
             for line in path.read_bytes().split(b"\n"):

@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an image": (
         {},
         "in.jsonl:4: row i has parts that are not text, so that what it costs has no bound and `budget.max_cost`"
-        " ($0.5000) can't hold. Take such rows out, or leave `budget.max_cost` out.",
+        " ($0.5000) can't hold. Remove such rows, or leave `budget.max_cost` out.",
     ),
     "an hour that has passed": (
         {"budget__stop_at": "2026-01-01T07:30"},

@@ -86,7 +86,7 @@ CASES: dict[str, Nasty] = {
         row("x").replace(b'"x"', b'"\\udc00"'),
         '`id` is "\ufffd", which holds half of a surrogate pair.',
     ),
-    "an id twice": line(row("first"), 'the id "first" stands already at in.jsonl:1', "first#in.jsonl:2"),
+    "an id twice": line(row("first"), 'duplicate id "first", first used at in.jsonl:1', "first#in.jsonl:2"),
     "an id of a wrong type": line(
         row("x").replace(b'"x"', b"1.5", 1), "`id` is 1.5, a number. It takes text or a whole number."
     ),
@@ -110,7 +110,7 @@ CASES: dict[str, Nasty] = {
     ),
     "deep nesting": line(row("x", deep=0).replace(b"0}", b"[" * 300 + b"]" * 300 + b"}"),
                          "the line is nested more than 200 deep"),
-    "very deep nesting": line(b"[" * 100_000, "the line is not read: nested too deeply"),
+    "very deep nesting": line(b"[" * 100_000, "the line can't be read: nested too deeply"),
     "a line of 5 MB": Nasty(
         {"in.jsonl": among(row("x", more="y" * 5_000_000))}, answered={"first", "x", "last"}, keys={"input.columns": []}
     ),
@@ -142,7 +142,7 @@ CASES: dict[str, Nasty] = {
         carried={"x": {"n": str(2**70)}, "y": {"n": str(10**400)}, "first": {"n": None}},
     ),
     "a number of 5,000 digits": line(
-        row("x", n=1).replace(b"1}", b"1" * 5000 + b"}"), "the line is not read: exceeds the limit (4300 digits)"
+        row("x", n=1).replace(b"1}", b"1" * 5000 + b"}"), "the line can't be read: exceeds the limit (4300 digits)"
     ),
     "huge numbers in params": Nasty(
         {
@@ -225,8 +225,8 @@ CASES: dict[str, Nasty] = {
             ]
         ).encode(),
         {
-            "x": "`conversations` ends with the model's turn: nothing to answer. Take that turn out to have it"
-            " answered anew.",
+            "x": "`conversations` ends with the model's turn: nothing to answer. Remove that turn to get a new"
+            " answer to the one before it.",
             "y": '`conversations[0].from` is "bing", text. It takes system, human, gpt or tool (or user, assistant,'
             " chatgpt, model, function, observation).",
         },

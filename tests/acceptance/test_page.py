@@ -1,4 +1,4 @@
-"""The founding page's two conversations, through a job."""
+"""The two conversations of DeepInfra's page on WizardLM-2-8x22B, through a job."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_odd_types_carried(job: Job, base: list[str]) -> None:
 
 
 def test_json_columns_are_widened(job: Job, base: list[str]) -> None:
-    """Carried JSON columns are widened over all rows, invalid ones included, as the contract says."""
+    """The input's JSON columns are widened over all rows, invalid ones included, as docs/output.md says."""
     odd = [
         {"id": "a", "messages": conversation("x"), "n": None, "f": 1, "m": 1, "t": {"a": [1]}, "b": True},
         {"id": "b", "messages": conversation("y"), "n": 1, "f": 2.5, "m": "two", "t": None, "b": None},

@@ -36,13 +36,13 @@ REFUSED: dict[str, tuple[Callable[[Job], object], str]] = {
     ),
     "no conversation": (
         lambda job: job.write([{"id": 1, "text": "x"}]),
-        "in.jsonl:1 has `id`, `text`: no conversation is found there. It takes `messages` or"
+        "in.jsonl:1 has `id`, `text`: no conversation found. It takes `messages` or"
         " `conversations` (lists), `prompt` (text), or `custom_id` with `body`; a column of another"
         " name goes under `input.column`.",
     ),
     "Parquet that is none": (
         no_parquet,
-        "in.parquet is not Parquet: it doesn't begin with PAR1. Name it for what it is.",
+        "in.parquet is not Parquet (no PAR1 header). Rename it to match its format.",
     ),
     "an output below a file": (
         lambda job: job.write(output__path="in.jsonl/out.parquet"),
@@ -198,7 +198,7 @@ def test_all_fail_alike(job: Job) -> None:
         assert ended.code == 5
         assert ended.errors == [
             "stopped: the first 10 rows failed with the same error, bad_request: body.x: not allowed."
-            " Fix the cause and go on with --retry-failed."
+            " Fix the cause and continue with --retry-failed."
         ]
         assert ended.out.endswith("\n\nnext  batchchat run job.yaml --retry-failed\n")
         assert server.requests <= 12
@@ -215,7 +215,7 @@ def test_rows_begin_to_fail_alike(job: Job, monkeypatch: pytest.MonkeyPatch) -> 
         assert ended.code == 5
         assert ended.errors == [
             "stopped: 10 consecutive rows failed with the same error, forbidden: Not for you."
-            " Fix the cause and go on with --retry-failed."
+            " Fix the cause and continue with --retry-failed."
         ]
         assert server.requests <= 32
         server.answer = lambda _: http(200, completion())

@@ -313,7 +313,7 @@ def test_strict(job: Job, server: Raw) -> None:
         "error: 3 rows of in.jsonl can't be sent, and --strict sends nothing then:",
         "  in.jsonl:3: `messages` is empty",
         "  in.jsonl:4: the line is not JSON: expecting property name enclosed in double quotes at column 2",
-        '  in.jsonl:5: the id "r0000" stands already at in.jsonl:1',
+        '  in.jsonl:5: duplicate id "r0000", first used at in.jsonl:1',
         "Fix them, or run without --strict to send the others.",
     ]
     loose = job.run()

@@ -46,7 +46,7 @@ def test_the_bill_and_the_rows() -> None:
         del rows[4]["cost_usd"]
         rows[5]["reply"]["response_id"] = "chatcmpl-of-another"
         del rows[6]["reply"]["response_id"]
-        write_parquet(Path("out.parquet"), ((row, 1) for row in rows), published.carried, published.metadata)
+        write_parquet(Path("out.parquet"), ((row, 1) for row in rows), published.passthrough, published.metadata)
         told = call("report", name, "--reconcile", "--json", KEY="k")
         assert told.code == 0
         found = json.loads(told.out)["outputs"][0]["reconcile"]

@@ -34,7 +34,7 @@ from batchchat.core.record import (
 )
 
 KEY = Key("q-1", "v", 2)
-ROW = Row(KEY, 41, "in.jsonl:42", [{"role": "user", "content": "Hi"}], carried={"topic": None, "n": 3})
+ROW = Row(KEY, 41, "in.jsonl:42", [{"role": "user", "content": "Hi"}], passthrough={"topic": None, "n": 3})
 REQUEST = Request(KEY, 0, "a/model", ROW.messages, b"{}", 0xAB)
 
 

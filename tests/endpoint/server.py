@@ -24,7 +24,7 @@ USAGE = {"prompt_tokens": 15, "completion_tokens": 16, "total_tokens": 31, "esti
 
 
 def completion(text: Any = "Hello!", **other: Any) -> dict[str, Any]:
-    """A chat completion as the founding page shows; `other` replaces its members, or the message's."""
+    """A chat completion as DeepInfra's page on the model shows; `other` replaces its members, or the message's."""
     message = {"role": "assistant", "content": text, **other.pop("message", {})}
     choice = {"index": 0, "message": message, "finish_reason": other.pop("finish_reason", "stop")}
     return {

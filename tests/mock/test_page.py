@@ -1,4 +1,4 @@
-"""The founding page's own commands, run by curl against the mock."""
+"""The commands of DeepInfra's page on WizardLM-2-8x22B, run by curl against the mock."""
 
 from __future__ import annotations
 

@@ -228,6 +228,6 @@ def test_a_row_with_a_model_of_unknown_price_has_no_bound() -> None:
     rows[1]["p"] = {"model": "m"}
     Path("in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert run("--fresh").err.splitlines()[-1] == (
-        "error: in.jsonl:2: row r1 has the model m, whose price nobody knows, so that what it costs has no bound and"
+        "error: in.jsonl:2: row r1 has the model m, whose price is unknown, so that what it costs has no bound and"
         " `budget.max_cost` ($1.0000) can't hold. Give it one in a table of `prices`, or leave `budget.max_cost` out."
     )

@@ -66,7 +66,7 @@ def test_the_same_figures_as_by_rows(rows: list[RowRecord], by: str | None) -> N
         write_parquet(path, [(row, 1) for row in rows], {"topic": Kind.TEXT}, {})
         output = Published(path)
         needed = TALLIED | ({by} if by else set())
-        assert told(tally_batches(output.batches(needed), by)) == told(tally_by(output.rows(), output.carried, by))
+        assert told(tally_batches(output.batches(needed), by)) == told(tally_by(output.rows(), output.passthrough, by))
 
 
 def test_large_groups_go_by_columns(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_large_groups_go_by_columns(tmp_path: Path) -> None:
     write_parquet(path, [(row, 1) for row in rows], {"topic": Kind.TEXT}, {})
     output = Published(path)
     found = tally_batches(output.batches(TALLIED | {"topic"}), "topic")
-    assert told(found) == told(tally_by(output.rows(), output.carried, "topic"))
+    assert told(found) == told(tally_by(output.rows(), output.passthrough, "topic"))
 
 
 def test_too_many_groups(tmp_path: Path) -> None:

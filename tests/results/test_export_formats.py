@@ -25,14 +25,14 @@ from batchchat.core.record import RowRecord
 from batchchat.results.export_formats import EXPORT_FORMATS, Skipped
 from batchchat.sources.sharegpt import parse_sharegpt
 from batchchat.store.columns import COLUMNS
-from batchchat.store.parquet import CarriedColumn
+from batchchat.store.parquet import PassthroughColumn
 from tests.store.given import answered, failed, invalid
 
 TOOL_CALLS = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 NAMES = [column.name for column in COLUMNS]
 
 
-def written(form: str, rows: Sequence[RowRecord], carried: Mapping[str, CarriedColumn] | None = None) -> bytes:
+def written(form: str, rows: Sequence[RowRecord], carried: Mapping[str, PassthroughColumn] | None = None) -> bytes:
     made = EXPORT_FORMATS[form](carried or {})
     lines = made.lines(rows)
     assert not [line for line in lines if isinstance(line, Skipped)]
@@ -104,7 +104,7 @@ def test_carried_parquet_types_are_readable() -> None:
         "nan": pa.array([float("nan")]),
     }
     carried = {name: cells.encode(array)[0] for name, array in table.items()}
-    kinds: dict[str, CarriedColumn] = {name: array.type for name, array in table.items()}
+    kinds: dict[str, PassthroughColumn] = {name: array.type for name, array in table.items()}
     found = json.loads(written("jsonl", [answered(carried=carried)], kinds))
     assert {name: found[name] for name in table} == {
         "at": "2026-01-02T03:04:05Z",

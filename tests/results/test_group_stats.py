@@ -18,7 +18,7 @@ from tests.store.given import answered, failed, invalid
 
 
 def test_the_json_form() -> None:
-    """The keys of the contract with their figures; what a group can't know of what was paid beside rows is null."""
+    """The keys of docs/output.md with their figures; costs outside the rows that a group can't know are null."""
     tally = GroupStats()
     tally.add(answered("a", latency_s=1.0, usage={"prompt_tokens": 5, "completion_tokens": 7}))
     tally.add(answered("b", latency_s=2.0, usage=None, cost_usd=None, cost_source=None, attempts=3, possibly_billed=1))

@@ -36,7 +36,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("status", "same", "retry", "changed", "expected"), TABLE)
 def test_the_table_holds(status: str, *, same: bool, retry: bool, changed: OnChanged, expected: Disposition) -> None:
-    """Each row of the contract's table on resuming is decided as it says."""
+    """Each row is decided as the table in docs/exit-codes.md says."""
     assert disposition(status, same_request=same, retry_failed=retry, changed=changed) is expected
 
 

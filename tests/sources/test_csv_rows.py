@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tests.sources.folder import Folder
 
 NEVER = "the quote that opens here is never closed"
-QUOTE = 'a quote stands inside a quoted cell. Write it twice: "".'
-CARRIAGE_RETURN = "a carriage return stands in a cell without quotes. Quote the cell, or end lines with LF."
+QUOTE = 'a quoted cell contains a quote. Write it twice: "".'
+CARRIAGE_RETURN = "an unquoted cell contains a carriage return. Quote the cell, or end lines with LF."
 
 
 def records(path: Path, content: bytes, **sizes: int) -> list[Record]:

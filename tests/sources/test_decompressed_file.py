@@ -122,7 +122,7 @@ def test_a_window_too_wide(tmp_path: Path) -> None:
     wide = zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=True)
     packer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
     _, broken = content_of(tmp_path / "x.jsonl.zst", packer.compress(TEXT) + packer.flush())
-    assert broken == "it is packed for more than 128 MiB of memory; pack it anew without --long or --ultra"
+    assert broken == "it needs more than 128 MiB of memory to decompress; compress it again without --long or --ultra"
 
 
 @each_packing

@@ -104,7 +104,7 @@ def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -
         ("x", "`p` is not JSON: expecting value at column 1"),
         ([1], "`p` is [1], a list. It takes an object of parameters."),
         ("[1]", "`p` is [1], a list. It takes an object of parameters."),
-        ({"messages": []}, "`p.messages` can't stand there: the conversation has its own column."),
+        ({"messages": []}, "`p.messages` is not allowed there: the conversation has its own column."),
         ({"stream": True}, "`p.stream` is true. Replies are read whole: leave it out."),
         ({"stream": "yes"}, '`p.stream` is "yes", text. Replies are read whole: leave it out.'),
         ({"n": 0}, "`p.n` is 0, a number. It takes 1: repeat the row under another id for more completions."),

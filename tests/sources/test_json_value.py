@@ -19,8 +19,8 @@ from batchchat.sources.json_value import describe, list_columns, parse, parse_ob
         (b'{"a":1} x', "is not JSON: extra data at column 9"),
         (b'["\xc3"]', "is not UTF-8: byte 3 is 0xc3"),
         (b"[" * 201 + b"]" * 201, "is nested more than 200 deep"),
-        (b"[" * 100_000, "is not read: nested too deeply"),
-        (b"1" * 5000, "is not read: exceeds the limit (4300 digits)"),
+        (b"[" * 100_000, "can't be read: nested too deeply"),
+        (b"1" * 5000, "can't be read: exceeds the limit (4300 digits)"),
     ],
 )
 def test_what_is_wrong_is_said(data: bytes, error: str) -> None:

@@ -103,7 +103,7 @@ def test_a_file_cut_short_is_an_input_error(folder: Folder, keep: int) -> None:
     """Without its footer a file can't be read at all; the sentence is one line and names it."""
     folder.write("y.parquet", [{"a": n} for n in range(1000)])
     file = the_file(folder, (folder.path / "y.parquet").read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"^x\.parquet is not read as Parquet: [^\n]+\. Write it anew\.$"):
+    with pytest.raises(InputError, match=r"^x\.parquet can't be read as Parquet: [^\n]+\. Write the file again\.$"):
         read_footer(file)
 
 

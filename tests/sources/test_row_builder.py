@@ -48,9 +48,9 @@ def test_repeated_ids(folder: Folder) -> None:
     folder.write("x.jsonl", rows)
     assert told(folder.rows("x.jsonl", id="id")) == [
         ("1", "`messages` is empty"),
-        ("1#x.jsonl:2", 'the id "1" stands already at x.jsonl:1'),
+        ("1#x.jsonl:2", 'duplicate id "1", first used at x.jsonl:1'),
         ("2", ""),
-        ("2#x.jsonl:4", 'the id "2" stands already at x.jsonl:3'),
+        ("2#x.jsonl:4", 'duplicate id "2", first used at x.jsonl:3'),
     ]
 
 
@@ -92,7 +92,7 @@ def test_carried_columns(folder: Folder, given: dict[str, Any], carried: dict[st
     """All but conversation, id and params are carried, or just those that are named."""
     folder.write("x.jsonl", [{"id": "x", "messages": HI, "p": {}, "a": 1, "b": None}])
     (row,) = folder.rows("x.jsonl", **{"id": "id", "params": "p", **given})
-    assert row.carried == carried
+    assert row.passthrough == carried
 
 
 def test_openai_batch_rows(folder: Folder) -> None:
@@ -104,7 +104,7 @@ def test_openai_batch_rows(folder: Folder) -> None:
     assert good == Row(Key("r1"), 0, "x.jsonl:1", HI, {"max_tokens": 5}, "m", {"tag": 1})
     assert told([nameless, repeated]) == [
         ("x.jsonl:2", "`custom_id` is missing. There is `body`."),
-        ("r1#x.jsonl:3", 'the id "r1" stands already at x.jsonl:1'),
+        ("r1#x.jsonl:3", 'duplicate id "r1", first used at x.jsonl:1'),
     ]
     assert folder.rows("x.jsonl", id="tag")[0].key.id == "1"
 
@@ -131,7 +131,7 @@ def test_a_bare_request_body_is_a_row_of_messages(folder: Folder) -> None:
     folder.write("x.jsonl", [{"model": "m", "messages": HI}])
     (row,) = folder.rows("x.jsonl")
     assert isinstance(row, Row)
-    assert (row.model, row.carried) == (None, {"model": "m"})
+    assert (row.model, row.passthrough) == (None, {"model": "m"})
 
 
 def test_null_keys_of_parquet_structs(folder: Folder) -> None:
@@ -148,7 +148,7 @@ def test_null_keys_of_parquet_structs(folder: Folder) -> None:
     assert isinstance(two, Row)
     assert one.messages == [*HI, call, tool]
     assert (one.params, two.params) == ({"seed": 1}, {"top_p": 0.5})
-    assert one.carried["s"] == {"a": 1, "b": None} or one.carried["s"] == {"a": 1}
+    assert one.passthrough["s"] == {"a": 1, "b": None} or one.passthrough["s"] == {"a": 1}
     assert two.messages == HI
 
 

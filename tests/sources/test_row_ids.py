@@ -47,7 +47,7 @@ def test_given_ids_are_unique(wanted: list[str], gaps: list[int]) -> None:
         assert claimed not in first
         if name in first:
             assert claimed.startswith(f"{name}#f:{line}")
-            assert error == Bad(f'the id "{name}" stands already at {first[name]}')
+            assert error == Bad(f'duplicate id "{name}", first used at {first[name]}')
         else:
             assert (claimed, error) == (name, None)
         first[claimed] = f"f:{line}"
@@ -58,8 +58,8 @@ def test_the_first_of_a_repeated_id_is_named_over_files() -> None:
     ids = ColumnIds()
     assert ids.claim("a", "one", 5) == ("a", None)
     assert ids.claim("b", "two", 1) == ("b", None)
-    assert ids.claim("a", "two", 2) == ("a#two:2", Bad('the id "a" stands already at one:5'))
-    assert ids.claim("b", "one", 1) == ("b#one:1", Bad('the id "b" stands already at two:1'))
+    assert ids.claim("a", "two", 2) == ("a#two:2", Bad('duplicate id "a", first used at one:5'))
+    assert ids.claim("b", "one", 1) == ("b#one:1", Bad('duplicate id "b", first used at two:1'))
 
 
 def test_a_long_id_is_shortened_in_the_sentence_alone() -> None:
@@ -68,7 +68,7 @@ def test_a_long_id_is_shortened_in_the_sentence_alone() -> None:
     ids.claim("x" * 500, "f", 1)
     name, error = ids.claim("x" * 500, "f", 2)
     assert name == "x" * 500 + "#f:2"
-    assert error == Bad(f'the id "{"x" * 58}… stands already at f:1')
+    assert error == Bad(f'duplicate id "{"x" * 58}…, first used at f:1')
 
 
 @given(st.lists(st.sampled_from("abc")), st.randoms())

@@ -59,7 +59,8 @@ def test_both_spellings_are_messages(turns: list[Any], roles: list[str]) -> None
         ([{"role": "user", "content": []}], "`c[0].content` is an empty list. It takes text or a list of parts."),
         (
             said(("human", "a"), ("gpt", "b")),
-            "`c` ends with the model's turn: nothing to answer. Take that turn out to have it answered anew.",
+            "`c` ends with the model's turn: nothing to answer. Remove that turn to get a new answer to the one before"
+            " it.",
         ),
     ],
 )

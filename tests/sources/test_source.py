@@ -24,7 +24,7 @@ GOOD = [{"id": f"r{n}", "messages": user(f"hi {n}")} for n in range(5)]
 
 
 def test_rows_go_through_all_files_in_order(folder: Folder) -> None:
-    """Ordinals run over the files, lines start anew in each."""
+    """Ordinals run over the files, line numbers start at 1 in each."""
     folder.write("b.jsonl", GOOD[:2])
     folder.write("a.parquet", GOOD[2:])
     places = [(row.ordinal, row.location, row.key.id) for row in folder.rows("b.jsonl", "a.parquet", id="id")]
@@ -162,7 +162,7 @@ def test_jsonl_and_parquet_of_the_same_rows_are_the_same(rows: list[Any], id_col
         one, other = (folder.rows(file, format="messages", id=id_column) for file in ("x.jsonl", "x.parquet"))
     for a, b in zip(one, other, strict=True):
         assert a.key.id == b.key.id.replace("x.parquet", "x.jsonl")
-        assert (type(a), a.ordinal, a.carried) == (type(b), b.ordinal, b.carried)
+        assert (type(a), a.ordinal, a.passthrough) == (type(b), b.ordinal, b.passthrough)
         assert not isinstance(a, Row) or a.messages == getattr(b, "messages", None)
 
 
@@ -183,7 +183,7 @@ def _write_other(folder: Folder) -> None:
 
 
 OTHER = (
-    "x.jsonl:1 has `question`, `n`: no conversation is found there. It takes `messages` or `conversations` (lists), "
+    "x.jsonl:1 has `question`, `n`: no conversation found. It takes `messages` or `conversations` (lists), "
     "`prompt` (text), or `custom_id` with `body`; a column of another name goes under `input.column`."
 )
 

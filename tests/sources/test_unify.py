@@ -87,7 +87,7 @@ def parquet(folder: Folder, name: str, **columns: Any) -> None:
 
 def carried(folder: Folder, *names: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     source = folder.open(*names)
-    return {name: str(kind) for name, kind in source.column_types.items()}, [row.carried for row in source.read()]
+    return {name: str(kind) for name, kind in source.column_types.items()}, [row.passthrough for row in source.read()]
 
 
 def test_parquet_files_whose_types_differ(folder: Folder) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.record import RowRecord
-from batchchat.store.columns import COLUMNS, MESSAGES, carried_names, conversation
+from batchchat.store.columns import COLUMNS, MESSAGES, conversation, passthrough_names
 from tests.store.given import answered, failed, invalid
 
 BY_NAME = {column.name: column for column in COLUMNS}
@@ -30,7 +30,7 @@ def cells(name: str, *rows: RowRecord) -> list[Any]:
     return array.to_pylist()
 
 
-def test_the_contract_names_the_columns() -> None:
+def test_the_columns_are_those_of_the_documentation() -> None:
     """Names, order and types are those that scripts rely on."""
     text, int64, int32, float64, time = (
         pa.string(),
@@ -210,11 +210,11 @@ def test_messages_is_one_type() -> None:
 )
 def test_carried_columns_make_way(names: list[str], out: list[str]) -> None:
     """A name of ours gets `input_` before it, as often as it takes."""
-    assert carried_names(names) == dict(zip(names, out, strict=True))
+    assert passthrough_names(names) == dict(zip(names, out, strict=True))
 
 
 @given(st.lists(st.sampled_from(["id", "input_id", "input_input_id", "x", "sample"]), unique=True))
 def test_no_two_columns_share_a_name(names: list[str]) -> None:
     """Whatever is carried, all names of the output differ."""
-    out = [*BY_NAME, *carried_names(names).values()]
+    out = [*BY_NAME, *passthrough_names(names).values()]
     assert len(set(out)) == len(out)

@@ -20,7 +20,7 @@ from batchchat.arrow.cells import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import MachineError
 from batchchat.store.columns import COLUMNS
-from batchchat.store.parquet import GROUP_LIMITS, CarriedColumn, GroupLimits, is_ours, metadata_of, write_parquet
+from batchchat.store.parquet import GROUP_LIMITS, GroupLimits, PassthroughColumn, is_ours, metadata_of, write_parquet
 from tests.store.given import answered, failed, invalid, small_disk
 
 OURS = [(column.name, column.type) for column in COLUMNS]
@@ -31,13 +31,13 @@ MIXED = [
     invalid("c"),
     answered("d", reply=TOOLS, carried={"n": 3}),
 ]
-CARRIED: dict[str, CarriedColumn] = {"topic": Kind.TEXT, "n": Kind.FLOAT}
+CARRIED: dict[str, PassthroughColumn] = {"topic": Kind.TEXT, "n": Kind.FLOAT}
 
 
 def write(
     path: Path,
     rows: Iterable[RowRecord],
-    carried: Mapping[str, CarriedColumn] | None = None,
+    carried: Mapping[str, PassthroughColumn] | None = None,
     length: int = 500,
     limits: GroupLimits = GROUP_LIMITS,
 ) -> pa.Table:
@@ -98,7 +98,7 @@ def test_carried_columns_keep_their_types(output: Path) -> None:
         "nothing": None,
         "id": "their id\ud800",
     }
-    kinds: dict[str, CarriedColumn] = {
+    kinds: dict[str, PassthroughColumn] = {
         "day": pa.date32(),
         "blob": pa.binary(),
         "price": pa.decimal128(5, 2),

@@ -16,7 +16,7 @@ from batchchat.arrow.cells import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
 from batchchat.store.columns import COLUMNS
-from batchchat.store.parquet import CarriedColumn, write_parquet, write_parts
+from batchchat.store.parquet import PassthroughColumn, write_parquet, write_parts
 from batchchat.store.published import Published, records_of
 from tests.store.given import answered, failed, invalid
 
@@ -31,7 +31,7 @@ ROWS = [
     failed("f", reply={"finish_reason": "content_filter"}, error_kind="content_filter", error="filtered"),
     answered("g", reply={"text": "t", "refusal": "no", "reasoning": "hm", "service_tier": "flex"}),
 ]
-CARRIED: dict[str, CarriedColumn] = {"topic": Kind.TEXT, "day": pa.date32()}
+CARRIED: dict[str, PassthroughColumn] = {"topic": Kind.TEXT, "day": pa.date32()}
 NOT_TOLD = {"fp", "place", "ordinal", "retries", "carried", "mock"}
 
 
@@ -54,7 +54,7 @@ def test_rows_come_back(tmp_path: Path, part_rows: int | None) -> None:
     found = list(published.rows())
     assert [comparable(row) for row in found] == [comparable(row) | {"sample": row["sample"]} for row in ROWS]
     assert [row["ordinal"] for row in found] == list(range(len(ROWS)))
-    assert published.carried == {"topic": pa.string(), "day": pa.date32()}
+    assert published.passthrough == {"topic": pa.string(), "day": pa.date32()}
     assert [row["carried"] for row in found] == [{"topic": None, "day": None} | row.get("carried", {}) for row in ROWS]
     assert published.metadata == {"name": "chef"}
 

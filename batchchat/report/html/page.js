@@ -14,7 +14,7 @@
     const places = usd >= 100 ? 2 : 4;
     return "$" + usd.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
   };
-  // Of one row, three significant digits: rows of a fraction of a cent are to be told apart.
+  // For a single row, three significant digits: rows that cost a fraction of a cent must be distinguishable.
   const moneyOfRow = (usd) => (usd == null ? "unknown" : usd > 0 && usd < 0.01 ? "$" + Number(usd.toPrecision(3)).toFixed(Math.min(20, 2 - Math.floor(Math.log10(usd)))) : money(usd));
   const seconds = (s) => {
     if (s == null) return DASH;
@@ -44,7 +44,7 @@
     return made;
   }
 
-  // Charts are drawn anew when their width changes.
+  // Charts are drawn again when their width changes.
   const drawn = new Map();
   const observer = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) {
@@ -75,7 +75,7 @@
     return el("figure", null, el("h2", null, title), caption && el("figcaption", null, caption), ...parts);
   }
 
-  // One bar a name, its figure written beside it.
+  // One bar per name, with its figure next to it.
   function bars(items, { value, text, small, open, colour, room }) {
     const most = Math.max(...items.map(value), 0) || 1;
     return el("ul.bars", null, items.map((item) => {
@@ -95,7 +95,7 @@
     }));
   }
 
-  // Models are told by the end of their names, where that tells them apart.
+  // Models are shown by the end of their names, if that distinguishes them.
   function named(items, by) {
     const ends = items.map((item) => (by === "model" ? item.name.split("/").at(-1) : item.name));
     return new Set(ends).size < ends.length ? items : items.map((item, i) => ({ ...item, name: ends[i], whole: item.name }));
@@ -217,7 +217,7 @@
   function against({ dots, cells, rows, beyond: over }) {
     const most = cells && Math.max(...cells.map((c) => c[4]));
     return figure("Do longer replies take longer?",
-      (dots ? "a dot an answer" : `${count(rows)} answers; the stronger the colour, the more`) + (over ? `; ${count(over)} beyond the picture` : ""),
+      (dots ? "a dot an answer" : `${count(rows)} answers; a stronger colour means more`) + (over ? `; ${count(over)} beyond the picture` : ""),
       chart((width) => plot(width, "latency against reply tokens", {
         height: 190, marginTop: 34,
         x: { label: "reply (tokens) →", ticks: few(width), tickFormat: compact, zero: true },
@@ -269,11 +269,11 @@
       : el("span", null, item.id);
   }
 
-  function dearest(output, rows, open) {
+  function mostExpensive(output, rows, open) {
     const named = output.dearest.map((item) => ({ ...item, row: rows.find((row) => row.at === item.at) })).filter((item) => item.row)
       .map((item) => ({ ...item, name: item.row.id }));
     if (!named.length) return null;
-    return el("section", null, figure("Which rows were dearest?", "USD a row, all its attempts", bars(named, {
+    return el("section", null, figure("Which rows cost the most?", "USD a row, all its attempts", bars(named, {
       value: (item) => item.cost, text: (item) => moneyOfRow(item.cost), open: (item) => open(item.at), room: 210,
       small: (item) => `${count(item.row.prompt)} in · ${count(item.row.reply)} out`,
     })));
@@ -301,7 +301,7 @@
   function rowsTable(output, rows, open) {
     const columns = COLUMNS.filter((c) => !c.only || c.only(output));
     const state = { words: "", status: "", sort: null, down: false, shown: PAGE };
-    const body = el("tbody"), told = el("span.quiet", { role: "status" }), more = el("button.more", { type: "button", onclick: () => { state.shown += 4 * PAGE; fill(); } });
+    const body = el("tbody"), shownCount = el("span.quiet", { role: "status" }), more = el("button.more", { type: "button", onclick: () => { state.shown += 4 * PAGE; fill(); } });
     const head = el("tr", null, columns.map((c) => el("th" + (c.num ? ".num" : "") + (c.off ? ".narrow-off" : ""), { scope: "col" },
       el("button", { type: "button", onclick: () => { state.down = state.sort === c ? !state.down : Boolean(c.num); state.sort = c; fill(); } },
         c.head ? c.head(output) : UNITS[c.name] || c.name))));
@@ -332,7 +332,7 @@
         return el(["td", ...classes].join("."), { title: c.cls && c.cls !== "text" ? c.get(r) : null }, text == null ? DASH : String(text));
       }))));
       head.childNodes.forEach((th, i) => th.setAttribute("aria-sort", columns[i] !== state.sort ? "none" : state.down ? "descending" : "ascending"));
-      told.textContent = list.length === rows.length ? plural(rows.length, "row") : `${count(list.length)} of ${plural(rows.length, "row")}`;
+      shownCount.textContent = list.length === rows.length ? plural(rows.length, "row") : `${count(list.length)} of ${plural(rows.length, "row")}`;
       more.hidden = list.length <= state.shown;
       more.textContent = `Show ${count(Math.min(4 * PAGE, list.length - state.shown))} more`;
     }
@@ -343,8 +343,8 @@
     fill();
     const all = rows.length === output.total;
     return el("section", { id: "rows" }, figure("What was asked and answered?",
-      all ? "All rows. Open one to read it." : `${count(rows.length)} of ${plural(output.total, "row")}, not all: failed and invalid ones, the dearest, the slowest, and others drawn at random. Open one to read it.`,
-      el("div.controls", null, search, statuses.length > 1 ? choose : null, told),
+      all ? "All rows. Open one to read it." : `${count(rows.length)} of ${plural(output.total, "row")}, not all: failed and invalid ones, the most expensive, the slowest, and others drawn at random. Open one to read it.`,
+      el("div.controls", null, search, statuses.length > 1 ? choose : null, shownCount),
       el("div.scroll", null, el("table", null, el("thead", null, head), body)), more,
       rows.length > PRINTED ? el("p.print-only.quiet", null, `The first ${PRINTED} are printed; the page has ${count(rows.length)}.`) : null));
   }
@@ -420,7 +420,7 @@
       el("dl.four", null, output.figures.map((f) => el("div", null, el("dt", null, f.label), el("dd.value", null, f.value), el("dd.note", null, f.note)))),
       el("dl.notes", null, output.notes.flatMap(([topic, line]) => [el("dt", null, topic), el("dd", null, line)])),
       pair(spent(output)), pair(overTime(output)), pair(latencies(output)), pair(lengths(output)), limit(output),
-      failures(output, open), dearest(output, rows, open), rowsTable(output, rows, open),
+      failures(output, open), mostExpensive(output, rows, open), rowsTable(output, rows, open),
     ].filter(Boolean);
   }
 

@@ -1,8 +1,8 @@
-"""The page put together: template, style, script, charts and data in one file that asks for nothing from anywhere.
+"""Assembles the page: template, style, script, charts and data in one file that loads nothing from elsewhere.
 
-Data stands in a block that no browser runs, with every character escaped that could end it; the script puts it into
-the page as text only. The policy in the page's head lets nothing run but the scripts that stand here, by their hashes,
-and forbids every connection.
+The data is in a block that browsers don't execute, with every character escaped that could end it; the script inserts
+it into the page as text only. The Content-Security-Policy in the page's head allows only the scripts of the page
+itself, by their hashes, and forbids every connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["LIMIT", "embedded", "page_of"]
 LIMIT = 1_900_000
 """Bytes of a page, whatever the size of the run."""
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "page.js")
-# In JSON these stand in strings only, where an escape means the same; so no `</script`, no `<!--`, no line separator.
+# In JSON these occur in strings only, where an escape means the same; so no `</script`, no `<!--`, no line separator.
 _ESCAPES = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),

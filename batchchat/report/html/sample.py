@@ -109,7 +109,7 @@ def shown_row(row: RowRecord, at: int, by: str | None, length: int) -> dict[str,
         "kind": row.get("error_kind"),
         "error": _cut(row["error"], 2_000) if row.get("error") else None,
         "talk": _talk(row, length),
-        "more": _carried(row),
+        "more": _passthrough(row),
     }
     return {name: value for name, value in shown.items() if value is not None}
 
@@ -132,7 +132,7 @@ def _words(message: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _carried(row: RowRecord) -> list[list[str]] | None:
+def _passthrough(row: RowRecord) -> list[list[str]] | None:
     present = [(name, value) for name, value in row.get("carried", {}).items() if value is not None]
     return [[_cut(name, 60), _cut(_json(value), _SHORT)] for name, value in present[:_MAX_PASSTHROUGH]] or None
 
