@@ -200,41 +200,34 @@ class Dispatcher:
             else:
                 assert in_flight.overdue is not None
                 attempt = overdue_attempt(request, in_flight.overdue)
-            number = self._record(work, attempt)
-        except BaseException:  # cancelled, and what it cost is unknown; or a defect, and its cost must be kept
+            action = attempt.verdict.action
+            work.spend = work.spend.with_attempt(attempt)
+            if action is Action.RETRY or action is Action.STOP_RUN:
+                number = self._recorder.attempt(work, attempt)
+            else:
+                number = self._advance(work, attempt)
+        except BaseException:  # cancelled, so that nobody knows what it cost; or a defect, and its cost must be kept
             number = self._recorder.cancelled(work, request) if sent is None else self._recorder.attempt(work, sent)
             raise
         finally:
             accepted = sent if sent is not None and sent.verdict.action is Action.ACCEPT else None
             self.in_flight.end(request.key, accepted)
             self.gate.release(request.max_usage, sent, number)
-        self._observe(work, attempt)
+        # Looked at once it is recorded: what an observer makes of it can't lose it.
+        if action is not Action.ACCEPT:
+            self._observer.failed(attempt)
+            if action is Action.STOP_RUN:
+                self.stop(Halt(ENDPOINT_REFUSES, attempt))
+                raise Closed
+        if action is not Action.RETRY:
+            self._observe_end(work.step)
         return attempt
-
-    def _record(self, work: Work, attempt: Attempt) -> int | None:
-        """Count what `attempt` used up, and record it; the record's number, None where there is nothing to record."""
-        work.spend = work.spend.with_attempt(attempt)
-        action = attempt.verdict.action
-        if action is Action.RETRY or action is Action.STOP_RUN:
-            return self._recorder.attempt(work, attempt)
-        return self._advance(work, attempt)
 
     def _advance(self, work: Work, attempt: Attempt) -> int | None:
         """Give the script `attempt`, which was accepted or ends the row; the number of the record of it."""
         work.attempts.append(attempt)
         step = work.step = work.script.next(work.attempts)
         return self._recorder.attempt(work, attempt) if isinstance(step, Request) else self._recorder.row(work, step)
-
-    def _observe(self, work: Work, attempt: Attempt) -> None:
-        """Look at what came back, once it is recorded; stop where it speaks of more than its row."""
-        action = attempt.verdict.action
-        if action is not Action.ACCEPT:
-            self._observer.failed(attempt)
-        if action is Action.STOP_RUN:
-            self.stop(Halt(ENDPOINT_REFUSES, attempt))
-            raise Closed
-        if action is not Action.RETRY:
-            self._observe_end(work.step)
 
     def _observe_end(self, step: Request | Outcome | None) -> None:
         """Look at how a row ended, where `step` is its end; stop where it is one too many that failed alike."""
