@@ -61,7 +61,7 @@ def test_pipes(job: Job) -> None:
     """In pipes there is no bar and no colour, and what is for reading stands apart from what is told on the way."""
     with mock_thread(latency_s=0.05) as mock:
         job.write(rows(60), endpoint__base_url=mock.url)
-        ended = job.run()
+        ended = job.start().end()
     assert ended.code == 0
     assert not re.search(r"\x1b|\r|%\|", ended.out + ended.err)
     first, second, last = ended.err.splitlines()
@@ -128,7 +128,7 @@ def test_files(job: Job) -> None:
     with mock_thread() as mock:
         job.write(rows(25), endpoint__base_url=mock.url)
         with (job.folder / "file").open("wb") as file:
-            ended = job.run(stdout=file, stderr=subprocess.DEVNULL)
+            ended = job.start(stdout=file, stderr=subprocess.DEVNULL).end()
     assert ended.code == 0
     assert re.match(
         r"job: 25 of 25 rows answered in .*\n\n  rows      25 answered\n", (job.folder / "file").read_text()
@@ -140,7 +140,7 @@ def test_stdout_is_full(job: Job) -> None:
     with mock_thread() as mock:
         job.write(rows(25), endpoint__base_url=mock.url)
         with open("/dev/full", "wb") as full:  # noqa: PTH123 (a device)
-            ended = job.run(stdout=full)
+            ended = job.start(stdout=full).end()
     assert "defect" not in ended.err
     assert "Traceback" not in ended.err
     assert len(job.table()) == 25

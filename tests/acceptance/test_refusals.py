@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import Asked, completion, http, mock_thread, raw_server
 
@@ -206,12 +205,12 @@ def test_all_fail_alike(job: Job) -> None:
         assert job.run("--retry-failed").code == 0
 
 
-def test_rows_begin_to_fail_alike(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_begin_to_fail_alike(job: Job) -> None:
     """An endpoint that refuses all from some row on does not go through the night's rows; the others are sent later."""
     refusal = http(403, {"error": "Not for you"})
     with raw_server(lambda asked: http(200, completion()) if asked.said < "Question 2" else refusal) as server:
         job.write(rows(40), endpoint__base_url=server.url, retry__stop_after_failures=10, concurrency=1)
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
         assert ended.code == 5
         assert ended.errors == [
             "stopped: 10 consecutive rows failed with the same error, forbidden: Not for you."
@@ -219,7 +218,7 @@ def test_rows_begin_to_fail_alike(job: Job, monkeypatch: pytest.MonkeyPatch) -> 
         ]
         assert server.requests <= 32
         server.answer = lambda _: http(200, completion())
-        assert run_inside(job, monkeypatch, "--retry-failed").code == 0
+        assert job.run("--retry-failed").code == 0
     assert {row["status"] for row in job.table()} == {"answered"}
 
 
@@ -248,7 +247,7 @@ def test_journal_cannot_be_written(job: Job) -> None:
 
     with mock_thread() as mock:
         job.write(rows(300), endpoint__base_url=mock.url)
-        ended = job.run(preexec_fn=small)
+        ended = job.start(preexec_fn=small).end()
         assert ended.code == 6
         assert ended.errors == [
             f"stopped: the journal in {job.run_folder} can't be written: File too large. Every row reported as done is"

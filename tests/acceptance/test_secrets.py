@@ -241,7 +241,7 @@ def test_defect(job: Job, name: str) -> None:
     )
     with raw_server(lambda asked: http(200, completion(echoed(asked)))) as server:
         secret_job(job, server.url)
-        ended = job.run(env={**ENV, "PYTHONPATH": str(patch)})
+        ended = job.start(env={**ENV, "PYTHONPATH": str(patch)}).end()
     assert ended.code == 1, ended.err
     assert len(ended.errors) == 1
     found = re.search(r"^error: this is a defect of batchchat; its traceback is in (\S+)\.", ended.err, re.MULTILINE)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import completion, http, mock_thread, raw_server
 
@@ -252,11 +251,11 @@ def test_signal_while_the_output_is_written(job: Job, monkeypatch: pytest.Monkey
         job.write(rows(3), endpoint__base_url=mock.url)
         with monkeypatch.context() as patch:
             patch.setattr("batchchat.run.publish.publish", interrupted)
-            ended = run_inside(job, patch)
+            ended = job.run()
         assert ended.code == 130
         assert ended.err.endswith(
             "stopped: SIGINT, at once. Every finished row is in the journal; the output is as it was.\n"
             "next  batchchat run job.yaml\n"
         )
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0
         assert mock.stats()["requests"] == len(job.table()) == 3

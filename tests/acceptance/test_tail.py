@@ -8,7 +8,6 @@ import time
 import pytest
 
 from batchchat.policy import stragglers
-from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows
 from tests.acceptance.servers import completion, http, raw_server
 
@@ -19,7 +18,7 @@ def test_one_row_of_two_thousand_never_answers(job: Job, monkeypatch: pytest.Mon
     with raw_server(lambda asked: None if asked.said == "Question 1999" else http(200, completion())) as server:
         job.write(rows(2000), endpoint__base_url=server.url, concurrency=8)
         start = time.monotonic()
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
         assert time.monotonic() - start < 20
         assert server.requests == 2002
     assert ended.code == 3
@@ -46,11 +45,11 @@ def test_a_resume_for_the_last_row_is_no_longer_held(job: Job, monkeypatch: pyte
     monkeypatch.setattr(stragglers, "FLOOR_S", 0.2)
     with raw_server(lambda asked: None if asked.said == "Question 199" else http(200, completion())) as server:
         job.write(rows(199), endpoint__base_url=server.url)
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0
         job.write(rows(200), retry__max_attempts=1, timeout__total=0.8)
-        assert run_inside(job, monkeypatch).code == 3
+        assert job.run().code == 3
         assert (job.table()[-1]["attempts"], job.table()[-1]["error"]) == (1, "no answer within 0.8 s")
         job.write(retry__max_attempts=6, timeout__total=600)
-        assert run_inside(job, monkeypatch, "--retry-failed").code == 3
+        assert job.run("--retry-failed").code == 3
     assert job.table()[-1]["error"].endswith("; cut off 3 times")
     assert job.table()[-1]["attempts"] == 4
