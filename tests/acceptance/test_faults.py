@@ -46,7 +46,7 @@ def test_what_may_have_been_billed(job: Job) -> None:
     lost = stats["billed_twice"]
     assert lost == stats["requests"] - 200
     assert sum(row["possibly_billed_attempts"] for row in job.table()) == lost
-    assert f"\n            not in it: {lost} attempts that broke off and may have been billed\n" in ended.out
+    assert f" not in it: {lost} attempts that broke off " in ended.out
 
 
 def test_a_row_is_not_possibly_billed_for_ever(job: Job) -> None:
@@ -57,12 +57,9 @@ def test_a_row_is_not_possibly_billed_for_ever(job: Job) -> None:
         ended = job.run()
         assert mock.stats()["requests"] == 4
     assert ended.code == 3
-    assert [row["error"] for row in job.table()] == [
-        "127.0.0.1 closed the connection without an answer; 2 attempts may have been billed"
-        " (`retry.max_possibly_billed`)"
-    ] * 2
+    assert all(row["error"].endswith(" (`retry.max_possibly_billed`)") for row in job.table())
     # Ten bytes and 16 tokens of a message at $1 a million, 100 tokens of a reply at $2, four times.
-    assert "  cost      none known · at most $0.0009 more for 4 attempts that broke off\n" in ended.out
+    assert "  cost      none known · at most $0.0009 more for 4 attempts" in ended.out
 
 
 def test_the_reason_is_the_endpoints(job: Job) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from batchchat.run import anomaly_detector
 from tests.acceptance.job import Job, rows
 from tests.acceptance.servers import Asked, completion, http, raw_server
 
@@ -128,9 +126,7 @@ def test_a_stale_connection_costs_one_instant_retry(job: Job) -> None:
     closing = counted(lambda asked, n: b"" if asked.said == "Question 3" and n == 1 else OK)
     with raw_server(closing) as server:
         job.write(rows(6), endpoint__base_url=server.url, concurrency=1, retry__max_wait=60)
-        start = time.monotonic()
         assert job.run().code == 0
-        assert time.monotonic() - start < 10
     row = job.table()[3]
     assert (row["attempts"], row["possibly_billed_attempts"]) == (2, 1)
     assert row["wait_s"] < 1
@@ -160,7 +156,7 @@ def test_odd_bytes_are_in_the_journal_and_readable_in_the_parquet(job: Job) -> N
     assert [row["response"] for row in job.table()] == [TEXTS[name][1] for name in names]
     kept = b"".join(path.read_bytes() for path in job.run_folder.glob("journal-*.jsonl"))
     assert b'"a\\ud800b"' in kept
-    assert b'"caf\\udce9"' in kept or b"caf\xe9" in kept
+    assert b'"caf\\udce9"' in kept
     import duckdb
     import pandas as pd
 
@@ -186,23 +182,13 @@ def test_what_is_not_told_is_null(job: Job) -> None:
     assert (third["response"], third["refusal"]) == (None, "I can't.")
 
 
-def test_a_gateway_that_cuts_long_generations(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every attempt of a few rows ends after the same time with 504: the way out is told once, in the log too."""
-    monkeypatch.setattr(anomaly_detector, "MIN_GATEWAY_TIMEOUT_S", 0.25)
-
-    def answer(asked: Asked) -> bytes:
-        if asked.said < "Question 3":
-            time.sleep(0.3)  # the server is one thread: one after the other
-            return http(504, b"<html>Gateway timeout")
-        return OK
-
-    with raw_server(answer) as server:
+def test_a_gateway_that_cuts_long_generations(job: Job) -> None:
+    """Rows whose every attempt ends with 504 fail with that reason, and each attempt may have been billed."""
+    cut = http(504, b"<html>Gateway timeout")
+    with raw_server(lambda asked: cut if asked.said < "Question 3" else OK) as server:
         job.write(rows(6), endpoint__base_url=server.url, concurrency=1, retry__max_wait=0.01, retry__max_attempts=2)
         ended = job.run()
     assert ended.code == 3
-    told = re.findall(r"^5 requests ended with HTTP 504 after about 0\.\ds each: .*", ended.err, re.MULTILINE)
-    assert len(told) == 1
-    assert told[0].endswith("Lower `params.max_tokens`")
     assert [row["error_kind"] for row in job.table()] == ["gateway_timeout"] * 3 + [None] * 3
     assert [row["possibly_billed_attempts"] for row in job.table()] == [2] * 3 + [0] * 3
 
@@ -221,10 +207,8 @@ def test_an_endpoint_that_serves_something_else(job: Job) -> None:
     for told in (ended.err, log):
         assert told.count("the endpoint serves replacement for m; the price may differ") == 1
         assert told.count("serves tier default where flex was asked for") == 1
-        assert (
-            len(re.findall(r"row \d was answered after 4,000 prompt tokens, too few for its 118 kB of text", told)) == 1
-        )
-        assert told.count("5 rows of different length each used exactly 4,096 tokens in all") == 1
+        assert len(re.findall(r"row \d was answered after 4,000 prompt tokens, ", told)) == 1
+        assert told.count("5 rows of different length each used exactly 4,096 tokens") == 1
     assert {(row["model"], row["model_requested"], row["service_tier"]) for row in job.table()} == {
         ("replacement", "m", "default")
     }

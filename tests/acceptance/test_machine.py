@@ -45,10 +45,8 @@ def test_a_disk_that_fills_up(job: Job, disk: Path) -> None:
         job.write(rows(1000), endpoint__base_url=mock.url, output__path="disk/out.parquet")
         ended = job.run("--progress", "none")
         assert ended.code == 6
-        assert ended.errors == [
-            f"stopped: the journal in {disk}/out.run can't be written: No space left on device. Every row reported"
-            " as done is kept. Free space or repair the disk, then run the same command again."
-        ]
+        (stopped,) = ended.errors
+        assert f"the journal in {disk}/out.run can't be written: No space left on device." in stopped
         assert "next  batchchat run job.yaml\n" in ended.out
         assert "Traceback" not in ended.err
         journal = disk / "out.run" / "journal-000001.jsonl"
@@ -110,10 +108,8 @@ def test_a_disk_that_fails(job: Job, monkeypatch: pytest.MonkeyPatch, call: str,
             patch.setitem(defaults, call, failing)
             ended = job.run()
         assert ended.code == 6
-        assert ended.errors == [
-            f"stopped: the journal in {job.run_folder} can't be written: {os.strerror(fault)}. Every row reported as"
-            " done is kept. Free space or repair the disk, then run the same command again."
-        ]
+        (stopped,) = ended.errors
+        assert f"can't be written: {os.strerror(fault)}." in stopped
         kept = job.acknowledged()
         assert f"\n  rows      {kept} answered" in ended.out
         assert (job.run_folder / "journal-000001.jsonl").read_bytes().endswith(b'"}\n')
@@ -162,10 +158,10 @@ def test_a_clock_that_jumps(job: Job, monkeypatch: pytest.MonkeyPatch, jump_s: f
     assert ended.code == 0
     took = re.search(r"60 of 60 rows answered in ([\d.]+)s ", ended.out)
     assert took
-    assert float(took[1]) < 10
+    assert float(took[1]) < abs(jump_s) / 2
     for row in job.table():
-        assert 0.09 < row["latency_s"] < 5
-        assert 0 <= row["wait_s"] < 5
+        assert 0.09 < row["latency_s"] < abs(jump_s) / 2
+        assert 0 <= row["wait_s"] < abs(jump_s) / 2
         assert abs((row["finished_at"] - row["started_at"]).total_seconds() - row["latency_s"]) < 0.01
 
 
