@@ -127,6 +127,7 @@ class Job:
         self.output = folder / "out.parquet"
         self.run_folder = folder / "out.run"
         self.journal_file = self.run_folder / "journal-000001.jsonl"
+        self._started: list[subprocess.Popen[bytes]] = []
         (folder / "tmp").mkdir()
         self.keys: dict[str, Any] = {
             "input.path": "in.jsonl",
@@ -167,9 +168,11 @@ class Job:
     def start(self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any) -> Running:
         """Start a process in the folder."""
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return Running(
-            subprocess.Popen(self.command(*arguments), cwd=self.folder, env=self.environ(env), **{**given, **options})
+        process = subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, env=self.environ(env), **{**given, **options}
         )
+        self._started.append(process)
+        return Running(process)
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
         """Run the command in this process to its end, its streams no terminal."""
@@ -181,7 +184,16 @@ class Job:
 
     def terminal(self, *arguments: str, columns: int = 80, env: Mapping[str, str] | None = None) -> Terminal:
         """Start it on a terminal of its own."""
-        return Terminal(self.command(*arguments), self.folder, self.environ(env), columns)
+        terminal = Terminal(self.command(*arguments), self.folder, self.environ(env), columns)
+        self._started.append(terminal.process)
+        return terminal
+
+    def kill(self) -> None:
+        """End every process that was started and still runs."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
     def table(self, path: Path | None = None) -> list[dict[str, Any]]:
         """The rows of the output."""
