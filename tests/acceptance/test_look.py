@@ -23,7 +23,7 @@ def test_bar(job: Job, columns: int) -> None:
     drawn = [part for line in screen.split("\n") for part in line.split("\r") if "%|" in part]
     assert len(drawn) > 3
     assert max(len(part) for part in drawn) <= columns
-    assert re.match(r" *\d+%\|.+\| \d+/(about )?\d+ \[00:0\d<(\?|00:0\d), [\d.]+ rows/s\]  ", drawn[-1]), drawn[-1]
+    assert re.match(r" *\d+%\|.+\| \d+/(about )?\d+ \[[\d:]+<[\d:?]+, [\d.]+ rows/s\]  ", drawn[-1]), drawn[-1]
     assert f"job · m at {mock.host} · up to 16 in flight\n" in screen
     assert "\x1b[32mjob: 100 of 100 rows answered in " in screen
 
@@ -66,11 +66,8 @@ def test_pipes(job: Job) -> None:
     assert not re.search(r"\x1b|\r|%\|", ended.out + ended.err)
     first, second, last = ended.err.splitlines()
     assert first == f"job · m at {mock.host} · up to 16 in flight"
-    assert second == "input  messages from in.jsonl (recognised: messages, from the column `messages` of the first row)"
-    assert re.fullmatch(
-        r"00:0\d 60/60 rows · [\d.]+/s · \$0\.\d{4} of about \$0\.\d{4} · \$[\d.,]+/h · 0 in flight · [\d.]+k? tok/s",
-        last,
-    )
+    assert second.startswith("input  messages from in.jsonl (recognised: messages")
+    assert re.fullmatch(r"\d\d:\d\d 60/60 rows · [\d.]+/s · \$0\.\d{4} of about .+ · 0 in flight · .+ tok/s", last)
 
 
 def test_summary(job: Job) -> None:

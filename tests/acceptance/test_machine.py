@@ -19,7 +19,7 @@ import pytest
 from batchchat import lossless_json
 from batchchat.store.journal import Journal
 from tests.acceptance.job import Job, rows, until
-from tests.acceptance.servers import completion, http, mock_process, mock_thread, raw_server
+from tests.acceptance.servers import completion, http, mock_thread, raw_server
 from tests.store.given import small_disk
 
 
@@ -167,7 +167,7 @@ def test_a_clock_that_jumps(job: Job, monkeypatch: pytest.MonkeyPatch, jump_s: f
 
 def test_a_laptop_that_sleeps(job: Job) -> None:
     """Stopped for longer than an attempt may take, a run goes on when it wakes: what hung is sent again."""
-    with mock_process("--latency", "0.1") as mock:
+    with mock_thread(latency_s=0.1) as mock:
         job.write(rows(200), endpoint__base_url=mock.url, concurrency=16, timeout__total=0.8, retry__max_wait=0.1)
         job.write(retry__max_elapsed=1.1)  # less than the sleep, which is none of the rows' own time
         running = job.start()
