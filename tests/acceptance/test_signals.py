@@ -187,7 +187,7 @@ def test_terminal_goes_away(job: Job) -> None:
         terminal = job.terminal()
         until(lambda: mock.stats()["answered"] >= 20)
         terminal.hang_up()
-        assert terminal.process.wait(20) == 129
+        assert terminal.process.wait(60) == 129
         stats = mock.stats()
         assert stats["requests"] == stats["answered"] == job.acknowledged()
         assert "exit 129: SIGHUP" in (job.run_folder / "run.log").read_text()
