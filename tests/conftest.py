@@ -1,13 +1,13 @@
-"""What all tests share: machines are noisy, so that no example of a property has a deadline."""
+"""What all tests share: machines are noisy, so that no property is timed."""
 
 from __future__ import annotations
 
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("house", deadline=None)
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
 
