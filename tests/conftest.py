@@ -1,12 +1,20 @@
-"""What all tests share: machines are noisy, so that no example of a property has a deadline."""
+"""What all tests share: machines are noisy, so that no property is timed."""
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import settings
+import signal
 
-settings.register_profile("house", deadline=None)
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts in the background with SIGINT ignored, and what is ignored we leave so."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

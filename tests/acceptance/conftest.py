@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.acceptance.job import Job
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
-    """A job in a folder of its own."""
-    return Job(tmp_path)
+def job(tmp_path: Path) -> Iterator[Job]:
+    """A job in a folder of its own; what a test that failed left running is ended."""
+    made = Job(tmp_path)
+    yield made
+    made.kill()

@@ -128,18 +128,15 @@ CAPPED: dict[str, Any] = {"price": PRICE, "params__max_tokens": MAX_TOKENS, "bud
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no max_tokens": (
         {"params__max_tokens": None},
-        "in.jsonl:1: row r0000 has no max_tokens or max_completion_tokens, so that what it costs has no bound and"
-        " `budget.max_cost` ($0.5000) can't hold. 3 more rows are like it. Set `params.max_tokens`, or the row's own,"
-        " or leave `budget.max_cost` out.",
+        "in.jsonl:1: row r0000 has no max_tokens",
     ),
     "an image": (
         {},
-        "in.jsonl:4: row i has parts that are not text, so that what it costs has no bound and `budget.max_cost`"
-        " ($0.5000) can't hold. Remove such rows, or leave `budget.max_cost` out.",
+        "in.jsonl:4: row i has parts that are not text",
     ),
     "an hour that has passed": (
         {"budget__stop_at": "2026-01-01T07:30"},
-        "`budget.stop_at` is 2026-01-01T07:30, which has passed. Set a later one, or leave it out.",
+        "`budget.stop_at` is 2026-01-01T07:30, which has passed",
     ),
 }
 
@@ -147,13 +144,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_cap_that_could_not_hold_is_refused(job: Job, name: str) -> None:
     """Exit 2 before the first request, though the row stands behind good ones, with its place and the way out."""
-    change, sentence = REFUSED[name]
+    change, phrase = REFUSED[name]
     with raw_server(lambda _: http(200, completion())) as server:
         job.write([*rows(3), {"id": "i", "messages": [{"role": "user", "content": [IMAGE]}]}], **CAPPED)
         job.write(endpoint__base_url=server.url, **change)
         ended = job.run("--progress", "none")
         assert server.requests == 0
-    assert (ended.code, ended.out, ended.err) == (2, "", f"error: {sentence}\n")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith(f"error: {phrase}")
 
 
 def test_a_cap_that_is_enough_is_no_hindrance(job: Job) -> None:
@@ -163,10 +161,7 @@ def test_a_cap_that_is_enough_is_no_hindrance(job: Job) -> None:
         ended = job.run()
         cost = billed(mock)
     assert ended.code == 0, ended.err
-    assert (
-        "budget $0.5000 · worst case of the 40 rows to send: $0.0028 · at most 8 at a time until 20 answers"
-        in ended.err
-    )
+    assert "budget $0.5000 · worst case of the 40 rows to send: $0.0028 · " in ended.err
     assert f"  budget    ${cost:.4f} of $0.5000 · ${Decimal('0.5') - cost:.4f} left\n" in ended.out
     assert (job.state()["max_cost"], job.state()["possibly_billed"]) == (0.5, {"attempts": 0, "at_most_usd": 0.0})
     assert job.run("--max-cost", "0.000001").code == 0
@@ -181,11 +176,8 @@ def test_a_cap_that_is_used_up_sends_nothing(job: Job) -> None:
         ended = job.run("--max-cost", f"{billed(mock)}")
         assert mock.stats()["requests"] == before
         assert ended.code == 4
-        assert re.search(
-            r"(?m)^stopped: the budget of \$0.00\d\d does not cover the next row, which may cost up to <\$0.0001:"
-            r" \$0.00\d\d is paid.$",
-            ended.err,
-        )
+        (stopped,) = ended.errors
+        assert "does not cover the next row" in stopped
         command = re.search(r"next  batchchat run (job.yaml --max-cost [0-9.]+)\n", ended.out)
         assert command, ended.out
         assert job.state()["next_command"] == f"batchchat run {command[1]}"
@@ -202,7 +194,7 @@ def test_twice_the_stated_price_is_met_and_told(job: Job) -> None:
         ended = job.run()
         assert ended.code == 4
         assert Decimal("0.95") * cap <= billed(mock) <= cap
-    assert "the endpoint charges up to 2.00x the listed price; reservations now use that\n" in ended.err
+    assert "the endpoint charges up to 2.00x the listed price" in ended.err
 
 
 def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None:
@@ -215,11 +207,7 @@ def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None
         assert ended.code == 4
         assert cap < billed(mock) <= cap + 8 * 3 * worst
         assert mock.stats()["requests"] == 8
-    assert re.search(
-        r"the endpoint charges up to 5.00x the listed price; reservations now use that. \$0.00\d\d over the reserved"
-        r" maximum so far\n",
-        ended.err,
-    )
+    assert re.search(r"charges up to 5.00x the listed price.* \$0.00\d\d over the reserved", ended.err)
     assert re.search(r"  budget    \$0.00\d\d of \$0.00\d\d · \$0.00\d\d over\n", ended.out)
 
 
@@ -240,7 +228,7 @@ def test_a_cap_that_is_set_after_a_kill_counts_what_was_in_flight(
         ended = job.run("--max-cost", "0.0001")
         assert ended.code == 4
         assert mock.stats()["requests"] == IN_FLIGHT
-    told = re.search(r"not in it: up to (\d+) requests that were .* was killed, at most \$(0\.\d+)\n", ended.out)
+    told = re.search(r"not in it: up to (\d+) requests .*, at most \$(0\.\d+)\n", ended.out)
     assert told, ended.out
     assert int(told[1]) in at_risk
     assert float(told[2]) >= int(told[1]) * MAX_TOKENS * PRICE["output"] / 1e6
@@ -253,9 +241,9 @@ def test_it_ends_by_its_hour(job: Job) -> None:
         ended = job.run("--set", "budget.stop_at=1.5s")
         stats = mock.stats()
     assert ended.code == 4, ended.err
-    assert "`budget.stop_at`: no new requests; waiting up to 10m 00s for 8 in flight\n" in ended.err
-    why = r"(?m)^stopped: `budget.stop_at` is 1.5s; at \d\d:\d\d:\d\d what was in flight had ended.$"
-    assert re.search(why, ended.err)
+    assert "`budget.stop_at`: no new requests; " in ended.err
+    (stopped,) = ended.errors
+    assert "`budget.stop_at` is 1.5s" in stopped
     assert "\nnext  batchchat run job.yaml --set budget.stop_at=1.5s\n" in ended.out
     assert 0 < stats["answered"] == stats["requests"] == len(job.table()) < 80
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from batchchat.run import anomaly_detector
-from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows
 from tests.acceptance.servers import Asked, completion, http, raw_server
 
@@ -60,13 +57,13 @@ ONCE: dict[str, tuple[bytes, str, int]] = {
 
 
 @pytest.mark.parametrize("name", ONCE)
-def test_what_passes_is_tried_again(job: Job, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_what_passes_is_tried_again(job: Job, name: str) -> None:
     """A row it befell is answered the second time, and says how often it was asked and may have been billed."""
     first, kind, billed = ONCE[name]
     # One row is answered first, so that nobody takes this for an endpoint that was never there.
     with raw_server(counted(lambda asked, n: first if n == 1 and asked.said != "Question 0" else OK)) as server:
         job.write(rows(9), endpoint__base_url=server.url, **NO_WAIT)
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
     assert ended.code == 0, ended.err
     assert f"retries   8: 8 {kind.replace('_', ' ')}" in ended.out
     assert [(row["attempts"], row["possibly_billed_attempts"]) for row in job.table()[1:]] == [(2, billed)] * 8
@@ -93,13 +90,11 @@ def test_what_passes_is_tried_again(job: Job, monkeypatch: pytest.MonkeyPatch, n
         (http(422, {"detail": [{"loc": ["body", "x"], "msg": "no"}]}), "bad_request"),
     ],
 )
-def test_what_is_one_rows_own_fails_it_at_once(
-    job: Job, monkeypatch: pytest.MonkeyPatch, answer: bytes, kind: str
-) -> None:
+def test_what_is_one_rows_own_fails_it_at_once(job: Job, answer: bytes, kind: str) -> None:
     """Among answered rows one that is refused for good fails with the reason, with one request, and stops nothing."""
     with raw_server(lambda asked: answer if asked.said == "Question 7" else OK) as server:
         job.write(rows(12), endpoint__base_url=server.url, concurrency=1)
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
         assert server.requests == 12
     assert ended.code == 3
     failed = [(row["id"], row["error_kind"], row["attempts"]) for row in job.table() if row["status"] == "failed"]
@@ -114,11 +109,11 @@ def test_what_is_one_rows_own_fails_it_at_once(
         (http(412, {"error": "Account suspended"}), "Account suspended"),
     ],
 )
-def test_an_empty_purse_stops_the_run(job: Job, monkeypatch: pytest.MonkeyPatch, answer: bytes, words: str) -> None:
+def test_an_empty_purse_stops_the_run(job: Job, answer: bytes, words: str) -> None:
     """No quota is no rate limit: exit 5 after a few requests, though rows were answered, and nothing fails."""
     with raw_server(lambda asked: OK if asked.said < "Question 2" else answer) as server:
         job.write(rows(9), endpoint__base_url=server.url, concurrency=1)
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
         assert server.requests == 3
     assert ended.code == 5
     (stopped,) = ended.errors
@@ -126,14 +121,12 @@ def test_an_empty_purse_stops_the_run(job: Job, monkeypatch: pytest.MonkeyPatch,
     assert [row["status"] for row in job.table()] == ["answered"] * 2
 
 
-def test_a_stale_connection_costs_one_instant_retry(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_connection_costs_one_instant_retry(job: Job) -> None:
     """A connection the server closed is replaced at once, without backoff, and the attempt may have been billed."""
     closing = counted(lambda asked, n: b"" if asked.said == "Question 3" and n == 1 else OK)
     with raw_server(closing) as server:
         job.write(rows(6), endpoint__base_url=server.url, concurrency=1, retry__max_wait=60)
-        start = time.monotonic()
-        assert run_inside(job, monkeypatch).code == 0
-        assert time.monotonic() - start < 10
+        assert job.run().code == 0
     row = job.table()[3]
     assert (row["attempts"], row["possibly_billed_attempts"]) == (2, 1)
     assert row["wait_s"] < 1
@@ -148,7 +141,7 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 }
 
 
-def test_odd_bytes_are_in_the_journal_and_readable_in_the_parquet(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_bytes_are_in_the_journal_and_readable_in_the_parquet(job: Job) -> None:
     """Nothing of a reply is lost in the journal; what Parquet can't hold is replaced there, and there alone."""
     names = list(TEXTS)
 
@@ -159,11 +152,11 @@ def test_odd_bytes_are_in_the_journal_and_readable_in_the_parquet(job: Job, monk
 
     with raw_server(answer) as server:
         job.write(rows(len(names)), endpoint__base_url=server.url)
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0
     assert [row["response"] for row in job.table()] == [TEXTS[name][1] for name in names]
     kept = b"".join(path.read_bytes() for path in job.run_folder.glob("journal-*.jsonl"))
     assert b'"a\\ud800b"' in kept
-    assert b'"caf\\udce9"' in kept or b"caf\xe9" in kept
+    assert b'"caf\\udce9"' in kept
     import duckdb
     import pandas as pd
 
@@ -172,7 +165,7 @@ def test_odd_bytes_are_in_the_journal_and_readable_in_the_parquet(job: Job, monk
     assert len(found.fetchall()) == len(names)
 
 
-def test_what_is_not_told_is_null(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_told_is_null(job: Job) -> None:
     """No usage, tool calls without content, and a refusal are answers; what they lack is null, never 0."""
     calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     answers = [
@@ -182,35 +175,25 @@ def test_what_is_not_told_is_null(job: Job, monkeypatch: pytest.MonkeyPatch) -> 
     ]
     with raw_server(lambda asked: http(200, answers[int(asked.said.split()[1])])) as server:
         job.write(rows(3), endpoint__base_url=server.url)
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0
     first, second, third = job.table()
     assert (first["prompt_tokens"], first["cost_usd"], first["cost_source"]) == (None, None, None)
     assert (second["response"], json.loads(second["tool_calls"])) == (None, calls)
     assert (third["response"], third["refusal"]) == (None, "I can't.")
 
 
-def test_a_gateway_that_cuts_long_generations(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every attempt of a few rows ends after the same time with 504: the way out is told once, in the log too."""
-    monkeypatch.setattr(anomaly_detector, "MIN_GATEWAY_TIMEOUT_S", 0.25)
-
-    def answer(asked: Asked) -> bytes:
-        if asked.said < "Question 3":
-            time.sleep(0.3)  # the server is one thread: one after the other
-            return http(504, b"<html>Gateway timeout")
-        return OK
-
-    with raw_server(answer) as server:
+def test_a_gateway_that_cuts_long_generations(job: Job) -> None:
+    """Rows whose every attempt ends with 504 fail with that reason, and each attempt may have been billed."""
+    cut = http(504, b"<html>Gateway timeout")
+    with raw_server(lambda asked: cut if asked.said < "Question 3" else OK) as server:
         job.write(rows(6), endpoint__base_url=server.url, concurrency=1, retry__max_wait=0.01, retry__max_attempts=2)
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
     assert ended.code == 3
-    told = re.findall(r"^5 requests ended with HTTP 504 after about 0\.\ds each: .*", ended.err, re.MULTILINE)
-    assert len(told) == 1
-    assert told[0].endswith("Lower `params.max_tokens`")
     assert [row["error_kind"] for row in job.table()] == ["gateway_timeout"] * 3 + [None] * 3
     assert [row["possibly_billed_attempts"] for row in job.table()] == [2] * 3 + [0] * 3
 
 
-def test_an_endpoint_that_serves_something_else(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_serves_something_else(job: Job) -> None:
     """Another model, another tier and a cut prompt are told once each, with both names or the figure, and kept."""
     usage = {"prompt_tokens": 4000, "completion_tokens": 96, "total_tokens": 4096}
     body = completion("x", model="replacement", service_tier="default", usage=usage)
@@ -218,16 +201,14 @@ def test_an_endpoint_that_serves_something_else(job: Job, monkeypatch: pytest.Mo
     with raw_server(lambda _: http(200, body)) as server:
         given = [{"id": str(n), "messages": [{"role": "user", "content": f"{text}{'!' * n}"}]} for n in range(9)]
         job.write(given, endpoint__base_url=server.url, params__service_tier="flex", params__max_tokens=500)
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
     assert ended.code == 0
     log = (job.run_folder / "run.log").read_text()
     for told in (ended.err, log):
         assert told.count("the endpoint serves replacement for m; the price may differ") == 1
         assert told.count("serves tier default where flex was asked for") == 1
-        assert (
-            len(re.findall(r"row \d was answered after 4,000 prompt tokens, too few for its 118 kB of text", told)) == 1
-        )
-        assert told.count("5 rows of different length each used exactly 4,096 tokens in all") == 1
+        assert len(re.findall(r"row \d was answered after 4,000 prompt tokens, ", told)) == 1
+        assert told.count("5 rows of different length each used exactly 4,096 tokens") == 1
     assert {(row["model"], row["model_requested"], row["service_tier"]) for row in job.table()} == {
         ("replacement", "m", "default")
     }

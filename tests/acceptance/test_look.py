@@ -23,7 +23,7 @@ def test_bar(job: Job, columns: int) -> None:
     drawn = [part for line in screen.split("\n") for part in line.split("\r") if "%|" in part]
     assert len(drawn) > 3
     assert max(len(part) for part in drawn) <= columns
-    assert re.match(r" *\d+%\|.+\| \d+/(about )?\d+ \[00:0\d<(\?|00:0\d), [\d.]+ rows/s\]  ", drawn[-1]), drawn[-1]
+    assert re.match(r" *\d+%\|.+\| \d+/(about )?\d+ \[[\d:]+<[\d:?]+, [\d.]+ rows/s\]  ", drawn[-1]), drawn[-1]
     assert f"job · m at {mock.host} · up to 16 in flight\n" in screen
     assert "\x1b[32mjob: 100 of 100 rows answered in " in screen
 
@@ -61,16 +61,13 @@ def test_pipes(job: Job) -> None:
     """In pipes there is no bar and no colour, and what is for reading stands apart from what is told on the way."""
     with mock_thread(latency_s=0.05) as mock:
         job.write(rows(60), endpoint__base_url=mock.url)
-        ended = job.run()
+        ended = job.start().end()
     assert ended.code == 0
     assert not re.search(r"\x1b|\r|%\|", ended.out + ended.err)
     first, second, last = ended.err.splitlines()
     assert first == f"job · m at {mock.host} · up to 16 in flight"
-    assert second == "input  messages from in.jsonl (recognised: messages, from the column `messages` of the first row)"
-    assert re.fullmatch(
-        r"00:0\d 60/60 rows · [\d.]+/s · \$0\.\d{4} of about \$0\.\d{4} · \$[\d.,]+/h · 0 in flight · [\d.]+k? tok/s",
-        last,
-    )
+    assert second.startswith("input  messages from in.jsonl (recognised: messages")
+    assert re.fullmatch(r"\d\d:\d\d 60/60 rows · [\d.]+/s · \$0\.\d{4} of about .+ · 0 in flight · .+ tok/s", last)
 
 
 def test_summary(job: Job) -> None:
@@ -128,7 +125,7 @@ def test_files(job: Job) -> None:
     with mock_thread() as mock:
         job.write(rows(25), endpoint__base_url=mock.url)
         with (job.folder / "file").open("wb") as file:
-            ended = job.run(stdout=file, stderr=subprocess.DEVNULL)
+            ended = job.start(stdout=file, stderr=subprocess.DEVNULL).end()
     assert ended.code == 0
     assert re.match(
         r"job: 25 of 25 rows answered in .*\n\n  rows      25 answered\n", (job.folder / "file").read_text()
@@ -140,7 +137,7 @@ def test_stdout_is_full(job: Job) -> None:
     with mock_thread() as mock:
         job.write(rows(25), endpoint__base_url=mock.url)
         with open("/dev/full", "wb") as full:  # noqa: PTH123 (a device)
-            ended = job.run(stdout=full)
+            ended = job.start(stdout=full).end()
     assert "defect" not in ended.err
     assert "Traceback" not in ended.err
     assert len(job.table()) == 25

@@ -18,9 +18,8 @@ import pytest
 
 from batchchat import lossless_json
 from batchchat.store.journal import Journal
-from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
-from tests.acceptance.servers import completion, http, mock_process, mock_thread, raw_server
+from tests.acceptance.servers import completion, http, mock_thread, raw_server
 from tests.store.given import small_disk
 
 
@@ -46,10 +45,8 @@ def test_a_disk_that_fills_up(job: Job, disk: Path) -> None:
         job.write(rows(1000), endpoint__base_url=mock.url, output__path="disk/out.parquet")
         ended = job.run("--progress", "none")
         assert ended.code == 6
-        assert ended.errors == [
-            f"stopped: the journal in {disk}/out.run can't be written: No space left on device. Every row reported"
-            " as done is kept. Free space or repair the disk, then run the same command again."
-        ]
+        (stopped,) = ended.errors
+        assert f"the journal in {disk}/out.run can't be written: No space left on device." in stopped
         assert "next  batchchat run job.yaml\n" in ended.out
         assert "Traceback" not in ended.err
         journal = disk / "out.run" / "journal-000001.jsonl"
@@ -109,17 +106,15 @@ def test_a_disk_that_fails(job: Job, monkeypatch: pytest.MonkeyPatch, call: str,
         defaults: Any = Journal.__init__.__kwdefaults__
         with monkeypatch.context() as patch:
             patch.setitem(defaults, call, failing)
-            ended = run_inside(job, monkeypatch)
+            ended = job.run()
         assert ended.code == 6
-        assert ended.errors == [
-            f"stopped: the journal in {job.run_folder} can't be written: {os.strerror(fault)}. Every row reported as"
-            " done is kept. Free space or repair the disk, then run the same command again."
-        ]
+        (stopped,) = ended.errors
+        assert f"can't be written: {os.strerror(fault)}." in stopped
         kept = job.acknowledged()
         assert f"\n  rows      {kept} answered" in ended.out
         assert (job.run_folder / "journal-000001.jsonl").read_bytes().endswith(b'"}\n')
         assert not job.output.exists()
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0
         assert server.requests <= 200 + 2 * 8
     assert [row["id"] for row in job.table()] == [row["id"] for row in rows(200)]
 
@@ -146,7 +141,7 @@ def test_what_is_sent_first_is_in_the_journal_before(
         job.write(rows(4), endpoint__base_url=server.url, price=price)
         defaults: Any = Journal.__init__.__kwdefaults__
         monkeypatch.setitem(defaults, "sync", slow)
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0
     assert found[0][0]["kind"] == "run"
     assert found[0][-1]["kind"] == "hold"
     assert found[0][-1]["requests"] >= 1
@@ -159,20 +154,20 @@ def test_a_clock_that_jumps(job: Job, monkeypatch: pytest.MonkeyPatch, jump_s: f
     monkeypatch.setattr(time, "time", lambda: wall() + (jump_s if time.monotonic() - start > 0.3 else 0))
     with mock_thread(latency_s=0.1) as mock:
         job.write(rows(60), endpoint__base_url=mock.url, concurrency=8)
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
     assert ended.code == 0
     took = re.search(r"60 of 60 rows answered in ([\d.]+)s ", ended.out)
     assert took
-    assert float(took[1]) < 10
+    assert float(took[1]) < abs(jump_s) / 2
     for row in job.table():
-        assert 0.09 < row["latency_s"] < 5
-        assert 0 <= row["wait_s"] < 5
+        assert 0.09 < row["latency_s"] < abs(jump_s) / 2
+        assert 0 <= row["wait_s"] < abs(jump_s) / 2
         assert abs((row["finished_at"] - row["started_at"]).total_seconds() - row["latency_s"]) < 0.01
 
 
 def test_a_laptop_that_sleeps(job: Job) -> None:
     """Stopped for longer than an attempt may take, a run goes on when it wakes: what hung is sent again."""
-    with mock_process("--latency", "0.1") as mock:
+    with mock_thread(latency_s=0.1) as mock:
         job.write(rows(200), endpoint__base_url=mock.url, concurrency=16, timeout__total=0.8, retry__max_wait=0.1)
         job.write(retry__max_elapsed=1.1)  # less than the sleep, which is none of the rows' own time
         running = job.start()
@@ -191,11 +186,11 @@ def test_a_laptop_that_sleeps(job: Job) -> None:
     assert sum(row["possibly_billed_attempts"] for row in table) >= stats["billed_twice"]
 
 
-def test_a_container_with_the_same_pid_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_with_the_same_pid_again(job: Job) -> None:
     """A lock that names this very pid and host, left by a container that died, holds nobody up."""
     job.run_folder.mkdir()
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time() - 60}
     (job.run_folder / "lock").write_bytes(lossless_json.dumps(owner))
     with mock_thread() as mock:
         job.write(rows(3), endpoint__base_url=mock.url)
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0

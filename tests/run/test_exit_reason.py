@@ -1,8 +1,7 @@
-"""What is said when a job's own bounds end a run, and the command that goes on."""
+"""What the command needs that goes on after a job's own bounds have ended a run."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from batchchat.policy.budget import SPENT
 from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
 from batchchat.run.exit_reason import next_step_after_bound
-from batchchat.run.messages import bound_words
 from batchchat.store.ledger import Ledger
 from tests.store.given import answered
 
@@ -63,17 +61,5 @@ def test_a_cap_is_raised_for_what_is_left(tmp_path: Path) -> None:
     capped = job(tmp_path, "{max_cost: 4.2}")
     stop = Halt(SPENT, usd=Decimal("0.3"))
     assert next_step_after_bound(stop, capped, spend, 3) == NextStep(("--max-cost", "12"))
-    assert bound_words(stop, capped, spend) == (
-        "the budget of $4.2000 does not cover the next row, which may cost up to $0.3000: $3.0000 is paid and up to"
-        " $1.0000 more may have been."
-    )
     unbounded = Halt(SPENT, usd=Decimal("Infinity"))
     assert next_step_after_bound(unbounded, capped, spend, 3) == NextStep(("--max-cost", "12"))
-
-
-def test_nothing_more_was_paid_is_not_said(tmp_path: Path) -> None:
-    """What may have been paid is told where there is any."""
-    capped = replace(job(tmp_path, "{max_cost: 150}"))
-    assert bound_words(Halt(SPENT, usd=Decimal(1)), capped, Ledger(tmp_path)) == (
-        "the budget of $150.00 does not cover the next row, which may cost up to $1.0000: $0.0000 is paid."
-    )

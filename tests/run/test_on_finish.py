@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from batchchat.run import on_finish
 from batchchat.run.on_finish import run_command
 from batchchat.secret import Redactor, Secret
-from tests.acceptance.inside import run_inside
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import completion, http, raw_server
 
@@ -72,11 +70,9 @@ def alive(pid: int) -> bool:
 
 def test_one_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> None:
     """After the time limit its whole process group is gone."""
-    start = time.monotonic()
     why = run_command(Secret("sleep 60 & echo $! > pid; wait"), SUMMARY, tmp_path, same, limit_s=0.3)
     assert why == "it was killed after 0.3s"
-    assert time.monotonic() - start < 5
-    until(lambda: not alive(int((tmp_path / "pid").read_text())), "the end of what it started", 5)
+    until(lambda: not alive(int((tmp_path / "pid").read_text())), "the end of what it started", 30)
 
 
 def test_a_signal_ends_it_and_not_us(tmp_path: Path) -> None:
@@ -103,7 +99,7 @@ def test_at_the_end_of_a_finished_run(job: Job, monkeypatch: pytest.MonkeyPatch)
             endpoint__base_url=server.url,
             on_finish='test -f out.parquet && flock -n out.run/lock true && echo "$WHERE" > where && cat >> got',
         )
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
     assert (ended.code, ended.err.count("on_finish")) == (3, 0)
     told = got(job)
     assert (told["exit_code"], told["state"], told["reason"], told["next_command"]) == (3, "finished", None, None)
@@ -117,11 +113,11 @@ def test_at_the_end_of_a_finished_run(job: Job, monkeypatch: pytest.MonkeyPatch)
     assert "out.parquet" in ended.out
 
 
-def test_at_the_end_of_a_stopped_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_the_end_of_a_stopped_run(job: Job) -> None:
     """It hears why in our words alone, and the command that goes on."""
     with raw_server(lambda _: http(401, {"detail": "who is Ada?"})) as server:
         job.write(rows(4), endpoint__base_url=server.url, on_finish=["tee", "-a", "got"])
-        assert run_inside(job, monkeypatch).code == 5
+        assert job.run().code == 5
     told = got(job)
     assert (told["exit_code"], told["state"]) == (5, "stopped")
     assert told["reason"] == "endpoint refuses: unauthorized, HTTP 401"
@@ -129,18 +125,18 @@ def test_at_the_end_of_a_stopped_run(job: Job, monkeypatch: pytest.MonkeyPatch) 
     assert "Ada" not in json.dumps(told)
 
 
-def test_what_is_refused_does_not_run_it(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_refused_does_not_run_it(job: Job) -> None:
     """Exit 2 is told to whoever typed the command, not to a chat room."""
     job.write([{"id": 1, "messages": []}], input__format="messages", endpoint__base_url="mock", on_finish="cat >> got")
-    assert run_inside(job, monkeypatch).code == 2
+    assert job.run().code == 2
     assert not (job.folder / "got").exists()
 
 
-def test_its_failure_is_none_of_the_runs(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_failure_is_none_of_the_runs(job: Job) -> None:
     """The exit code stays; stderr and run.log say what became of the command, without repeating it."""
     with raw_server(lambda _: http(200, completion())) as server:
         job.write(rows(4), endpoint__base_url=server.url, on_finish="exit 9 # hooks.example/T0-secret")
-        ended = run_inside(job, monkeypatch)
+        ended = job.run()
     assert ended.code == 0
     assert ended.err.endswith("on_finish: its exit code is 9. The run's own exit code stays 0.\n")
     log = (job.run_folder / "run.log").read_text()
@@ -158,7 +154,7 @@ def test_a_defect_of_ours_runs_it_too(job: Job, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("batchchat.run.publish.publish", defect)
     with raw_server(lambda _: http(200, completion())) as server:
         job.write(rows(4), endpoint__base_url=server.url, on_finish="cat >> got")
-        assert run_inside(job, monkeypatch).code == 1
+        assert job.run().code == 1
     assert (got(job)["exit_code"], got(job)["state"]) == (1, "stopped")
     assert got(job)["reason"] == "a defect of batchchat; see run.log"
 
@@ -172,7 +168,7 @@ def test_a_journal_that_cannot_be_opened_runs_it_too(job: Job, monkeypatch: pyte
     with raw_server(lambda _: http(200, completion())) as server:
         job.write(rows(4), endpoint__base_url=server.url, on_finish="cat >> got")
         monkeypatch.setattr("batchchat.store.journal._File._open", broken)
-        assert run_inside(job, monkeypatch).code == 6
+        assert job.run().code == 6
         assert server.requests == 0
     assert (got(job)["exit_code"], got(job)["tokens"]) == (6, None)
     assert "can't be written: Read-only file system" in got(job)["reason"]

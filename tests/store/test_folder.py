@@ -37,8 +37,9 @@ def test_the_run_folder_stands_beside_the_output() -> None:
 
 
 def test_a_new_output_is_fine(output: Path) -> None:
-    """Nothing there, nothing to refuse."""
+    """Nothing there, nothing to refuse, and nothing is made by looking."""
     check_output(output, "x.parquet", [], fresh=False)
+    assert list(output.parent.iterdir()) == []
 
 
 def test_a_folder_is_no_output(output: Path) -> None:
@@ -70,6 +71,16 @@ def test_what_is_not_ours_is_left_alone(output: Path, fresh: bool) -> None:
     assert refusal(output, [], fresh=fresh) == wanted
     pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({b"batchchat": b"{"}), output)
     assert refusal(output, [], fresh=fresh) == wanted
+
+
+def test_a_folder_with_files_of_others_is_left_alone(tmp_path: Path) -> None:
+    """An output of parts never takes the place of a folder that holds anything else."""
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "notes.txt").write_text("mine")
+    assert refusal(output, [], typed="out") == (
+        "out holds files that were not written by batchchat. Move them away, or name another `output.path`."
+    )
 
 
 def test_an_output_without_its_journal_is_not_paid_for_again(output: Path) -> None:
