@@ -63,6 +63,11 @@ def journal_rows(job: Job, run: OlderRun) -> list[str]:
     return [record["id"] for record in map(json.loads, lines) if record.get("status") == "answered"]
 
 
+def reworded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row but for the words of an invalid one: it is read again, and says what this version says of it."""
+    return {**row, "error": None} if row["status"] == "invalid" else row
+
+
 @runs
 def test_figures_and_exports(run: OlderRun, job: Job) -> None:
     """Status, report, estimate and exports of a run that was not resumed are what they were."""
@@ -93,7 +98,8 @@ def test_a_resume(run: OlderRun, job: Job, number: int) -> None:
     rows, rows_before = (rows_by_id(text) for text in (call(*FIGURES["export.jsonl"]), exported(run)))
     sent_ids = {f"r{number:02}" for number in before["sent"]}
     assert rows.keys() >= rows_before.keys()
-    assert all(rows[row_id] == row for row_id, row in rows_before.items() if row_id not in sent_ids)
+    for row_id in rows_before.keys() - sent_ids:
+        assert reworded(rows[row_id]) == reworded(rows_before[row_id])
     if run.output.exists():
         assert pq.read_schema(a_file(job.folder / run.output.name)).equals(pq.read_schema(a_file(run.output)))
 
