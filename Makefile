@@ -1,8 +1,8 @@
-# make demo | test | check | bench | soak | tokens | reference | picture. Each makes .venv and installs when needed, and does nothing twice.
+# make demo | test | check | bench | field | soak | tokens | reference | picture. Each makes .venv and installs when needed, and does nothing twice.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench soak tokens reference picture
+.PHONY: demo test check bench field soak tokens reference picture
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -26,6 +26,10 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python tests/benchmarks/bench.py
+
+field: .venv/installed
+	$(BIN)/python -m pytest -n 4 tests/field
+	$(BIN)/python -m pytest -n 4 tests/field -m field
 
 soak: .venv/installed
 	$(BIN)/python -m pytest -m soak

@@ -18,10 +18,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Whole runs take minutes: they run only where `-m` names them."""
-    if "soak" in str(config.getoption("-m")):
-        return
-    skip = pytest.mark.skip(reason="a long run: pytest -m soak")
-    for item in items:
-        if item.get_closest_marker("soak"):
-            item.add_marker(skip)
+    """Long tests run only where `-m` names them."""
+    chosen = str(config.getoption("-m"))
+    for marker in ("soak", "field"):
+        if marker in chosen:
+            continue
+        skip = pytest.mark.skip(reason=f"takes long: pytest -m {marker}")
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(skip)
