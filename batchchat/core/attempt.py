@@ -100,6 +100,8 @@ class Verdict:
     wait_s: float | None = None
     instant: bool = False
     """A stale pooled connection: the first such failure of a row is tried again at once."""
+    endpoint_is_up: bool = False
+    """A complete response of the endpoint itself that can't be used: a failure, but no sign of an outage."""
 
 
 class Usage(NamedTuple):

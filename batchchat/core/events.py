@@ -10,6 +10,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from batchchat.core.next_step import AS_BEFORE, NextStep
+from batchchat.core.notices import (
+    ContextLimitFound,
+    FirstFailure,
+    GatewayTimeoutFound,
+    OtherModelServed,
+    OtherTierServed,
+    PriceRatioRaised,
+    PromptTruncated,
+    RowOverdue,
+)
 
 __all__ = [
     "AwaitedRow",
@@ -110,14 +120,6 @@ class Budgeted:
 
 
 @dataclass(frozen=True, slots=True)
-class PriceRatioRaised:
-    """The endpoint charges `ratio` times the job's price; `overrun_usd` was paid beyond reservations."""
-
-    ratio: Decimal
-    overrun_usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class LimitsRead:
     """The limits the endpoint reports, in flight and a minute, or `why` they are unknown; `concurrency` is used."""
 
@@ -210,67 +212,6 @@ class AwaitedRow:
     id: str
     running_s: float
     cutoff_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class RowOverdue:
-    """A straggler at the end of the run is cancelled after `ran_s`; `again` is True if it is sent again."""
-
-    id: str
-    ran_s: float
-    p99_s: float
-    again: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OtherModelServed:
-    """The endpoint serves a model under another name than the requested one; once for each pair."""
-
-    requested: str
-    served: str
-
-
-@dataclass(frozen=True, slots=True)
-class OtherTierServed:
-    """The endpoint serves another service tier than the requested one."""
-
-    requested: str
-    served: str
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayTimeoutFound:
-    """Several requests ended with 502, 504 or 524 after about the same time, `latency_s`."""
-
-    http_status: int
-    latency_s: float
-    requests: int
-
-
-@dataclass(frozen=True, slots=True)
-class PromptTruncated:
-    """A row was answered whose prompt counts fewer tokens than its text can have."""
-
-    id: str
-    text_bytes: int
-    prompt_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class ContextLimitFound:
-    """Several rows of different length used exactly `tokens` in all, and none used more."""
-
-    tokens: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class FirstFailure:
-    """The first row that failed of its kind."""
-
-    kind: str
-    id: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,86 @@
+"""What a run notices about the answers it gets and tells once: events like those of `events`, which lists them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+__all__ = [
+    "ContextLimitFound",
+    "FirstFailure",
+    "GatewayTimeoutFound",
+    "OtherModelServed",
+    "OtherTierServed",
+    "PriceRatioRaised",
+    "PromptTruncated",
+    "RowOverdue",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRatioRaised:
+    """The endpoint charges `ratio` times the job's price; `overrun_usd` was paid beyond reservations."""
+
+    ratio: Decimal
+    overrun_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RowOverdue:
+    """A straggler at the end of the run is cancelled after `ran_s`; `again` is True if it is sent again."""
+
+    id: str
+    ran_s: float
+    p99_s: float
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OtherModelServed:
+    """The endpoint serves a model under another name than the requested one; once for each pair."""
+
+    requested: str
+    served: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTierServed:
+    """The endpoint serves another service tier than the requested one."""
+
+    requested: str
+    served: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTimeoutFound:
+    """Several requests ended with 502, 504 or 524 after about the same time, `latency_s`."""
+
+    http_status: int
+    latency_s: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTruncated:
+    """A row was answered whose prompt counts fewer tokens than its text can have."""
+
+    id: str
+    text_bytes: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextLimitFound:
+    """Several rows of different length used exactly `tokens` in all, and none used more."""
+
+    tokens: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFailure:
+    """The first row that failed of its kind."""
+
+    kind: str
+    id: str
+    text: str
