@@ -46,7 +46,7 @@ from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
 from batchchat.run.tasks import ResumeRules, tasks
 from batchchat.sources import Source, open_source, overlapping_entry
-from batchchat.store.folder import check_output, make_folder, set_aside
+from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
@@ -73,6 +73,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None]) -> Ru
     lock = _lock(context, folder)
     aside: list[Path] = []
     try:
+        check_writable(output.path, output.as_given)
         if fresh and (segments(folder) or output.path.exists()):
             aside = _set_aside(context)
             folder = make_folder(output.path, output.as_given)

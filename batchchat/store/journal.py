@@ -19,7 +19,7 @@ from typing import Any
 
 from batchchat.errors import MachineError
 from batchchat.store import records
-from batchchat.store.atomic import sync_folder
+from batchchat.store.durable import sync_data, sync_folder
 from batchchat.store.segments import journal_offset, offset_of, segment_of, segment_path
 
 __all__ = ["Committed", "Journal"]
@@ -100,7 +100,7 @@ class Journal:
         on_failure: Callable[[], None] = lambda: None,
         *,
         write: Callable[[int, Any], int] = os.write,
-        sync: Callable[[int], None] = os.fdatasync,
+        sync: Callable[[int], None] = sync_data,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._folder = folder
