@@ -138,13 +138,13 @@ def _exchanged(left: Path, right: Path) -> bool:
 
     Whatever the reason is: the two renames that follow then say what is wrong, if anything is.
     """
-    one, two = os.fsencode(left), os.fsencode(right)
+    from_path, to_path = os.fsencode(left), os.fsencode(right)
     try:
         import ctypes
 
         library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":
-            return bool(library.renamex_np(one, two, _RENAME_EXCHANGE) == 0)
-        return bool(library.renameat2(_AT_FDCWD, one, _AT_FDCWD, two, _RENAME_EXCHANGE) == 0)
+            return bool(library.renamex_np(from_path, to_path, _RENAME_EXCHANGE) == 0)
+        return bool(library.renameat2(_AT_FDCWD, from_path, _AT_FDCWD, to_path, _RENAME_EXCHANGE) == 0)
     except (ImportError, AttributeError, OSError):
         return False
