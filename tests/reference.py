@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 
 from batchchat import errors
 from batchchat.cli import main
-from batchchat.core.attempt import Billed, Reply, Scope, Verdict
+from batchchat.core.attempt import Billed, Reply, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind
-from batchchat.endpoint import client, verdicts
+from batchchat.endpoint import client, reply_verdicts, verdicts, wordings
 from batchchat.job.keys import KEYS, JobKey
 from batchchat.store.columns import COLUMNS
 from tests.readme import with_sessions
@@ -164,7 +165,17 @@ def _first_sentence(error: type[errors.BatchchatError]) -> str:
 # Verdicts
 
 
-_RULE_HEAD = ("status", "code or type", "message matches", "other condition", "error_kind", "then", "billed")
+_RULE_HEAD = ("status", "code, type or message", "other condition", "error_kind", "then", "billed")
+_WORDINGS = {
+    "too long": (wordings.TOO_LONG_CODES, wordings.TOO_LONG),
+    "too large": (wordings.TOO_LARGE_CODES, wordings.TOO_LARGE),
+    "filtered": (wordings.FILTER_CODES, wordings.FILTERED),
+    "purse": (wordings.PURSE_CODES, wordings.PURSE),
+    "account": (wordings.ACCOUNT_CODES, wordings.ACCOUNT),
+    "key": (wordings.KEY_CODES, wordings.KEY),
+    "rate": (wordings.RATE_CODES, wordings.RATE),
+    "busy": (wordings.BUSY_CODES, None),
+}
 
 
 def _verdicts() -> str:
@@ -172,18 +183,42 @@ def _verdicts() -> str:
     return _table(_RULE_HEAD, map(_rule, verdicts.RULES))
 
 
-def _rule(rule: verdicts._Rule) -> tuple[str, ...]:
+def _rule(rule: verdicts.Rule) -> tuple[str, ...]:
+    signs = [f"*{name}* code" for name, (codes, _) in _WORDINGS.items() if codes is rule.codes]
+    signs += [f"*{name}* message" for name, (_, message) in _WORDINGS.items() if message and message is rule.message]
+    if rule.codes is not None and not signs:
+        signs = [_code(code) for code in sorted(rule.codes)]
     conditions = []
     if rule.retry_after is not None:
         conditions.append("with `Retry-After`" if rule.retry_after else "without `Retry-After`")
     if rule.foreign is not None:
         conditions.append("the body is not JSON" if rule.foreign else "the body is JSON")
+    if rule.over_limit:
+        conditions.append("it says that this request alone exceeds a limit")
+    if rule.names_tokens:
+        conditions.append("it has a number of four digits or more")
+    if rule.own:
+        conditions.append("not a 429 or 5xx relayed from a provider behind a router")
     return (
         "any" if rule.statuses is None else ", ".join(_ranges([at for at in _STATUSES if at in rule.statuses])),
-        " ".join(_code(code) for code in sorted(rule.codes or ())),
-        "" if rule.message is None else _code(rule.message.pattern.replace("`", "")),
+        ", ".join(signs),
         ", ".join(conditions),
         *_cells(rule.verdict),
+    )
+
+
+def _wordings() -> str:
+    """What the rules look for."""
+    return _table(
+        ("name", "codes and types", "messages match"),
+        (
+            (
+                f"*{name}*",
+                " ".join(_code(code) for code in sorted(codes)),
+                "" if message is None else _code(message.pattern.replace("`", "")),
+            )
+            for name, (codes, message) in _WORDINGS.items()
+        ),
     )
 
 
@@ -216,14 +251,27 @@ _BILLED = {Billed.NO: "no", Billed.MAYBE: "possibly", Billed.YES: "yes"}
 
 def _replies() -> str:
     """What a 2xx means, judged here by the code itself."""
-    html, object_, cut = b"<!doctype html>", b'{"object": "list"}', b'{"choices": ['
+    html, object_, cut, judge = b"<!doctype html>", b'{"object": "list"}', b'{"choices": [', reply_verdicts.judge_reply
+    unreadable, paid = partial(reply_verdicts.judge_unreadable, 200), Usage(10, 500)
     cases: tuple[tuple[str, Verdict], ...] = (
-        ("text, tool calls or a refusal, whatever the `finish_reason`", verdicts.judge_reply(Reply("Hello!"))[0]),
-        ("nothing of these, `finish_reason` is `content_filter`", verdicts.judge_reply(Reply("", "content_filter"))[0]),
-        ("nothing of these otherwise", verdicts.judge_reply(Reply("", "stop"))[0]),
-        ("a web page", verdicts.judge_unreadable(html, complete=True)[0]),
-        ("JSON or text that is no chat completion", verdicts.judge_unreadable(object_, complete=True)[0]),
-        ("a body that breaks off, or none", verdicts.judge_unreadable(cut, complete=False)[0]),
+        ("text, tool calls, images, audio or a refusal, whatever the `finish_reason`", judge(Reply("Hello!"))[0]),
+        ("nothing of these, `finish_reason` is `content_filter`, `SAFETY` or the like", judge(Reply("", "SAFETY"))[0]),
+        ("nothing of these, `finish_reason` is `length`", judge(Reply("", "length"))[0]),
+        (
+            "nothing of these, `finish_reason` is `model_context_window_exceeded`",
+            judge(Reply("", "model_context_window_exceeded"))[0],
+        ),
+        ("nothing of these, `finish_reason` is `error`, `abort` or `network_error`", judge(Reply("", "error"))[0]),
+        (
+            "nothing of these, `finish_reason` is `insufficient_system_resource`",
+            judge(Reply("", "insufficient_system_resource"))[0],
+        ),
+        ("the same two, with tokens of a reply or a cost", judge(Reply("", "error"), paid)[0]),
+        ("nothing of these otherwise", judge(Reply("", "stop"))[0]),
+        ("a web page", unreadable(html, complete=True)[0]),
+        ("JSON or text that is no chat completion, or nothing", unreadable(object_, complete=True)[0]),
+        ("the same, with usage", unreadable(object_, complete=True, billed=True)[0]),
+        ("a body that breaks off", unreadable(cut, complete=False)[0]),
     )
     return _table(
         ("a 2xx with", "error_kind", "then", "billed"), ((words, *_cells(verdict)) for words, verdict in cases)
@@ -251,6 +299,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "error-kinds": _error_kinds,
     "exit-codes": _exit_codes,
     "verdicts": _verdicts,
+    "wordings": _wordings,
     "replies": _replies,
     "failures": _failures,
 }

@@ -133,6 +133,8 @@ class Reply(NamedTuple):
     model: str | None = None
     service_tier: str | None = None
     response_id: str | None = None
+    parts: list[Any] | None = None
+    """What is neither text nor a call, as it came: images, audio."""
 
 
 class Quota(NamedTuple):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from batchchat import lossless_json
 from batchchat.core.attempt import Billed, Cost, Failure, Reply, Usage, Verdict
-from batchchat.endpoint import verdicts, wire
+from batchchat.endpoint import reply_verdicts, verdicts, wire
+from batchchat.endpoint.error_body import ErrorBody, read_error, read_error_in_reply
 from batchchat.pricing.cost import Pricing
 from batchchat.secret import Redactor
 
@@ -46,27 +46,36 @@ def judge_response(
     except ValueError:
         payload = None
     if not _OK <= status < _REDIRECT:
-        error = verdicts.read_error(payload, body)
+        error = read_error(payload, body)
         if _REDIRECT <= status < _BAD_REQUEST:
             location = redactor.redact(headers.get("location", "nowhere"))
-            error = verdicts.ErrorBody(f"HTTP {status}, a redirect to {location}", frozenset())
+            error = ErrorBody(f"HTTP {status}, a redirect to {location}", frozenset())
         return JudgedResponse(*verdicts.judge_error(status, headers, error))
+    inner_error = read_error_in_reply(payload, body)
     if not isinstance(payload, dict):
-        return JudgedResponse(*verdicts.judge_unreadable(body, complete=complete))
+        if inner_error is None:
+            return JudgedResponse(*reply_verdicts.judge_unreadable(status, body, complete=complete))
+        payload = {}
     usage = wire.read_usage(payload)
     reply = wire.read_reply(payload)
     cost = None if usage is None else pricing(usage, model_requested, reply)
-    # OpenRouter: an error inside a 200
-    if payload.get("error") and (reply is None or not verdicts.has_content(reply)):
-        error = verdicts.read_error(payload, body)
-        return _with_cost(*verdicts.judge_error(error.status or _SERVER_ERROR, headers, error), usage, cost)
+    if inner_error is not None:  # whether there is text or not: half a text is no answer
+        verdict, failure = verdicts.judge_error(inner_error.status or _SERVER_ERROR, headers, inner_error)
+        return _with_bill(verdict, failure, None, usage, cost)
     if reply is None:
-        return _with_cost(*verdicts.judge_unreadable(body, complete=True), usage, cost)
-    return JudgedResponse(*verdicts.judge_reply(reply), reply, usage, cost)
+        billed = usage is not None and bool(usage.prompt_tokens or usage.total_tokens or usage.cost_usd)
+        return JudgedResponse(
+            *reply_verdicts.judge_unreadable(status, body, complete=True, billed=billed), None, usage, cost
+        )
+    verdict, lack = reply_verdicts.judge_reply(reply, usage)
+    if lack is not None and verdict.billed is Billed.NO:
+        return _with_bill(verdict, lack, reply, usage, cost)
+    return JudgedResponse(verdict, lack, reply, usage, cost)
 
 
-def _with_cost(verdict: Verdict, failure: Failure, usage: Usage | None, cost: Cost | None) -> JudgedResponse:
-    """A failure whose response reports a cost: one above 0 shows that it was billed."""
-    if cost is not None and cost.usd > 0:
-        verdict = replace(verdict, billed=Billed.YES)
-    return JudgedResponse(verdict, failure, None, usage, cost)
+def _with_bill(
+    verdict: Verdict, failure: Failure, reply: Reply | None, usage: Usage | None, cost: Cost | None
+) -> JudgedResponse:
+    """A failure inside a 2xx: what it shows to be paid is the row's; a price computed of an unpaid one is no cost."""
+    verdict = reply_verdicts.with_bill(verdict, usage, cost)
+    return JudgedResponse(verdict, failure, reply, usage, cost if verdict.billed is Billed.YES else None)

@@ -48,6 +48,8 @@ def read_reply(payload: dict[str, Any]) -> Reply | None:
         return None
     choice = choices[0]
     message = choice.get("message")
+    if message is None and isinstance(choice.get("finish_reason"), str):
+        message = {}  # Gemini leaves out the message of a reply that was cut off in its reasoning
     if not isinstance(message, dict):
         return None
     get, calls = message.get, message.get("tool_calls")

@@ -1,15 +1,23 @@
-"""When a run stops because its rows fail one after the other with the same kind of error; pure.
+"""When a run stops because its rows fail one after the other with the same error; pure.
 
 Before the first answer any kind counts, if all rows from the first on failed with it: the job is wrong, and a million
-422s are of no use. After an answer, only kinds count that do not come from a row's own content: many consecutive rows
-given up with the same one, no answer between, mean that the endpoint now refuses all. A stretch of rows that are too
-long, or that the endpoint filters, is a stretch of the input.
+422s are of no use. After an answer it takes one of two:
+
+- the same kind, where it does not come from a row's own content: the endpoint now refuses all;
+- the same kind and the same text, word for word but for numbers and ids, where it is a bad request: a provider that
+  refuses all rows in a sentence that the verdict table does not know. Rows with faults of their own get different
+  sentences, or are answered in between.
+
+Rows that are too long, too large, filtered or of another schema never stop a run that has answered: their text is the
+same for each ("maximum context length is 8192"), and a stretch of them is a stretch of the input.
 
 Where the endpoint has answered in an earlier run, counting begins with an answer in this one: a run with --retry-failed
 may well begin with rows that fail again.
 """
 
 from __future__ import annotations
+
+import re
 
 from batchchat.core.attempt import Outcome
 from batchchat.core.conversation import ErrorKind, Status
@@ -23,15 +31,16 @@ _KINDS_OF_THE_ROW = {
     ErrorKind.INVALID_INPUT,
     ErrorKind.CONTEXT_LENGTH,
     ErrorKind.CONTENT_FILTER,
-    ErrorKind.BAD_REQUEST,
     ErrorKind.TOO_LARGE,
     ErrorKind.SCHEMA,
     ErrorKind.TURN_FAILED,
 }
+# A word with a digit: a number, a request's id, a time. It differs from row to row while the sentence is the same.
+_VARIABLE = re.compile(r"[\w+/=-]*\d[\w+/=-]*")
 
 
 class FailureStreak:
-    """Counts finished rows; `max_count` consecutive ones that failed with the same kind of error stop the run."""
+    """Counts finished rows; `max_count` consecutive ones that failed with the same error stop the run."""
 
     def __init__(self, max_count: int, *, answered_before: bool) -> None:
         self._max_count = max_count
@@ -39,6 +48,9 @@ class FailureStreak:
         self._answered = answered_before
         self._kind: ErrorKind | None = None
         self._count = 0
+        self._text = ""
+        self._text_count = 0
+        """How many of the last failures of the same kind have the same text."""
 
     def add(self, outcome: Outcome) -> str | None:
         """Count a finished row; the reason to stop the run, where this row completes the streak."""
@@ -46,10 +58,21 @@ class FailureStreak:
             self._counting = self._answered = True
             self._kind, self._count = None, 0
             return None
-        kind = outcome.attempt.verdict.kind
+        kind, failure = outcome.attempt.verdict.kind, outcome.attempt.failure
         is_alike = kind is self._kind or not self._count
+        text = "" if failure is None else _VARIABLE.sub("0", failure.text)
+        self._text_count = self._text_count + 1 if self._count and is_alike and text == self._text else 1
         self._kind, self._count = kind, self._count + 1 if is_alike else 1
+        self._text = text
         self._counting = self._counting and (is_alike or self._answered)
-        if not self._counting or self._count < self._max_count or (self._answered and kind in _KINDS_OF_THE_ROW):
+        if not self._counting or self._matching(kind) < self._max_count:
             return None
         return NOW_FAIL_ALIKE if self._answered else ALL_FAIL_ALIKE
+
+    def _matching(self, kind: ErrorKind | None) -> int:
+        """How many consecutive rows up to now failed with the same error."""
+        if not self._answered:
+            return self._count
+        if kind in _KINDS_OF_THE_ROW:
+            return 0
+        return self._text_count if kind is ErrorKind.BAD_REQUEST else self._count

@@ -32,6 +32,10 @@ class JournalWriter(Protocol):
     def failed(self) -> BaseException | None:
         """The error of a failed write, after which nothing is recorded; else None."""
 
+    @property
+    def intrusion(self) -> BatchchatError | None:
+        """The error that another process writes the same journal; None while that was not noticed."""
+
     def append(self, record: Any) -> None:
         """Queue a record."""
 
@@ -130,6 +134,11 @@ class Recorder:
         """Returns when few enough records wait to be synced. Raises the `MachineError` of a failed write."""
         if self._journal.unsynced > self._max_unsynced or self._journal.failed is not None:
             await self._journal.room(self._max_unsynced)
+
+    @property
+    def intrusion(self) -> BatchchatError | None:
+        """The error that another process writes the same journal; `close` returns it too."""
+        return self._journal.intrusion
 
     async def settled(self) -> None:
         """Returns when every record is synced. Raises the `MachineError` of a failed write."""

@@ -102,6 +102,7 @@ class RunLoop:
         while True:
             self._progress.report(self._dispatcher)
             self._check_deadline()
+            self._check_journal()
             self._tell_draining()
             await asyncio.sleep(_TICK_S)
 
@@ -112,6 +113,17 @@ class RunLoop:
             return
         if is_due(now, stop_at, self._progress.finished.typical_latency_s, attempt_s):
             self._dispatcher.stop(Halt(TIME_UP))
+
+    def _check_journal(self) -> None:
+        """Another process that writes the same journal ends the run: no new requests, those in flight are kept."""
+        intrusion = self._recorder.intrusion
+        if intrusion is None or self._draining_told:
+            return
+        self._draining_told = True
+        self._dispatcher.stop()
+        drain_s = self._engine.drain_s
+        self._drain = asyncio.get_running_loop().call_later(drain_s, self._dispatcher.abandon)
+        self._progress.tell(Draining(str(intrusion), self._dispatcher.gate.in_flight, drain_s, by_signal=False))
 
     def _tell_draining(self) -> None:
         """Once, where a stop of any kind but a signal leaves requests in flight: they get all their time."""

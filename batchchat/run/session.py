@@ -46,13 +46,13 @@ from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
 from batchchat.run.tasks import ResumeRules, tasks
 from batchchat.sources import Source, open_source, overlapping_entry
-from batchchat.store.folder import check_output, make_folder, set_aside
+from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
 from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
-from batchchat.store.segments import scan, segments
+from batchchat.store.segments import Scan, scan, segments
 
 __all__ = ["run_session"]
 
@@ -73,6 +73,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None]) -> Ru
     lock = _lock(context, folder)
     aside: list[Path] = []
     try:
+        check_writable(output.path, output.as_given)
         if fresh and (segments(folder) or output.path.exists()):
             aside = _set_aside(context)
             folder = make_folder(output.path, output.as_given)
@@ -147,7 +148,7 @@ class _Session:
             )
         )
         with self._signals.left_alone():
-            journal_end = self._replay()
+            journal = self._replay()
         rates = await self._rates()
         resumes = bool(len(ledger.index))
         looks_first = resumes or options.strict or job.budget.max_cost is not None
@@ -156,12 +157,12 @@ class _Session:
             left = counts.to_send if counts is not None and self._signals.received is None else None
             result = RunLoopResult(left=left)
         else:
-            result = await self._send(journal_end, rates, counts)
+            result = await self._send(journal, rates, counts)
         ended = finish(self._context, self._folder, ledger, result, rates)
         return replace(ended, set_aside=aside)
 
-    def _replay(self) -> int:
-        """Apply the existing journal to the ledger; returns the offset at which to continue it."""
+    def _replay(self) -> Scan:
+        """Apply the existing journal to the ledger; returns the pass over it, which knows where to continue."""
         ledger, journal = self._ledger, scan(self._folder)
         for location, record in journal:
             ledger.apply(location, record)
@@ -172,7 +173,7 @@ class _Session:
         foreign = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
         if foreign:
             raise OutputError(mixed_mock(self._job, foreign))
-        return journal.end
+        return journal
 
     async def _rates(self) -> Rates:
         """The known prices. A cap needs them before anything is sent: then the endpoint is asked for its list."""
@@ -222,7 +223,7 @@ class _Session:
             raise OutputError("stopped at the question; nothing was sent.")
         return changed
 
-    async def _send(self, journal_end: int, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
+    async def _send(self, journal: Scan, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
         """Send the rows that are to be sent; returns the result of the run loop."""
         job, context, limit = self._job, self._context, self._options.limit
         budget = wiring.budget_for(job, rates, self._ledger)
@@ -234,7 +235,13 @@ class _Session:
                 self._tell(limits_read)
             finished = FinishedRows(self._ledger, 0 if counts is None else counts.replaced, self._tell)
             recorder = Recorder(
-                partial(Journal, self._folder, journal_end),
+                partial(
+                    Journal,
+                    self._folder,
+                    journal.end,
+                    replayed=journal.last,
+                    apart=any(run.get("host") != socket.gethostname() for run in self._ledger.runs[-1:]),
+                ),
                 finished.apply,
                 max_unsynced=job.concurrency,
                 mock=job.is_mock,

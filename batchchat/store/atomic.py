@@ -1,22 +1,31 @@
-"""Write a file or a folder whole or not at all: build it as a sibling, sync it, and swap it in."""
+"""Write a file or a folder whole or not at all: build it as a sibling, sync it, and swap it in. Links are followed."""
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchchat.errors import MachineError
+from batchchat.store.durable import sync_file, sync_folder
 
-__all__ = ["replacing", "replacing_folder", "sync_folder"]
+__all__ = ["building_name", "followed", "replacing", "replacing_folder"]
 
 _AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+_RENAME_EXCHANGE = 2  # RENAME_SWAP on macOS
+
+
+def followed(path: Path) -> Path:
+    """The path that a link at `path` leads to, whether there is anything yet; `path` where there is no link."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114 (says no where it cannot look)
+
+
+def building_name(path: Path, number: int = 1) -> str:
+    """The name of the sibling at which `path` is built; a higher `number` where that name can't be cleared."""
+    return f".{path.name}.building{'' if number == 1 else f'-{number}'}"
 
 
 @contextmanager
@@ -24,12 +33,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield the path to build a file at; on leaving, it replaces `path`, which no reader ever sees half-written.
 
     Raises `MachineError` where the disk refuses; `path` is then unchanged. A file that a kill leaves behind is
-    overwritten by the next call.
+    removed by the next call.
     """
-    building = _sibling(path, "building")
-    with _undo_on_error(path, lambda: building.unlink(missing_ok=True)):
+    with _undo_on_error(path) as undo:
+        path = followed(path)
+        building = _cleared(path)
+        undo.append(lambda: _remove(building))
         yield building
-        _sync_file(building)
+        sync_file(building)
         building.replace(path)
         sync_folder(path.parent)
 
@@ -41,38 +52,60 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     rename(2) does not replace a folder that is not empty, so the two are exchanged; where the file system can't do
     that, the old one is renamed aside in between.
     """
-    building = _sibling(path, "building")
-    with _undo_on_error(path, lambda: shutil.rmtree(building, ignore_errors=True)):
+    with _undo_on_error(path) as undo:
+        path = followed(path)
         _restore(path)
-        shutil.rmtree(building, ignore_errors=True)
+        building = _cleared(path)
+        undo.append(lambda: _remove(building))
         building.mkdir(parents=True)
         yield building
         for file in building.iterdir():
-            _sync_file(file)
+            sync_file(file)
         sync_folder(building)
         _swap_in(building, path)
         sync_folder(path.parent)
-        shutil.rmtree(building, ignore_errors=True)
+        _remove(building)
 
 
 @contextmanager
-def _undo_on_error(path: Path, undo: Callable[[], None]) -> Iterator[None]:
-    """Call `undo` on any exception. An `OSError` becomes a `MachineError` that names `path`."""
+def _undo_on_error(path: Path) -> Iterator[list[Callable[[], None]]]:
+    """Call what the yielded list holds on any exception. An `OSError` becomes a `MachineError` that names `path`."""
+    undo: list[Callable[[], None]] = []
     try:
-        yield
-    except OSError as error:
-        undo()
+        yield undo
+    except BaseException as error:
+        for step in undo:
+            step()
+        if not isinstance(error, OSError):
+            raise
         raise MachineError(
             f"{path} can't be written: {error.strerror or error}. The journal has every row."
             " Free space or repair the disk, then run the same command again."
         ) from error
-    except BaseException:
-        undo()
-        raise
 
 
-def _sibling(path: Path, purpose: str) -> Path:
-    return path.with_name(f".{path.name}.{purpose}")
+def _cleared(path: Path) -> Path:
+    """A sibling of `path` at which nothing is: what an earlier run left is removed, or passed over if it can't be."""
+    number = 1
+    while True:
+        building = path.with_name(building_name(path, number))
+        _remove(building)
+        if not os.path.lexists(building):
+            return building
+        number += 1
+
+
+def _remove(path: Path) -> None:
+    """Remove the file, link or folder at `path`, as far as this system lets us."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.aside")
 
 
 def _swap_in(building: Path, path: Path) -> None:
@@ -80,45 +113,38 @@ def _swap_in(building: Path, path: Path) -> None:
     if not path.exists():
         building.rename(path)
     elif not _exchanged(building, path):
-        aside = _sibling(path, "aside")
+        aside = _aside(path)
         path.rename(aside)
-        building.rename(path)
-        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            building.rename(path)
+        except OSError:
+            aside.rename(path)
+            raise
+        _remove(aside)
 
 
 def _restore(path: Path) -> None:
     """Put back the old folder if a kill between two renames left it aside."""
-    aside = _sibling(path, "aside")
+    aside = _aside(path)
     if aside.exists():
         if path.exists():
-            shutil.rmtree(aside)
+            _remove(aside)
         else:
             aside.rename(path)
 
 
 def _exchanged(left: Path, right: Path) -> bool:
-    """Exchange two paths by renameat2(2), which Python lacks. False where this system can't."""
+    """Exchange two paths by renameat2(2) or macOS's renamex_np(2), which Python lacks. False where this system can't.
+
+    Whatever the reason is: the two renames that follow then say what is wrong, if anything is.
+    """
+    from_path, to_path = os.fsencode(left), os.fsencode(right)
     try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:
+        import ctypes
+
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(from_path, to_path, _RENAME_EXCHANGE) == 0)
+        return bool(library.renameat2(_AT_FDCWD, from_path, _AT_FDCWD, to_path, _RENAME_EXCHANGE) == 0)
+    except (ImportError, AttributeError, OSError):
         return False
-    if renameat2(_AT_FDCWD, os.fsencode(left), _AT_FDCWD, os.fsencode(right), _RENAME_EXCHANGE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in _UNSUPPORTED:
-        return False
-    raise OSError(code, os.strerror(code))
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync the directory entries of `folder` to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,8 +19,9 @@ from typing import Any
 
 from batchchat.errors import MachineError
 from batchchat.store import records
-from batchchat.store.atomic import sync_folder
-from batchchat.store.segments import journal_offset, offset_of, segment_of, segment_path
+from batchchat.store.durable import sync_data
+from batchchat.store.segment_file import WAY_OUT, SegmentFile
+from batchchat.store.segments import AsReplayed, journal_offset
 
 __all__ = ["Committed", "Journal"]
 
@@ -29,52 +30,6 @@ SEGMENT_BYTES = 256 << 20
 
 Committed = Callable[[Sequence[tuple[int, Any]]], None]
 """Called in the event loop with the (journal offset, record) pairs of each synced group, in order."""
-
-
-class _File:
-    """The open segment, written and synced in the writer's thread."""
-
-    def __init__(self, folder: Path, end: int, write: Callable[[int, Any], int], sync: Callable[[int], None]) -> None:
-        self._folder = folder
-        self._write = write
-        self._sync = sync
-        self.number, self.size = segment_of(end), offset_of(end)
-        self._descriptor = self._open(self.number)
-        try:
-            os.ftruncate(self._descriptor, self.size)
-            if self.size and os.pread(self._descriptor, 1, self.size - 1) != b"\n":
-                self.append(b"\n")
-        except OSError:
-            self.close()
-            raise
-
-    def _open(self, number: int) -> int:
-        path = segment_path(self._folder, number)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        sync_folder(self._folder)
-        return descriptor
-
-    def append(self, data: bytes) -> None:
-        """Write and sync `data`, or leave the file unchanged and raise `OSError`."""
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[self._write(self._descriptor, view) :]
-            self._sync(self._descriptor)
-        except OSError:
-            os.ftruncate(self._descriptor, self.size)
-            raise
-        self.size += len(data)
-
-    def roll(self) -> None:
-        """Continue in the next segment."""
-        descriptor = self._open(self.number + 1)
-        os.close(self._descriptor)
-        self._descriptor = descriptor
-        self.number, self.size = self.number + 1, 0
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +45,8 @@ class Journal:
     """Open for appending from `end`, the journal offset behind the last intact line. Use inside a running event loop.
 
     `committed` is called with each synced group. `on_failure` is called once, when a write or sync has failed.
+    `replayed` is what the last segment was when it was read; with `apart` it is not continued, since it may be another
+    host's. Raises `OutputError` where another process writes to it.
     """
 
     def __init__(
@@ -100,8 +57,10 @@ class Journal:
         on_failure: Callable[[], None] = lambda: None,
         *,
         write: Callable[[int, Any], int] = os.write,
-        sync: Callable[[int], None] = os.fdatasync,
+        sync: Callable[[int], None] = sync_data,
         segment_bytes: int = SEGMENT_BYTES,
+        replayed: AsReplayed | None = None,
+        apart: bool = False,
     ) -> None:
         self._folder = folder
         self._committed = committed
@@ -115,7 +74,16 @@ class Journal:
         self._group: _Group | None = None
         self._thread = ThreadPoolExecutor(1, "journal")
         with _machine_errors(folder):
-            self._file = _File(folder, end, write, sync)
+            self._file = SegmentFile(folder, end, write, sync, replayed=replayed, apart=apart)
+
+    @property
+    def intrusion(self) -> MachineError | None:
+        """The error that another process changes the journal; None while none was noticed. Appending goes on."""
+        if self._file.intrusion is None:
+            return None
+        return MachineError(
+            f"{self._file.intrusion}, while this run does. Every row reported as done is kept. {WAY_OUT}"
+        )
 
     def append(self, record: Any) -> None:
         """Queue `record`; it is durable once `committed` was called with it. After a failure it is ignored."""
@@ -143,7 +111,8 @@ class Journal:
     def close(self) -> None:
         """Finish the group under way, then write the records that are queued; `committed` is called with both.
 
-        Raises the `MachineError` of a write that fails here; an earlier failure was raised by `room`.
+        Raises the `MachineError` of a write that fails here, or the `intrusion`. An earlier failure was raised by
+        `room`.
         """
         self._thread.shutdown(wait=True)
         try:
@@ -155,6 +124,8 @@ class Journal:
         finally:
             self._group = None
             self._file.close()
+        if self.failed is None and self.intrusion is not None:
+            raise self.intrusion
 
     def _finish(self) -> None:
         with _machine_errors(self._folder):
@@ -178,9 +149,7 @@ class Journal:
         """Write one group in the writer's thread; return its journal offset."""
         if self._file.size >= self._segment_bytes:
             self._file.roll()
-        at = journal_offset(self._file.number, self._file.size)
-        self._file.append(b"".join(lines))
-        return at
+        return journal_offset(*self._file.append(b"".join(lines)))
 
     def _group_done(self, group: _Group, error: BaseException | None) -> None:
         if self._group is not group or self.failed is not None:

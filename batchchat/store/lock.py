@@ -16,6 +16,8 @@ from typing import Any
 
 from batchchat import lossless_json
 from batchchat.errors import OutputError
+from batchchat.store.run_json import read_state
+from batchchat.store.segment_file import segment_in_use
 
 __all__ = ["Lock", "holder"]
 
@@ -38,6 +40,9 @@ class Lock:
         try:
             while (descriptor := _try(folder / NAME, output, see)) is None:
                 time.sleep(_RETRY_PAUSE_S)
+            if segment_in_use(folder):
+                os.close(descriptor)
+                raise OutputError(_in_use(_by_state(folder), output, see))
         except OSError as error:
             raise OutputError(
                 f"{output} can't be locked: {error.strerror} ({folder / NAME})."
@@ -82,15 +87,26 @@ def _try_flock(descriptor: int, operation: int) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
-    """The holder of the lock of `folder` (pid, host, since), or None if it is free."""
+    """The holder of the lock of `folder` (pid, host, since), or None if it is free.
+
+    A run whose lock file was removed holds its segment of the journal still.
+    """
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        return _by_state(folder) if segment_in_use(folder) else None
     try:
-        return None if _try_flock(descriptor, fcntl.LOCK_SH) else _read(descriptor)
+        if not _try_flock(descriptor, fcntl.LOCK_SH):
+            return _read(descriptor)
     finally:
         os.close(descriptor)
+    return _by_state(folder) if segment_in_use(folder) else None
+
+
+def _by_state(folder: Path) -> dict[str, Any]:
+    """The pid and host in run.json, of a run that holds the journal and whose lock file is gone."""
+    state = read_state(folder) or {}
+    return {name: state[name] for name in ("pid", "host") if name in state} if {"pid", "host"} <= state.keys() else {}
 
 
 def _read(descriptor: int) -> dict[str, Any]:

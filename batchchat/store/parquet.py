@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 METADATA = b"batchchat"
+_OF_THE_SYSTEM = (".DS_Store", "._", ".nfs")
+"""Names that macOS and NFS put into a folder that somebody looks at."""
 
 
 class GroupLimits(NamedTuple):
@@ -207,5 +209,6 @@ def metadata_of(path: Path) -> dict[str, Any] | None:
 def is_ours(path: Path) -> bool:
     """Whether `path` is an output of batchchat; a folder is one if it has nothing else in it."""
     if path.is_dir():
-        return all(child.is_file() and metadata_of(child) is not None for child in path.iterdir())
+        children = (child for child in path.iterdir() if not child.name.startswith(_OF_THE_SYSTEM))
+        return all(child.is_file() and metadata_of(child) is not None for child in children)
     return metadata_of(path) is not None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from batchchat import lossless_json
+from batchchat.store.atomic import building_name
 
 __all__ = ["NAME", "read_state", "write_state"]
 
@@ -16,7 +16,7 @@ NAME = "run.json"
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace the state in `folder`. It is not synced: after a crash of the machine the journal is the truth."""
-    building = folder / f".{NAME}.{os.getpid()}"
+    building = folder / building_name(Path(NAME))
     try:
         building.write_bytes(lossless_json.dumps(dict(state)) + b"\n")
         building.replace(folder / NAME)

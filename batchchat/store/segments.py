@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.errors import MachineError, OutputError
 from batchchat.store import records
 
 __all__ = [
+    "NOTHING",
+    "AsReplayed",
     "Damage",
     "LineReader",
     "Scan",
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
+_MAX_OPEN = 16
+"""Segments that are open for reading at once: a run that was often moved between hosts has many."""
 _NAME = re.compile(r"journal-(\d{6})\.jsonl")
 
 
@@ -93,10 +97,23 @@ class Damage:
         )
 
 
-class Scan:
-    """One pass over all segments. Iterate for (journal offset, record); then `damages` and `end` are complete.
+class AsReplayed(NamedTuple):
+    """A segment when it was read: its size in bytes, torn ones too, and which file it was."""
 
-    `end` is the journal offset behind the last intact line: where writing continues, torn bytes cut off.
+    size: int
+    device: int
+    inode: int
+
+
+NOTHING = AsReplayed(0, 0, 0)
+"""There was no segment."""
+
+
+class Scan:
+    """One pass over all segments. Iterate for (journal offset, record); then all that follows is complete.
+
+    `end` is the journal offset behind the last intact line: where writing continues, torn bytes cut off. `last` is what
+    the last segment was when it was read.
     """
 
     def __init__(self, folder: Path, numbers: list[int] | None = None) -> None:
@@ -104,6 +121,8 @@ class Scan:
         self._numbers = segments(folder) if numbers is None else numbers
         self.damages: list[Damage] = []
         self.end = journal_offset(self._numbers[-1], 0) if self._numbers else journal_offset(1, 0)
+        self.last = NOTHING
+        self._tail: Damage | None = None
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number in self._numbers:
@@ -114,15 +133,35 @@ class Scan:
         # Writing continues in the last segment, even if nothing in it is intact.
         self.end = journal_offset(number, 0)
         reached = size = 0
-        for offset, line in _lines(path):
+        for offset, line in self._lines(path):
             size = offset + len(line)
             for start, end, record in _intact_parts(line):
                 _check_format(path, record)
+                self._note_tail(record)
                 self._note_damage(path, reached, offset + start, torn=False)
                 reached = offset + end
                 self.end = journal_offset(number, reached)
                 yield journal_offset(number, offset + start), record
-        self._note_damage(path, reached, size, torn=number == self._numbers[-1])
+        if number == self._numbers[-1]:
+            self._note_damage(path, reached, size, torn=True)
+        elif reached < size:
+            self._tail = Damage(path, reached, size - reached, torn=False)
+
+    def _note_tail(self, record: dict[str, Any]) -> None:
+        """The end of the segment before is damaged. Where a session begins behind it, that one has reported it."""
+        if self._tail is not None and record["kind"] != "run":
+            self.damages.append(self._tail)
+        self._tail = None
+
+    def _lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Offset and line, with its newline, which the last line may lack."""
+        offset = 0
+        with _machine_errors(path), path.open("rb", buffering=_BLOCK) as file:
+            for line in file:
+                yield offset, line
+                offset += len(line)
+            status = os.fstat(file.fileno())
+            self.last = AsReplayed(offset, status.st_dev, status.st_ino)
 
     def _note_damage(self, path: Path, start: int, end: int, *, torn: bool) -> None:
         if start < end:
@@ -140,15 +179,6 @@ def _check_format(path: Path, record: dict[str, Any]) -> None:
             f"{path} is a journal of format {record.get('format')!r}, of batchchat {record.get('version', 'unknown')};"
             f" this version reads format {records.FORMAT}. Use that version, or set the run aside with --fresh."
         )
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Offset and line, with its newline, which the last line may lack."""
-    offset = 0
-    with _machine_errors(path), path.open("rb", buffering=_BLOCK) as file:
-        for line in file:
-            yield offset, line
-            offset += len(line)
 
 
 def _intact_parts(line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
@@ -232,6 +262,8 @@ class LineReader:
 
     def _file(self, number: int) -> int:
         if number not in self._files:
+            if len(self._files) >= _MAX_OPEN:
+                os.close(self._files.pop(next(iter(self._files))))
             path = segment_path(self._folder, number)
             self._files[number] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         return self._files[number]

@@ -467,7 +467,7 @@ def test_the_run_stops_when_the_first_rows_all_fail_alike(ends: str, stops: bool
         end = ends[int(request.key.id)]
         if end == "a":
             return accepted(request)
-        return failed(request, ErrorKind.BAD_REQUEST if end == "f" else ErrorKind.TOO_LARGE, Action.FAIL_ROW)
+        return failed(request, ErrorKind.CONTEXT_LENGTH if end == "f" else ErrorKind.TOO_LARGE, Action.FAIL_ROW)
 
     house = House(rows(len(ends)), send, workers=1, stop_after=4).run()
     assert len(house.outcomes) == (4 if stops else len(ends))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Billed, Reply, Scope
+from batchchat.core.attempt import Action, Billed, Scope
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint.judged_response import JudgedResponse, judge_response
-from batchchat.endpoint.verdicts import judge_reply, read_error, retry_after_s
+from batchchat.endpoint.verdicts import retry_after_s
 from batchchat.secret import Redactor
 
 RETRY, FAIL, STOP, STOP_IF_NEW = Action.RETRY, Action.FAIL_ROW, Action.STOP_RUN, Action.STOP_UNLESS_ANSWERED
@@ -266,37 +266,6 @@ def test_deep_nesting_has_a_verdict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "message", "codes", "status"),
-    [
-        ({"error": "text"}, "text", set(), None),
-        ({"detail": "text"}, "text", set(), None),
-        ({"detail": {"error": "text"}}, "text", set(), None),
-        ({"detail": {"error": {"message": "text", "code": "C"}}}, "text", {"c"}, None),
-        ({"error": {"message": "text", "type": "T", "code": 404}}, "text", {"t"}, 404),
-        ({"error": {"message": "text", "code": "X", "detail": {"more": 1}}}, "text", {"x"}, None),
-        ({"message": "outer", "error": {"message": "inner", "code": "X"}}, "inner", {"x"}, None),
-        ({"error": "Not Found", "message": "no such path", "status": 404}, "no such path", set(), None),
-        ({"error": {"msg": "text", "code": "99"}}, "text", {"99"}, None),
-        ({"error": "", "detail": "text"}, "text", set(), None),
-        (
-            {"detail": [{"loc": ["body", "n"], "msg": "too big"}, {"msg": "b"}, "c"]},
-            "body.n: too big; b; c",
-            set(),
-            None,
-        ),
-        ({"detail": [{"loc": 5, "msg": "a"}, {"loc": "body", "msg": "b"}]}, "a; b", set(), None),
-        ({"error": {"code": 429}}, "the body", set(), 429),
-        (None, "the body", set(), None),
-        ([1], "1", set(), None),
-    ],
-)
-def test_an_error_is_read_in_any_shape(payload: Any, message: str, codes: set[str], status: int | None) -> None:
-    """Message, codes and status are found in every shape that is in use; else the body's beginning is the message."""
-    error = read_error(payload, b"the  body")
-    assert (error.message, error.codes, error.status) == (message, frozenset(codes), status)
-
-
-@pytest.mark.parametrize(
     ("headers", "wait_s"),
     [
         ({}, None),
@@ -323,16 +292,3 @@ def test_an_error_is_read_in_any_shape(payload: Any, message: str, codes: set[st
 def test_what_the_endpoint_asks_us_to_wait(headers: dict[str, str], wait_s: float | None) -> None:
     """Seconds, milliseconds, or a date against the server's own clock; what makes no sense is no wish."""
     assert retry_after_s(headers) == wait_s
-
-
-@given(
-    text=st.none() | st.text(max_size=5), calls=st.none() | st.lists(st.integers(), max_size=1), refusal=st.booleans()
-)
-def test_a_reply_answers_with_text_calls_or_refusal(text: str | None, calls: list[int] | None, refusal: bool) -> None:
-    """Whatever the finish_reason, and with nothing else."""
-    for reason in ("stop", "length", "content_filter", "tool_calls", None):
-        reply = Reply(text, reason, calls or None, "no" if refusal else None)
-        answered = bool((text and text.strip()) or calls or refusal)
-        verdict, failure = judge_reply(reply)
-        assert (verdict.action is Action.ACCEPT) == answered == (failure is None)
-        assert verdict.billed is Billed.YES

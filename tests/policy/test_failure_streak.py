@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from batchchat.core.attempt import Action, Attempt, Outcome, Request, Verdict
+from batchchat.core.attempt import Action, Attempt, Failure, Outcome, Request, Verdict
 from batchchat.core.conversation import ErrorKind, Key, Row, Status
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE, FailureStreak
 
-KINDS = {
-    "a": None,
-    "b": ErrorKind.BAD_REQUEST,
-    "l": ErrorKind.CONTEXT_LENGTH,
-    "f": ErrorKind.FORBIDDEN,
-    "n": ErrorKind.NOT_FOUND,
+FAILURES = {
+    "b": Failure(ErrorKind.BAD_REQUEST, "Access denied (request 7f3a-11)"),
+    "c": Failure(ErrorKind.BAD_REQUEST, "Access denied (request 90bc-2)"),
+    "x": Failure(ErrorKind.BAD_REQUEST, "Unknown role 'narrator'"),
+    "y": Failure(ErrorKind.BAD_REQUEST, "Unknown role 'judge'"),
+    "l": Failure(ErrorKind.CONTEXT_LENGTH, "maximum context length is 8192, you requested 9000"),
+    "t": Failure(ErrorKind.TOO_LARGE, "Request too large"),
+    "s": Failure(ErrorKind.CONTENT_FILTER, "flagged"),
+    "f": Failure(ErrorKind.FORBIDDEN, "Not for you"),
+    "n": Failure(ErrorKind.NOT_FOUND, "Nothing here"),
+    "e": Failure(ErrorKind.EMPTY_REPLY, "the reply is empty"),
 }
 
 
 def outcome(letter: str) -> Outcome:
-    kind = KINDS[letter]
+    failure = FAILURES.get(letter)
     row = Row(Key("1"), 0, "f:1", [])
-    verdict = Verdict(Action.FAIL_ROW if kind else Action.ACCEPT, kind=kind)
-    attempt = Attempt(Request(row.key, 0, "m", [], b"{}", 1), verdict, 0, 0, 0.1)
-    return Outcome(row, Status.FAILED if kind else Status.ANSWERED, [], attempt)
+    verdict = Verdict(Action.FAIL_ROW if failure else Action.ACCEPT, kind=failure and failure.kind)
+    attempt = Attempt(Request(row.key, 0, "m", [], b"{}", 1), verdict, 0, 0, 0.1, failure=failure)
+    return Outcome(row, Status.FAILED if failure else Status.ANSWERED, [], attempt)
 
 
 @pytest.mark.parametrize(
@@ -36,14 +41,25 @@ def outcome(letter: str) -> Outcome:
         ("afff", False, [None] * 3 + [NOW_FAIL_ALIKE]),
         ("affaff", False, [None] * 6),
         ("affnnn", False, [None] * 5 + [NOW_FAIL_ALIKE]),
-        ("abbbbb", False, [None] * 6),
+        ("abbb", False, [None] * 3 + [NOW_FAIL_ALIKE]),
+        ("abcb", False, [None] * 3 + [NOW_FAIL_ALIKE]),
+        ("abbxbbx", False, [None] * 7),
+        ("abbabba", False, [None] * 7),
+        ("axyxyxy", False, [None] * 7),
+        ("bxfbb", False, [None] * 5),
+        ("attttt", False, [None] * 6),
+        ("asssss", False, [None] * 6),
+        ("abblbb", False, [None] * 6),
+        ("aeee", False, [None] * 3 + [NOW_FAIL_ALIKE]),
         ("allllfff", False, [None] * 7 + [NOW_FAIL_ALIKE]),
         ("fffff", True, [None] * 5),
         ("ffafff", True, [None] * 5 + [NOW_FAIL_ALIKE]),
-        ("abbbb", True, [None] * 5),
+        ("bbbb", True, [None] * 4),
+        ("abbb", True, [None] * 3 + [NOW_FAIL_ALIKE]),
+        ("alllll", True, [None] * 6),
     ],
 )
 def test_three_alike_are_enough(ends: str, answered_before: bool, reasons: list[str | None]) -> None:
-    """At the very start of any kind; after an answer of this run those that no row brings on itself."""
+    """At the start of any kind; after an answer those that no row brings on itself, and bad requests of one text."""
     streak = FailureStreak(3, answered_before=answered_before)
     assert [streak.add(outcome(end)) for end in ends] == reasons

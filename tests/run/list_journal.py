@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from batchchat.errors import BatchchatError
+
 __all__ = ["ListJournal"]
 
 
@@ -30,6 +32,7 @@ class ListJournal:
         self._synced = asyncio.Event()
         self.fail = failed
         self.failed: BaseException | None = None
+        self.intrusion: BatchchatError | None = None
         self.records: list[dict[str, Any]] = []
         self.on_disk = 0
 

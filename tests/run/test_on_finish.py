@@ -167,7 +167,7 @@ def test_a_journal_that_cannot_be_opened_runs_it_too(job: Job, monkeypatch: pyte
 
     with raw_server(lambda _: http(200, completion())) as server:
         job.write(rows(4), endpoint__base_url=server.url, on_finish="cat >> got")
-        monkeypatch.setattr("batchchat.store.journal._File._open", broken)
+        monkeypatch.setattr("batchchat.store.segment_file.sync_folder", broken)
         assert job.run().code == 6
         assert server.requests == 0
     assert (got(job)["exit_code"], got(job)["tokens"]) == (6, None)

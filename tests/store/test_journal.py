@@ -19,6 +19,7 @@ import pytest
 from batchchat.errors import MachineError
 from batchchat.store import records
 from batchchat.store.journal import Journal
+from batchchat.store.segment_file import SegmentFile
 from batchchat.store.segments import LineReader, journal_offset, scan, segment_path, segments
 from tests.store.given import bare, open_files, read_all, small_disk
 
@@ -316,9 +317,13 @@ def test_segments_roll(tmp_path: Path) -> None:
     assert reading.end == journal_offset(3, segment_path(tmp_path, 3).stat().st_size)
 
 
-def test_a_segment_that_cannot_be_begun_stops_the_journal(tmp_path: Path) -> None:
+def test_a_segment_that_cannot_be_begun_stops_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the next segment can't be made, the run learns of it, and what there is stays and is closed."""
-    segment_path(tmp_path, 2).mkdir()
+
+    def broken(_file: SegmentFile) -> tuple[int, int]:
+        raise IsADirectoryError(21, "Is a directory")
+
+    monkeypatch.setattr(SegmentFile, "_new_segment", broken)
     ears = Ears()
 
     async def scene() -> None:

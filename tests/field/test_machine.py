@@ -1,0 +1,200 @@
+"""Folders, links, names and rights as people's machines have them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from batchchat.store.folder import folder_of
+from tests.acceptance.job import Job, rows
+from tests.field.endpoint import endpoint, ok
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def ids(path: Path) -> list[str]:
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return [str(value) for file in files for value in pq.read_table(file).column("id").to_pylist()]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"in.jsonl", "job.yaml", "tmp"}
+
+
+@pytest.mark.parametrize("output", ["parts", "out.parquet"])
+def test_fresh_sets_a_folder_aside_as_it_does_a_file(job: Job, output: str) -> None:
+    """It ends, under one dated name that report and export read."""
+    job.write(rows(3), output__path=output)
+    assert job.run().code == 0
+    assert job.run("--fresh").code == 0
+    path = job.folder / output
+    (dated,) = (each for each in job.folder.glob(f"{path.stem}.2*") if each.suffix != ".run")
+    assert ids(path) == ids(dated) == ["r0000", "r0001", "r0002"]
+    assert folder_of(dated).is_dir()
+    assert folder_of(path).is_dir()
+    assert job.run("report", str(dated)).code == 0
+    assert job.run("export", str(dated), "--to", "jsonl", "-o", "x.jsonl").code == 0
+
+
+@pytest.mark.parametrize("output", ["parts", "out.parquet"])
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_between_the_renames_of_fresh(
+    job: Job, monkeypatch: pytest.MonkeyPatch, output: str, renames: int
+) -> None:
+    """The next run goes on from what is there, and no answer of the old run is gone from the disk."""
+    with endpoint(lambda _: ok()) as server:
+        job.write(rows(3), output__path=output, endpoint__base_url=server.url)
+        assert job.run().code == 0
+        done = 0
+        rename = Path.rename
+
+        def counted(self: Path, target: Any) -> Path:
+            nonlocal done
+            if not self.name.startswith("."):
+                if done == renames:
+                    raise Killed
+                done += 1
+            return rename(self, target)
+
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(Path, "rename", counted)
+            job.run("--fresh")
+        ended = job.run()
+        assert (ended.code, ended.errors) == (0, [])
+        # Only where both were renamed is the old run out of the way.
+        assert len(server.asked) == (6 if renames == 2 else 3)
+    assert ids(job.folder / output) == ["r0000", "r0001", "r0002"]
+    assert len([each for each in job.folder.glob("*.2*") if each.suffix != ".run"]) == (1 if renames else 0)
+
+
+@pytest.mark.parametrize("output", ["parts", "out.parquet"])
+def test_an_output_that_is_a_link_to_another_disk(job: Job, output: str) -> None:
+    """It is followed at every publish, and by --fresh; the link stays a link."""
+    real = job.folder / "big" / f"real{Path(output).suffix}"
+    real.parent.mkdir()
+    if output == "parts":
+        real.mkdir()
+    link = job.folder / output
+    link.symlink_to(real)
+    job.write(rows(2), output__path=output)
+    assert job.run().code == 0
+    job.write(rows(3), output__path=output)
+    assert job.run().code == 0
+    assert job.run("--fresh").code == 0
+    assert link.is_symlink()
+    assert ids(link) == ids(real) == ["r0000", "r0001", "r0002"]
+    (dated,) = (each for each in job.folder.glob(f"{link.stem}.2*") if each.suffix != ".run")
+    assert ids(dated) == ["r0000", "r0001", "r0002"]
+    assert dated.resolve().parent == real.parent
+    assert not [name for name in names(real.parent) | names(job.folder) if "building" in name]
+
+
+def test_a_run_folder_that_is_a_link(job: Job) -> None:
+    """The journal goes where it leads, and what --fresh sets aside stays there."""
+    (job.folder / "big").mkdir()
+    job.run_folder.symlink_to("big/journals")
+    job.write(rows(2))
+    assert job.run().code == 0
+    assert (job.folder / "big/journals/journal-000001.jsonl").exists()
+    assert job.run("--fresh").code == 0
+    assert job.run_folder.is_symlink()
+    assert len(list((job.folder / "big").iterdir())) == 2
+
+
+def test_a_leftover_that_cannot_be_removed_blocks_nothing(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed publish left under its hidden name is passed over."""
+    for name in (".parts.building", ".out.parquet.building"):
+        (job.folder / name / "of-somebody").mkdir(parents=True)
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    for output in ("parts", "out.parquet"):
+        job.write(rows(2), output__path=output)
+        assert job.run().code == 0
+        assert ids(job.folder / output) == ["r0000", "r0001"]
+
+
+def test_what_earlier_versions_left_goes(job: Job) -> None:
+    """Hidden files with the number of a process in their names."""
+    job.write(rows(1))
+    assert job.run().code == 0
+    for leftover in (job.folder / ".probe-123", job.run_folder / ".probe-9", job.run_folder / ".run.json.77"):
+        leftover.touch()
+    assert job.run().code == 0
+    assert {path.name for path in job.run_folder.iterdir()} == {"journal-000001.jsonl", "lock", "run.json", "run.log"}
+    assert not (job.folder / ".probe-123").exists()
+
+
+@pytest.mark.parametrize("length", [215, 239, 240, 246, 255, 256, 300])
+@pytest.mark.parametrize("suffix", ["", ".parquet"])
+def test_an_output_whose_name_is_too_long_is_refused_before_it_is_paid(job: Job, length: int, suffix: str) -> None:
+    """Whatever is made of the name later must fit too: nothing is sent where it doesn't."""
+    name = "z" * (length - len(suffix)) + suffix
+    with endpoint(lambda _: ok()) as server:
+        job.write(rows(2), output__path=name, endpoint__base_url=server.url)
+        ended = job.run()
+        if length == 215:
+            assert ended.code == 0
+            assert job.run("--fresh").code == 0
+            return
+        assert ended.code == 2
+        assert "its name is too long" in ended.err
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("where", ["out.parquet", "out.run/journal-000001.jsonl", "out.run/run.log", "out.run/lock"])
+def test_a_pipe_in_the_way_is_refused(job: Job, where: str) -> None:
+    """Opening one would wait for its other end for ever."""
+    path = job.folder / where
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    job.write(rows(1))
+    ended = job.run()
+    assert ended.code == 2
+    assert "is a pipe, socket or device" in ended.err
+
+
+def test_a_socket_in_the_way_is_refused(job: Job) -> None:
+    """A file of a kind that can't be replaced is named."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(job.folder)
+        listener.bind("out.parquet")
+        job.write(rows(1))
+        ended = job.run()
+    assert ended.code == 2
+    assert "out.parquet is a pipe, socket or device" in ended.err
+
+
+def test_a_link_that_leads_to_itself(job: Job) -> None:
+    """As an output, an input and a run folder: refused with its name."""
+    job.write(rows(1))
+    for name, path in (("out.parquet", job.output), ("in.jsonl", job.input), ("out.run", job.run_folder)):
+        path.unlink(missing_ok=True)
+        path.symlink_to(name)
+        ended = job.run()
+        assert ended.code == 2, ended.err
+        assert name in ended.err
+        assert "defect" not in ended.err
+        path.unlink()
+        job.write(rows(1))
+
+
+def test_a_folder_that_cannot_be_synced(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FUSE and SMB refuse fsync of a folder: there is nothing to sync then."""
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112
+            raise OSError(22, os.strerror(22))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    job.write(rows(2), output__path="parts")
+    assert job.run().code == 0
+    assert job.run("--fresh").code == 0
