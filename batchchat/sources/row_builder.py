@@ -71,7 +71,7 @@ class RowBuilder:
             passthrough = self._columns.passthrough_of(record)
             if isinstance(request, Bad):
                 return BadRow(Key(location), ordinal, location, request.sentence, passthrough)
-            key = Key(self._content_ids.claim(request.messages))
+            key = Key(self._content_ids.claim(request.messages, request.params, request.model))
             return Row(key, ordinal, location, request.messages, request.params, request.model, passthrough)
         name, problem = self._column_id(record, label, line)
         passthrough = self._columns.passthrough_of(record)

@@ -1,8 +1,9 @@
 """The ids of rows, unique over good and bad rows of one pass, and independent of a row's position in its file.
 
 An id from a column is used unchanged; where it repeats, the first row keeps it and a later row gets `#<file>:<line>`
-appended. A row without an id column gets a hash of its conversation; equal conversations get -2, -3 and so on appended,
-in reading order. Neither class keeps a Python object per row.
+appended. A row without an id column gets a hash of its request: its conversation, with the parameters and the model of
+its own where it has any. The job's parameters and model are no part of it, so that a row keeps its id where the job
+changes. Rows equal in that get -2, -3 and so on appended, in reading order. Neither class keeps a Python object per row.
 """
 
 from __future__ import annotations
@@ -87,16 +88,20 @@ class _Locations:
 
 
 class ContentIds:
-    """Ids from conversations, for good rows. A bad row's id is its location, which no such id can equal."""
+    """Ids from requests, for good rows. A bad row's id is its location, which no such id can equal."""
 
     def __init__(self) -> None:
         self._table = HashTable()
         self._repeated = HashTable()
         self._counts = array("L")
 
-    def claim(self, messages: list[Message]) -> str:
-        """The hash of `messages` in 16 hex digits; from its second occurrence on with `-` and the count appended."""
-        digest = stable_hash64(canonical(messages))
+    def claim(self, messages: list[Message], params: dict[str, Any], model: str | None) -> str:
+        """The hash of a row's request in 16 hex digits; from its second occurrence on with `-` and the count appended.
+
+        `params` and `model` are the row's own. Without them the hash is of `messages` alone, as it always was.
+        """
+        content = {"messages": messages, "params": params, "model": model} if params or model else messages
+        digest = stable_hash64(canonical(content))
         _, is_new = self._table.add(digest)
         if is_new:
             return f"{digest:016x}"

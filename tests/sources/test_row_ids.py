@@ -77,7 +77,7 @@ def test_hashed_ids_are_unique_and_independent_of_position(texts: list[str], ran
 
     def ids_of(order: list[str]) -> dict[str, str]:
         ids = ContentIds()
-        return {ids.claim(user(text)): text for text in order}
+        return {ids.claim(user(text), {}, None): text for text in order}
 
     shuffled = list(texts)
     random.shuffle(shuffled)
@@ -88,5 +88,19 @@ def test_hashed_ids_are_unique_and_independent_of_position(texts: list[str], ran
 def test_hashed_ids_are_fixed() -> None:
     """Journals know rows by them, so that they may never change; key order plays no part."""
     ids = ContentIds()
-    claimed = [ids.claim(user("hi")), ids.claim([{"content": "hi", "role": "user"}]), ids.claim(user("hi"))]
+    same = [{"content": "hi", "role": "user"}]
+    claimed = [ids.claim(user("hi"), {}, None), ids.claim(same, {}, None), ids.claim(user("hi"), {}, None)]
     assert claimed == ["82148ae815149c82", "82148ae815149c82-2", "82148ae815149c82-3"]
+
+
+def test_equal_prompts_with_parameters_of_their_own_are_told_apart_by_them() -> None:
+    """Whichever comes first: a sweep over temperatures or models has an id for each of its rows."""
+    sweep: list[tuple[dict[str, Any], str | None]] = [({"seed": 1}, None), ({"seed": 2}, None), ({}, "m"), ({}, None)]
+
+    def ids_of(order: list[tuple[dict[str, Any], str | None]]) -> dict[str, str]:
+        ids = ContentIds()
+        return {str(own): ids.claim(user("hi"), *own) for own in order}
+
+    assert ids_of(sweep) == ids_of(sweep[::-1])
+    assert len(set(ids_of(sweep).values())) == len(sweep)
+    assert not any("-" in id_ for id_ in ids_of(sweep).values())
