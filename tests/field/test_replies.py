@@ -86,7 +86,7 @@ def test_a_reply_that_was_filtered(job: Job, reason: str) -> None:
 
 @pytest.mark.parametrize("reason", ["insufficient_system_resource", "network_error", "abort", "error"])
 def test_a_server_that_fails_while_it_replies(job: Job, reason: str) -> None:
-    """It is tried as often as a 503 is, since nothing was paid; an empty reply that is paid for is tried three times."""
+    """It is tried as often as a 503 is, since nothing was paid; a paid one is tried three times."""
 
     def answer(asked: Asked) -> bytes:
         failing = asked.text == "Question 1" and asked.attempt <= 5
