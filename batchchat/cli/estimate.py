@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, style
 from batchchat.cli.runner import event_loop, follower_of
 from batchchat.cli.set_option import override, set_option, shown_again
-from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, JobError
 from batchchat.job import JobSpec, load_job
 
 if TYPE_CHECKING:
     from batchchat.preflight.estimate import PilotPlan
+    from batchchat.preflight.job_estimate import JobEstimate
 
 __all__ = ["estimate"]
 
@@ -52,17 +54,17 @@ def estimate(
 ) -> None:
     """Estimate the tokens, cost and duration of a job, and show the source of each figure.
 
-    Without --pilot nothing is sent or written, and no key is needed. A pilot's rows are rows of the job: their answers
-    are kept, and the run does not pay for them again. With the same seed a larger pilot contains the smaller one. Exit
-    codes: 0 there is an estimate, 2 refused; of a pilot that stopped, those of run.
+    Without --pilot no row is sent, nothing is written, and no key is needed; the endpoint is asked for its list of
+    models, which has prices and context lengths. A pilot's rows are rows of the job: their answers are kept, and the
+    run does not pay for them again. With the same seed a larger pilot contains the smaller one. Exit codes: 0 there is
+    an estimate, 2 refused; of a pilot that stopped, those of run.
     """
     with guarded() as boundary:
         if pilot is not None and like is not None:
             raise click.UsageError("--pilot and --like contradict each other: reply lengths come from one of them.")
-        spec = load_job(
-            job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=pilot is not None
-        )
+        spec = _load(job, sets, needs_key=pilot is not None)
         from batchchat import lossless_json
+        from batchchat.preflight.assumptions import model_list
         from batchchat.preflight.estimate import Pilot
         from batchchat.preflight.estimate import estimate as estimate_job
         from batchchat.report.estimate import estimate_json, estimate_text
@@ -71,7 +73,6 @@ def estimate(
 
         arguments = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
         run_command = shlex.join(["batchchat", "run", *arguments])
-        pilot_command = shlex.join(["batchchat", "estimate", *arguments, "--pilot", "100"])
 
         def send(plan: PilotPlan) -> None:
             confirm(
@@ -89,13 +90,36 @@ def estimate(
             pilot=None if pilot is None else Pilot(pilot, seed, send),
             like=None if like is None else output_of(like, os.environ),
             compare=[] if compare is None else [name for name in map(str.strip, compare.split(",")) if name],
+            models=event_loop(model_list(spec, os.environ)),
         )
         if as_json:
             put(lossless_json.dumps(estimate_json(estimates)).decode())
             return
-        next_command = run_command if estimates[0].forecast.measured else pilot_command
+        next_command = shlex.join(["batchchat", *_next_words(estimates[0], job, arguments)])
         head, _, body = estimate_text(estimates, redactor_for(spec, os.environ).redact(next_command)).partition("\n")
-        put(f"{style(head, 'green' if estimates[0].forecast.measured else 'yellow')}\n{body}")
+        is_sure = estimates[0].forecast.measured or not estimates[0].load.left
+        put(f"{style(head, 'green' if is_sure else 'yellow')}\n{body}")
+
+
+def _load(job: Path, sets: tuple[str, ...], *, needs_key: bool) -> JobSpec:
+    """The job with its key; without it where the estimate `needs_key` not, and none is set."""
+    load = partial(load_job, job, overrides=[override(text) for text in sets], environ=os.environ)
+    if needs_key:
+        return load()
+    try:
+        return load()
+    except JobError:
+        return load(reads_key=False)
+
+
+def _next_words(estimate: JobEstimate, job: Path, arguments: list[str]) -> list[str]:
+    """The command that has something to do: the run, a pilot first where no reply was measured, or the report."""
+    load = estimate.load
+    if load.left:
+        return ["run", *arguments] if estimate.forecast.measured else ["estimate", *arguments, "--pilot", "100"]
+    if load.undecided or load.too_long:
+        return ["run", *arguments]
+    return ["run", *arguments, "--retry-failed"] if load.kept_failed else ["report", str(job)]
 
 
 def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:

@@ -117,12 +117,14 @@ def _limit_words(limit: int | None) -> list[str]:
 
 def _confirm(job: JobSpec, options: RunOptions) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
+    from batchchat.preflight.assumptions import model_list
     from batchchat.preflight.confirm_above import confirmation_for
     from batchchat.preflight.scan import SendOptions
     from batchchat.run.tasks import ResumeRules
 
     sending = SendOptions(ResumeRules(options.retry_failed, options.changed), fresh=options.fresh)
-    if (question := confirmation_for(job, sending, options.limit)) is not None:
+    models = event_loop(model_list(job, os.environ))
+    if (question := confirmation_for(job, sending, options.limit, models)) is not None:
         confirm(question, "Run it?", yes=False, without_terminal="There is no terminal to ask on; --yes runs it.")
 
 

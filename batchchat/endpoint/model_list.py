@@ -1,7 +1,8 @@
 """Read prices and context lengths from an endpoint's list of models; pure. A value that makes no sense is unknown.
 
 Spellings: DeepInfra `metadata.context_length` and `metadata.pricing.{input_tokens, output_tokens}`, USD per million;
-vLLM `max_model_len`; OpenRouter `context_length` and `pricing.{prompt, completion}`, text in USD per token; Together
+vLLM and SGLang `max_model_len`; llama.cpp `meta.n_ctx`; LM Studio `loaded_context_length`; Mistral
+`max_context_length`; OpenRouter `context_length` and `pricing.{prompt, completion}`, text in USD per token; Together
 `context_length` and `pricing.{input, output}`, USD per million; Groq `context_window`.
 """
 
@@ -20,6 +21,7 @@ _MILLION = 10**6
 _MAX_TOKENS = 10**9
 _MAX_USD = 10**6
 _MAX_CHARS = 40
+_LENGTHS = ("max_model_len", "loaded_context_length", "context_length", "context_window", "max_context_length")
 # Keys of the input, output and cached input price, and the factor from their unit to USD per million tokens
 _PRICES = (
     ("input_tokens", "output_tokens", "cache_read_tokens", 1),
@@ -41,7 +43,9 @@ def read_listing(payload: Any) -> dict[str, ListedModel] | None:
 def _listed(entry: Mapping[str, Any]) -> ListedModel:
     metadata = entry.get("metadata")
     inner: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
-    lengths = [inner.get("context_length"), *map(entry.get, ("max_model_len", "context_length", "context_window"))]
+    meta = entry.get("meta")
+    served = meta.get("n_ctx") if isinstance(meta, dict) else None
+    lengths = [served, inner.get("context_length"), *map(entry.get, _LENGTHS)]
     length = next((value for value in lengths if type(value) is int and 0 < value <= _MAX_TOKENS), None)
     return ListedModel(_price(inner.get("pricing") or entry.get("pricing")), length)
 

@@ -1,36 +1,64 @@
-"""What an estimate assumes of a model before anything is sent: its tokenizer, price and context length."""
+"""What an estimate assumes of a model before anything is sent: its tokenizer, price and context length.
+
+The endpoint's list of models is asked for, since it has prices and contexts that no table has; without it the estimate
+is made of what is known here.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
+from batchchat.endpoint.unavailable import Unavailable
+from batchchat.errors import BatchchatError
 from batchchat.job import JobSpec
 from batchchat.preflight.charges import Charge
 from batchchat.pricing.for_job import rates_for
-from batchchat.pricing.rates import Rates
+from batchchat.pricing.rates import ListedModel, Rates
+from batchchat.run.wiring import redactor_for, sender_for
 from batchchat.tokens.for_model import Tokenizer, tokenizer_for
 
-__all__ = ["Assumptions", "price_missing", "prompt_source"]
+__all__ = ["Assumptions", "ModelList", "model_list", "price_missing", "prompt_source"]
 
 _MILLION = 1_000_000
+_MAX_LOOKUP_S = 5.0
+
+ModelList = Mapping[str, ListedModel] | Unavailable | None
+"""The endpoint's list of models, why there is none, or None where it was not asked for."""
+
+
+async def model_list(job: JobSpec, environ: Mapping[str, str]) -> ModelList:
+    """Ask the endpoint of `job` for its list of models; None for the mock, whose list is DeepInfra's."""
+    if job.is_mock:
+        return None
+    try:
+        async with asyncio.timeout(_MAX_LOOKUP_S):
+            async with sender_for(job, rates_for(job), environ, redactor_for(job, environ)) as sender:
+                return await sender.listing()
+    except TimeoutError:
+        return Unavailable(f"no response within {_MAX_LOOKUP_S:g} s", None, retryable=True)
+    except BatchchatError as error:  # what a run would refuse, a run says
+        return Unavailable(str(error), None, retryable=False)
 
 
 class Assumptions:
-    """The tokenizer, price and context length of each model that `job` is estimated for; sends no request."""
+    """The tokenizer, price and context length of each model that `job` is estimated for, with `models` listed."""
 
-    def __init__(self, job: JobSpec) -> None:
+    def __init__(self, job: JobSpec, models: ModelList = None) -> None:
         self._job = job
-        self.rates = rates_for(job)
+        listed = None if isinstance(models, Unavailable) else models
+        self.rates = rates_for(job, listed)
         # The job's own price and context length apply to its own model only, not to the models it is compared with.
         endpoint = replace(job.endpoint, context_length=None)
-        self._rates_of_others = rates_for(replace(job, price=None, endpoint=endpoint))
+        self._rates_of_others = rates_for(replace(job, price=None, endpoint=endpoint), listed)
 
     def tokenizer(self, model: str) -> Tokenizer:
         """The tokenizer of `model`. Raises `UsageError` where the job's `tokenizer.json` can't be read."""
         return tokenizer_for(model, self._job.estimate.tokenizer if model == self._job.model else None)
 
     def charge(self, model: str) -> Charge | None:
-        """The price of a token of `model` by the job or the price table; None where it is unknown."""
+        """The price of a token of `model` by the job, the list or the price table; None where it is unknown."""
         rate = self._rates_of(model).rate(model)
         if rate is None:
             return None
@@ -58,10 +86,14 @@ def prompt_source(tokenizer: Tokenizer) -> str:
     return f"estimated {error} ({tokenizer.name})"
 
 
-def price_missing(job: JobSpec, model: str) -> str:
-    """The note where no price of `model` is known: which table lacks it and how to set one."""
+def price_missing(job: JobSpec, model: str, models: ModelList = None) -> str:
+    """The note where no price of `model` is known: which list and table lack it and how to set one."""
     table = "the price table" if job.prices is None else job.prices.as_given
     unknown = f"no price of {model} at {job.host} is in {table}, so its cost is unknown."
+    if isinstance(models, Unavailable):
+        unknown = f"{unknown[:-1]}; the endpoint's list of models can't be read ({models.sentence.rstrip('.')})."
+    elif models is not None:
+        unknown = f"no price of {model} is in {job.host}'s list of models, nor in {table}, so its cost is unknown."
     if model != job.model:
         return f"{unknown} Name a price table of your own in `prices`."
     return (

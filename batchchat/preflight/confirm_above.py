@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from batchchat.errors import InputError
 from batchchat.job import JobSpec
+from batchchat.preflight.assumptions import ModelList
 from batchchat.preflight.estimate import estimate
 from batchchat.preflight.forecast import Range
 from batchchat.preflight.job_estimate import JobEstimate
@@ -20,16 +21,17 @@ from batchchat.text import numbers
 __all__ = ["confirmation_for"]
 
 
-def confirmation_for(job: JobSpec, sending: SendOptions, limit: int | None) -> str | None:
+def confirmation_for(job: JobSpec, sending: SendOptions, limit: int | None, models: ModelList = None) -> str | None:
     """The sentence that a user must confirm before `job` runs; None where the cost is not above `confirm_above`.
 
-    None, too, where the run will be refused anyway, since its own error says why. `limit` is the maximum of rows sent.
+    None, too, where the run will be refused anyway, since its own error says why. `limit` is the maximum of rows sent,
+    `models` the endpoint's list.
     """
     limit_usd = job.confirm_above
     if limit_usd is None or holder(folder_of(job.output.path)) is not None:
         return None
     try:
-        estimated = estimate(job, sending=sending)[0]
+        estimated = estimate(job, sending=sending, models=models)[0]
     except InputError:
         return None
     left = estimated.load.left

@@ -14,7 +14,7 @@ from batchchat.core.conversation import Key, Status
 from batchchat.core.record import key_of
 from batchchat.errors import InputError, OutputError
 from batchchat.job import JobSpec
-from batchchat.preflight.assumptions import Assumptions, price_missing, prompt_source
+from batchchat.preflight.assumptions import Assumptions, ModelList, price_missing, prompt_source
 from batchchat.preflight.charges import observed_charge
 from batchchat.preflight.forecast import Evidence, Forecast, SendLimits, forecast
 from batchchat.preflight.job_estimate import JobEstimate, PilotResult
@@ -69,32 +69,33 @@ def estimate(
     pilot: Pilot | None = None,
     like: Path | None = None,
     compare: Sequence[str] = (),
+    models: ModelList = None,
 ) -> list[JobEstimate]:
-    """The estimate of `job`, and one for each model in `compare`.
+    """The estimate of `job`, and one for each model in `compare`, each at its own price.
 
-    `like` is another output whose answers give the reply lengths. Raises `InputError` and `OutputError` where a run
-    would, and `OutputError` where `like` has no answers.
+    `like` is another output whose answers give the reply lengths; `models` is the endpoint's list. Raises `InputError`
+    and `OutputError` where a run would, and `OutputError` where `like` has no answers.
     """
     if (entry := overlapping_entry(job.input, job.output.path)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
     evidence = None if like is None else _evidence_of_output(job, like)
-    assumptions = Assumptions(job)
-    models = _models(job, assumptions, compare)
+    assumptions = Assumptions(job, models)
+    candidates = _models(job, assumptions, compare)
     sample = None if pilot is None else StableSample[SampledRow](pilot.rows, pilot.seed)
-    scanned = scan_input(job, assumptions.rates, models, sending, draw=sample)
+    scanned = scan_input(job, assumptions.rates, candidates, sending, draw=sample)
     if not scanned.good:
         raise InputError(nothing_good(job, scanned.first_bad))
     pilot_result = None
     if pilot is not None and sample is not None:
         if any(row.sends for row in sample.items):
-            pilot.send(_plan(models[0], sample, scanned))
-        models = _models(job, assumptions, compare)
-        scanned = scan_input(job, assumptions.rates, models, sending, drawn=sample)
+            pilot.send(_plan(candidates[0], sample, scanned))
+        candidates = _models(job, assumptions, compare)
+        scanned = scan_input(job, assumptions.rates, candidates, sending, drawn=sample)
         evidence, pilot_result = _evidence_of_pilot(scanned, pilot.seed)
     elif evidence is None:
         evidence = _evidence_of_job(scanned)
     seed = 0 if pilot is None else pilot.seed
-    return [_estimate(job, model, evidence, pilot_result, seed=seed) for model in models]
+    return [_estimate(job, model, evidence, pilot_result, models, seed=seed) for model in candidates]
 
 
 def _models(job: JobSpec, assumptions: Assumptions, compare: Sequence[str]) -> list[ModelEstimate]:
@@ -170,9 +171,15 @@ def _sample_answers(results: Results) -> tuple[list[ObservedRow], int]:
 
 
 def _estimate(
-    job: JobSpec, model: ModelEstimate, evidence: Evidence | None, pilot_result: PilotResult | None, *, seed: int
+    job: JobSpec,
+    model: ModelEstimate,
+    evidence: Evidence | None,
+    pilot_result: PilotResult | None,
+    models: ModelList,
+    *,
+    seed: int,
 ) -> JobEstimate:
-    """The estimate of `job` under `model`, with its notes."""
+    """The estimate of `job` under `model`, with its notes; `models` is the endpoint's list."""
     tokenizer = model.tokenizer
     if evidence is not None and not model.own:  # only the reply lengths of another model apply
         length_source = f"{evidence.length_source}, of {job.model}"
@@ -184,7 +191,9 @@ def _estimate(
     if not model.own and figures.duration_s is not None:
         figures.duration_s, figures.sources["duration_s"] = None, None
     pilot_result = pilot_result if model.own else None
-    figures.notes += _notes(job, model, figures, pilot_result)
+    if figures.charge is None:
+        figures.notes.append(price_missing(job, model.model, models))
+    figures.notes += _notes(model, figures, pilot_result)
     return JobEstimate(
         job=job.name,
         model=model.model,
@@ -198,13 +207,11 @@ def _estimate(
     )
 
 
-def _notes(job: JobSpec, model: ModelEstimate, figures: Forecast, pilot_result: PilotResult | None) -> list[str]:
+def _notes(model: ModelEstimate, figures: Forecast, pilot_result: PilotResult | None) -> list[str]:
     """Sentences on what the figures do not include or assume, each with the way out."""
     load, notes = model.load, list[str]()
     if model.tokenizer.note is not None:
         notes.append(model.tokenizer.note)
-    if figures.charge is None:
-        notes.append(price_missing(job, model.model))
     if load.unbounded:
         notes.append(
             f"{numbers.rows(load.unbounded)} set no max_tokens, and the context of {model.model} is not known, so"

@@ -49,7 +49,8 @@ class Evidence:
     `where` says where they come from, such as `in the pilot`; `length_source` is the source of reply lengths, such as
     `lengths from a pilot of 100 rows`. `is_calibrating`: their prompts were counted as the job's are, so the ratio of
     reported to counted tokens applies. `is_random_sample`: they are a random sample of the job's rows, so an interval
-    can be given. `same_price`: they were charged at the prices that the job will be charged at.
+    can be given. `same_price`: they were charged at the prices that the job will be charged at; of others only the
+    lengths and latencies count.
     """
 
     rows: Sequence[ObservedRow]
@@ -102,7 +103,9 @@ def forecast(
     scale = _prompt_scale(evidence)
     price = observed_charge(evidence.rows, listed, evidence.where) if evidence.same_price else listed
     strata = strata_of(evidence.rows, load.bands)
-    extrapolation = _Extrapolation(load, strata, price, scale, seed, has_interval=evidence.is_random_sample)
+    extrapolation = _Extrapolation(
+        load, strata, price, scale, seed, has_interval=evidence.is_random_sample, same_price=evidence.same_price
+    )
     completion, completion_interval = extrapolation.completion_tokens()
     cost, cost_interval = extrapolation.cost_usd(completion)
     duration, duration_interval = extrapolation.duration_s(limits, completion)
@@ -168,7 +171,8 @@ def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> 
 class _Extrapolation:
     """The figures of all rows of `load`, extrapolated from sampled rows in `strata`.
 
-    `scale` is the ratio of reported to counted prompt tokens, None for 1.
+    `scale` is the ratio of reported to counted prompt tokens, None for 1. With `same_price` the costs of the sampled
+    rows are evidence, except those that were computed by a price of the job, which may have been another then.
     """
 
     load: Load
@@ -177,6 +181,7 @@ class _Extrapolation:
     scale: float | None
     seed: int
     has_interval: bool
+    same_price: bool
 
     @property
     def left_prompt(self) -> float:
@@ -198,7 +203,7 @@ class _Extrapolation:
 
         def beyond_prompt_usd(row: ObservedRow) -> float:
             prompt = row.prompt * scale
-            usd = row.cost_usd
+            usd = row.cost_usd if self.same_price and (row.cost_reported or price.source != "job") else None
             if usd is None:
                 usd = price.cost_usd(prompt, row.completion) if row.answered else 0.0
             return usd - price.cost_usd(prompt, 0)

@@ -52,6 +52,8 @@ class Load:
     invalid: int = 0
     kept: int = 0
     kept_failed: int = 0
+    cut_off: int = 0
+    """Answered rows whose reply reached its maximum length."""
     undecided: int = 0
     other_models: int = 0
     too_long: int = 0

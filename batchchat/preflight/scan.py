@@ -190,6 +190,8 @@ class _Scanner:
         assert task.entry is not None, "a row that is not sent has a record"
         load.undecided += task.disposition is Disposition.UNDECIDED
         record, key, result = self._ledger.read(task.entry), task.row.key, self._result
+        reply: Mapping[str, Any] = record.get("reply") or {}
+        load.cut_off += record["status"] == Status.ANSWERED and reply.get("finish_reason") == "length"
         observed = observed_row(record, prompt)
         load.keep(observed or _without_length(record, prompt), tokens_known=observed is not None)
         if task.disposition is not Disposition.KEEP:  # another request than the one that is in the input

@@ -43,6 +43,8 @@ def _figures(estimate: JobEstimate) -> list[str]:
         _range("cost", forecast.cost_usd or Range(None, None, None), _usd),
         *_interval(forecast.cost_interval, _usd),
     ]
+    if estimate.load.kept or estimate.load.kept_failed:
+        lines.append(_range("left to pay", forecast.left_cost_usd or Range(None, None, None), _usd))
     if estimate.load.left:
         lines += [
             _range("time left", forecast.duration_s or Range(None, None, None), _time),
@@ -86,7 +88,8 @@ def _labelled_lines(estimate: JobEstimate) -> list[LabelledLine]:
         in_flight = f"{numbers.count(min(estimate.concurrency, load.left))} in flight"
         source = sources["duration_s"]
         lines.append(("time", f"{in_flight}, {source}" if source else "unknown: no latency was measured yet"))
-    lines.append(("rows", f"{numbers.count(load.rows)} · {numbers.count(load.left)} to be sent"))
+    to_send = f"{numbers.count(load.left)} to be sent" if load.left else "nothing left to send"
+    lines.append(("rows", f"{numbers.count(load.rows)} · {to_send}"))
     if load.kept:
         lines.append(("free", f"{numbers.rows(load.kept)} {'is' if load.kept == 1 else 'are'} answered already"))
     if load.kept_failed:
@@ -135,7 +138,15 @@ def _json(estimate: JobEstimate) -> dict[str, Any]:
     return {
         "job": estimate.job,
         "model": estimate.model,
-        "rows": load.rows,
+        "rows": {
+            "total": load.rows,
+            "answered": load.kept,
+            "failed": load.kept_failed,
+            "invalid": load.invalid,
+            "left": load.left + load.too_long,
+            "cut_off": load.cut_off,
+            "undecided": load.undecided,
+        },
         "rows_left": load.left,
         "answered_rows": load.kept,
         "failed_rows": load.kept_failed,
@@ -146,6 +157,7 @@ def _json(estimate: JobEstimate) -> dict[str, Any]:
         "prompt_tokens": forecast.prompt_tokens,
         "completion_tokens": _json_range(forecast.completion_tokens, None),
         "cost_usd": None if forecast.cost_usd is None else _json_range(forecast.cost_usd, _USD_PLACES),
+        "left_cost_usd": None if forecast.left_cost_usd is None else _json_range(forecast.left_cost_usd, _USD_PLACES),
         "price": None
         if charge is None
         else {

@@ -51,6 +51,14 @@ def figures(text: str) -> dict[str, Any]:
     return {name: value for name, value in tree.items() if name not in NOT_FIGURES}
 
 
+def in_older_form(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Of the figures `after` those that `before` has; `rows` was a number, and now has a count for each status."""
+    older = {name: value for name, value in after.items() if name in before}
+    if type(before.get("rows")) is int and isinstance(after.get("rows"), dict):
+        older["rows"] = after["rows"]["total"]
+    return older
+
+
 def rows_by_id(lines: str) -> dict[str, Any]:
     """The rows of a JSONL export, without their times: from the journal and from Parquet they differ by 1 µs."""
     rows = [json.loads(line) for line in lines.splitlines()]
@@ -74,7 +82,7 @@ def test_figures_and_exports(run: OlderRun, job: Job) -> None:
     for name, arguments in FIGURES.items():
         before = (run.reported / name).read_text()
         if name.endswith(".json"):
-            assert figures(call(*arguments)) == figures(before), name
+            assert in_older_form(figures(call(*arguments)), figures(before)) == figures(before), name
         else:
             assert call(*arguments) == before, name
 

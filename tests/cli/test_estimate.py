@@ -4,6 +4,7 @@ import json
 import re
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from batchchat.tokens.for_model import tokenizer_for
 from tests.acceptance.job import Job
 from tests.acceptance.servers import Mock, completion, http, mock_thread, raw_server
 from tests.cli.called import Called, call
+from tests.field.endpoint import Asked, Endpoint, endpoint, error, ok
 
 JOB = """\
 name: chef
@@ -114,14 +116,12 @@ def test_the_json_form() -> None:
     assert set(figures) == {
         *("job", "model", "rows", "rows_left", "answered_rows", "failed_rows", "invalid_rows", "too_long_rows"),
         *("context_length", "tokenizer", "prompt_tokens", "completion_tokens", "cost_usd", "price", "duration_s"),
-        *("pilot", "sources", "notes"),
+        *("left_cost_usd", "pilot", "sources", "notes"),
     }
-    assert (figures["rows"], figures["rows_left"], figures["invalid_rows"], figures["too_long_rows"]) == (
-        101,
-        100,
-        1,
-        0,
-    )
+    counts = {"total": 101, "answered": 0, "failed": 0, "invalid": 1, "left": 100, "cut_off": 0, "undecided": 0}
+    assert figures["rows"] == counts
+    assert (figures["rows_left"], figures["invalid_rows"], figures["too_long_rows"]) == (100, 1, 0)
+    assert figures["left_cost_usd"] == figures["cost_usd"]
     assert set(figures["tokenizer"]) == {"name", "exact", "error"}
     assert figures["completion_tokens"] == {"low": 2_000, "expected": 10_000, "worst": 20_000}
     assert figures["price"] == {"input": 0.5, "output": 2.0, "source": "job", "as_of": None}
@@ -158,19 +158,20 @@ def test_a_pilots_text(mock: Mock) -> None:
     assert called.code == 0
     text = lines(called)
     assert text[0] == f"chef on m at {mock.host}"
-    assert [line[:16].strip() for line in text[2:10]] == [
+    assert [line[:16].strip() for line in text[2:11]] == [
         "",
         "prompt tokens",
         "reply tokens",
         "90% interval",
         "cost",
         "90% interval",
+        "left to pay",
         "time left",
         "90% interval",
     ]
     assert re.fullmatch(r"    90% interval +\$0\.\d{4} – \$0\.\d{4}", text[7])  # noqa: RUF001
-    assert re.fullmatch(r"  prompts    estimated within \d+% \(.+\), times [\d.]+ as reported in the pilot", text[11])
-    assert text[12:17] == [
+    assert re.fullmatch(r"  prompts    estimated within \d+% \(.+\), times [\d.]+ as reported in the pilot", text[12])
+    assert text[13:18] == [
         "  replies    lengths from a pilot of 20 rows, seed 3",
         "  price      as reported by the endpoint in the pilot",
         "  time       8 in flight, at the latency in the pilot",
@@ -178,7 +179,7 @@ def test_a_pilots_text(mock: Mock) -> None:
         "  free       20 rows are answered already",
     ]
     assert text[-1] == "next  batchchat run job.yaml"
-    assert max(len(line) for line in text[:10]) <= 60
+    assert max(len(line) for line in text[:11]) <= 60
 
 
 def test_without_a_terminal_a_pilot_needs_yes(mock: Mock) -> None:
@@ -321,6 +322,123 @@ def test_models_side_by_side() -> None:
     )
     assert re.search(r"^  m  .*\$0\.5 / \$2$", text, re.MULTILINE)
     assert re.search(r"^  other/model .* –  +–  +–  +unknown$", text, re.MULTILINE)  # noqa: RUF001
+
+
+LISTING = {
+    "data": [
+        {"id": "m", "max_model_len": 4096, "pricing": {"prompt": "0.000001", "completion": "0.000002"}},
+        {"id": "cheap", "context_length": 8192, "pricing": {"prompt": "0.0000001", "completion": "0.0000004"}},
+        {"id": "dear", "meta": {"n_ctx": 9000}, "metadata": {"pricing": {"input_tokens": 10, "output_tokens": 30}}},
+    ]
+}
+USAGE = {"prompt_tokens": 100, "completion_tokens": 50, "estimated_cost": 0.01}
+
+
+@contextmanager
+def listing_endpoint(status: int = 200) -> Iterator[Endpoint]:
+    """An endpoint that lists three models, and answers with 100 and 50 tokens for a cent."""
+    with endpoint(lambda _: ok(usage=USAGE), lambda _: http(status, LISTING)) as server:
+        yield server
+
+
+WITHOUT_PRICE = JOB.replace("price: {input: 0.5, output: 2}\n", "")
+
+
+def test_models_are_compared_at_their_own_prices() -> None:
+    """After a pilot, too: another model has the lengths of its replies, and nothing of what they cost."""
+    with listing_endpoint() as server:
+        write(60, server.url, WITHOUT_PRICE)
+        figures = estimate_json("--pilot", "20", "--yes", "--compare", "cheap,dear,absent")
+    own, cheap, dear, absent = figures["models"]
+    assert own["cost_usd"]["expected"] == pytest.approx(60 * 0.01, rel=0.05)
+    for model, input_usd, output_usd in ((cheap, 0.1e-6, 0.4e-6), (dear, 10e-6, 30e-6)):
+        expected = model["prompt_tokens"] * input_usd + 60 * 50 * output_usd
+        assert model["cost_usd"]["expected"] == pytest.approx(expected)
+        assert model["price"]["source"] == "endpoint"
+        assert model["rows"]["left"] == 60
+    assert absent["cost_usd"] is None
+
+
+def test_the_answers_of_another_model_have_no_price() -> None:
+    """--like takes the lengths of its replies; the job's own model has its own price."""
+    with listing_endpoint() as server:
+        write(40, server.url, WITHOUT_PRICE)
+        assert call("run", "job.yaml").code == 0
+        figures = estimate_json("--like", "out/x.parquet", "--set", "output.path=y.parquet", "--set", "model=dear")
+    expected = figures["prompt_tokens"] * 10e-6 + 40 * 50 * 30e-6
+    assert figures["cost_usd"]["expected"] == pytest.approx(expected)
+
+
+def test_a_price_that_was_mended_after_a_pilot() -> None:
+    """Where the endpoint reports no cost, the rows left are priced by the job's price of now."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 50}
+    with endpoint(lambda _: ok(usage=usage)) as server:
+        write(40, server.url)
+        estimate_json("--pilot", "20", "--yes")
+        before, after = estimate_json(), estimate_json("--set", "price.output=20")
+    assert before["left_cost_usd"]["expected"] == pytest.approx(20 * (100 * 0.5e-6 + 50 * 2e-6), rel=0.05)
+    assert after["left_cost_usd"]["expected"] == pytest.approx(20 * (100 * 0.5e-6 + 50 * 20e-6), rel=0.05)
+
+
+def test_the_endpoints_list_of_models() -> None:
+    """Has price and context where the job has none; no row is sent for it."""
+    with listing_endpoint() as server:
+        write(10, server.url, WITHOUT_PRICE)
+        figures = estimate_json()
+        assert estimate_json("--set", "model=cheap")["context_length"] == 8192
+        assert (server.asked, server.gets) == ([], ["/v1/models"] * 2)
+    assert figures["price"] == {"input": 1.0, "output": 2.0, "source": "endpoint", "as_of": None}
+    assert figures["context_length"] == 4096
+    assert figures["cost_usd"]["worst"] == pytest.approx(figures["prompt_tokens"] * 1e-6 + 10 * 200 * 2e-6)
+
+
+def test_without_the_list_there_is_an_estimate_all_the_same() -> None:
+    """An endpoint that refuses to list, or is not there, leaves an estimate of what is known here, and says so."""
+    with listing_endpoint(503) as server:
+        write(10, server.url, WITHOUT_PRICE)
+        figures = estimate_json()
+        assert any("the endpoint's list of models can't be read (HTTP 503)" in note for note in figures["notes"])
+        assert estimate_json("--set", "price.input=1", "--set", "price.output=1")["cost_usd"] is not None
+    write(10, job=WITHOUT_PRICE)
+    figures = estimate_json()
+    assert figures["cost_usd"] is None
+    assert any("the endpoint's list of models can't be read (no response)" in note for note in figures["notes"])
+
+
+def test_what_is_left_to_pay_beside_the_whole() -> None:
+    """The whole has what is paid already; the counts of rows add up."""
+    with listing_endpoint() as server:
+        write(50, server.url, more="{\n")
+        assert call("run", "job.yaml", "--limit", "20").code == 0
+        figures = estimate_json()
+        text = call("estimate", "job.yaml").out
+    left, whole = figures["left_cost_usd"]["expected"], figures["cost_usd"]["expected"]
+    assert whole == pytest.approx(0.5, rel=0.2)
+    assert left == pytest.approx(whole - 0.2)
+    rows = figures["rows"]
+    assert rows == {**rows, "total": 51, "answered": 20, "invalid": 1, "left": 30}
+    assert rows["total"] == rows["answered"] + rows["failed"] + rows["invalid"] + rows["left"]
+    assert re.search(r"^  left to pay +\$0\.\d+ +\$0\.\d+ +\$0\.\d+$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("failing", "command"), [(False, "report job.yaml"), (True, "run job.yaml --retry-failed")], ids=["done", "failed"]
+)
+def test_a_job_with_nothing_left(*, failing: bool, command: str) -> None:
+    """The estimate says so, and suggests no pilot."""
+
+    def answer(asked: Asked) -> bytes:
+        return error(400, "No") if failing and "Question 3:" in asked.text else ok(usage=USAGE, finish_reason="length")
+
+    with endpoint(answer) as server:
+        write(10, server.url)
+        assert call("run", "job.yaml").code == (3 if failing else 0)
+        called, figures = call("estimate", "job.yaml"), estimate_json()
+    assert "  rows       10 · nothing left to send\n" in called.out
+    assert lines(called)[-1] == f"next  batchchat {command}"
+    assert "pilot" not in called.out
+    assert figures["left_cost_usd"] == {"low": 0.0, "expected": 0.0, "worst": 0.0}
+    assert (figures["rows"]["left"], figures["rows"]["cut_off"]) == (0, 9 if failing else 10)
 
 
 def test_without_price_and_bound() -> None:

@@ -27,6 +27,9 @@ def usd(given_in: str, out: str, hit: str | None = None) -> Price:
         ),
         ({"metadata": None}, ListedModel(None, None)),
         ({"max_model_len": 8192}, ListedModel(None, 8192)),
+        ({"meta": {"n_ctx": 4096, "n_ctx_train": 131072}}, ListedModel(None, 4096)),
+        ({"loaded_context_length": 4096, "max_context_length": 131072}, ListedModel(None, 4096)),
+        ({"meta": None, "max_context_length": 32768}, ListedModel(None, 32768)),
         (
             {"context_length": 4096, "pricing": {"prompt": "0.00000048", "completion": "0.0000005"}},
             ListedModel(usd("0.48", "0.50"), 4096),
@@ -44,7 +47,21 @@ def usd(given_in: str, out: str, hit: str | None = None) -> Price:
         ({"context_length": True, "pricing": {"input": "free", "output": 0}}, ListedModel(None, None)),
         ({"context_length": 0, "pricing": []}, ListedModel(None, None)),
     ],
-    ids=["DeepInfra", "no metadata", "vLLM", "OpenRouter", "cached", "varies", "Together", "Groq", "nonsense", "empty"],
+    ids=[
+        "DeepInfra",
+        "no metadata",
+        "vLLM",
+        "llama.cpp",
+        "LM Studio",
+        "Mistral",
+        "OpenRouter",
+        "cached",
+        "varies",
+        "Together",
+        "Groq",
+        "nonsense",
+        "empty",
+    ],
 )
 def test_the_spellings(entry: dict[str, Any], expected: ListedModel) -> None:
     """Each provider's own, in USD per million and to the digit; what is no number is not said."""

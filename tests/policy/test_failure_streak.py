@@ -25,7 +25,7 @@ FAILURES = {
 def outcome(letter: str) -> Outcome:
     failure = FAILURES.get(letter)
     row = Row(Key("1"), 0, "f:1", [])
-    verdict = Verdict(Action.FAIL_ROW if failure else Action.ACCEPT, kind=failure and failure.kind)
+    verdict = Verdict(Action.FAIL_ROW if failure else Action.ACCEPT, kind=failure.kind if failure else None)
     attempt = Attempt(Request(row.key, 0, "m", [], b"{}", 1), verdict, 0, 0, 0.1, failure=failure)
     return Outcome(row, Status.FAILED if failure else Status.ANSWERED, [], attempt)
 
