@@ -10,14 +10,20 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus, urlsplit
 
-__all__ = ["Redactor", "Secret"]
+__all__ = ["Redactor", "Secret", "is_plain_name", "mask_likely_keys", "secrets_in_url"]
 
 MIN_LENGTH = 8
 REDACTED = "***"
 # A printable ASCII character but `"` and the backslash, which would end or break the JSON string that contains it.
 _ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u00(2[013-9a-f]|[346][0-9a-f]|5[0-9abd-f]|7[0-9a-e])", re.IGNORECASE)
+_NO_SECRETS = frozenset({"api-version", "api_version", "version", "v", "region", "location", "project", "alt", "beta"})
+"""Parameters of a URL that may be shown; any other may be a key."""
+_PLAIN_NAME = re.compile(r"[A-Za-z]{1,20}([-_.][A-Za-z]{1,20}|[-_.][A-Za-z]{0,4}[0-9]{1,4}){0,6}")
+_LIKELY_KEY = re.compile(
+    r"(?<![\w/.~-])(?:(?:sk|pk|hf|gsk|xai|key|api|r8)[-_]|AIza|(?=[\w+=-]*[0-9])(?=[\w+=-]*[A-Za-z])(?=[\w+=-]{24}))[\w+=-]{8,}"
+)
 _SCHEMES = frozenset({"bearer", "basic", "token", "key", "apikey", "api-key"})
 
 
@@ -35,6 +41,27 @@ class Secret:
         return REDACTED
 
     __repr__ = __str__
+
+
+def secrets_in_url(url: str) -> list[Secret]:
+    """What may be a key in the query of `url` (`?key=...`, `?code=...`), as it is written there and as it is meant."""
+    pairs = (pair.partition("=") for pair in re.split("[&;]", urlsplit(url).query))
+    return [
+        Secret(spelling)
+        for name, _, value in pairs
+        if unquote_plus(name).lower() not in _NO_SECRETS
+        for spelling in sorted({value, unquote_plus(value)})
+    ]
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether `name`, of a header or an option, is made of words and so can't be a pasted key."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def mask_likely_keys(comment: str) -> str:
+    """`comment` with `***` in place of words that have the form of an API key."""
+    return _LIKELY_KEY.sub(REDACTED, comment)
 
 
 class Redactor:

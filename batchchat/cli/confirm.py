@@ -6,6 +6,7 @@ import click
 
 from batchchat.cli.runner import at_a_terminal
 from batchchat.errors import UsageError
+from batchchat.text.escape import escaped
 
 __all__ = ["confirm"]
 
@@ -20,7 +21,7 @@ def confirm(cost: str, question: str, *, yes: bool, without_terminal: str) -> No
     if not at_a_terminal():
         raise UsageError(f"{cost} {without_terminal}")
     try:
-        agreed = click.confirm(f"{cost}\n{question}", default=False, err=True)
+        agreed = click.confirm(f"{escaped(cost)}\n{question}", default=False, err=True)
     except click.Abort:  # Ctrl-C, or no more input
         raise KeyboardInterrupt from None
     if not agreed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -10,8 +12,9 @@ from io import TextIOWrapper
 import click
 
 from batchchat.errors import MachineError
+from batchchat.text.escape import escaped
 
-__all__ = ["prepare_streams", "put", "say", "say_error", "style"]
+__all__ = ["prepare_streams", "put", "say", "say_error", "shown", "style"]
 
 
 def prepare_streams() -> None:
@@ -29,16 +32,32 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+_MARK = secrets.token_hex(8)
+"""Around what `style` colours: no text of others can know it, so that all of theirs is escaped when it is printed."""
+_STYLED = re.compile(f"{_MARK}<([a-z]+)>(.*?){_MARK}", re.DOTALL)
+
+
 def style(text: str, colour: str) -> str:
-    """`text` in `colour` unless NO_COLOR is set or TERM is dumb; click removes it where there is no terminal."""
+    """`text`, which is printed in `colour` unless NO_COLOR is set, TERM is dumb, or there is no terminal."""
+    return f"{_MARK}<{colour}>{text}{_MARK}"
+
+
+def shown(text: str) -> str:
+    """`text` as it is printed: what a terminal would act upon is escaped, but the colours of `style`."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return text if plain else click.style(text, fg=colour)
+    return _STYLED.sub(
+        lambda styled: styled[2] if plain else click.style(styled[2], fg=styled[1]),
+        escaped(text),
+    )
 
 
-def put(text: str) -> bool:
-    """Print a result on stdout; False where its reader has gone, which is no error. A full disk is a `MachineError`."""
+def put(text: str, *, before: str = "") -> bool:
+    """Print a result on stdout, after control sequences `before` it.
+
+    False where its reader has gone, which is no error. A full disk is a `MachineError`.
+    """
     try:
-        click.echo(text)
+        click.echo(before + shown(text))
         sys.stdout.flush()
     except OSError as error:
         # Python would write the rest of the buffer again when it ends, and print a warning.
@@ -52,7 +71,7 @@ def put(text: str) -> bool:
 def say(text: str) -> None:
     """Print a line on stderr; a stderr that can't be written is ignored."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(shown(text), err=True)
 
 
 def say_error(text: str) -> None:

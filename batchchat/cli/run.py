@@ -19,6 +19,7 @@ from batchchat.cli.set_option import override, set_option
 from batchchat.core.events import Subscriber
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
 from batchchat.job import JobSpec, Override, load_job
+from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _tell_left(code: object, again: str) -> None:
 def _ask(question: str) -> OnChanged:
     from batchchat.run.disposition import OnChanged
 
-    text = f"{question}\nSend them again (y), keep the answers there are (k), or stop here (n)? [y/k/N]"
+    text = f"{escaped(question)}\nSend them again (y), keep the answers there are (k), or stop here (n)? [y/k/N]"
     try:
         answer = click.prompt(
             text, type=click.Choice(["y", "k", "n"]), default="n", show_default=False, show_choices=False, err=True

@@ -15,6 +15,7 @@ import click
 from batchchat.cli.errors import guarded
 from batchchat.cli.output import put, style
 from batchchat.errors import EXIT_OK, EndpointError, MachineError
+from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
                 return status_line(run_status)
             head, _, body = status_text(run_status, shlex.quote(as_given)).partition("\n")
             if in_place:
-                head, body = (_cut(text) for text in (head, body))
+                head, body = (_cut(escaped(text)) for text in (head, body))
             return f"{style(head, _colour(run_status))}\n{body}"
 
         before: RunStatus | None = None
@@ -66,7 +67,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
             # In place the previous text is overwritten; elsewhere a line is added where something changed.
             if in_place or as_json or before is None or run_status.figures != before.figures:
                 text = text_of(run_status)
-                if not put(over + text):
+                if not put(text, before=over):
                     return
                 over = f"\x1b[{text.count(chr(10)) + 1}A\x1b[J" if in_place else ""
             if not watch or run_status.is_over:

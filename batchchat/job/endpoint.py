@@ -14,7 +14,7 @@ from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.tree import MappingNode, Node, Scalar, printable, shown, wrong_type
 from batchchat.job.value_types import ValueType, collect
 from batchchat.job.variables import looks_like_name
-from batchchat.secret import Secret
+from batchchat.secret import Secret, is_plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +142,7 @@ def headers() -> ValueType:
         values = collect(_header, named)
         repeated = _repeated_name(node)
         if repeated:
-            sentence = f"`{name}.{repeated}` is repeated in other capitals; header names are not case-sensitive."
+            sentence = f"{_shown_header(repeated)} is repeated in other capitals; header names are not case-sensitive."
             raise RefusedError(Diagnostic(node.entries[repeated].location, sentence))
         return dict(zip(node.entries, values, strict=True))
 
@@ -156,13 +156,22 @@ def _header(name: str, node: Node) -> Secret:
         raise RefusedError(Diagnostic(node.location, sentence))
     if header.lower() in _OURS:
         raise RefusedError(Diagnostic(node.location, f"`{name}` is set by batchchat itself; leave it out."))
+    if not is_plain_name(header) and (not isinstance(node, Scalar) or node.value in {None, ""}):
+        sentence = "`endpoint.headers` has a name here without a value (it is not shown, in case it is a key)."
+        raise RefusedError(Diagnostic(node.location, f"{sentence} A header is written `Name: value`."))
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
-        raise wrong_type(name, node, "text", hidden=True)
+        raise wrong_type(_shown_header(header).strip("`"), node, "text", hidden=True)
     value = node.value.strip()
     if _CONTROL.search(value):
-        sentence = f"`{name}` has a control character in its value (it is not shown). It takes text on one line."
+        sentence = f"{_shown_header(header)} has a control character in its value (it is not shown)."
+        sentence += " It takes text on one line."
         raise RefusedError(Diagnostic(node.location, sentence))
     return Secret(value)
+
+
+def _shown_header(header: str) -> str:
+    """The key of `header`, whose name is shown only if it can't be a key that was pasted."""
+    return f"`endpoint.headers.{header}`" if is_plain_name(header) else "`endpoint.headers`: a header (not shown)"
 
 
 def _repeated_name(node: MappingNode) -> str | None:

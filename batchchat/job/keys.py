@@ -13,6 +13,7 @@ from batchchat.job.params import WELL_KNOWN
 from batchchat.job.spec import JobSpec
 from batchchat.job.tree import printable
 from batchchat.job.value_types import ValueType
+from batchchat.secret import is_plain_name
 from batchchat.text.nearest import nearest_names
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ SECRET: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.secret)
 PLANNED: frozenset[str] = frozenset({"template", "samples", "expect"})
 """The names of keys that later versions bring."""
 
+_MAX_SHOWN_LENGTH = 16
+_HIDDEN = "a name (not shown, in case it is an API key)"
 _NAMES = {key.name for key in KEYS}
 
 
@@ -110,7 +113,8 @@ def not_a_key(section: str, leaf: str) -> str:
     if dotted in PLANNED:
         return f"`{dotted}` is not in this version of batchchat yet; leave it out."
     owner = f"`{section}`" if section else "a job"
-    start = f"`{printable(leaf)}` is not a key of {owner}."
+    may_be_secret = section == "endpoint" and len(leaf) > _MAX_SHOWN_LENGTH and not is_plain_name(leaf)
+    start = f"{_HIDDEN if may_be_secret else f'`{printable(leaf)}`'} is not a key of {owner}."
     candidate = nearest(section, leaf)
     if candidate in PLANNED:
         return f"{start} `{candidate}` is near, and not in this version of batchchat yet; leave it out."

@@ -18,7 +18,7 @@ from batchchat.job.redact import redact
 from batchchat.job.spec import AUTO, JobSpec, PriceSpec, PricesSpec
 from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, resolve_nodes
-from batchchat.secret import Redactor
+from batchchat.secret import Redactor, Secret, is_plain_name, secrets_in_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -134,8 +134,11 @@ def _kept_text(
         lines.append(f"# --output {printable(str(output))}")
     if lines:
         redacted = "\n".join([redacted.removesuffix("\n"), *lines, ""])
-    # The key itself may be in a comment, or a variable's default.
-    return Redactor([checked.api_key] if checked.api_key else []).redact(redacted)
+    # The key itself may be in a comment, a variable's default, the URL's query or the name of a header.
+    secrets = [checked.api_key] if checked.api_key else []
+    secrets += secrets_in_url(checked["endpoint.base_url"])
+    secrets += [Secret(name) for name in checked["endpoint.headers"] if not is_plain_name(name)]
+    return Redactor(secrets).redact(redacted)
 
 
 def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:

@@ -1,8 +1,9 @@
 """The job's text as the results keep it: as written, except for possible secrets.
 
 Replaced by `***` are header values, the command of `on_finish`, comments under `endpoint` (a header or a key that was
-commented out), and what an override replaced under `endpoint` or in a whole section, since it was never checked. The
-positions are those of the parsed nodes, so that flow style, block scalars and aliases are all covered.
+commented out), words of other comments that look like a key, and what an override replaced under `endpoint` or in a
+whole section, since it was never checked. The positions are those of the parsed nodes, so that flow style, block
+scalars and aliases are all covered.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import yaml
 
 from batchchat.job.keys import SECRET
 from batchchat.job.tree import MappingNode, Node, SequenceNode, Span
+from batchchat.secret import mask_likely_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,8 +33,11 @@ def redact(text: str, tree: MappingNode, overridden: Iterable[str]) -> str:
     for node in _secret_nodes(tree, overridden):
         if node.span and node.span[0] < node.span[1]:
             replacements[node.span] = _redact_value(text[slice(*node.span)])
-    for span in _comments(text, tree.entries.get("endpoint")):
+    of_endpoint, others = _comments(text, tree.entries.get("endpoint"))
+    for span in of_endpoint:
         replacements[span] = _COMMENT.sub("# ***", text[slice(*span)])
+    for span in others:
+        replacements[span] = mask_likely_keys(text[slice(*span)])
     parts: list[str] = []
     end = 0
     for span in sorted(replacements, key=lambda span: (span[0], -span[1])):
@@ -79,16 +84,22 @@ def _at(tree: MappingNode, key: str) -> Node | None:
     return node
 
 
-def _comments(text: str, endpoint: Node | None) -> list[Span]:
-    """The spans between tokens that contain a comment, from the key `endpoint` to the end of its value."""
-    if endpoint is None or endpoint.span is None:
-        return []
-    gaps: list[Span] = []
+def _comments(text: str, endpoint: Node | None) -> tuple[list[Span], list[Span]]:
+    """The spans between tokens that contain a comment: from the key `endpoint` to the end of its value, and others."""
+    of_endpoint: list[Span] = []
+    others: list[Span] = []
     last = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         start = token.start_mark
-        inside = (start.line, start.column) > endpoint.location.order[1:] and last < endpoint.span[1]
-        if inside and "#" in text[last : start.index]:
-            gaps.append((last, start.index))
+        if "#" in text[last : start.index]:
+            inside = (
+                endpoint is not None
+                and endpoint.span is not None
+                and (start.line, start.column) > endpoint.location.order[1:]
+                and last < endpoint.span[1]
+            )
+            (of_endpoint if inside else others).append((last, start.index))
         last = max(last, token.end_mark.index)
-    return gaps
+    if "#" in text[last:]:
+        others.append((last, len(text)))
+    return of_endpoint, others

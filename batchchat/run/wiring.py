@@ -39,7 +39,7 @@ from batchchat.run.recorder import Recorder
 from batchchat.run.spending import Spending
 from batchchat.run.tasks import ScriptFor
 from batchchat.script.single import single_message
-from batchchat.secret import Redactor, Secret
+from batchchat.secret import Redactor, Secret, secrets_in_url
 from batchchat.store.ledger import Ledger
 
 __all__ = [
@@ -172,9 +172,10 @@ def price_label(job: JobSpec, rates: Rates) -> str | None:
 
 
 def redactor_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
-    """Knows the key, header values and a proxy's password."""
+    """Knows the key, header values, what may be a key in the URL's query, and a proxy's password."""
     headers = job.endpoint.headers
     secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
+    secrets += secrets_in_url(job.endpoint.base_url)
     if job.endpoint.api_key is not None:
         secrets.append(job.endpoint.api_key)
     if not job.is_mock and (proxy := network.proxy_for(job.endpoint.base_url, environ)) is not None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from batchchat.core import events
 from batchchat.core.events import Event, Progress
 from batchchat.text import numbers
+from batchchat.text.escape import escaped
 from batchchat.text.event_lines import event_line
 from batchchat.text.progress_line import failure_kinds, figures, finished_line, progress_line, rows_of_total
 from batchchat.text.times import iso_utc
@@ -54,7 +55,7 @@ class Bar:
         elif isinstance(event, events.CeilingRaised):
             return
         elif text := event_line(event):
-            tqdm.write(text, file=self._stream)
+            tqdm.write(escaped(text), file=self._stream)
 
     def _show(self, event: Progress) -> None:
         if self._bar is None:
@@ -64,7 +65,7 @@ class Bar:
         pace = f"{event.rows_per_s:.1f} rows/s"
         details = figures(event, brief=get_terminal_size().columns < _WIDE)
         times = f"{numbers.clock(event.elapsed_s)}<{numbers.clock(event.eta_s)}"
-        text = f"{rows_of_total(event)} [{times}, {pace}]  {details}"
+        text = escaped(f"{rows_of_total(event)} [{times}, {pace}]  {details}")
         meter = "{percentage:3.0f}%|{bar}| " if event.total else ""
         bar.bar_format = meter + text.replace("{", "{{").replace("}", "}}")
         bar.refresh()
@@ -101,7 +102,7 @@ class Lines:
         if isinstance(event, events.Publishing | events.Finished) and self._last is not None:
             self._write(self._stamp() + progress_line(self._last) + self._trouble(self._last))
             self._last = None
-        for line in (self._text(event) or "").splitlines():
+        for line in escaped(self._text(event) or "").splitlines():
             self._write(self._stamp() + line)
 
     def _trouble(self, event: Progress) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from batchchat.text.escape import escaped
+
 __all__ = ["table"]
 
 
 def table(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), indent: int = 2) -> str:
     """`rows`, the head first, all of one length; the columns numbered in `left` are left-aligned, the others right."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(

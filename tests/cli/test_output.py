@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchchat.cli.output import put, say, say_error, style
+from batchchat.cli.output import put, say, say_error, shown, style
 
 
 def test_results_and_notes_have_a_stream_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,9 +28,9 @@ def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch, variabl
     """NO_COLOR and a dumb terminal get plain text."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert style("x", "red") == "\x1b[31mx\x1b[0m"
+    assert shown(style("x", "red")) == "\x1b[31mx\x1b[0m"
     monkeypatch.setenv(variable, value)
-    assert style("x", "red") == "x"
+    assert shown(style("x", "red")) == "x"
 
 
 def _put_to(stdout: int) -> subprocess.CompletedProcess[str]:
