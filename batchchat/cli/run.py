@@ -219,7 +219,15 @@ def _put_summary(job: JobSpec, result: RunResult, commands: list[str]) -> None:
 def _standing(result: RunResult) -> Standing:
     state = "finished" if result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED} else "stopped"
     figures = result.figures
-    return Standing(state, result.stopped_by or None, figures.rows, figures.outdated, result.stopped, figures.running_s)
+    return Standing(
+        state,
+        result.stopped_by or None,
+        figures.rows,
+        figures.outdated,
+        result.stopped,
+        figures.estimated_total,
+        figures.running_s,
+    )
 
 
 def _tell_left(code: object, again: str) -> None:

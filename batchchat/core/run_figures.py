@@ -39,6 +39,8 @@ class RunFigures:
 
     rows: RowCounts = field(default_factory=RowCounts)
     outdated: int = 0
+    estimated_total: int | None = None
+    """About how many rows the input has, where its end was not seen."""
     paid_usd: Decimal | None = None
     superseded_usd: Decimal = _NO_USD
     unknown_cost_rows: int = 0

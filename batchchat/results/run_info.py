@@ -32,6 +32,7 @@ class RunInfo:
     left: int | None = None
     undecided: int = 0
     outdated: int = 0
+    estimated_total: int | None = None
     sessions: Sequence[Sequence[float]] = ()
 
     @property
@@ -43,7 +44,9 @@ class RunInfo:
         """How the job stands whose finished rows are `totals`; the sums of its rows add up."""
         left = self.left if self.total is None else max(0, self.total - totals.finished)
         rows = totals.counts(left, self.undecided)
-        return Standing(self.state, self.stopped_by, rows, self.outdated, self.reason, self.running_s)
+        return Standing(
+            self.state, self.stopped_by, rows, self.outdated, self.reason, self.estimated_total, self.running_s
+        )
 
 
 def info_of_run(output: Path, sessions: Sequence[Sequence[float]]) -> RunInfo:
@@ -62,6 +65,7 @@ def info_of_run(output: Path, sessions: Sequence[Sequence[float]]) -> RunInfo:
             left=rows["left"],
             undecided=rows["undecided"] or 0,
             outdated=state["outdated"] or 0,
+            estimated_total=state["estimated_total"],
             sessions=sessions,
         )
     return RunInfo(sessions=sessions)

@@ -90,7 +90,7 @@ def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopRes
 
 def tell_broken(context: RunContext, error: BaseException, result: RunLoopResult, ledger: Ledger) -> None:
     """Report that the run was refused or broke off with `error`, which the caller raises; nothing is published."""
-    _tell_finished(context, error_reason(error), figures_of(result, ledger))
+    _tell_finished(context, error_reason(error, result.count), figures_of(result, ledger))
 
 
 def _tell_finished(context: RunContext, reason: ExitReason, figures: RunFigures) -> None:
@@ -114,6 +114,7 @@ def figures_of(result: RunLoopResult, ledger: Ledger) -> RunFigures:
     return RunFigures(
         rows=totals.counts(result.left, result.undecided),
         outdated=result.outdated,
+        estimated_total=result.estimated_total,
         paid_usd=paid_usd,
         superseded_usd=off_row.superseded_usd,
         unknown_cost_rows=totals.unknown_cost_rows,

@@ -38,7 +38,7 @@ __all__ = ["ExitReason", "RunLoopResult", "error_reason", "exit_reason"]
 _SIGNALLED = 128
 DEFECT = "a defect of batchchat; see run.log"
 _STOPPED_BY = {
-    UsageError.exit_code: "by its job, input or output",
+    UsageError.exit_code: "by its input",
     EndpointError.exit_code: "by the endpoint",
     MachineError.exit_code: "by this machine",
 }
@@ -49,9 +49,10 @@ class RunLoopResult:
     """The result of a run loop; the defaults are those of a run with nothing to send.
 
     `left` rows have no record yet (None: not known), and `outdated` have one but were to be sent again; `undecided`
-    answers are kept, though their request has changed. `rows` are the first of the `count` rows that were finished,
-    `cancelled` the requests that were cancelled in flight; `paid_before_usd` was paid for the job before this run.
-    `is_noop` where there was nothing to send or record.
+    answers are kept, though their request has changed. `rows` are the first of the `count` rows that were finished.
+    `estimated_total` is what is known of an input whose end was not seen, `cancelled` counts the requests that were
+    cancelled in flight; `paid_before_usd` was paid for the job before this run. `is_noop` where there was nothing to
+    send or record.
     """
 
     stop: Halt | None = None
@@ -63,6 +64,7 @@ class RunLoopResult:
     rows: list[RowRecord] = field(default_factory=list)
     undecided: int = 0
     count: int = 0
+    estimated_total: int | None = None
     paid_before_usd: Decimal = field(default_factory=Decimal)
     is_noop: bool = False
 
@@ -89,7 +91,7 @@ def exit_reason(result: RunLoopResult, signals: Signals, job: JobSpec, ledger: L
         words = signal_words(signals, result.cancelled)
         return ExitReason(_SIGNALLED + signals.received, words, words, stopped_by=f"by {signals.name}")
     if error is not None:
-        return error_reason(error)
+        return error_reason(error, result.count)
     if stop is not None:
         if stop.reason in OWN_BOUNDS:
             words = bound_words(stop, job, ledger)
@@ -104,10 +106,12 @@ def exit_reason(result: RunLoopResult, signals: Signals, job: JobSpec, ledger: L
     return ExitReason(EXIT_ROWS_FAILED if totals.failed or totals.invalid or result.undecided else EXIT_OK, None, "")
 
 
-def error_reason(error: BaseException) -> ExitReason:
-    """The reason where a run broke off or was refused by `error`; a signal's exit is one, too."""
+def error_reason(error: BaseException, count: int = 0) -> ExitReason:
+    """The reason where a run was refused by `error`, or broke off after `count` rows; a signal's exit is one, too."""
     if isinstance(error, BatchchatError):
-        return ExitReason(error.exit_code, str(error), str(error), stopped_by=_STOPPED_BY.get(error.exit_code, ""))
+        refused = isinstance(error, UsageError) and not count
+        stopped_by = "before it began" if refused else _STOPPED_BY.get(error.exit_code, "")
+        return ExitReason(error.exit_code, str(error), str(error), stopped_by=stopped_by)
     if isinstance(error, SystemExit | KeyboardInterrupt):
         code = error.code if isinstance(error, SystemExit) else _SIGNALLED + signal.SIGINT
         if isinstance(code, int) and code > _SIGNALLED:

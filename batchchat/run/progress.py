@@ -60,6 +60,11 @@ class ProgressReporter:
         total, estimated = self._feed.total()
         return None if total is None or estimated else total - self.finished.totals.finished
 
+    def estimated_total(self) -> int | None:
+        """About how many rows the input has; None where its end was seen, or nothing is known."""
+        total, estimated = self._feed.total()
+        return total if estimated else None
+
     def tell(self, event: Event) -> None:
         """Tell an event of the run's course."""
         self._tell(event)
@@ -72,7 +77,6 @@ class ProgressReporter:
         self._engine.spending.tell_ratio()
         totals = self.finished.totals
         total, estimated = self._total()
-        input_total, is_estimate = self._feed.total()
         cost = self.finished.paid_usd
         throughput = self._throughput
         throughput.add(self.elapsed_s, self.finished.done, self.finished.completion_tokens, float(cost or 0))
@@ -82,7 +86,7 @@ class ProgressReporter:
                 total=total,
                 estimated=estimated,
                 rows=self.finished.counts(left),
-                estimated_total=input_total if is_estimate else None,
+                estimated_total=self.estimated_total(),
                 outdated=self.finished.outdated,
                 count=self.finished.count,
                 done=self.finished.done,

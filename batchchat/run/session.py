@@ -56,6 +56,8 @@ from batchchat.store.segments import Scan, scan, segments
 
 __all__ = ["run_session"]
 
+_COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
+
 
 async def run_session(context: RunContext, opened: Callable[[Path], None]) -> RunResult:
     """Run or resume the job. `opened` is called with the run folder once its lock is held.
@@ -290,12 +292,14 @@ class _Session:
                 recorder.keep(self._run_record())
                 try:
                     result.stop = await loop.run()
+                    await feed.count_rest(_COUNT_REST_S)
                 except BatchchatError as error:
                     result.error = error
             finally:
                 unwritten = recorder.close()  # whatever ended it: what was paid is kept before the lock is given up
             result.error = result.error or unwritten
         result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
+        result.estimated_total = progress.estimated_total()
         result.cancelled, result.outdated, result.count = recorder.cancelled_count, finished.outdated, finished.count
         self._check_input(feed, result)
         return result

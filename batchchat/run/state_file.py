@@ -7,6 +7,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,9 @@ class StateFile:
         before = read_state(folder) or {}
         self.figures: RunFigures | None = None
         self._down_because = ""
+        rows_before = before.get("rows")
+        total = rows_before.get("total") if isinstance(rows_before, dict) else None
+        self._total_before = total if isinstance(total, int) else None
         self._state: dict[str, Any] = {
             "job": str(job.path.absolute()),
             "output": str(job.output.path),
@@ -125,10 +129,11 @@ class StateFile:
             self._end(event.exit_code, event.reason, event.stopped_by, self._options.again(AS_BEFORE))
 
     def _finish(self, event: Finished) -> None:
-        self.figures = figures = event.figures
+        self.figures = figures = self._with_total(event.figures)
         self._state |= {
             "rows": figures.rows.json(),
             "outdated": figures.outdated,
+            "estimated_total": figures.estimated_total,
             "cost_usd": _number(figures.paid_usd),
             "running_s": round(figures.running_s, 3),
             "this_run": {
@@ -143,6 +148,13 @@ class StateFile:
         }
         self._end(event.exit_code, event.reason, event.stopped_by, self._next(event))
 
+    def _with_total(self, figures: RunFigures) -> RunFigures:
+        """`figures`, with the rows left where this run was refused before it read its input, and an earlier one had."""
+        rows, total = figures.rows, self._total_before
+        if rows.left is not None or figures.this_run.rows or total is None or total < rows.finished:
+            return figures
+        return replace(figures, rows=replace(rows, left=total - rows.finished))
+
     def _end(self, exit_code: int, reason: str, stopped_by: str, next_command: str | None) -> None:
         self._state |= {
             "state": "finished" if exit_code in {EXIT_OK, EXIT_ROWS_FAILED} else "stopped",
@@ -155,7 +167,6 @@ class StateFile:
             "rows_per_s": 0.0,
             "cost_per_hour": None,
             "eta_s": None,
-            "estimated_total": None,
             "next_command": next_command,
         }
         self._write()
@@ -198,10 +209,10 @@ class StateFile:
 
 
 def _rows_before(before: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows that the state of an earlier run has, of which the total is not known for this run."""
+    """The rows as the state of an earlier run has them."""
     rows = before.get("rows")
     known = rows if isinstance(rows, dict) else {}
-    return RowCounts().json() | {name: known.get(name, 0) for name in ("answered", "failed", "invalid", "cut_off")}
+    return {name: known.get(name, value) for name, value in RowCounts().json().items()}
 
 
 def _number(usd: Decimal | None) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from batchchat.core.row_counts import RowCounts
 from batchchat.core.run_figures import RunFigures
+from batchchat.errors import EXIT_DEFECT, EndpointError, MachineError, UsageError
 from batchchat.job import JobSpec
 from batchchat.text import numbers
 from batchchat.text.run_sentence import Standing, run_sentence
@@ -17,6 +18,7 @@ from batchchat.text.times import iso_utc
 
 __all__ = ["summary_of"]
 
+_TOLD_WHY = {EXIT_DEFECT, UsageError.exit_code, EndpointError.exit_code, MachineError.exit_code}
 _FROM_STATE = ("rows", "next_command", "stopped_by", "started_at", "pid", "host", "version")
 
 
@@ -76,10 +78,13 @@ def _text(job: JobSpec, state: Mapping[str, Any], figures: RunFigures | None) ->
     if figures is None:
         return " ".join(f"{job.name} stopped {state['stopped_by']}: {state['reason']}".split())
     rows = figures.rows
-    standing = Standing(state["state"], state["stopped_by"], rows, figures.outdated)
+    standing = Standing(
+        state["state"], state["stopped_by"], rows, figures.outdated, estimated_total=figures.estimated_total
+    )
     usd, span_s = figures.paid_usd, figures.running_s
     line = run_sentence(job.name, standing, usd=usd, of_mock=figures.of_mock, span_s=span_s)
-    return line + _trouble(rows)
+    why = f" ({' '.join(state['reason'].split())})" if state["exit_code"] in _TOLD_WHY else ""
+    return line + _trouble(rows) + why
 
 
 def _trouble(rows: RowCounts) -> str:

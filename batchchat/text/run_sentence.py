@@ -27,6 +27,7 @@ class Standing:
     rows: RowCounts = field(default_factory=RowCounts)
     outdated: int = 0
     reason: str | None = None
+    estimated_total: int | None = None
     running_s: float | None = None
 
 
@@ -40,7 +41,7 @@ def run_sentence(
     time = f" in {numbers.duration(span_s)}" if span_s else ""
     money = "" if usd is None else f" for {numbers.money(usd)}{' (mock)' if of_mock else ''}"
     head = _head(name, standing).strip()
-    return f"{head}{': ' if head else ''}{answered_words(standing.rows)}{time}{money}{left_words(standing)}"
+    return f"{head}{': ' if head else ''}{answered_words(standing.rows, standing.estimated_total)}{time}{money}{left_words(standing)}"
 
 
 def _head(name: str, standing: Standing) -> str:
@@ -53,8 +54,10 @@ def _head(name: str, standing: Standing) -> str:
     return f"{name} stopped" if standing.state == "stopped" else name
 
 
-def answered_words(rows: RowCounts) -> str:
+def answered_words(rows: RowCounts, estimated_total: int | None = None) -> str:
     """`12,474 of 12,480 rows answered`, or `… so far` where it is not known how many there are."""
+    if rows.total is None and estimated_total is not None:
+        return f"{numbers.count(rows.answered)} of about {numbers.rows(estimated_total)} answered"
     if rows.total is None:
         return f"{numbers.rows(rows.answered)} answered so far"
     return f"{numbers.count(rows.answered)} of {numbers.rows(rows.total)} answered"
