@@ -53,10 +53,13 @@ def report(
         for target in (csv, html):
             if target is not None:
                 check_target(outputs, target, jobs=sources)
+        compared = _compared(jobs)
         if html is not None:
             from batchchat.report.page import page_of_outputs
+            from batchchat.report.reconcile import reconcile_lines
 
-            content, all_figures = page_of_outputs(outputs, by, shown_path, named_jobs)
+            billed = {output: reconcile_lines(*bill) for output, bill in compared.items()}
+            content, all_figures = page_of_outputs(outputs, by, shown_path, named_jobs, billed)
             _write(html, content)
         else:
             all_figures = [figures_of(output, by, job) for output, job in zip(outputs, named_jobs, strict=True)]
@@ -64,7 +67,6 @@ def report(
             from batchchat.report.flat import figures_csv
 
             _write(csv, figures_csv(_lines(all_figures, by)))
-        compared = _compared(jobs)
         if as_json:
             report_json = {"outputs": [_json(figures, by, compared.get(figures.output)) for figures in all_figures]}
             put(lossless_json.dumps(report_json).decode())
@@ -83,7 +85,8 @@ def _lines(all_figures: list[Figures], by: str | None) -> list[tuple[dict[str, A
     """A line for each group, its value first, or for each output."""
     if by is None:
         return [
-            ({"path": shown_path(figures.output)}, figures.whole.json(figures.off_row_costs)) for figures in all_figures
+            ({"path": shown_path(figures.output)}, figures.whole.json(figures.off_row_costs, figures.standing.rows))
+            for figures in all_figures
         ]
     return [
         ({by: value} | ({"path": shown_path(figures.output)} if len(all_figures) > 1 else {}), stats.json())
@@ -108,11 +111,22 @@ def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciliation, str]]:
 
 
 def _json(figures: Figures, by: str | None, compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
-    whole = {"path": shown_path(figures.output), **figures.whole.json(figures.off_row_costs)}
+    standing = figures.standing
+    whole = {
+        "path": shown_path(figures.output),
+        "state": standing.state,
+        "reason": standing.reason,
+        **figures.whole.json(figures.off_row_costs, standing.rows),
+        "running_s": standing.running_s,
+        "mock": figures.of_mock,
+    }
     if compared is not None:
         whole["reconcile"] = compared[0].json()
-    groups = [] if by is None else [{by: value, **stats.json()} for value, stats in figures.groups]
-    return {**whole, "by": groups, "left": figures.off_row_costs.left}
+    left = 0 if standing.rows.left == 0 else None  # of which group the rows are that are left is not known
+    groups = [
+        {by: value, **stats.json(rows=stats.totals.counts(left))} for value, stats in figures.groups if by is not None
+    ]
+    return {**whole, "by": groups, "left": standing.rows.left}
 
 
 def _text(all_figures: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciliation, str]]) -> str:

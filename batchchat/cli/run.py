@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,15 @@ import click
 from batchchat.cli.confirm import confirm
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, say_error, style
-from batchchat.cli.run_command import KEEP_CHANGED, RETRY_FAILED, RunCommand, next_commands
+from batchchat.cli.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import override, set_option
 from batchchat.core.events import Subscriber
-from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, EndpointError, MachineError
 from batchchat.job import JobSpec, Override, load_job
 from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
+from batchchat.text.run_sentence import Standing
 
 if TYPE_CHECKING:
     from batchchat.run.context import RunOptions
@@ -54,6 +56,7 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
     default="auto",
     help="Progress display on stderr.",
 )
+@click.option("--json", "as_json", is_flag=True, help="The run's summary as one JSON object on stdout.")
 def run(
     job: Path,
     *,
@@ -69,6 +72,7 @@ def run(
     yes: bool,
     sets: tuple[str, ...],
     progress: str,
+    as_json: bool,
 ) -> None:
     """Send every conversation of the input, and write the replies, with usage and cost, to Parquet.
 
@@ -92,9 +96,14 @@ def run(
         flags = {RETRY_FAILED: retry_failed, "--resend-changed": resend_changed, KEEP_CHANGED: keep_changed}
         command = RunCommand(
             job,
-            {"--output": None if output is None else str(output), "--concurrency": concurrency, "--max-cost": max_cost},
+            {
+                "--output": None if output is None else str(output),
+                "--concurrency": concurrency,
+                "--max-cost": max_cost,
+                LIMIT: None if limit is None else str(limit),
+            },
             sets,
-            (*(flag for flag, is_set in {**flags, "--yes": yes}.items() if is_set), *_limit_words(limit)),
+            tuple(flag for flag, is_set in {**flags, "--yes": yes}.items() if is_set),
         )
         options = RunOptions(
             again=command.text,
@@ -108,12 +117,9 @@ def run(
         )
         if spec.confirm_above is not None and not yes:
             _confirm(spec, options)
-        code = _run(spec, options, command, follower_of(progress), boundary)
+        told = _put_json if as_json else _put_summary
+        code = _run(spec, options, command, follower_of(progress), boundary, told=told)
     sys.exit(code)
-
-
-def _limit_words(limit: int | None) -> list[str]:
-    return [] if limit is None else ["--limit", str(limit)]
 
 
 def _confirm(job: JobSpec, options: RunOptions) -> None:
@@ -125,12 +131,27 @@ def _confirm(job: JobSpec, options: RunOptions) -> None:
 
     sending = SendOptions(ResumeRules(options.retry_failed, options.changed), fresh=options.fresh)
     models = event_loop(model_list(job, os.environ))
-    if (question := confirmation_for(job, sending, options.limit, models)) is not None:
+    if (question := confirmation_for(job, sending, options.limit, models)) is None:
+        return
+    try:
         confirm(question, "Run it?", yes=False, without_terminal="There is no terminal to ask on; --yes runs it.")
+    except BatchchatError as error:
+        from batchchat.run.runner import refuse
+
+        event_loop(refuse(job, options, error, os.environ))
+        raise
 
 
-def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subscriber, boundary: ErrorBoundary) -> int:
-    """Run the job and print how it ended; returns the exit code."""
+def _run(
+    job: JobSpec,
+    options: RunOptions,
+    command: RunCommand,
+    follower: Subscriber,
+    boundary: ErrorBoundary,
+    *,
+    told: Callable[[JobSpec, RunResult, list[str]], None],
+) -> int:
+    """Run the job and print how it ended, as `told` does; returns the exit code."""
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
@@ -142,7 +163,7 @@ def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subsc
     def ended(result: RunResult) -> int:
         commands = [redact(text) for text in next_commands(result, command, shown_path(job.output.path))]
         try:
-            _tell_end(job, result, commands)
+            told(job, result, commands)
         except MachineError as error:
             say_error(str(error))
             return result.exit_code or error.exit_code
@@ -155,15 +176,28 @@ def _run(job: JobSpec, options: RunOptions, command: RunCommand, follower: Subsc
         raise
 
 
-def _tell_end(job: JobSpec, result: RunResult, commands: list[str]) -> None:
+def _tell_stopped(result: RunResult) -> None:
+    """Why the run stopped, on stderr."""
+    if result.stopped:
+        say(f"{style('stopped:', _COLOURS.get(result.exit_code, 'yellow'))} {result.stopped}")
+
+
+def _put_json(_job: JobSpec, result: RunResult, _commands: list[str]) -> None:
+    """The summary as one JSON object on stdout."""
+    from batchchat import lossless_json
+
+    _tell_stopped(result)
+    put(lossless_json.dumps(dict(result.summary)).decode())
+
+
+def _put_summary(job: JobSpec, result: RunResult, commands: list[str]) -> None:
     """Replies of a small run and the summary on stdout; why it stopped on stderr."""
     from batchchat.report.summary import RunSummary, replies, summary
     from batchchat.run.finished_rows import READABLE_ROWS
     from batchchat.store.parquet import files_of
 
+    _tell_stopped(result)
     colour = _COLOURS.get(result.exit_code, "yellow")
-    if result.stopped:
-        say(f"{style('stopped:', colour)} {result.stopped}")
     if 0 < len(result.rows) <= READABLE_ROWS and result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
         put(replies(result.rows) + "\n")
     output = job.output.path
@@ -172,19 +206,31 @@ def _tell_end(job: JobSpec, result: RunResult, commands: list[str]) -> None:
             name=job.name,
             totals=result.ledger.totals,
             off_row_costs=result.ledger.off_row_costs,
-            elapsed_s=result.elapsed_s,
-            left=result.left,
-            stopped=result.stopped,
+            standing=_standing(result),
+            this_run=result.figures.this_run,
             output=shown_path(output) if output.exists() and result.exit_code in {0, 3, 4, 5} else None,
             output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
             next_commands=commands,
             set_aside=[shown_path(path) for path in result.set_aside],
             max_cost_usd=job.budget.max_cost,
-            outdated=result.outdated,
         )
     )
     head, _, body = text.partition("\n")
     put(f"{style(head, colour)}\n{body}")
+
+
+def _standing(result: RunResult) -> Standing:
+    state = "finished" if result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED} else "stopped"
+    figures = result.figures
+    return Standing(
+        state,
+        result.stopped_by or None,
+        figures.rows,
+        figures.outdated,
+        result.stopped,
+        figures.estimated_total,
+        figures.running_s,
+    )
 
 
 def _tell_left(code: object, again: str) -> None:

@@ -15,9 +15,9 @@ from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointErr
 if TYPE_CHECKING:
     from batchchat.run.ending import RunResult
 
-__all__ = ["KEEP_CHANGED", "RETRY_FAILED", "RunCommand", "next_commands"]
+__all__ = ["KEEP_CHANGED", "LIMIT", "RETRY_FAILED", "RunCommand", "next_commands"]
 
-RETRY_FAILED, KEEP_CHANGED = "--retry-failed", "--keep-changed"
+RETRY_FAILED, KEEP_CHANGED, LIMIT = "--retry-failed", "--keep-changed", "--limit"
 _PUBLISHED = {BudgetError.exit_code, EndpointError.exit_code}
 # Failures that the same request would meet again, and rows that were never sent.
 _LASTING = {"invalid_input", "context_length", "content_filter", "too_large"}
@@ -46,8 +46,9 @@ class RunCommand:
         return shlex.join(words)
 
     def plain(self, *kept: str) -> RunCommand:
-        """The command without its flags, except those of `kept` that it has."""
-        return replace(self, flags=tuple(flag for flag in self.flags if flag in kept))
+        """The command without its limit and its flags, except those of `kept` that it has."""
+        options = {option: value for option, value in self.options.items() if option != LIMIT}
+        return replace(self, options=options, flags=tuple(flag for flag in self.flags if flag in kept))
 
 
 def next_commands(result: RunResult, command: RunCommand, output: str) -> list[str]:

@@ -20,6 +20,8 @@ from batchchat.core.notices import (
     PromptTruncated,
     RowOverdue,
 )
+from batchchat.core.row_counts import RowCounts
+from batchchat.core.run_figures import RunFigures
 
 __all__ = [
     "AwaitedRow",
@@ -44,6 +46,7 @@ __all__ = [
     "Progress",
     "PromptTruncated",
     "Publishing",
+    "Refused",
     "Replayed",
     "RowOverdue",
     "Started",
@@ -171,7 +174,9 @@ class EndpointUp:
 class Progress:
     """The state of the run, several times a second.
 
-    `total` is None while it is unknown. `done` rows are finished: a row that is sent again is not done, though the
+    `rows` are the whole job's. `total` rows are to be done in this run, None while that is unknown; where it is the
+    input's and not a limit's, it may be `estimated`. `estimated_total` is what is known of an input whose end was not
+    seen. `done` rows are finished: a row that is sent again is not done, though the
     output still has its earlier record. `ceiling` moves under `max_ceiling`. While the endpoint is down,
     `down_since` (epoch) says since when; `held_s` is how long it wants nothing sent.
     """
@@ -179,9 +184,7 @@ class Progress:
     elapsed_s: float
     total: int | None
     estimated: bool
-    answered: int
-    failed: int
-    invalid: int
+    rows: RowCounts
     done: int
     in_flight: int
     recovering: int
@@ -191,6 +194,11 @@ class Progress:
     tokens_per_s: float
     rows_per_s: float
     eta_s: float | None
+    estimated_total: int | None = None
+    outdated: int = 0
+    """Rows that have a record and are sent again."""
+    count: int = 0
+    """Rows that this run finished."""
     max_cost_usd: Decimal | None = None
     cost_per_hour_usd: float | None = None
     """At the pace of the last half minute."""
@@ -235,21 +243,25 @@ class Publishing:
 class Finished:
     """The run is over.
 
-    Where something stopped it, `text` says what in full, and `reason` without what the endpoint said. `left` is None
-    where that is not known. `next_step` is what the same command needs to go on.
+    Where something stopped it, `text` says what in full, `reason` without what the endpoint said, and `stopped_by` in
+    a few words: `by SIGTERM`. `next_step` is what the same command needs to go on.
     """
 
     exit_code: int
     text: str
     reason: str
-    answered: int
-    failed: int
-    invalid: int
-    left: int | None
-    cost_usd: Decimal | None
+    figures: RunFigures
     next_step: NextStep = AS_BEFORE
-    possibly_billed: int = 0
-    possibly_billed_usd: Decimal | None = None
+    stopped_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The run was refused, or broke off, before its figures were known; the fields are those of `Finished`."""
+
+    exit_code: int
+    reason: str
+    stopped_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +298,7 @@ Event = (
     | Draining
     | Publishing
     | Finished
+    | Refused
     | OnFinishFailed
 )
 Subscriber = Callable[[Event], None]

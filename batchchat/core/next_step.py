@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["AS_BEFORE", "NextStep"]
 
@@ -17,6 +17,10 @@ class NextStep:
 
     options: tuple[str, ...] = ()
     retry_failed: bool = False
+
+    def with_limit(self, rows: int) -> NextStep:
+        """The same step for the `rows` that are left of a run that was to send a limited number."""
+        return replace(self, options=(*self.options, "--limit", str(rows))) if rows > 0 else self
 
 
 AS_BEFORE = NextStep()

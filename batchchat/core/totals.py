@@ -17,8 +17,9 @@ from typing import Any
 from batchchat.core.conversation import Status
 from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
+from batchchat.core.row_counts import RowCounts
 
-__all__ = ["BUCKETS_PER_E", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
+__all__ = ["BUCKETS_PER_E", "CUT_OFF", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
 
 # Latencies are kept in buckets 0.2 % wide: three significant digits on a screen need no more, and a million rows
 # need little more memory than a thousand.
@@ -28,6 +29,9 @@ _ANSWERED, _INVALID = Status.ANSWERED.value, Status.INVALID.value
 _NONE: dict[str, int] = {}
 _ZERO = Decimal(0)
 TOKEN_FIELDS = ("prompt_tokens", "completion_tokens", "cached_tokens")
+CUT_OFF = "length"
+"""The `finish_reason` of a reply that ended at the limit of its tokens."""
+_NO_REPLY: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class OffRowCosts:
 class Totals:
     """Sums over the rows of an output: `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source.
 
-    `tokens` has the fields that any row reported.
+    `tokens` has the fields that any row reported. `cut_off` answers ended at the limit of their tokens.
 
     Not in the cost are upper bounds at the job's price: `possibly_billed_usd` for attempts that broke off, except the
     `unbounded` ones among them; `unreported_usd` for answers without usage.
@@ -107,6 +111,7 @@ class Totals:
     unbounded: int = 0
     unreported_usd: Decimal = _ZERO
     mock_answers: int = 0
+    cut_off: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Example] = field(default_factory=dict)
@@ -131,6 +136,10 @@ class Totals:
     def finished(self) -> int:
         """Rows of every status."""
         return self.answered + self.failed + self.invalid
+
+    def counts(self, left: int | None, undecided: int = 0) -> RowCounts:
+        """How the rows stand, with those `left` (None: not known) and the answered ones that are `undecided`."""
+        return RowCounts(self.answered, self.failed, self.invalid, left, self.cut_off, undecided)
 
     @property
     def known_cost_usd(self) -> Decimal | None:
@@ -164,8 +173,6 @@ class Totals:
             self._count_possibly_billed(row, attempts, sign)
         if "unreported_usd" in row:
             self.unreported_usd += sign * unreported_usd_of(row)
-        if answered and "mock" in row:
-            self.mock_answers += sign
         for kind, count in row.get("retries", _NONE).items():
             self.retries[kind] += sign * count
         if (cost := row.get("cost_usd")) is not None:
@@ -174,7 +181,14 @@ class Totals:
             self.unknown_cost_rows += sign
         self._count_tokens(row.get("usage"), sign, answered=answered)
         if answered:
-            self.latency_buckets[_bucket(row["latency_s"])] += sign
+            self._count_answer(row, sign)
+
+    def _count_answer(self, row: RowRecord, sign: int) -> None:
+        self.latency_buckets[_bucket(row["latency_s"])] += sign
+        if "mock" in row:
+            self.mock_answers += sign
+        if row.get("reply", _NO_REPLY).get("finish_reason") == CUT_OFF:
+            self.cut_off += sign
 
     def _count_possibly_billed(self, row: RowRecord, attempts: int, sign: int) -> None:
         self.possibly_billed += sign * attempts

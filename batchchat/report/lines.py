@@ -11,11 +11,13 @@ from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine, labelled
 
 __all__ = [
-    "answered_words",
     "budget_lines",
     "cost_lines",
+    "cut_off_lines",
+    "cut_off_words",
     "failure_lines",
     "latency_lines",
+    "paid_usd",
     "retry_lines",
     "token_lines",
 ]
@@ -23,12 +25,22 @@ __all__ = [
 _EXAMPLE_WIDTH = 110
 
 
-def answered_words(totals: Totals, off_row: OffRowCosts) -> str:
-    """`12,474 of 12,480 rows answered`, or `… so far` where it is not known how many there are."""
-    answered = numbers.count(totals.answered)
-    if off_row.left is None:
-        return f"{answered} rows answered so far"
-    return f"{answered} of {numbers.rows(totals.finished + off_row.left)} answered"
+def paid_usd(totals: Totals, off_row: OffRowCosts) -> Decimal | None:
+    """All that is known to be paid for a job: for its rows, for answers replaced or gone, for rows that are left."""
+    elsewhere_usd = off_row.superseded_usd + off_row.pending_usd
+    known_usd = totals.known_cost_usd
+    return elsewhere_usd or None if known_usd is None else known_usd + elsewhere_usd
+
+
+def cut_off_words(count: int) -> str:
+    """What cut-off answers are, and the way out."""
+    ended = "answer ended" if count == 1 else "answers ended"
+    return f"{numbers.count(count)} {ended} at the token limit; raise `max_tokens`, then --resend cut-off"
+
+
+def cut_off_lines(totals: Totals) -> list[LabelledLine]:
+    """Answers that ended at the limit of their tokens, if there are any."""
+    return [LabelledLine("cut off", cut_off_words(totals.cut_off))] if totals.cut_off else []
 
 
 def token_lines(totals: Totals) -> list[LabelledLine]:
@@ -51,18 +63,23 @@ def _some(tokens: int | None) -> str:
     return numbers.UNKNOWN if tokens is None else numbers.count(tokens)
 
 
+_REPORTED = "reported"
+_MOCK = "at the price of the embedded mock: nothing was paid"
 _SOURCES = {
-    "reported": "reported by the endpoint",
+    _REPORTED: "reported by the endpoint",
     "job": "by the job's price",
     "endpoint": "by the endpoint's list of models",
     "table": "by the price table",
 }
 
 
-def cost_lines(totals: Totals, off_row: OffRowCosts) -> list[LabelledLine]:
-    """A line for the known cost, and one for each amount that is not in it; `off_row` are costs outside the rows."""
+def cost_lines(totals: Totals, off_row: OffRowCosts, *, of_mock: bool = False) -> list[LabelledLine]:
+    """A line for the known cost, and one for each amount that is not in it; `off_row` are costs outside the rows.
+
+    `of_mock`: the embedded mock answered, and nothing was paid.
+    """
     known_costs = [
-        f"{numbers.money(cost)} {_SOURCES.get(source, source)}"
+        f"{numbers.money(cost)} {_MOCK if of_mock and source == _REPORTED else _SOURCES.get(source, source)}"
         for source, cost in sorted(totals.cost_usd.items())
         if cost or totals.answered
     ]

@@ -8,17 +8,21 @@ from decimal import Decimal
 
 from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
+from batchchat.core.run_figures import ThisRun
 from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.report.lines import (
     budget_lines,
     cost_lines,
+    cut_off_lines,
     failure_lines,
     latency_lines,
+    paid_usd,
     retry_lines,
     token_lines,
 )
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
+from batchchat.text.run_sentence import Standing, run_sentence
 
 __all__ = ["RunSummary", "replies", "summary"]
 
@@ -27,50 +31,38 @@ _REPLY_WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What the summary prints. `next_commands` can be pasted; `left` is None where the input's end is not known."""
+    """What the summary prints. `next_commands` can be pasted; `this_run` is told apart where it was not the first."""
 
     name: str
     totals: Totals
     off_row_costs: OffRowCosts
-    elapsed_s: float
-    left: int | None
-    stopped: str | None
+    standing: Standing
+    this_run: ThisRun
     output: str | None
     output_bytes: int | None
     next_commands: Sequence[str]
     set_aside: Sequence[str] = ()
     max_cost_usd: Decimal | None = None
-    outdated: int = 0
 
 
 def summary(run: RunSummary) -> str:
     """The headline, the labelled figures, and what to type next."""
-    parts = [_headline(run), labelled_list(_lines(run))]
+    usd, of_mock = paid_usd(run.totals, run.off_row_costs), bool(run.totals.mock_answers)
+    headline = run_sentence(run.name, run.standing, usd=usd, of_mock=of_mock, span_s=run.standing.running_s)
+    parts = [headline, labelled_list(_lines(run))]
     if run.next_commands:
         parts.append(next_lines(run.next_commands))
     return "\n\n".join(parts)
 
 
-def _headline(run: RunSummary) -> str:
-    totals = run.totals
-    total = totals.finished + (run.left or 0)
-    answered = numbers.count(totals.answered)
-    rows = f"{numbers.rows(totals.answered)} answered"
-    if run.left is not None:
-        rows = f"{answered} of {numbers.rows(total)} answered"
-    cost = totals.known_cost_usd
-    money = f" for {numbers.money(cost)}" if cost is not None else ""
-    time = f" in {numbers.duration(run.elapsed_s)}" if run.elapsed_s else ""
-    return f"{run.name}: {rows}{time}{money}"
-
-
 def _lines(run: RunSummary) -> list[LabelledLine]:
     totals = run.totals
-    lines = [LabelledLine("rows", _rows(run)), *token_lines(totals)]
-    lines += cost_lines(totals, run.off_row_costs)
+    lines = [LabelledLine("rows", _rows(run)), *_this_run(run), *token_lines(totals)]
+    lines += cost_lines(totals, run.off_row_costs, of_mock=bool(totals.mock_answers))
     lines += budget_lines(totals, run.off_row_costs, run.max_cost_usd)
     lines += latency_lines(totals)
     lines += retry_lines(totals, run.off_row_costs)
+    lines += cut_off_lines(totals)
     lines += failure_lines(totals)
     lines += [LabelledLine("", "")] if run.output or run.set_aside else []
     if run.output:
@@ -81,20 +73,33 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
 
 
 def _rows(run: RunSummary) -> str:
-    totals = run.totals
-    parts = [f"{numbers.count(totals.answered)} answered"]
+    standing = run.standing
+    rows = standing.rows
+    parts = [f"{numbers.count(rows.answered)} answered"]
     parts += [
         f"{numbers.count(number)} {word}"
         for number, word in (
-            (totals.failed, "failed"),
-            (totals.invalid, "invalid"),
-            (run.left or 0, "left"),
-            (run.outdated, "left to be sent again"),
+            (rows.failed, "failed"),
+            (rows.invalid, "invalid"),
+            (rows.left or 0, "left"),
+            (standing.outdated, "left to be sent again"),
+            (rows.undecided, "undecided: answered before their request changed"),
             (run.off_row_costs.gone_rows, "gone from the input, kept in the journal"),
         )
         if number
     ]
     return " · ".join(parts)
+
+
+def _this_run(run: RunSummary) -> list[LabelledLine]:
+    """What this run did of it, where others did the rest."""
+    this_run, rows = run.this_run, run.standing.rows
+    if not this_run.rows or this_run.rows >= rows.answered + rows.failed:
+        return []
+    parts = [numbers.rows(this_run.rows), numbers.duration(this_run.elapsed_s)]
+    if this_run.cost_usd is not None:
+        parts.append(numbers.money(this_run.cost_usd))
+    return [LabelledLine("this run", " · ".join(parts))]
 
 
 def replies(rows: Sequence[RowRecord]) -> str:

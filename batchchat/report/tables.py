@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from batchchat import lossless_json
 from batchchat.core.totals import OffRowCosts
-from batchchat.report.lines import answered_words, cost_lines, failure_lines, retry_lines, token_lines
+from batchchat.report.lines import (
+    cost_lines,
+    cut_off_lines,
+    failure_lines,
+    paid_usd,
+    retry_lines,
+    token_lines,
+)
 from batchchat.results.figures import Figures
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine, labelled_list
+from batchchat.text.run_sentence import Standing, run_sentence
 from batchchat.text.table import table
 
 __all__ = ["ReportInput", "group_table", "report_input_of", "report_text"]
@@ -30,31 +39,52 @@ class ReportInput(NamedTuple):
     endpoint: str | None
     stats: GroupStats
     off_row_costs: OffRowCosts
+    standing: Standing
+    of_mock: bool = False
+
+    @property
+    def paid_usd(self) -> Decimal | None:
+        """All that is known to be paid for the job."""
+        return paid_usd(self.stats.totals, self.off_row_costs)
+
+    def sentence(self, name: str, span_s: float | None = None) -> str:
+        """How the job stands, under `name`; `span_s` is the time it took where its run does not tell it."""
+        time_s = self.standing.running_s or span_s
+        return run_sentence(name, self.standing, usd=self.paid_usd, of_mock=self.of_mock, span_s=time_s)
 
 
 def report_input_of(figures: Figures, path: str) -> ReportInput:
     """`figures` under the path that is printed for them."""
-    return ReportInput(path, figures.name, figures.model, figures.endpoint, figures.whole, figures.off_row_costs)
+    return ReportInput(
+        path,
+        figures.name,
+        figures.model,
+        figures.endpoint,
+        figures.whole,
+        figures.off_row_costs,
+        figures.standing,
+        figures.of_mock,
+    )
 
 
 def report_text(report_input: ReportInput) -> str:
     """The headline and the labelled figures of one output."""
     totals = report_input.stats.totals
     cost = totals.known_cost_usd
-    money = f" for {numbers.money(cost)}" if cost is not None else ""
-    head = f"{report_input.path}: {answered_words(totals, report_input.off_row_costs)}{money}"
     lines = [LabelledLine("job", _job(report_input))] if report_input.name else []
     lines += [
         LabelledLine("rows", _rows(report_input)),
         *token_lines(totals),
-        *cost_lines(totals, report_input.off_row_costs),
+        *cost_lines(totals, report_input.off_row_costs, of_mock=report_input.of_mock),
     ]
+    if report_input.standing.reason and report_input.standing.state == "stopped":
+        lines.insert(1, LabelledLine("why", " ".join(report_input.standing.reason.split())))
     if cost is not None and totals.answered:
-        lines.append(LabelledLine("", f"{numbers.money(cost / totals.answered)} an answered row"))
+        lines.append(LabelledLine("", numbers.money_a_row(cost, totals.answered)))
     lines += [LabelledLine("latency", _latencies(report_input.stats))] if totals.answered else []
     lines.append(LabelledLine("attempts", numbers.count(totals.attempts)))
-    lines += [*retry_lines(totals, report_input.off_row_costs), *failure_lines(totals)]
-    return f"{head}\n\n{labelled_list(lines)}"
+    lines += [*retry_lines(totals, report_input.off_row_costs), *cut_off_lines(totals), *failure_lines(totals)]
+    return f"{report_input.sentence(report_input.path)}\n\n{labelled_list(lines)}"
 
 
 def _job(report_input: ReportInput) -> str:
@@ -65,11 +95,17 @@ def _job(report_input: ReportInput) -> str:
 
 
 def _rows(report_input: ReportInput) -> str:
-    totals = report_input.stats.totals
-    counts = ((totals.answered, "answered"), (totals.failed, "failed"), (totals.invalid, "invalid"))
-    parts = [f"{numbers.count(number)} {word}" for number, word in counts if number or word == "answered"]
-    if report_input.off_row_costs.left:
-        parts.append(f"{numbers.count(report_input.off_row_costs.left)} left")
+    standing = report_input.standing
+    rows = standing.rows
+    counts = (
+        (rows.answered, "answered"),
+        (rows.failed, "failed"),
+        (rows.invalid, "invalid"),
+        (rows.left, "left"),
+        (standing.outdated, "to be sent again"),
+        (rows.undecided, "undecided"),
+    )
+    parts = [f"{numbers.count(number or 0)} {word}" for number, word in counts if number or word == "answered"]
     if report_input.off_row_costs.gone_rows:
         parts.append(f"{numbers.count(report_input.off_row_costs.gone_rows)} gone from the input, kept in the journal")
     return " · ".join(parts)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from batchchat import lossless_json
 from batchchat.core.conversation import Status
-from batchchat.core.totals import BUCKETS_PER_E, TOKEN_FIELDS
+from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, TOKEN_FIELDS
 from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups
 from batchchat.results.values import batch_values
 from batchchat.store.published import records_of
@@ -27,7 +27,7 @@ _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens",
 TALLIED = frozenset(
     {
         *("id", "sample", "status", "cost_usd", "cost_source", "attempts", "possibly_billed_attempts", "latency_s"),
-        *("error_kind", "error"),
+        *("error_kind", "error", "finish_reason"),
         *_USAGE,
     }
 )
@@ -76,6 +76,7 @@ def _add(stats: GroupStats, batch: pa.RecordBatch) -> None:
     totals, latency_s = stats.totals, answers.column("latency_s").to_numpy()
     totals.rows[_ANSWERED] += answers.num_rows
     totals.attempts += _sum(answers, "attempts")
+    totals.cut_off += _pc.sum(_pc.equal(answers.column("finish_reason"), CUT_OFF)).as_py() or 0
     possibly_billed = _sum(answers, "possibly_billed_attempts")
     totals.possibly_billed += possibly_billed
     totals.unbounded += possibly_billed  # an output has no bound of a row's attempts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -48,7 +48,10 @@ def export_run(output: Path, target: Path, form: str, job: Path | None = None) -
                 "name": results.name,
                 "model": results.model,
                 "endpoint": results.endpoint,
-                "beside": results.off_row_costs.fields(),
+                "mock": results.of_mock,
+                "ended": {"state": results.run.state, "stopped_by": results.run.stopped_by},
+                "sessions": [list(session) for session in results.run.sessions],
+                "beside": replace(results.off_row_costs, left=results.run.left).fields(),
             }
             write_parquet(target.resolve(), _counted(results, exported), results.passthrough, metadata)
             return exported

@@ -14,6 +14,7 @@ from batchchat.sources.json_value import list_columns
 from batchchat.store.columns import COLUMNS, MESSAGES, passthrough_names
 from batchchat.text import numbers
 from batchchat.text.nearest import did_you_mean
+from batchchat.text.run_sentence import Standing
 
 __all__ = ["Figures", "figures_in", "figures_of"]
 
@@ -30,6 +31,8 @@ class Figures(NamedTuple):
     whole: GroupStats
     off_row_costs: OffRowCosts
     groups: list[tuple[Any, GroupStats]]
+    standing: Standing
+    of_mock: bool
 
 
 def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures:
@@ -46,7 +49,17 @@ def figures_in(results: Results, by: str | None) -> Figures:
     if by is not None:
         _check_column(results, by)
     whole, groups = _tallied(results, by)
-    return Figures(results.output, results.name, results.model, results.endpoint, whole, results.off_row_costs, groups)
+    return Figures(
+        results.output,
+        results.name,
+        results.model,
+        results.endpoint,
+        whole,
+        results.off_row_costs,
+        groups,
+        results.run.standing(whole.totals),
+        results.of_mock,
+    )
 
 
 def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:

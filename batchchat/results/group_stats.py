@@ -16,6 +16,7 @@ from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord
+from batchchat.core.row_counts import RowCounts
 from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.errors import UsageError
 from batchchat.results.values import column_values
@@ -58,16 +59,11 @@ class GroupStats:
             self._sorted = array("d", sorted(self._latencies))
         return quantile(share, len(self._sorted), self._sorted.__getitem__)
 
-    def json(self, off_row_costs: OffRowCosts | None = None) -> dict[str, Any]:
-        """The figures as `report --json` has them; `off_row_costs` where they are of a whole output."""
+    def json(self, off_row_costs: OffRowCosts | None = None, rows: RowCounts | None = None) -> dict[str, Any]:
+        """The figures as `report --json` has them; `off_row_costs` and `rows` where they are of a whole output."""
         totals = self.totals
         return {
-            "rows": {
-                "total": totals.finished,
-                "answered": totals.answered,
-                "failed": totals.failed,
-                "invalid": totals.invalid,
-            },
+            "rows": (totals.counts(left=0) if rows is None else rows).json(),
             **{name: totals.tokens.get(name) for name in TOKEN_FIELDS},
             "cost_usd": _cost(totals, off_row_costs),
             "latency_s": {name: self.latency_s(share) for name, share in _SHARES.items()},

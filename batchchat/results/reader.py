@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from batchchat.core.record import RowRecord, key_of
 from batchchat.core.totals import OffRowCosts
 from batchchat.errors import OutputError
 from batchchat.job import load_output
+from batchchat.results.run_info import RunInfo, info_of_output, info_of_run, sessions_of
 from batchchat.run.publish import rows_in_order
 from batchchat.store.folder import folder_of
 from batchchat.store.ledger import Ledger
@@ -35,7 +36,8 @@ class Results:
     """The rows of an output, which can be read repeatedly, each with its approximate size in bytes; and their origin.
 
     `passthrough` has the types of the passthrough columns by their names in a record. `name`, `model` and `endpoint`
-    are the job's, None where unknown; `inputs` its `input.path`, absolute. `columns` reads some of the output's
+    are the job's, None where unknown; `inputs` its `input.path`, absolute; `of_mock` where the embedded mock answered;
+    `run` says how the run stands. `columns` reads some of the output's
     columns as Arrow batches, `rows_at` the rows at ascending positions; both are quick where the output is `published`,
     and read all rows of a journal.
     """
@@ -51,6 +53,8 @@ class Results:
     columns: Callable[[Collection[str]], Iterator[Any]]
     rows_at: Callable[[Sequence[int]], Iterator[tuple[int, RowRecord]]]
     published: bool
+    run: RunInfo
+    of_mock: bool
 
 
 def output_of(source: Path, environ: Mapping[str, str]) -> Path:
@@ -74,11 +78,11 @@ def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
             Published(output)  # raises, saying why it is not one
         raise OutputError(_no_results(output, folder, job))
     if metadata is not None and (end is None or end <= metadata.get("journal_end", -1)):
-        yield _with_left(_published(output), folder)
+        yield _published(output, folder if end is not None or read_state(folder) is not None else None)
         return
     ledger, lines = Ledger(folder), LineReader(folder)
     try:
-        yield _with_left(_journaled(output, folder, ledger, lines), folder)
+        yield _journaled(output, folder, ledger, lines)
     finally:
         lines.close()
         ledger.close()
@@ -92,20 +96,10 @@ def _no_results(output: Path, folder: Path, job: Path | None) -> str:
     return f"{path} has no run: there is neither an output nor a journal in {folder.name}. {way_out}"
 
 
-def _with_left(results: Results, folder: Path) -> Results:
-    """`results` with the number of rows left that run.json has; without a run folder, what the output has."""
-    state = read_state(folder)
-    if state is None and end_of(folder) is None:
-        return results
-    rows = (state or {}).get("rows")
-    left = rows.get("left") if isinstance(rows, dict) else None
-    rows_left = left if type(left) is int and left >= 0 else None
-    return replace(results, off_row_costs=replace(results.off_row_costs, left=rows_left))
-
-
-def _published(output: Path) -> Results:
+def _published(output: Path, folder: Path | None) -> Results:
     published = Published(output)
     metadata = published.metadata
+    run = info_of_output(metadata) if folder is None else info_of_run(output, sessions_of(metadata))
     size = 2_000  # about what a row takes in a journal; only the size of row groups depends on it
     return Results(
         output=output,
@@ -119,6 +113,8 @@ def _published(output: Path) -> Results:
         columns=published.batches,
         rows_at=published.rows_at,
         published=True,
+        run=run,
+        of_mock=bool(metadata.get("mock")),
     )
 
 
@@ -150,4 +146,6 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), passthrough, columns),
         rows_at=rows_at,
         published=False,
+        run=info_of_run(output, ledger.sessions),
+        of_mock=bool(ledger.totals.mock_answers),
     )

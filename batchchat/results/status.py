@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from batchchat.core.row_counts import RowCounts
 from batchchat.errors import OutputError
 from batchchat.store.folder import folder_of
 from batchchat.store.lock import holder
@@ -28,7 +29,7 @@ __all__ = ["KEYS", "RunPhase", "RunStatus", "status_of"]
 
 
 class RunPhase(Enum):
-    """What is known of a run, in more detail than running, stopped or finished."""
+    """What is known of a run, in more detail than running, stopped, killed or finished."""
 
     RUNNING = "its lock is held, and run.json says how far it is"
     STARTING = "its lock is held, and it has not written run.json yet"
@@ -66,6 +67,9 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "job": _TEXT,
     "output": _TEXT,
     "state": _TEXT,
+    "reason": _TEXT,
+    "waiting_for": _TEXT,
+    "down_since": _TEXT,
     "pid": _WHOLE,
     "host": _TEXT,
     "started_at": _TEXT,
@@ -81,14 +85,22 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "next_command": _TEXT,
     "estimated_total": _WHOLE,
     "cost_per_hour": _NUMBER,
+    "stopped_by": _TEXT,
+    "outdated": _WHOLE,
 }
 KEYS = tuple(_KEYS)
-_ROWS = ("total", "answered", "failed", "invalid", "left")
+_ROWS = tuple(RowCounts().json())
 _STATES = {"running", "stopped", "finished"}
 _LARGEST = 1 << 63
 _FRESH_S = 10.0  # on another host a run whose run.json is younger is taken to be running
 _TICK_S = 0.002  # started_at is cut to milliseconds
-_OVER = {"state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "cost_per_hour": None, "eta_s": None, "exit_code": None}
+_OVER: dict[str, Any] = {
+    **dict.fromkeys(("reason", "waiting_for", "down_since", "cost_per_hour", "eta_s", "exit_code", "stopped_by")),
+    "state": "stopped",
+    "in_flight": 0,
+    "rows_per_s": 0.0,
+}
+_KILLED = {**_OVER, "state": "killed"}
 
 
 def status_of(output: Path, as_given: str, job: Path | None = None) -> RunStatus:
@@ -116,8 +128,8 @@ def status_of(output: Path, as_given: str, job: Path | None = None) -> RunStatus
         return RunStatus(reported, RunPhase.ENDED, ran_s, silent_s)
     if reported["host"] not in {None, socket.gethostname()}:
         young = silent_s is not None and silent_s < _FRESH_S
-        return RunStatus(reported if young else {**reported, **_OVER}, RunPhase.ON_ANOTHER_HOST, ran_s, silent_s)
-    return RunStatus({**reported, **_OVER}, RunPhase.KILLED, ran_s, silent_s)
+        return RunStatus(reported if young else {**reported, **_KILLED}, RunPhase.ON_ANOTHER_HOST, ran_s, silent_s)
+    return RunStatus({**reported, **_KILLED}, RunPhase.KILLED, ran_s, silent_s)
 
 
 def _owner(folder: Path, as_given: str) -> dict[str, Any] | None:

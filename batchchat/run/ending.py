@@ -5,6 +5,7 @@ The Parquet is published with the rows there are wherever the run ended in order
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from typing import Any
 from batchchat.core.events import Finished, Publishing
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.core.record import RowRecord
+from batchchat.core.run_figures import RunFigures, ThisRun, running_s
+from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError, MachineError
 from batchchat.pricing.rates import Rates
 from batchchat.run import publish
 from batchchat.run.context import RunContext
-from batchchat.run.exit_reason import ExitReason, RunLoopResult, exit_reason
+from batchchat.run.exit_reason import ExitReason, RunLoopResult, error_reason, exit_reason
 from batchchat.store.ledger import Ledger
 
-__all__ = ["RunResult", "finish", "tell_refused"]
+__all__ = ["RunResult", "finish", "tell_broken"]
 
 _PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, BudgetError.exit_code, EndpointError.exit_code}
 
@@ -30,6 +33,7 @@ class RunResult:
 
     `left` rows have no record yet (None: not known), and `outdated` have one but were to be sent again. `next_step` is
     the change to the command that continues; `set_aside` are the paths that `fresh` moved the previous output to.
+    `is_noop` where there was nothing to do.
     """
 
     exit_code: int
@@ -41,22 +45,34 @@ class RunResult:
     set_aside: list[Path] = field(default_factory=list)
     next_step: NextStep = AS_BEFORE
     outdated: int = 0
+    stopped_by: str = ""
+    is_noop: bool = False
+    figures: RunFigures = field(default_factory=RunFigures)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """The object that `run --json` prints and `on_finish` reads."""
 
 
 def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopResult, rates: Rates | None) -> RunResult:
     """Publish the output if the run ended in order, and report how it ended; `rates` go into the metadata."""
     job, rows = context.job, ledger.totals.finished
     reason = exit_reason(result, context.signals, job, ledger)
+    limit = context.options.limit
+    if limit is not None:
+        next_step = reason.next_step.with_limit(limit - result.count)
+        stopped_by = f"at --limit {limit}" if reason.text is None and result.left else reason.stopped_by
+        reason = reason._replace(next_step=next_step, stopped_by=stopped_by)
     content = publish.content_of(ledger, job.output)
-    if reason.exit_code in _PUBLISHED and not publish.is_published(job.output.path, content, rows):
+    is_published = publish.is_published(job.output.path, content, rows)
+    if reason.exit_code in _PUBLISHED and not is_published:
         context.tell(Publishing(rows))
-        metadata = {**_metadata(context, rates), "content": content}
+        metadata = {**_metadata(context, rates), "content": content, "ended": _ended(reason)}
         try:
             with context.signals.left_alone():
                 publish.publish(job.output, folder, ledger, metadata, result.left)
         except MachineError as error:
-            reason = ExitReason(error.exit_code, str(error), str(error))
-    _tell_finished(context, reason, result, ledger)
+            reason = error_reason(error)
+    figures = figures_of(result, ledger)
+    _tell_finished(context, reason, figures)
     return RunResult(
         exit_code=reason.exit_code,
         elapsed_s=result.elapsed_s,
@@ -66,31 +82,56 @@ def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopRes
         rows=result.rows,
         next_step=reason.next_step,
         outdated=result.outdated,
+        figures=figures,
+        stopped_by=reason.stopped_by,
+        is_noop=result.is_noop and is_published and reason.text is None,
     )
 
 
-def tell_refused(context: RunContext, result: RunLoopResult, ledger: Ledger) -> None:
-    """Report that the run ended with an error, which the caller raises; nothing is published."""
-    _tell_finished(context, exit_reason(result, context.signals, context.job, ledger), result, ledger)
+def tell_broken(context: RunContext, error: BaseException, result: RunLoopResult, ledger: Ledger) -> None:
+    """Report that the run was refused or broke off with `error`, which the caller raises; nothing is published."""
+    _tell_finished(context, error_reason(error, result.count), figures_of(result, ledger))
 
 
-def _tell_finished(context: RunContext, reason: ExitReason, result: RunLoopResult, ledger: Ledger) -> None:
-    totals = ledger.totals
+def _tell_finished(context: RunContext, reason: ExitReason, figures: RunFigures) -> None:
+    redact = context.redactor.redact
     context.tell(
         Finished(
             exit_code=reason.exit_code,
-            text=reason.text or "",
-            reason=reason.reason,
-            answered=totals.answered,
-            failed=totals.failed,
-            invalid=totals.invalid,
-            left=result.left,
-            cost_usd=totals.known_cost_usd,
+            text=redact(reason.text or ""),
+            reason=redact(reason.reason),
+            figures=figures,
             next_step=reason.next_step,
-            possibly_billed=totals.possibly_billed,
-            possibly_billed_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.max_price_ratio,
+            stopped_by=reason.stopped_by,
         )
     )
+
+
+def figures_of(result: RunLoopResult, ledger: Ledger) -> RunFigures:
+    """The figures of the job at the end of a run."""
+    totals, off_row, paid_usd = ledger.totals, ledger.off_row_costs, ledger.known_paid_usd
+    this_run_usd = None if paid_usd is None else paid_usd - result.paid_before_usd
+    return RunFigures(
+        rows=totals.counts(result.left, result.undecided),
+        outdated=result.outdated,
+        estimated_total=result.estimated_total,
+        paid_usd=paid_usd,
+        superseded_usd=off_row.superseded_usd,
+        unknown_cost_rows=totals.unknown_cost_rows,
+        possibly_billed=totals.possibly_billed + off_row.pending_possibly_billed + off_row.at_risk,
+        possibly_billed_usd=None if off_row.unbounded or ledger.at_risk.unpriced else off_row.unsure_usd,
+        tokens={name: totals.tokens.get(name) for name in TOKEN_FIELDS},
+        failures={kind: count for kind, count in totals.failures.items() if count},
+        of_mock=bool(totals.mock_answers),
+        running_s=running_s(ledger.sessions),
+        this_run=ThisRun(result.count, this_run_usd, result.elapsed_s),
+    )
+
+
+def _ended(reason: ExitReason) -> dict[str, Any]:
+    """How the run ended, for an output that has lost its run folder."""
+    finished = reason.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}
+    return {"state": "finished" if finished else "stopped", "stopped_by": reason.stopped_by or None}
 
 
 def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
@@ -102,6 +143,7 @@ def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
         "job": context.redactor.redact(job.text),
         "model": job.model,
         "endpoint": job.host,
+        "mock": job.is_mock,
         "inputs": list(job.input.paths),
         "max_cost_usd": None if job.budget.max_cost is None else str(job.budget.max_cost),
         "price": None

@@ -49,6 +49,7 @@ class Feed:
         self._total = total
         self._context_check = context_check
         self._broken = False
+        self._total_at_least = 0
         self.rows_read = 0
         self.good_rows = 0
         self.taken = 0
@@ -96,6 +97,20 @@ class Feed:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
         return self._left == 0 or await self.take() is None
 
+    async def count_rest(self, within_s: float) -> None:
+        """Count the rows that were not taken, so that it is known how many are left. Gives up after `within_s`."""
+        if self.exhausted or self._broken or not self.total()[1]:
+            return
+        deadline, count = time.monotonic() + within_s, self.rows_read
+        for number, _task in enumerate(self._tasks, 1):
+            count += 1
+            if number % ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+                if time.monotonic() > deadline:
+                    self._total_at_least = count
+                    return
+        self._total = count
+
     def _work(self, task: RowTask) -> Work:
         self.taken += 1
         if self._left is not None:
@@ -115,4 +130,8 @@ class Feed:
             return self._source.rows_total, False
         if not self.rows_read or not self._source.bytes_read:
             return None, True
-        return max(self.rows_read, round(self.rows_read * self._source.bytes_total / self._source.bytes_read)), True
+        return max(
+            self.rows_read,
+            self._total_at_least,
+            round(self.rows_read * self._source.bytes_total / self._source.bytes_read),
+        ), True

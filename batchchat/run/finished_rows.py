@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from batchchat.core.conversation import Status
 from batchchat.core.events import FirstFailure, Subscriber
 from batchchat.core.record import RowRecord
+from batchchat.core.row_counts import RowCounts
 from batchchat.core.totals import Totals
 from batchchat.store.ledger import Ledger
 
@@ -23,14 +25,16 @@ _INVALID = Status.INVALID.value
 class FinishedRows:
     """Applies synced records to the `ledger`, and counts those of this run.
 
-    `outdated` rows have a record and are sent again: they are done when they are finished again. `rows` are the
-    first that this run finished, at most one more than are printed.
+    `outdated` rows have a record and are sent again: they are done when they are finished again. `undecided` answers
+    are kept, though their request has changed. `rows` are the first that this run finished, at most one more than are
+    printed.
     """
 
-    def __init__(self, ledger: Ledger, outdated: int, tell: Subscriber) -> None:
+    def __init__(self, ledger: Ledger, outdated: int, tell: Subscriber, undecided: int = 0) -> None:
         self._ledger = ledger
         self._tell = tell
         self.outdated = outdated
+        self._undecided = undecided
         self.done_before = self.done
         self.count = 0
         self.completion_tokens = 0
@@ -45,6 +49,15 @@ class FinishedRows:
     def totals(self) -> Totals:
         """The sums over all finished rows of the job."""
         return self._ledger.totals
+
+    def counts(self, left: int | None) -> RowCounts:
+        """How the rows of the job stand, with those `left`; None where that is not known."""
+        return self._ledger.totals.counts(left, self._undecided)
+
+    @property
+    def paid_usd(self) -> Decimal | None:
+        """All that is known to be paid for the job, replaced answers included; None where nothing is known."""
+        return self._ledger.known_paid_usd
 
     @property
     def typical_latency_s(self) -> float | None:

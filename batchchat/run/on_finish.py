@@ -11,20 +11,16 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from batchchat import lossless_json
-from batchchat.core.totals import TOKEN_FIELDS, Totals
-from batchchat.job import JobSpec
 from batchchat.secret import Secret
 from batchchat.text import numbers
-from batchchat.text.times import iso_utc
 
-__all__ = ["LIMIT_S", "run_command", "summary_of"]
+__all__ = ["LIMIT_S", "run_command"]
 
 LIMIT_S = 60.0
 
@@ -34,31 +30,6 @@ _STDERR = 2
 
 class _Interrupted(Exception):  # noqa: N818 (a message from a signal handler, not an error)
     """A signal came while the command ran."""
-
-
-def summary_of(job: JobSpec, state: Mapping[str, Any], exit_code: int, totals: Totals | None) -> dict[str, Any]:
-    """The object that the command reads: run.json's final `state`, with tokens, failures and absolute paths.
-
-    Its `reason` has no text of the endpoint, which may repeat a prompt. `totals` is None where the run broke before it
-    could be summed up.
-    """
-    keys = ("rows", "cost_usd", "next_command", "reason", "started_at", "pid", "host", "version")
-    return {
-        "job": str(job.path),
-        "name": job.name,
-        "model": job.model,
-        "endpoint": job.host,
-        "output": job.output.as_given,
-        "output_path": str(job.output.path),
-        "working_directory": str(Path.cwd()),
-        "state": "finished" if exit_code in {0, 3} else "stopped",
-        "exit_code": exit_code,
-        **{key: state.get(key) for key in keys},
-        "tokens": None if totals is None else {name: totals.tokens.get(name) for name in TOKEN_FIELDS},
-        "possibly_billed_attempts": None if totals is None else totals.possibly_billed,
-        "failures": None if totals is None else {kind: count for kind, count in totals.failures.items() if count},
-        "finished_at": iso_utc(time.time()),
-    }
 
 
 def run_command(

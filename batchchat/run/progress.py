@@ -60,6 +60,11 @@ class ProgressReporter:
         total, estimated = self._feed.total()
         return None if total is None or estimated else total - self.finished.totals.finished
 
+    def estimated_total(self) -> int | None:
+        """About how many rows the input has; None where its end was seen, or nothing is known."""
+        total, estimated = self._feed.total()
+        return total if estimated else None
+
     def tell(self, event: Event) -> None:
         """Tell an event of the run's course."""
         self._tell(event)
@@ -72,7 +77,7 @@ class ProgressReporter:
         self._engine.spending.tell_ratio()
         totals = self.finished.totals
         total, estimated = self._total()
-        cost = totals.known_cost_usd
+        cost = self.finished.paid_usd
         throughput = self._throughput
         throughput.add(self.elapsed_s, self.finished.done, self.finished.completion_tokens, float(cost or 0))
         self._tell(
@@ -80,15 +85,16 @@ class ProgressReporter:
                 elapsed_s=self.elapsed_s,
                 total=total,
                 estimated=estimated,
-                answered=totals.answered,
-                failed=totals.failed,
-                invalid=totals.invalid,
+                rows=self.finished.counts(left),
+                estimated_total=self.estimated_total(),
+                outdated=self.finished.outdated,
+                count=self.finished.count,
                 done=self.finished.done,
                 in_flight=dispatcher.gate.in_flight,
                 recovering=dispatcher.recovering,
                 ceiling=limits.concurrency.ceiling,
                 cost_usd=cost,
-                expected_cost_usd=_expected_cost_usd(totals, total),
+                expected_cost_usd=_expected_cost_usd(totals, cost, total),
                 tokens_per_s=throughput.tokens_per_s,
                 rows_per_s=throughput.rows_per_s,
                 eta_s=throughput.eta_s(total),
@@ -122,10 +128,13 @@ class ProgressReporter:
         return AwaitedRow(in_flight.key.id, ran_s, cutoff_s) if ran_s >= _WAIT_TOLD_AFTER_S else None
 
 
-def _expected_cost_usd(totals: Totals, total: int | None) -> Decimal | None:
-    """What the whole will cost, by the mean of the answers so far; None before there are enough to tell."""
+def _expected_cost_usd(totals: Totals, paid_usd: Decimal | None, total: int | None) -> Decimal | None:
+    """What the whole will cost, by the mean of the answers so far; None before there are enough to tell.
+
+    `paid_usd` is what was paid by now, also for answers that are in the output no more.
+    """
     priced_rows = totals.answered - totals.unknown_cost_rows
     cost = totals.known_cost_usd
-    if total is None or cost is None or priced_rows < _ENOUGH_ANSWERS:
+    if total is None or cost is None or paid_usd is None or priced_rows < _ENOUGH_ANSWERS:
         return None
-    return cost / priced_rows * (total - totals.invalid - totals.failed)
+    return cost / priced_rows * (total - totals.invalid - totals.failed) + (paid_usd - cost)

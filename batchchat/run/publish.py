@@ -57,6 +57,7 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
             if totals.unbounded
             else str(totals.possibly_billed_usd * ledger.max_price_ratio),
         },
+        "sessions": [list(session) for session in ledger.sessions],
         "beside": replace(ledger.off_row_costs, left=left).fields(),
     }
     lines = LineReader(folder)

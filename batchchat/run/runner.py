@@ -14,23 +14,28 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from batchchat.core.events import OnFinishFailed, Subscriber
-from batchchat.core.totals import Totals
-from batchchat.errors import EXIT_DEFECT, BatchchatError, UsageError
+from batchchat.core.events import OnFinishFailed, Refused, Subscriber
+from batchchat.errors import BatchchatError, OutputError
 from batchchat.job import JobSpec
 from batchchat.run.context import RunContext, RunOptions
 from batchchat.run.ending import RunResult
-from batchchat.run.on_finish import run_command, summary_of
+from batchchat.run.exit_reason import error_reason
+from batchchat.run.on_finish import run_command
 from batchchat.run.session import run_session
 from batchchat.run.signals import Signals
 from batchchat.run.state_file import StateFile, environment_of
 from batchchat.run.subscribers import Subscribers
+from batchchat.run.summary_json import summary_of
 from batchchat.run.wiring import redactor_for
+from batchchat.store.folder import folder_of
+from batchchat.store.lock import Lock
+from batchchat.store.run_json import read_state
+from batchchat.store.segments import segments
 from batchchat.text.progress import log_file
 
-__all__ = ["run_job"]
+__all__ = ["refuse", "run_job"]
 
 
 async def run_job(
@@ -49,16 +54,9 @@ async def run_job(
     lock released, before the job's own `on_finish`: it gives the exit code, where telling the end has changed it.
     Without `signals` those of the process are handled in the main thread, and none elsewhere. Returns how the run
     ended, whatever stopped it. Raises `BatchchatError` for what is refused or breaks; finished rows are then in the
-    journal.
+    journal, and the refusal is in run.log, run.json and told to `on_finish`, as every end of a run is.
     """
-    context = RunContext(
-        job=job,
-        options=options,
-        environ=environ,
-        signals=Signals.here() if signals is None else signals,
-        redactor=redactor_for(job, environ),
-        tell=Subscribers(subscribers),
-    )
+    context = _context(job, options, subscribers, signals, environ)
     with ExitStack() as stack:
         state: StateFile | None = None
 
@@ -71,17 +69,69 @@ async def run_job(
 
         try:
             result = await run_session(context, open_logs)
-        except Exception as error:
-            code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
-            if isinstance(error, BatchchatError):
-                code, reason = error.exit_code, str(error)
-            if state is not None:
-                await _call_on_finish(context, state, code, None, reason)
+        except BaseException as error:
+            await _refuse(context, stack, state, error)
             raise
-        result = replace(result, exit_code=ended(result))
         assert state is not None
-        await _call_on_finish(context, state, result.exit_code, result.ledger.totals, None)
-    return result
+        result = replace(result, summary=summary_of(job, state.state, state.figures))
+        result = replace(result, exit_code=ended(result))
+        if not result.is_noop:
+            await _call_on_finish(context, {**result.summary, "exit_code": result.exit_code})
+        return result
+
+
+async def refuse(job: JobSpec, options: RunOptions, error: BatchchatError, environ: Mapping[str, str]) -> None:
+    """Leave the trace of a run that was refused with `error` before it began: a question that nobody answered."""
+    with ExitStack() as stack:
+        await _refuse(_context(job, options, (), None, environ), stack, None, error)
+
+
+def _context(
+    job: JobSpec,
+    options: RunOptions,
+    subscribers: Iterable[Subscriber],
+    signals: Signals | None,
+    environ: Mapping[str, str],
+) -> RunContext:
+    return RunContext(
+        job=job,
+        options=options,
+        environ=environ,
+        signals=Signals.here() if signals is None else signals,
+        redactor=redactor_for(job, environ),
+        tell=Subscribers(subscribers),
+    )
+
+
+async def _refuse(context: RunContext, stack: ExitStack, state: StateFile | None, error: BaseException) -> None:
+    """Tell that `error` ended the run: run.log, run.json, `on_finish`. `state` is None where it had no lock yet."""
+    if state is None:
+        state = _open_trace(context, stack)
+    if state.state["exit_code"] is None:
+        reason = error_reason(error)
+        context.tell(Refused(reason.exit_code, context.redactor.redact(reason.reason), reason.stopped_by))
+    if isinstance(error, Exception):  # who leaves at once means that too
+        await _call_on_finish(context, summary_of(context.job, state.state, state.figures))
+
+
+def _open_trace(context: RunContext, stack: ExitStack) -> StateFile:
+    """Where the refusal of a run that has no lock is kept: in its run folder, if there is one.
+
+    The run.json of a run that goes on is left alone.
+    """
+    output = context.job.output
+    folder = folder_of(output.path)
+    has_run = bool(segments(folder)) or read_state(folder) is not None
+    is_ours = False
+    if has_run:
+        with suppress(OutputError):
+            lock = Lock.take(folder, output.as_given)
+            stack.callback(lock.release)
+            is_ours = True
+        _add_log(folder, context, stack)
+    state = StateFile(folder, context.job, _redacted(context), writes=is_ours)
+    context.tell.add(state)
+    return state
 
 
 def _redacted(context: RunContext) -> RunOptions:
@@ -105,20 +155,16 @@ def _close(file: IO[str]) -> None:
         file.close()
 
 
-async def _call_on_finish(
-    context: RunContext, state: StateFile, exit_code: int, totals: Totals | None, reason: str | None
-) -> None:
+async def _call_on_finish(context: RunContext, summary: Mapping[str, Any]) -> None:
     """Run the job's own command at the very end; its failure is reported, and does not change how the run ended.
 
-    Where the run broke before it could be summed up there are no `totals`, and `reason` says why. In the main thread,
-    where a signal must be able to end the command, the event loop waits for it.
+    In the main thread, where a signal must be able to end the command, the event loop waits for it.
     """
     job = context.job
-    if job.on_finish is None or exit_code == UsageError.exit_code or context.signals.impatient:
+    if job.on_finish is None or context.signals.impatient:
         return
-    summary = summary_of(job, {**state.state, "reason": reason or state.state["reason"]}, exit_code, totals)
     command = partial(run_command, job.on_finish, summary, job.path.resolve().parent, context.redactor.redact_bytes)
     in_main_thread = threading.current_thread() is threading.main_thread()
     failure = command() if in_main_thread else await asyncio.to_thread(command)
     if failure is not None:
-        context.tell(OnFinishFailed(failure, exit_code))
+        context.tell(OnFinishFailed(failure, summary["exit_code"]))

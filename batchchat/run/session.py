@@ -26,7 +26,7 @@ from batchchat.run import wiring
 from batchchat.run.context import RunContext
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.disposition import Disposition, OnChanged
-from batchchat.run.ending import RunResult, finish, tell_refused
+from batchchat.run.ending import RunResult, finish, tell_broken
 from batchchat.run.exit_reason import RunLoopResult
 from batchchat.run.feed import Feed
 from batchchat.run.finished_rows import FinishedRows
@@ -56,6 +56,8 @@ from batchchat.store.segments import Scan, scan, segments
 
 __all__ = ["run_session"]
 
+_COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
+
 
 async def run_session(context: RunContext, opened: Callable[[Path], None]) -> RunResult:
     """Run or resume the job. `opened` is called with the run folder once its lock is held.
@@ -83,7 +85,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None]) -> Ru
         with context.signals.handled():
             ledger = Ledger(folder)
             try:
-                return await _Session(context, folder, source, ledger, stop_at).run(aside)
+                return await _told(_Session(context, folder, source, ledger, stop_at), aside)
             finally:
                 ledger.close()
     finally:
@@ -115,6 +117,15 @@ def _set_aside(context: RunContext) -> list[Path]:
         raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
 
 
+async def _told(session: _Session, aside: list[Path]) -> RunResult:
+    """Run `session`; whatever refuses it or breaks it off is told with the figures there are, and raised."""
+    try:
+        return await session.run(aside)
+    except BaseException as error:
+        session.tell_broken(error)
+        raise
+
+
 class _Session:
     """A run whose folder is locked. `source` has the input's rows, `ledger` the state of the journal in `folder`."""
 
@@ -132,6 +143,8 @@ class _Session:
         self._stop_at = stop_at
         options = context.options
         self._rules = ResumeRules(options.retry_failed, options.changed, options.only)
+        self._result: RunLoopResult | None = None
+        """What is known of the run before it has ended; None until its journal was read."""
 
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
@@ -149,13 +162,15 @@ class _Session:
         )
         with self._signals.left_alone():
             journal = self._replay()
+        self._check_mock()
         rates = await self._rates()
         resumes = bool(len(ledger.index))
         looks_first = resumes or options.strict or job.budget.max_cost is not None
         counts = await self._plan(rates) if looks_first else None
         if self._signals.received is not None or (counts is not None and counts.nothing_new):
-            left = counts.to_send if counts is not None and self._signals.received is None else None
-            result = RunLoopResult(left=left)
+            assert self._result is not None
+            result = self._result
+            result.is_noop = self._signals.received is None and not result.undecided
         else:
             result = await self._send(journal, rates, counts)
         ended = finish(self._context, self._folder, ledger, result, rates)
@@ -169,11 +184,20 @@ class _Session:
         ledger.end_session()
         if journal.damages or ledger.at_risk.requests:
             self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk.requests))
-        totals = ledger.totals
+        self._result = RunLoopResult(paid_before_usd=ledger.paid_usd)
+        return journal
+
+    def tell_broken(self, error: BaseException) -> None:
+        """Report that `error` ended the run, where its journal was read; else its figures are not known."""
+        if self._result is not None:
+            tell_broken(self._context, error, self._result, self._ledger)
+
+    def _check_mock(self) -> None:
+        """Refuse to mix answers of the mock with those of a real endpoint."""
+        totals = self._ledger.totals
         foreign = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
         if foreign:
             raise OutputError(mixed_mock(self._job, foreign))
-        return journal
 
     async def _rates(self) -> Rates:
         """The known prices. A cap needs them before anything is sent: then the endpoint is asked for its list."""
@@ -194,6 +218,8 @@ class _Session:
         counts = await plan(rows, ledger, lambda: self._signals.received is not None)
         if self._signals.received is not None:
             return counts
+        ledger.drop_rows_not_in_input()
+        self._result = RunLoopResult(left=counts.total - ledger.totals.finished, paid_before_usd=ledger.paid_usd)
         if not counts.good:
             raise InputError(nothing_good(job, next(iter(counts.first_invalid), None)))
         if options.strict and counts.invalid:
@@ -201,7 +227,7 @@ class _Session:
         if counts.rows[Disposition.UNDECIDED]:
             self._rules = replace(self._rules, changed=self._decide(counts))
             counts.decide(self._rules.changed)
-        ledger.drop_rows_not_in_input()
+        self._result.undecided = counts.rows[Disposition.UNDECIDED]
         if job.budget.max_cost is not None and counts.max_cost.unbounded:
             raise InputError(no_bound(job, counts.max_cost))
         price = wiring.price_label(job, rates)
@@ -233,7 +259,8 @@ class _Session:
             if job.ask_concurrency:
                 job, limits_read = await wiring.with_endpoint_limits(job, sender)
                 self._tell(limits_read)
-            finished = FinishedRows(self._ledger, 0 if counts is None else counts.replaced, self._tell)
+            outdated, undecided = (0, 0) if counts is None else (counts.replaced, counts.rows[Disposition.UNDECIDED])
+            finished = FinishedRows(self._ledger, outdated, self._tell, undecided)
             recorder = Recorder(
                 partial(
                     Journal,
@@ -246,7 +273,8 @@ class _Session:
                 max_unsynced=job.concurrency,
                 mock=job.is_mock,
             )
-            result = RunLoopResult()
+            assert self._result is not None
+            result = self._result
             try:
                 engine = wiring.engine_for(
                     job,
@@ -264,14 +292,16 @@ class _Session:
                 recorder.keep(self._run_record())
                 try:
                     result.stop = await loop.run()
+                    await feed.count_rest(_COUNT_REST_S)
                 except BatchchatError as error:
                     result.error = error
             finally:
                 unwritten = recorder.close()  # whatever ended it: what was paid is kept before the lock is given up
             result.error = result.error or unwritten
-        self._check_input(feed, result)
         result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
-        result.cancelled, result.outdated = recorder.cancelled_count, finished.outdated
+        result.estimated_total = progress.estimated_total()
+        result.cancelled, result.outdated, result.count = recorder.cancelled_count, finished.outdated, finished.count
+        self._check_input(feed, result)
         return result
 
     def _feed(self, rates: Rates, recorder: Recorder, total: int | None) -> Feed:
@@ -289,9 +319,7 @@ class _Session:
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
         """Raise `InputError` for an input that was read to its end and had no good row; nothing was sent then."""
         if feed.exhausted and not feed.good_rows and result.error is None:
-            result.error = InputError(nothing_good(self._job, feed.first_bad))
-            tell_refused(self._context, result, self._ledger)
-            raise result.error
+            raise InputError(nothing_good(self._job, feed.first_bad))
 
     def _run_record(self) -> dict[str, Any]:
         """The `run` record of this session, without secrets."""

@@ -46,7 +46,8 @@ class PaidElsewhere:
 class Ledger:
     """The state that a journal's records add up to.
 
-    `pending_spend` is what unfinished rows have used up, by key; `runs` are the `run` records; `answered_models` are,
+    `pending_spend` is what unfinished rows have used up, by key; `runs` are the `run` records, and `sessions` when each
+    of these runs began and had its last record, in seconds since the epoch; `answered_models` are,
     by endpoint, the models that have answered there; `price_ratios` are, by price, how many answers a budget has seen
     and the highest ratio of their reported to their computed cost.
     """
@@ -59,6 +60,7 @@ class Ledger:
         self.not_in_input = PaidElsewhere()
         self.pending_spend: dict[Key, Spend] = {}
         self.runs: list[dict[str, Any]] = []
+        self.sessions: list[tuple[float, float]] = []
         self.answered_models: dict[str, set[str]] = {}
         self.at_risk = AtRisk()
         self.price_ratios: dict[str, tuple[int, Decimal]] = {}
@@ -74,15 +76,23 @@ class Ledger:
         elif kind == "step":
             key = key_of(cast("RowRecord", record))
             self.pending_spend[key] = self.pending_spend.get(key, NO_SPEND) + spend_of(cast("RowRecord", record))
+            self._ran_until(record.get("at"))
         elif kind == "hold":
             self.at_risk.hold(record)
+            self._ran_until(record.get("at"))
             if "dearest" in record:
                 self.price_ratios[record["price"]] = (record["answers"], Decimal(record["dearest"]))
         else:
             self.runs.append(record)
+            if (at := record.get("at")) is not None:
+                self.sessions.append((at, at))
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
             self.passthrough.declare(journal_offset, record.get("columns"))
             self.end_session()
+
+    def _ran_until(self, at: float | None) -> None:
+        if at is not None and self.sessions and at > self.sessions[-1][1]:
+            self.sessions[-1] = (self.sessions[-1][0], at)
 
     def end_session(self) -> None:
         """A session's journal ends here: requests that its last hold covers may have been billed."""
@@ -113,6 +123,12 @@ class Ledger:
         """All that is known to be paid: for rows, for replaced and dropped ones, for attempts at unfinished ones."""
         elsewhere = self.superseded.cost_usd + self.not_in_input.cost_usd
         return (self.totals.known_cost_usd or _NO_USD) + elsewhere + self._pending_usd()
+
+    @property
+    def known_paid_usd(self) -> Decimal | None:
+        """`paid_usd`, or None where the cost of no attempt is known."""
+        paid_usd = self.paid_usd
+        return paid_usd if paid_usd or self.totals.known_cost_usd is not None else None
 
     @property
     def max_price_ratio(self) -> Decimal:
@@ -164,6 +180,7 @@ class Ledger:
         if status_before := index.status(entry):
             self._replace(entry, status_before, status)
         self.totals.add(row)
+        self._ran_until(row.get("finished_at"))
         if values := row.get("carried"):
             self.passthrough.add(values, row["ordinal"])
         if status == _ANSWERED:

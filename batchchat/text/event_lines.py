@@ -222,5 +222,5 @@ LINES_WITH_TIMES: Mapping[type[Any], Callable[[Any, bool], str]] = {
     events.EndpointUp: _endpoint_up,
 }
 """Lines with a time of day, which is in UTC where the second argument says so."""
-WITHOUT_LINE: frozenset[type[Any]] = frozenset({events.Progress, events.Publishing, events.Finished})
+WITHOUT_LINE: frozenset[type[Any]] = frozenset({events.Progress, events.Publishing, events.Finished, events.Refused})
 """Events that change the progress line, or end it."""

@@ -16,6 +16,7 @@ __all__ = [
     "count",
     "duration",
     "money",
+    "money_a_row",
     "per_hour",
     "quantity",
     "rows",
@@ -23,6 +24,7 @@ __all__ = [
     "shorten",
     "shown_path",
     "size",
+    "small_money",
     "time_of_day",
 ]
 
@@ -54,6 +56,21 @@ def money(usd: Decimal | float | None) -> str:
     if 0 < value < Decimal("0.0001"):
         return "<$0.0001"
     return f"${value:,.2f}" if value >= 100 else f"${value:.4f}"  # noqa: PLR2004
+
+
+def money_a_row(usd: Decimal, count_of_rows: int) -> str:
+    """`$0.0012 an answered row`; what is below $0.0001 is given for 1,000 rows, so that rows can be compared."""
+    row_usd = usd / count_of_rows
+    if 0 < row_usd < Decimal("0.0001"):
+        return f"{small_money(row_usd * 1000)} per 1,000 answered rows"
+    return f"{money(row_usd)} an answered row"
+
+
+def small_money(usd: Decimal) -> str:
+    """`$0.00420`, three significant digits where `money` would have fewer."""
+    if not 0 < usd < Decimal("0.01"):
+        return money(usd)
+    return f"${usd:.{min(12, 2 - usd.adjusted())}f}"
 
 
 def per_hour(usd: float) -> str:

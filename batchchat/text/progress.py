@@ -50,7 +50,7 @@ class Bar:
         """Print `event` where it has a line."""
         if isinstance(event, Progress):
             self._show(event)
-        elif isinstance(event, events.Publishing | events.Finished):
+        elif isinstance(event, events.Publishing | events.Finished | events.Refused):
             self._close()
         elif isinstance(event, events.CeilingRaised):
             return
@@ -109,10 +109,11 @@ class Lines:
         return "" if self._quotes else failure_kinds(event)
 
     def _text(self, event: Event) -> str | None:
-        if isinstance(event, events.Finished):
+        if isinstance(event, events.Finished | events.Refused):
             if self._quotes:
-                return None  # the summary is printed instead
-            return f"{finished_line(event)}\nexit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
+                return None  # the summary or the error is printed instead
+            end = f"{finished_line(event)}\n" if isinstance(event, events.Finished) else ""
+            return f"{end}exit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
         if isinstance(event, events.FirstFailure) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
         if (

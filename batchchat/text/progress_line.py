@@ -28,10 +28,10 @@ def rows_of_total(event: Progress) -> str:
 def figures(event: Progress, *, brief: bool = False) -> str:
     """Money, failures, what is in flight and the token rate; `brief` leaves out the expected cost and the rates."""
     parts = _money(event, brief=brief)
-    if event.failed:
-        parts.append(f"{numbers.count(event.failed)} failed")
-    if event.invalid:
-        parts.append(f"{numbers.count(event.invalid)} invalid")
+    if event.rows.failed:
+        parts.append(f"{numbers.count(event.rows.failed)} failed")
+    if event.rows.invalid:
+        parts.append(f"{numbers.count(event.rows.invalid)} invalid")
     if event.awaited is not None:
         row, ran = event.awaited, numbers.duration(event.awaited.running_s)
         if brief:
@@ -84,16 +84,20 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def finished_line(event: Finished) -> str:
     """`end    12,474 answered · 3 failed · $6.2841`: the rows and the money at the end."""
+    rows = event.figures.rows
     parts = [
         f"{numbers.count(count)} {status}"
         for count, status in (
-            (event.answered, "answered"),
-            (event.failed, "failed"),
-            (event.invalid, "invalid"),
-            (event.left or 0, "left"),
+            (rows.answered, "answered"),
+            (rows.cut_off, "cut off"),
+            (rows.failed, "failed"),
+            (rows.invalid, "invalid"),
+            (rows.left or 0, "left"),
+            (event.figures.outdated, "to be sent again"),
+            (rows.undecided, "undecided"),
         )
         if count or status == "answered"
     ]
-    if event.left is None:
+    if rows.left is None:
         parts.append("an unknown number left")
-    return f"end    {' · '.join(parts)} · {numbers.money(event.cost_usd)}"
+    return f"end    {' · '.join(parts)} · {numbers.money(event.figures.paid_usd)}"

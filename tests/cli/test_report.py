@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -44,7 +45,8 @@ def journal(output: str, *more: object, left: int | None = 0) -> Path:
     folder.mkdir()
     run = run_record(name="chef", model="some/model", endpoint="api.deepinfra.com")
     write_segment(folder, 1, [run, *ROWS, *more])
-    write_state(folder, {"rows": {"left": left}})
+    total = None if left is None else 4 + left
+    write_state(folder, {"state": "finished", "exit_code": 3, "rows": {"total": total, "left": left}})
     return folder
 
 
@@ -84,7 +86,7 @@ def test_a_part_is_not_told_as_the_whole(left: int | None, head: str, rows: str)
     """Of a run with rows left, the headline counts them, or says that more may come; JSON says how many, or null."""
     journal("x.parquet", left=left)
     told = call("report", "x.parquet").out.splitlines()
-    assert told[0] == f"x.parquet: {head} for $0.2501"
+    assert told[0] == f"x.parquet: {head} for $0.2501{', 219 left' if left else ''}"
     assert f"  rows      {rows}" in told
     output = json.loads(call("report", "x.parquet", "--json").out)["outputs"][0]
     assert (output["left"], output["by"]) == (left, [])
@@ -149,7 +151,7 @@ def test_the_output_is_read_only_while_it_is_current() -> None:
     folder = journal("x.parquet")
     size = (folder / "journal-000001.jsonl").stat().st_size
     write_parquet(Path("x.parquet"), [(ROWS[0], 1)], {}, {"journal_end": 1 << 40 | size})
-    assert call("report", "x.parquet").out.startswith("x.parquet: 1 of 1 row answered")
+    assert call("report", "x.parquet").out.startswith("x.parquet: 1 of 4 rows answered")
     write_segment(folder, 2, [answered("z")])
     assert call("report", "x.parquet").out.startswith("x.parquet: 3 of 5 rows answered")
 
@@ -268,7 +270,7 @@ def test_a_page_of_an_unfinished_run() -> None:
     assert (told.code, told.err) == (0, f"r.html: {numbers.size(Path('r.html').stat().st_size)}\n")
     assert json.loads(told.out)["outputs"][0]["rows"]["total"] == 4
     page = Path("r.html").read_text()
-    assert "2 of 4 rows answered for $0.2501" in page
+    assert re.search(r"2 of 4 rows answered in [\d.]+s for \$0\.2501", page)
     assert "these are the rows in the run's journal" in page
 
 

@@ -26,12 +26,13 @@ def test_the_names_are_those_of_json() -> None:
     """Nested names are joined; a kind of failure that only one line has is 0 in the others; unknown is nothing."""
     told = figures_csv([({"topic": "=SUM(A1)"}, tally(answered())), ({"topic": None}, tally(failed()))])
     assert told.decode().splitlines() == [
-        "topic,rows_total,rows_answered,rows_failed,rows_invalid,prompt_tokens,completion_tokens,cached_tokens,"
+        "topic,rows_total,rows_answered,rows_failed,rows_invalid,rows_left,rows_cut_off,rows_undecided,"
+        "prompt_tokens,completion_tokens,cached_tokens,"
         "cost_usd_known,cost_usd_unknown_rows,cost_usd_superseded,cost_usd_pending,cost_usd_by_source_reported,"
         "cost_usd_possibly_billed,latency_s_p50,latency_s_p95,latency_s_p99,latency_s_max,attempts,"
         "possibly_billed_attempts,failed_timeout",
-        "'=SUM(A1),1,1,0,0,5,7,2,0.000123,0,0.0,0.0,0.000123,0.0,1.5,1.5,1.5,1.5,1,0,0",
-        ",1,0,1,0,,,,,0,0.0,0.0,,0.0,,,,,1,0,1",
+        "'=SUM(A1),1,1,0,0,0,0,0,5,7,2,0.000123,0,0.0,0.0,0.000123,0.0,1.5,1.5,1.5,1.5,1,0,0",
+        ",1,0,1,0,0,0,0,,,,,0,0.0,0.0,,0.0,,,,,1,0,1",
     ]
 
 

@@ -10,12 +10,13 @@ import pytest
 from batchchat.report.status import headline, status_line, status_text
 from batchchat.results.status import RunPhase, RunStatus
 
-ROWS = {"total": 12480, "answered": 8200, "failed": 30, "invalid": 10, "left": 4240}
+ROWS = {"total": 12480, "answered": 8200, "failed": 30, "invalid": 10, "left": 4240, "cut_off": 0, "undecided": 0}
 STATE: dict[str, Any] = {
     "job": "jobs/chef.yaml", "output": "../out/chef.parquet", "state": "running", "pid": 4121, "host": "night-box",
     "started_at": "2026-11-25T18:02:00.000Z", "updated_at": "2026-11-25T18:21:00.000Z", "rows": ROWS, "in_flight": 200,
     "ceiling": 200, "rows_per_s": 7.3, "cost_usd": 4.12, "max_cost": None, "eta_s": 580.0, "exit_code": None,
-    "next_command": "batchchat run jobs/chef.yaml", "estimated_total": None,
+    "next_command": "batchchat run jobs/chef.yaml", "estimated_total": None, "reason": None, "waiting_for": None,
+    "down_since": None, "stopped_by": None, "outdated": 0,
 }  # fmt: skip
 NEXT = "next  batchchat run jobs/chef.yaml\n      batchchat report out/chef.parquet"
 

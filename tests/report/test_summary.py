@@ -8,8 +8,10 @@ from pathlib import Path
 from batchchat.core.attempt import Spend
 from batchchat.core.conversation import Key
 from batchchat.core.record import RowRecord
+from batchchat.core.run_figures import ThisRun
 from batchchat.report.summary import RunSummary, replies, summary
 from batchchat.store.ledger import Ledger
+from batchchat.text.run_sentence import Standing
 
 
 def answered(number: int, **fields: object) -> RowRecord:
@@ -38,10 +40,11 @@ def ledger_of(folder: Path, *rows: RowRecord) -> Ledger:
 
 def facts(ledger: Ledger, **fields: object) -> RunSummary:
     given: dict[str, object] = {
-        "name": "chef", "totals": ledger.totals, "off_row_costs": ledger.off_row_costs, "elapsed_s": 591.0,
-        "left": 0, "stopped": None,
+        "name": "chef", "totals": ledger.totals, "off_row_costs": ledger.off_row_costs, "this_run": ThisRun(),
         "output": "out/chef.parquet", "output_bytes": 31_000_000, "next_commands": (),
     }  # fmt: skip
+    left = fields.pop("left", 0)
+    given["standing"] = Standing("finished", None, ledger.totals.counts(left), running_s=591.0)  # type: ignore[arg-type]
     return RunSummary(**(given | fields))  # type: ignore[arg-type]
 
 
@@ -76,7 +79,7 @@ def test_a_mixed_night(tmp_path: Path) -> None:
     ledger.at_risk.requests = 128
     text = summary(facts(ledger, left=4, next_commands=["batchchat run chef.yaml --retry-failed"]))
     assert text == (
-        "chef: 2 of 10 rows answered in 9m 51s for $120.50\n"
+        "chef: 2 of 10 rows answered in 9m 51s for $122.25, 4 left\n"
         "\n"
         "  rows      2 answered · 3 failed · 1 invalid · 4 left\n"
         "  tokens    15 in (5 cached) · 16 out · unknown for 1 row\n"

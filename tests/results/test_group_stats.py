@@ -26,7 +26,7 @@ def test_the_json_form() -> None:
     tally.add(invalid("d", error="`messages` is empty"))
     told = tally.json(OffRowCosts(superseded_usd=Decimal("1.25"), pending_usd=Decimal("0.5")))
     assert told == {
-        "rows": {"total": 4, "answered": 2, "failed": 1, "invalid": 1},
+        "rows": {"total": 4, "answered": 2, "failed": 1, "invalid": 1, "left": 0, "cut_off": 0, "undecided": 0},
         "prompt_tokens": 5,
         "completion_tokens": 7,
         "cached_tokens": None,
@@ -49,7 +49,15 @@ def test_nothing_known_is_null() -> None:
     """Without rows, tokens, cost and latency are null, never 0."""
     told = GroupStats().json()
     assert (told["prompt_tokens"], told["cost_usd"]["known"], told["latency_s"]["p50"]) == (None, None, None)
-    assert told["rows"] == {"total": 0, "answered": 0, "failed": 0, "invalid": 0}
+    assert told["rows"] == {
+        "total": 0,
+        "answered": 0,
+        "failed": 0,
+        "invalid": 0,
+        "left": 0,
+        "cut_off": 0,
+        "undecided": 0,
+    }
 
 
 @given(st.lists(st.floats(0.001, 1000), min_size=1, max_size=40), st.sampled_from([0.5, 0.95, 0.99, 1.0]))

@@ -25,9 +25,11 @@ def iso(seconds_ago: float) -> str:
 def told(**more: Any) -> dict[str, Any]:
     return {
         "job": "job.yaml", "output": "out.parquet", "state": "running", "pid": 7, "host": HERE, "started_at": iso(60),
-        "updated_at": iso(5), "rows": {"total": 9, "answered": 4, "failed": 1, "invalid": 0, "left": 4},
+        "updated_at": iso(5),
+        "rows": {"total": 9, "answered": 4, "failed": 1, "invalid": 0, "left": 4, "cut_off": 2, "undecided": 0},
         "in_flight": 3, "ceiling": 16, "rows_per_s": 1.5, "cost_usd": 0.25, "max_cost": None, "eta_s": 2.5,
         "exit_code": None, "next_command": "batchchat run job.yaml", "estimated_total": None, "cost_per_hour": None,
+        "reason": None, "waiting_for": None, "down_since": None, "stopped_by": None, "outdated": 0,
         "version": "0.1", "environment": {}, **more,
     }  # fmt: skip
 
@@ -44,14 +46,14 @@ def write(output: Path, state: Any) -> None:
 
 
 def test_nobody_holds_the_lock(output: Path) -> None:
-    """A run that says it is running while its lock is free was killed: stopped, and nothing is in flight."""
+    """A run that says it is running while its lock is free was killed, and nothing is in flight."""
     write(output, told())
     found = status_of(output, "out.parquet")
     assert found.phase is RunPhase.KILLED
     assert tuple(found.state) == KEYS
     assert {**found.state, **dict.fromkeys(("started_at", "updated_at"))} == {
         **{name: value for name, value in told().items() if name in KEYS},
-        "state": "stopped", "in_flight": 0, "rows_per_s": 0.0, "eta_s": None, "started_at": None, "updated_at": None,
+        "state": "killed", "in_flight": 0, "rows_per_s": 0.0, "eta_s": None, "started_at": None, "updated_at": None,
     }  # fmt: skip
     assert found.silent_s == pytest.approx(5, abs=2)
     assert found.ran_s == pytest.approx(60, abs=2)
@@ -74,7 +76,15 @@ def test_the_lock_is_held(output: Path) -> None:
         found = status_of(output, "out.parquet")
         assert (found.phase, found.state["state"]) == (RunPhase.STARTING, "running")
         assert (found.state["exit_code"], found.state["next_command"], found.state["eta_s"]) == (None, None, None)
-        assert found.state["rows"] == {"total": None, "answered": 4, "failed": 1, "invalid": 0, "left": None}
+        assert found.state["rows"] == {
+            "total": None,
+            "answered": 4,
+            "failed": 1,
+            "invalid": 0,
+            "left": None,
+            "cut_off": 2,
+            "undecided": 0,
+        }
         assert found.state["host"] == HERE
         for name in ("started_at", "updated_at"):
             assert datetime.fromisoformat(found.state[name]).timestamp() == pytest.approx(time.time(), abs=5)
@@ -111,7 +121,7 @@ def test_another_host(output: Path) -> None:
     assert (young.phase, young.state["state"], young.state["in_flight"]) == (RunPhase.ON_ANOTHER_HOST, "running", 3)
     write(output, told(host="elsewhere", updated_at=iso(60)))
     old = status_of(output, "out.parquet")
-    assert (old.phase, old.state["state"], old.state["in_flight"]) == (RunPhase.ON_ANOTHER_HOST, "stopped", 0)
+    assert (old.phase, old.state["state"], old.state["in_flight"]) == (RunPhase.ON_ANOTHER_HOST, "killed", 0)
 
 
 @pytest.mark.parametrize("text", ["", '{"state": "runn', "[]", "{}", '{"state": "dreaming"}', '{"state": []}', "\x00"])
@@ -166,7 +176,7 @@ def test_whatever_run_json_holds(output: Path, state: dict[str, Any], word: str)
     write(output, {**state, "state": word})
     found = status_of(output, "out.parquet")
     assert tuple(found.state) == KEYS
-    assert list(found.state["rows"]) == ["total", "answered", "failed", "invalid", "left"]
+    assert list(found.state["rows"]) == ["total", "answered", "failed", "invalid", "left", "cut_off", "undecided"]
     assert json.loads(json.dumps(found.state, allow_nan=False))
     assert status_text(found, "x")
     assert status_line(found)

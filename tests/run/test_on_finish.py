@@ -103,8 +103,10 @@ def test_at_the_end_of_a_finished_run(job: Job, monkeypatch: pytest.MonkeyPatch)
     assert (ended.code, ended.err.count("on_finish")) == (3, 0)
     told = got(job)
     assert (told["exit_code"], told["state"], told["reason"], told["next_command"]) == (3, "finished", None, None)
-    assert told["rows"] == {"total": 4, "answered": 3, "failed": 1, "invalid": 0, "left": 0}
-    assert (told["cost_usd"], told["failures"]) == (0.000006, {"bad_request": 1})
+    assert told["rows"] == {
+        "total": 4, "answered": 3, "failed": 1, "invalid": 0, "left": 0, "cut_off": 0, "undecided": 0,
+    }  # fmt: skip
+    assert (told["cost_usd"]["known"], told["failures"]) == (0.000006, {"bad_request": 1})
     assert told["tokens"] == {"prompt_tokens": 30, "completion_tokens": 15, "cached_tokens": None}
     assert (told["job"], told["output"], told["output_path"]) == ("job.yaml", "out.parquet", str(job.output))
     assert told["started_at"] < told["finished_at"]
@@ -125,11 +127,14 @@ def test_at_the_end_of_a_stopped_run(job: Job) -> None:
     assert "Ada" not in json.dumps(told)
 
 
-def test_what_is_refused_does_not_run_it(job: Job) -> None:
-    """Exit 2 is told to whoever typed the command, not to a chat room."""
+def test_what_is_refused_runs_it_too(job: Job) -> None:
+    """A job that a timer started is refused at night, and nobody reads its stderr."""
     job.write([{"id": 1, "messages": []}], input__format="messages", endpoint__base_url="mock", on_finish="cat >> got")
     assert job.run().code == 2
-    assert not (job.folder / "got").exists()
+    told = got(job)
+    assert (told["exit_code"], told["state"], told["rows"]["invalid"]) == (2, "stopped", 1)
+    assert told["reason"].startswith("in.jsonl has no row that can be sent.")
+    assert "\n" not in told["text"]
 
 
 def test_its_failure_is_none_of_the_runs(job: Job) -> None:
@@ -170,7 +175,7 @@ def test_a_journal_that_cannot_be_opened_runs_it_too(job: Job, monkeypatch: pyte
         monkeypatch.setattr("batchchat.store.segment_file.sync_folder", broken)
         assert job.run().code == 6
         assert server.requests == 0
-    assert (got(job)["exit_code"], got(job)["tokens"]) == (6, None)
+    assert (got(job)["exit_code"], got(job)["this_run"]["rows"]) == (6, 0)
     assert "can't be written: Read-only file system" in got(job)["reason"]
 
 

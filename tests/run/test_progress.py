@@ -75,7 +75,7 @@ def report(folder: Path, *records: Any, limit: int | None = None, outdated: int 
 def test_what_is_synced_is_what_is_told(tmp_path: Path) -> None:
     """Rows, money, rates and time left come from the journal's records; retries from the recorder."""
     progress = report(tmp_path, answered("a", cost_usd=0.5), failed("b"))
-    assert (progress.answered, progress.failed, progress.done, progress.total) == (1, 1, 2, 3)
+    assert (progress.rows.answered, progress.rows.failed, progress.done, progress.total) == (1, 1, 2, 3)
     assert (progress.elapsed_s, progress.rows_per_s, progress.eta_s) == (5.0, 0.4, 2.5)
     assert (str(progress.cost_usd), progress.cost_per_hour_usd) == ("0.5", 360.0)
     assert progress.expected_cost_usd is None, "one answer tells nothing of the whole"
@@ -92,4 +92,4 @@ def test_a_limit_is_the_total_of_this_run(tmp_path: Path) -> None:
 def test_a_row_that_is_sent_again_is_not_done(tmp_path: Path) -> None:
     """Its earlier record is in the totals, and not in what is done."""
     progress = report(tmp_path, answered("a"), answered("b"), answered("a"), outdated=1)
-    assert (progress.answered, progress.done) == (2, 2)
+    assert (progress.rows.answered, progress.done) == (2, 2)

@@ -115,11 +115,12 @@ def test_who_calls_is_told_of_the_folder_and_of_the_end_in_order(tmp_path: Path)
 
 
 def test_what_is_refused_is_raised(tmp_path: Path) -> None:
-    """An input without a good row sends nothing, and calls no command."""
-    spec = job(tmp_path, rows=0, more="on_finish: touch told")
+    """An input without a good row sends nothing, and that is told."""
+    spec = job(tmp_path, rows=0, more="on_finish: cat > told")
     with pytest.raises(InputError):
         asyncio.run(run_job(spec, OPTIONS, environ={}))
-    assert not (tmp_path / "told").exists()
+    assert json.loads((tmp_path / "told").read_text())["exit_code"] == 2
+    assert "exit 2: in.jsonl has no row" in (tmp_path / "out.run" / "run.log").read_text()
 
 
 def test_an_input_that_breaks_off_loses_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from batchchat.core import events
+from batchchat.core.run_figures import RunFigures
 from batchchat.text.event_lines import LINES, LINES_WITH_TIMES, WITHOUT_LINE, event_line
 
 STARTED = events.Started(
@@ -142,7 +143,7 @@ def test_each_line_is_tried() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [events.Publishing(7), events.Finished(0, "", "", 1, 0, 0, 0, None)],
+    [events.Publishing(7), events.Finished(0, "", "", RunFigures())],
 )
 def test_what_ends_the_progress_line_has_no_line(event: events.Event) -> None:
     """The summary says it."""

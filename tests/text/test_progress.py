@@ -10,18 +10,26 @@ from typing import Any
 import pytest
 
 from batchchat.core import events
+from batchchat.core.row_counts import RowCounts
+from batchchat.core.run_figures import RunFigures
 from batchchat.text.progress import Bar, Lines, log_file
+
+
+def finished(rows: RowCounts, usd: str | None = None, code: int = 0, reason: str = "") -> events.Finished:
+    paid_usd = None if usd is None else Decimal(usd)
+    return events.Finished(code, reason, reason, RunFigures(rows, paid_usd=paid_usd))
+
 
 STARTED = events.Started(
     name="chef", model="m", host="api.deepinfra.com", concurrency=1200, source="messages from a.jsonl",
     recognised=None, output="out/chef.parquet",
 )  # fmt: skip
 PROGRESS = events.Progress(
-    elapsed_s=131.0, total=12477, estimated=False, answered=8238, failed=2, invalid=0, done=8240, in_flight=200,
+    elapsed_s=131.0, total=12477, estimated=False, rows=RowCounts(8238, 2, 0, 4237), done=8240, in_flight=200,
     recovering=0, ceiling=200, cost_usd=Decimal("4.12"), expected_cost_usd=Decimal("6.3"),
     tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0,
 )  # fmt: skip
-FINISHED = events.Finished(0, "", "", 12477, 0, 0, 0, Decimal("6.2841"))
+FINISHED = finished(RowCounts(12477, left=0), "6.2841")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,13 @@ def test_the_last_row_is_named_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPa
     row = events.AwaitedRow("0123456789abcdef" * 2, 12.0, 41.0)
     bar(
         replace(
-            PROGRESS, total=300, done=299, answered=299, failed=0, in_flight=1, cost_usd=Decimal("0.1"), awaited=row
+            PROGRESS,
+            total=300,
+            done=299,
+            rows=RowCounts(299, left=1),
+            in_flight=1,
+            cost_usd=Decimal("0.1"),
+            awaited=row,
         )
     )
     bar(FINISHED)
@@ -122,9 +136,9 @@ def test_the_log_ends_with_the_sum() -> None:
     """The end of a run is in its log whatever the exit code, with what is left where that is known."""
     stream = io.StringIO()
     tell = log_file(stream)
-    tell(events.Finished(0, "", "", 12474, 3, 3, 0, None))
-    tell(events.Finished(143, "SIGTERM", "SIGTERM", 5, 0, 0, None, Decimal("0.5")))
-    tell(events.Finished(143, "SIGTERM", "SIGTERM", 5, 0, 0, 7, Decimal("0.5")))
+    tell(finished(RowCounts(12474, 3, 3, 0)))
+    tell(finished(RowCounts(5), "0.5", 143, "SIGTERM"))
+    tell(finished(RowCounts(5, left=7), "0.5", 143, "SIGTERM"))
     assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == [
         "end    12,474 answered · 3 failed · 3 invalid · unknown",
         "exit 0",

@@ -8,13 +8,19 @@ from decimal import Decimal
 import pytest
 
 from batchchat.core import events
+from batchchat.core.row_counts import RowCounts
+from batchchat.core.run_figures import RunFigures
 from batchchat.text.progress_line import failure_kinds, figures, finished_line, progress_line, rows_of_total
 
 PROGRESS = events.Progress(
-    elapsed_s=131.0, total=100, estimated=False, answered=38, failed=2, invalid=0, done=40, in_flight=8,
+    elapsed_s=131.0, total=100, estimated=False, rows=RowCounts(38, 2, 0, 60), done=40, in_flight=8,
     recovering=3, ceiling=8, cost_usd=Decimal("4.12"), expected_cost_usd=Decimal("6.3"),
     tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0,
 )  # fmt: skip
+
+
+def finished(rows: RowCounts, paid_usd: Decimal | None) -> events.Finished:
+    return events.Finished(0, "", "", RunFigures(rows, paid_usd=paid_usd))
 
 
 def test_the_whole_line() -> None:
@@ -52,7 +58,7 @@ def test_kinds_are_ranked() -> None:
 
 def test_the_last_line_has_all_counts() -> None:
     """Answered rows are always counted, the others where there are any."""
-    assert finished_line(events.Finished(0, "", "", 0, 0, 0, 0, None)) == "end    0 answered · unknown"
-    assert finished_line(events.Finished(3, "", "", 5, 1, 2, 3, Decimal("0.5"))) == (
-        "end    5 answered · 1 failed · 2 invalid · 3 left · $0.5000"
+    assert finished_line(finished(RowCounts(left=0), None)) == "end    0 answered · unknown"
+    assert finished_line(finished(RowCounts(5, 1, 2, 3, cut_off=4), Decimal("0.5"))) == (
+        "end    5 answered · 4 cut off · 1 failed · 2 invalid · 3 left · $0.5000"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from batchchat.core.conversation import Status
+from batchchat.core.row_counts import RowCounts
 from batchchat.report.html.pictures import (
     Clock,
     answers_against_length,
@@ -18,11 +20,11 @@ from batchchat.report.html.pictures import (
 )
 from batchchat.report.html.row_columns import RowColumns
 from batchchat.report.html.sample import most_expensive
-from batchchat.report.lines import answered_words, cost_lines, retry_lines, token_lines
+from batchchat.report.lines import cost_lines, cut_off_lines, retry_lines, token_lines
 from batchchat.report.tables import ReportInput
-from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine
+from batchchat.text.run_sentence import Standing
 
 __all__ = ["PageInput", "headline", "output_data"]
 
@@ -33,19 +35,25 @@ _NAMED = 3
 
 
 class PageInput(NamedTuple):
-    """What the page shows of an output. `by` names the column to group by; `published`: not read from a journal."""
+    """What the page shows of an output. `by` names the column to group by; `published`: not read from a journal.
+
+    `sessions` are the beginning and end of each of its runs, empty where that is not known; `billed` are lines of a
+    comparison with what the endpoint billed.
+    """
 
     report_input: ReportInput
     columns: RowColumns
     by: str | None
     published: bool
+    sessions: Sequence[Sequence[float]] = ()
+    billed: Sequence[LabelledLine] = ()
 
 
 def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str, Any]:
     """All that the page shows of an output but its rows."""
     report_input, columns = page_input.report_input, page_input.columns
     answered = columns.status.are(Status.ANSWERED)
-    clock = clock_of(columns)
+    clock = clock_of(columns, page_input.sessions)
     return {
         "path": report_input.path,
         "job": " · ".join(part for part in (report_input.name, _where(report_input)) if part),
@@ -60,6 +68,7 @@ def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str,
         "reply": histogram(columns.completion_tokens[answered], whole=True),
         "wait": _quantile(columns.wait_s[answered]),
         "failures": _failures(page_input),
+        "unanswered": _unanswered(report_input.standing),
         "retries": _retries(page_input),
         "dearest": [{"at": at, "cost": float(columns.cost_usd[at])} for at in most_expensive(columns)],
         "total": columns.rows,
@@ -71,37 +80,60 @@ def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str,
 def headline(page_inputs: list[PageInput]) -> str:
     """The headline of the page: how many rows were answered, at what cost, in what time."""
     if len(page_inputs) == 1:
-        return f"{sentence(page_inputs[0].report_input, clock_of(page_inputs[0].columns))}."
+        page_input = page_inputs[0]
+        return f"{sentence(page_input.report_input, clock_of(page_input.columns, page_input.sessions))}."
     if len(page_inputs) > _NAMED:
         totals = [page_input.report_input.stats.totals for page_input in page_inputs]
-        costs = [cost for total in totals if (cost := total.known_cost_usd) is not None]
+        costs = [cost for page_input in page_inputs if (cost := page_input.report_input.paid_usd) is not None]
         money = f" for {numbers.money(sum(costs, Decimal(0)))}" if costs else ""
-        answered, rows = sum(total.answered for total in totals), sum(total.finished for total in totals)
+        answered = sum(total.answered for total in totals)
+        rows = sum(_all_rows(page_input.report_input) for page_input in page_inputs)
         return (
             f"{len(page_inputs)} outputs: {numbers.count(answered)} of {numbers.count(rows)} rows answered{money}"
             " in all."
         )
     inputs = [page_input.report_input for page_input in page_inputs]
-    parts = [
-        f"{report_input.path} answered {_answered(report_input.stats)}{_for(report_input.stats)}"
-        for report_input in inputs
-    ]
+    parts = [f"{report_input.path} answered {_answered(report_input)}{_for(report_input)}" for report_input in inputs]
     return f"{len(parts)} outputs: {', '.join(parts)}."
 
 
 def sentence(report_input: ReportInput, clock: Clock | None) -> str:
-    """`12,474 of 12,480 rows answered for $6.2841 in 9m 51s`."""
-    time = "" if clock is None else f" in {numbers.duration(clock.length_s)}"
-    return f"{answered_words(report_input.stats.totals, report_input.off_row_costs)}{_for(report_input.stats)}{time}"
+    """`Stopped by SIGTERM: 12,474 of 12,480 rows answered for $6.2841 in 9m 51s, 6 left`."""
+    text = report_input.sentence("", None if clock is None else clock.length_s)
+    return text[:1].upper() + text[1:]
 
 
-def _answered(stats: GroupStats) -> str:
-    return f"{numbers.count(stats.totals.answered)} of {numbers.count(stats.totals.finished)}"
+def _all_rows(report_input: ReportInput) -> int:
+    """Rows of the input, or those that are finished where the end of the input is not known."""
+    rows = report_input.standing.rows
+    return rows.finished if rows.total is None else rows.total
 
 
-def _for(stats: GroupStats) -> str:
-    cost = stats.totals.known_cost_usd
+def _answered(report_input: ReportInput) -> str:
+    return f"{numbers.count(report_input.stats.totals.answered)} of {numbers.count(_all_rows(report_input))}"
+
+
+def _for(report_input: ReportInput) -> str:
+    cost = report_input.paid_usd
     return "" if cost is None else f" for {numbers.money(cost)}"
+
+
+def _unanswered(standing: Standing) -> str:
+    """What the page says of rows that have no answer and no failure either; empty where there is none."""
+    rows = standing.rows
+    if rows.left is None:
+        return "the run has not seen the end of its input"
+    parts = [(rows.left, "left"), (standing.outdated, "to be sent again")]
+    words = " and ".join(f"{numbers.count(count)} {word}" for count, word in parts if count)
+    return f"{words}{_why_left(standing)}" if words else ""
+
+
+def _why_left(standing: Standing) -> str:
+    if standing.state == "running":
+        return ", the run goes on"
+    if standing.state == "killed":
+        return ", the run was killed"
+    return f", the run stopped {standing.stopped_by}" if standing.stopped_by else ""
 
 
 def _where(report_input: ReportInput) -> str:
@@ -112,18 +144,19 @@ def _where(report_input: ReportInput) -> str:
 def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, str]]:
     stats = report_input.stats
     totals, cost = stats.totals, stats.totals.known_cost_usd
+    paid = report_input.paid_usd
     figures = stats.json()
     prompt_tokens, completion_tokens = figures["prompt_tokens"], figures["completion_tokens"]
     row_cost = ""
     if cost is not None and totals.answered:
-        row_cost = f"{numbers.money(cost / totals.answered)} an answered row"
+        row_cost = numbers.money_a_row(cost, totals.answered)
     if totals.unknown_cost_rows and row_cost:
         row_cost += f" · unknown for {numbers.rows(totals.unknown_cost_rows)}"
-    failures = [
-        f"{numbers.count(number)} {word}"
-        for number, word in ((totals.failed, "failed"), (totals.invalid, "invalid"))
-        if number
-    ]
+    if report_input.of_mock:
+        row_cost = "the mock's price: nothing was paid"
+    rows = report_input.standing.rows
+    shares = ((rows.failed, "failed"), (rows.invalid, "invalid"), (rows.left, "left"), (rows.cut_off, "cut off"))
+    rest = [f"{numbers.count(number)} {word}" for number, word in shares if number]
     latency = stats.latency_s(0.5), stats.latency_s(0.95)
     p50, p95 = (numbers.seconds(value) for value in latency)
     if prompt_tokens is None and completion_tokens is None:
@@ -132,7 +165,7 @@ def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, s
         tokens = numbers.compact((prompt_tokens or 0) + (completion_tokens or 0))
         token_note = f"{_compact(prompt_tokens)} in · {_compact(completion_tokens)} out"
     return [
-        {"label": "cost", "value": numbers.money(cost), "note": row_cost},
+        {"label": "cost", "value": numbers.money(paid), "note": row_cost},
         {
             "label": "tokens",
             "value": tokens,
@@ -140,15 +173,25 @@ def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, s
         },
         {
             "label": "time",
-            "value": numbers.duration(None if clock is None else clock.length_s),
+            "value": numbers.duration(_span_s(report_input, clock)),
             "note": "" if latency[0] is None else f"latency p50 {p50} · p95 {p95}",
         },
         {
             "label": "answered",
-            "value": _share(totals.answered, totals.finished),
-            "note": " · ".join(failures) or ("every row" if totals.finished else "no rows"),
+            "value": numbers.UNKNOWN if rows.total is None else _share(rows.answered, rows.total),
+            "note": " · ".join(rest) or _every_row(rows),
         },
     ]
+
+
+def _every_row(rows: RowCounts) -> str:
+    if rows.total is None:
+        return f"{numbers.rows(rows.answered)} so far"
+    return "every row" if rows.total else "no rows"
+
+
+def _span_s(report_input: ReportInput, clock: Clock | None) -> float | None:
+    return report_input.standing.running_s or (None if clock is None else clock.length_s)
 
 
 def _compact(number: int | None) -> str:
@@ -169,7 +212,11 @@ def _notes(page_input: PageInput) -> list[list[str]]:
     """Cost and tokens as labelled lines; what is unknown and what may have been billed have lines of their own."""
     report_input = page_input.report_input
     totals = report_input.stats.totals
-    lines = [*cost_lines(totals, report_input.off_row_costs), *token_lines(totals)]
+    costs = cost_lines(totals, report_input.off_row_costs, of_mock=report_input.of_mock)
+    lines = [*costs, *page_input.billed, *token_lines(totals), *cut_off_lines(totals)]
+    standing = report_input.standing
+    if standing.reason and standing.state == "stopped":
+        lines.insert(0, LabelledLine("stopped", " ".join(standing.reason.split())))
     if not page_input.published:
         lines.append(
             LabelledLine("so far", "these are the rows in the run's journal; its output is not published, or older")

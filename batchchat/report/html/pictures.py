@@ -5,7 +5,7 @@ However many rows there are, a chart has at most a few thousand numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,16 +120,25 @@ def answers_against_length(columns: RowColumns, answered: Mask, random: np.rando
 
 
 class Clock:
-    """Running time: seconds since the first request, without the spans in which nothing was in flight for long."""
+    """Running time: seconds since the first request, without the pauses between the `sessions` of a job.
 
-    def __init__(self, started: Floats, finished: Floats) -> None:
+    Where these are not known, the spans in which nothing was in flight for long are left out.
+    """
+
+    def __init__(self, started: Floats, finished: Floats, sessions: Sequence[Sequence[float]] = ()) -> None:
         order = np.argsort(started)
         # Wall clocks are set back at times; nothing ends before it began.
         begin, end = started[order], np.maximum.accumulate(np.maximum(finished, started)[order])
         self.first = float(begin[0])
         span = float(end[-1]) - self.first
         idle = begin[1:] - end[:-1]
-        breaks = np.nonzero(idle > max(_MIN_GAP_S, _GAP_SHARE * span))[0]
+        if sessions:
+            starts = np.array([start for start, _ in sessions])
+            session_of = np.searchsorted(starts, begin, side="right")
+            is_break = (session_of[1:] != session_of[:-1]) & (idle > 0)
+        else:
+            is_break = idle > max(_MIN_GAP_S, _GAP_SHARE * span)
+        breaks = np.nonzero(is_break)[0]
         self._from = end[breaks]
         self._lengths = idle[breaks]
         self._lost = np.concatenate(([0.0], np.cumsum(self._lengths)))
@@ -149,10 +158,10 @@ class Clock:
         ]
 
 
-def clock_of(columns: RowColumns) -> Clock | None:
-    """The clock of the rows that were sent; None where none was."""
+def clock_of(columns: RowColumns, sessions: Sequence[Sequence[float]] = ()) -> Clock | None:
+    """The clock of the rows that were sent in `sessions`; None where none was."""
     sent = np.isfinite(columns.started_at) & np.isfinite(columns.finished_at)
-    return Clock(columns.started_at[sent], columns.finished_at[sent]) if sent.any() else None
+    return Clock(columns.started_at[sent], columns.finished_at[sent], sessions) if sent.any() else None
 
 
 def over_time(columns: RowColumns, clock: Clock, answered: Mask) -> dict[str, Any]:

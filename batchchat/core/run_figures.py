@@ -1,0 +1,55 @@
+"""The figures at the end of a run: of the whole job over all its runs, and of this run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from batchchat.core.row_counts import RowCounts
+
+__all__ = ["RunFigures", "ThisRun", "running_s"]
+
+_NO_USD = Decimal(0)
+
+
+def running_s(sessions: Iterable[Sequence[float]]) -> float:
+    """The time of all `sessions`, each with its beginning and its end; the pauses between them are not in it."""
+    return sum(max(0.0, end - start) for start, end in sessions)
+
+
+@dataclass(frozen=True, slots=True)
+class ThisRun:
+    """What this run alone did: `rows` it finished, what is known to be paid for it, and its time."""
+
+    rows: int = 0
+    cost_usd: Decimal | None = None
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """The figures of a job at the end of a run.
+
+    `outdated` rows have a record and were to be sent again. `paid_usd` is all that is known to be paid for the job, and
+    never less than at the end of an earlier run; `superseded_usd` of it was paid for answers that were replaced or are
+    no longer in the input. `possibly_billed` attempts may have cost up to `possibly_billed_usd` more, None where that
+    has no bound.
+    """
+
+    rows: RowCounts = field(default_factory=RowCounts)
+    outdated: int = 0
+    estimated_total: int | None = None
+    """About how many rows the input has, where its end was not seen."""
+    paid_usd: Decimal | None = None
+    superseded_usd: Decimal = _NO_USD
+    unknown_cost_rows: int = 0
+    possibly_billed: int = 0
+    possibly_billed_usd: Decimal | None = None
+    tokens: Mapping[str, int | None] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    of_mock: bool = False
+    """Whether the embedded mock answered: then nothing was paid, whatever the figures."""
+    running_s: float = 0.0
+    """The time of all runs, without the pauses between them."""
+    this_run: ThisRun = field(default_factory=ThisRun)
