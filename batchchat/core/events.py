@@ -19,6 +19,7 @@ from batchchat.core.notices import (
     PriceRatioRaised,
     PromptTruncated,
     RowOverdue,
+    StreamJoined,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Replayed",
     "RowOverdue",
     "Started",
+    "StreamJoined",
     "Subscriber",
 ]
 
@@ -278,6 +280,7 @@ Event = (
     | Environment
     | OtherModelServed
     | OtherTierServed
+    | StreamJoined
     | GatewayTimeoutFound
     | PromptTruncated
     | ContextLimitFound
