@@ -18,7 +18,7 @@ from batchchat import errors
 from batchchat.cli import main
 from batchchat.core.attempt import Billed, Reply, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind
-from batchchat.endpoint import client, reply_verdicts, verdicts, wordings
+from batchchat.endpoint import network_failures, reply_verdicts, verdicts, wordings
 from batchchat.job.keys import KEYS, JobKey
 from batchchat.store.columns import COLUMNS
 from tests.readme import with_sessions
@@ -282,7 +282,7 @@ def _failures() -> str:
     """What an exchange that got no whole response means."""
     return _table(
         ("exception", "message", "error_kind", "then", "billed"),
-        ((_code(_class_name(error)), words, *_cells(verdict)) for error, verdict, words in client._FAILURES),
+        ((_code(_class_name(error)), words, *_cells(verdict)) for error, verdict, words in network_failures._FAILURES),
     )
 
 

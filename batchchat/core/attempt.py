@@ -105,7 +105,11 @@ class Verdict:
 
 
 class Usage(NamedTuple):
-    """Tokens and USD as the endpoint reported them; None is what it did not report."""
+    """Tokens and USD as the endpoint reported them; None is what it did not report.
+
+    The `uncounted` tokens are in `total_tokens` and in no other count. They are billed: as reply the reasoning that
+    Gemini and xAI leave out of `completion_tokens`, as prompt what was written to or read from Anthropic's cache.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -113,6 +117,18 @@ class Usage(NamedTuple):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     cost_usd: float | None = None
+    uncounted_prompt_tokens: int = 0
+    uncounted_completion_tokens: int = 0
+
+    @property
+    def billed_prompt_tokens(self) -> int | None:
+        """The tokens that are billed as prompt."""
+        return None if self.prompt_tokens is None else self.prompt_tokens + self.uncounted_prompt_tokens
+
+    @property
+    def billed_completion_tokens(self) -> int | None:
+        """The tokens that are billed as reply."""
+        return None if self.completion_tokens is None else self.completion_tokens + self.uncounted_completion_tokens
 
 
 class Cost(NamedTuple):
@@ -123,7 +139,10 @@ class Cost(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What the model said. `tool_calls` is the list as it came; `model` is the one that served."""
+    """What the model said. `tool_calls` is the list as it came; `model` is the one that served.
+
+    `parts` is what is neither text nor a tool call: images, audio and the like, as JSON.
+    """
 
     text: str | None
     finish_reason: str | None = None
@@ -134,7 +153,6 @@ class Reply(NamedTuple):
     service_tier: str | None = None
     response_id: str | None = None
     parts: list[Any] | None = None
-    """What is neither text nor a call, as it came: images, audio."""
 
 
 class Quota(NamedTuple):
@@ -168,8 +186,11 @@ class Attempt(NamedTuple):
     usage: Usage | None = None
     cost: Cost | None = None
     raw: str | None = None
-    """The response's body as it came, where the job keeps it; bytes that are not UTF-8 are lone surrogates."""
+    """The response's body, where the job keeps it or no column can hold it; bytes that are no text are lone
+    surrogates."""
     quota: Quota | None = None
+    streamed: bool = False
+    """The response was a stream, which no request asked for."""
 
 
 @dataclass(frozen=True, slots=True)

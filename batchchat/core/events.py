@@ -19,6 +19,7 @@ from batchchat.core.notices import (
     PriceRatioRaised,
     PromptTruncated,
     RowOverdue,
+    StreamJoined,
 )
 from batchchat.core.row_counts import RowCounts
 from batchchat.core.run_figures import RunFigures
@@ -50,6 +51,7 @@ __all__ = [
     "Replayed",
     "RowOverdue",
     "Started",
+    "StreamJoined",
     "Subscriber",
 ]
 
@@ -290,6 +292,7 @@ Event = (
     | Environment
     | OtherModelServed
     | OtherTierServed
+    | StreamJoined
     | GatewayTimeoutFound
     | PromptTruncated
     | ContextLimitFound

@@ -14,6 +14,7 @@ __all__ = [
     "PriceRatioRaised",
     "PromptTruncated",
     "RowOverdue",
+    "StreamJoined",
 ]
 
 
@@ -49,6 +50,13 @@ class OtherTierServed:
 
     requested: str
     served: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamJoined:
+    """The endpoint streams although no request asked for it; the chunks of row `id` were the first to be joined."""
+
+    id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from batchchat import lossless_json
 from batchchat.core.attempt import Billed, Cost, Failure, Reply, Usage, Verdict
 from batchchat.endpoint import reply_verdicts, verdicts, wire
+from batchchat.endpoint.body import Body
 from batchchat.endpoint.error_body import ErrorBody, read_error, read_error_in_reply
+from batchchat.endpoint.usage import read_usage
 from batchchat.pricing.cost import Pricing
 from batchchat.secret import Redactor
 
@@ -30,33 +31,29 @@ class JudgedResponse(NamedTuple):
 def judge_response(
     status: int,
     headers: Mapping[str, str],
-    body: bytes,
+    body: Body,
     pricing: Pricing,
     redactor: Redactor,
     *,
-    complete: bool,
     model_requested: str = "",
 ) -> JudgedResponse:
     """Judge a response by `status`, `headers` and `body`, in which secrets are redacted already.
 
-    `complete`: the body did not break off. `pricing` computes the cost for `model_requested`.
+    `pricing` computes the cost for `model_requested`. A chat completion is one though its body broke off behind it.
     """
-    try:
-        payload = lossless_json.loads_lenient(body)
-    except ValueError:
-        payload = None
+    payload, data = body.payload, body.data
     if not _OK <= status < _REDIRECT:
-        error = read_error(payload, body)
+        error = read_error(payload, data)
         if _REDIRECT <= status < _BAD_REQUEST:
             location = redactor.redact(headers.get("location", "nowhere"))
             error = ErrorBody(f"HTTP {status}, a redirect to {location}", frozenset())
         return JudgedResponse(*verdicts.judge_error(status, headers, error))
-    inner_error = read_error_in_reply(payload, body)
+    inner_error = read_error_in_reply(payload, data)
     if not isinstance(payload, dict):
         if inner_error is None:
-            return JudgedResponse(*reply_verdicts.judge_unreadable(status, body, complete=complete))
+            return JudgedResponse(*reply_verdicts.judge_unreadable(status, data, complete=body.complete))
         payload = {}
-    usage = wire.read_usage(payload)
+    usage = read_usage(payload, headers)
     reply = wire.read_reply(payload)
     cost = None if usage is None else pricing(usage, model_requested, reply)
     if inner_error is not None:  # whether there is text or not: half a text is no answer
@@ -65,7 +62,7 @@ def judge_response(
     if reply is None:
         billed = usage is not None and bool(usage.prompt_tokens or usage.total_tokens or usage.cost_usd)
         return JudgedResponse(
-            *reply_verdicts.judge_unreadable(status, body, complete=True, billed=billed), None, usage, cost
+            *reply_verdicts.judge_unreadable(status, data, complete=body.complete, billed=billed), None, usage, cost
         )
     verdict, lack = reply_verdicts.judge_reply(reply, usage)
     if lack is not None and verdict.billed is Billed.NO:

@@ -94,7 +94,8 @@ def judge_unreadable(status: int, body: bytes, *, complete: bool, billed: bool =
     if complete and start[:1] == b"<":
         return _WEB_PAGE, Failure(ErrorKind.BAD_RESPONSE, f"a web page in place of JSON: {begin(start)}")
     if not complete:
-        return _BROKEN_OFF, Failure(ErrorKind.BAD_RESPONSE, f"the response broke off after {len(body):,} bytes")
+        verdict = replace(_BROKEN_OFF, billed=Billed.YES) if billed else _BROKEN_OFF
+        return verdict, Failure(ErrorKind.BAD_RESPONSE, f"the response broke off after {len(body):,} bytes")
     verdict = replace(_UNREADABLE, billed=Billed.YES) if billed else _UNREADABLE
     if status != _OK:
         content = f": {begin(start)}" if start else ", with an empty body"
@@ -112,7 +113,7 @@ def was_billed(usage: Usage | None, cost: Cost | None) -> bool:
     """
     if usage is None:
         return cost is not None and cost.usd > 0
-    return bool(usage.cost_usd) or (usage.cost_usd is None and bool(usage.completion_tokens))
+    return bool(usage.cost_usd) or (usage.cost_usd is None and bool(usage.billed_completion_tokens))
 
 
 def with_bill(verdict: Verdict, usage: Usage | None, cost: Cost | None) -> Verdict:
@@ -124,7 +125,7 @@ def with_bill(verdict: Verdict, usage: Usage | None, cost: Cost | None) -> Verdi
 
 def _cut_off_words(reply: Reply, usage: Usage | None) -> str:
     """Why a reply that reached its maximum length has no text, and what to do."""
-    count = usage.completion_tokens if usage is not None else None
+    count = usage.billed_completion_tokens if usage is not None else None
     way_out = "raise `max_tokens`, or lower the reasoning effort"
     reasoned = bool(reply.reasoning) or (usage is not None and bool(usage.reasoning_tokens))
     if reasoned and count:

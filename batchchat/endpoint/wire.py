@@ -6,19 +6,18 @@ unexpected type is None, never a guess and never an error.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat import lossless_json
-from batchchat.core.attempt import MaxUsage, Reply, Request, Usage
+from batchchat.core.attempt import MaxUsage, Reply, Request
 from batchchat.core.conversation import Key, Message
 from batchchat.hash_table import stable_hash64
 
-__all__ = ["MaxUsageOf", "compose", "read_reply", "read_usage"]
+__all__ = ["MaxUsageOf", "compose", "read_reply"]
 
-_MAX_USD = 10**9
 _UNKNOWN = MaxUsage()
+_TEXT_TYPES = ("text", "refusal", "thinking", "reference")  # a set would need what can be hashed
 
 MaxUsageOf = Callable[[str, list[Message], Mapping[str, Any], int], MaxUsage]
 """(model, messages, params, bytes of the body) -> the maximum usage of the request."""
@@ -48,68 +47,98 @@ def read_reply(payload: dict[str, Any]) -> Reply | None:
         return None
     choice = choices[0]
     message = choice.get("message")
-    if message is None and isinstance(choice.get("finish_reason"), str):
-        message = {}  # Gemini leaves out the message of a reply that was cut off in its reasoning
     if not isinstance(message, dict):
-        return None
+        message = _other_message(choice)
+        if message is None:
+            return None
     get, calls = message.get, message.get("tool_calls")
-    text, reasoning = get("content"), get("reasoning_content")
+    text, reasoning, refusal, parts = get("content"), get("reasoning_content"), get("refusal"), None
+    # vLLM, DeepSeek and DeepInfra send reasoning_content, OpenRouter sends reasoning.
+    thought = _text(reasoning) or _text(get("reasoning"))
+    if type(text) is not str and text is not None:
+        content = _read_content(text)
+        text, parts = content.text, content.parts or None
+        thought, refusal = thought or content.reasoning, refusal or content.refusal
+    if "images" in message or "audio" in message:
+        parts = [*(parts or ()), *_media(message)] or None
     return Reply(
-        text if type(text) is str else _parts(text),
+        text,
         _text(choice.get("finish_reason")),
-        calls if isinstance(calls, list) and calls else None,
-        _text(get("refusal")),
-        # vLLM, DeepSeek and DeepInfra send reasoning_content, OpenRouter sends reasoning.
-        _text(reasoning) or _text(get("reasoning")),
+        calls if isinstance(calls, list) and calls else _calls(message),
+        _text(refusal),
+        thought,
         _text(payload.get("model")),
         _text(payload.get("service_tier")),
         _text(payload.get("id")),
+        parts,
     )
 
 
-def read_usage(payload: dict[str, Any]) -> Usage | None:
-    """The tokens and the cost that `payload` reports, or None where it reports nothing."""
-    usage = payload.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    get = usage.get
-    cost = _usd(get("estimated_cost"))
-    return Usage(
-        _count(get("prompt_tokens")),
-        _count(get("completion_tokens")),
-        _count(get("total_tokens")),
-        _detail(get("prompt_tokens_details"), "cached_tokens"),
-        _detail(get("completion_tokens_details"), "reasoning_tokens"),
-        cost if cost is not None else _usd(get("cost")),
-    )
+def _other_message(choice: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The message of a choice that has it as one delta, or as the text of a legacy completion; else None.
+
+    Gemini leaves out the message of a reply that was cut off in its reasoning.
+    """
+    delta, text = choice.get("delta"), choice.get("text")
+    if isinstance(delta, dict):
+        return delta
+    if isinstance(text, str):
+        return {"content": text}
+    return {} if isinstance(choice.get("finish_reason"), str) and choice.get("message") is None else None
 
 
-def _parts(value: Any) -> str | None:
-    """A reply's text; Mistral sends it as a list of parts when the model reasons."""
-    if not isinstance(value, list):
-        return None
-    parts = [part.get("text") for part in value if isinstance(part, dict)]
-    return "".join(part for part in parts if isinstance(part, str))
+def _calls(message: Mapping[str, Any]) -> list[Any] | None:
+    """The tool call of a message that has it alone, or as the `function_call` of before there were several."""
+    call, function = message.get("tool_calls"), message.get("function_call")
+    if isinstance(call, dict) and call:
+        return [call]
+    return [{"type": "function", "function": function}] if isinstance(function, dict) and function.get("name") else None
+
+
+def _media(message: Mapping[str, Any]) -> list[Any]:
+    """The images (OpenRouter) and the audio (OpenAI) of `message`, each as a part with its type."""
+    images, audio = message.get("images"), message.get("audio")
+    parts = [image for image in images if image] if isinstance(images, list) else []
+    return [*parts, {"type": "audio", "audio": audio}] if isinstance(audio, dict) and audio else parts
+
+
+class _Content(NamedTuple):
+    text: str | None
+    reasoning: str | None
+    refusal: str | None
+    parts: list[Any]
+
+
+def _read_content(value: Any) -> _Content:
+    """A content that is no text: a list of parts, as Mistral sends it when the model reasons, or one part.
+
+    Any other JSON is a text that somebody parsed on its way.
+    """
+    if not isinstance(value, list) and not (isinstance(value, dict) and "type" in value):
+        return _Content(lossless_json.dumps(value).decode() if value != {} else None, None, None, [])
+    texts, reasoning, refusals, parts = list[str](), list[str](), list[str](), list[Any]()
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, str):
+            texts.append(part)
+        elif not isinstance(part, dict):
+            continue
+        elif isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif part.get("type") == "refusal" and isinstance(part.get("refusal"), str):
+            refusals.append(part["refusal"])
+        elif part.get("type") == "thinking":
+            reasoning.append(_thinking(part.get("thinking")))
+        elif part and "text" not in part and part.get("type") not in _TEXT_TYPES:
+            parts.append(part)
+    return _Content("".join(texts), "".join(reasoning) or None, "".join(refusals) or None, parts)
+
+
+def _thinking(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    inner = [part.get("text") for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+    return "".join(text for text in inner if isinstance(text, str))
 
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _count(value: Any) -> int | None:
-    """A whole number of tokens from 0 up; some servers send 12.0."""
-    if type(value) is int:
-        return value if 0 <= value < 1 << 63 else None
-    return int(value) if isinstance(value, float) and value.is_integer() and 0 <= value < 1 << 63 else None
-
-
-def _detail(details: Any, name: str) -> int | None:
-    return _count(details.get(name)) if isinstance(details, dict) else None
-
-
-def _usd(value: Any) -> float | None:
-    if type(value) is int and value > _MAX_USD:  # an integer may be longer than a float can hold
-        return None
-    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-        return None
-    return float(value)

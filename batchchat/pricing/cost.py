@@ -22,12 +22,12 @@ Pricing = Callable[[Usage, str, Reply | None], Cost | None]
 
 def cost_usd(usage: Usage, price: Price) -> Decimal | None:
     """The cost of `usage` at `price` in USD; None where it lacks a token count."""
-    if usage.prompt_tokens is None or usage.completion_tokens is None:
+    prompt, completion = usage.billed_prompt_tokens, usage.billed_completion_tokens
+    if prompt is None or completion is None:
         return None
-    cached = min(usage.cached_tokens or 0, usage.prompt_tokens)
+    cached = min(usage.cached_tokens or 0, prompt)
     cached_price = price.input if price.cached_input is None else price.cached_input
-    uncached = usage.prompt_tokens - cached
-    return (uncached * price.input + cached * cached_price + usage.completion_tokens * price.output) / _MILLION
+    return ((prompt - cached) * price.input + cached * cached_price + completion * price.output) / _MILLION
 
 
 def pricing(rates: Rates) -> Pricing:

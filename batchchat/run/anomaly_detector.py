@@ -21,6 +21,7 @@ from batchchat.core.events import (
     OtherTierServed,
     PromptTruncated,
     RowOverdue,
+    StreamJoined,
     Subscriber,
 )
 from batchchat.policy.stragglers import Overdue
@@ -74,6 +75,8 @@ class AnomalyDetector:
     def answered(self, outcome: Outcome) -> None:
         """A row was answered."""
         attempt = outcome.attempt
+        if attempt.streamed:
+            self._once(StreamJoined(outcome.row.key.id), StreamJoined)
         reply, usage, request = attempt.reply, attempt.usage, attempt.request
         if reply is not None:
             if reply.model is not None and reply.model != request.model:

@@ -193,7 +193,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("service_tier", _TEXT, _in("reply", "service_tier"), "the tier as served"),
     Column("response_id", _TEXT, _in("reply", "response_id"), "the endpoint's id of the response"),
     Column("prompt_tokens", _INT, _in("usage", "prompt_tokens"), "as reported, of the last attempt that did"),
-    Column("completion_tokens", _INT, _in("usage", "completion_tokens"), "as reported"),
+    Column(
+        "completion_tokens",
+        _INT,
+        _in("usage", "completion_tokens"),
+        "as reported; what only the total has beyond it (reasoning, at some endpoints) is billed as reply too",
+    ),
     Column("total_tokens", _INT, _in("usage", "total_tokens"), "as reported"),
     Column("cached_tokens", _INT, _in("usage", "cached_tokens"), "as reported"),
     Column("reasoning_tokens", _INT, _in("usage", "reasoning_tokens"), "as reported"),
@@ -218,7 +223,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("http_status", _SMALL, _field("http_status"), "its HTTP status"),
     Column("error_kind", _TEXT, _field("error_kind"), "why there is no answer, from a closed list"),
     Column("error", _TEXT, _field("error"), "the reason in words"),
-    Column("raw", _TEXT, _field("raw"), "the response's JSON as it came"),
+    Column(
+        "raw",
+        _TEXT,
+        _field("raw"),
+        "the response's JSON as it came; without `output.raw` only of replies with images or audio, and the first MiB"
+        " of a 2xx that could not be used",
+    ),
 )
 
 

@@ -136,6 +136,10 @@ def _other_tier_served(event: events.OtherTierServed) -> str:
     return f"the endpoint serves tier {event.served} where {event.requested} was asked for; the price differs"
 
 
+def _stream_joined(event: events.StreamJoined) -> str:
+    return f"the endpoint streams, which no request asked for; replies are joined, from row {event.id} on"
+
+
 def _gateway_timeout_found(event: events.GatewayTimeoutFound) -> str:
     return (
         f"{event.requests} requests ended with HTTP {event.http_status} after about {numbers.duration(event.latency_s)}"
@@ -209,6 +213,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.CeilingRaised: _ceiling_raised,
     events.OtherModelServed: _other_model_served,
     events.OtherTierServed: _other_tier_served,
+    events.StreamJoined: _stream_joined,
     events.GatewayTimeoutFound: _gateway_timeout_found,
     events.PromptTruncated: _prompt_truncated,
     events.ContextLimitFound: _context_limit_found,

@@ -38,8 +38,7 @@ def test_an_idle_connection_is_kept_alive_by_the_kernel() -> None:
     async def main() -> list[int]:
         async with serving(sends(answer(completion()))) as server, client(server.url) as ours:
             await ours.send(request())
-            assert ours._session is not None
-            connector: Any = ours._session.connector
+            connector: Any = ours._sessions[0].connector
             ((pooled, _),) = next(iter(connector._conns.values()))
             real = pooled.transport.get_extra_info("socket")
             wanted = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))

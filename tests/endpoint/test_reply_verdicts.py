@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Billed, Cost, Reply, Scope, Usage
 from batchchat.core.conversation import ErrorKind
+from batchchat.endpoint.body import read_body
 from batchchat.endpoint.judged_response import JudgedResponse, judge_response
 from batchchat.endpoint.reply_verdicts import judge_reply, judge_unreadable
 from batchchat.secret import Redactor
@@ -39,7 +40,7 @@ def judged(payload: Any, status: int = 200) -> JudgedResponse:
         tokens = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         return Cost(Decimal(repr(usage.cost_usd)) if usage.cost_usd is not None else tokens * Decimal("0.01"), "job")
 
-    return judge_response(status, {}, json.dumps(payload).encode(), price, Redactor(), complete=True)
+    return judge_response(status, {}, read_body(json.dumps(payload).encode(), "", Redactor()), price, Redactor())
 
 
 def completion(text: str | None = "", finish_reason: str | None = "stop", *, usage: Any = None, **top: Any) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Billed, Scope
 from batchchat.core.conversation import ErrorKind
+from batchchat.endpoint.body import read_body
 from batchchat.endpoint.judged_response import JudgedResponse, judge_response
 from batchchat.endpoint.verdicts import retry_after_s
 from batchchat.secret import Redactor
@@ -148,7 +149,8 @@ TABLE: list[tuple[int, dict[str, str], Any, tuple[ErrorKind, Action, Scope, Bill
 
 
 def judged(status: int, headers: dict[str, str], body: bytes, *, complete: bool) -> JudgedResponse:
-    return judge_response(status, headers, body, lambda usage, model, reply: None, Redactor(), complete=complete)
+    read = read_body(body, "", Redactor(), complete=complete)
+    return judge_response(status, headers, read, lambda usage, model, reply: None, Redactor())
 
 
 def text_of(value: Any) -> bytes:

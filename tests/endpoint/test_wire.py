@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Reply, Usage
+from batchchat.core.attempt import Reply
 from batchchat.core.conversation import Key
-from batchchat.endpoint.wire import compose, read_reply, read_usage
+from batchchat.endpoint.wire import compose, read_reply
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 plain = st.recursive(
@@ -58,9 +58,15 @@ def test_the_fingerprint_knows_content_and_not_order(params: dict[str, Any]) -> 
         ({"choices": None}, None),
         ({"choices": []}, None),
         ({"choices": ["text"]}, None),
-        ({"choices": [{"text": "legacy"}]}, None),
+        ({"choices": [{"text": "legacy"}]}, Reply("legacy")),
+        ({"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}, Reply("a", "stop")),
+        ({"choices": [{"text": 5}]}, None),
+        ({"choices": [{"finish_reason": "length"}]}, Reply(None, "length")),
         ({"choices": [{"message": {}}]}, Reply(None)),
-        ({"choices": [{"message": {"content": 5}, "finish_reason": 1}], "model": 3, "id": []}, Reply(None)),
+        ({"choices": [{"message": {"content": 5}, "finish_reason": 1}], "model": 3, "id": []}, Reply("5")),
+        ({"choices": [{"message": {"content": {"a": [1]}}}]}, Reply('{"a":[1]}')),
+        ({"choices": [{"message": {"content": {}}}]}, Reply(None)),
+        ({"choices": [{"message": {"content": {"type": "text", "text": "a"}}}]}, Reply("a")),
         ({"choices": [{"message": {"content": "a"}}, {"message": {"content": "b"}}]}, Reply("a")),
         ({"choices": [{"message": {"content": "a", "tool_calls": []}}]}, Reply("a")),
         ({"choices": [{"message": {"content": None, "tool_calls": [{"id": 1}]}}]}, Reply(None, tool_calls=[{"id": 1}])),
@@ -81,52 +87,35 @@ def test_a_reply_is_read_as_far_as_it_goes(payload: dict[str, Any], reply: Reply
     assert read_reply(payload) == reply
 
 
-@pytest.mark.parametrize(
-    ("reported", "tokens"),
-    [(12, 12), (12.0, 12), (0, 0), (-1, None), (1.5, None), ("12", None), (True, None), (None, None), (1 << 63, None)],
-)
-def test_tokens_are_counts(reported: Any, tokens: int | None) -> None:
-    """A whole number that a column can hold, else nothing."""
-    usage = read_usage(
-        {
-            "usage": {
-                "prompt_tokens": reported,
-                "completion_tokens": reported,
-                "total_tokens": reported,
-                "prompt_tokens_details": {"cached_tokens": reported},
-                "completion_tokens_details": {"reasoning_tokens": reported},
-            }
-        }
-    )
-    assert usage == Usage(tokens, tokens, tokens, tokens, tokens, None)
+AUDIO = {"id": "a", "data": "AAAA"}
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+CALL = {"name": "f", "arguments": '{"x": 1}'}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
 @pytest.mark.parametrize(
-    ("usage", "cost"),
+    ("message", "reply"),
     [
-        ({"estimated_cost": 0.0000268}, 0.0000268),
-        ({"cost": 0.5}, 0.5),
-        ({"cost": 0}, 0.0),
-        ({"estimated_cost": 0.1, "cost": 0.5}, 0.1),
-        ({"estimated_cost": None, "cost": 0.5}, 0.5),
-        ({"estimated_cost": "0.1"}, None),
-        ({"estimated_cost": -0.1}, None),
-        ({"estimated_cost": True}, None),
-        ({"estimated_cost": float("nan")}, None),
-        ({"estimated_cost": float("inf")}, None),
-        ({"estimated_cost": 10**400}, None),
-        ({"estimated_cost": {}, "prompt_tokens_details": 5}, None),
+        ({"content": None, "function_call": CALL}, Reply(None, tool_calls=[{"type": "function", "function": CALL}])),
+        ({"content": "a", "function_call": None, "tool_calls": None}, Reply("a")),
+        ({"content": "a", "function_call": {"name": "", "arguments": ""}}, Reply("a")),
+        ({"content": None, "tool_calls": {"id": "1"}}, Reply(None, tool_calls=[{"id": "1"}])),
+        ({"content": "", "images": [IMAGE]}, Reply("", parts=[IMAGE])),
+        ({"content": "", "images": []}, Reply("")),
+        (
+            {"content": None, "audio": AUDIO},
+            Reply(None, parts=[{"type": "audio", "audio": AUDIO}]),
+        ),
+        ({"content": [{"type": "text", "text": "Here:"}, IMAGE]}, Reply("Here:", parts=[IMAGE])),
+        ({"content": [IMAGE], "images": [IMAGE]}, Reply("", parts=[IMAGE, IMAGE])),
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, Reply("", refusal="No.")),
+        (
+            {"content": [THOUGHT, {"type": "text", "text": "a"}]},
+            Reply("a", reasoning="Hm."),
+        ),
+        ({"content": [{"type": "text"}, {}, None, {"type": "reference", "reference_ids": [1]}]}, Reply("")),
     ],
 )
-def test_a_cost_is_what_was_reported_or_nothing(usage: dict[str, Any], cost: float | None) -> None:
-    """`estimated_cost` before `cost`; text, booleans, negatives, NaN and what no float holds are no cost."""
-    read = read_usage({"usage": usage})
-    assert read is not None
-    assert read.cost_usd == cost
-
-
-@pytest.mark.parametrize("usage", [None, [], "12", 12])
-def test_without_usage_nothing_is_reported(usage: Any) -> None:
-    """A usage that is missing or no object is none."""
-    assert read_usage({"usage": usage}) is None
-    assert read_usage({}) is None
+def test_what_is_no_text_is_a_reply_too(message: dict[str, Any], reply: Reply) -> None:
+    """A legacy function call is a tool call; images, audio and parts of other types are kept as parts."""
+    assert read_reply({"choices": [{"message": message}]}) == reply

@@ -9,6 +9,7 @@ import pytest
 
 from batchchat.core.attempt import Action, Scope, Verdict
 from batchchat.core.conversation import ErrorKind
+from batchchat.endpoint.body import read_body
 from batchchat.endpoint.judged_response import judge_response
 from batchchat.secret import Redactor
 
@@ -16,9 +17,8 @@ K, A = ErrorKind, Action
 
 
 def judged(status: int, payload: Any) -> tuple[Verdict, str]:
-    answer = judge_response(
-        status, {}, json.dumps(payload).encode(), lambda usage, model, reply: None, Redactor(), complete=True
-    )
+    body = read_body(json.dumps(payload).encode(), "", Redactor())
+    answer = judge_response(status, {}, body, lambda usage, model, reply: None, Redactor())
     assert answer.failure is not None
     return answer.verdict, answer.failure.text
 

@@ -67,6 +67,10 @@ TEXTS = [
         "the endpoint serves tier default where flex was asked for; the price differs",
     ),
     (
+        events.StreamJoined("r7"),
+        "the endpoint streams, which no request asked for; replies are joined, from row r7 on",
+    ),
+    (
         events.GatewayTimeoutFound(504, 60.2, 5),
         "5 requests ended with HTTP 504 after about 1m 00s each: a gateway in front of the endpoint cuts longer"
         " replies off, which may be billed all the same. Lower `params.max_tokens`",

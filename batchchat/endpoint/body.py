@@ -1,0 +1,172 @@
+"""The body of a response to its JSON, in whatever state servers and proxies hand it over; pure.
+
+Whole JSON is whole whatever stands around it: a byte order mark, blank and comment lines before, anything behind; and
+though a text in it has raw control characters. A stream is joined to the response it would have been. Texts in another
+charset are read in that. Secrets are redacted before anything is parsed, and again where pieces were joined.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from batchchat import lossless_json
+from batchchat.endpoint.sse import DONE, ChunkJoiner, EventParser
+from batchchat.secret import Redactor
+
+__all__ = ["NO_BODY", "Body", "read_body"]
+
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
+_NOT_TEXT = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+_BOMS = (  # UTF-32's little-endian mark begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WIDE: dict[tuple[bool, ...], str] = {
+    (True, False, True, False): "utf-16-le",
+    (False, True, False, True): "utf-16-be",
+    (True, False, False, False): "utf-32-le",
+    (False, False, False, True): "utf-32-be",
+}
+_BEFORE = re.compile(r"(?:[\s\x00\ufeff]+|:[^\r\n]*(?:\r\n|\r|\n|$))*")
+_BLANK = re.compile(r"\s*")
+_EVENT = re.compile(r"(?:data|event|id|retry):")
+_DECODER = json.JSONDecoder(strict=False)
+
+
+class Body(NamedTuple):
+    """`data` is what came, as UTF-8 without secrets, and `payload` its JSON, None where it has none.
+
+    `complete`: neither the connection nor a stream broke off. `streamed`: it was a stream, whose `payload` is joined.
+    """
+
+    data: bytes
+    payload: Any = None
+    complete: bool = True
+    streamed: bool = False
+
+    @property
+    def raw(self) -> str:
+        """The body for the column `raw`: of a stream that was joined the response it makes."""
+        joined = self.streamed and isinstance(self.payload, dict) and "choices" in self.payload
+        data = lossless_json.dumps(self.payload) if joined else self.data
+        return data.decode("utf-8", "surrogateescape")
+
+
+NO_BODY = Body(b"")
+
+
+def read_body(data: bytes, content_type: str, redactor: Redactor, *, complete: bool = True) -> Body:
+    """Read `data`, the body of a response with `content_type`; `complete` where it did not break off."""
+    data = redactor.redact_bytes(_as_utf8(data, content_type))
+    try:
+        return Body(data, lossless_json.loads_lenient(data), complete)
+    except ValueError:
+        pass
+    text = data.decode("utf-8", "surrogateescape")
+    before = _BEFORE.match(text)
+    start = 0 if before is None else before.end()
+    if _EVENT.match(text, start):
+        return _joined(data, _events(text), redactor, complete=complete)
+    try:
+        first, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return Body(data, None, complete)
+    if _is_chunk(first):
+        joiner = ChunkJoiner()
+        joiner.add(first)
+        return _joined(data, _lines(text, end, joiner), redactor, complete=complete)
+    return Body(data, first if end == len(text) or _is_completion(first) else None, complete)
+
+
+def _joined(data: bytes, joiner: ChunkJoiner, redactor: Redactor, *, complete: bool) -> Body:
+    """The body of a stream: a secret may have come in two of its pieces."""
+    written = lossless_json.dumps(joiner.payload())
+    payload = lossless_json.loads_lenient(redactor.redact_bytes(written))
+    # The end of the connection says nothing of a stream that came to its own end.
+    return Body(data, payload, joiner.complete or (complete and bool(payload.get("error"))), streamed=True)
+
+
+def _events(text: str) -> ChunkJoiner:
+    joiner, parser = ChunkJoiner(), EventParser()
+    for name, chunk in (*parser.feed(text), *parser.close()):
+        if chunk.strip() == DONE:
+            joiner.end()
+            continue
+        try:
+            joiner.add(_DECODER.decode(chunk), name)
+        except (ValueError, RecursionError):
+            joiner.skip()
+    return joiner
+
+
+def _lines(text: str, at: int, joiner: ChunkJoiner) -> ChunkJoiner:
+    """Add the chunks of `text` from `at` on, which stand one behind the other without the form of events."""
+    while True:
+        blank = _BLANK.match(text, at)
+        at = at if blank is None else blank.end()
+        if at == len(text):
+            return joiner
+        try:
+            chunk, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            joiner.skip()
+            return joiner
+        joiner.add(chunk)
+
+
+def _is_chunk(value: Any) -> bool:
+    choices = value.get("choices") if isinstance(value, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and "delta" in first and "message" not in first
+
+
+def _is_completion(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("choices"), list)
+
+
+def _as_utf8(data: bytes, content_type: str) -> bytes:
+    """`data` in UTF-8: by its byte order mark, else by its zero bytes, else by the charset in `content_type`."""
+    name = next((name for mark, name in _BOMS if data.startswith(mark)), None)
+    name = name or _wide_charset(data[:4]) or _charset(content_type)
+    if name is None or name == "utf-8":
+        return data
+    # A single-byte charset is what servers name that do not know what they send.
+    if name.startswith(("iso8859", "cp125")) and _is_utf8(data):
+        return data
+    try:
+        return data.decode(name).encode("utf-8", "surrogatepass")
+    except UnicodeError:
+        return data if _is_utf8(data) else data.decode(name, "replace").encode("utf-8", "surrogatepass")
+
+
+def _wide_charset(start: bytes) -> str | None:
+    """UTF-16 or UTF-32, where `start` has zero bytes as the first ASCII characters of JSON have in them; else None."""
+    return _WIDE.get(tuple(map(bool, start)))
+
+
+@lru_cache(maxsize=256)
+def _charset(content_type: str) -> str | None:
+    """The codec of the charset that `content_type` names; None for UTF-8, for ASCII and for an unknown one."""
+    match = _CHARSET.search(content_type)
+    try:
+        name = codecs.lookup(match[1]).name if match else "utf-8"
+    except LookupError:
+        return None
+    if name in {"utf-8", "ascii"} or name in _NOT_TEXT or not getattr(codecs.lookup(name), "_is_text_encoding", True):
+        return None
+    return name
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""The bytes of a response, bounded for itself and together with those of all others, and kept where they break off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import aiohttp
+
+__all__ = ["BodyTooLargeError", "ReadingMemory", "read_bytes"]
+
+FREE_BYTES = 1 << 20
+"""As much of each response costs nothing to count: replies are smaller, but for images and defects."""
+MAX_SHARED_BYTES = 256 << 20
+"""What the larger responses may have in memory together, beyond the free part of each."""
+
+
+class BodyTooLargeError(Exception):
+    """The body is larger than the maximum."""
+
+
+class ReadingMemory:
+    """Bounds the bytes of all responses that are being read, and of those that `backlog()` says wait to be written.
+
+    The response that has waited longest is always read on while nothing else has bytes, so that none waits for ever.
+    """
+
+    def __init__(self, max_bytes: int = MAX_SHARED_BYTES, backlog: Callable[[], int] = lambda: 0) -> None:
+        self._max_bytes = max_bytes
+        self._backlog = backlog
+        self._bytes = 0
+        self._readers: dict[object, int] = {}
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self, reader: object, size: int) -> None:
+        """Count `size` more bytes of `reader`; returns when there is room, or `reader` is the first of all."""
+        held = self._readers.setdefault(reader, 0)
+        while self._bytes + self._backlog() + size > self._max_bytes and not self._goes_on(reader):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+            held = self._readers.setdefault(reader, 0)
+        self._readers[reader] = held + size
+        self._bytes += size
+
+    def release(self, reader: object) -> None:
+        """Forget the bytes of `reader`."""
+        if (held := self._readers.pop(reader, None)) is not None:
+            self._bytes -= held
+            self.wake()
+
+    def wake(self) -> None:
+        """Let those who wait look again: something was released or written."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _goes_on(self, reader: object) -> bool:
+        """Whether `reader` is the oldest, and nothing waits to be written that could make room."""
+        return next(iter(self._readers)) is reader and self._backlog() <= self._max_bytes
+
+
+async def read_bytes(
+    response: aiohttp.ClientResponse, max_bytes: int, memory: ReadingMemory, reader: object
+) -> tuple[bytes, BaseException | None]:
+    """The body of `response`, of at most `max_bytes` however it is framed or compressed.
+
+    Where it breaks off, what came before, and the error. What is beyond the free bytes is counted in `memory` for
+    `reader`, which the caller releases. Raises `BodyTooLargeError`.
+    """
+    length = response.content_length
+    if length is not None and length > max_bytes and "Content-Encoding" not in response.headers:
+        raise BodyTooLargeError
+    content, parts, size, counted = response.content, list[bytes](), 0, FREE_BYTES
+    broken: BaseException | None = None
+    while True:
+        try:
+            part = await content.readany()
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            broken, part = error, _unread(content)
+        if part:
+            parts.append(part)
+            size += len(part)
+        if size > max_bytes:
+            raise BodyTooLargeError
+        if broken is not None or not part:
+            return parts[0] if len(parts) == 1 else b"".join(parts), broken
+        if size > counted:
+            await memory.take(reader, size - counted)
+            counted = size
+
+
+def _unread(content: aiohttp.StreamReader) -> bytes:
+    """What had arrived when the connection broke and was not read yet: aiohttp has it, and raises in its place."""
+    buffer: deque[bytes] = getattr(content, "_buffer", deque())
+    offset: int = getattr(content, "_buffer_offset", 0)
+    return b"".join(buffer)[offset:]

@@ -1,0 +1,69 @@
+"""Large responses share their memory: each is read, and together they never have more than the bound and one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from batchchat.endpoint.reading import ReadingMemory
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_whoever_came_first_is_read_on() -> None:
+    """Where there is no room the oldest goes on, and the next when it is released; so none waits for ever."""
+
+    async def main() -> list[str]:
+        memory, ended = ReadingMemory(10), list[str]()
+
+        async def read(name: str) -> None:
+            reader = object()
+            for _ in range(4):
+                await memory.take(reader, 5)
+                await asyncio.sleep(0)
+            ended.append(name)
+            memory.release(reader)
+
+        await asyncio.wait_for(asyncio.gather(*(read(name) for name in "abcde")), 5)
+        return ended
+
+    assert asyncio.run(main()) == ["a", "b", "c", "d", "e"]
+
+
+def test_a_reader_that_goes_away_frees_its_place() -> None:
+    """Cancelled while it waits, or released with bytes: the others go on."""
+
+    async def main() -> None:
+        memory = ReadingMemory(10)
+        first, second, third = object(), object(), object()
+        await memory.take(first, 10)
+        waiting = asyncio.create_task(memory.take(second, 5))
+        await settle()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        memory.release(second)
+        last = asyncio.create_task(memory.take(third, 5))
+        await settle()
+        assert not last.done()
+        memory.release(first)
+        await asyncio.wait_for(last, 5)
+
+    asyncio.run(main())
+
+
+def test_what_waits_to_be_written_counts() -> None:
+    """While the journal is behind by more than the bound nobody reads on; when it has written, all look again."""
+
+    async def main() -> None:
+        backlog = 11
+        memory = ReadingMemory(10, lambda: backlog)
+        taking = asyncio.create_task(memory.take(object(), 5))
+        await settle()
+        assert not taking.done()
+        backlog = 0
+        memory.wake()
+        await asyncio.wait_for(taking, 5)
+
+    asyncio.run(main())
