@@ -104,12 +104,12 @@ def test_a_server_that_fails_while_it_replies(job: Job, reason: str) -> None:
 def test_a_refusal_that_was_paid_for(job: Job, status: int) -> None:
     """An error inside a 200 that tells a cost: the row's own limit ends it, not the endpoint's recovery."""
     paid: dict[str, Any] = {"error": {"code": status, "message": "Busy"}, "choices": None, "usage": ALL_REASONING}
-    with endpoint(lambda asked: http(200, paid) if asked.text == "Question 0" else [0.05, ok()]) as server:
-        job.write(rows(60), endpoint__base_url=server.url, concurrency=2, retry__max_wait=0.05, retry__max_attempts=2)
+    with endpoint(lambda asked: http(200, paid) if asked.text == "Question 0" else ok()) as server:
+        job.write(rows(6), endpoint__base_url=server.url, concurrency=2, retry__max_attempts=1)
         ended = job.run()
     assert ended.code == 3, ended.err
     failed = job.table()[0]
-    assert (failed["attempts"], failed["cost_usd"], failed["error"]) == (2, 0.002, "Busy")
+    assert (failed["attempts"], failed["cost_usd"], failed["error"]) == (1, 0.001, "Busy")
 
 
 def test_a_response_that_is_only_accepted(job: Job) -> None:
