@@ -58,6 +58,7 @@ _MAX_HEADERS = 1024
 _MAX_REMEMBERED = 10_000
 _MAX_RAW_CHARS = 1 << 20
 _OK, _REDIRECT = 200, 300
+_BEFORE_LIST = ("reported", "job")  # the sources of a cost that the endpoint's list does not change
 
 
 class Client:
@@ -214,9 +215,9 @@ class Client:
         return body.raw if answer.reply is not None and answer.reply.parts else None
 
     async def _with_cost(self, models: ModelListLearner, answer: JudgedResponse, request: Request) -> JudgedResponse:
-        """`answer` with its cost computed from the endpoint's list, where the response reports none."""
+        """`answer` with its cost computed from the endpoint's list, where neither response nor job have one."""
         assert answer.usage is not None
-        if answer.usage.cost_usd is not None or models.done:
+        if models.done or (answer.cost is not None and answer.cost.source in _BEFORE_LIST):
             return answer
         await models.needed()
         return answer._replace(cost=self._pricing(answer.usage, request.model, answer.reply))

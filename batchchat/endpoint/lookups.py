@@ -7,6 +7,7 @@ request's.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -68,9 +69,11 @@ async def _look_up(
 
 async def listing(session: aiohttp.ClientSession, url: str, max_bytes: int) -> dict[str, ListedModel] | Unavailable:
     """The endpoint's list of models, by id. A failure that may pass is tried again a few times."""
-    for wait_s in (*_LIST_WAITS_S, None):
+    started_at = time.monotonic()
+    for wait_s in (*_LIST_WAITS_S, LOOKUP_S):
         models = await _look_up(session, url, read_listing, max_bytes)
-        if not isinstance(models, Unavailable) or not models.retryable or wait_s is None:
+        late = time.monotonic() - started_at + wait_s > LOOKUP_S
+        if not isinstance(models, Unavailable) or not models.retryable or late:
             break
         await asyncio.sleep(wait_s)
     return models

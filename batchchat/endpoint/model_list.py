@@ -1,9 +1,10 @@
 """Read prices and context lengths from an endpoint's list of models; pure. A value that makes no sense is unknown.
 
 Spellings: DeepInfra `metadata.context_length` and `metadata.pricing.{input_tokens, output_tokens}`, USD per million;
-vLLM and SGLang `max_model_len`; llama.cpp `meta.n_ctx`; LM Studio `loaded_context_length`; Mistral
-`max_context_length`; OpenRouter `context_length` and `pricing.{prompt, completion}`, text in USD per token; Together
-`context_length` and `pricing.{input, output}`, USD per million; Groq `context_window`.
+vLLM `max_model_len`; OpenRouter `context_length` and `pricing.{prompt, completion}`, text in USD per token; Together
+`context_length` and `pricing.{input, output}`, USD per million; Groq `context_window`; Mistral `max_context_length`;
+llama.cpp `meta.n_ctx`, which is what it was started with, or else `meta.n_ctx_train`, what the model was made for; LM
+Studio `loaded_context_length`. What a server was started with comes first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ _MILLION = 10**6
 _MAX_TOKENS = 10**9
 _MAX_USD = 10**6
 _MAX_CHARS = 40
-_LENGTHS = ("max_model_len", "loaded_context_length", "context_length", "context_window", "max_context_length")
 # Keys of the input, output and cached input price, and the factor from their unit to USD per million tokens
 _PRICES = (
     ("input_tokens", "output_tokens", "cache_read_tokens", 1),
@@ -41,13 +41,34 @@ def read_listing(payload: Any) -> dict[str, ListedModel] | None:
 
 
 def _listed(entry: Mapping[str, Any]) -> ListedModel:
-    metadata = entry.get("metadata")
-    inner: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
-    meta = entry.get("meta")
-    served = meta.get("n_ctx") if isinstance(meta, dict) else None
-    lengths = [served, inner.get("context_length"), *map(entry.get, _LENGTHS)]
-    length = next((value for value in lengths if type(value) is int and 0 < value <= _MAX_TOKENS), None)
-    return ListedModel(_price(inner.get("pricing") or entry.get("pricing")), length)
+    metadata = _object(entry.get("metadata"))
+    pricing = metadata.get("pricing") or entry.get("pricing")
+    return ListedModel(_price(pricing), _context_length(metadata, _object(entry.get("meta")), entry))
+
+
+def _context_length(metadata: Mapping[str, Any], meta: Mapping[str, Any], entry: Mapping[str, Any]) -> int | None:
+    """The first of the lengths that an entry has, in their order."""
+    lengths = (
+        metadata.get("context_length"),
+        *map(entry.get, ("max_model_len", "loaded_context_length")),
+        meta.get("n_ctx"),
+        *map(entry.get, ("context_length", "context_window", "max_context_length", "max_input_tokens")),
+        *map(meta.get, ("context_length", "n_ctx_train")),
+    )
+    return next((length for value in lengths if (length := _tokens(value)) is not None), None)
+
+
+def _tokens(value: Any) -> int | None:
+    """`value` as a number of tokens, which some write as text or as 8192.0."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _MAX_CHARS:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value <= _MAX_TOKENS else None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _price(pricing: Any) -> Price | None:

@@ -9,9 +9,8 @@ from batchchat.pricing.price_table import PriceTable, builtin_table, read_table
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.tokens.context_window import ContextWindow
 from batchchat.tokens.for_model import tokenizer_for
-from batchchat.tokens.wizardlm import is_wizardlm
 
-__all__ = ["asks_for_list", "context_for", "no_price", "rates_for", "table_for"]
+__all__ = ["context_for", "no_price", "rates_for", "table_for"]
 
 # The embedded mock imitates DeepInfra, so its rows cost what DeepInfra's do until its own list is known.
 _MOCKED_HOST = "api.deepinfra.com"
@@ -26,6 +25,7 @@ def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> 
     """The rates of `job`; `listed` is the endpoint's list of models by name, None where it was not requested."""
     return Rates(
         _MOCKED_HOST if job.is_mock else job.price_host,
+        job_model=job.model,
         job_price=job.price,
         job_context_length=job.endpoint.context_length,
         listed=listed,
@@ -33,23 +33,22 @@ def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> 
     )
 
 
-def asks_for_list(job: JobSpec) -> bool:
-    """True if a run of `job` needs the endpoint's list of models, for a price or a context length."""
-    if job.is_mock:
-        return False
-    return job.price is None or (job.endpoint.context_length is None and is_wizardlm(job.model))
-
-
 def context_for(job: JobSpec, rates: Rates) -> ContextWindow:
     """The check of rows against their context; the tokenizer is loaded for the first row that might not fit."""
     return ContextWindow(rates.context_length, lambda model: tokenizer_for(model, job.estimate.tokenizer))
 
 
-def no_price(job: JobSpec) -> str:
-    """The error where `budget.max_cost` is set and no price is known: a cost is reserved before a request is sent."""
+def no_price(job: JobSpec, no_list: str | None = None) -> str:
+    """The error where `budget.max_cost` is set and no price is known: a cost is reserved before a request is sent.
+
+    `no_list` says why the endpoint gave no list of models, where it may have one.
+    """
     table = "the price table" if job.prices is None else job.prices.as_given
+    of_model = f"for {job.model} at {job.host}"
+    lack = f"neither the endpoint nor {table} has one {of_model}"
+    if no_list is not None:
+        lack = f"{table} has none {of_model}, whose list of models can't be read ({no_list})"
     return (
-        f"{job.path}: `budget.max_cost` needs a known price, and neither the endpoint nor {table} has one for"
-        f" {job.model} at {job.host}. Add"
+        f"{job.path}: `budget.max_cost` needs a known price, and {lack}. Add"
         " `price: {input: ..., output: ...}`, USD per million tokens, from the endpoint's price list."
     )

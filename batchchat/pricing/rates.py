@@ -5,7 +5,8 @@ Several sources may have one; the first in this order wins:
 price            the job's own `price` -> the endpoint's list of models -> the dated price table
 context length   the job's own `endpoint.context_length` -> the endpoint's list of models -> the table
 
-The job's price applies to every model and tier. A listed price is that of the model that served the request, where the
+The job's price applies to its own model at every tier, whatever name that is served by; a row's own model has the price
+that the list or the table has of it. A listed price is that of the model that served the request, where the
 list has its name, since that model is billed; else that of the requested model. DeepInfra bills the tier that served.
 """
 
@@ -57,20 +58,22 @@ class Rate:
 class Rates:
     """The rates of one job at `host`.
 
-    `job_price` and `job_context_length` are the job's own. `listed` is the endpoint's list of models by their exact
-    names, None while it is unknown; `table` is the price table.
+    `job_price`, which is of `job_model`, and `job_context_length` are the job's own. `listed` is the endpoint's list of
+    models by their exact names, None while it is unknown; `table` is the price table.
     """
 
     def __init__(
         self,
         host: str,
         *,
+        job_model: str = "",
         job_price: Price | None = None,
         job_context_length: int | None = None,
         listed: Mapping[str, ListedModel] | None = None,
         table: PriceTable | None = None,
     ) -> None:
         self._host = host
+        self._job_model = job_model
         self._job_rate = None if job_price is None else Rate(job_price, "job", "the job's `price`")
         self._job_context_length = job_context_length
         self._listed = listed
@@ -91,7 +94,7 @@ class Rates:
 
     def rate(self, model: str) -> Rate | None:
         """The rate of `model`; None where it is unknown."""
-        if self._job_rate is not None:
+        if self._job_rate is not None and model == self._job_model:
             return self._job_rate
         if model not in self._rates:
             if len(self._rates) > _MAX_CACHED:
@@ -103,6 +106,8 @@ class Rates:
         self, requested_model: str, served_model: str | None, served_tier: str | None = None
     ) -> Rate | None:
         """The rate that an answer is billed at, by the model and the tier that served it; None where it is unknown."""
+        if self._job_rate is not None and requested_model == self._job_model:
+            return self._job_rate
         rate = self.rate(served_model) if served_model and served_model != requested_model else None
         rate = rate or self.rate(requested_model)
         return rate if rate is None or served_tier is None else self._at_tier(rate, served_tier)

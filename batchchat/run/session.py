@@ -20,7 +20,7 @@ from batchchat import __version__
 from batchchat.core.events import Replayed, Started
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
-from batchchat.pricing.for_job import asks_for_list, context_for, no_price, rates_for
+from batchchat.pricing.for_job import context_for, no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.run import wiring
 from batchchat.run.context import RunContext
@@ -201,14 +201,18 @@ class _Session:
 
     async def _rates(self) -> Rates:
         """The known prices. A cap needs them before anything is sent: then the endpoint is asked for its list."""
-        job, context, listed = self._job, self._context, None
-        if asks_for_list(job) and job.budget.max_cost is not None:
-            async with wiring.sender_for(job, rates_for(job), context.environ, context.redactor) as sender:
+        job, context, rates, no_list = self._job, self._context, rates_for(self._job), None
+        if job.budget.max_cost is None:
+            return rates
+        if not job.is_mock and (job.price is None or self._source.may_name_models):
+            async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
                 answer = await sender.listing()
-                listed = None if isinstance(answer, Unavailable) else answer
-        rates = rates_for(job, listed)
-        if job.budget.max_cost is not None and rates.rate(job.model) is None:
-            raise UsageError(no_price(job))
+            if isinstance(answer, Unavailable):
+                no_list = answer.sentence if answer.retryable else None
+            else:
+                rates.learn(answer)
+        if rates.rate(job.model) is None:
+            raise UsageError(no_price(job, no_list))
         return rates
 
     async def _plan(self, rates: Rates) -> PlanCounts:

@@ -29,7 +29,6 @@ from batchchat.policy.decision import Policy
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.pricing.cost import cost_usd, pricing
-from batchchat.pricing.for_job import asks_for_list
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.run.anomaly_detector import AnomalyDetector
@@ -219,7 +218,7 @@ async def sender_for(
 async def _client(
     job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], redactor: Redactor
 ) -> AsyncIterator[Sender]:
-    learn = rates.learn if asks_for_list(job) and not rates.has_list else None
+    learn = None if job.is_mock or rates.has_list else rates.learn
     async with Client(_endpoint(job, base_url, environ), redactor, pricing(rates), learn) as client:
         yield Sender(
             client.send,

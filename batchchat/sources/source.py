@@ -47,7 +47,7 @@ class Source:
     rows for Parquet. `rows_total` is None unless all files are Parquet or the job takes a random sample.
     `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
     `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
-    None where the job names it.
+    None where the job names it. `may_name_models`: rows may have a model of their own.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Source:
         footers: list[ParquetFooter],
     ) -> None:
         self.format, self.recognised = form[0].name, form[1]
+        self.may_name_models = spec.params is not None or self.format not in {"messages", "prompt", "sharegpt"}
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None

@@ -20,7 +20,7 @@ tokens = st.integers(0, 10**9)
 
 
 def cost_of(usage: Usage, price: Price | None) -> Cost | None:
-    by_rates: Pricing = pricing(Rates("", job_price=price))
+    by_rates: Pricing = pricing(Rates("", job_model="m", job_price=price))
     return by_rates(usage, "m", None)
 
 

@@ -31,7 +31,9 @@ USAGE = Usage(1_000_000, 0)
 
 
 def rates(**changes: Any) -> Rates:
-    return Rates(changes.pop("host", HOST), **{"job_price": OWN, "listed": LIST, "table": TABLE, **changes})
+    return Rates(
+        changes.pop("host", HOST), **{"job_model": "m", "job_price": OWN, "listed": LIST, "table": TABLE, **changes}
+    )
 
 
 def cost_by(by: Rates, requested: str = "m", served: str | None = None, tier: str | None = None) -> Cost | None:
@@ -69,6 +71,15 @@ def test_the_model_that_served_is_billed() -> None:
     assert cost_by(listless, served="m-0613") == Cost(Decimal(3), "table")
     assert cost_by(rates(), served="dear") == Cost(Decimal(1), "job")
     assert cost_by(listless, requested="unknown", served="m") == Cost(Decimal(3), "table")
+
+
+def test_the_price_of_the_job_is_of_its_model() -> None:
+    """A row's own model has its own price, or none; the job's price is never that of another model."""
+    assert cost_by(rates(), requested="dear") == Cost(Decimal(9), "table")
+    assert cost_by(rates(), requested="dear", served="dear-0613") == Cost(Decimal(9), "table")
+    assert cost_by(rates(), requested="unknown") is None
+    assert rates().highest_price("unknown") is None
+    assert rates().highest_price("m") == OWN
 
 
 @pytest.mark.parametrize(("tier", "usd"), [("flex", "2.4"), ("priority", "4.5"), ("default", "3"), (None, "3")])
