@@ -18,7 +18,7 @@ from typing import IO
 
 from batchchat.core.events import OnFinishFailed, Subscriber
 from batchchat.core.totals import Totals
-from batchchat.errors import EXIT_DEFECT, BatchchatError, UsageError
+from batchchat.errors import EXIT_DEFECT, BatchchatError, UsageError, error_of_machine
 from batchchat.job import JobSpec
 from batchchat.run.context import RunContext, RunOptions
 from batchchat.run.ending import RunResult
@@ -73,8 +73,9 @@ async def run_job(
             result = await run_session(context, open_logs)
         except Exception as error:
             code, reason = EXIT_DEFECT, "a defect of batchchat; see run.log"
-            if isinstance(error, BatchchatError):
-                code, reason = error.exit_code, str(error)
+            ending = error if isinstance(error, BatchchatError) else error_of_machine(error, sent=state is not None)
+            if ending is not None:
+                code, reason = ending.exit_code, str(ending)
             if state is not None:
                 await _call_on_finish(context, state, code, None, reason)
             raise
