@@ -48,7 +48,7 @@ def check_output(output: Path, as_given: str, inputs: Iterable[Path], *, fresh: 
         _check_names(output, as_given)
         try:
             mode = output.stat().st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return  # nothing is there, or a link to a name that is free
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise OutputError(f"{as_given} is a pipe, socket or device. Name a file or a folder.")
