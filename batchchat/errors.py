@@ -15,6 +15,9 @@ not an error; a signal ends a run with 128 + its number; any other exception is 
 
 from __future__ import annotations
 
+import errno
+import os
+
 __all__ = [
     "EXIT_DEFECT",
     "EXIT_OK",
@@ -27,6 +30,7 @@ __all__ = [
     "MachineError",
     "OutputError",
     "UsageError",
+    "error_of_machine",
 ]
 
 EXIT_OK = 0
@@ -78,3 +82,50 @@ class MachineError(BatchchatError):
     """This machine stopped the run (disk, journal); finished rows are kept."""
 
     exit_code = 6
+
+
+_RIGHTS = "Give this user the right to it, or name another path."
+_GONE = "The file system does not answer: mount it again, or name another path."
+_ROOM = "Free space, or name another path."
+_WAYS_OUT = {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "It is mounted read-only: mount it for writing, or name another path.",
+    errno.ENAMETOOLONG: "Shorten the name.",
+    errno.ELOOP: "It is a link that leads to itself: remove it, or name another path.",
+    errno.ENOTCONN: _GONE,
+    errno.ESTALE: _GONE,
+    errno.EIO: _GONE,
+    errno.ENODEV: _GONE,
+    errno.ENXIO: _GONE,
+    errno.EHOSTDOWN: _GONE,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EMFILE: "Raise the limit on open files (`ulimit -n`), or lower `concurrency`.",
+    errno.ENFILE: "Close other programs: the machine has no file left to open.",
+    errno.ENOMEM: "Free memory.",
+    errno.EAGAIN: "Raise the limit on processes (`ulimit -u`), or close other programs.",
+    errno.ENOENT: "",
+    errno.ENOTDIR: "",
+    errno.EISDIR: "",
+}
+_BREAKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What is no mistake in a path: exit 6 whenever it happens."""
+
+
+def error_of_machine(error: BaseException, *, sent: bool) -> BatchchatError | None:
+    """The error for the user where the operating system has raised `error`; None where it is a defect of ours.
+
+    It is a `UsageError` while nothing was `sent`, unless the disk breaks or is full.
+    """
+    kept = " Every row reported as done is kept; run the same command again." if sent else ""
+    if isinstance(error, MemoryError):
+        return MachineError(f"this machine has no memory left. Free some, or lower `concurrency`.{kept}")
+    if not isinstance(error, OSError) or (error.filename is None and error.errno not in _WAYS_OUT):
+        return None
+    code = error.errno or 0
+    name = "this machine" if error.filename is None else os.fsdecode(error.filename)
+    reason = (error.strerror or str(error)).splitlines()[0].rstrip(".")
+    sentence = f"{name}: {reason}. {_WAYS_OUT.get(code, 'Name another path, or correct that.')}".rstrip()
+    return MachineError(sentence + kept) if sent or code in _BREAKS else UsageError(sentence)

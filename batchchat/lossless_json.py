@@ -19,6 +19,7 @@ __all__ = ["canonical", "dumps", "loads", "loads_lenient", "scrub"]
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MANY_DIGITS = b"0" * 19
 _STRIDE = 9
+_MAX_DEPTH = 900  # Python's recursion limit is 1,000
 
 
 def loads(data: bytes) -> Any:
@@ -53,9 +54,28 @@ def loads_lenient(data: bytes) -> Any:
 
 def _standard_loads(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    # From Python 3.12 on its reader goes deeper than its writer, and than most of what is done with a value.
+    if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _is_deeper(value: Any) -> bool:
+    """Whether `value` is nested more than `_MAX_DEPTH` deep."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def dumps(value: Any) -> bytes:

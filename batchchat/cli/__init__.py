@@ -1,5 +1,5 @@
 """The command line: parse, call, print; no logic."""
 
-from batchchat.cli.main import main
+from batchchat.cli.entry import main
 
 __all__ = ["main"]

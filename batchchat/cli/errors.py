@@ -16,7 +16,7 @@ import click
 
 from batchchat import __version__
 from batchchat.cli.output import say_error
-from batchchat.errors import EXIT_DEFECT, BatchchatError, JobError
+from batchchat.errors import EXIT_DEFECT, BatchchatError, JobError, error_of_machine
 from batchchat.secret import Redactor, Secret
 
 __all__ = ["ErrorBoundary", "guarded"]
@@ -83,6 +83,9 @@ def guarded() -> Iterator[ErrorBoundary]:
         raise
     except KeyboardInterrupt:
         sys.exit(_SIGNALLED + signal.SIGINT)
-    except Exception:  # noqa: BLE001 (the edge)
+    except Exception as error:  # noqa: BLE001 (the edge)
+        if (of_machine := error_of_machine(error, sent=boundary.folder is not None)) is not None:
+            say_error(boundary.redact(str(of_machine)))
+            sys.exit(of_machine.exit_code)
         boundary.report_defect()
         sys.exit(EXIT_DEFECT)

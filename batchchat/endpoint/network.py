@@ -6,13 +6,13 @@ aiohttp's `trust_env=True` would read the environment and netrc at each request,
 from __future__ import annotations
 
 import re
-import resource
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +26,14 @@ _KEEPALIVE_INTERVAL_S = 10
 _USER_TIMEOUT_MS = 60_000  # a peer that acknowledges nothing for this long is gone
 _ENDS_IN_PORT = re.compile(r"^([^:]*|\[.*\]):[0-9]+$")  # `::1` does not
 _OTHER_FILES = 256  # descriptors that are not connections: input, journal, libraries
+_FEWEST_OTHER_FILES = 32  # where few are allowed at all
+_MACOS_FILES = 10_240  # OPEN_MAX: macOS allows no more, though it says that there is no limit
+
+resource: ModuleType | None
+try:
+    import resource
+except ImportError:  # no such limits on this system
+    resource = None
 
 
 AddrInfo = tuple[socket.AddressFamily | int, socket.SocketKind | int, int, str, tuple[Any, ...]]
@@ -106,35 +114,59 @@ def keepalive_socket(address: AddrInfo) -> socket.socket:
     family, kind, protocol = address[0], address[1], address[2]
     keepalive = socket.socket(family=family, type=kind, proto=protocol)
     keepalive.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
-        ("TCP_KEEPINTVL", _KEEPALIVE_INTERVAL_S),
-        ("TCP_USER_TIMEOUT", _USER_TIMEOUT_MS),
+    for names, value in (
+        (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), _KEEPALIVE_IDLE_S),  # the second is macOS's
+        (("TCP_KEEPINTVL",), _KEEPALIVE_INTERVAL_S),
+        (("TCP_USER_TIMEOUT",), _USER_TIMEOUT_MS),
     ):
-        if hasattr(socket, name):
-            keepalive.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        option = next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
+        if option is not None:
+            with suppress(OSError):  # a system that knows the name and refuses it: the attempt's own timeout is left
+                keepalive.setsockopt(socket.IPPROTO_TCP, option, value)
     return keepalive
 
 
 @contextmanager
 def own_file_limit() -> Iterator[None]:
     """Give the process back the limit on open files that it had, whatever was raised inside."""
+    if resource is None:
+        yield
+        return
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def raise_file_limit(connections: int) -> None:
     """Allow this process `connections` sockets. Raises `UsageError` where the machine doesn't."""
-    needed = connections + _OTHER_FILES
+    if resource is None:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-        if raised < needed:
-            raise UsageError(
-                f"{connections:,} requests in flight need {needed:,} open files, and this machine allows {hard:,}."
-                f" Raise it (`ulimit -Hn {needed}`) or set `concurrency` to {max(1, hard - _OTHER_FILES):,} or less."
-            )
+    allowed = None if hard == resource.RLIM_INFINITY else hard
+    other_files = _other_files(allowed)
+    needed = connections + other_files
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if allowed is None or allowed >= needed:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        except (OSError, ValueError):
+            allowed = max(soft, _MACOS_FILES)
+            with suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, allowed), hard))
+    if allowed is not None and allowed < needed:
+        raise UsageError(
+            f"{connections:,} requests in flight need {needed:,} open files, and this machine allows {allowed:,}."
+            f" Raise it (`ulimit -Hn {needed}`) or set `concurrency` to {max(1, allowed - _other_files(allowed)):,} or"
+            " less."
+        )
+
+
+def _other_files(allowed: int | None) -> int:
+    """How many descriptors are kept for other things than connections, of those `allowed`."""
+    if allowed is None or allowed >= 2 * _OTHER_FILES:
+        return _OTHER_FILES
+    return max(_FEWEST_OTHER_FILES, allowed // 2)

@@ -34,11 +34,15 @@ class StopAt:
             return self.moment.timestamp()
         assert self.clock is not None
         # A naive datetime is local time with that day's UTC offset, so a night may be an hour longer or shorter.
-        local_start = datetime.fromtimestamp(start)  # noqa: DTZ006
-        end = datetime.combine(local_start.date(), self.clock)
-        if end <= local_start:
-            end += timedelta(days=1)
-        return end.timestamp()
+        today = datetime.fromtimestamp(start).date()  # noqa: DTZ006
+        for day in (today, today + timedelta(days=1)):
+            end = datetime.combine(day, self.clock)
+            first, again = end.timestamp(), end.replace(fold=1).timestamp()
+            # In the hour that a night has twice the time comes again; in the one it lacks `again` is the earlier.
+            for moment in (first, again) if again > first else (first,):
+                if moment > start:
+                    return moment
+        raise AssertionError("tomorrow's time of day is in the future")
 
 
 def stop_at() -> ValueType:

@@ -19,7 +19,7 @@ from batchchat.errors import OutputError
 from batchchat.job import load_output
 from batchchat.results.run_info import RunInfo, info_of_output, info_of_run, sessions_of
 from batchchat.run.publish import rows_in_order
-from batchchat.store.folder import folder_of
+from batchchat.store.folder import folder_of, is_there
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import holder
 from batchchat.store.parquet import PassthroughColumn, batches_of, metadata_of
@@ -72,9 +72,9 @@ def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
     """
     folder = folder_of(output)
     end = end_of(folder)
-    metadata = metadata_of(output) if output.exists() else None
+    metadata = metadata_of(output) if is_there(output) else None
     if end is None and metadata is None:
-        if output.exists():
+        if is_there(output):
             Published(output)  # raises, saying why it is not one
         raise OutputError(_no_results(output, folder, job))
     if metadata is not None and (end is None or end <= metadata.get("journal_end", -1)):

@@ -17,7 +17,7 @@ from typing import Any
 
 from batchchat.core.row_counts import RowCounts
 from batchchat.errors import OutputError
-from batchchat.store.folder import folder_of
+from batchchat.store.folder import folder_of, is_there
 from batchchat.store.lock import holder
 from batchchat.store.parquet import files_of
 from batchchat.store.run_json import read_state
@@ -208,7 +208,7 @@ def _unknown_state(as_given: str, job: Path | None) -> dict[str, Any]:
 
 
 def _never_ran(output: Path, as_given: str, folder: Path, job: Path | None) -> str:
-    if output.exists() and files_of(output):
+    if is_there(output) and files_of(output):
         return (
             f"{as_given} is there, but its run folder {folder.name} is not: its state is lost with it."
             f" See the result with: batchchat report {shlex.quote(as_given)}"

@@ -6,7 +6,7 @@ Links are followed. A pipe or a device (`/dev/stdout`) is written to, since it c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +27,8 @@ def check_target(
 
     `inputs` are a job's `input.path`, absolute. Raises `OutputError`.
     """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        target.stat()  # what the system refuses is refused before anything is read for it
     if target.is_dir():
         raise OutputError(f"{target} is a folder. Name a file in it.")
     if not target.parent.is_dir():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from batchchat.core.events import OnFinishFailed, Refused, Subscriber
-from batchchat.errors import BatchchatError, OutputError
+from batchchat.errors import BatchchatError, OutputError, error_of_machine
 from batchchat.job import JobSpec
 from batchchat.run.context import RunContext, RunOptions
 from batchchat.run.ending import RunResult
@@ -105,10 +105,11 @@ def _context(
 
 async def _refuse(context: RunContext, stack: ExitStack, state: StateFile | None, error: BaseException) -> None:
     """Tell that `error` ended the run: run.log, run.json, `on_finish`. `state` is None where it had no lock yet."""
+    of_machine = error_of_machine(error, sent=state is not None)
     if state is None:
         state = _open_trace(context, stack)
     if state.state["exit_code"] is None:
-        reason = error_reason(error)
+        reason = error_reason(of_machine or error)
         context.tell(Refused(reason.exit_code, context.redactor.redact(reason.reason), reason.stopped_by))
     if isinstance(error, Exception):  # who leaves at once means that too
         await _call_on_finish(context, summary_of(context.job, state.state, state.figures))

@@ -76,11 +76,11 @@ def _matches(path: str, as_given: str) -> tuple[list[tuple[str, str]], str]:
         scheme = as_given.partition("://")[0]
         raise InputError(f"`input.path` is a URL ({scheme}://), which is not read by this version yet. {READS}")
     literal = unescape_pattern(path)
-    if Path(literal).is_dir():
+    if os.path.isdir(literal):  # noqa: PTH112 (`Path.is_dir` may raise)
         return _in_folder(literal, as_given)
     if os.path.lexists(literal) or not glob.has_magic(as_given):
         return [(literal, as_given)], as_given
-    matches = sorted(match for match in glob.glob(path, recursive=True) if not Path(match).is_dir())  # noqa: PTH207
+    matches = sorted(match for match in glob.glob(path, recursive=True) if not os.path.isdir(match))  # noqa: PTH112, PTH207
     parts = as_given.split("/")
     wild = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     folder_as_given = "".join(f"{part}/" for part in parts[:wild])
@@ -140,10 +140,10 @@ def unescape_pattern(pattern: str) -> str:
 
 def _checked(path: Path, as_given: str, label: str) -> InputFile:
     kind = file_kind(path.name)
-    if kind is None and path.exists():
+    if kind is None and os.path.exists(path):  # noqa: PTH110
         raise InputError(f"{as_given}: its suffix says no format that is read. {READS}")
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113
             path.stat()
             raise InputError(f"{as_given} is not a file: it can't be read twice, as a resume has to.")
         with path.open("rb") as stream:

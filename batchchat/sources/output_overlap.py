@@ -27,17 +27,21 @@ _PART = "part-00000.parquet"
 
 def overlapping_entry(spec: InputSpec, output: Path) -> str | None:
     """The entry of `input.path`, as given in the job, that would read `output`, a file or folder; else None."""
-    file = output if file_kind(output.name) is not None else output / _PART
-    # The paths of both may contain links or `..`.
-    parts = (*_real(str(file.parent)), file.name)
+    # The paths of both may contain links or `..`, and the output may be a link.
+    names = [_parts(output), _parts(Path(os.path.realpath(output)))]
     for path, entry in zip(spec.paths, spec.as_given, strict=True):
         literal = unescape_pattern(path)
-        if Path(literal).is_dir():
-            if _is_below(parts, _real(literal)):
+        if os.path.isdir(literal):  # noqa: PTH112 (`Path.is_dir` may raise)
+            if any(_is_below(parts, _real(literal)) for parts in names):
                 return entry
-        elif not os.path.lexists(literal) and _is_matched(parts, path):
+        elif not os.path.lexists(literal) and any(_is_matched(parts, path) for parts in names):
             return entry
     return None
+
+
+def _parts(output: Path) -> tuple[str, ...]:
+    file = output if file_kind(output.name) is not None else output / _PART
+    return (*_real(str(file.parent)), file.name)
 
 
 def _real(folder: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from batchchat.store.durable import sync_folder
 from batchchat.store.parquet import files_of, is_ours, metadata_of
 from batchchat.store.segments import end_of, segment_path, segments
 
-__all__ = ["check_output", "check_writable", "folder_of", "make_folder", "set_aside"]
+__all__ = ["check_output", "check_writable", "folder_of", "is_there", "make_folder", "set_aside"]
 
 _SUFFIX = ".parquet"
 _MAX_NAME_BYTES = 255
@@ -33,13 +33,22 @@ def folder_of(output: Path) -> Path:
     return output.with_name(f"{output.name.removesuffix(_SUFFIX)}.run")
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything at `path`. Raises `OSError` where that can't be seen, unlike `Path.exists` of 3.14."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def check_output(output: Path, as_given: str, inputs: Iterable[Path], *, fresh: bool) -> None:
     """Refuse an output that is an input, is not ours, or can't be continued. `as_given`: its path in the job."""
     with _refusing(as_given):
         _check_names(output, as_given)
         try:
             mode = output.stat().st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return  # nothing is there, or a link to a name that is free
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise OutputError(f"{as_given} is a pipe, socket or device. Name a file or a folder.")

@@ -62,9 +62,11 @@ def segment_path(folder: Path, number: int) -> Path:
 
 def segments(folder: Path) -> list[int]:
     """The numbers of the segments in `folder`, ascending."""
-    if not folder.is_dir():
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
 
 
 def end_of(folder: Path) -> int | None:

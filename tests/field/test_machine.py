@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
 import os
+import shutil
 import socket
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -198,3 +203,121 @@ def test_a_folder_that_cannot_be_synced(job: Job, monkeypatch: pytest.MonkeyPatc
     job.write(rows(2), output__path="parts")
     assert job.run().code == 0
     assert job.run("--fresh").code == 0
+
+
+def refused_by(call: str, errno_: int, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `os.CALL` fail for paths that contain `where`, as another user's folder or a dead mount does."""
+    real = getattr(os, call)
+
+    def failing(path: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(path, str | os.PathLike) and where in str(path):
+            raise OSError(errno_, os.strerror(errno_), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, call, failing)
+
+
+DEAD = [errno.EACCES, errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG, errno.ELOOP]
+
+
+@pytest.mark.parametrize("code", DEAD)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "job.yaml", "--set", "input.path=dead/in.jsonl"],
+        ["run", "job.yaml", "--set", "input.path=dead"],
+        ["run", "job.yaml", "--output", "dead/x.parquet"],
+        ["run", "job.yaml", "--output", "dead/parts"],
+        ["run", "job.yaml", "--set", "prices=dead/prices.csv"],
+        ["run", "dead/job.yaml"],
+        ["validate", "job.yaml", "--set", "input.path=dead/in.jsonl"],
+        ["estimate", "job.yaml", "--like", "dead/x.parquet"],
+        ["estimate", "job.yaml", "--set", "estimate.tokenizer=dead/tokenizer.json"],
+        ["status", "dead/x.parquet"],
+        ["report", "dead/x.parquet"],
+        ["report", "job.yaml", "--html", "dead/x.html"],
+        ["report", "job.yaml", "--csv", "dead/x.csv"],
+        ["export", "job.yaml", "--to", "jsonl", "-o", "dead/x.jsonl"],
+        ["export", "dead/x.parquet", "--to", "jsonl", "-o", "x.jsonl"],
+        ["prices", "--file", "dead/prices.csv"],
+        ["init", "dead/new"],
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_the_system_refuses_is_no_defect(
+    job: Job, monkeypatch: pytest.MonkeyPatch, code: int, arguments: list[str]
+) -> None:
+    """Wherever a path is given: exit 2 (6 for a broken disk), its name, no traceback, nothing sent."""
+    (job.folder / "dead").mkdir()
+    with endpoint(lambda _: ok()) as server:
+        job.write(rows(2), endpoint__base_url=server.url)
+        assert job.run().code == 0
+        sent = len(server.asked)
+        for call in ("stat", "lstat", "open", "mkdir", "scandir", "listdir"):
+            refused_by(call, code, "/dead", monkeypatch)
+            refused_by(call, code, "dead/", monkeypatch)
+        real = builtins.open
+
+        def failing(file: Any, *rest: Any, **options: Any) -> Any:
+            if "dead" in str(file):
+                raise OSError(code, os.strerror(code), str(file))
+            return real(file, *rest, **options)
+
+        monkeypatch.setattr(io, "open", failing)
+        ended = job.run(*arguments)
+        assert len(server.asked) == sent
+    assert ended.code in ({2, 6} if code == errno.EIO else {2}), ended
+    assert "dead" in ended.err
+    assert "defect" not in ended.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv")
+def test_a_folder_of_another_user(job: Job) -> None:
+    """The system's own refusals, in a process without root's rights."""
+    private = job.folder / "priv"
+    private.mkdir()
+    job.write(rows(1))
+    shutil.copy(job.input, private)
+    os.chown(private, 1000, 1000)
+    private.chmod(0o700)
+    for arguments in (
+        ["validate", "job.yaml", "--set", "input.path=priv/in.jsonl"],
+        ["run", "job.yaml", "--output", "priv/x.parquet"],
+        ["report", "priv/x.parquet"],
+    ):
+        ended = subprocess.run(
+            ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *job.command(*arguments)],
+            cwd=job.folder,
+            env=job.environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 2, ended.stderr
+        assert "priv/" in ended.stderr
+        assert "ermission denied" in ended.stderr
+
+
+def test_a_disk_that_breaks_while_it_runs_is_exit_6(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the system in any place that has no words of its own, after requests were sent."""
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), "/mnt/out")
+
+    monkeypatch.setattr("batchchat.run.publish.publish", broken)
+    job.write(rows(2), on_finish="cat > told")
+    ended = job.run()
+    assert ended.code == 6
+    assert "/mnt/out: Transport endpoint is not connected" in ended.err
+    assert "defect" not in ended.err + (job.folder / "told").read_text()
+
+
+def test_an_output_in_the_input_by_a_link(job: Job) -> None:
+    """A link from elsewhere into the input's folder: the second run would read what the first wrote."""
+    folder = job.folder / "data"
+    folder.mkdir()
+    job.output.symlink_to("data/real.parquet")
+    job.write(rows(1), input__path="data")
+    job.input.rename(folder / "in.jsonl")
+    ended = job.run()
+    assert (ended.code, "data" in ended.err) == (2, True)

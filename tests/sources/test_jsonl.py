@@ -66,7 +66,7 @@ def test_line_ends_marks_and_blank_lines(folder: Folder) -> None:
         (b"[1]", "the line is [1], a list. It takes an object."),
         (b"null", "the line is null. It takes an object."),
         (b'{"a":\xff}', "the line is not UTF-8: byte 6 is 0xff"),
-        (b'{"a":1,}', "the line is not JSON: expecting property name enclosed in double quotes at column 8"),
+        (b'{"a":1', "the line is not JSON: expecting ',' delimiter at column 7"),
     ],
 )
 def test_a_bad_line_says_why(folder: Folder, line: bytes, error: str) -> None:
