@@ -27,22 +27,25 @@ __all__ = ["validate"]
 def validate(job: Path, *, sets: tuple[str, ...]) -> None:
     """Check the job file and every row of its input; send nothing, write nothing.
 
-    It needs no key. Prints how many rows can be sent, in which format they are read, which models they are for, and the
-    first rows that can't be sent or don't fit their model's context, with file and line. Exit codes: 0 all rows are
-    good, 2 one is not, or the job is not.
+    It needs no key. Prints how many rows can be sent, in which format they are read, which models they are for, what
+    rows have that is not sent, and how many rows can't be sent for which reason, the first of each with file and line.
+    Exit codes: 0 all rows are good, 2 one is not, or the job is not.
     """
     with guarded():
         spec = load_job(
             job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=False, checks_key_name=True
         )
+        from batchchat.preflight.validate import NextCommands
         from batchchat.preflight.validate import validate as validate_job
         from batchchat.report.validation import validation_text
 
         arguments = [str(job), *(word for text in sets for word in ("--set", text))]
-        run_command = shlex.join(["batchchat", "run", *arguments, "--limit", "5"])
-        result = validate_job(
-            spec, os.environ, run_command=run_command, again=shlex.join(["batchchat", "validate", *arguments])
+        commands = NextCommands(
+            shlex.join(["batchchat", "run", *arguments, "--limit", "5"]),
+            shlex.join(["batchchat", "validate", *arguments]),
+            shlex.join(["batchchat", "report", str(job)]),
         )
+        result = validate_job(spec, os.environ, commands)
         head, _, body = validation_text(result).partition("\n")
         put(f"{style(head, 'yellow' if result.invalid or result.unfit else 'green')}\n{body}")
     sys.exit(UsageError.exit_code if result.invalid or result.unfit or not result.good else EXIT_OK)

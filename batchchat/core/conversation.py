@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from batchchat.core.bad import BadReason
+
 __all__ = ["ROLES", "BadRow", "ErrorKind", "Key", "Message", "Row", "Status"]
 
 Message = dict[str, Any]
@@ -78,10 +80,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """An input row that can't be sent, with the sentence that says why."""
+    """An input row that can't be sent, with the sentence that says why, and the kind of what is wrong."""
 
     key: Key
     ordinal: int
     location: str
     error: str
     passthrough: dict[str, Any] = field(default_factory=dict)
+    reason: BadReason = field(default=BadReason.OTHER, compare=False)

@@ -38,6 +38,7 @@ __all__ = [
     "Finished",
     "FirstFailure",
     "GatewayTimeoutFound",
+    "InputNoted",
     "LimitsRead",
     "OnFinishFailed",
     "OtherModelServed",
@@ -67,6 +68,13 @@ class Started:
     source: str
     recognised: str | None
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputNoted:
+    """Sentences about what the input has and is not sent, and about names that are likely misspelt."""
+
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +287,7 @@ class OnFinishFailed:
 
 Event = (
     Started
+    | InputNoted
     | Replayed
     | Planned
     | Budgeted

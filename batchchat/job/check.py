@@ -91,6 +91,9 @@ def _read_section(mapping: MappingNode, section: str, checked: Checked) -> None:
             continue
         checked.locations[dotted] = node.location
         if is_null(node):
+            key = keys[leaf]
+            if key is not None and key.type.nullable:
+                checked.values[dotted] = None
             continue
         try:
             checked.values |= _read_value(dotted, node, checked)

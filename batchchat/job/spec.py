@@ -25,8 +25,10 @@ from batchchat.job.value_types import (
     money,
     number,
     one_of,
+    or_null,
     string_list,
     text,
+    text_or_list,
 )
 from batchchat.secret import Secret
 
@@ -52,7 +54,7 @@ __all__ = [
 ]
 
 AUTO = "auto"
-"""The value of `concurrency` that asks the endpoint for its limit."""
+"""The value of `concurrency` that asks the endpoint for its limit, and of `input.id` that looks at the first row."""
 MAX_CONCURRENCY = 10_000
 
 _COLUMN = line("the name of a column")
@@ -76,16 +78,31 @@ class InputSpec:
     format: str = field(
         default="auto",
         metadata=key(
-            one_of(("auto", "messages", "prompt", "openai-batch", "sharegpt"), planned=("turns",)),
+            one_of(("auto", "messages", "prompt", "request", "openai-batch", "sharegpt"), planned=("turns",)),
             "how a row holds its conversation",
         ),
     )
     id: str | None = field(
-        default=None, metadata=key(_COLUMN, "column of unique ids; without one, a hash of the conversation")
+        default=AUTO,
+        metadata=key(
+            or_null(_COLUMN),
+            "column of unique ids; auto: `id` or `custom_id` where the first row has one; null: a hash of the request",
+        ),
     )
     column: str | None = field(default=None, metadata=key(_COLUMN, "column of the conversation or the prompt"))
-    params: str | None = field(
-        default=None, metadata=key(_COLUMN, "column whose object is merged over `params`, row by row")
+    params: str | tuple[str, ...] | None = field(
+        default=None,
+        metadata=key(
+            text_or_list("the name of a column, or a list of columns"),
+            "column whose object is merged over `params`, row by row; or a list of columns, each sent under its name",
+        ),
+    )
+    trailing_assistant: str = field(
+        default="refuse",
+        metadata=key(
+            one_of(("refuse", "drop", "prefill")),
+            "a conversation that ends with an answer: invalid, cut off into the column `reference`, or sent as it is",
+        ),
     )
     first: int | None = field(default=None, metadata=key(_COUNT, "only the first N rows"))
     random: int | None = field(

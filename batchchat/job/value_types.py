@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -28,8 +28,10 @@ __all__ = [
     "money",
     "number",
     "one_of",
+    "or_null",
     "string_list",
     "text",
+    "text_or_list",
 ]
 
 T = TypeVar("T")
@@ -40,13 +42,20 @@ Read = Callable[[str, Node], Any]
 class ValueType:
     """What a key takes: in words (`takes`), as JSON Schema and as a reader of nodes.
 
-    The values of a `secret` type are never shown, neither in messages nor in the job's text beside the results.
+    The values of a `secret` type are never shown, neither in messages nor in the job's text beside the results. Null
+    is a value of its own where the type is `nullable`; else it means that the key is not set.
     """
 
     takes: str
     schema: Mapping[str, Any]
     read: Read
     secret: bool = False
+    nullable: bool = False
+
+
+def or_null(value_type: ValueType) -> ValueType:
+    """What `value_type` takes, or null, which is not the key's default."""
+    return replace(value_type, takes=f"{value_type.takes}, or null", nullable=True)
 
 
 def collect(read: Callable[[str, Node], T], named: Iterable[tuple[str, Node]]) -> list[T]:
@@ -183,6 +192,27 @@ def string_list() -> ValueType:
         return tuple(collect(item.read, indexed_items(name, node)))
 
     return ValueType("a list of texts", {"type": "array", "items": item.schema}, read)
+
+
+def text_or_list(takes: str) -> ValueType:
+    """A single-line text, or a list of such texts that is not empty and has none twice."""
+    item = line()
+
+    def read(name: str, node: Node) -> str | tuple[str, ...]:
+        if not isinstance(node, SequenceNode):
+            try:
+                single: str = item.read(name, node)
+            except RefusedError:
+                raise wrong_type(name, node, takes) from None
+            return single
+        texts = tuple(collect(item.read, indexed_items(name, node)))
+        if not texts or len(set(texts)) < len(texts):
+            state = "is an empty list" if not texts else "names a column twice"
+            raise RefusedError(Diagnostic(node.location, f"`{name}` {state}. It takes {takes}."))
+        return texts
+
+    schema = {"anyOf": [item.schema, {"type": "array", "items": item.schema, "minItems": 1, "uniqueItems": True}]}
+    return ValueType(takes, schema, read)
 
 
 def command() -> ValueType:

@@ -1,50 +1,90 @@
-"""Checks a job before a run: every row is read and its request composed. Nothing is sent or written."""
+"""Checks a job before a run: every row is read and its request composed. Nothing is sent or written.
+
+What an earlier run has finished is looked up, so that the next command is one that has something to do.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from batchchat.core.bad import BadReason
 from batchchat.core.conversation import BadRow
 from batchchat.errors import OutputError
 from batchchat.job import JobSpec
+from batchchat.job.spec import AUTO
+from batchchat.preflight.scan import journal_of
 from batchchat.pricing.for_job import context_for, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.run.context_check import ContextCheck
+from batchchat.run.disposition import Disposition
+from batchchat.run.input_notes import input_notes
 from batchchat.run.messages import own_input
-from batchchat.run.tasks import ResumeRules, looked_up_tasks
+from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
 from batchchat.run.wiring import redactor_for, scripts_for
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output
-from batchchat.store.index import Index
 
-__all__ = ["ValidationResult", "validate"]
+__all__ = ["BadRows", "NextCommands", "ValidationResult", "validate"]
+
+
+class NextCommands(NamedTuple):
+    """What to type next: to send rows, to check again, to see what every row came to."""
+
+    run: str
+    again: str
+    report: str
+
+
+@dataclass(slots=True)
+class BadRows:
+    """The rows that are bad for one reason: their number, and sentences about the first, each with file and line."""
+
+    reason: BadReason
+    rows: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, row: BadRow) -> None:
+        """Count `row`."""
+        self.rows += 1
+        if len(self.first) < _FIRST_BAD:
+            self.first.append(f"{row.location}: {row.error}")
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
     """The result of a check, for `report.validation`.
 
-    `source` and `form` describe the input and its format; `models` has the number of good rows for each model, in
-    descending order. `first_bad` are sentences that begin with file and line, `unset_key` is the variable of a key that
-    is not set here, `next_command` the command to type next. `too_long` good rows seem not to fit their model's
-    context, `unfit` of them certainly; `price` is the price that a cap on the cost uses.
+    `source` and `form` describe the input and its format, `ids` where its ids come from if the job doesn't say it, and
+    `notes` are sentences about what is not sent. `models` has the number of good rows for each model, in descending
+    order, and `left` is the number of good rows that no earlier run has finished. `bad` has the other rows by reason,
+    the most frequent first. `unset_key` is the variable of a key that is not set here, `next_command` the command to
+    type next. `too_long` good rows seem not to fit their model's context, `unfit` of them certainly; `price` is the
+    price that a cap on the cost uses.
     """
 
     name: str
     source: str
     form: str
     good: int
-    invalid: int
+    left: int
     models: Sequence[tuple[str, int]]
-    first_bad: Sequence[str]
+    bad: Sequence[BadRows]
     unset_key: str | None
     next_command: str
+    ids: str | None = None
+    notes: Sequence[str] = ()
     too_long: int = 0
     unfit: int = 0
     first_too_long: Sequence[str] = ()
     price: str | None = None
+
+    @property
+    def invalid(self) -> int:
+        """The number of bad rows."""
+        return sum(bad.rows for bad in self.bad)
 
 
 _FIRST_BAD = 10
@@ -53,8 +93,8 @@ _MAX_MODELS = 1_000
 _OTHERS = "others"
 
 
-def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, again: str) -> ValidationResult:
-    """Read the whole input of `job`. `again` is the command that checks again.
+def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -> ValidationResult:
+    """Read the whole input of `job`.
 
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
@@ -63,40 +103,62 @@ def validate(job: JobSpec, environ: Mapping[str, str], *, run_command: str, agai
     source = open_source(job.input)
     check_output(job.output.path, job.output.as_given, source.files, fresh=True)
     rates = rates_for(job)
-    context_check = ContextCheck(context_for(job, rates), job.params)
-    invalid, first_bad, models = 0, list[str](), Counter[str]()
-    too_long, unfit, first_too_long = 0, 0, list[str]()
-    for task in looked_up_tasks(source, scripts_for(job, rates), Index(), ResumeRules()):
-        if isinstance(task, BadRow):
-            invalid += 1
-            if len(first_bad) < _FIRST_BAD:
-                first_bad.append(f"{task.location}: {task.error}")
-            continue
-        row = task.row
-        if (excess := context_check.too_long(task.script)) is not None:
-            too_long += 1
-            unfit += excess.exact
-            if len(first_too_long) < _FIRST_BAD:
-                counted = f"counted exactly: {excess.counted_by}" if excess.exact else f"by {excess.counted_by}"
-                first_too_long.append(f"{row.location}: row {row.key.id}: {excess.description} ({counted})")
-        model = task.script.preview[0].model
-        models[model if model in models or len(models) < _MAX_MODELS else _OTHERS] += 1
+    check = _Check(ContextCheck(context_for(job, rates), job.params))
+    with journal_of(job, fresh=False) as ledger:
+        for task in looked_up_tasks(source, scripts_for(job, rates), ledger.index, ResumeRules()):
+            if isinstance(task, BadRow):
+                check.bad.setdefault(task.reason, BadRows(task.reason)).add(task)
+            else:
+                check.good(task)
     variable = job.endpoint.api_key_env
+    next_command = commands.again if not check.models else commands.run if check.left else commands.report
     return ValidationResult(
         name=job.name,
         source=source.description,
         form=_form(source),
-        good=models.total(),
-        invalid=invalid,
-        models=models.most_common(),
-        first_bad=first_bad,
-        too_long=too_long,
-        unfit=unfit,
-        first_too_long=first_too_long,
-        price=_price(job, rates),
+        good=check.models.total(),
+        left=check.left,
+        models=check.models.most_common(),
+        bad=sorted(check.bad.values(), key=lambda bad: -bad.rows),
         unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
-        next_command=redactor_for(job, environ).redact(run_command if models else again),
+        next_command=redactor_for(job, environ).redact(next_command),
+        ids=_ids(job, source),
+        notes=input_notes(job, source),
+        too_long=check.too_long,
+        unfit=check.unfit,
+        first_too_long=check.first_too_long,
+        price=_price(job, rates),
     )
+
+
+class _Check:
+    """Takes the rows one by one; see `ValidationResult`."""
+
+    def __init__(self, context_check: ContextCheck) -> None:
+        self._context_check = context_check
+        self.bad: dict[BadReason, BadRows] = {}
+        self.models = Counter[str]()
+        self.left = self.too_long = self.unfit = 0
+        self.first_too_long: list[str] = []
+
+    def good(self, task: RowTask) -> None:
+        row = task.row
+        self.left += task.disposition.sends or task.disposition is Disposition.UNDECIDED
+        if (excess := self._context_check.too_long(task.script)) is not None:
+            self.too_long += 1
+            self.unfit += excess.exact
+            if len(self.first_too_long) < _FIRST_BAD:
+                counted = f"counted exactly: {excess.counted_by}" if excess.exact else f"by {excess.counted_by}"
+                self.first_too_long.append(f"{row.location}: row {row.key.id}: {excess.description} ({counted})")
+        model = task.script.preview[0].model
+        self.models[model if model in self.models or len(self.models) < _MAX_MODELS else _OTHERS] += 1
+
+
+def _ids(job: JobSpec, source: Source) -> str | None:
+    """Where the ids come from, if the job leaves it open and the format doesn't say it."""
+    if job.input.id != AUTO or source.format == "openai-batch":
+        return None
+    return "a hash of each request" if source.id_column is None else f"the column `{source.id_column}`"
 
 
 def _price(job: JobSpec, rates: Rates) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from batchchat import __version__
-from batchchat.core.events import Replayed, Started
+from batchchat.core.events import InputNoted, Replayed, Started
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
 from batchchat.pricing.for_job import context_for, no_price, rates_for
@@ -30,6 +30,7 @@ from batchchat.run.ending import RunResult, finish, tell_broken
 from batchchat.run.exit_reason import RunLoopResult
 from batchchat.run.feed import Feed
 from batchchat.run.finished_rows import FinishedRows
+from batchchat.run.input_notes import input_notes
 from batchchat.run.messages import (
     budgeted,
     changed_rows_question,
@@ -141,6 +142,7 @@ class _Session:
         self._source = source
         self._ledger = ledger
         self._stop_at = stop_at
+        self._notes: list[str] = []
         options = context.options
         self._rules = ResumeRules(options.retry_failed, options.changed, options.only)
         self._result: RunLoopResult | None = None
@@ -160,6 +162,7 @@ class _Session:
                 job.output.as_given,
             )
         )
+        self._tell_notes()
         with self._signals.left_alone():
             journal = self._replay()
         self._check_mock()
@@ -167,6 +170,7 @@ class _Session:
         resumes = bool(len(ledger.index))
         looks_first = resumes or options.strict or job.budget.max_cost is not None
         counts = await self._plan(rates) if looks_first else None
+        self._tell_notes()
         if self._signals.received is not None or (counts is not None and counts.nothing_new):
             assert self._result is not None
             result = self._result
@@ -175,6 +179,13 @@ class _Session:
             result = await self._send(journal, rates, counts)
         ended = finish(self._context, self._folder, ledger, result, rates)
         return replace(ended, set_aside=aside)
+
+    def _tell_notes(self) -> None:
+        """Say what is new of the notes about the input: at first of its first rows, at the end of all."""
+        notes = [note for note in input_notes(self._job, self._source) if note not in self._notes]
+        if notes:
+            self._notes += notes
+            self._tell(InputNoted(tuple(notes)))
 
     def _replay(self) -> Scan:
         """Apply the existing journal to the ledger; returns the pass over it, which knows where to continue."""
@@ -302,6 +313,7 @@ class _Session:
             finally:
                 unwritten = recorder.close()  # whatever ended it: what was paid is kept before the lock is given up
             result.error = result.error or unwritten
+        self._tell_notes()
         result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
         result.estimated_total = progress.estimated_total()
         result.cancelled, result.outdated, result.count = recorder.cancelled_count, finished.outdated, finished.count

@@ -45,6 +45,16 @@ class SingleMessage:
         return Outcome(self.row, status, self.request.messages, last)
 
 
+# Two names of one limit: a row that sets one of them replaces the job's, whichever that is.
+_REPLY_LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+def _merged(params: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The row's `own` parameters over `params`, the job's."""
+    replaced = {_REPLY_LIMITS[name] for name in own if name in _REPLY_LIMITS}
+    return {**{name: value for name, value in params.items() if name not in replaced or name in own}, **own}
+
+
 def single_message(
     row: Row, *, model: str, params: Mapping[str, Any], system: str | None, compose: Compose
 ) -> SingleMessage:
@@ -52,5 +62,5 @@ def single_message(
     messages = row.messages
     if system is not None and messages[0]["role"] not in {"system", "developer"}:
         messages = [{"role": "system", "content": system}, *messages]
-    merged = {**params, **row.params} if row.params else params
+    merged = _merged(params, row.params) if row.params else params
     return SingleMessage(row, compose(row.key, row.model or model, messages, merged))

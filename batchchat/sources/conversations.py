@@ -1,28 +1,32 @@
 """Whether a conversation can be sent.
 
-A conversation is a list of messages with known roles, each with content, that does not end with the assistant's turn.
-Other keys of a message are passed on unchecked: the endpoint judges them.
+A conversation is a list of messages with known roles, each with content. Other keys of a message are passed on
+unchecked: the endpoint judges them. Keys that are null are no keys, whatever the file format: Arrow fills the keys that
+a message doesn't have with null, and so do writers of JSON.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from batchchat.core.bad import Bad
-from batchchat.core.conversation import ROLES
+from batchchat.core.bad import Bad, BadReason
+from batchchat.core.conversation import ROLES, Message
+from batchchat.lossless_json import dumps
 from batchchat.sources.json_value import describe
 
-__all__ = ["check_messages"]
+__all__ = ["check_messages", "cut_answers", "drop_null_keys", "reference_text", "without_null_keys"]
 
-_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal")
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
+_SHAPE = 'It takes a list of messages: [{"role": "user", "content": "..."}].'
 
 
 def check_messages(messages: Any, where: str) -> Bad | None:
     """The first thing wrong with `messages`, the value of the column or field `where`; None if they can be sent."""
     if type(messages) is not list:
-        return Bad(f"`{where}` is {describe(messages)}. It takes a list of messages.")
+        reason = BadReason.NO_CONVERSATION if messages is None else BadReason.MESSAGES
+        return Bad(f"`{where}` is {describe(messages)}. {_SHAPE}", reason)
     if not messages:
-        return Bad(f"`{where}` is empty")
+        return Bad(f"`{where}` is empty", BadReason.NO_CONVERSATION)
     for index, message in enumerate(messages):
         if type(message) is dict and type(message.get("content")) is str:
             role = message.get("role")
@@ -31,12 +35,53 @@ def check_messages(messages: Any, where: str) -> Bad | None:
         problem = _check_message(message, f"{where}[{index}]")
         if problem is not None:
             return problem
-    if messages[-1]["role"] == "assistant":
-        return Bad(f"`{where}` ends with an assistant message: nothing to answer")
     return None
 
 
+def without_null_keys(messages: list[Any]) -> list[Any]:
+    """`messages` without keys that are null, but for `content`; the same list where there are none."""
+    for message in messages:
+        if type(message) is not dict or len(message) > 2 or type(message.get("content")) is not str:  # noqa: PLR2004
+            cleaned: list[Any] = drop_null_keys(messages)
+            return cleaned
+    return messages
+
+
+def drop_null_keys(value: Any) -> Any:
+    """`value` without the null keys of its objects. `content` stays: it may be null in a message with tool calls."""
+    if type(value) is dict:
+        # Most values are text; a call for each would double the cost of a row.
+        return {
+            k: v if type(v) is str else drop_null_keys(v) for k, v in value.items() if v is not None or k == "content"
+        }
+    if type(value) is list:
+        return [drop_null_keys(v) for v in value]
+    return value
+
+
+def cut_answers(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+    """`messages` without the assistant's turns at their end, and those turns."""
+    end = len(messages)
+    while end and messages[end - 1]["role"] == "assistant":
+        end -= 1
+    return messages[:end], messages[end:]
+
+
+def reference_text(answers: list[Message]) -> str:
+    """What the output keeps of `answers` that were cut: the text of a plain one, else the messages as JSON."""
+    first = answers[0]
+    if len(answers) == 1 and type(first.get("content")) is str and set(first) == {"role", "content"}:
+        text: str = first["content"]
+        return text
+    return dumps(answers).decode()
+
+
 def _check_message(message: Any, where: str) -> Bad | None:
+    problem = _problem_of(message, where)
+    return None if problem is None else Bad(problem.sentence, BadReason.MESSAGES)
+
+
+def _problem_of(message: Any, where: str) -> Bad | None:
     if type(message) is not dict:
         return Bad(f"`{where}` is {describe(message)}. It takes an object with role and content.")
     if "role" not in message:

@@ -12,7 +12,9 @@ import pyarrow.types as pt
 
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
-from batchchat.sources.formats import Format, format_of, match_format
+from batchchat.job.spec import AUTO
+from batchchat.lossless_json import scrub
+from batchchat.sources.formats import Format, column_of_messages, format_of, match_format, problem_of_shape
 from batchchat.sources.json_value import describe, list_columns
 from batchchat.sources.parquet import ColumnSelection
 from batchchat.sources.readers import read_records
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from batchchat.job.spec import InputSpec
     from batchchat.sources.files import InputFile
 
-__all__ = ["check_columns", "check_ids", "detect_format", "summarize_entries"]
+__all__ = ["check_columns", "check_ids", "detect_format", "makes_ids", "summarize_entries"]
 
 _MAX_ROWS_READ = 1000
 _MAX_ENTRIES_SHOWN = 3
@@ -57,15 +59,15 @@ def _detect(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str]
             row = "the first row" if number == 1 else f"{file.label}:{line}"
             return match[0], f"{match[0].name}, from {match[1]} of {row}"
         unmatched = unmatched or (file, line, columns)
+    share = "the only row" if number == 1 else f"none of the first {number:,} rows is good"
     if unmatched is not None:
-        raise _unmatched(spec, *unmatched)
+        raise _unmatched(spec, *unmatched, share)
     if unreadable is not None:
-        share = "the only row" if number == 1 else f"none of the first {number:,} rows is good"
         raise InputError(f"{unreadable.removesuffix('.')} ({share}).")
     raise _empty(spec)
 
 
-def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any]) -> InputError:
+def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any], share: str) -> InputError:
     has = f"{file.as_given}:{line} has {list_columns(columns)}"
     if spec.column is not None:
         if spec.column in columns:
@@ -73,10 +75,21 @@ def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, A
             return InputError(f"{file.as_given}:{line}: `{spec.column}` is {value}. It takes messages or text.")
         sentence = f"{has}, but no `{spec.column}` (`input.column`)."
         return InputError(sentence + did_you_mean(spec.column, columns))
+    if (problem := problem_of_shape(columns)) is not None:
+        return InputError(f"{file.as_given}:{line}: {problem.sentence.removesuffix('.')} ({share}).")
+    if (name := column_of_messages(columns)) is not None:
+        return InputError(f"{has}: `input.column: {scrub(name)}` reads the messages there.")
     return InputError(
         f"{has}: no conversation found. It takes `messages` or `conversations` (lists), `prompt` (text), or "
-        "`custom_id` with `body`; a column of another name goes under `input.column`."
+        f"`custom_id` with `body`; a column of another name goes under `input.column`.{_turns_hint(columns)}"
     )
+
+
+def _turns_hint(columns: dict[str, Any]) -> str:
+    """What can be done with turns that are to be played one by one, which only a later version does."""
+    if type(columns.get("turns")) is not list:
+        return ""
+    return " This version does not play `turns` one by one: write the turns that are to be sent as `messages`."
 
 
 def _empty(spec: InputSpec) -> InputError:
@@ -100,7 +113,9 @@ def check_columns(spec: InputSpec, form: Format, declared: Iterable[str]) -> Non
     """Raise `InputError` if a column that `spec` or `form` needs is not one of the `declared` columns."""
     names = list(declared)
     required: list[tuple[str, str | None]] = [("input.format", name) for name in form.columns]
-    required += [("input.id", spec.id or form.id_column), ("input.params", spec.params)]
+    required += [("input.id", form.id_column if spec.id == AUTO else spec.id)]
+    params = (spec.params,) if isinstance(spec.params, str) else spec.params or ()
+    required += [("input.params", name) for name in params]
     required += [("input.columns", name) for name in spec.columns or ()]
     for key, name in required:
         if name is not None and name not in names:
@@ -114,11 +129,12 @@ def check_columns(spec: InputSpec, form: Format, declared: Iterable[str]) -> Non
 def check_ids(column: str, kinds: Iterable[pa.DataType | None]) -> None:
     """Raise `InputError` if one of `kinds`, the types of `column` in each file, is neither text nor an integer."""
     for kind in kinds:
-        if kind is not None and not _makes_ids(kind):
+        if kind is not None and not makes_ids(kind):
             raise InputError(f"`{column}` (`input.id`) is a column of {kind}. It takes text or whole numbers.")
 
 
-def _makes_ids(kind: Any) -> bool:
+def makes_ids(kind: Any) -> bool:
+    """Whether a column of the Arrow type `kind` can hold ids: text or integers."""
     if pt.is_dictionary(kind):
-        return _makes_ids(kind.value_type)
+        return makes_ids(kind.value_type)
     return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind) or pt.is_integer(kind)

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batchchat.core.bad import Bad
-from batchchat.sources.conversations import check_messages
-from batchchat.sources.json_value import describe, list_columns, parse
-from batchchat.sources.sharegpt import is_sharegpt, parse_sharegpt
+from batchchat.core.bad import Bad, BadReason
+from batchchat.job.request_fields import NOT_SENT_FROM_ROWS, ROW_FIELDS
+from batchchat.sources.conversations import check_messages, without_null_keys
+from batchchat.sources.json_value import bad_json, describe, list_columns, parse_text
+from batchchat.sources.row_params import params_of_columns, split_body
+from batchchat.sources.sharegpt import BESIDE, is_sharegpt, parse_sharegpt
 
 if TYPE_CHECKING:
     from batchchat.core.conversation import Message
 
-__all__ = ["Format", "RowRequest", "drop_null_keys", "format_of", "match_format", "parse_row_params"]
+__all__ = ["Format", "RowRequest", "column_of_messages", "format_of", "match_format", "problem_of_shape", "with_system"]
 
 
 class RowRequest(NamedTuple):
@@ -30,40 +31,49 @@ class RowRequest(NamedTuple):
     model: str | None
 
 
-class RowParams(NamedTuple):
-    """Parameters of a row's own, and its model, None if it names none."""
-
-    params: dict[str, Any]
-    model: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`parse` reads the `columns`; those in `excluded` don't go to the output unless the job lists them."""
+    """`parse` reads the columns of a row.
+
+    `columns` must be there, `optional` ones are read too; those in `excluded` don't go to the output unless the job
+    lists them. `where` is what messages call the conversation.
+    """
 
     name: str
     columns: tuple[str, ...]
     excluded: tuple[str, ...]
     id_column: str | None
+    where: str
     parse: Callable[[dict[str, Any]], RowRequest | Bad]
+    optional: tuple[str, ...] = ()
+
+
+_BODY_COLUMNS = tuple(name for name in ROW_FIELDS if name not in NOT_SENT_FROM_ROWS)
+"""The columns of a row of format `request` that are sent."""
 
 
 def format_of(name: str, column: str | None) -> Format:
     """The format `name`. `column` is `input.column`, the column of the conversation, if the job names one."""
     if name == "openai-batch":
-        return Format(name, ("body",), ("custom_id", "method", "url", "body"), "custom_id", _parse_batch)
+        of_batch = ("custom_id", "method", "url", "body")
+        return Format(name, ("body",), of_batch, "custom_id", "body.messages", _parse_batch)
     own, parse_column = _ONE_COLUMN_FORMATS[name]
     where = column or own
-    return Format(name, (where,), (where,), None, partial(parse_column, where))
+    excluded = (where, *_BODY_COLUMNS) if name == "request" else (where,)
+    optional = _BODY_COLUMNS if name == "request" else BESIDE if name == "sharegpt" else ()
+    return Format(name, (where,), excluded, None, where, partial(parse_column, where), optional)
 
 
 def match_format(columns: dict[str, Any], column: str | None) -> tuple[Format, str] | None:
-    """The first format that the row of `columns` fits, and by which columns; None if it fits none."""
+    """The first format that the row of `columns` fits, and by which columns; None if it fits none.
+
+    No row is taken for a `request`: in many datasets `model` is who gave the answers there are.
+    """
     if "custom_id" in columns and type(_from_json_or_none(columns.get("body"))) is dict:
         return format_of("openai-batch", column), "`custom_id` and `body`"
-    for where in ("messages", "conversations") if column is None else (column,):
-        value = _from_json_or_none(columns.get(where))
-        if type(value) is list:
+    for where in ("messages", "conversations", "prompt") if column is None else (column,):
+        value = _as_list(_from_json_or_none(columns.get(where)))
+        if type(value) is list and (where != "prompt" or column is not None or _is_conversation(value)):
             as_sharegpt = is_sharegpt(value) or (column is None and where == "conversations")
             return format_of("sharegpt" if as_sharegpt else "messages", where), f"the column `{where}`"
     where = column or "prompt"
@@ -72,69 +82,51 @@ def match_format(columns: dict[str, Any], column: str | None) -> tuple[Format, s
     return None
 
 
-def drop_null_keys(value: Any) -> Any:
-    """A Parquet cell without the null keys of its structs: Arrow fills the keys that a row doesn't have with null.
-
-    `content` stays: it may be null in a message with tool calls.
-    """
-    if type(value) is dict:
-        # Most values are text; a call for each would double the cost of a row.
-        return {
-            k: v if type(v) is str else drop_null_keys(v) for k, v in value.items() if v is not None or k == "content"
-        }
-    if type(value) is list:
-        return [drop_null_keys(v) for v in value]
-    return value
-
-
-def parse_row_params(value: Any, where: str) -> RowParams | Bad:
-    """The parameters in `value`, the cell of the column `where`.
-
-    Null means none, and so does an empty text: CSV has no null.
-    """
-    if value is None or value == "":
-        return RowParams({}, None)
-    try:
-        params = _from_json(value)
-    except ValueError as error:
-        return Bad(f"`{where}` {error}")
-    if type(params) is not dict:
-        return Bad(f"`{where}` is {describe(params)}. It takes an object of parameters.")
-    if "messages" in params:
-        return Bad(f"`{where}.messages` is not allowed there: the conversation has its own column.")
-    return _split(params, where)
-
-
-def _split(params: dict[str, Any], where: str) -> RowParams | Bad:
-    stream, n, model = params.get("stream"), params.get("n"), params.get("model")
-    if stream is not None and stream is not False:
-        return Bad(f"`{where}.stream` is {describe(stream)}. Replies are read whole: leave it out.")
-    if n is not None and (n != 1 or type(n) is not int):
-        return Bad(f"`{where}.n` is {describe(n)}. It takes 1: repeat the row under another id for more completions.")
-    if model is not None and (type(model) is not str or not model):
-        return Bad(f"`{where}.model` is {describe(model)}. It takes a model's name.")
-    own = {k: v for k, v in params.items() if k not in {"model", "messages"}}
-    return _check_numbers(own, where) or RowParams(own, model)
-
-
-def _check_numbers(value: Any, where: str) -> Bad | None:
-    """Refuse a number that JSON can't express: it would be sent as null."""
-    if type(value) is float and not isfinite(value):
-        return Bad(f"`{where}` is {'not a number' if isnan(value) else 'infinite'}, which JSON has no number for.")
-    inner = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
-    for name, part in inner:
-        if type(part) is float or type(part) is dict or type(part) is list:
-            problem = _check_numbers(part, f"{where}.{name}" if type(value) is dict else f"{where}[{name}]")
-            if problem is not None:
-                return problem
+def problem_of_shape(columns: dict[str, Any]) -> Bad | None:
+    """What is wrong with the first column that is named as a conversation is; None if there is none so named."""
+    for name in ("messages", "conversations", "prompt", "body"):
+        if name in columns:
+            form = format_of({"conversations": "sharegpt", "body": "openai-batch"}.get(name, name), None)
+            problem = form.parse(columns)
+            return problem if isinstance(problem, Bad) else None
     return None
 
 
+def column_of_messages(columns: dict[str, Any]) -> str | None:
+    """The first column that holds a list of messages or turns, whatever its name."""
+    values = ((name, value) for name, value in columns.items() if type(value) is not str or value.lstrip()[:1] == "[")
+    return next((name for name, value in values if _is_conversation(_as_list(_from_json_or_none(value)))), None)
+
+
+def with_system(messages: list[Message], system: str | None) -> list[Message]:
+    """`messages` with `system` put first, where there is one and they have none of their own."""
+    if system is None or (messages and messages[0]["role"] in {"system", "developer"}):
+        return messages
+    return [{"role": "system", "content": system}, *messages]
+
+
 def _parse_messages(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
+    messages = _messages(where, columns)
+    return messages if isinstance(messages, Bad) else RowRequest(messages, {}, None)
+
+
+def _parse_request(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
+    messages = _messages(where, columns)
+    if isinstance(messages, Bad):
+        return messages
+    own = params_of_columns(columns, [name for name in columns if name in _BODY_COLUMN_SET])
+    return own if isinstance(own, Bad) else RowRequest(with_system(messages, own.system), own.params, own.model)
+
+
+_BODY_COLUMN_SET = frozenset(_BODY_COLUMNS)
+
+
+def _messages(where: str, columns: dict[str, Any]) -> list[Message] | Bad:
     value = _cell(where, columns)
     if isinstance(value, Bad):
         return value
-    return check_messages(value, where) or RowRequest(value, {}, None)
+    messages = without_null_keys(value) if type(value) is list else value
+    return check_messages(messages, where) or messages
 
 
 def _parse_sharegpt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
@@ -142,17 +134,26 @@ def _parse_sharegpt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
     if isinstance(value, Bad):
         return value
     messages = parse_sharegpt(value, where)
-    return messages if isinstance(messages, Bad) else RowRequest(messages, {}, None)
+    if isinstance(messages, Bad):
+        return messages
+    own = params_of_columns(columns, BESIDE)
+    if isinstance(own, Bad):
+        return own
+    tools = own.params.get("tools")  # an empty list is how LLaMA-Factory writes that there are none
+    return RowRequest(with_system(messages, own.system), {"tools": tools} if tools else {}, None)
 
 
 def _cell(where: str, columns: dict[str, Any]) -> Any:
     """The value of the column `where`, read from JSON if it is text; `Bad` if the column is missing or isn't JSON."""
     if where not in columns:
         return _missing(where, columns)
+    value = columns[where]
+    if value == "":
+        return Bad(f"`{where}` is empty", BadReason.NO_CONVERSATION)
     try:
-        return _from_json(columns[where])
+        return _as_list(_from_json(value))
     except ValueError as error:
-        return Bad(f"`{where}` {error}")
+        return bad_json(f"`{where}`", error, BadReason.MESSAGES)
 
 
 def _parse_prompt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
@@ -160,9 +161,13 @@ def _parse_prompt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
         return _missing(where, columns)
     prompt = columns[where]
     if type(prompt) is not str:
-        return Bad(f"`{where}` is {describe(prompt)}. It takes text.")
+        hint = ""
+        if _is_conversation(prompt):
+            hint = f" `input.format: messages` with `input.column: {where}` reads a list of messages."
+        reason = BadReason.NO_CONVERSATION if prompt is None else BadReason.MESSAGES
+        return Bad(f"`{where}` is {describe(prompt)}. It takes text.{hint}", reason)
     if not prompt or prompt.isspace():
-        return Bad(f"`{where}` is empty")
+        return Bad(f"`{where}` is empty", BadReason.NO_CONVERSATION)
     return RowRequest([{"role": "user", "content": prompt}], {}, None)
 
 
@@ -170,6 +175,7 @@ def _parse_prompt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
 _ONE_COLUMN_FORMATS: dict[str, tuple[str, Callable[[str, dict[str, Any]], RowRequest | Bad]]] = {
     "messages": ("messages", _parse_messages),
     "prompt": ("prompt", _parse_prompt),
+    "request": ("messages", _parse_request),
     "sharegpt": ("conversations", _parse_sharegpt),
 }
 
@@ -179,29 +185,56 @@ def _parse_batch(columns: dict[str, Any]) -> RowRequest | Bad:
         return _missing("body", columns)
     url = columns.get("url")
     if type(url) is str and not url.endswith("/chat/completions"):
-        return Bad(f"`url` is {describe(url)}. It takes /v1/chat/completions.")
+        return Bad(f"`url` is {describe(url)}. It takes /v1/chat/completions.", BadReason.PARAMETERS)
     try:
         body = _from_json(columns["body"])
     except ValueError as error:
-        return Bad(f"`body` {error}")
+        return bad_json("`body`", error, BadReason.MESSAGES)
     if type(body) is not dict:
-        return Bad(f"`body` is {describe(body)}. It takes an object with messages.")
+        return Bad(f"`body` is {describe(body)}. It takes an object with messages.", BadReason.NO_CONVERSATION)
     if "messages" not in body:
         return _missing("body.messages", body)
-    problem = check_messages(body["messages"], "body.messages")
+    messages = body["messages"]
+    if type(messages) is list:
+        messages = without_null_keys(messages)
+    problem = check_messages(messages, "body.messages")
     if problem is not None:
         return problem
-    own = _split(body, "body")
-    return own if isinstance(own, Bad) else RowRequest(body["messages"], own.params, own.model)
+    own = split_body(body, "body.")
+    return own if isinstance(own, Bad) else RowRequest(messages, own.params, own.model)
 
 
 def _missing(where: str, columns: dict[str, Any]) -> Bad:
-    return Bad(f"`{where}` is missing. There is {list_columns(columns)}.")
+    return Bad(f"`{where}` is missing. There is {list_columns(columns)}.", BadReason.NO_CONVERSATION)
+
+
+def _as_list(value: Any) -> Any:
+    """`value`; the list of messages of an object of lists (`{"role": [...], "content": [...]}`).
+
+    Hugging Face's `Sequence` of a struct is written so.
+    """
+    if _has_lists(value):
+        lengths = {len(column) for column in value.values()}
+        if len(lengths) == 1:
+            return [dict(zip(value, turn, strict=True)) for turn in zip(*value.values(), strict=True)]
+    return value
+
+
+def _has_lists(value: Any) -> bool:
+    if type(value) is not dict or not ("content" in value or "value" in value):
+        return False
+    return all(type(column) is list for column in value.values())
+
+
+def _is_conversation(value: Any) -> bool:
+    """Whether `value` is a list of messages or turns, not of texts or numbers."""
+    if type(value) is not list or not value or type(value[0]) is not dict:
+        return False
+    return "role" in value[0] or "from" in value[0]
 
 
 def _from_json(value: Any) -> Any:
-    # A lone surrogate can't be part of JSON text: it is refused as not UTF-8.
-    return parse(value.encode(errors="surrogatepass")) if type(value) is str else value
+    return parse_text(value) if type(value) is str else value
 
 
 def _from_json_or_none(value: Any) -> Any:

@@ -19,14 +19,14 @@ from batchchat.sources.decompressed_file import (
     DecompressedFile,
     open_decompressed,
 )
-from batchchat.sources.json_value import parse_object, short_json
+from batchchat.sources.json_value import bad_json, parse_object, short_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from batchchat.sources.files import InputFile, Record
 
-__all__ = ["is_list", "read_json"]
+__all__ = ["is_list", "is_list_named_as_lines", "read_json"]
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -216,7 +216,7 @@ def _columns(element: bytes, line: int, column: int) -> dict[str, Any] | Bad:
     try:
         return parse_object(element, (line, column))
     except ValueError as error:
-        return Bad(f"the element {error}")
+        return bad_json("the element", error)
 
 
 def is_list(file: InputFile) -> bool:
@@ -239,6 +239,26 @@ def is_list(file: InputFile) -> bool:
     raise InputError(f"{file.as_given} is one object, not a list of rows. {_TAKES}")
 
 
+def is_list_named_as_lines(file: InputFile) -> bool:
+    """True if the `.jsonl` file `file` is one list of objects: its first line opens a list and doesn't close it.
+
+    Raises `InputError` if its objects go over several lines.
+    """
+    with open_decompressed(file) as content:
+        try:
+            start = next((text for block in content if (text := block.removeprefix(_BOM).lstrip())), b"")
+        except BrokenOffError:
+            return False
+    if _PRETTY_OBJECT.match(start):
+        raise InputError(f"{file.as_given} has objects that go over several lines. {_TAKES} jq -c . writes it so.")
+    if not _LIST_OF_OBJECTS.match(start):
+        return False
+    line, newline, after = start.partition(b"\n")
+    return not (newline and after.strip() and line.rstrip().endswith(b"]"))
+
+
+_PRETTY_OBJECT = re.compile(rb'\{[ \t]*\r?\n[ \t]+"')
+_LIST_OF_OBJECTS = re.compile(rb"\[\s*\{")
 _TAKES = "It takes [{...}, {...}], or one object a line."
 
 

@@ -6,18 +6,31 @@ Values may be nested at most 200 levels deep: orjson writes 254, and the journal
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from batchchat.core.bad import Bad, BadReason
 from batchchat.lossless_json import dumps, loads, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["describe", "list_columns", "parse", "parse_object", "short_json"]
+__all__ = [
+    "RepeatedKeyError",
+    "bad_json",
+    "describe",
+    "list_columns",
+    "parse",
+    "parse_object",
+    "parse_text",
+    "short_json",
+]
 
 _MAX_DEPTH = 200
 _MAX_SHOWN = 60
 _MAX_LISTED = 8
+_PYTHON_REPR = re.compile(r"\s*[\[({]*\s*[\[({]'")
 
 _KINDS: dict[type, str] = {
     str: "text",
@@ -33,7 +46,8 @@ _KINDS: dict[type, str] = {
 def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
     """The value of the JSON text `data`. Raises `ValueError` with a fragment such as `is not JSON: ...`.
 
-    `start` is the line and column at which `data` begins in its file, for messages.
+    `start` is the line and column at which `data` begins in its file, for messages. A key that stands twice in one
+    object is refused (`RepeatedKeyError`): only the last of its values would be kept.
     """
     try:
         value = loads(data)
@@ -51,43 +65,76 @@ def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
     brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * _MAX_DEPTH else 0
     if brackets > _MAX_DEPTH and isinstance(value, dict | list) and _deeper_than(value, _MAX_DEPTH):
         raise ValueError(f"{_on_line(start)}is nested more than {_MAX_DEPTH} deep")
+    if b"{" in data and (path := _repeated_key(data, value)) is not None:
+        name = scrub(path if len(path) <= _MAX_SHOWN else f"…{path[1 - _MAX_SHOWN :]}")
+        raise RepeatedKeyError(f"{_on_line(start)}has the key `{name}` twice in one object. Leave one out.")
     return value
 
 
 def parse_object(data: bytes, start: tuple[int, int] | None = None) -> dict[str, Any]:
-    """The row in the JSON text `data`, which must be an object; otherwise as `parse`.
-
-    A duplicate key is refused where a message or a prompt would be lost: only the last value of a key is kept. The
-    search takes 0.4 µs/KB, so it is done only if there are more contents than messages, or more than one prompt.
-    """
+    """The row in the JSON text `data`, which must be an object; otherwise as `parse`."""
     value = parse(data, start)
     if type(value) is not dict:
         raise ValueError(f"{_on_line(start)}is {describe(value)}. It takes an object.")
-    messages = value.get("messages")
-    if type(messages) is list:
-        doubtful = data.count(b'"content"') > len(messages) or not messages
-    else:
-        doubtful = "prompt" in value and data.count(b'"prompt"') > 1
-    if doubtful and (name := _repeated_key(data)) is not None:
-        raise ValueError(
-            f"{_on_line(start)}has the key `{scrub(name[:_MAX_SHOWN])}` twice in one object. Leave one out."
-        )
     return value
 
 
-def _repeated_key(data: bytes) -> str | None:
-    """The first duplicate key in an object, found with the standard library, which reports every key."""
-    repeated: list[str] = []
+def parse_text(text: str) -> Any:
+    """The value of the JSON in a cell; otherwise as `parse`, with a hint where the text is Python's, not JSON."""
+    # A lone surrogate can't be part of JSON text: it is refused as not UTF-8.
+    data = text.encode(errors="surrogatepass")
+    try:
+        return parse(data)
+    except RepeatedKeyError:
+        raise
+    except ValueError as error:
+        if _PYTHON_REPR.match(text):
+            hint = "It is written as Python shows a value (pandas' to_csv does so): write it with json.dumps."
+            raise ValueError(f"{error}. {hint}") from None
+        raise
 
-    def note_repeated(pairs: list[tuple[str, Any]]) -> None:
-        names = set()
-        for name, _ in pairs:
-            if name in names:
-                repeated.append(name)
-            names.add(name)
 
-    json.loads(data, object_pairs_hook=note_repeated)
-    return repeated[0] if repeated else None
+def bad_json(where: str, error: ValueError, reason: BadReason = BadReason.OTHER) -> Bad:
+    """What `parse` raised about `where`, as a value; `reason` is the kind of a text that is no JSON."""
+    return Bad(f"{where} {error}", BadReason.REPEATED_KEY if isinstance(error, RepeatedKeyError) else reason)
+
+
+class RepeatedKeyError(ValueError):
+    """A key stands twice in one object, so that one of its values would be lost."""
+
+
+def _repeated_key(data: bytes, value: Any) -> str | None:
+    r"""The path of the first key that stands twice in an object of the JSON text `data`, which is parsed to `value`.
+
+    The quotes of `data` are compared to those that `value` is written with, where a repeated key is no more. A second
+    reading, which takes ten times as long, is needed only where they differ, or `data` has a quote as `\u0022`.
+    """
+    if data.count(b'"') == dumps(value).count(b'"') and not (b"\\" in data and b"\\u0022" in data):
+        return None
+    return _repeated_path(json.loads(data, object_pairs_hook=_Pairs), "")
+
+
+class _Pairs(dict[str, Any]):
+    """An object that knows which of its keys stood twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated: str | None = None
+        if len(self) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            self.repeated = next(name for name, count in counts.items() if count > 1)
+
+
+def _repeated_path(value: Any, path: str) -> str | None:
+    if isinstance(value, _Pairs):
+        if value.repeated is not None:
+            return f"{path}.{value.repeated}" if path else value.repeated
+        parts: Iterable[tuple[str, Any]] = ((f"{path}.{name}" if path else name, part) for name, part in value.items())
+    elif isinstance(value, list):
+        parts = ((f"{path}[{at}]", part) for at, part in enumerate(value))
+    else:
+        return None
+    return next((repeated for name, part in parts if (repeated := _repeated_path(part, name)) is not None), None)
 
 
 def _on_line(start: tuple[int, int] | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.core.bad import Bad
 from batchchat.sources.decompressed_file import BrokenOffError, open_decompressed, read_lines
-from batchchat.sources.json_value import parse_object
+from batchchat.sources.json_value import bad_json, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,4 +39,4 @@ def _columns(line: bytes) -> dict[str, Any] | Bad:
     try:
         return parse_object(line)
     except ValueError as error:
-        return Bad(f"the line {error}")
+        return bad_json("the line", error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from batchchat.sources.csv_rows import header_of, read_csv
 from batchchat.sources.file_types import FileKind
-from batchchat.sources.json_list import is_list, read_json
+from batchchat.sources.json_list import is_list, is_list_named_as_lines, read_json
 from batchchat.sources.jsonl import read_jsonl
 from batchchat.sources.parquet import read_parquet
 
@@ -33,9 +33,14 @@ def read_records(file: InputFile, selection: ColumnSelection, on_progress: Calla
 
 
 def resolve_json_kind(file: InputFile) -> InputFile:
-    """`file` with the kind of its content: JSON lines are often named `.json`. Raises `InputError` if it is neither."""
+    """`file` with the kind of its content: JSON lines are often named `.json`, and a list `.jsonl`.
+
+    Raises `InputError` if it is neither.
+    """
     if file.kind is FileKind.JSON and not is_list(file):
         return replace(file, kind=FileKind.JSONL)
+    if file.kind is FileKind.JSONL and is_list_named_as_lines(file):
+        return replace(file, kind=FileKind.JSON)
     return file
 
 

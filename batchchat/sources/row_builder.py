@@ -5,54 +5,90 @@ One `RowBuilder` serves one pass over the input. Each record becomes exactly one
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from batchchat.core.bad import Bad
+from batchchat.core.bad import Bad, BadReason
 from batchchat.core.conversation import BadRow, Key, Row
-from batchchat.sources.formats import Format, RowRequest, drop_null_keys, parse_row_params
+from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
+from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
+from batchchat.sources.row_params import params_of_columns, parse_params_column
+from batchchat.sources.unsent_fields import UnsentFields
 from batchchat.text.nearest import did_you_mean
 
-__all__ = ["Columns", "RowBuilder"]
+__all__ = ["REFERENCE", "Columns", "RowBuilder"]
+
+
+REFERENCE = "reference"
+"""The column of answers that were cut off, where the job has them cut off."""
+_COLLIDES = re.compile(f"(input_)*{REFERENCE}")
+_TRAILING = (
+    "ends with an assistant message: nothing to answer. `input.trailing_assistant: drop` cuts it off and keeps it in"
+    " the column `reference`; `prefill` sends it as it stands."
+)
 
 
 class Columns:
-    """The roles of a record's columns. `wanted` are the columns to read, None for all."""
+    """The roles of a record's columns. `wanted` are the columns to read, None for all.
+
+    `params` is the column of an object of parameters, or those that are sent under their own names. `trailing` is the
+    job's `input.trailing_assistant`, and `auto_id` says that the id column is not named by the job.
+    """
 
     def __init__(
-        self, form: Format, id_column: str | None, params: str | None, passthrough: tuple[str, ...] | None
+        self,
+        form: Format,
+        id_column: str | None,
+        params: str | tuple[str, ...] | None,
+        passthrough: tuple[str, ...] | None,
+        trailing: str = "refuse",
+        *,
+        auto_id: bool = False,
     ) -> None:
         self.form = form
         self.id = id_column
         self.params = params
         self.passthrough = passthrough
-        self.structs = form.columns if params is None else (*form.columns, params)
-        own = {id_column, params} - {None}
+        self.trailing = trailing
+        self.auto_id = auto_id
+        of_params = () if params is None else (params,) if isinstance(params, str) else params
+        self.structs = (*form.columns, *form.optional, *of_params)
+        own = {id_column, params if isinstance(params, str) else None} - {None}
         self.excluded = frozenset(str(name) for name in own | set(form.excluded))
-        self.wanted = None if passthrough is None else {*self.excluded, *form.columns, *passthrough}
+        self.wanted = None if passthrough is None else {*self.excluded, *self.structs, *passthrough}
 
     def passes_through(self, name: str) -> bool:
         """True if the column `name` goes to the output."""
         return name not in self.excluded if self.passthrough is None else name in self.passthrough
 
-    def passthrough_of(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The columns of `record` that go to the output.
+    def passthrough_of(self, record: dict[str, Any], reference: str | None) -> dict[str, Any]:
+        """The columns of `record` that go to the output; `reference` is the answer that was cut off, if any.
 
         Without `input.columns` the others are removed from `record` itself: a copy would take as long as parsing it.
         """
         if self.passthrough is not None:
-            return {name: record.get(name) for name in self.passthrough}
-        for name in self.excluded:
-            record.pop(name, None)
-        return record
+            passthrough = {name: record.get(name) for name in self.passthrough}
+        else:
+            for name in record.keys() & self.excluded:
+                del record[name]
+            passthrough = record
+        if self.trailing != "drop":
+            return passthrough
+        return {REFERENCE: reference, **{self.output_name(name): value for name, value in passthrough.items()}}
+
+    def output_name(self, name: str) -> str:
+        """The name under which the input column `name` passes through: another one where it is that of our own."""
+        return f"input_{name}" if self.trailing == "drop" and _COLLIDES.fullmatch(name) else name
 
 
 class RowBuilder:
     """Builds the rows of one pass, in reading order; `rows` counts them."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, unsent: UnsentFields) -> None:
         self.rows = 0
+        self._unsent = unsent
         self._columns = columns
         self._column_ids = None if columns.id is None else ColumnIds()
         self._content_ids = ContentIds()
@@ -65,21 +101,42 @@ class RowBuilder:
         ordinal, location = self.rows, f"{label}:{line}"
         self.rows += 1
         if isinstance(record, Bad):
-            return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence)
+            reason = BadReason.UNREADABLE if record.reason is BadReason.OTHER else record.reason
+            return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence, reason=reason)
+        self._unsent.note(record)
         request = self._parse(record, sparse=sparse)
+        reference: str | None = None
+        if not isinstance(request, Bad) and request.messages[-1]["role"] == "assistant":
+            request, reference = self._ending(request)
         if self._column_ids is None:
-            passthrough = self._columns.passthrough_of(record)
+            passthrough = self._columns.passthrough_of(record, reference)
             if isinstance(request, Bad):
-                return BadRow(Key(location), ordinal, location, request.sentence, passthrough)
-            key = Key(self._content_ids.claim(request.messages, request.params, request.model))
-            return Row(key, ordinal, location, request.messages, request.params, request.model, passthrough)
-        name, problem = self._column_id(record, label, line)
-        passthrough = self._columns.passthrough_of(record)
-        if problem is not None:
-            return BadRow(Key(name), ordinal, location, problem.sentence, passthrough)
-        if isinstance(request, Bad):
-            return BadRow(Key(name), ordinal, location, request.sentence, passthrough)
-        return Row(Key(name), ordinal, location, request.messages, request.params, request.model, passthrough)
+                return _bad_row(location, ordinal, location, request, passthrough)
+            name = self._content_ids.claim(request.messages, request.params, request.model)
+        else:
+            name, problem = self._column_id(record, label, line)
+            passthrough = self._columns.passthrough_of(record, reference)
+            if problem is not None:
+                return _bad_row(name, ordinal, location, problem, passthrough)
+            if isinstance(request, Bad):
+                return _bad_row(name, ordinal, location, request, passthrough)
+        messages, params, model = request
+        if params:
+            self._unsent.note_params(params)
+        return Row(Key(name), ordinal, location, messages, params, model, passthrough)
+
+    def _ending(self, request: RowRequest) -> tuple[RowRequest | Bad, str | None]:
+        """What is sent of a conversation that ends with the assistant's turn, and the answer that was cut off it."""
+        trailing, where = self._columns.trailing, self._columns.form.where
+        if trailing == "prefill":
+            return request, None
+        if trailing == "refuse":
+            return Bad(f"`{where}` {_TRAILING}", BadReason.ENDS_WITH_ANSWER), None
+        messages, answers = cut_answers(request.messages)
+        if not messages:
+            sentence = f"`{where}` has only assistant messages: nothing to answer."
+            return Bad(sentence, BadReason.ENDS_WITH_ANSWER), None
+        return request._replace(messages=messages), reference_text(answers)
 
     def _location_id(self, label: str, line: int) -> str:
         location = f"{label}:{line}"
@@ -92,11 +149,18 @@ class RowBuilder:
         assert self._column_ids is not None
         if column not in record:
             sentence = f"`{column}` is missing. There is {list_columns(record)}.{did_you_mean(column, record)}"
-            return self._location_id(label, line), Bad(sentence)
+            return self._location_id(label, line), self._bad_id(sentence, BadReason.NO_ID)
         id_ = parse_id(record[column], column)
         if isinstance(id_, Bad):
-            return self._location_id(label, line), id_
-        return self._column_ids.claim(id_, label, line)
+            return self._location_id(label, line), self._bad_id(id_.sentence, BadReason.NO_ID)
+        name, problem = self._column_ids.claim(id_, label, line)
+        return name, None if problem is None else self._bad_id(problem.sentence, BadReason.DUPLICATE_ID)
+
+    def _bad_id(self, sentence: str, reason: BadReason) -> Bad:
+        """With the way out, where it is not the job that names the column."""
+        if self._columns.auto_id:
+            sentence = f"{sentence.removesuffix('.')}. `input.id: null` makes an id of each request instead."
+        return Bad(sentence, reason)
 
     def _parse(self, record: dict[str, Any], *, sparse: bool) -> RowRequest | Bad:
         columns = self._columns
@@ -107,7 +171,15 @@ class RowBuilder:
         request = columns.form.parse(record)
         if columns.params is None or isinstance(request, Bad):
             return request
-        own = parse_row_params(record.get(columns.params), columns.params)
+        if isinstance(columns.params, str):
+            own = parse_params_column(record.get(columns.params), columns.params)
+        else:
+            own = params_of_columns(record, columns.params)
         if isinstance(own, Bad):
             return own
-        return RowRequest(request.messages, {**request.params, **own.params}, own.model or request.model)
+        messages = with_system(request.messages, own.system)
+        return RowRequest(messages, {**request.params, **own.params}, own.model or request.model)
+
+
+def _bad_row(name: str, ordinal: int, location: str, problem: Bad, passthrough: dict[str, Any]) -> BadRow:
+    return BadRow(Key(name), ordinal, location, problem.sentence, passthrough, problem.reason)

@@ -11,20 +11,23 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from batchchat.job.spec import AUTO
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
+from batchchat.sources.first_rows import id_column_of, look_at_first_rows
 from batchchat.sources.format_detection import check_columns, check_ids, detect_format, summarize_entries
 from batchchat.sources.parquet import ColumnSelection, ParquetFooter, read_footer
 from batchchat.sources.readers import declared_columns, read_records, resolve_json_kind
-from batchchat.sources.row_builder import Columns, RowBuilder
+from batchchat.sources.row_builder import REFERENCE, Columns, RowBuilder
 from batchchat.sources.sampling import Sample, choose
 from batchchat.sources.unify import common_type
+from batchchat.sources.unsent_fields import UnsentFields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import pyarrow as pa
 
     from batchchat.core.conversation import BadRow, Row
     from batchchat.job.spec import InputSpec
@@ -35,6 +38,7 @@ __all__ = ["Source", "open_source"]
 _NOUNS = {
     "messages": "messages",
     "prompt": "prompts",
+    "request": "requests",
     "openai-batch": "openai-batch requests",
     "sharegpt": "sharegpt conversations",
 }
@@ -47,7 +51,8 @@ class Source:
     rows for Parquet. `rows_total` is None unless all files are Parquet or the job takes a random sample.
     `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
     `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
-    None where the job names it. `may_name_models`: rows may have a model of their own.
+    None where the job names it. `may_name_models`: rows may have a model of their own. `id_column` is the column of ids,
+    None where ids are hashes.
     """
 
     def __init__(
@@ -56,13 +61,24 @@ class Source:
         inputs: InputFiles,
         form: tuple[Format, str | None],
         footers: list[ParquetFooter],
+        id_column: str | None,
     ) -> None:
         self.format, self.recognised = form[0].name, form[1]
         self.may_name_models = spec.params is not None or self.format not in {"messages", "prompt", "sharegpt"}
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
-        self._columns = Columns(form[0], spec.id or form[0].id_column, spec.params, spec.columns)
+        self.id_column = id_column
+        self._columns = Columns(
+            form[0],
+            id_column,
+            spec.params,
+            spec.columns,
+            spec.trailing_assistant,
+            auto_id=spec.id == AUTO and form[0].id_column is None,
+        )
+        self._unsent = UnsentFields(spec, form[0], id_column)
+        look_at_first_rows(spec, self._unsent, inputs.files)
         self.files: tuple[Path, ...] = tuple(file.path for file in inputs.files)
         self.description = f"{_NOUNS[self.format]} from {summarize_entries(inputs.entries)}"
         self.bytes_total = sum(file.size for file in inputs.files)
@@ -74,6 +90,9 @@ class Source:
             self.rows_total = rows if spec.first is None else min(rows, spec.first)
             self.column_types = _common_types(footers, self._columns)
         self._selection = ColumnSelection(self._columns.wanted, self.column_types)
+        if spec.trailing_assistant == "drop" and self.column_types:
+            renamed = {self._columns.output_name(name): kind for name, kind in self.column_types.items()}
+            self.column_types = {**renamed, REFERENCE: pa.string()}
         if spec.random is not None:
             # Which rows are in the sample depends on all of them, so all are read before the first is handed out.
             self._sample = choose(self._rows(), spec.random, spec.seed)
@@ -85,9 +104,14 @@ class Source:
         rows = self._rows()
         return rows if self._sample is None else self._sample.select(rows)
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the rows read so far, the first ones included: fields that are not sent, and names."""
+        return self._unsent.sentences()
+
     def _rows(self) -> Iterator[Row | BadRow]:
         self.bytes_read = before = 0
-        builder = RowBuilder(self._columns)
+        builder = RowBuilder(self._columns, self._unsent)
         remaining = self._first
         for file in self._inputs:
             start = before
@@ -119,9 +143,10 @@ def open_source(spec: InputSpec) -> Source:
     if len(footers) + len(headers) == len(inputs.files):
         declared: list[Iterable[str]] = [*(footer.types for footer in footers), *headers]
         check_columns(spec, form[0], dict.fromkeys(name for names in declared for name in names))
-    if column := spec.id or form[0].id_column:
-        check_ids(column, (footer.types.get(column) for footer in footers))
-    return Source(spec, inputs, form, footers)
+    id_column = id_column_of(spec, form[0], inputs.files, footers)
+    if id_column is not None:
+        check_ids(id_column, (footer.types.get(id_column) for footer in footers))
+    return Source(spec, inputs, form, footers, id_column)
 
 
 def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:

@@ -165,8 +165,9 @@ def _json_in(part: str, name: str) -> Accessor:
 
 
 def _set_messages(row: dict[str, Any], messages: list[dict[str, Any]]) -> None:
-    # No conversation that was sent ends with the assistant's turn, so such a last one is the reply.
-    row["messages"] = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
+    # A conversation that was sent may end with the assistant's turn too (`prefill`); then there is a reply behind it.
+    has_reply = "reply" in row or row.get("status") == "answered"
+    row["messages"] = messages[:-1] if has_reply and messages and messages[-1]["role"] == "assistant" else messages
 
 
 _INT, _SMALL, _FLOAT = pa.int64(), pa.int32(), pa.float64()

@@ -33,6 +33,10 @@ def _started(event: events.Started) -> str:
     return f"{event.name} · {event.model} at {event.host} · {in_flight}\ninput  {event.source}{recognised}"
 
 
+def _input_noted(event: events.InputNoted) -> str:
+    return "\n".join(f"note   {sentence}" for sentence in event.sentences)
+
+
 def _environment(event: events.Environment) -> str:
     return (
         f"batchchat {event.version} · {event.place} · pid {event.pid} on {event.host}\n"
@@ -203,6 +207,7 @@ def _endpoint_up(event: events.EndpointUp, utc: bool) -> str:
 
 LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.Started: _started,
+    events.InputNoted: _input_noted,
     events.Environment: _environment,
     events.Replayed: _replayed,
     events.Planned: _planned,

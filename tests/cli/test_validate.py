@@ -10,7 +10,7 @@ import pytest
 
 from batchchat.cli.set_option import override
 from batchchat.job import load_job
-from batchchat.preflight.validate import validate
+from batchchat.preflight.validate import NextCommands, validate
 from tests.cli.called import call
 
 JOB = """\
@@ -55,18 +55,19 @@ def test_a_good_job() -> None:
 
 
 def test_bad_rows() -> None:
-    """One bad row is exit 2; the first ten are shown with file and line, the others counted."""
+    """One bad row is exit 2; they are counted by reason, the first of each shown with file and line."""
     write([row(0), "{", {"id": "x", "messages": []}, *[row(0) for _ in range(10)]])
     called = call("validate", "job.yaml", DEEPINFRA_TOKEN="k")
     assert (called.code, called.err) == (2, "")
     head, body = called.out.split("\n", 1)
     assert head == "chef: 1 of 13 rows can be sent"
     line_numbers = re.findall(r"in\.jsonl:(\d+): ", body)
-    assert line_numbers == [str(line) for line in range(2, 12)]
+    assert line_numbers == ["4", "5", "6", "2", "3"]
     assert "  rows      1 good · 12 invalid\n" in body
-    assert "  invalid   in.jsonl:2: " in body
-    assert "            in.jsonl:3: `messages` is empty\n" in body
-    assert "            and 2 more\n\nnext  batchchat run job.yaml --limit 5\n" in body
+    assert '  invalid   10 rows: duplicate id\n              in.jsonl:4: duplicate id "r0"' in body
+    assert "              and 7 more\n            1 row: can't be read\n              in.jsonl:2: " in body
+    assert "            1 row: no conversation\n              in.jsonl:3: `messages` is empty\n\nnext" in body
+    assert body.endswith("\n\nnext  batchchat run job.yaml --limit 5\n")
     assert "DEEPINFRA_TOKEN" not in body
 
 
@@ -152,7 +153,7 @@ def test_memory_is_flat() -> None:
         job = load_job(Path("job.yaml"), overrides=[override("endpoint.base_url=mock")], environ={})
         tracemalloc.start()
         try:
-            assert validate(job, {}, run_command="", again="").good == count
+            assert validate(job, {}, NextCommands("", "", "")).good == count
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -178,7 +178,7 @@ timeout: {connect: yes, total: true}
         "job.yaml:6: `frist` is not a key of `input`. Did you mean `first`?",
         (
             "job.yaml:6: `input.format` is turns, which is not in this version yet. "
-            "It takes auto, messages, prompt, openai-batch or sharegpt."
+            "It takes auto, messages, prompt, request, openai-batch or sharegpt."
         ),
         'job.yaml:7: `params.max_tokens` is "512", text. It takes a whole number above 0.',
         "job.yaml:7: `params.n` is 4. batchchat keeps one reply a request; leave it out.",
@@ -366,7 +366,7 @@ def test_any_job_round_trips(job: dict[str, Any]) -> None:
     spec = load(json.dumps(job, ensure_ascii=False))
     path = job["input"]["path"]
     assert spec.input.as_given == tuple([path] if isinstance(path, str) else path)
-    assert (spec.input.id, spec.input.first) == (job["input"].get("id"), job["input"].get("first"))
+    assert (spec.input.id, spec.input.first) == (job["input"].get("id", "auto"), job["input"].get("first"))
     assert (spec.name, spec.model, spec.system) == (job.get("name", "job"), job["model"], job.get("system"))
     assert (spec.concurrency, spec.drain) == (job.get("concurrency", 200), job.get("drain", 30.0))
     assert spec.params == job.get("params", {})

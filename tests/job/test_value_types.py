@@ -62,21 +62,25 @@ def test_refused(written: str, sentence: str) -> None:
             "first: 3, random: 3",
             "`input.random` can't be combined with `input.first`. Leave one out.",
         ),
-        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, openai-batch or sharegpt."),
+        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, request, openai-batch or sharegpt."),
         (
             "format: 1",
-            "`input.format` is 1, a whole number. It takes auto, messages, prompt, openai-batch or sharegpt.",
+            "`input.format` is 1, a whole number. It takes auto, messages, prompt, request, openai-batch or sharegpt.",
         ),
         (
             "format: turns",
             (
                 "`input.format` is turns, which is not in this version yet. "
-                "It takes auto, messages, prompt, openai-batch or sharegpt."
+                "It takes auto, messages, prompt, request, openai-batch or sharegpt."
             ),
         ),
         ("columns: a", '`input.columns` is "a", text. It takes a list of texts.'),
         ("columns: [1]", "`input.columns[0]` is 1, a whole number. It takes text."),
         ("id: 3", "`input.id` is 3, a whole number. It takes the name of a column."),
+        ("params: 3", "`input.params` is 3, a whole number. It takes the name of a column, or a list of columns."),
+        ("params: []", "`input.params` is an empty list. It takes the name of a column, or a list of columns."),
+        ("params: [a, a]", "`input.params` names a column twice. It takes the name of a column, or a list of columns."),
+        ("trailing_assistant: keep", "`input.trailing_assistant` is keep. It takes refuse, drop or prefill."),
     ],
 )
 def test_refused_input(written: str, sentence: str) -> None:

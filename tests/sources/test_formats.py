@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from batchchat.core.bad import Bad
-from batchchat.sources.formats import RowRequest, drop_null_keys, format_of, match_format, parse_row_params
+from batchchat.sources.conversations import drop_null_keys
+from batchchat.sources.formats import RowRequest, format_of, match_format
 from tests.sources.folder import user
 
 HI = user("hi")
@@ -89,36 +90,9 @@ def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any],
 )
 def test_what_a_row_cannot_ask(name: str, columns: dict[str, Any], error: str) -> None:
     """The sentence names the field, the value and what it takes."""
-    assert format_of(name, None).parse(columns) == Bad(error)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, ({}, None)),
-        ({}, ({}, None)),
-        ({"seed": 1, "n": 1, "stream": False}, ({"seed": 1, "n": 1, "stream": False}, None)),
-        ({"model": "m", "tools": []}, ({"tools": []}, "m")),
-        ({"model": None, "n": None}, ({"n": None}, None)),
-        ('{"seed":1}', ({"seed": 1}, None)),
-        ("x", "`p` is not JSON: expecting value at column 1"),
-        ([1], "`p` is [1], a list. It takes an object of parameters."),
-        ("[1]", "`p` is [1], a list. It takes an object of parameters."),
-        ({"messages": []}, "`p.messages` is not allowed there: the conversation has its own column."),
-        ({"stream": True}, "`p.stream` is true. Replies are read whole: leave it out."),
-        ({"stream": "yes"}, '`p.stream` is "yes", text. Replies are read whole: leave it out.'),
-        ({"n": 0}, "`p.n` is 0, a number. It takes 1: repeat the row under another id for more completions."),
-        ({"n": True}, "`p.n` is true. It takes 1: repeat the row under another id for more completions."),
-        ({"top_p": float("inf")}, "`p.top_p` is infinite, which JSON has no number for."),
-        ({"a": [0.5, {"b": float("nan")}]}, "`p.a[1].b` is not a number, which JSON has no number for."),
-        ({"a": [0.5, {"b": 1e300}]}, ({"a": [0.5, {"b": 1e300}]}, None)),
-        ("", ({}, None)),
-        ({"model": ""}, '`p.model` is "", text. It takes a model\'s name.'),
-    ],
-)
-def test_a_rows_own_parameters(value: Any, expected: Any) -> None:
-    """An object, as JSON text too, or nothing; its model is taken out."""
-    assert parse_row_params(value, "p") == (Bad(expected) if isinstance(expected, str) else expected)
+    problem = format_of(name, None).parse(columns)
+    assert isinstance(problem, Bad)
+    assert problem.sentence == error
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.sources.json_value import describe, list_columns, parse, parse_object, short_json
+from batchchat.sources.json_value import (
+    RepeatedKeyError,
+    describe,
+    list_columns,
+    parse,
+    parse_object,
+    parse_text,
+    short_json,
+)
 
 
 @pytest.mark.parametrize(
@@ -91,17 +99,56 @@ def test_what_has_each_key_once_is_an_object(value: dict[str, Any]) -> None:
     ("data", "name"),
     [
         (b'{"messages":[{"content":"a"}],"messages":[]}', "messages"),
-        (b'{"messages":[],"messages":[{"content":"a"},{"content":"b"}]}', None),
+        (b'{"messages":[],"messages":[{"content":"a"},{"content":"b"}]}', "messages"),
         (b'{"messages":[{"content":"a"}],"messages":[{"content":"b"}]}', "messages"),
-        (b'{"messages":[{"content":"a","content":"b"}]}', "content"),
+        (b'{"messages":[{"content":"a","content":"b"}]}', "messages[0].content"),
+        (b'{"messages":[{"role":"user","role":"system","content":"b"}]}', "messages[0].role"),
+        (b'{"conversations":[{"from":"human","value":"a", "value" :"b"}]}', "conversations[0].value"),
+        (b'{"custom_id":"1","custom_id":"2","body":{}}', "custom_id"),
+        (b'{"body":{"a":1},"body":{"a":1}}', "body"),
+        (b'{"body":{"temperature":0,"temperature":1}}', "body.temperature"),
+        (b'{"a\\u0022":"\\u0022","b":{"c":1,"\\u0063":2}}', "b.c"),
+        (b'{"a":{"' + b"k" * 100 + b'":1,"' + b"k" * 100 + b'":1}}', "\u2026" + "k" * 59),
         (b'{"prompt":"a","prompt":"b"}', "prompt"),
-        (b'{"messages":[{"content":"a"}],"n":1,"n":2}', None),
+        (b'{"messages":[{"content":"a"}],"n":1,"n":2}', "n"),
     ],
 )
-def test_a_message_is_not_lost_to_a_key_that_stands_twice(data: bytes, name: str | None) -> None:
-    """The last value stands, as for every reader of JSON, but where another message or prompt would be lost."""
-    if name is None:
-        assert parse_object(data) == json.loads(data)
-        return
-    with pytest.raises(ValueError, match=f"^has the key `{name}` twice in one object. Leave one out.$"):
+def test_no_value_is_lost_to_a_key_that_stands_twice(data: bytes, name: str) -> None:
+    """At any level, however it is spelt; the path of the key is said."""
+    with pytest.raises(RepeatedKeyError) as caught:
         parse_object(data)
+    assert str(caught.value) == f"has the key `{name}` twice in one object. Leave one out."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":"\\u0022:","b":1}',
+        b'{"a\\\\":1,"a":2}',
+        b'{"a":"\\":","b" : "x\\\\"}',
+        b'{"a":NaN,"b":"\\ud800","c":123456789012345678901234567890}',
+        '{"a\u00e9":"\\u00e9","a":{"a":[{"a":"\u2026"}]}}'.encode(),
+    ],
+)
+def test_quotes_and_escapes_alone_are_no_fault(data: bytes) -> None:
+    """Only a key that stands twice is."""
+    assert repr(parse_object(data)) == repr(json.loads(data))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_python"),
+    [
+        ("[{'role': 'user', 'content': 'hi'}]", True),
+        ("{'temperature': 0}", True),
+        ("array([{'role': 'user'}], dtype=object)", False),
+        ("[{'role': 'user'}\n {'role': 'user'}]", True),
+        ("['a']", True),
+        ("hello 'you'", False),
+        ("{\"a\": 'b'}", False),
+    ],
+)
+def test_what_python_shows_is_no_json(text: str, *, is_python: bool) -> None:
+    """Pandas writes a list in a cell of CSV as `repr` does."""
+    with pytest.raises(ValueError, match="is not JSON") as caught:
+        parse_text(text)
+    assert ("json.dumps" in str(caught.value)) is is_python

@@ -11,7 +11,10 @@ from batchchat.sources.formats import RowRequest, format_of, match_format
 from batchchat.sources.sharegpt import parse_sharegpt
 from tests.sources.folder import Folder, user
 
-TAKES = "It takes system, human, gpt or tool (or user, assistant, chatgpt, model, function, observation)."
+TOOL = {"type": "function", "function": {"name": "f"}}
+TAKES = (
+    "It takes system, human, gpt, function_call or observation (or user, assistant, chatgpt, model, tool, function)."
+)
 
 
 def said(*turns: tuple[str, str], weight: int | None = None) -> list[dict[str, Any]]:
@@ -58,15 +61,21 @@ def test_both_spellings_are_messages(turns: list[Any], roles: list[str]) -> None
         ([{"role": "user", "content": 7}], "`c[0].content` is 7, a number. It takes text."),
         ([{"role": "user", "content": []}], "`c[0].content` is an empty list. It takes text or a list of parts."),
         (
-            said(("human", "a"), ("gpt", "b")),
-            "`c` ends with the model's turn: nothing to answer. Remove that turn to get a new answer to the one before"
-            " it.",
+            said(("human", "a"), ("function_call", "weather(Bonn)")),
+            "`c[1].value` is not JSON: expecting value at column 1. A function_call holds"
+            ' {"name": ..., "arguments": {...}}, or a list of these.',
+        ),
+        (
+            said(("human", "a"), ("function_call", "[]")),
+            '`c[1].value` is "[]", text. A function_call holds {"name": ..., "arguments": {...}}, or a list of these.',
         ),
     ],
 )
 def test_what_cannot_be_asked(turns: Any, error: str) -> None:
     """The sentence names the turn, the field and the value."""
-    assert parse_sharegpt(turns, "c") == Bad(error)
+    problem = parse_sharegpt(turns, "c")
+    assert isinstance(problem, Bad)
+    assert problem.sentence == error
 
 
 @pytest.mark.parametrize(
@@ -93,8 +102,98 @@ def test_it_is_a_format_of_rows(folder: Folder) -> None:
     """A row's conversation may be JSON text, and a row without one says so."""
     turns = said(("human", "a"))
     assert format_of("sharegpt", None).parse({"conversations": turns}) == RowRequest(user("a"), {}, None)
-    assert format_of("sharegpt", None).parse({"c": 1}) == Bad("`conversations` is missing. There is `c`.")
+    problem = format_of("sharegpt", None).parse({"c": 1})
+    assert isinstance(problem, Bad)
+    assert problem.sentence == "`conversations` is missing. There is `c`."
     folder.write("x.parquet", [{"id": 1, "conversations": turns}])
     source = folder.open("x.parquet", id="id")
     assert source.description == "sharegpt conversations from x.parquet"
     assert [getattr(row, "messages", None) for row in source.read()] == [user("a")]
+
+
+def test_calls_and_observations(folder: Folder) -> None:
+    """A function_call turn is the assistant's tool calls, an observation the result of the one before, by its id."""
+    call = '{"name": "weather", "arguments": {"city": "Bonn"}}'
+    turns = said(("human", "a"), ("function_call", call), ("observation", "7"), ("gpt", "b"), ("tool", "8"))
+    messages = parse_sharegpt(turns, "c")
+    assert messages == [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": [weather("call_1", '{"city":"Bonn"}')]},
+        {"role": "tool", "content": "7", "tool_call_id": "call_1"},
+        {"role": "assistant", "content": "b"},
+        {"role": "tool", "content": "8"},
+    ]
+
+
+@pytest.mark.parametrize("results", [['["7","8"]'], ["7", "8"]])
+def test_calls_at_once(results: list[str]) -> None:
+    """Each has its own result, whether the observations are one list or a turn each."""
+    calls = '[{"name": "weather", "arguments": "{}"}, {"name": "weather"}]'
+    messages = parse_sharegpt(
+        said(("human", "a"), ("function_call", calls), *(("observation", result) for result in results)), "c"
+    )
+    assert not isinstance(messages, Bad)
+    assert [call["id"] for call in messages[1]["tool_calls"]] == ["call_1", "call_2"]
+    assert messages[2:] == [
+        {"role": "tool", "content": "7", "tool_call_id": "call_1"},
+        {"role": "tool", "content": "8", "tool_call_id": "call_2"},
+    ]
+
+
+def weather(id_: str, arguments: str) -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": "weather", "arguments": arguments}}
+
+
+def test_what_a_message_knows_is_kept_of_a_turn() -> None:
+    """Tool calls of turns in the newer form are not dropped; marks of a training are."""
+    calls = [weather("x", "{}")]
+    turns = [
+        {"role": "user", "content": "a", "train": False, "name": "bob"},
+        {"role": "assistant", "content": None, "tool_calls": calls, "weight": 0},
+        {"role": "tool", "content": "7", "tool_call_id": "x"},
+    ]
+    assert parse_sharegpt(turns, "c") == [
+        {"role": "user", "content": "a", "name": "bob"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "content": "7", "tool_call_id": "x"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("beside", "system", "params"),
+    [
+        ({}, None, {}),
+        ({"system": "", "tools": ""}, None, {}),
+        ({"system": None, "tools": "[]"}, None, {}),
+        ({"system": "s", "tools": '[{"name": "f"}]'}, "s", {"tools": [TOOL]}),
+        ({"tools": [TOOL]}, None, {"tools": [TOOL]}),
+    ],
+)  # fmt: skip
+def test_columns_beside_the_conversation(beside: dict[str, Any], system: str | None, params: dict[str, Any]) -> None:
+    """`system` is its system message, `tools` its tools, in OpenAI's form."""
+    request = format_of("sharegpt", None).parse({"conversations": said(("human", "a")), **beside})
+    first = [] if system is None else [{"role": "system", "content": system}]
+    assert request == RowRequest([*first, *user("a")], params, None)
+
+
+def test_a_system_turn_wins_over_the_column() -> None:
+    """As in LLaMA-Factory: the column is of conversations that have none."""
+    turns = said(("system", "own"), ("human", "a"))
+    request = format_of("sharegpt", None).parse({"conversations": turns, "system": "column"})
+    assert isinstance(request, RowRequest)
+    assert [message["content"] for message in request.messages] == ["own", "a"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "error"),
+    [
+        ({"system": 7}, "`system` is 7, a number. It takes text."),
+        ({"tools": "weather"}, "`tools` is not JSON: expecting value at column 1"),
+        ({"tools": '{"name": "f"}'}, '`tools` is "{"name": "f"}", text. It takes a list.'),
+    ],
+)
+def test_columns_beside_it_that_cannot_be_sent(beside: dict[str, Any], error: str) -> None:
+    """The row is invalid: without them the answer would be another one."""
+    problem = format_of("sharegpt", None).parse({"conversations": said(("human", "a")), **beside})
+    assert isinstance(problem, Bad)
+    assert problem.sentence == error

@@ -171,7 +171,7 @@ def _write_empty(folder: Folder) -> None:
 
 
 def _write_broken(folder: Folder) -> None:
-    folder.write("x.jsonl", b"[\n{\n")
+    folder.write("x.jsonl", b'[\n"\n')
 
 
 def _write_one_broken(folder: Folder) -> None:

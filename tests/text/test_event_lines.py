@@ -25,6 +25,10 @@ TEXTS = [
         "input  messages from a.jsonl (recognised: messages, from the column `messages` of the first row)",
     ),
     (
+        events.InputNoted(("rows have `tools`, not sent.", "`params.top_q` is sent as it stands.")),
+        "note   rows have `tools`, not sent.\nnote   `params.top_q` is sent as it stands.",
+    ),
+    (
         events.Planned(
             total=12477, kept=8112, kept_changed=0, resend_changed=41, retry_failed=0, new=4324, invalid=0, gone=0
         ),

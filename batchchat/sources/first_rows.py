@@ -1,0 +1,74 @@
+"""A look at an input's first rows before all are read: which column has the ids, and what the rows have."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from batchchat.core.bad import Bad
+from batchchat.job.spec import AUTO
+from batchchat.sources.format_detection import makes_ids
+from batchchat.sources.parquet import ColumnSelection
+from batchchat.sources.readers import read_records
+from batchchat.sources.row_ids import parse_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batchchat.job.spec import InputSpec
+    from batchchat.sources.files import InputFile
+    from batchchat.sources.formats import Format
+    from batchchat.sources.parquet import ParquetFooter
+    from batchchat.sources.unsent_fields import UnsentFields
+
+__all__ = ["id_column_of", "look_at_first_rows"]
+
+_ROWS = 1_000
+_BYTES = 8 << 20
+_ID_COLUMNS = ("id", "custom_id")
+
+
+def id_column_of(
+    spec: InputSpec, form: Format, files: tuple[InputFile, ...], footers: list[ParquetFooter]
+) -> str | None:
+    """The column of ids: the job's, or else the one that the format or the first row has; None for hashes."""
+    if spec.id != AUTO or form.id_column is not None:
+        return form.id_column if spec.id == AUTO else spec.id
+    first = next(_first_columns(files, set(_ID_COLUMNS)), {})
+    for name in _ID_COLUMNS:
+        types = (footer.types.get(name) for footer in footers)
+        can_be = all(kind is None or makes_ids(kind) for kind in types)
+        if can_be and name in first and name not in form.columns and not isinstance(parse_id(first[name], name), Bad):
+            return name
+    return None
+
+
+def look_at_first_rows(spec: InputSpec, unsent: UnsentFields, files: tuple[InputFile, ...]) -> None:
+    """Let `unsent` take note of the first rows, and of the columns of `input.params` that none of them has."""
+    params = (spec.params,) if isinstance(spec.params, str) else spec.params or ()
+    missing, count = dict.fromkeys(params), 0
+    if not unsent.fields and not missing:
+        return
+    for columns in islice(_first_columns(files, {*unsent.fields, *params}), _ROWS):
+        count += 1
+        unsent.note(columns)
+        for name in [name for name in missing if columns.get(name) is not None]:
+            del missing[name]
+    unsent.note_missing(missing, count)
+
+
+def _first_columns(files: tuple[InputFile, ...], wanted: set[str]) -> Iterator[dict[str, Any]]:
+    """The columns of the first rows that can be read, as far as 8 MiB go; of Parquet those that are `wanted`."""
+    bytes_before = bytes_read = 0
+
+    def on_progress(of_this_file: int) -> None:
+        nonlocal bytes_read
+        bytes_read = bytes_before + of_this_file
+
+    for file in files:
+        for _, columns in read_records(file, ColumnSelection(wanted), on_progress):
+            if not isinstance(columns, Bad):
+                yield columns
+            if bytes_read > _BYTES:
+                return
+        bytes_before = bytes_read

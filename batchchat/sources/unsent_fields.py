@@ -1,0 +1,94 @@
+"""What rows have that an endpoint would understand and that is not sent, and parameters that are likely misspelt.
+
+The first rows are looked at before anything is sent, the others as they are read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batchchat.core.bad import Bad
+from batchchat.job.request_fields import AMBIGUOUS, ROW_FIELDS, misspelt_parameter
+from batchchat.sources.row_params import read_field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from batchchat.job.spec import InputSpec
+    from batchchat.sources.formats import Format
+
+__all__ = ["UnsentFields"]
+
+_SENDS_ALL = frozenset({"request", "openai-batch"})
+
+
+class UnsentFields:
+    """Gathers what the rows of an input, read by `form`, have and the job doesn't send."""
+
+    def __init__(self, spec: InputSpec, form: Format, id_column: str | None) -> None:
+        self._spec, self._form = spec, form
+        params = spec.params
+        self._listed = () if params is None or isinstance(params, str) else params
+        own = {*form.columns, *form.optional, *self._listed, id_column, params if isinstance(params, str) else None}
+        self._candidates = set() if form.name in _SENDS_ALL else {*ROW_FIELDS} - AMBIGUOUS - own
+        self.columns: list[str] = []
+        self._missing: list[str] = []
+        self._misspelt: dict[str, str] = {}
+        self._checked: set[str] = set()
+        self._check_names(self._listed)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The columns that are looked for."""
+        return frozenset(self._candidates)
+
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Take note of the columns of `record` that an endpoint would understand."""
+        if self._form.name == "request":
+            if not self._checked.issuperset(record):
+                self._check_names(record)
+        elif not self._candidates.isdisjoint(record):
+            for name in [name for name in record if name in self._candidates]:
+                value = read_field(name, record[name])
+                if value is not None and not isinstance(value, Bad):
+                    self._candidates.discard(name)
+                    self.columns.append(name)
+
+    def note_params(self, params: Mapping[str, Any]) -> None:
+        """Take note of the names of a row's own parameters."""
+        if params and not self._checked.issuperset(params):
+            self._check_names(params)
+
+    def note_missing(self, names: Iterable[str], rows: int) -> None:
+        """Take note of `names`, columns of `input.params` that have no value in the first `rows`."""
+        where = "the only row" if rows == 1 else f"the first {rows:,} rows"
+        self._missing += (f"`{name}` (`input.params`) has no value in {where}." for name in names)
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._checked:
+                self._checked.add(name)
+                if (meant := misspelt_parameter(name)) is not None:
+                    self._misspelt[name] = meant
+
+    def sentences(self) -> list[str]:
+        """What is to be said of them."""
+        sentences = [*self._missing, *([self._unsent()] if self.columns else [])]
+        for name, meant in self._misspelt.items():
+            if self._form.name == "request" and name not in self._listed:
+                sentences.append(f"the column `{name}` is not sent. Did you mean `{meant}`?")
+            else:
+                sentences.append(
+                    f"rows have the parameter `{name}`, which is sent as it stands. Did you mean `{meant}`?"
+                )
+        return sentences
+
+    def _unsent(self) -> str:
+        names = ", ".join(f"`{name}`" for name in self.columns)
+        head = f"rows have {names}, which are not sent" if len(self.columns) > 1 else f"rows have {names}, not sent"
+        if isinstance(self._spec.params, str):
+            return f"{head}. To send them, put them into the objects of `{self._spec.params}` (`input.params`)."
+        ways = [f"`input.params: [{', '.join((*self._listed, *self.columns))}]`"]
+        if self._form.name == "messages":
+            ways.append("`input.format: request`")
+        return f"{head}. To send them: {', or '.join(ways)}."
