@@ -169,6 +169,11 @@ class Attempt(NamedTuple):
     """The response's body as it came, where the job keeps it; bytes that are not UTF-8 are lone surrogates."""
     quota: Quota | None = None
 
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the provider has or may have charged for it."""
+        return self.verdict.billed is not Billed.NO or self.cost is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Spend:
