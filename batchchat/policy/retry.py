@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
+from typing import NamedTuple
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 from tenacity.stop import stop_base
@@ -28,7 +29,7 @@ from batchchat.core.attempt import Action, Attempt, Scope
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.core.row_history import CANCELLED
 
-__all__ = ["MAX_ATTEMPTS_BY_KIND", "RowStop", "RowWait", "limit_reached", "retrying"]
+__all__ = ["MAX_ATTEMPTS_BY_KIND", "Limit", "RowStop", "RowWait", "limit_reached", "retrying"]
 
 MAX_ATTEMPTS_BY_KIND = {ErrorKind.EMPTY_REPLY: 3}
 """An empty reply is billed each time, so it is retried only twice."""
@@ -37,19 +38,26 @@ _RETRY_AFTER_JITTER = 0.25
 _MIN_RETRY_AFTER_S = 1.0
 
 
-def limit_reached(billed: Mapping[str, int], max_attempts: int, max_possibly_billed: int | None) -> str | None:
+class Limit(NamedTuple):
+    """A limit that is reached, in `words`. `is_plain`: with the last failure, no words are needed."""
+
+    words: str
+    is_plain: bool = True
+
+
+def limit_reached(billed: Mapping[str, int], max_attempts: int, max_possibly_billed: int | None) -> Limit | None:
     """Why a row may not be sent again after the failed attempts that were or may have been `billed`; None if it may.
 
     They are counted by the kind of their failure.
     """
     count = sum(billed.values())
-    if max_possibly_billed is not None and count >= max_possibly_billed:
-        return f"{_attempts(count)} may have been billed (`retry.max_possibly_billed`)"
-    if count >= max_attempts:
-        return f"{_attempts(count)} may have been billed (`retry.max_attempts`)"
     for kind, max_alike in MAX_ATTEMPTS_BY_KIND.items():
         if (alike := billed.get(kind.value, 0)) >= max_alike:
-            return f"{_attempts(alike)} ended so, and each was billed"
+            return Limit(f"{_attempts(alike)} ended so, and each was billed")
+    if max_possibly_billed is not None and count >= max_possibly_billed:
+        return Limit(f"{_attempts(count)} may have been billed (`retry.max_possibly_billed`)", is_plain=False)
+    if count >= max_attempts:
+        return Limit(f"{_attempts(count)} may have been billed (`retry.max_attempts`)")
     return None
 
 
@@ -98,7 +106,8 @@ class RowStop(stop_base):
     def limit_of_next(self) -> str | None:
         """The limit that one more attempt reaches, if it may be billed; None where it reaches none."""
         billed = self._billed + Counter({CANCELLED: 1})
-        return limit_reached(billed, self._max_attempts, self._max_possibly_billed)
+        limit = limit_reached(billed, self._max_attempts, self._max_possibly_billed)
+        return None if limit is None else limit.words
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         attempt = _attempt_of(retry_state)
@@ -115,8 +124,9 @@ class RowStop(stop_base):
         self._failures = [(failure, spent_s) for failure, spent_s in self._failures if not self._was_in_outage(failure)]
         if may_be_billed:
             self._billed[verdict.kind.value] += 1
-            self.why = limit_reached(self._billed, self._max_attempts, self._max_possibly_billed)
-            if self.why is not None:
+            limit = limit_reached(self._billed, self._max_attempts, self._max_possibly_billed)
+            if limit is not None:
+                self.why = None if limit.is_plain else limit.words
                 return True
         unbilled = sum(not failure.may_be_billed for failure, _ in self._failures)
         spent_s = sum(spent_s for _, spent_s in self._failures)

@@ -93,8 +93,10 @@ class StragglerPolicy:
         for key, since, limit in running:
             if now - since > self._cutoff_s(key, p99_s):
                 times = self._cutoffs[key] = self._cutoffs.get(key, 0) + 1
-                again = times <= self._max_resends and limit is None
-                overdue.append(Overdue(key, now - since, p99_s, times, again, limit))
+                if times > self._max_resends:
+                    overdue.append(Overdue(key, now - since, p99_s, times, again=False))
+                else:
+                    overdue.append(Overdue(key, now - since, p99_s, times, limit is None, limit))
         return overdue
 
     def _cutoff_s(self, key: Key, p99_s: float) -> float:

@@ -136,7 +136,12 @@ def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker) -> RetryPo
 def limit_reached_for(job: JobSpec) -> Callable[[Mapping[str, int]], str | None]:
     """Why a row may not be sent again after so many attempts that were or may have been billed."""
     retry = job.retry
-    return lambda billed: limit_reached(billed, retry.max_attempts, retry.max_possibly_billed)
+
+    def words(billed: Mapping[str, int]) -> str | None:
+        limit = limit_reached(billed, retry.max_attempts, retry.max_possibly_billed)
+        return None if limit is None else limit.words
+
+    return words
 
 
 def _stragglers_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:

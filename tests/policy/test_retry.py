@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batchchat.core.attempt import Action, Attempt, Billed, Cost, Failure, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.core.row_history import NO_HISTORY
-from batchchat.policy.retry import RowStop, RowWait, limit_reached, retrying
+from batchchat.policy.retry import Limit, RowStop, RowWait, limit_reached, retrying
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 
@@ -244,13 +244,14 @@ def test_what_an_outage_broke_off_at_no_cost_fails_no_row() -> None:
 )
 def test_the_limit_that_earlier_runs_have_reached_is_named(billed: dict[str, int], why: str | None) -> None:
     """Three possibly billed attempts in all, of whatever kind."""
-    assert limit_reached(billed, 6, 3) == why
+    limit = limit_reached(billed, 6, 3)
+    assert (None if limit is None else limit.words) == why
 
 
 def test_the_lowest_limit_is_the_one_that_holds() -> None:
     """`max_attempts` where it is the lower one; and three empty replies however much is allowed."""
-    assert limit_reached({"timeout": 1}, 1, 3) == "1 attempt may have been billed (`retry.max_attempts`)"
-    assert limit_reached({"empty_reply": 3}, 9, 9) == "3 attempts ended so, and each was billed"
+    assert limit_reached({"timeout": 1}, 1, 3) == Limit("1 attempt may have been billed (`retry.max_attempts`)")
+    assert limit_reached({"empty_reply": 3}, 9, 3) == Limit("3 attempts ended so, and each was billed")
 
 
 def test_the_row_itself_may_be_the_cause_of_its_refusals() -> None:
