@@ -192,6 +192,11 @@ class Attempt(NamedTuple):
     streamed: bool = False
     """The response was a stream, which no request asked for."""
 
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the provider has or may have charged for it."""
+        return self.verdict.billed is not Billed.NO or self.cost is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Spend:

@@ -175,8 +175,11 @@ class Dispatcher:
             return failed
 
         stop, wait = self._sending.retry()
+        if work.stop is None:
+            stop.count_earlier(work.history.billed)
+            work.stop = stop
         with suppress(Closed):
-            last: Attempt = await retrying(stop, wait, self._pause)(once_more)
+            last: Attempt = await retrying(work.stop, wait, self._pause)(once_more)
             if not work.attempts or work.attempts[-1] is not last:  # given up: that ends the row
                 self._advance(work, last)
                 self._observe_end(work.step)
@@ -185,10 +188,10 @@ class Dispatcher:
     async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Attempt:
         """Send `request`, `because` an attempt before failed so. What it cost is recorded before its permit is free."""
         await self.gate.acquire(request.max_usage, again=because is not None)
-        if because is not None:
-            work.spend = work.spend.with_retry(because)
+        if because is not None or work.history.billed:
+            await self._begin_again(work, request, because)
         sent = number = None
-        in_flight = self.in_flight.begin(request.key)
+        in_flight = self.in_flight.begin(request.key, work.limit_of_next)
         try:
             try:
                 sent = await self._sending.send(request)
@@ -222,6 +225,17 @@ class Dispatcher:
         if action is not Action.RETRY:
             self._observe_end(work.step)
         return attempt
+
+    async def _begin_again(self, work: Work, request: Request, because: ErrorKind | None) -> None:
+        """A row is sent again. Where it may have been billed before, the journal knows it first: a kill then counts."""
+        if work.may_have_been_billed:
+            try:
+                await self._recorder.sending(work, request)
+            except BaseException:
+                self.gate.release(request.max_usage, None)
+                raise
+        if because is not None:
+            work.spend = work.spend.with_retry(because)
 
     def _advance(self, work: Work, attempt: Attempt) -> int | None:
         """Give the script `attempt`, which was accepted or ends the row; the number of the record of it."""

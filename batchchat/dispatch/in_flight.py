@@ -21,12 +21,13 @@ _ASLEEP_S = 2.0
 
 
 class InFlightAttempt:
-    """One wait for an answer; `overdue` says for how long, where we cancelled it."""
+    """One wait for an answer; `overdue` says for how long, where we cancelled it. `limit` is that of `InFlight`."""
 
-    __slots__ = ("_task", "overdue", "since")
+    __slots__ = ("_task", "limit", "overdue", "since")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, since: float, limit: str | None) -> None:
         self.since = since
+        self.limit = limit
         self.overdue: Overdue | None = None
         task = asyncio.current_task()
         assert task is not None
@@ -60,9 +61,9 @@ class InFlightAttempts:
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = 0.0
 
-    def begin(self, key: Key) -> InFlightAttempt:
-        """The current task sends an attempt at the row of `key`."""
-        attempt = self._attempts[key] = InFlightAttempt(self._clock())
+    def begin(self, key: Key, limit: str | None = None) -> InFlightAttempt:
+        """The current task sends an attempt at the row of `key`; `limit` is that of `InFlight`."""
+        attempt = self._attempts[key] = InFlightAttempt(self._clock(), limit)
         return attempt
 
     def end(self, key: Key, accepted: Attempt | None) -> None:
@@ -99,14 +100,18 @@ class InFlightAttempts:
         # After a suspend the replies that have arrived in the meantime are read first, and attempts cancelled later.
         if now - before > _ASLEEP_S or not self._alone(len(self._attempts)):
             return
-        running = [InFlight(key, attempt.since) for key, attempt in self._attempts.items() if attempt.overdue is None]
+        running = [
+            InFlight(key, attempt.since, attempt.limit)
+            for key, attempt in self._attempts.items()
+            if attempt.overdue is None
+        ]
         for overdue in self._stragglers.overdue(now, running):
             self._attempts[overdue.key].cancel(overdue)
             self._on_overdue(overdue)
 
 
 def overdue_attempt(request: Request, overdue: Overdue) -> Attempt:
-    """The attempt that was cancelled as overdue: possibly billed, and not its row's fault."""
+    """The attempt that was cancelled as overdue: possibly billed, and the endpoint's fault."""
     verdict = Verdict(
         Action.RETRY if overdue.again else Action.FAIL_ROW,
         Scope.ENDPOINT,
@@ -119,7 +124,7 @@ def overdue_attempt(request: Request, overdue: Overdue) -> Attempt:
         f" most {numbers.seconds(overdue.p99_s)}"
     )
     if not overdue.again:
-        text += f"; cut off {overdue.times} times"
+        text += f"; {overdue.limit or f'cut off {overdue.times} times'}"
     finished_at = time.time()
     failure = Failure(ErrorKind.TIMEOUT, text)
     return Attempt(request, verdict, finished_at - overdue.ran_s, finished_at, overdue.ran_s, failure=failure)

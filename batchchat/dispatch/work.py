@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batchchat.core.attempt import NO_SPEND, Attempt, Outcome, Request, Script, Spend
+from batchchat.core.row_history import NO_HISTORY, RowHistory
 from batchchat.policy.decision import Policy
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.stragglers import Overdue, StragglerPolicy
@@ -21,6 +22,10 @@ RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
 class Work:
     """A row under way, taken at the monotonic time `queued_at`; `spend` includes the attempts of earlier runs.
 
+    `history` has those attempts of earlier runs that count against the row's limits, and `stop`, from its first failure
+    on, bounds all its attempts, whichever of its requests they were made at. `noted`: the journal says that the row is
+    sent again, and not yet what came of it.
+
     `attempts` are those its script has been given: each accepted, or the failure that ends the row; `step` is what the
     script returned for them, None at the start.
     """
@@ -28,8 +33,21 @@ class Work:
     script: Script
     queued_at: float
     spend: Spend = NO_SPEND
+    history: RowHistory = NO_HISTORY
+    stop: RowStop | None = None
+    noted: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     step: Request | Outcome | None = None
+
+    @property
+    def may_have_been_billed(self) -> bool:
+        """Whether a failed attempt at it, in this run or an earlier one, was or may have been billed."""
+        return bool(self.history.billed) if self.stop is None else self.stop.has_billed
+
+    @property
+    def limit_of_next(self) -> str | None:
+        """The limit of the row that its next attempt reaches, if it may be billed; None where it is not known."""
+        return None if self.stop is None else self.stop.limit_of_next()
 
 
 class AttemptRecorder(Protocol):
@@ -43,6 +61,9 @@ class AttemptRecorder(Protocol):
 
     def row(self, work: Work, outcome: Outcome) -> int:
         """A row came to its end."""
+
+    async def sending(self, work: Work, request: Request) -> None:
+        """A row that may have been billed before is about to be sent; returns once the journal has kept that."""
 
     async def room(self) -> None:
         """Returns when another row may be started."""

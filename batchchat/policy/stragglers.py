@@ -6,7 +6,8 @@ mostly left alone; and since the cutoff doubles each time a row is cut off, a lo
 time. Nothing is overdue within half a minute, nor before a hundred answers: a 99th percentile of fewer is the longest
 of them.
 
-Being cut off here uses up none of a row's own attempts; a row is cut off and sent again at most twice.
+An attempt that is cut off may have been billed, and counts against the limits of its row on those. A row is cut off and
+sent again at most twice.
 """
 
 from __future__ import annotations
@@ -29,20 +30,28 @@ _MAX_LATENCIES = 2_000
 
 
 class InFlight(NamedTuple):
-    """An attempt in flight: its row, and when it was sent, in seconds of the policy's clock."""
+    """An attempt in flight: its row, and when it was sent, in seconds of the policy's clock.
+
+    `limit` names the limit of the row that this attempt reaches, if it has to be counted as billed.
+    """
 
     key: Key
     since: float
+    limit: str | None = None
 
 
 class Overdue(NamedTuple):
-    """An attempt to be cut off after `ran_s` seconds, the row's cutoff number `times`; `again`: the row is resent."""
+    """An attempt to be cut off after `ran_s` seconds, the row's cutoff number `times`.
+
+    `again`: the row is resent. Where it is not because of a limit of the row, `limit` names that.
+    """
 
     key: Key
     ran_s: float
     p99_s: float
     times: int
     again: bool
+    limit: str | None = None
 
 
 class StragglerPolicy:
@@ -81,10 +90,13 @@ class StragglerPolicy:
         if p99_s is None:
             return []
         overdue = []
-        for key, since in running:
+        for key, since, limit in running:
             if now - since > self._cutoff_s(key, p99_s):
                 times = self._cutoffs[key] = self._cutoffs.get(key, 0) + 1
-                overdue.append(Overdue(key, now - since, p99_s, times, times <= self._max_resends))
+                if times > self._max_resends:
+                    overdue.append(Overdue(key, now - since, p99_s, times, again=False))
+                else:
+                    overdue.append(Overdue(key, now - since, p99_s, times, limit is None, limit))
         return overdue
 
     def _cutoff_s(self, key: Key, p99_s: float) -> float:

@@ -1,18 +1,20 @@
 """Supplies the dispatcher with the rows to send, one after the other.
 
-Bad rows, and rows that can't fit their model's context, are recorded on the way. The event loop gets its turn every few
-hundred rows: a million kept rows must not hold up the replies that are on their way.
+Bad rows, rows that can't fit their model's context, and rows whose attempts in earlier runs have reached a limit are
+recorded on the way. The event loop gets its turn every few hundred rows: a million kept rows must not hold up the
+replies that are on their way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from batchchat.core.attempt import NO_SPEND
-from batchchat.core.conversation import BadRow
-from batchchat.core.record import RowRecord, add_spend
+from batchchat.core.attempt import NO_SPEND, Failure
+from batchchat.core.conversation import BadRow, ErrorKind
+from batchchat.core.record import RowRecord, add_spend, record_of_unsent
+from batchchat.core.row_history import RowHistory
 from batchchat.dispatch.work import Work
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.disposition import Disposition
@@ -28,6 +30,7 @@ class Feed:
     """Takes rows from `tasks`, which read `source`; `keep` is given the records of those that are not sent.
 
     At most `limit` rows are sent. `total` is the number of the input's rows, where the plan has counted them.
+    `limit_reached` says why a row may not be sent again after the attempts of earlier runs, counted by kind.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Feed:
         limit: int | None,
         total: int | None,
         context_check: ContextCheck,
+        limit_reached: Callable[[Mapping[str, int]], str | None] = lambda _: None,
     ) -> None:
         self._tasks = tasks
         self._source = source
@@ -48,6 +52,7 @@ class Feed:
         self._left = limit
         self._total = total
         self._context_check = context_check
+        self._limit_reached = limit_reached
         self._broken = False
         self._total_at_least = 0
         self.rows_read = 0
@@ -75,15 +80,17 @@ class Feed:
                     self._keep(record)
             else:
                 self.good_rows += 1
-                if task.disposition.sends and not self._refused(task):
-                    return self._work(task)
+                if task.disposition.sends:
+                    history = self._ledger.unfinished.history(task.row.key, task.script.identity)
+                    if not self._refused(task, history):
+                        return self._work(task, history)
             if self.rows_read % ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
         return None
 
-    def _refused(self, task: RowTask) -> bool:
-        """True if the row can't fit its model's context; it is then recorded as failed."""
-        record = self._context_check.refused(task.script)
+    def _refused(self, task: RowTask, history: RowHistory) -> bool:
+        """True if the row can't fit its model's context or has reached a limit; it is then recorded as failed."""
+        record = self._context_check.refused(task.script) or self._used_up(task, history)
         if record is None:
             return False
         spend = self._ledger.spend_before(task.row.key)
@@ -92,6 +99,16 @@ class Feed:
         self._keep(record)
         self.taken += 1
         return True
+
+    def _used_up(self, task: RowTask, history: RowHistory) -> RowRecord | None:
+        """The record of a row that earlier runs have sent as often as its limits allow; None where they have not."""
+        why = self._limit_reached(history.billed) if history.billed else None
+        if why is None:
+            return None
+        last = history.last or Failure(ErrorKind.OTHER, "")
+        text = f"{last.text or 'no earlier run could finish this row'}; {why}, in earlier runs"
+        script = task.script
+        return record_of_unsent(task.row, script.preview[0], script.identity, Failure(last.kind, text))
 
     async def at_end(self) -> bool:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
@@ -111,14 +128,14 @@ class Feed:
                     return
         self._total = count
 
-    def _work(self, task: RowTask) -> Work:
+    def _work(self, task: RowTask, history: RowHistory) -> Work:
         self.taken += 1
         if self._left is not None:
             self._left -= 1
         ledger = self._ledger
         sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
         spend = ledger.spend_before(task.row.key) if sent_before else NO_SPEND
-        return Work(task.script, time.monotonic(), spend)
+        return Work(task.script, time.monotonic(), spend, history)
 
     def total(self) -> tuple[int | None, bool]:
         """Rows of the input, and whether that is an estimate from the bytes read so far."""

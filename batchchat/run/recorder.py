@@ -5,20 +5,19 @@ Records are numbered from 1 in the order they were appended. A record counts whe
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from batchchat.core.attempt import NO_SPEND, Action, Attempt, Billed, Outcome, Request
+from batchchat.core.attempt import NO_SPEND, Action, Attempt, Outcome, Request
 from batchchat.core.record import RowRecord, record_of_outcome, record_of_step
+from batchchat.core.row_history import ACCEPTED, CANCELLED, SENT
 from batchchat.dispatch.work import Work
 from batchchat.errors import BatchchatError
 
 __all__ = ["JournalWriter", "OpenJournal", "Recorder"]
-
-ACCEPTED, CANCELLED = "accepted", "cut"
-"""Why an attempt is a record of its own, where no failure says it."""
 
 
 class JournalWriter(Protocol):
@@ -74,6 +73,7 @@ class Recorder:
         self._mock = mock
         self._clock = clock
         self._appended = self._synced = 0
+        self._awaited: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._on_synced: list[Callable[[int], None]] = []
         self._on_failed: list[Callable[[], None]] = []
         self.retries: Counter[str] = Counter()
@@ -87,28 +87,46 @@ class Recorder:
         self._on_failed.append(on_failed)
 
     def attempt(self, work: Work, attempt: Attempt) -> int | None:
-        """An attempt that did not end its row; None, and no record, where it was not billed."""
-        kind, reply = attempt.verdict.kind, None
+        """An attempt that did not end its row; None, and no record, where it was not billed and not noted."""
+        kind, reply, failure = attempt.verdict.kind, None, attempt.failure
         if attempt.verdict.action is Action.ACCEPT:
             why, reply = ACCEPTED, attempt.reply
         else:
             why = "" if kind is None else kind.value
         if attempt.verdict.action is Action.RETRY:
             self.retries[why] += 1
-        if attempt.verdict.billed is Billed.NO and attempt.cost is None:
+        if not attempt.may_be_billed and not work.noted:
             return None
-        spend = NO_SPEND.with_attempt(attempt)
+        work.noted = False
+        spend = NO_SPEND.with_attempt(attempt) if attempt.may_be_billed else NO_SPEND
         script = work.script
-        return self.keep(
-            record_of_step(script.row.key, script.identity, attempt.request, spend, why, at=time.time(), reply=reply)
+        record = record_of_step(
+            script.row.key, script.identity, attempt.request, spend, why, at=time.time(), reply=reply
         )
+        if failure is not None:
+            record["error"] = failure.text
+        return self.keep(record)
 
     def cancelled(self, work: Work, request: Request) -> int:
         """A request that was in flight when we cancelled it: it may have been billed."""
         self.cancelled_count += 1
+        work.noted = False
         spend = NO_SPEND.with_cancelled(request)
         script = work.script
         return self.keep(record_of_step(script.row.key, script.identity, request, spend, CANCELLED, at=time.time()))
+
+    async def sending(self, work: Work, request: Request) -> None:
+        """Note that a row is sent again, so that it counts if we are killed; returns once that is synced."""
+        script = work.script
+        note = record_of_step(script.row.key, script.identity, request, NO_SPEND, SENT, at=time.time())
+        synced = asyncio.get_running_loop().create_future()
+        self._awaited.append((self.keep(note), synced))
+        work.noted = True
+        try:
+            await synced
+        except asyncio.CancelledError:
+            self.keep({**note, "why": ""})
+            raise
 
     def row(self, work: Work, outcome: Outcome) -> int:
         """Record the complete row, which has ended."""
@@ -156,6 +174,10 @@ class Recorder:
         for location, record in placed:
             self._apply(location, record)
         self._synced += len(placed)
+        while self._awaited and self._awaited[0][0] <= self._synced:
+            _, synced = self._awaited.popleft()
+            if not synced.done():
+                synced.set_result(None)
         for tell in self._on_synced:
             tell(self._synced)
 

@@ -330,6 +330,7 @@ class _Session:
             limit=self._options.limit,
             total=total,
             context_check=ContextCheck(context_for(job, rates), job.params),
+            limit_reached=wiring.limit_reached_for(job),
         )
 
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:

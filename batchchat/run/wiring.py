@@ -26,7 +26,7 @@ from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.decision import Policy
-from batchchat.policy.retry import RowStop, RowWait
+from batchchat.policy.retry import RowStop, RowWait, limit_reached
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.pricing.cost import cost_usd, pricing
 from batchchat.pricing.max_usage import UsageBounds
@@ -45,6 +45,7 @@ __all__ = [
     "Sender",
     "budget_for",
     "engine_for",
+    "limit_reached_for",
     "price_label",
     "redactor_for",
     "scripts_for",
@@ -126,16 +127,29 @@ def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker) -> RetryPo
             attempt_s,
             breaker.was_in_outage,
             retry.max_possibly_billed,
-            extends_patience=breaker.extends_patience,
         ),
         RowWait(retry.max_wait, random),
     )
 
 
+def limit_reached_for(job: JobSpec) -> Callable[[Mapping[str, int]], str | None]:
+    """Why a row may not be sent again after so many attempts that were or may have been billed."""
+    retry = job.retry
+
+    def words(billed: Mapping[str, int]) -> str | None:
+        limit = limit_reached(billed, retry.max_attempts, retry.max_possibly_billed)
+        return None if limit is None else limit.words
+
+    return words
+
+
 def _stragglers_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:
-    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs."""
+    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs.
+
+    Each that is cut off may have been billed, so it counts against the row's limits.
+    """
     return stragglers.StragglerPolicy(
-        max_resends=min(stragglers.MAX_RESENDS, job.retry.max_attempts - 1),
+        max_resends=min(stragglers.MAX_RESENDS, job.retry.max_attempts - 1, job.retry.max_possibly_billed - 1),
         floor_s=stragglers.FLOOR_S,
         earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.MIN_ANSWERS else None,
     )

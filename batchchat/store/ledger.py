@@ -20,6 +20,7 @@ from batchchat.store.at_risk import AtRisk
 from batchchat.store.index import Index
 from batchchat.store.passthrough_columns import PassthroughColumns
 from batchchat.store.segments import LineReader
+from batchchat.store.unfinished_rows import UnfinishedRows
 
 __all__ = ["Ledger", "PaidElsewhere"]
 
@@ -46,10 +47,10 @@ class PaidElsewhere:
 class Ledger:
     """The state that a journal's records add up to.
 
-    `pending_spend` is what unfinished rows have used up, by key; `runs` are the `run` records, and `sessions` when each
-    of these runs began and had its last record, in seconds since the epoch; `answered_models` are,
-    by endpoint, the models that have answered there; `price_ratios` are, by price, how many answers a budget has seen
-    and the highest ratio of their reported to their computed cost.
+    `pending_spend` is what unfinished rows have used up, by key, and `unfinished` their attempts that count against
+    their limits; `runs` are the `run` records, and `sessions` when each of these runs began and had its last record, in
+    seconds since the epoch; `answered_models` are, by endpoint, the models that have answered there; `price_ratios`
+    are, by price, how many answers a budget has seen and the ratio of their reported to their computed cost.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +60,7 @@ class Ledger:
         self.superseded = PaidElsewhere()
         self.not_in_input = PaidElsewhere()
         self.pending_spend: dict[Key, Spend] = {}
+        self.unfinished = UnfinishedRows()
         self.runs: list[dict[str, Any]] = []
         self.sessions: list[tuple[float, float]] = []
         self.answered_models: dict[str, set[str]] = {}
@@ -75,7 +77,9 @@ class Ledger:
             self._apply_row(journal_offset, cast("RowRecord", record))
         elif kind == "step":
             key = key_of(cast("RowRecord", record))
-            self.pending_spend[key] = self.pending_spend.get(key, NO_SPEND) + spend_of(cast("RowRecord", record))
+            self.unfinished.step(key, record)
+            if (spend := spend_of(cast("RowRecord", record))) != NO_SPEND:
+                self.pending_spend[key] = self.pending_spend.get(key, NO_SPEND) + spend
             self._ran_until(record.get("at"))
         elif kind == "hold":
             self.at_risk.hold(record)
@@ -97,6 +101,7 @@ class Ledger:
     def end_session(self) -> None:
         """A session's journal ends here: requests that its last hold covers may have been billed."""
         self.at_risk.end_session()
+        self.unfinished.end_session()
 
     @property
     def off_row_costs(self) -> OffRowCosts:
@@ -187,8 +192,10 @@ class Ledger:
             self._models.add(row["model"])
         index.finish(entry, status, int(row["fp"], 16), journal_offset)
         # What a row had used up before it became invalid is kept for when it is valid again.
-        if self.pending_spend and status != _INVALID:
-            self.pending_spend.pop(key, None)
+        if status != _INVALID:
+            if self.pending_spend:
+                self.pending_spend.pop(key, None)
+            self.unfinished.finished(key)
 
     def _replace(self, entry: int, status_before: str, status: str) -> None:
         row = self.read(entry)

@@ -16,7 +16,8 @@ bytes of the line before `,"crc":`. It is inside the object so that `jq` and `ta
            a bound; where the model has a price `price`, its label; under a budget `answers`, how many it has seen,
            and `dearest`, the highest ratio of their reported to their computed cost; `at`
     step   attempts at a row that cost or may have cost, and did not finish it: `id`, `variant`, `sample`, `fp`,
-           `step`, `attempts`, `possibly_billed`, `cost_usd`, `usage`, `why`, `at`
+           `step`, `attempts`, `possibly_billed`, `cost_usd`, `usage`, `why`, `error`, `at`; with `attempts` 0 and the
+           `why` "sent" a note that a row which was or may have been billed is being sent again
     row    a finished output row, whole: see `batchchat.core.record.RowRecord`
 
 Records are applied in the order of the lines. A reader ignores members that it does not know. A line whose checksum

@@ -22,7 +22,8 @@ def test_every_fault_at_five_per_cent(job: Job) -> None:
     assert ended.code == (3 if failed else 0), ended.err
     assert [row["id"] for row in table] == [row["id"] for row in rows(2000)]
     assert {row["status"] for row in table} <= {"answered", "failed"}
-    assert len(failed) < 40
+    # Six of the faults are or may be billed, and a row ends at the third of those: 0.3 ** 3 * 2,000 is 54.
+    assert len(failed) < 90
     assert {row["error_kind"] for row in failed} <= {kind.value for kind in ErrorKind}
     assert all(row["error"] for row in failed)
     assert all((row["error_kind"] is None) == (row["status"] == "answered") for row in table)

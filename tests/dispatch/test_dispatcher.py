@@ -55,6 +55,7 @@ class House:
         self.failures: list[Attempt] = []
         self.answers: list[Outcome] = []
         self.cuts: list[str] = []
+        self.noted: list[str] = []
         self.overdues: list[Overdue] = []
         sending = Sending(
             send=send,
@@ -97,6 +98,9 @@ class House:
 
     def overdue(self, overdue: Overdue) -> None:
         self.overdues.append(overdue)
+
+    async def sending(self, work: Work, request: Request) -> None:
+        self.noted.append(request.key.id)
 
     async def room(self) -> None:
         return
@@ -708,9 +712,9 @@ def hanging(sent: Counter[str], times: int = 10**6) -> Send:
 
 
 def test_a_last_row_that_hangs_is_cut_twice_and_fails_the_third_time() -> None:
-    """Each cut counts as possibly billed and uses up none of the row's attempts; its reason is a timeout."""
+    """Each cut counts as possibly billed; its reason is a timeout."""
     sent: Counter[str] = Counter()
-    house = House(rows(200), hanging(sent), max_attempts=2, stragglers=StragglerPolicy(floor_s=0.01)).run()
+    house = House(rows(200), hanging(sent), max_attempts=4, stragglers=StragglerPolicy(floor_s=0.01)).run()
     assert sent["0"] == 3
     assert [cut.again for cut in house.overdues] == [True, True, False]
     work, outcome = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
@@ -722,6 +726,17 @@ def test_a_last_row_that_hangs_is_cut_twice_and_fails_the_third_time() -> None:
     assert len(house.tries) == 2
     assert house.cuts == []
     assert len(house.ends()) == 200
+
+
+def test_a_row_is_not_cut_off_more_often_than_it_may_be_billed() -> None:
+    """Nor is it told that it is sent again, where its limit is reached; the limit is named."""
+    sent: Counter[str] = Counter()
+    house = House(rows(200), hanging(sent), max_attempts=2, stragglers=StragglerPolicy(floor_s=0.01)).run()
+    assert sent["0"] == 2
+    assert [cut.again for cut in house.overdues] == [True, False]
+    _, outcome = next(each for each in house.outcomes if each[0].script.row.key.id == "0")
+    assert outcome.attempt.failure is not None
+    assert outcome.attempt.failure.text.endswith("; 2 attempts may have been billed (`retry.max_attempts`)")
 
 
 def test_a_last_row_that_hung_once_is_answered() -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Attempt, Billed, Failure, Request, Scope, Verdict
+from batchchat.core.attempt import Action, Attempt, Billed, Cost, Failure, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
-from batchchat.policy.retry import RowStop, RowWait, retrying
+from batchchat.core.row_history import NO_HISTORY
+from batchchat.policy.retry import Limit, RowStop, RowWait, limit_reached, retrying
 
 REQUEST = Request(Key("1"), 0, "m", [], b"{}", 1)
 
@@ -53,7 +54,8 @@ def played(
     attempt_s: float = math.inf,
     max_wait_s: float = 120,
     random: Random | None = None,
-    extends_patience: Callable[[Attempt, Attempt, float], bool] = lambda *_: False,
+    billed_before: Mapping[str, int] = NO_HISTORY.billed,
+    was_in_outage: Callable[[Attempt], bool] = lambda _: False,
 ) -> tuple[Attempt, int, list[float]]:
     """The result, the number of attempts and the waits; the last of `attempts` goes on for ever."""
     waits: list[float] = []
@@ -71,9 +73,10 @@ def played(
         max_attempts,
         max_elapsed_s,
         attempt_s,
+        was_in_outage,
         max_possibly_billed=max_possibly_billed,
-        extends_patience=extends_patience,
     )
+    stop.count_earlier(billed_before)
     wait = RowWait(max_wait_s, random or Random(1))
     return asyncio.run(retrying(stop, wait, sleep)(send)), made, waits
 
@@ -117,13 +120,36 @@ def test_the_ceiling_doubles_up_to_max_wait() -> None:
 
 
 @given(seed=st.integers(), asked=st.floats(0, 90_000), attempts=st.integers(2, 9))
-def test_retry_after_is_a_floor(seed: int, asked: float, attempts: int) -> None:
-    """What the endpoint asks for is waited, up to an hour, and at most a quarter more; max_wait does not cut it."""
+def test_retry_after_is_a_floor_up_to_max_wait(seed: int, asked: float, attempts: int) -> None:
+    """What the endpoint asks for is waited, and at most a quarter more, but no row waits longer than max_wait."""
     failure = attempt(wait_s=asked)
-    for wait in played([failure], max_attempts=attempts, max_wait_s=5, random=Random(seed))[2]:
-        floor = min(asked, 3600)
-        assert floor <= wait
-        assert wait <= max(floor * 1.25, 5 if asked < 1 else 0)
+    for wait in played([failure], max_attempts=attempts, max_wait_s=100, random=Random(seed))[2]:
+        assert min(asked, 80) <= wait <= 100
+        assert wait <= max(asked * 1.25, 100 if asked < 1 else 0)
+
+
+def test_rows_that_max_wait_holds_back_do_not_come_back_all_at_once() -> None:
+    """A Retry-After of hours is waited for as long as `max_wait`, or a fifth less."""
+    hours = attempt(ErrorKind.RATE_LIMIT, Scope.ENDPOINT, wait_s=7200.0)
+    waits = {played([hours, ANSWER], random=Random(seed))[2][0] for seed in range(50)}
+    assert 96 <= min(waits) < 100
+    assert 118 < max(waits) <= 120
+
+
+def test_a_row_that_is_refused_for_itself_backs_off_whatever_it_is_told_to_wait() -> None:
+    """Its Retry-After of a second does not bring it back each second."""
+    asks, waits = attempt(ErrorKind.RATE_LIMIT, Scope.ENDPOINT, wait_s=1.0), list[float]()
+    left = [*[asks] * 5, ANSWER]
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def send() -> Attempt:
+        return left.pop(0)
+
+    wait = RowWait(120, Highest(), is_cause=lambda key: key == REQUEST.key and len(left) < 4)
+    asyncio.run(retrying(RowStop(6, 1e9), wait, sleep)(send))
+    assert waits == [1.25, 1.25, 4, 8, 16]
 
 
 def test_retry_after_zero_does_not_hammer() -> None:
@@ -142,85 +168,107 @@ def test_max_elapsed_bounds_the_time_spent(latency_s: float, made: int) -> None:
 
 def test_an_empty_reply_is_tried_again_twice() -> None:
     """It is paid for each time; other failures in between don't give it more, and count for themselves."""
-    empty = attempt(ErrorKind.EMPTY_REPLY)
+    empty = attempt(ErrorKind.EMPTY_REPLY, billed=Billed.YES)
     assert played([empty])[1] == 3
     assert played([empty, attempt(), empty, REFUSAL, empty], max_attempts=9)[1] == 5
     assert played([empty], max_attempts=2)[1] == 2
     assert played([attempt(), attempt(), empty, ANSWER])[0] is ANSWER
 
 
+BROKEN = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
+
+
 def test_attempts_that_may_have_been_billed_are_bounded() -> None:
     """The second that breaks off ends the row; what was refused, or failed at no cost, between them does not count."""
-    broken = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
-    last, made, _ = played([broken, attempt(), REFUSAL, broken, ANSWER], max_possibly_billed=2)
+    last, made, _ = played([BROKEN, attempt(), REFUSAL, BROKEN, ANSWER], max_possibly_billed=2)
     assert (made, last.verdict.action) == (4, Action.FAIL_ROW)
     assert last.failure == Failure(
         ErrorKind.GATEWAY_TIMEOUT, "no; 2 attempts may have been billed (`retry.max_possibly_billed`)"
     )
-    assert played([broken, attempt(), REFUSAL, broken, ANSWER], max_possibly_billed=3)[:2] == (ANSWER, 5)
-    assert played([broken] * 4 + [ANSWER])[1] == 5
+    assert played([BROKEN, attempt(), REFUSAL, BROKEN, ANSWER], max_possibly_billed=3)[:2] == (ANSWER, 5)
+    assert played([BROKEN] * 4 + [ANSWER])[1] == 5
 
 
-def test_what_an_outage_broke_off_fails_no_row() -> None:
-    """Attempts that broke off because the endpoint went down count to the outage, not against the row."""
-    broken = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE)
+billed_failures = st.builds(
+    attempt,
+    st.sampled_from([ErrorKind.TIMEOUT, ErrorKind.BAD_RESPONSE, ErrorKind.RATE_LIMIT]),
+    st.sampled_from(list(Scope)),
+    billed=st.sampled_from([Billed.MAYBE, Billed.YES]),
+)
+
+
+@given(
+    st.lists(billed_failures | st.just(REFUSAL) | st.just(attempt()), max_size=30),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(0, 4),
+    st.booleans(),
+)
+def test_no_attempt_that_may_have_been_billed_goes_beyond_either_limit(
+    attempts: list[Attempt], max_attempts: int, max_possibly_billed: int, before: int, outage: bool
+) -> None:
+    """Whatever its scope, in an outage or not, and with those of earlier runs."""
+    before %= min(max_attempts, max_possibly_billed)
+    result, made, _ = played(
+        [*attempts, ANSWER],
+        max_attempts=max_attempts,
+        max_possibly_billed=max_possibly_billed,
+        billed_before={"timeout": before} if before else {},
+        was_in_outage=lambda _: outage,
+    )
+    billed = sum(failure.may_be_billed for failure in attempts[:made])
+    assert billed <= min(max_attempts, max_possibly_billed) - before
+    if outage and result is not ANSWER:
+        assert billed
+
+
+def test_an_attempt_that_costs_counts_though_it_is_said_to_be_free() -> None:
+    """An error that reports a cost was billed."""
+    paid = attempt(ErrorKind.RATE_LIMIT, Scope.ENDPOINT)._replace(cost=Cost(Decimal("0.01"), "reported"))
+    assert played([paid], max_possibly_billed=3)[1] == 3
+
+
+def test_what_an_outage_broke_off_at_no_cost_fails_no_row() -> None:
+    """Failures that the endpoint's going down caused count to the outage, not against the row."""
+    assert played([attempt()] * 9 + [ANSWER], was_in_outage=lambda _: True)[0] is ANSWER
+
+
+@pytest.mark.parametrize(
+    ("billed", "why"),
+    [
+        ({}, None),
+        ({"timeout": 1, "empty_reply": 1}, None),
+        ({"timeout": 1, "cut": 2}, "3 attempts may have been billed (`retry.max_possibly_billed`)"),
+        ({"timeout": 4}, "4 attempts may have been billed (`retry.max_possibly_billed`)"),
+    ],
+)
+def test_the_limit_that_earlier_runs_have_reached_is_named(billed: dict[str, int], why: str | None) -> None:
+    """Three possibly billed attempts in all, of whatever kind."""
+    limit = limit_reached(billed, 6, 3)
+    assert (None if limit is None else limit.words) == why
+
+
+def test_the_lowest_limit_is_the_one_that_holds() -> None:
+    """`max_attempts` where it is the lower one; and three empty replies however much is allowed."""
+    assert limit_reached({"timeout": 1}, 1, 3) == Limit("1 attempt may have been billed (`retry.max_attempts`)")
+    assert limit_reached({"empty_reply": 3}, 9, 3) == Limit("3 attempts ended so, and each was billed")
+
+
+def test_the_row_itself_may_be_the_cause_of_its_refusals() -> None:
+    """It is given up for them as soon as that is known, and in those words."""
+    refusals = iter([None, None, "refused for itself"])
+    stop = RowStop(6, 1e9, cause_of_refusals=lambda key: next(refusals) if key == REQUEST.key else None)
 
     async def sleep(seconds: float) -> None:
         return None
 
-    left = [broken] * 5 + [ANSWER]
-
     async def send() -> Attempt:
-        return left.pop(0)
+        return REFUSAL
 
-    stop = RowStop(6, 1e9, was_in_outage=lambda failed: failed is broken, max_possibly_billed=2)
     last: Attempt = asyncio.run(retrying(stop, RowWait(1, Random(1)), sleep)(send))
-    assert last is ANSWER
-
-
-@pytest.mark.parametrize(("bound", "made"), [(1, 1), (2, 20), (30, 30)])
-def test_patience_is_extended_while_the_endpoint_may_be_down(bound: int, made: int) -> None:
-    """For twenty attempts where it is allowed more than one: a bound of one holds to the letter."""
-    assert played([attempt()], max_attempts=bound, extends_patience=lambda *_: True)[1] == made
-    broken = attempt(billed=Billed.MAYBE)
-    assert played([broken], max_attempts=99, max_possibly_billed=bound, extends_patience=lambda *_: True)[1] == made
-
-
-def test_patience_depends_on_the_failures_of_the_row_itself() -> None:
-    """With the first and the last of them and the seconds they took; the answer may change."""
-    first, last, asked = attempt(latency_s=3), attempt(latency_s=4), list[tuple[Attempt, Attempt, float]]()
-
-    def extends_patience(*about: Any) -> bool:
-        asked.append(about)
-        return len(asked) == 1
-
-    _, made, waits = played([REFUSAL, first, last, REFUSAL, last], max_attempts=2, extends_patience=extends_patience)
-    assert made == 5
-    assert asked[0][:2] == (first, last)
-    assert asked[0][2] == pytest.approx(7 + waits[1] + waits[2])
-    assert len(asked) == 2
-
-
-def test_why_a_row_is_given_up_is_of_its_last_failure() -> None:
-    """A failure that has turned out to be in an outage is no reason any more."""
-    broken, in_outage = attempt(ErrorKind.GATEWAY_TIMEOUT, billed=Billed.MAYBE), list[Attempt]()
-    stop = RowStop(9, 50, math.inf, lambda failed: failed in in_outage, 2, extends_patience=lambda *_: True)
-    left = [broken, broken, attempt(latency_s=60)]
-
-    async def sleep(seconds: float) -> None:
-        if len(left) == 1:
-            in_outage.append(broken)
-
-    async def send() -> Attempt:
-        return left.pop(0)
-
-    asyncio.run(retrying(stop, RowWait(0, Random(1)), sleep)(send))
-    assert (stop.why, left) == (None, [])
-
-
-def test_max_elapsed_bounds_extended_patience() -> None:
-    """However often it is extended."""
-    assert played([attempt(latency_s=10)], max_elapsed_s=65, max_wait_s=0, extends_patience=lambda *_: True)[1] == 7
+    assert last.verdict.action is Action.FAIL_ROW
+    assert last.failure == Failure(ErrorKind.RATE_LIMIT, "no; refused for itself")
+    assert next(refusals, "all were asked") == "all were asked"
 
 
 def test_a_stale_connection_is_tried_again_at_once_and_only_once() -> None:

@@ -1,0 +1,68 @@
+"""The attempts at unfinished rows that were or may have been billed: the limits of a row hold over all runs.
+
+A row's record ends its history: a failed row that is sent again because the user says so has all its attempts again.
+So does a row whose request has changed. A note that a row is sent again counts as an attempt where the session was
+killed before the attempt's own record was written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchchat.core.attempt import Failure
+from batchchat.core.conversation import ErrorKind, Key
+from batchchat.core.row_history import ACCEPTED, CANCELLED, NO_HISTORY, SENT, RowHistory
+
+__all__ = ["UnfinishedRows"]
+
+_KINDS = {kind.value: kind for kind in ErrorKind}
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    """`noted`: the journal says that the row is sent, and not yet what came of it."""
+
+    identity: int
+    billed: dict[str, int] = field(default_factory=dict)
+    last: Failure | None = None
+    noted: bool = False
+
+
+class UnfinishedRows:
+    """Is given the `step` records of a journal in their order."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Key, _Unfinished] = {}
+
+    def step(self, key: Key, record: dict[str, Any]) -> None:
+        """Count the attempt of a `step` record at the row of `key`."""
+        row, why = self._rows.get(key), record.get("why", "")
+        identity = int(record.get("fp", "0"), 16)
+        if row is None or row.identity != identity:
+            row = self._rows[key] = _Unfinished(identity)
+        row.noted = why == SENT
+        if row.noted or why == ACCEPTED or not (attempts := record.get("attempts", 0)):
+            return
+        row.billed[why] = row.billed.get(why, 0) + attempts
+        if (kind := _KINDS.get(why)) is not None:
+            row.last = Failure(kind, record.get("error", ""))
+
+    def finished(self, key: Key) -> None:
+        """The row of `key` has a record."""
+        if self._rows:
+            self._rows.pop(key, None)
+
+    def end_session(self) -> None:
+        """A session's journal ends here: a row that was being sent may have been billed."""
+        for row in self._rows.values():
+            if row.noted:
+                row.noted = False
+                row.billed[CANCELLED] = row.billed.get(CANCELLED, 0) + 1
+
+    def history(self, key: Key, identity: int) -> RowHistory:
+        """The attempts at the row of `key` while its script had this `identity`."""
+        row = self._rows.get(key)
+        if row is None or row.identity != identity:
+            return NO_HISTORY
+        return RowHistory(row.billed.copy(), row.last)
