@@ -136,12 +136,16 @@ class LimitsRead:
 
 @dataclass(frozen=True, slots=True)
 class CeilingLowered:
-    """The ceiling of requests in flight went down after `refusals` in `span_s` seconds."""
+    """The ceiling of requests in flight went down after `refusals` in `span_s` seconds.
+
+    Or after `cut_offs`: requests that a gateway, or our own timeout, ended while they waited for the endpoint.
+    """
 
     before: int
     after: int
     refusals: int
     span_s: float
+    cut_offs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class EndpointLimits:
         if moved is None:
             return
         if moved.after < moved.before:
-            yield CeilingLowered(moved.before, moved.after, moved.refusals, moved.span_s)
+            yield CeilingLowered(moved.before, moved.after, moved.refusals, moved.span_s, moved.cut_offs)
         else:
             yield CeilingRaised(moved.before, moved.after)
 

@@ -116,8 +116,11 @@ def _limits_read(event: events.LimitsRead) -> str:
 
 
 def _ceiling_lowered(event: events.CeilingLowered) -> str:
-    refusals = numbers.quantity(event.refusals, "refusal")
-    return f"rate limited: {_ceiling(event)} ({refusals} in {numbers.duration(event.span_s)})"
+    signs = [numbers.quantity(event.refusals, "refusal")] if event.refusals or not event.cut_offs else []
+    if event.cut_offs:
+        signs.append(f"{numbers.quantity(event.cut_offs, 'request')} timed out while others were answered")
+    reason = "overloaded" if event.cut_offs > event.refusals else "rate limited"
+    return f"{reason}: {_ceiling(event)} ({', '.join(signs)} in {numbers.duration(event.span_s)})"
 
 
 def _ceiling_raised(event: events.CeilingRaised) -> str:
