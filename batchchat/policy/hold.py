@@ -7,6 +7,8 @@ first was answered, and all of it refused.
 
 from __future__ import annotations
 
+from batchchat.core.attempt import Attempt
+
 __all__ = ["Hold"]
 
 _MAX_HOLD_S = 60.0
@@ -18,6 +20,8 @@ class Hold:
 
     def __init__(self) -> None:
         self.until = self.calm_until = float("-inf")
+        self.refusal: Attempt | None = None
+        """The one whose Retry-After is waited for."""
         self._first_at: float | None = None  # the first refusal that nothing sent since was answered after
         self._sent_before = self._refused_since = 0
         self._asked_until = float("-inf")
@@ -27,8 +31,9 @@ class Hold:
         if self._first_at is not None and sent_at > self._first_at:
             self._first_at, self._asked_until = None, float("-inf")
 
-    def add_refusal(self, now: float, sent_at: float, sent: int, wait_s: float | None, *, is_limit: bool) -> None:
-        """A request was refused, where `sent` have been sent so far; `wait_s` is its Retry-After."""
+    def add_refusal(self, now: float, sent: int, refusal: Attempt, *, is_limit: bool) -> None:
+        """A request was refused, where `sent` have been sent so far."""
+        sent_at, wait_s = now - refusal.latency_s, refusal.verdict.wait_s
         if self._first_at is None:
             self._first_at, self._sent_before, self._refused_since = now, sent, 0
         elif sent_at >= self._first_at:
@@ -39,6 +44,7 @@ class Hold:
         left_s = self._asked_until - now
         if left_s > 0 and (is_limit or all_refused):
             self.until = max(self.until, now + min(left_s, _MAX_HOLD_S))
+            self.refusal = refusal
             self.calm_until = max(self.calm_until, now + min(left_s * _CALM_FACTOR, _MAX_CALM_S))
 
     def left_s(self, now: float) -> float:

@@ -18,7 +18,7 @@ from batchchat.core.attempt import Action, Attempt, Billed, Cost, MaxUsage, Outc
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.dispatcher import Dispatcher
 from batchchat.dispatch.work import Send, Sending, Work
-from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN, NEVER_REACHED, CircuitBreaker
+from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN, OUTAGE, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import ADMIT, Decision, Halt, Policy
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
@@ -524,10 +524,10 @@ def test_an_endpoint_that_is_never_there_stops_the_run() -> None:
         await asyncio.sleep(0)
         return refused(request, status=None)
 
-    house = House(rows(10), send, policies=(CircuitBreaker(3600, Random(1)),)).run()
+    house = House(rows(10), send, policies=(CircuitBreaker(5, Random(1)),)).run()
     assert house.outcomes == []
     assert house.dispatcher.stopped is not None
-    assert house.dispatcher.stopped.reason == NEVER_REACHED
+    assert house.dispatcher.stopped.reason == OUTAGE
     assert house.dispatcher.stopped.attempt is not None
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from batchchat.core.attempt import Action, Billed, Quota, Scope, Verdict
 from batchchat.core.conversation import ErrorKind
-from batchchat.policy.circuit_breaker import CameBack, CircuitBreaker
+from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy
+from batchchat.policy.outage_news import CameBack
 from batchchat.policy.rate_limit_headers import RateLimitHeaders
 from batchchat.policy.retry import RowStop
 from batchchat.policy.token_bucket import RequestRate, TokenRate
