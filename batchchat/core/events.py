@@ -12,6 +12,7 @@ from decimal import Decimal
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.core.notices import (
     ContextLimitFound,
+    EndpointHeld,
     FirstFailure,
     GatewayTimeoutFound,
     OtherModelServed,
@@ -32,6 +33,7 @@ __all__ = [
     "ContextLimitFound",
     "Draining",
     "EndpointDown",
+    "EndpointHeld",
     "EndpointUp",
     "Environment",
     "Event",
@@ -144,12 +146,16 @@ class LimitsRead:
 
 @dataclass(frozen=True, slots=True)
 class CeilingLowered:
-    """The ceiling of requests in flight went down after `refusals` in `span_s` seconds."""
+    """The ceiling of requests in flight went down after `refusals` in `span_s` seconds.
+
+    Or after `cut_offs`: requests that a gateway, or our own timeout, ended while they waited for the endpoint.
+    """
 
     before: int
     after: int
     refusals: int
     span_s: float
+    cut_offs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +168,17 @@ class CeilingRaised:
 
 @dataclass(frozen=True, slots=True)
 class EndpointDown:
-    """The endpoint has not responded since `since` (epoch) for the reason `why`. Repeated once a minute."""
+    """The endpoint has answered nothing since `since` (epoch) for the reason `why`. Repeated once a minute.
+
+    The run stops at `stops_at` (epoch) if that lasts. `is_first_contact`: it has never answered.
+    """
 
     since: float
     why: str
     probe_in_s: float
     left: int | None
+    stops_at: float | None = None
+    is_first_contact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +225,8 @@ class Progress:
     """At the pace of the last half minute."""
     max_ceiling: int = 0
     down_since: float | None = None
+    down_why: str | None = None
+    """What the endpoint answered last, where it is down."""
     probe_in_s: float = 0.0
     held_s: float = 0.0
     awaited: AwaitedRow | None = None
@@ -297,6 +310,7 @@ Event = (
     | CeilingRaised
     | EndpointDown
     | EndpointUp
+    | EndpointHeld
     | Progress
     | Environment
     | OtherModelServed

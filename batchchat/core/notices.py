@@ -7,6 +7,7 @@ from decimal import Decimal
 
 __all__ = [
     "ContextLimitFound",
+    "EndpointHeld",
     "FirstFailure",
     "GatewayTimeoutFound",
     "OtherModelServed",
@@ -34,6 +35,14 @@ class RowOverdue:
     ran_s: float
     p99_s: float
     again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHeld:
+    """The endpoint asks that nothing is sent until `until` (epoch), with the words `why`."""
+
+    until: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

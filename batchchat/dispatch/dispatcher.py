@@ -18,7 +18,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
 
 from batchchat.core.attempt import Action, Attempt, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
@@ -28,13 +27,10 @@ from batchchat.dispatch.work import AttemptRecorder, Observer, Sending, Work
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import FailureStreak
+from batchchat.policy.refusal_judge import ENDPOINT_REFUSES, RefusalJudge
 from batchchat.policy.retry import retrying
 
-__all__ = ["ENDPOINT_REFUSES", "Dispatcher"]
-
-ENDPOINT_REFUSES = "endpoint refuses"
-
-_ONCE_ANSWERED = {Action.STOP_UNLESS_ANSWERED: Action.FAIL_ROW, Action.RETRY_IF_ANSWERED: Action.RETRY}
+__all__ = ["Dispatcher"]
 
 
 class Dispatcher:
@@ -52,8 +48,9 @@ class Dispatcher:
         self._take = take
         self._recorder = recorder
         self._observer = observer
-        self._answered_models = set(sending.answered_models)
-        self._streak = FailureStreak(sending.stop_after_failures, answered_before=bool(self._answered_models))
+        self._judge = RefusalJudge(sending.model, sending.answered_models)
+        self._clock = clock
+        self._streak = FailureStreak(sending.stop_after_failures, answered_before=bool(sending.answered_models))
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         # Even with few workers, enough rows must fail at once to show an outage.
@@ -61,7 +58,7 @@ class Dispatcher:
         self._stopping = asyncio.Event()
         self._abandoned = False
         self._defect: BaseException | None = None
-        self.gate = Gate(sending.policies, clock, self.stop)
+        self.gate = Gate((*sending.policies, self._judge), clock, self.stop)
         self.in_flight = InFlightAttempts(sending.stragglers, clock, self._all_in_flight, observer.overdue)
         self.stopped: Halt | None = None
 
@@ -199,7 +196,7 @@ class Dispatcher:
                 if self._abandoned or not in_flight.was_overdue():
                     raise
             if sent is not None:
-                attempt = self._judged_in_context(sent)
+                attempt = self._judge.judge(self._clock(), sent)
             else:
                 assert in_flight.overdue is not None
                 attempt = overdue_attempt(request, in_flight.overdue)
@@ -218,10 +215,7 @@ class Dispatcher:
             self.gate.release(request.max_usage, sent, number)
         # Looked at once it is recorded: what an observer makes of it can't lose it.
         if action is not Action.ACCEPT:
-            self._observer.failed(attempt)
-            if action is Action.STOP_RUN:
-                self.stop(Halt(ENDPOINT_REFUSES, attempt))
-                raise Closed
+            self._look_at_failure(attempt)
         if action is not Action.RETRY:
             self._observe_end(work.step)
         return attempt
@@ -237,6 +231,16 @@ class Dispatcher:
         if because is not None:
             work.spend = work.spend.with_retry(because)
 
+    def _look_at_failure(self, attempt: Attempt) -> None:
+        """Tell the observer, and stop where it stops the run: then `Closed` is raised, and its row has no end."""
+        self._observer.failed(attempt)
+        halt = self._judge.verdict_on_open()
+        if attempt.verdict.action is Action.STOP_RUN:
+            self.stop(Halt(ENDPOINT_REFUSES, attempt))
+            raise Closed
+        if halt is not None:
+            self.stop(halt)
+
     def _advance(self, work: Work, attempt: Attempt) -> int | None:
         """Give the script `attempt`, which was accepted or ends the row; the number of the record of it."""
         work.attempts.append(attempt)
@@ -251,20 +255,6 @@ class Dispatcher:
             self._observer.answered(step)
         if (reason := self._streak.add(step)) is not None:
             self.stop(Halt(reason, step.attempt))
-
-    def _judged_in_context(self, attempt: Attempt) -> Attempt:
-        """403, 404 and the like stop the run only while this endpoint and model have answered nothing.
-
-        Later a 403 or a 404 speaks of one prompt. A web page, a redirect or a foreign certificate does not, nor a 404
-        in words of no endpoint: whoever stands before it for a while must not fail the rows of that while.
-        """
-        action, model = attempt.verdict.action, attempt.request.model
-        if action is Action.ACCEPT:
-            self._answered_models.add(model)
-        elif (later := _ONCE_ANSWERED.get(action)) is not None:
-            resolved = later if model in self._answered_models else Action.STOP_RUN
-            return attempt._replace(verdict=replace(attempt.verdict, action=resolved))
-        return attempt
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -86,7 +86,8 @@ class Observer(Protocol):
 class Sending:
     """How rows are sent to one endpoint: by what, under which policies, how many at a time.
 
-    `answered_models` have answered there in earlier runs. The run stops after `stop_after_failures` consecutive rows
+    `answered_models` have answered there in earlier runs; `model` is the job's own (None: each row's counts as that),
+    which stops the run where the endpoint does not know it. The run stops after `stop_after_failures` consecutive rows
     that failed with the same kind of error.
     """
 
@@ -97,3 +98,4 @@ class Sending:
     stop_after_failures: int
     stragglers: StragglerPolicy = field(default_factory=lambda: StragglerPolicy(max_resends=0))
     answered_models: frozenset[str] = frozenset()
+    model: str | None = None

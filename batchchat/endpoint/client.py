@@ -253,6 +253,7 @@ class Client:
         endpoint = self._endpoint
         text = template.format(
             host=error.host if isinstance(error, aiohttp.ClientConnectorDNSError) else self._host,
+            port=self._url.port,
             error=describe(error),
             proxy=endpoint.proxy.host if endpoint.proxy else "",
             connect_s=endpoint.connect_s,

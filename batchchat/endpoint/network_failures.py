@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 
@@ -25,13 +26,18 @@ _TIMED_OUT = _verdict(ErrorKind.TIMEOUT, Action.RETRY, Scope.ROW, Billed.MAYBE)
 _NOT_HTTP = _verdict(ErrorKind.BAD_RESPONSE, Action.RETRY, Scope.ROW, Billed.MAYBE)
 _NOT_TRUSTED = _verdict(ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.NO)
 
+_NO_HOST = _verdict(ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.ENDPOINT, Billed.NO)
+_PROXY_REFUSES = _verdict(ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.ENDPOINT, Billed.NO)
+_SERVER_ERRORS = 500
+
+_NOTHING_LISTENS = "nothing listens at {host}:{port}"
 _LONG_HEADER = "{host} answered with a header that is longer than {max_header_kib} KiB"
 
 # The first class that the exception is an instance of wins; aiohttp's classes precede the OSErrors they derive from.
 _FAILURES: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     (aiohttp.ClientConnectorCertificateError, _NOT_TRUSTED, "the certificate of {host} is not trusted: {error}"),
     (aiohttp.ClientConnectorSSLError, _NOT_TRUSTED, "no TLS connection to {host}: {error}"),
-    (aiohttp.ClientConnectorDNSError, _UNREACHED, "{host} does not resolve"),
+    (aiohttp.ClientConnectorDNSError, _NO_HOST, "{host} does not resolve"),
     (aiohttp.ClientProxyConnectionError, _UNREACHED, "the proxy {proxy} can't be reached: {error}"),
     (aiohttp.ClientHttpProxyError, _UNREACHED, "the proxy {proxy} refuses to connect to {host}: {error}"),
     (aiohttp.ClientConnectorError, _UNREACHED, "{host} can't be reached: {error}"),
@@ -46,9 +52,20 @@ _FAILURES: tuple[tuple[type[BaseException], Verdict, str], ...] = (
 
 
 def judge_network_error(error: BaseException) -> tuple[Verdict, str]:
-    """The verdict on an attempt that `error` ended, and a template for its words: host, proxy, error, times, sizes."""
+    """The verdict on an attempt that `error` ended, and a template for its words.
+
+    The template has the host and port, the proxy, the error, times and sizes.
+    """
     verdict, template = next((verdict, template) for kind, verdict, template in _FAILURES if isinstance(error, kind))
+    if isinstance(error, aiohttp.ClientHttpProxyError) and error.status < _SERVER_ERRORS:
+        return _PROXY_REFUSES, template  # it wants a password, or does not allow the host
+    if verdict is _UNREACHED and not isinstance(error, aiohttp.ClientProxyConnectionError) and _is_refused(error):
+        return verdict, _NOTHING_LISTENS
     return verdict, _LONG_HEADER if _is_long_header(error) else template
+
+
+def _is_refused(error: BaseException) -> bool:
+    return getattr(getattr(error, "os_error", error), "errno", None) == errno.ECONNREFUSED
 
 
 def _is_long_header(error: BaseException) -> bool:

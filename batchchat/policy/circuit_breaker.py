@@ -12,9 +12,14 @@ before the outage, except where new connections are refused: a server that shuts
 
 RECOVERING, four requests may be in flight, and one more with each answer until as many are as before.
 
-A failure during an outage uses up no attempt of its row (`was_in_outage`). After `max_outage_s`, or 5 s if the endpoint
-was never reached, the run stops. The Halt is kept apart from the state: what is in flight then is still released, and
-an outage may end meanwhile.
+An endpoint that has never answered is not up yet: the first refusal or lost connection with nothing else in flight
+opens the breaker, so that it is told at once, and it is probed every five seconds at least.
+
+A complete response that can't be used (`Verdict.endpoint_is_up`) is a failure of its row, and an answer here.
+
+A failure during an outage uses up no attempt of its row (`was_in_outage`). After `max_outage_s` the run stops, though
+nothing is sent that would show it (`halt`). The Halt is kept apart from the state: what is in flight then is still
+released, and an outage may end meanwhile.
 
 The last rows of a run are too few to open the breaker. Each of them is retried (`extends_patience`) while no request
 sent after its first failure was answered: a model server that restarts is back within ten minutes, and a last row that
@@ -32,23 +37,15 @@ from batchchat.policy.breaker_state import CLOSED, HALF_OPEN, OPEN, RECOVERING, 
 from batchchat.policy.concurrency import REFUSALS
 from batchchat.policy.decision import ADMIT, Decision, Delay, Halt
 from batchchat.policy.outage_history import OutageHistory, remember
+from batchchat.policy.outage_news import CameBack, WentDown
 
 __all__ = [
     "FAILURES_TO_OPEN",
-    "FIRST_CONTACT_S",
-    "NEVER_REACHED",
     "OUTAGE",
-    "CameBack",
     "CircuitBreaker",
-    "WentDown",
 ]
 
-NEVER_REACHED = "never reached"
 OUTAGE = "outage"
-
-FIRST_CONTACT_S = 5.0
-"""A wrong host or port stops the run after this long, not after an hour. Many connections opened at once may see a few
-refusals from a server that is well, so the first refusal is not enough."""
 
 _EVIDENCE = {
     *REFUSALS,
@@ -65,29 +62,11 @@ _SLOW_S = 10.0
 """A failure that took longer may be a long generation cut off by a gateway as well as an outage: it is evidence only
 where nothing else is in flight that may yet be answered."""
 _FIRST_PROBE_S, _MAX_PROBE_S, _JITTER = 1.0, 60.0, 0.25
+_MAX_FIRST_CONTACT_PROBE_S = 5.0
 _MAX_RETRY_AFTER_S = 3600.0
 _FIRST_RECOVERY_LIMIT = 4
 _MAX_FAILING_ROWS = 20_000
 _REPORT_EVERY_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class WentDown:
-    """Down since `since` (epoch); `last` is the latest failure. The next probe is due in `probe_in_s`."""
-
-    since: float
-    last: Attempt
-    probe_in_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class CameBack:
-    """Answering again, after `lasted_s` seconds and `probes` requests; down from `since` to `until` (epoch)."""
-
-    since: float
-    until: float
-    lasted_s: float
-    probes: int
 
 
 @dataclass(slots=True)
@@ -118,22 +97,13 @@ class _Probes:
 class CircuitBreaker:
     """Opens and closes as above; stops the run after `max_outage_s` of failures alone.
 
-    `reached` says that the endpoint has answered in an earlier run. An endpoint that was never reached stops the run
-    after `first_contact_s`.
+    `reached` says that the endpoint has answered in an earlier run.
     """
 
-    def __init__(
-        self,
-        max_outage_s: float,
-        random: Random,
-        *,
-        reached: bool = False,
-        first_contact_s: float = FIRST_CONTACT_S,
-    ) -> None:
+    def __init__(self, max_outage_s: float, random: Random, *, reached: bool = False) -> None:
         self._max_outage_s = max_outage_s
         self._random = random
         self._reached = reached
-        self._first_contact_s = first_contact_s
         self._state = CLOSED
         self._in_flight = 0
         self._peak = 0
@@ -181,19 +151,28 @@ class CircuitBreaker:
         if attempt is None:
             self._cancelled(now)
             return
-        self._reached = self._reached or attempt.http_status is not None
         sent_at = now - attempt.latency_s
         failures, verdict = self._failures, attempt.verdict
         if failures is not None and sent_at >= failures.since:
             failures.in_flight -= 1
         action = verdict.action
-        if action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and verdict.kind in _EVIDENCE):
+        is_sign = action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and verdict.kind in _EVIDENCE)
+        if is_sign and not verdict.endpoint_is_up:
             self._failed(now, attempt)
             return
+        self._reached = True
         if sent_at > self._latest_answered:  # noqa: PLR1730 (once a request, and `max` takes three times as long)
             self._latest_answered = sent_at
         if failures is not None or self._failing_rows or self._state is RECOVERING:
             self._answered(now, sent_at, attempt)
+
+    def halt(self, now: float) -> Halt | None:
+        """The reason to stop the run, though nothing is sent that would show it: all rows may be waiting."""
+        failures = self._failures
+        if self._halt is not None or failures is None or now - failures.since < self._max_outage_s:
+            return self._halt
+        is_waiting = self._state is CLOSED and not self._in_flight and failures.last.verdict.scope is Scope.ENDPOINT
+        return _halt(OUTAGE, failures) if self._state is OPEN or is_waiting else None
 
     def was_in_outage(self, attempt: Attempt) -> bool:
         """Whether a failed `attempt` belongs to an outage, so that its row does not pay for it."""
@@ -223,6 +202,11 @@ class CircuitBreaker:
     def down_since(self) -> float | None:
         """When the present outage began, in seconds since the epoch; None where there is none."""
         return self._history.latest_since_epoch if self._is_down else None
+
+    @property
+    def last_failure(self) -> Attempt | None:
+        """The latest failure of the present outage; None where there is none."""
+        return self._failures.last if self._is_down and self._failures is not None else None
 
     def probe_in_s(self, now: float) -> float:
         """Seconds until the next probe of an outage; 0 while it is in flight, and without an outage."""
@@ -274,15 +258,17 @@ class CircuitBreaker:
                 self._schedule_probe(now, attempt)
         elif is_evidence:
             failures.evidence += 1
-            needed = FAILURES_TO_OPEN if self._state is CLOSED else _FAILURES_TO_REOPEN
-            if failures.evidence >= max(needed, failures.in_flight):
+            if failures.evidence >= max(self._needed(attempt), failures.in_flight):
                 self._open(now, failures)
-        down_s = now - failures.since
-        # A request that is still in flight has reached it: a slow model, while a few connections were refused.
-        if not self._reached and down_s >= self._first_contact_s and not self._in_flight:
-            self._halt = _halt(NEVER_REACHED, failures)
-        elif down_s >= self._max_outage_s and concerns_endpoint:
+        if now - failures.since >= self._max_outage_s and concerns_endpoint:
             self._halt = _halt(OUTAGE, failures)
+
+    def _needed(self, attempt: Attempt) -> int:
+        """How many failures open the breaker."""
+        if self._state is not CLOSED:
+            return _FAILURES_TO_REOPEN
+        is_not_up_yet = not self._reached and attempt.verdict.scope is Scope.ENDPOINT and not self._in_flight
+        return 1 if is_not_up_yet else FAILURES_TO_OPEN
 
     def _is_probe(self, sent_at: float) -> bool:
         return self._state is HALF_OPEN and (sent_at >= self._probes.sent_at or not self._in_flight)
@@ -290,6 +276,8 @@ class CircuitBreaker:
     def _weight(self, attempt: Attempt) -> tuple[bool, bool]:
         """Whether a failure concerns the endpoint at all, and whether it is evidence of an outage."""
         verdict, is_alone = attempt.verdict, not self._in_flight
+        if verdict.action is Action.RETRY_IF_ANSWERED and not self._reached:
+            return True, False  # a wrong address, most likely
         if verdict.scope is Scope.ENDPOINT:
             return True, is_alone or verdict.kind is ErrorKind.CONNECTION
         key = attempt.request.key
@@ -305,14 +293,19 @@ class CircuitBreaker:
         self._schedule_probe(now, failures.last)
 
     def _schedule_probe(self, now: float, failed: Attempt) -> None:
-        """Admit the next probe after an interval that doubles; for an endpoint never reached it stays the first."""
+        """Admit the next probe after an interval that doubles, up to a maximum."""
         probes = self._probes
-        probes.interval_s = min(_MAX_PROBE_S, probes.interval_s * 2) if self._reached else _FIRST_PROBE_S
+        max_s = _MAX_PROBE_S if self._reached else _MAX_FIRST_CONTACT_PROBE_S
+        probes.interval_s = min(max_s, probes.interval_s * 2)
         wait_s = probes.interval_s * self._random.uniform(1 - _JITTER, 1 + _JITTER)
         probes.next_at = now + max(wait_s, min(failed.verdict.wait_s or 0.0, _MAX_RETRY_AFTER_S))
         if now - probes.reported_at >= _REPORT_EVERY_S:
             probes.reported_at = now
-            self._news.append(WentDown(self._history.latest_since_epoch, failed, probes.next_at - now))
+            since = self._history.latest_since_epoch
+            is_first_contact = not self._reached
+            self._news.append(
+                WentDown(since, failed, probes.next_at - now, since + self._max_outage_s, is_first_contact)
+            )
 
     def _cancelled(self, now: float) -> None:
         """A request was ended by us; it was the probe if nothing is left in flight that may be."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
-from batchchat.core.attempt import Script
+from batchchat.core.attempt import Attempt, Scope, Script
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.events import Budgeted
 from batchchat.job import JobSpec
 from batchchat.policy.budget import LEARNING_ANSWERS, LEARNING_IN_FLIGHT, SPENT, Budget
-from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE
+from batchchat.policy.circuit_breaker import OUTAGE
 from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
@@ -41,6 +41,7 @@ __all__ = [
 
 OWN_BOUNDS = frozenset({SPENT, TIME_UP})
 """The reasons of stops by a job's own limits."""
+_REDIRECTS = range(300, 400)
 
 
 def _input(job: JobSpec) -> str:
@@ -101,13 +102,14 @@ def stop_words(stop: Halt, job: JobSpec) -> str:
     assert attempt.failure is not None
     reply = attempt.failure.text
     status = f" (HTTP {attempt.http_status})" if attempt.http_status else ""
-    if stop.reason == NEVER_REACHED:
-        return f"{job.host} was never reached: {reply}. Check `endpoint.base_url` and the network."
     if stop.reason == OUTAGE:
         since = "" if stop.since is None else f" since {numbers.time_of_day(stop.since)}"
+        lacking = "no answer" if attempt.http_status else "no response"
+        wait_s = attempt.verdict.wait_s or 0.0
+        until = f" It asks to wait until {numbers.time_of_day(attempt.finished_at + wait_s)}." if wait_s >= 1 else ""
         return (
-            f"no response from {job.host}{since}, longer than `retry.max_outage`"
-            f" ({numbers.duration(job.retry.max_outage)}); the last attempt: {reply}{status}."
+            f"{lacking} from {job.host}{since}, longer than `retry.max_outage`"
+            f" ({numbers.duration(job.retry.max_outage)}); the last attempt: {reply.removesuffix('.')}{status}.{until}"
         )
     if stop.reason in (ALL_FAIL_ALIKE, NOW_FAIL_ALIKE):
         count = numbers.count(job.retry.stop_after_failures)
@@ -116,7 +118,7 @@ def stop_words(stop: Halt, job: JobSpec) -> str:
             f"{rows} failed with the same error, {attempt.failure.kind.value}: {reply}."
             " Fix the cause and continue with --retry-failed."
         )
-    return _refusals(job, attempt.request.model, reply, status)[attempt.failure.kind]
+    return _refusals(job, attempt, reply.removesuffix("."), status)[attempt.failure.kind] + _address_hint(job, attempt)
 
 
 def stop_reason(stop: Halt) -> str:
@@ -138,8 +140,22 @@ def signal_words(signals: Signals, cuts: int) -> str:
     return f"{signals.name}, after what was in flight had ended."
 
 
-def _refusals(job: JobSpec, model: str, reply: str, status: str) -> dict[ErrorKind, str]:
-    key = job.endpoint.api_key_env
+def _address_hint(job: JobSpec, attempt: Attempt) -> str:
+    """The likely mistake in `endpoint.base_url`, where the answer is one that a wrong address gets."""
+    kind, (scheme, _, address) = attempt.verdict.kind, job.endpoint.base_url.partition("://")
+    if kind is ErrorKind.CONNECTION:
+        is_tls = scheme == "https" and attempt.verdict.scope is Scope.ROW
+        return " A server that speaks plain HTTP needs http:// in place of https://." if is_tls else ""
+    if kind not in {ErrorKind.NOT_FOUND, ErrorKind.BAD_RESPONSE}:
+        return ""
+    if scheme == "http" and attempt.http_status in _REDIRECTS:
+        return " It answers with a redirect: try https:// in place of http://."
+    return " The address has no path: /v1 is missing." if "/" not in address.rstrip("/") else ""
+
+
+def _refusals(job: JobSpec, attempt: Attempt, reply: str, status: str) -> dict[ErrorKind, str]:
+    model, key = attempt.request.model, job.endpoint.api_key_env
+    check = "the network" if attempt.verdict.scope is Scope.ENDPOINT else "SSL_CERT_FILE"
     credential = f"the key in {key}" if key else "a request without a key"
     way_out = "" if key else " Name the variable that holds one in `endpoint.api_key_env`."
     fallback = f"{job.host} refuses{status}: {reply}"
@@ -156,7 +172,7 @@ def _refusals(job: JobSpec, model: str, reply: str, status: str) -> dict[ErrorKi
             f"{job.host} is no chat completions endpoint{status}: {reply}. Check `endpoint.base_url`;"
             " it usually ends in /v1 or /v1/openai."
         ),
-        ErrorKind.CONNECTION: f"no connection to {job.host}: {reply}. Check `endpoint.base_url` and SSL_CERT_FILE.",
+        ErrorKind.CONNECTION: f"no connection to {job.host}: {reply}. Check `endpoint.base_url` and {check}.",
     }
 
 

@@ -102,6 +102,7 @@ class ProgressReporter:
                 max_ceiling=limits.max_ceiling,
                 cost_per_hour_usd=None if cost is None else throughput.usd_per_hour,
                 down_since=limits.breaker.down_since,
+                down_why=limits.down_why(),
                 probe_in_s=limits.breaker.probe_in_s(now),
                 held_s=limits.held_s(now),
                 awaited=self._awaited(dispatcher),

@@ -102,9 +102,16 @@ class RunLoop:
         while True:
             self._progress.report(self._dispatcher)
             self._check_deadline()
+            self._check_endpoint()
             self._check_journal()
             self._tell_draining()
             await asyncio.sleep(_TICK_S)
+
+    def _check_endpoint(self) -> None:
+        """Stops a run whose endpoint has been down for too long, though all its rows wait and nothing is sent."""
+        halt = self._engine.limits.halt(time.monotonic())
+        if halt is not None and not self._dispatcher.stopping:
+            self._dispatcher.stop(halt)
 
     def _check_deadline(self) -> None:
         """Checks the wall clock at each tick: it may be set, and continues while the machine sleeps."""

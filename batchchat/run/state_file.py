@@ -184,7 +184,7 @@ class StateFile:
             "rows": event.rows.json(),
             "outdated": event.outdated,
             "estimated_total": event.estimated_total,
-            "waiting_for": f"the endpoint to answer again ({self._down_because})" if down else None,
+            "waiting_for": self._waiting_for(event),
             "down_since": None if event.down_since is None else iso_utc(event.down_since),
             "next_command": self._options.again(
                 AS_BEFORE if limit is None else AS_BEFORE.with_limit(limit - event.count)
@@ -196,6 +196,14 @@ class StateFile:
             "cost_per_hour": None if event.cost_per_hour_usd is None else round(event.cost_per_hour_usd, 6),
             "eta_s": None if event.eta_s is None or down else round(event.eta_s, 1),
         }
+
+    def _waiting_for(self, event: Progress) -> str | None:
+        """What all requests wait for."""
+        if event.down_since is not None:
+            return f"the endpoint to answer again ({event.down_why or self._down_because})"
+        if event.held_s >= 1:
+            return f"the time the endpoint asked for, until {iso_utc(time.time() + event.held_s)}"
+        return None
 
     def _write(self) -> None:
         self._state["updated_at"] = iso_utc(time.time())

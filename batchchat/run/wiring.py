@@ -103,6 +103,7 @@ def engine_for(
         stop_after_failures=job.retry.stop_after_failures,
         stragglers=_stragglers_for(job, ledger.totals),
         answered_models=answered_models,
+        model=job.model,
     )
     observer = AnomalyDetector(tell, job.params)
     return Engine(sending, limits, spending, observer, drain_s=job.drain, attempt_s=job.timeout.total, stop_at=stop_at)

@@ -120,8 +120,11 @@ def _limits_read(event: events.LimitsRead) -> str:
 
 
 def _ceiling_lowered(event: events.CeilingLowered) -> str:
-    refusals = numbers.quantity(event.refusals, "refusal")
-    return f"rate limited: {_ceiling(event)} ({refusals} in {numbers.duration(event.span_s)})"
+    signs = [numbers.quantity(event.refusals, "refusal")] if event.refusals or not event.cut_offs else []
+    if event.cut_offs:
+        signs.append(f"{numbers.quantity(event.cut_offs, 'request')} timed out while others were answered")
+    reason = "overloaded" if event.cut_offs > event.refusals else "rate limited"
+    return f"{reason}: {_ceiling(event)} ({', '.join(signs)} in {numbers.duration(event.span_s)})"
 
 
 def _ceiling_raised(event: events.CeilingRaised) -> str:
@@ -194,9 +197,17 @@ def _on_finish_failed(event: events.OnFinishFailed) -> str:
 def _endpoint_down(event: events.EndpointDown, utc: bool) -> str:
     since = numbers.time_of_day(event.since, utc=utc)
     left = "" if event.left is None else f", {numbers.rows(event.left)} left"
-    return (
-        f"endpoint down since {since} ({event.why}): waiting, next probe in {numbers.duration(event.probe_in_s)}{left}"
-    )
+    if event.is_first_contact and event.stops_at is not None:
+        return f"{event.why}; waiting up to {numbers.duration(event.stops_at - event.since)}, Ctrl-C stops"
+    probe = f"next probe in {numbers.duration(event.probe_in_s)}"
+    if event.stops_at is not None:
+        probe += f", until {numbers.time_of_day(event.stops_at, utc=utc)} at most (`retry.max_outage`)"
+    return f"endpoint down since {since} ({event.why}): waiting, {probe}{left}"
+
+
+def _endpoint_held(event: events.EndpointHeld, utc: bool) -> str:
+    until = numbers.time_of_day(event.until, utc=utc)
+    return f"the endpoint asks for a wait ({event.why}): nothing is sent until {until}"
 
 
 def _endpoint_up(event: events.EndpointUp, utc: bool) -> str:
@@ -230,6 +241,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
 LINES_WITH_TIMES: Mapping[type[Any], Callable[[Any, bool], str]] = {
     events.EndpointDown: _endpoint_down,
     events.EndpointUp: _endpoint_up,
+    events.EndpointHeld: _endpoint_held,
 }
 """Lines with a time of day, which is in UTC where the second argument says so."""
 WITHOUT_LINE: frozenset[type[Any]] = frozenset({events.Progress, events.Publishing, events.Finished, events.Refused})

@@ -63,7 +63,8 @@ def _in_flight(event: Progress) -> str:
     """The number of requests in flight, or why there is none."""
     if event.down_since is not None:
         probe = f"next probe in {numbers.duration(event.probe_in_s)}" if event.probe_in_s else "probing"
-        return f"endpoint down, {probe}"
+        why = f" ({numbers.shorten(event.down_why, 40)})" if event.down_why else ""
+        return f"endpoint down{why}, {probe}"
     if event.held_s >= 1:
         return f"held {numbers.duration(event.held_s)} by the endpoint"
     ceiling = f"/{numbers.count(event.ceiling)}" if event.ceiling < event.max_ceiling else ""

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Action, Attempt, Billed, Cost, MaxUsage, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
-from batchchat.dispatch.dispatcher import ENDPOINT_REFUSES, Dispatcher
+from batchchat.dispatch.dispatcher import Dispatcher
 from batchchat.dispatch.work import Send, Sending, Work
-from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN, NEVER_REACHED, CircuitBreaker
+from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN, OUTAGE, CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import ADMIT, Decision, Halt, Policy
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
+from batchchat.policy.refusal_judge import ENDPOINT_REFUSES
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.stragglers import Overdue, StragglerPolicy
 from tests import virtual_time
@@ -438,19 +439,47 @@ def test_a_refusal_after_an_answer_does_not_stop_the_run(action: Action, later: 
     assert house.ends() == {str(number): Status.ANSWERED for number in range(5)} | {"1": later}
 
 
-@pytest.mark.parametrize("action", [Action.STOP_UNLESS_ANSWERED, Action.RETRY_IF_ANSWERED])
-def test_a_refusal_of_a_model_that_answered_nothing_stops_the_run(action: Action) -> None:
-    """The answers of another model don't count."""
+def test_a_refusal_of_the_jobs_model_stops_the_run_though_another_has_answered() -> None:
+    """It is asked three times in all; nothing is sent after that."""
 
     async def send(request: Request) -> Attempt:
         if request.model == "other":
-            return failed(request, ErrorKind.NOT_FOUND, action)
+            return failed(request, ErrorKind.NOT_FOUND, Action.STOP_UNLESS_ANSWERED)
         return accepted(request)
 
     house = House([work("0"), work("1", model="other"), work("2")], send, workers=1).run()
-    assert house.ends() == {"0": Status.ANSWERED}
+    assert house.ends() == {"0": Status.ANSWERED, "2": Status.ANSWERED}
     assert house.dispatcher.stopped is not None
     assert house.dispatcher.stopped.reason == ENDPOINT_REFUSES
+    assert len(house.tries) == 3
+
+
+@pytest.mark.parametrize("action", [Action.STOP_UNLESS_ANSWERED, Action.RETRY_IF_ANSWERED, Action.STOP_RUN])
+@pytest.mark.parametrize("others_are_answered", [True, False])
+def test_a_first_refusal_is_judged_when_what_is_in_flight_has_settled(
+    action: Action, others_are_answered: bool
+) -> None:
+    """One stray among the first, at once: the others come later, and say what it was. Nothing is sent until then."""
+    sent: list[str] = []
+
+    async def send(request: Request) -> Attempt:
+        sent.append(request.key.id)
+        if request.key.id == "2" and sent.count("2") == 1:
+            return failed(request, ErrorKind.UNAUTHORIZED, action, status=401)
+        await asyncio.sleep(0.01)
+        assert others_are_answered or len(sent) <= 4
+        if not others_are_answered:
+            return failed(request, ErrorKind.UNAUTHORIZED, action, status=401)
+        return accepted(request)
+
+    house = House(rows(20), send).run()
+    if others_are_answered:
+        assert house.dispatcher.stopped is None
+        assert house.ends() == {str(number): Status.ANSWERED for number in range(20)}
+    else:
+        assert house.dispatcher.stopped is not None
+        assert house.dispatcher.stopped.reason == ENDPOINT_REFUSES
+        assert house.ends() == {}
 
 
 @pytest.mark.parametrize(
@@ -499,10 +528,10 @@ def test_an_endpoint_that_is_never_there_stops_the_run() -> None:
         await asyncio.sleep(0)
         return refused(request, status=None)
 
-    house = House(rows(10), send, policies=(CircuitBreaker(3600, Random(1)),)).run()
+    house = House(rows(10), send, policies=(CircuitBreaker(5, Random(1)),)).run()
     assert house.outcomes == []
     assert house.dispatcher.stopped is not None
-    assert house.dispatcher.stopped.reason == NEVER_REACHED
+    assert house.dispatcher.stopped.reason == OUTAGE
     assert house.dispatcher.stopped.attempt is not None
 
 

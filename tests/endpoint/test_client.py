@@ -337,11 +337,12 @@ def sent_to(url: str, **given: Any) -> Attempt:
 
 def test_an_endpoint_that_is_not_there_is_its_own_fault() -> None:
     """A refused connection and a name that does not resolve cost nothing and are the endpoint's, not the row's."""
-    refused = sent_to(f"http://127.0.0.1:{closed_port()}/v1")
+    port = closed_port()
+    refused = sent_to(f"http://127.0.0.1:{port}/v1")
     assert judged(refused) == UNREACHED
-    assert said(refused) == "127.0.0.1 can't be reached: Connection refused"
+    assert said(refused) == f"nothing listens at 127.0.0.1:{port}"
     unknown = sent_to("http://nowhere.invalid/v1")
-    assert judged(unknown) == UNREACHED
+    assert judged(unknown) == (ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, *UNREACHED[2:])
     assert said(unknown) == "nowhere.invalid does not resolve"
 
 
@@ -550,7 +551,7 @@ def test_https_goes_through_a_proxy_by_connect() -> None:
     attempt, server = asyncio.run(main())
     assert server.received[0].line == "CONNECT models.invalid:443 HTTP/1.1"
     assert "authorization" not in server.received[0].headers
-    assert judged(attempt) == UNREACHED
+    assert judged(attempt) == (ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, *UNREACHED[2:])
     assert said(attempt) == "the proxy 127.0.0.1 refuses to connect to models.invalid: 403 Whatever"
     gone = proxy_for("http://models.invalid/v1", {"HTTP_PROXY": f"127.0.0.1:{closed_port()}"})
     assert said(sent_to("http://models.invalid/v1", proxy=gone)) == (

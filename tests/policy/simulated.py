@@ -23,7 +23,7 @@ from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Admit, Halt, Policy
 from batchchat.policy.retry import RowStop, RowWait
 
-__all__ = ["Answer", "Run", "Server", "answered", "refused", "server_error", "simulate", "unreached"]
+__all__ = ["VERDICTS", "Answer", "Run", "Server", "answered", "refused", "server_error", "simulate", "unreached"]
 
 VERDICTS = {
     200: Verdict(Action.ACCEPT, billed=Billed.YES),

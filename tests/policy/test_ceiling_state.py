@@ -7,9 +7,9 @@ from batchchat.policy.ceiling_state import CUT, FIXED, STARTING, STEADY, TRANSIT
 CHANGES = {(before, after) for (before, _), after in TRANSITIONS.items()}
 
 
-def test_the_start_is_over_once() -> None:
-    """No move leads back to it."""
-    assert STARTING not in {after for _, after in CHANGES}
+def test_only_an_endpoint_that_comes_up_starts_again() -> None:
+    """What was refused before it was up said nothing of its limit."""
+    assert {event for (_, event), after in TRANSITIONS.items() if after is STARTING} == {CeilingEvent.CAME_UP}
 
 
 def test_a_fixed_ceiling_has_no_moves() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.breaker_state import CLOSED, HALF_OPEN, OPEN, RECOVERING, TRANSITIONS, BreakerState
-from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE, CameBack, CircuitBreaker, WentDown
+from batchchat.policy.circuit_breaker import OUTAGE, CircuitBreaker
 from batchchat.policy.decision import ADMIT, Delay, Halt
+from batchchat.policy.outage_news import CameBack, WentDown
 
 MAX_USAGE = MaxUsage()
 _, UNREACHED, REFUSED, ERROR, DROPPED, ANSWERED, BAD_REQUEST, STRANGER = range(8)
@@ -60,37 +62,71 @@ def opened(what: int = UNREACHED) -> Breaker:
     return breaker
 
 
-def test_an_endpoint_never_reached_stops_the_run_after_five_seconds() -> None:
-    """Not at the first refused connection, and not after an hour; with the attempt that shows it."""
-    breaker = Breaker()
-    breaker.plays(UNREACHED, 10.0)
-    breaker.plays(UNREACHED, 14.9)
-    assert breaker.check(14.9, MAX_USAGE) == ADMIT
-    last = breaker.plays(UNREACHED, 15.0)
-    assert breaker.check(15.0, MAX_USAGE) == Halt(NEVER_REACHED, last, 10.0)
-
-
-def test_how_long_first_contact_may_take_is_an_argument() -> None:
-    """So that a test need not wait for five seconds."""
-    breaker = CircuitBreaker(3600.0, Random(1), first_contact_s=0.5)
-    for at in (10.0, 10.4, 10.5):
-        assert breaker.check(at, MAX_USAGE) == ADMIT
-        breaker.acquire(at, MAX_USAGE)
-        breaker.release(at, MAX_USAGE, ended(UNREACHED, at))
-    assert isinstance(breaker.check(10.5, MAX_USAGE), Halt)
-
-
-def test_an_endpoint_never_reached_is_probed_each_second() -> None:
-    """So that the five seconds are six at most, however many rows fail at once."""
-    breaker, now = Breaker(), 0.0
-    for _ in range(8):
-        breaker.plays(UNREACHED, 0.0)
+@pytest.mark.parametrize("what", [UNREACHED, REFUSED])
+def test_an_endpoint_that_is_not_up_yet_is_told_at_once_and_waited_for(what: int) -> None:
+    """One refusal with nothing else in flight opens the breaker; it is probed each five seconds for `max_outage`."""
+    breaker, now, waits = Breaker(max_outage_s=600), 0.0, []
+    breaker.plays(what, 0.0)
+    (down,) = breaker.news()
+    assert isinstance(down, WentDown)
+    assert down.is_first_contact
+    assert down.stops_at - down.since == 600
     while isinstance(decision := breaker.check(now, MAX_USAGE), Delay):
         assert decision.seconds is not None
+        waits.append(decision.seconds)
         now += decision.seconds
-        breaker.plays(UNREACHED, now)
+        if now < 600:
+            breaker.plays(what, now)
+    assert max(waits) <= 6.25
     assert isinstance(decision, Halt)
-    assert 5 <= now <= 6.25
+    assert (decision.reason, now) == (OUTAGE, 600.0)
+
+
+def test_the_first_of_many_connections_may_be_refused() -> None:
+    """While others are in flight one refusal opens nothing: a server that is well may refuse a few of them."""
+    breaker = Breaker()
+    breaker.acquire(0.0, MAX_USAGE)
+    breaker.plays(UNREACHED, 0.1)
+    assert breaker.state is CLOSED
+
+
+def test_a_first_row_that_fails_is_no_endpoint_that_is_not_up() -> None:
+    """A server error speaks of its row as well."""
+    breaker = Breaker()
+    breaker.plays(ERROR, 0.1)
+    assert breaker.state is CLOSED
+
+
+def test_a_complete_response_that_cant_be_used_is_no_sign_of_an_outage() -> None:
+    """Whatever its kind: it closes an outage, opens none, is in none, and extends no patience."""
+    breaker = opened(ERROR)
+    shown = ended(ERROR, 105.0, 77)
+    shown = shown._replace(verdict=replace(shown.verdict, endpoint_is_up=True))
+    breaker.acquire(105.0, MAX_USAGE)
+    breaker.release(105.0, MAX_USAGE, shown)
+    assert breaker.state is RECOVERING
+    assert not breaker.was_in_outage(shown)
+    assert not breaker.extends_patience(shown, shown, 1.0)
+    for _ in range(20):
+        breaker.acquire(106.0, MAX_USAGE)
+        breaker.release(106.0, MAX_USAGE, shown)
+    assert breaker.state is CLOSED
+
+
+def test_a_run_whose_rows_all_wait_is_stopped_too() -> None:
+    """No row asks to be sent, so that nothing would show that the outage is over its bound."""
+    breaker = opened()
+    assert breaker.halt(3699.0) is None
+    halt = breaker.halt(3700.0)
+    assert halt is not None
+    assert (halt.reason, halt.since) == (OUTAGE, 100.0)
+    waiting = Breaker(max_outage_s=20)
+    waiting.plays(ANSWERED, 1.0)
+    waiting.plays(REFUSED, 2.0, wait_s=24336.0)
+    assert waiting.halt(21.0) is None
+    assert waiting.halt(22.0) is not None
+    waiting.acquire(22.0, MAX_USAGE)
+    assert waiting.halt(23.0) is None, "it may yet be answered"
 
 
 def test_an_endpoint_that_answered_in_an_earlier_run_may_come_back() -> None:
@@ -101,17 +137,6 @@ def test_an_endpoint_that_answered_in_an_earlier_run_may_come_back() -> None:
         assert breaker.check(at, MAX_USAGE) == ADMIT
     last = breaker.plays(UNREACHED, 610.0)
     assert breaker.check(610.0, MAX_USAGE) == Halt(OUTAGE, last, 10.0)
-
-
-def test_a_slow_model_is_not_an_absent_one() -> None:
-    """Refused connections while a request is in flight do not mean that the endpoint is not there."""
-    breaker = Breaker()
-    breaker.acquire(0.0, MAX_USAGE)
-    breaker.plays(UNREACHED, 1.0)
-    breaker.plays(UNREACHED, 9.0)
-    assert not isinstance(breaker.check(9.0, MAX_USAGE), Halt)
-    breaker.release(10.0, MAX_USAGE, ended(UNREACHED, 10.0))
-    assert isinstance(breaker.check(10.0, MAX_USAGE), Halt)
 
 
 @pytest.mark.parametrize("what", [UNREACHED, REFUSED, ERROR, DROPPED, STRANGER])
@@ -132,6 +157,7 @@ def test_eight_failures_open_it(what: int) -> None:
 def test_an_answer_restarts_the_count(what: int) -> None:
     """Seven failures, an answer or a failure that is the row's own, and seven more: closed."""
     breaker = Breaker()
+    breaker.plays(ANSWERED, 0.5)
     for result in [UNREACHED] * 7 + [what] + [UNREACHED] * 7:
         breaker.plays(result, 1.0)
     assert breaker.check(1.0, MAX_USAGE) == ADMIT

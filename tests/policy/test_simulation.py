@@ -7,14 +7,16 @@ from random import Random
 
 import pytest
 
-from batchchat.core.attempt import Quota
-from batchchat.policy.circuit_breaker import CameBack, CircuitBreaker
+from batchchat.core.attempt import Action, Billed, Quota, Scope, Verdict
+from batchchat.core.conversation import ErrorKind
+from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy
+from batchchat.policy.outage_news import CameBack
 from batchchat.policy.rate_limit_headers import RateLimitHeaders
 from batchchat.policy.retry import RowStop
 from batchchat.policy.token_bucket import RequestRate, TokenRate
-from tests.policy.simulated import Answer, Run, Server, answered, refused, server_error, simulate, unreached
+from tests.policy.simulated import VERDICTS, Answer, Run, Server, answered, refused, server_error, simulate, unreached
 
 SEEDS = range(8)
 
@@ -254,3 +256,29 @@ def test_a_limit_a_minute_is_met_before_the_429() -> None:
     kept = simulate(Minute(tells=False), [Concurrency(100), RequestRate(590)], rows=3000, workers=100)
     assert kept.refusals() == 0
     assert max(kept.ends) < 310
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_gateway_before_few_slots_fails_no_row(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """A hundred in flight before a server of four slots, whose gateway waits 5 s: one wave is cut off, not three."""
+    cut_off = Verdict(Action.RETRY, Scope.ROW, Billed.MAYBE, ErrorKind.GATEWAY_TIMEOUT)
+    monkeypatch.setitem(VERDICTS, 504, cut_off)
+    free, random = [0.0] * 4, Random(seed)
+
+    def server(now: float, in_flight: int, row: int) -> Answer:
+        slot = min(range(4), key=free.__getitem__)
+        end = max(now, free[slot]) + random.uniform(1.6, 2.4)
+        free[slot] = min(end, max(free[slot], now + 5.0))
+        return Answer(504, 5.0) if end > now + 5.0 else answered(end - now)
+
+    outage = CircuitBreaker(3600.0, Random(1))
+    run = simulate(
+        server,
+        [Concurrency(100), outage],
+        rows=150,
+        workers=100,
+        stop=lambda: RowStop(6, 3600.0, max_possibly_billed=3),
+    )
+    assert run.failed == []
+    assert sum(status == 504 for _, status in run.sends) < 130
+    assert max(run.ends) < 1.3 * 150 * 2.0 / 4

@@ -61,16 +61,16 @@ def test_an_outage_and_its_end_are_events() -> None:
 @pytest.mark.parametrize(
     ("attempt", "text"),
     [
-        (failed(request(), status=503), "HTTP 503"),
+        (failed(request(), status=503), "HTTP 503: no"),
         (
             failed(request(), ErrorKind.CONNECTION, status=None, scope=Scope.ENDPOINT)._replace(
                 failure=Failure(ErrorKind.CONNECTION, "connection refused")
             ),
             "connection refused",
         ),
-        (failed(request(), ErrorKind.BAD_RESPONSE, status=None), "bad response"),
+        (failed(request(), ErrorKind.BAD_RESPONSE, status=None), "no"),
     ],
 )
-def test_an_outage_is_described_without_the_words_of_an_endpoint(attempt: Attempt, text: str) -> None:
-    """They may repeat a prompt; a network's are ours."""
+def test_an_outage_is_described_by_what_the_endpoint_answered(attempt: Attempt, text: str) -> None:
+    """Its status, where there was one, and its words."""
     assert describe_outage(attempt) == text

@@ -16,7 +16,7 @@ from batchchat.core.events import Budgeted
 from batchchat.job import load_job
 from batchchat.job.spec import JobSpec
 from batchchat.policy.budget import SPENT, Budget, PriceRatio
-from batchchat.policy.circuit_breaker import NEVER_REACHED, OUTAGE
+from batchchat.policy.circuit_breaker import OUTAGE
 from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
@@ -130,10 +130,6 @@ def test_answered_rows_that_changed(count: int, usd: str, unknown: int, sentence
 
 STOPPED = [
     (
-        halt(NEVER_REACHED, ErrorKind.CONNECTION, "example.org does not resolve", None),
-        "example.org was never reached: example.org does not resolve. Check `endpoint.base_url` and the network.",
-    ),
-    (
         halt(ALL_FAIL_ALIKE, text="body.x: not allowed"),
         "the first 50 rows failed with the same error, bad_request: body.x: not allowed. Fix the cause and continue"
         " with --retry-failed.",
@@ -168,7 +164,8 @@ STOPPED = [
     ),
     (
         halt("refused", ErrorKind.CONNECTION, "no TLS connection", None),
-        "no connection to example.org: no TLS connection. Check `endpoint.base_url` and SSL_CERT_FILE.",
+        "no connection to example.org: no TLS connection. Check `endpoint.base_url` and SSL_CERT_FILE. A server that"
+        " speaks plain HTTP needs http:// in place of https://.",
     ),
     (halt("refused", ErrorKind.RATE_LIMIT, "no more", 429), "example.org refuses (HTTP 429): no more"),
 ]
@@ -193,7 +190,7 @@ def test_an_outage(tmp_path: Path) -> None:
     stop = halt(OUTAGE, ErrorKind.SERVER_ERROR, "HTTP 503, empty body", 503)
     text = messages.stop_words(stop, job(tmp_path, "retry: {max_outage: 1}\n"))
     assert re.sub(r"[0-9]{2}:[0-9]{2}:14,", "05:02:14,", text) == (
-        "no response from example.org since 05:02:14, longer than `retry.max_outage` (1.0s); the last attempt:"
+        "no answer from example.org since 05:02:14, longer than `retry.max_outage` (1.0s); the last attempt:"
         " HTTP 503, empty body (HTTP 503)."
     )
     assert messages.stop_reason(stop) == f"{OUTAGE} since 05:02:14Z: server_error, HTTP 503"

@@ -1,0 +1,33 @@
+"""What a circuit breaker tells of an outage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchchat.core.attempt import Attempt
+
+__all__ = ["CameBack", "WentDown"]
+
+
+@dataclass(frozen=True, slots=True)
+class WentDown:
+    """Down since `since` (epoch); `last` is the latest failure. The next probe is due in `probe_in_s`.
+
+    The run stops at `stops_at` (epoch) if it is not back by then. `is_first_contact`: it has never answered.
+    """
+
+    since: float
+    last: Attempt
+    probe_in_s: float
+    stops_at: float
+    is_first_contact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """Answering again, after `lasted_s` seconds and `probes` requests; down from `since` to `until` (epoch)."""
+
+    since: float
+    until: float
+    lasted_s: float
+    probes: int
