@@ -51,8 +51,8 @@ class Source:
     rows for Parquet. `rows_total` is None unless all files are Parquet or the job takes a random sample.
     `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
     `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
-    None where the job names it. `may_name_models`: rows may have a model of their own. `id_column` is the column of ids,
-    None where ids are hashes.
+    None where the job names it. `may_name_models`: rows may have a model of their own. `id_column` is the column of
+    ids, None where ids are hashes.
     """
 
     def __init__(

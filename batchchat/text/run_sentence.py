@@ -41,7 +41,8 @@ def run_sentence(
     time = f" in {numbers.duration(span_s)}" if span_s else ""
     money = "" if usd is None else f" for {numbers.money(usd)}{' (mock)' if of_mock else ''}"
     head = _head(name, standing).strip()
-    return f"{head}{': ' if head else ''}{answered_words(standing.rows, standing.estimated_total)}{time}{money}{left_words(standing)}"
+    answered = answered_words(standing.rows, standing.estimated_total)
+    return f"{head}{': ' if head else ''}{answered}{time}{money}{left_words(standing)}"
 
 
 def _head(name: str, standing: Standing) -> str:
