@@ -64,10 +64,6 @@ KEY_INVALID = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "A
             error(200, "", body={"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no balance"}}),
             "no balance",
         ),
-        (
-            error(400, "", body=[{"error": {"code": 400, "message": "API key not valid.", "details": [KEY_INVALID]}}]),
-            "API key not valid.",
-        ),
     ],
 )
 def test_a_refusal_of_all_rows(job: Job, refusal: bytes, words: str) -> None:
@@ -79,6 +75,25 @@ def test_a_refusal_of_all_rows(job: Job, refusal: bytes, words: str) -> None:
     assert words in ended.err
     assert [row["status"] for row in job.table()] == ["answered"] * 20
     assert len(server.asked) <= 24
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        error(400, "", body=[{"error": {"code": 400, "message": "API key not valid.", "details": [KEY_INVALID]}}]),
+        error(400, "API key not valid. Please pass a valid API key."),
+        error(200, "", body={"choices": None, "base_resp": {"status_code": 2049, "status_msg": "API key not valid."}}),
+    ],
+)
+def test_a_key_that_is_refused_without_a_401(job: Job, refusal: bytes) -> None:
+    """It stops the run as a 401 does; that one is asked a few times more, since a stray one happens."""
+    with endpoint(lambda asked: ok() if asked.number <= 20 else refusal) as server:
+        job.write(rows(400), endpoint__base_url=server.url, concurrency=4, retry__max_wait=0.05)
+        ended = job.run()
+    assert ended.code == 5, ended.err
+    assert "API key not valid." in ended.err
+    assert [row["status"] for row in job.table()] == ["answered"] * 20
+    assert len(server.asked) < 200
 
 
 def test_a_refusal_of_all_rows_in_unknown_words(job: Job) -> None:
