@@ -133,8 +133,11 @@ def _is_completion(value: Any) -> bool:
 
 def _as_utf8(data: bytes, content_type: str) -> bytes:
     """`data` in UTF-8: by its byte order mark, else by its zero bytes, else by the charset in `content_type`."""
-    name = next((name for mark, name in _BOMS if data.startswith(mark)), None)
-    name = name or _wide_charset(data[:4]) or _charset(content_type)
+    if data[:1] == b"{" and data[1:2] != b"\x00":  # nearly every body: neither a mark nor a wide charset
+        name = _charset(content_type)
+    else:
+        name = next((name for mark, name in _BOMS if data.startswith(mark)), None)
+        name = name or _wide_charset(data[:4]) or _charset(content_type)
     if name is None or name == "utf-8":
         return data
     # A single-byte charset is what servers name that do not know what they send.

@@ -65,8 +65,8 @@ class Client:
     """Use as `async with Client(...) as client: attempt = await client.send(request)`.
 
     `on_model_list` is called with the endpoint's list of models, which is fetched after the first reply that reports no
-    cost, and again where that failed. A response of more than `max_body_bytes` is given up; all responses together are
-    bounded by `memory`.
+    cost, and again where that failed. A response of more than `max_body_bytes` is given up; `memory` bounds all
+    of them together.
     """
 
     def __init__(
@@ -77,13 +77,12 @@ class Client:
         on_model_list: Callable[[Mapping[str, ListedModel]], None] | None = None,
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
-        memory: ReadingMemory | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._redactor = redactor
         self._pricing = pricing
         self._max_body_bytes = max_body_bytes
-        self._memory = ReadingMemory() if memory is None else memory
+        self.memory = ReadingMemory()
         self._url = URL(endpoint.url)
         self._host = self._url.host or ""
         self._sessions: list[aiohttp.ClientSession] = []
@@ -155,7 +154,7 @@ class Client:
         try:
             session = self._session_for(request.key)
             async with session.post(self._url, data=request.body, allow_redirects=False) as response:
-                data, broken = await read_bytes(response, self._max_body_bytes, self._memory, reader)
+                data, broken = await read_bytes(response, self._max_body_bytes, self.memory, reader)
             content_type = response.headers.get("Content-Type", "")
             body = read_body(data, content_type, self._redactor, complete=broken is None)
             del data
@@ -168,7 +167,7 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             answer = self._network_failure(error)
         finally:
-            self._memory.release(reader)
+            self.memory.release(reader)
         if answer.verdict.instant and len(self._dropped) < _MAX_REMEMBERED:
             self._dropped.add(request.key)
         latency_s = time.perf_counter() - start

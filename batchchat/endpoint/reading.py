@@ -21,17 +21,21 @@ class BodyTooLargeError(Exception):
 
 
 class ReadingMemory:
-    """Bounds the bytes of all responses that are being read, and of those that `backlog()` says wait to be written.
+    """Bounds the bytes of all responses that are being read, with those that wait to be written.
 
     The response that has waited longest is always read on while nothing else has bytes, so that none waits for ever.
     """
 
-    def __init__(self, max_bytes: int = MAX_SHARED_BYTES, backlog: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, max_bytes: int = MAX_SHARED_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._backlog = backlog
+        self._backlog: Callable[[], int] = lambda: 0
         self._bytes = 0
         self._readers: dict[object, int] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def count_backlog(self, backlog: Callable[[], int]) -> None:
+        """Count what `backlog` gives, the bytes that wait to be written; `wake` is called when there are fewer."""
+        self._backlog = backlog
 
     async def take(self, reader: object, size: int) -> None:
         """Count `size` more bytes of `reader`; returns when there is room, or `reader` is the first of all."""

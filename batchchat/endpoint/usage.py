@@ -6,7 +6,7 @@ is None, never a guess and never an error: then the cost is computed from the pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -22,6 +22,7 @@ _MAX_CHARS = 40
 _TICK_DIGITS = -10  # xAI: 10,000,000,000 ticks are one USD
 _NO_HEADERS: Mapping[str, str] = {}
 _COST_HEADER = "x-litellm-response-cost"
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")  # Moonshot; DeepSeek; Anthropic
 _COST_KEYS = ("total_cost", "total_cost_usd", "total", "usd")  # of a cost that is an object: Perplexity has the first
 
 
@@ -32,30 +33,18 @@ def read_usage(payload: Mapping[str, Any], headers: Mapping[str, str] = _NO_HEAD
         cost = _usd(headers.get(_COST_HEADER))
         return None if cost is None else Usage(cost_usd=cost)
     get = usage.get
-    prompt, completion = get("prompt_tokens"), get("completion_tokens")
-    if type(prompt) is not int or type(completion) is not int or not prompt or not completion:
-        prompt, completion = (
-            _first(usage, "prompt_tokens", "input_tokens"),
-            _first(usage, "completion_tokens", "output_tokens"),
-        )
-    return _with_totals(
-        usage, _count(prompt), _count(completion), _count(get("total_tokens")), _cost(payload, usage, headers)
-    )
-
-
-def _with_totals(
-    usage: Mapping[str, Any], prompt: int | None, completion: int | None, total: int | None, cost: float | None
-) -> Usage:
-    """The usage, with a count that is missing taken from the total, and what the total has beyond the two counts."""
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    cached = _detail(details, "cached_tokens")
-    if cached is None:
-        # Moonshot; DeepSeek; Anthropic and gateways before it
-        cached = _first_count(usage, "cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
-    replies = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    reasoning = _detail(replies, "reasoning_tokens")
-    if reasoning is None:
-        reasoning = _count(usage.get("reasoning_tokens"))
+    prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    cost, cached, reasoning = _cost(payload, usage, headers), _cached(usage), _reasoning(usage)
+    if (
+        type(prompt) is type(completion) is type(total) is int
+        and 0 < prompt <= _MAX_TOKENS
+        and 0 < completion <= _MAX_TOKENS
+        and total == prompt + completion
+    ):
+        return Usage(prompt, completion, total, cached, reasoning, cost)  # nearly every answer's
+    prompt = _first_count(usage, "prompt_tokens", "input_tokens")
+    completion = _first_count(usage, "completion_tokens", "output_tokens")
+    total = _count(total)
     if total is not None and prompt is not None and completion is None and total >= prompt:
         completion = total - prompt
     elif total is not None and completion is not None and prompt is None and total >= completion:
@@ -65,6 +54,23 @@ def _with_totals(
     beyond = 0 if total is None else max(0, total - prompt - completion)
     apart = _cache_tokens_apart(usage, beyond, total)
     return Usage(prompt, completion, total, cached, reasoning, cost, apart, max(0, beyond - apart))
+
+
+def _cached(usage: Mapping[str, Any]) -> int | None:
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    if details and (cached := _detail(details, "cached_tokens")) is not None:
+        return cached
+    for name in _CACHED:
+        if name in usage and (cached := _count(usage[name])) is not None:
+            return cached
+    return None
+
+
+def _reasoning(usage: Mapping[str, Any]) -> int | None:
+    details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    if details and (reasoning := _detail(details, "reasoning_tokens")) is not None:
+        return reasoning
+    return _count(usage["reasoning_tokens"]) if "reasoning_tokens" in usage else None
 
 
 def _cache_tokens_apart(usage: Mapping[str, Any], beyond: int, total: int | None) -> int:
@@ -108,15 +114,10 @@ def _own_cost(report: Mapping[str, Any]) -> float | None:
     return upstream if usd == 0 and upstream else usd
 
 
-def _first(usage: Mapping[str, Any], *names: str) -> Any:
+def _first_count(usage: Mapping[str, Any], *names: str) -> int | None:
     """The first of `names` that counts more than 0, else the first that counts."""
     counts = [count for name in names if (count := _count(usage.get(name))) is not None]
     return next((count for count in counts if count), counts[0] if counts else None)
-
-
-def _first_count(usage: Mapping[str, Any], *names: str) -> int | None:
-    counts: Iterable[int | None] = (_count(usage.get(name)) for name in names)
-    return next((count for count in counts if count is not None), None)
 
 
 def _detail(details: Any, name: str) -> int | None:

@@ -221,6 +221,10 @@ def observed_row(record: RowRecord, prompt: int) -> ObservedRow | None:
     completion = usage.get("completion_tokens")
     if answered and completion is None:
         return None
+    # What only the total has beyond prompt and reply is billed as reply: reasoning, at some endpoints.
+    prompt_tokens, total = usage.get("prompt_tokens"), usage.get("total_tokens")
+    if completion is not None and prompt_tokens is not None and total is not None:
+        completion = max(completion, total - prompt_tokens)
     return _without_length(record, prompt)._replace(completion=completion or 0)
 
 

@@ -124,4 +124,6 @@ def _reply(row: RowRecord) -> str:
         return numbers.shorten(text, _REPLY_WIDTH)
     if calls := reply.get("tool_calls"):
         return f"({len(calls)} tool calls)"
-    return f"refused: {numbers.shorten(reply.get('refusal') or '', _REPLY_WIDTH)}"
+    if refusal := reply.get("refusal"):
+        return f"refused: {numbers.shorten(refusal, _REPLY_WIDTH)}"
+    return "(no text; see the column `raw`)"

@@ -34,6 +34,7 @@ TALLIED = frozenset(
 """The columns that are read."""
 _ANSWERED = Status.ANSWERED.value
 _ROWS_A_PIECE = 64
+_MAX_INT64 = (1 << 63) - 1
 # The stubs lack overloads for some of these calls, and type every array without its element type.
 _pc: Any = pc
 
@@ -106,4 +107,8 @@ def _add_cost(stats: GroupStats, answers: pa.RecordBatch) -> None:
 
 
 def _sum(batch: pa.RecordBatch, name: str) -> int:
-    return _pc.sum(batch.column(name)).as_py() or 0
+    """The sum of a column of whole numbers, which Arrow would let wrap at 64 bits."""
+    column = batch.column(name)
+    if (_pc.max(column).as_py() or 0) > _MAX_INT64 // max(1, batch.num_rows):
+        return sum(value for value in column.to_pylist() if value is not None)
+    return _pc.sum(column).as_py() or 0

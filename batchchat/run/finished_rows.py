@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["READABLE_ROWS", "FinishedRows"]
 READABLE_ROWS = 20
 """A run that finishes at most this many rows prints their replies."""
 
+_MAX_CHARS = 4_000
 _NO_USAGE: dict[str, Any] = {}
 _MOST_ANSWERS = 0.95
 _INVALID = Status.INVALID.value
@@ -80,6 +82,20 @@ class FinishedRows:
         self.count += 1
         self.completion_tokens += row.get("usage", _NO_USAGE).get("completion_tokens", 0)
         if len(self.rows) <= READABLE_ROWS:
-            self.rows.append(row)
+            self.rows.append(_readable(row))
         if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
             self._tell(FirstFailure(row["error_kind"], row["id"], row["error"]))
+
+
+def _readable(row: RowRecord) -> RowRecord:
+    """`row` with as much of its texts as may be printed: a reply can have 64 MiB."""
+    readable = row.copy()
+    readable.pop("raw", None)
+    readable["messages"] = [_begin(message) for message in row.get("messages", ())]
+    if (reply := row.get("reply")) is not None:
+        readable["reply"] = _begin(reply)
+    return readable
+
+
+def _begin(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value[:_MAX_CHARS] if isinstance(value, str) else value for name, value in fields.items()}

@@ -28,6 +28,10 @@ class JournalWriter(Protocol):
         """How many records are not on disk yet."""
 
     @property
+    def unsynced_bytes(self) -> int:
+        """How many bytes they have."""
+
+    @property
     def failed(self) -> BaseException | None:
         """The error of a failed write, after which nothing is recorded; else None."""
 
@@ -80,6 +84,11 @@ class Recorder:
         """The retried attempts of this run, by the kind of their failure."""
         self.cancelled_count = 0
         self._journal = open_journal(self._committed, self._failed)
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """The bytes of the records that wait to be synced."""
+        return self._journal.unsynced_bytes
 
     def subscribe(self, on_synced: Callable[[int], None], on_failed: Callable[[], None]) -> None:
         """Call `on_synced` with the last number of each synced group, `on_failed` when nothing more can be kept."""

@@ -18,6 +18,7 @@ from batchchat.dispatch.work import RetryPolicies, Send, Sending
 from batchchat.endpoint import network, wire
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance
+from batchchat.endpoint.reading import ReadingMemory
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
 from batchchat.job import JobSpec
@@ -106,6 +107,9 @@ def engine_for(
         model=job.model,
     )
     observer = AnomalyDetector(tell, job.params)
+    # What was read and is not on disk yet takes memory as well.
+    sender.memory.count_backlog(lambda: recorder.unsynced_bytes)
+    recorder.subscribe(lambda _: sender.memory.wake(), sender.memory.wake)
     return Engine(sending, limits, spending, observer, drain_s=job.drain, attempt_s=job.timeout.total, stop_at=stop_at)
 
 
@@ -201,13 +205,14 @@ class Sender(NamedTuple):
     """An open client: `send` a request, or ask for something else.
 
     That is the account's `allowance`, the endpoint's `listing` of models, or what was `billed` for responses. Instead
-    of what is asked for, `Unavailable` says why it is unknown.
+    of what is asked for, `Unavailable` says why it is unknown. `memory` bounds the responses that are being read.
     """
 
     send: Send
     allowance: Callable[[], Awaitable[Allowance | Unavailable]]
     listing: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
     billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
+    memory: ReadingMemory
 
 
 @asynccontextmanager
@@ -240,6 +245,7 @@ async def _client(
             partial(client.allowance, allowance_url(base_url)),
             client.listing,
             partial(client.billed, costs_url(base_url)),
+            client.memory,
         )
 
 

@@ -67,7 +67,7 @@ class Journal:
         self._on_failure = on_failure
         self._segment_bytes = segment_bytes
         self.failed: BaseException | None = None
-        self.unsynced = 0
+        self.unsynced = self.unsynced_bytes = 0
         self._lines: list[bytes] = []
         self._records: list[Any] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -89,7 +89,9 @@ class Journal:
         """Queue `record`; it is durable once `committed` was called with it. After a failure it is ignored."""
         if self.failed is not None:
             return
-        self._lines.append(records.encode(record))
+        line = records.encode(record)
+        self._lines.append(line)
+        self.unsynced_bytes += len(line)
         self._records.append(record)
         self.unsynced += 1
         if self._group is None:
@@ -175,6 +177,7 @@ class Journal:
         for line, record in zip(group.lines, group.records, strict=True):
             pairs.append((at, record))
             at += len(line)
+            self.unsynced_bytes -= len(line)
         self._committed(pairs)
 
     def _fail(self, error: BaseException) -> None:

@@ -58,7 +58,8 @@ def test_what_waits_to_be_written_counts() -> None:
 
     async def main() -> None:
         backlog = 11
-        memory = ReadingMemory(10, lambda: backlog)
+        memory = ReadingMemory(10)
+        memory.count_backlog(lambda: backlog)
         taking = asyncio.create_task(memory.take(object(), 5))
         await settle()
         assert not taking.done()

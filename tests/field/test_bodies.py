@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +187,20 @@ def test_stale_connections_one_behind_the_other(job: Job) -> None:
     assert ended.code == 0, ended.err
     assert asked_twice
     assert max(server.attempts.values()) == 2
+
+
+@pytest.mark.field
+def test_many_huge_replies_at_once(job: Job) -> None:
+    """Two dozen replies of 40 MiB in flight together are read a few at a time, and none of them is kept."""
+    huge = ok("x" * (40 << 20))
+    with endpoint(lambda _: huge) as server:
+        job.write(rows(24), endpoint__base_url=server.url, concurrency=24)
+        running = job.start()
+        peak_kib = 0
+        while running.process.poll() is None:
+            status = Path(f"/proc/{running.process.pid}/status").read_text()
+            peak_kib = max(peak_kib, *map(int, re.findall(r"VmRSS:\s+(\d+)", status)), 0)
+            time.sleep(0.1)
+    assert running.end().code == 0
+    assert set(server.attempts.values()) == {1}
+    assert 100 < peak_kib >> 10 < 1_500

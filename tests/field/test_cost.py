@@ -82,6 +82,17 @@ def test_a_cap_holds_over_reasoning_that_no_count_has(job: Job) -> None:
     assert sum(Decimal(str(row["cost_usd"])) for row in job.table()) == billed_usd
 
 
+def test_an_estimate_knows_what_no_count_has(job: Job) -> None:
+    """What is left is expected to cost what the rows before it did, reasoning outside of their counts included."""
+    usage = {"prompt_tokens": 20, "completion_tokens": 151, "total_tokens": 553}
+    with endpoint(lambda _: ok(usage=usage)) as server:
+        job.write(rows(20), endpoint__base_url=server.url, params__max_tokens=600, **PRICE)
+        job.run("--limit", "10")
+        estimate = json.loads(job.run("estimate", "job.yaml", "--json").out)
+    assert estimate["completion_tokens"]["expected"] == pytest.approx(20 * 533, rel=0.01)
+    assert estimate["cost_usd"]["expected"] == pytest.approx(20 * 0.001086, rel=0.1)
+
+
 @pytest.mark.parametrize("max_cost", [None, 1])
 def test_a_list_of_models_that_fails_once(job: Job, max_cost: float | None) -> None:
     """One 503 in place of the list: it is asked for again, so that the costs are known and a budget is not refused."""

@@ -60,3 +60,17 @@ def test_only_the_first_rows_are_held(tmp_path: Path) -> None:
     assert len(finished.rows) == READABLE_ROWS + 1
     assert (finished.count, finished.completion_tokens) == (30, 30 * 7)
     assert finished.typical_latency_s is not None
+
+
+def test_of_a_huge_reply_the_beginning_is_held(tmp_path: Path) -> None:
+    """As much as may be printed: the rest is in the journal, and twenty rows of 60 MB are not kept in memory."""
+    huge = "x" * (1 << 20)
+    row: dict[str, Any] = {
+        **answered("a", messages=[{"role": "user", "content": huge}], reply={"text": huge}, raw=huge)
+    }
+    finished = FinishedRows(Ledger(tmp_path), 0, lambda _event: None)
+    finished.apply(0, row)
+    (held,) = finished.rows
+    assert len(str(held)) < 10_000
+    assert held["reply"]["text"].startswith("xxx")
+    assert row["reply"]["text"] == huge
