@@ -119,13 +119,13 @@ def error_of_machine(error: BaseException, *, sent: bool) -> BatchchatError | No
 
     It is a `UsageError` while nothing was `sent`, unless the disk breaks or is full.
     """
-    kept = " Every row reported as done is kept; run the same command again." if sent else ""
+    note = " Every row reported as done is kept; run the same command again." if sent else ""
     if isinstance(error, MemoryError):
-        return MachineError(f"this machine has no memory left. Free some, or lower `concurrency`.{kept}")
+        return MachineError(f"this machine has no memory left. Free some, or lower `concurrency`.{note}")
     if not isinstance(error, OSError) or (error.filename is None and error.errno not in _WAYS_OUT):
         return None
     code = error.errno or 0
     name = "this machine" if error.filename is None else os.fsdecode(error.filename)
     reason = (error.strerror or str(error)).splitlines()[0].rstrip(".")
     sentence = f"{name}: {reason}. {_WAYS_OUT.get(code, 'Name another path, or correct that.')}".rstrip()
-    return MachineError(sentence + kept) if sent or code in _BREAKS else UsageError(sentence)
+    return MachineError(sentence + note) if sent or code in _BREAKS else UsageError(sentence)

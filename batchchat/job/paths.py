@@ -12,10 +12,10 @@ from batchchat.job.tree import Node, Scalar, SequenceNode, printable, wrong_type
 from batchchat.job.value_types import ValueType, collect, indexed_items, line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["input_paths", "output_path", "resolved", "resolved_input"]
+__all__ = ["absolute_inputs", "input_paths", "output_path", "relative_inputs", "resolved", "resolved_input"]
 
 # One slash: `--output` is a `pathlib.Path`, which turns `s3://b` into `s3:/b`.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
@@ -86,6 +86,21 @@ def resolved_input(as_given: str, folder: Path, environ: Mapping[str, str]) -> s
     home = _at_home(as_given, environ)
     base = str(folder.absolute())
     return os.path.join(glob.escape(base) if _MAGIC.search(as_given) else base, home)  # noqa: PTH118
+
+
+def relative_inputs(paths: Iterable[str], folder: Path) -> list[str]:
+    """The absolute `paths` and globs of an input relative to `folder`, for what can be moved with it."""
+    base = str(folder.absolute())
+    return [os.path.relpath(path, glob.escape(base) if _MAGIC.search(path) else base) for path in paths]
+
+
+def absolute_inputs(paths: Iterable[str], folder: Path) -> tuple[str, ...]:
+    """What `relative_inputs` gave, as absolute paths and globs; absolute ones, of an older version, stay."""
+    base = str(folder.absolute())
+    return tuple(
+        os.path.normpath(os.path.join(glob.escape(base) if _MAGIC.search(path) else base, path))  # noqa: PTH118
+        for path in paths
+    )
 
 
 def _at_home(as_given: str, environ: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from batchchat.core.record import RowRecord, key_of
 from batchchat.core.totals import OffRowCosts
 from batchchat.errors import OutputError
 from batchchat.job import load_output
+from batchchat.job.paths import absolute_inputs
 from batchchat.results.run_info import RunInfo, info_of_output, info_of_run, sessions_of
 from batchchat.run.publish import rows_in_order
 from batchchat.store.folder import folder_of, is_there
@@ -106,7 +107,7 @@ def _published(output: Path, folder: Path | None) -> Results:
         name=metadata.get("name"),
         model=metadata.get("model"),
         endpoint=metadata.get("endpoint"),
-        inputs=tuple(metadata.get("inputs", ())),
+        inputs=absolute_inputs(metadata.get("inputs", ()), output.parent),
         passthrough=published.passthrough,
         off_row_costs=OffRowCosts.of_fields(metadata.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
@@ -139,7 +140,7 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         name=run.get("name"),
         model=run.get("model"),
         endpoint=run.get("endpoint"),
-        inputs=tuple(run.get("inputs", ())),
+        inputs=absolute_inputs(run.get("inputs", ()), output.parent),
         passthrough=passthrough,
         off_row_costs=ledger.off_row_costs,
         rows=lambda: rows_in_order(ledger, lines),

@@ -20,7 +20,7 @@ from batchchat.errors import OutputError
 from batchchat.store.folder import folder_of, is_there
 from batchchat.store.lock import holder
 from batchchat.store.parquet import files_of
-from batchchat.store.run_json import read_state
+from batchchat.store.run_json import located_state, read_state
 from batchchat.store.segments import segments
 from batchchat.text import numbers
 from batchchat.text.times import iso_utc, parse_iso
@@ -111,7 +111,7 @@ def status_of(output: Path, as_given: str, job: Path | None = None) -> RunStatus
     """
     folder = folder_of(output)
     while True:
-        owner, reported = _owner(folder, as_given), _reported(folder)
+        owner, reported = _owner(folder, as_given), _reported(output, job)
         says_running = reported is not None and reported["state"] == "running"
         if owner is None and says_running and _owner(folder, as_given) is not None:
             continue  # it started between the two tests
@@ -141,25 +141,18 @@ def _owner(folder: Path, as_given: str) -> dict[str, Any] | None:
         ) from error
 
 
-def _reported(folder: Path) -> dict[str, Any] | None:
-    """run.json in the form of `status --json`; None where it is not one of ours."""
-    raw = read_state(folder)
+def _reported(output: Path, job: Path | None) -> dict[str, Any] | None:
+    """run.json in the form of `status --json`; None where it is not one of ours. `job` is the one asked about."""
+    raw = read_state(folder_of(output))
     if raw is None or not isinstance(raw.get("state"), str) or raw["state"] not in _STATES:
         return None
+    raw = located_state(raw, output, numbers.shown_path)
     reported = {name: _valid(raw.get(name), kinds) for name, kinds in _KEYS.items()}
     rows = reported["rows"] or {}
     reported["rows"] = {name: _valid(rows.get(name), _WHOLE) for name in _ROWS}
-    for name in ("job", "output"):
-        reported[name] = None if reported[name] is None else numbers.shown_path(Path(reported[name]))
-    reported["next_command"] = _from_here(reported["next_command"], _valid(raw.get("working_directory"), _TEXT))
+    if job is not None:
+        reported["job"] = numbers.shown_path(job)
     return reported
-
-
-def _from_here(command: str | None, folder: str | None) -> str | None:
-    """`command`, which was typed in `folder`, as it can be pasted in the working directory."""
-    if command is None or folder is None or Path(folder) == Path.cwd():
-        return command
-    return f"cd {shlex.quote(folder)} && {command}"
 
 
 def _valid(value: Any, types: tuple[type, ...]) -> Any:

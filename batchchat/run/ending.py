@@ -16,6 +16,7 @@ from batchchat.core.record import RowRecord
 from batchchat.core.run_figures import RunFigures, ThisRun, running_s
 from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError, MachineError
+from batchchat.job.paths import relative_inputs
 from batchchat.pricing.rates import Rates
 from batchchat.run import publish
 from batchchat.run.context import RunContext
@@ -144,7 +145,7 @@ def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
         "model": job.model,
         "endpoint": job.host,
         "mock": job.is_mock,
-        "inputs": list(job.input.paths),
+        "inputs": relative_inputs(job.input.paths, job.output.path.parent),
         "max_cost_usd": None if job.budget.max_cost is None else str(job.budget.max_cost),
         "price": None
         if rate is None

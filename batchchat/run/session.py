@@ -20,6 +20,7 @@ from batchchat import __version__
 from batchchat.core.events import InputNoted, Replayed, Started
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
+from batchchat.job.paths import relative_inputs
 from batchchat.pricing.for_job import context_for, no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.run import wiring
@@ -349,7 +350,7 @@ class _Session:
             "model": job.model,
             "mock": job.is_mock,
             "endpoint": job.host,
-            "inputs": list(job.input.paths),
+            "inputs": relative_inputs(job.input.paths, job.output.path.parent),
             "job": self._context.redactor.redact(job.text),
             "columns": schema_text(self._source.column_types),
             "pid": os.getpid(),

@@ -20,7 +20,7 @@ from batchchat.core.run_figures import RunFigures
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED
 from batchchat.job import JobSpec
 from batchchat.run.context import RunOptions
-from batchchat.store.run_json import read_state, write_state
+from batchchat.store.run_json import portable_state, read_state, write_state
 from batchchat.text import numbers
 from batchchat.text.times import iso_utc
 
@@ -43,7 +43,7 @@ def environment_of(job: JobSpec) -> Environment:
         place=f"Python {platform.python_version()} · {platform.platform()}",
         pid=os.getpid(),
         host=socket.gethostname(),
-        job=str(job.path),
+        job=os.path.relpath(job.path, job.output.path.parent),
         output=job.output.as_given,
         rules=rules,
     )
@@ -70,6 +70,7 @@ class StateFile:
         self._options = options
         max_cost = job.budget.max_cost
         self._folder = folder
+        self._output = job.output.path
         self._clock = clock
         self._written = float("-inf")
         before = read_state(folder) or {}
@@ -211,7 +212,7 @@ class StateFile:
         if not self._writes:
             return
         try:
-            write_state(self._folder, self._state)
+            write_state(self._folder, portable_state(self._state, self._output))
         except OSError:
             return
 

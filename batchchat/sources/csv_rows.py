@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING
 
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
-from batchchat.sources.decompressed_file import MAX_ROW_BYTES, BrokenOffError, open_decompressed, read_lines
+from batchchat.sources.decompressed_file import (
+    MAX_ROW_BYTES,
+    TOO_LONG,
+    BrokenOffError,
+    OverlongLine,
+    open_decompressed,
+    read_lines,
+)
 from batchchat.sources.json_value import short_json
 
 if TYPE_CHECKING:
@@ -95,6 +102,8 @@ class _Lines:
         self.size += len(line) + 1
         if self.size > self.max_row_bytes and len(self._taken) > 1:
             raise _TooLongError
+        if isinstance(line, OverlongLine):
+            self._note(f"the row {TOO_LONG}")
         if b"\0" in line:
             self._note(f"the row holds a NUL byte: byte {line.index(0) + 1:,}")
         try:

@@ -18,10 +18,19 @@ from batchchat.sources.files import InputFile, read_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["BLOCK_BYTES", "MAX_ROW_BYTES", "BrokenOffError", "DecompressedFile", "open_decompressed", "read_lines"]
+__all__ = [
+    "BLOCK_BYTES",
+    "MAX_ROW_BYTES",
+    "TOO_LONG",
+    "BrokenOffError",
+    "DecompressedFile",
+    "OverlongLine",
+    "open_decompressed",
+    "read_lines",
+]
 
 MAX_ROW_BYTES = 64 << 20
-"""The longest row in the formats where the end of a row can be missed: CSV, and lists in JSON."""
+"""The longest row, in every format: memory is bounded by it, however small the file is that holds such a row."""
 
 BLOCK_BYTES = 1 << 18
 """How much of a file is read at once."""
@@ -37,6 +46,13 @@ _BOM = b"\xef\xbb\xbf"
 
 class BrokenOffError(Exception):
     """A compressed file is truncated or damaged. `str()` says how."""
+
+
+class OverlongLine(bytes):
+    """In place of a line of more than `MAX_ROW_BYTES`, which was read and not kept."""
+
+
+TOO_LONG = f"is longer than {MAX_ROW_BYTES >> 20} MiB, the most that a row may have"
 
 
 class DecompressedFile:
@@ -73,27 +89,30 @@ def open_decompressed(file: InputFile, *, block_bytes: int = BLOCK_BYTES) -> Ite
         raise read_error(file.as_given, error) from error
 
 
-def read_lines(content: DecompressedFile, on_progress: Callable[[int], None]) -> Iterator[bytes]:
+def read_lines(
+    content: DecompressedFile, on_progress: Callable[[int], None], *, max_line_bytes: int = MAX_ROW_BYTES
+) -> Iterator[bytes]:
     """The lines of `content` without their line feeds and without a byte order mark.
 
-    `on_progress` is called with the bytes of the file read so far. Text after the last line feed is a line too. Raises
-    `BrokenOffError` after the last whole line.
+    `on_progress` is called with the bytes of the file read so far. Text after the last line feed is a line too. For a
+    line over `max_line_bytes` an `OverlongLine` is given. Raises `BrokenOffError` after the last whole line.
     """
     at = used = 0
-    begun: list[bytes] = []
+    begun = _Begun(max_line_bytes)
     try:
         for block in content:
             head, *ended = block.split(b"\n")
-            begun.append(head)
+            begun.add(head)
             if not ended:
                 continue
             tail = ended.pop()
-            ended.insert(0, b"".join(begun))
-            begun = [tail]
+            first, size = begun.take()
+            begun.add(tail)
             if not used:
-                ended[0], used = ended[0].removeprefix(_BOM), 3 if ended[0].startswith(_BOM) else 0
-            for line in ended:
-                used += len(line) + 1
+                first, used = first.removeprefix(_BOM), 3 if first.startswith(_BOM) else 0
+                size -= used
+            for line, length in ((first, size), *((line, len(line)) for line in ended)):
+                used += length + 1
                 # By lines, not blocks: a small file is one block, and its number of rows is estimated too.
                 at = max(at, content.bytes_in * used // content.bytes_out)
                 on_progress(at)
@@ -102,11 +121,33 @@ def read_lines(content: DecompressedFile, on_progress: Callable[[int], None]) ->
         on_progress(content.bytes_in)
         raise
     on_progress(content.bytes_in)
-    last_line = b"".join(begun)
+    last_line, _ = begun.take()
     if not used:
         last_line = last_line.removeprefix(_BOM)
-    if last_line:
+    if last_line or isinstance(last_line, OverlongLine):
         yield last_line
+
+
+class _Begun:
+    """The parts of a line whose end was not read yet, as long as they may be kept."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= self._max_bytes:
+            self._parts.append(part)
+        else:
+            self._parts.clear()
+
+    def take(self) -> tuple[bytes, int]:
+        """The line and its length in bytes; the next one begins."""
+        line = b"".join(self._parts) if self._size <= self._max_bytes else OverlongLine()
+        size, self._size, self._parts = self._size, 0, []
+        return line, size
 
 
 def _read_plain(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:

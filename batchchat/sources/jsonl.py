@@ -1,7 +1,8 @@
 """JSON lines as numbered records, one for each line that isn't blank, good or bad.
 
-Memory holds one block and the longest line. A UTF-8 byte order mark at the start and CRLF line ends are accepted. If a
-compressed file is truncated or damaged, the line in which it breaks off is one bad record.
+Memory holds one block and the longest line; one of more than 64 MiB is a bad record, and is not held. A UTF-8 byte
+order mark at the start and CRLF line ends are accepted. If a compressed file is truncated or damaged, the line in which
+it breaks off is one bad record.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batchchat.core.bad import Bad
-from batchchat.sources.decompressed_file import BrokenOffError, open_decompressed, read_lines
+from batchchat.sources.decompressed_file import (
+    TOO_LONG,
+    BrokenOffError,
+    OverlongLine,
+    open_decompressed,
+    read_lines,
+)
 from batchchat.sources.json_value import bad_json, parse_object
 
 if TYPE_CHECKING:
@@ -29,7 +36,9 @@ def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[
     with open_decompressed(file) as content:
         try:
             for number, line in enumerate(read_lines(content, on_progress), 1):
-                if line and not line.isspace():
+                if isinstance(line, OverlongLine):
+                    yield number, Bad(f"the line {TOO_LONG}")
+                elif line and not line.isspace():
                     yield number, _columns(line)
         except BrokenOffError as error:
             yield number + 1, Bad(f"the file breaks off here: {error}")

@@ -19,6 +19,7 @@ from batchchat.arrow.cell_text import as_written
 from batchchat.arrow.cells import decode, encode
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
+from batchchat.sources.decompressed_file import MAX_ROW_BYTES, TOO_LONG
 from batchchat.sources.files import InputFile, read_error
 from batchchat.sources.json_value import describe
 from batchchat.sources.unify import cast
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ColumnSelection", "ParquetFooter", "read_footer", "read_parquet"]
 
 _BATCH_ROWS = 500
+_BATCH_BYTES = 16 << 20
 _BUFFER = 1 << 20
 
 
@@ -77,7 +79,7 @@ def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Calla
         rows = parquet.metadata.num_rows
         done = 0
         try:
-            for batch in parquet.iter_batches(_BATCH_ROWS, columns=names, use_threads=False):
+            for batch in _batches(parquet, names):
                 for row in _rows_of(batch, selection):
                     done += 1
                     yield done, row
@@ -90,7 +92,23 @@ def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Calla
     on_progress(file.size)
 
 
+def _batches(parquet: pq.ParquetFile, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows as batches of at most `_BATCH_ROWS`, and of about `_BATCH_BYTES` by each row group's own figures."""
+    for group in range(parquet.num_row_groups):
+        metadata = parquet.metadata.row_group(group)
+        bytes_per_row = metadata.total_byte_size // max(1, metadata.num_rows)
+        size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, bytes_per_row)))
+        yield from parquet.iter_batches(size, row_groups=[group], columns=names, use_threads=False)
+
+
 def _rows_of(batch: pa.RecordBatch, selection: ColumnSelection) -> Iterator[dict[str, Any] | Bad]:
+    if batch.nbytes > MAX_ROW_BYTES:
+        if batch.num_rows == 1:
+            yield Bad(f"the row {TOO_LONG}")
+            return
+        for at in range(batch.num_rows):
+            yield from _rows_of(batch.slice(at, 1), selection)
+        return
     try:
         # Arrow also returns the column `a.b` where `a` is requested.
         cells = {name: _cells(batch, name, selection) for name in selection.among(batch.schema.names)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import errno
 import io
+import json
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchchat.store.folder import folder_of
-from tests.acceptance.job import Job, rows
+from tests.acceptance.job import Job, rows, until
 from tests.field.endpoint import endpoint, ok
 
 
@@ -321,3 +322,69 @@ def test_an_output_in_the_input_by_a_link(job: Job) -> None:
     job.input.rename(folder / "in.jsonl")
     ended = job.run()
     assert (ended.code, "data" in ended.err) == (2, True)
+
+
+def test_a_run_that_was_moved_or_copied_speaks_of_where_it_is(job: Job, tmp_path: Path) -> None:
+    """The job and the output that were asked about, and a command that can be pasted; no file has a path of old."""
+    with endpoint(lambda asked: [ok()] if asked.number <= 5 else [60.0]) as server:
+        folder = tmp_path / "old"
+        folder.mkdir()
+        old = Job(folder)
+        old.write(rows(20), endpoint__base_url=server.url, concurrency=2)
+        running = old.start("--progress", "none")
+        until(lambda: old.run_folder.exists() and old.acknowledged() >= 5, "some rows")
+        until((old.run_folder / "run.json").exists, "run.json")
+        running.signal(9)
+        running.end()
+    for path in (path for path in old.run_folder.iterdir() if path.is_file()):
+        assert str(tmp_path).encode() not in path.read_bytes(), path
+    new = tmp_path / "new"
+    folder.rename(new)
+    moved = job
+    moved.folder, moved.run_folder, moved.output = new, new / "out.run", new / "out.parquet"
+    (new / "tmp").mkdir(exist_ok=True)
+    state = json.loads(moved.run("status", "job.yaml", "--json").out)
+    assert (state["job"], state["output"]) == ("job.yaml", "out.parquet")
+    assert state["next_command"] == "batchchat run job.yaml"
+    moved.folder = tmp_path
+    state = json.loads(moved.run("status", "new/job.yaml", "--json").out)
+    assert (state["job"], state["output"]) == ("new/job.yaml", "new/out.parquet")
+    assert state["next_command"] == "batchchat run new/job.yaml"
+    shown = moved.run("status", "new/out.parquet").out
+    assert "old" not in shown
+    with endpoint(lambda _: ok()) as server:
+        text = (new / "job.yaml").read_text()
+        old.file, old.folder = new / "job.yaml", new
+        old.keys["endpoint.base_url"] = server.url
+        old.write()
+        moved.folder = new
+        assert moved.run().code == 0
+        assert len(server.asked) <= 15
+        assert text
+    metadata = pq.read_schema(new / "out.parquet").metadata[b"batchchat"]
+    assert str(tmp_path).encode() not in metadata
+    refused = moved.run("export", "job.yaml", "--to", "jsonl", "-o", "in.jsonl")
+    assert (refused.code, "where the job reads its input" in refused.err) == (2, True)
+
+
+def test_a_state_with_absolute_paths_of_an_older_version(job: Job, tmp_path: Path) -> None:
+    """The paths of the place it was written at are those of the place it is at now."""
+    job.write(rows(1))
+    assert job.run().code == 0
+    state = job.state() | {
+        "job": "/gone/jobs/job.yaml",
+        "output": "/gone/out/out.parquet",
+        "working_directory": "/gone",
+        "next_command": "batchchat run jobs/job.yaml --output out/out.parquet --limit 5",
+        "state": "stopped",
+        "exit_code": 130,
+    }
+    place = tmp_path / "here" / "out"
+    place.mkdir(parents=True)
+    job.output.rename(place / "out.parquet")
+    job.run_folder.rename(place / "out.run")
+    (place / "out.run" / "run.json").write_text(json.dumps(state))
+    shown = json.loads(job.run("status", "here/out/out.parquet", "--json").out)
+    assert shown["job"] == "here/jobs/job.yaml"
+    assert shown["output"] == "here/out/out.parquet"
+    assert shown["next_command"] == "batchchat run here/jobs/job.yaml --output here/out/out.parquet --limit 5"

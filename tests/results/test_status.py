@@ -51,8 +51,11 @@ def test_nobody_holds_the_lock(output: Path) -> None:
     found = status_of(output, "out.parquet")
     assert found.phase is RunPhase.KILLED
     assert tuple(found.state) == KEYS
+    here = {"job": str(output.parent / "job.yaml"), "output": str(output)}
+    here["next_command"] = f"batchchat run {here['job']}"
     assert {**found.state, **dict.fromkeys(("started_at", "updated_at"))} == {
         **{name: value for name, value in told().items() if name in KEYS},
+        **here,
         "state": "killed", "in_flight": 0, "rows_per_s": 0.0, "eta_s": None, "started_at": None, "updated_at": None,
     }  # fmt: skip
     assert found.silent_s == pytest.approx(5, abs=2)
