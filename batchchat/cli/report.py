@@ -11,6 +11,7 @@ import click
 
 from batchchat.cli.errors import guarded
 from batchchat.cli.output import put, say
+from batchchat.errors import UsageError
 from batchchat.text import numbers
 from batchchat.text.numbers import shown_path
 
@@ -29,7 +30,9 @@ __all__ = ["report"]
 @click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--by", metavar="COLUMN", help="The same figures for each value of a column.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group.")
+@click.option(
+    "--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group; - is stdout."
+)
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page with charts and rows, one file.")
 @click.option("--reconcile", is_flag=True, help="Compare with what the job's endpoint billed.")
 def report(
@@ -50,8 +53,10 @@ def report(
         jobs = _jobs(sources) if reconcile else []
         outputs = [output_of(source, os.environ) for source in sources]
         named_jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
+        if as_json and str(csv) == "-":
+            raise UsageError("--json and `--csv -` both write to stdout. Give --csv a file.")
         for target in (csv, html):
-            if target is not None:
+            if target is not None and str(target) != "-":
                 check_target(outputs, target, jobs=sources)
         compared = _compared(jobs)
         if html is not None:
@@ -66,7 +71,11 @@ def report(
         if csv is not None:
             from batchchat.report.flat import figures_csv
 
-            _write(csv, figures_csv(_lines(all_figures, by)))
+            content = figures_csv(_lines(all_figures, by))
+            if str(csv) == "-":
+                put(content.decode().removesuffix("\n"))
+                return
+            _write(csv, content)
         if as_json:
             report_json = {"outputs": [_json(figures, by, compared.get(figures.output)) for figures in all_figures]}
             put(lossless_json.dumps(report_json).decode())
