@@ -219,8 +219,8 @@ class StateFile:
 def _rows_before(before: Mapping[str, Any]) -> dict[str, Any]:
     """The rows as the state of an earlier run has them."""
     rows = before.get("rows")
-    known = rows if isinstance(rows, dict) else {}
-    return {name: known.get(name, value) for name, value in RowCounts().json().items()}
+    counts = rows if isinstance(rows, dict) else {}
+    return {name: counts.get(name, value) for name, value in RowCounts().json().items()}
 
 
 def _number(usd: Decimal | None) -> float | None:

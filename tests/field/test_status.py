@@ -110,7 +110,7 @@ def test_a_second_run_does_not_write_over_the_state_of_the_first(job: Job) -> No
         job.write(rows(8), endpoint__base_url=server.url, concurrency=8, on_finish="cat >> told")
         first = job.start()
         until(lambda: job.acknowledged() >= 3)
-        until(lambda: (job.run_folder / "run.json").exists())
+        until((job.run_folder / "run.json").exists)
         refused = job.run()
         assert refused.code == 2
         assert (job.state()["state"], job.state()["pid"]) == ("running", first.process.pid)
