@@ -142,8 +142,8 @@ class StateFile:
                 "elapsed_s": round(figures.this_run.elapsed_s, 3),
             },
             "possibly_billed": {
-                "attempts": figures.possibly_billed,
-                "at_most_usd": _number(figures.possibly_billed_usd),
+                "attempts": figures.broke_off,
+                "at_most_usd": _number(figures.broke_off_usd),
             },
         }
         self._end(event.exit_code, event.reason, event.stopped_by, self._next(event))
