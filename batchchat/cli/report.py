@@ -28,7 +28,7 @@ __all__ = ["report"]
     short_help="Say what a run cost, how long it took, what failed.",
 )
 @click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--by", metavar="COLUMN", help="The same figures for each value of a column.")
+@click.option("--by", "columns", metavar="COLUMN", multiple=True, help="The same figures for each value of a column.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option(
     "--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group; - is stdout."
@@ -36,7 +36,13 @@ __all__ = ["report"]
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page with charts and rows, one file.")
 @click.option("--reconcile", is_flag=True, help="Compare with what the job's endpoint billed.")
 def report(
-    sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Path | None, *, reconcile: bool, as_json: bool
+    sources: tuple[Path, ...],
+    columns: tuple[str, ...],
+    csv: Path | None,
+    html: Path | None,
+    *,
+    reconcile: bool,
+    as_json: bool,
 ) -> None:
     """Print rows, tokens, cost, latency and failures of finished, stopped and running jobs.
 
@@ -50,6 +56,9 @@ def report(
         from batchchat.results.reader import output_of
         from batchchat.results.write_target import check_target
 
+        if len(set(columns)) > 1:
+            raise UsageError(f"--by takes one column. Run it once for each of {', '.join(columns)}.")
+        by = columns[0] if columns else None
         jobs = _jobs(sources) if reconcile else []
         outputs = [output_of(source, os.environ) for source in sources]
         named_jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
