@@ -11,6 +11,7 @@ import click
 
 from batchchat.cli.errors import guarded
 from batchchat.cli.output import put, say
+from batchchat.errors import UsageError
 from batchchat.text import numbers
 from batchchat.text.numbers import shown_path
 
@@ -27,13 +28,21 @@ __all__ = ["report"]
     short_help="Say what a run cost, how long it took, what failed.",
 )
 @click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--by", metavar="COLUMN", help="The same figures for each value of a column.")
+@click.option("--by", "columns", metavar="COLUMN", multiple=True, help="The same figures for each value of a column.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group.")
+@click.option(
+    "--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group; - is stdout."
+)
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page with charts and rows, one file.")
 @click.option("--reconcile", is_flag=True, help="Compare with what the job's endpoint billed.")
 def report(
-    sources: tuple[Path, ...], by: str | None, csv: Path | None, html: Path | None, *, reconcile: bool, as_json: bool
+    sources: tuple[Path, ...],
+    columns: tuple[str, ...],
+    csv: Path | None,
+    html: Path | None,
+    *,
+    reconcile: bool,
+    as_json: bool,
 ) -> None:
     """Print rows, tokens, cost, latency and failures of finished, stopped and running jobs.
 
@@ -47,11 +56,16 @@ def report(
         from batchchat.results.reader import output_of
         from batchchat.results.write_target import check_target
 
+        if len(set(columns)) > 1:
+            raise UsageError(f"--by takes one column. Run it once for each of {', '.join(columns)}.")
+        by = columns[0] if columns else None
         jobs = _jobs(sources) if reconcile else []
         outputs = [output_of(source, os.environ) for source in sources]
         named_jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
+        if as_json and str(csv) == "-":
+            raise UsageError("--json and `--csv -` both write to stdout. Give --csv a file.")
         for target in (csv, html):
-            if target is not None:
+            if target is not None and str(target) != "-":
                 check_target(outputs, target, jobs=sources)
         compared = _compared(jobs)
         if html is not None:
@@ -66,7 +80,11 @@ def report(
         if csv is not None:
             from batchchat.report.flat import figures_csv
 
-            _write(csv, figures_csv(_lines(all_figures, by)))
+            content = figures_csv(_lines(all_figures, by))
+            if str(csv) == "-":
+                put(content.decode().removesuffix("\n"))
+                return
+            _write(csv, content)
         if as_json:
             report_json = {"outputs": [_json(figures, by, compared.get(figures.output)) for figures in all_figures]}
             put(lossless_json.dumps(report_json).decode())

@@ -117,8 +117,8 @@ def run(
         )
         if spec.confirm_above is not None and not yes:
             _confirm(spec, options)
-        told = _put_json if as_json else _put_summary
-        code = _run(spec, options, command, follower_of(progress), boundary, told=told)
+        put_end = _put_json if as_json else _put_summary
+        code = _run(spec, options, command, follower_of(progress), boundary, put_end=put_end)
     sys.exit(code)
 
 
@@ -149,9 +149,9 @@ def _run(
     follower: Subscriber,
     boundary: ErrorBoundary,
     *,
-    told: Callable[[JobSpec, RunResult, list[str]], None],
+    put_end: Callable[[JobSpec, RunResult, list[str]], None],
 ) -> int:
-    """Run the job and print how it ended, as `told` does; returns the exit code."""
+    """Run the job and print how it ended, as `put_end` does; returns the exit code."""
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
@@ -163,7 +163,7 @@ def _run(
     def ended(result: RunResult) -> int:
         commands = [redact(text) for text in next_commands(result, command, shown_path(job.output.path))]
         try:
-            told(job, result, commands)
+            put_end(job, result, commands)
         except MachineError as error:
             say_error(str(error))
             return result.exit_code or error.exit_code

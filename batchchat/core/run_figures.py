@@ -46,6 +46,9 @@ class RunFigures:
     unknown_cost_rows: int = 0
     possibly_billed: int = 0
     possibly_billed_usd: Decimal | None = None
+    broke_off: int = 0
+    broke_off_usd: Decimal | None = None
+    """Of the attempts that may have been billed, those at finished rows."""
     tokens: Mapping[str, int | None] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     of_mock: bool = False

@@ -9,9 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from batchchat import __version__
+from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
+from batchchat.core.totals import CUT_OFF
 from batchchat.errors import OutputError
-from batchchat.results.export_formats import EXPORT_FORMATS, ExportFormat, Skipped
+from batchchat.results.export_formats import EXPORT_FORMATS, TRAINING_FORMATS, ExportFormat, Skipped
 from batchchat.results.reader import Results, open_results
 from batchchat.results.write_target import check_target, is_stream, writing
 from batchchat.store.parquet import write_parquet
@@ -30,9 +32,20 @@ class ExportCounts:
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
+    def leave_out_cut_off(self, row: RowRecord) -> bool:
+        """Whether `row` is answered and its answer cut off; it is then counted as left out."""
+        is_cut_off = row.get("reply", {}).get("finish_reason") == CUT_OFF and row["status"] == Status.ANSWERED
+        if is_cut_off:
+            self.left_out["whose answer is cut off at its token limit; --with-cut-off writes them too"] += 1
+        return is_cut_off
 
-def export_run(output: Path, target: Path, form: str, job: Path | None = None) -> ExportCounts:
+
+def export_run(
+    output: Path, target: Path, form: str, job: Path | None = None, *, with_cut_off: bool = False
+) -> ExportCounts:
     """Write the finished rows of the run behind `output`, named by its `job` or by its own path, to the file `target`.
+
+    Training formats have answers that ended at their token limit only `with_cut_off`.
 
     Raises `OutputError`, `MachineError`.
     """
@@ -55,7 +68,8 @@ def export_run(output: Path, target: Path, form: str, job: Path | None = None) -
             }
             write_parquet(target.resolve(), _counted(results, exported), results.passthrough, metadata)
             return exported
-        return _write_lines(target, results, EXPORT_FORMATS[form](results.passthrough))
+        leaves_out = form in TRAINING_FORMATS and not with_cut_off
+        return _write_lines(target, results, EXPORT_FORMATS[form](results.passthrough), leaves_out=leaves_out)
 
 
 def _counted(results: Results, exported: ExportCounts) -> Iterator[tuple[RowRecord, int]]:
@@ -64,9 +78,9 @@ def _counted(results: Results, exported: ExportCounts) -> Iterator[tuple[RowReco
         yield placed
 
 
-def _write_lines(target: Path, results: Results, export_format: ExportFormat) -> ExportCounts:
+def _write_lines(target: Path, results: Results, export_format: ExportFormat, *, leaves_out: bool) -> ExportCounts:
     exported = ExportCounts()
-    rows = (row for row, _ in results.rows())
+    rows = (row for row, _ in results.rows() if not (leaves_out and exported.leave_out_cut_off(row)))
     with writing(target) as file:
         file.write(export_format.head)
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):

@@ -17,7 +17,7 @@ from batchchat.results.values import passthrough_values
 from batchchat.store.columns import COLUMNS, conversation, passthrough_names
 from batchchat.store.parquet import PassthroughColumn
 
-__all__ = ["EXPORT_FORMATS", "ExportFormat", "Skipped", "csv_line"]
+__all__ = ["EXPORT_FORMATS", "TRAINING_FORMATS", "ExportFormat", "Skipped", "csv_line"]
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
@@ -172,6 +172,23 @@ def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | Skipped:
     return lossless_json.dumps({"id": row["id"], "conversations": turns, **values}) + b"\n"
 
 
+def chat(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:  # noqa: ARG001 (fine-tuning takes no more)
+    """`{"messages": [...]}` a line, the reply last, as fine-tuning takes it."""
+
+    def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
+        return [_chat_line(row) for row in rows]
+
+    return ExportFormat(b"", lines)
+
+
+def _chat_line(row: RowRecord) -> bytes | Skipped:
+    if row["status"] != Status.ANSWERED:
+        return Skipped("without an answer")
+    if "refusal" in row["reply"]:
+        return Skipped("with a refusal in place of an answer")
+    return lossless_json.dumps({"messages": conversation(row) or []}) + b"\n"
+
+
 def _is_plain(message: Message) -> bool:
     plain = message.keys() == {"role", "content"} and isinstance(message["content"], str)
     return plain and message["role"] in _GPT_NAMES
@@ -189,4 +206,7 @@ EXPORT_FORMATS: Mapping[str, Callable[[Mapping[str, PassthroughColumn]], ExportF
     "csv": csv,
     "openai-batch": openai_batch,
     "sharegpt": sharegpt,
+    "chat": chat,
 }
+TRAINING_FORMATS = frozenset({"sharegpt", "chat"})
+"""Those that a model is trained with: an answer that is cut off is left out of them unless it is asked for."""

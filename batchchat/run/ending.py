@@ -121,6 +121,8 @@ def figures_of(result: RunLoopResult, ledger: Ledger) -> RunFigures:
         unknown_cost_rows=totals.unknown_cost_rows,
         possibly_billed=totals.possibly_billed + off_row.pending_possibly_billed + off_row.at_risk,
         possibly_billed_usd=None if off_row.unbounded or ledger.at_risk.unpriced else off_row.unsure_usd,
+        broke_off=totals.possibly_billed,
+        broke_off_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.max_price_ratio,
         tokens={name: totals.tokens.get(name) for name in TOKEN_FIELDS},
         failures={kind: count for kind, count in totals.failures.items() if count},
         of_mock=bool(totals.mock_answers),

@@ -100,7 +100,7 @@ def stop_words(stop: Halt, job: JobSpec) -> str:
     attempt = stop.attempt
     assert attempt is not None
     assert attempt.failure is not None
-    reply = attempt.failure.text
+    reply = attempt.failure.text.rstrip(".")  # the sentences around it end with a full stop of their own
     status = f" (HTTP {attempt.http_status})" if attempt.http_status else ""
     if stop.reason == OUTAGE:
         since = "" if stop.since is None else f" since {numbers.time_of_day(stop.since)}"

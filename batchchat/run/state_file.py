@@ -143,8 +143,8 @@ class StateFile:
                 "elapsed_s": round(figures.this_run.elapsed_s, 3),
             },
             "possibly_billed": {
-                "attempts": figures.possibly_billed,
-                "at_most_usd": _number(figures.possibly_billed_usd),
+                "attempts": figures.broke_off,
+                "at_most_usd": _number(figures.broke_off_usd),
             },
         }
         self._end(event.exit_code, event.reason, event.stopped_by, self._next(event))
@@ -220,8 +220,8 @@ class StateFile:
 def _rows_before(before: Mapping[str, Any]) -> dict[str, Any]:
     """The rows as the state of an earlier run has them."""
     rows = before.get("rows")
-    known = rows if isinstance(rows, dict) else {}
-    return {name: known.get(name, value) for name, value in RowCounts().json().items()}
+    counts = rows if isinstance(rows, dict) else {}
+    return {name: counts.get(name, value) for name, value in RowCounts().json().items()}
 
 
 def _number(usd: Decimal | None) -> float | None:

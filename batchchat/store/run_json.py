@@ -6,6 +6,7 @@ included, are relative to the folder that holds the output. Versions up to 0.1 w
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Callable, Mapping
@@ -18,17 +19,27 @@ from batchchat.store.atomic import building_name
 __all__ = ["NAME", "located_state", "portable_state", "read_state", "write_state"]
 
 NAME = "run.json"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace the state in `folder`. It is not synced: after a crash of the machine the journal is the truth."""
-    building = folder / building_name(Path(NAME))
+    building, data = folder / building_name(Path(NAME)), lossless_json.dumps(dict(state)) + b"\n"
     try:
-        building.write_bytes(lossless_json.dumps(dict(state)) + b"\n")
+        building.write_bytes(data)
         building.replace(folder / NAME)
-    except OSError:
+    except OSError as error:
         building.unlink(missing_ok=True)
-        raise
+        if error.errno not in _FULL:
+            raise
+        _write_in_place(folder / NAME, data)
+
+
+def _write_in_place(path: Path, data: bytes) -> None:
+    """On a full disk the new state goes where the one before it is: it takes no more blocks than that has."""
+    with path.open("r+b") as file:
+        file.write(data)
+        file.truncate()
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:

@@ -67,7 +67,7 @@ class Ended:
     def headline(self) -> str:
         """The summary's first line with its time taken out."""
         line = next(line for line in self.out.splitlines() if re.search(r" rows? answered", line))
-        return re.sub(r" in [0-9.hms ]+(?= for|$)", "", line)
+        return re.sub(r" in [0-9.hms ]+(?= for|,|$)", "", line)
 
     @property
     def errors(self) -> list[str]:

@@ -246,14 +246,15 @@ def test_log_cannot_be_written(job: Job) -> None:
 
 
 def test_refusal_leaves_the_state(job: Job) -> None:
-    """A run that is refused leaves run.json telling of the run that was, not of one that never began."""
+    """A run that is refused leaves the rows of run.json as they were; it tells that it was refused, and why."""
     with mock_thread() as mock:
         job.write(rows(30), endpoint__base_url=mock.url)
         assert job.run().code == 0
         before = job.state()
         job.write(params__temperature=0.1)
         assert job.run().code == 2
-    assert job.state()["state"] == "finished"
+    assert (job.state()["state"], job.state()["exit_code"]) == ("stopped", 2)
+    assert "request" in job.state()["reason"] or "changed" in job.state()["reason"]
     assert job.state()["rows"] == before["rows"]
 
 

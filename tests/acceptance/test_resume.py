@@ -68,9 +68,17 @@ def test_finished_run_is_a_no_op(job: Job, server: Raw) -> None:
     assert server.requests == 6
     assert (job.journal_file.read_bytes(), job.output.read_bytes(), job.output.stat().st_mtime_ns) == before
     assert plan(again) == "resume 6 finished before are kept · nothing to send"
-    assert again.out.startswith("another: 6 of 6 rows answered for <$0.0001\n")
+    assert again.headline == "another: 6 of 6 rows answered for <$0.0001"
     assert job.state()["state"] == "finished"
-    assert job.state()["rows"] == {"total": 6, "answered": 6, "failed": 0, "invalid": 0, "left": 0}
+    assert job.state()["rows"] == {
+        "total": 6,
+        "answered": 6,
+        "failed": 0,
+        "invalid": 0,
+        "left": 0,
+        "cut_off": 0,
+        "undecided": 0,
+    }
 
 
 def test_trial_then_all(job: Job, server: Raw) -> None:
@@ -386,7 +394,7 @@ def test_resume_counts_on(job: Job, server: Raw) -> None:
     job.write(rows(9), endpoint__base_url=server.url, concurrency=1)
     ended = job.run()
     assert (ended.code, statuses(job)) == (5, ["answered"] * 3)
-    assert ended.headline == "job: 3 rows answered for <$0.0001"
+    assert ended.headline == "job stopped by the endpoint: 3 of 9 rows answered for <$0.0001, 6 left"
     server.answer = good
     again = job.run()
     assert plan(again) == "resume 3 finished before are kept · 6 new"
@@ -428,9 +436,17 @@ def test_a_limit_on_rows_that_are_sent_again_counts_each_row_once(job: Job, serv
     assert ended.code == 3
     assert "10 of 12 rows answered" in ended.out
     assert "10 answered · 2 failed · 2 left to be sent again\n" in ended.out
-    assert job.state()["rows"] == {"total": 12, "answered": 10, "failed": 2, "invalid": 0, "left": 0}
+    assert job.state()["rows"] == {
+        "total": 12,
+        "answered": 10,
+        "failed": 2,
+        "invalid": 0,
+        "left": 0,
+        "cut_off": 0,
+        "undecided": 0,
+    }
     command = next_command(ended)
-    assert command == ["run", "job.yaml", "--retry-failed", "--limit", "4"]
+    assert command == ["run", "job.yaml", "--limit", "4", "--retry-failed"]
     ended = job.run(*command)
     assert (ended.code, server.requests) == (0, 18)
     assert next_command(ended)[0] == "report"
@@ -447,7 +463,7 @@ def test_a_limit_on_changed_rows_names_a_command_that_is_not_refused(job: Job, s
     ended = job.run("--resend-changed", "--limit", "3")
     assert "7 of 8 rows answered" in ended.out
     command = next_command(ended)
-    assert command == ["run", "job.yaml", "--resend-changed", "--limit", "3"]
+    assert command == ["run", "job.yaml", "--limit", "3", "--resend-changed"]
     for _ in range(2):
         ended = job.run(*command)
         assert ended.code == 0

@@ -36,7 +36,7 @@ def test_first_signal_drains(job: Job, number: signal.Signals, code: int) -> Non
         assert not job.output.exists()
         stats = mock.stats()
         assert stats["requests"] == stats["answered"] == job.acknowledged() < 160
-        assert re.search(rf"^job: {job.acknowledged()} (of (about )?160 )?rows answered in ", ended.out)
+        assert re.search(rf"^job stopped by SIG\w+: {job.acknowledged()} of (about )?160 rows answered in ", ended.out)
         assert re.search(rf"\n  rows      {job.acknowledged()} answered", ended.out)
         state = job.state()
         assert (state["state"], state["exit_code"], state["next_command"]) == (

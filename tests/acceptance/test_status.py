@@ -18,12 +18,14 @@ from tests.cli.called import Called, call
 
 NONE = type(None)
 FORM: dict[str, tuple[type, ...]] = {
-    "job": (str, NONE), "output": (str,), "state": (str,), "pid": (int, NONE), "host": (str, NONE),
+    "job": (str, NONE), "output": (str,), "state": (str,), "reason": (str, NONE), "waiting_for": (str, NONE),
+    "down_since": (str, NONE), "pid": (int, NONE), "host": (str, NONE),
     "started_at": (str, NONE), "updated_at": (str, NONE), "rows": (dict,), "in_flight": (int, NONE),
     "ceiling": (int, NONE), "rows_per_s": (int, float, NONE), "cost_usd": (int, float, NONE),
     "max_cost": (int, float, NONE), "eta_s": (int, float, NONE), "exit_code": (int, NONE), "next_command": (str, NONE),
     "estimated_total": (int, NONE),
     "cost_per_hour": (int, float, NONE),
+    "stopped_by": (str, NONE), "outdated": (int, NONE),
 }  # fmt: skip
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 SPAN = r"[\d.]+s"
@@ -43,7 +45,7 @@ def state_of(source: str) -> dict[str, Any]:
     assert list(state) == list(FORM)
     for name, kinds in FORM.items():
         assert type(state[name]) in kinds, name
-    assert list(state["rows"]) == ["total", "answered", "failed", "invalid", "left"]
+    assert list(state["rows"]) == ["total", "answered", "failed", "invalid", "left", "cut_off", "undecided"]
     assert all(type(count) in (int, NONE) for count in state["rows"].values())
     assert re.fullmatch(TIME, state["updated_at"])
     assert state["started_at"] is None or re.fullmatch(TIME, state["started_at"])
@@ -73,7 +75,15 @@ def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
         assert state == state_of("out.parquet") | moving
         assert (state["state"], state["pid"], state["host"]) == ("running", running.process.pid, socket.gethostname())
         assert (state["job"], state["output"]) == ("job.yaml", "out.parquet")
-        assert state["rows"] == {"total": 8, "answered": 7, "failed": 0, "invalid": 0, "left": 1}
+        assert state["rows"] == {
+            "total": 8,
+            "answered": 7,
+            "failed": 0,
+            "invalid": 0,
+            "left": 1,
+            "cut_off": 0,
+            "undecided": 0,
+        }
         assert (state["in_flight"], state["ceiling"], state["exit_code"]) == (1, 16, None)
         text = re.sub(r"[\d.]+ rows/s", "N rows/s", re.sub(rf"for {SPAN}", "for SPAN", look("out.parquet").out))
         text = re.sub(r"\$[\d.]+/h", "$N/h", text)
@@ -91,7 +101,7 @@ def test_from_beginning_to_end(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
         running.signal(signal.SIGKILL)
         running.end()
         state = state_of("job.yaml")
-        assert (state["state"], state["exit_code"], state["in_flight"]) == ("stopped", None, 0)
+        assert (state["state"], state["exit_code"], state["in_flight"]) == ("killed", None, 0)
         assert state["next_command"] == "batchchat run job.yaml"
         assert re.fullmatch(
             rf"job\.yaml: killed or broken off: silent for {SPAN}, since \S+ \S+\n"

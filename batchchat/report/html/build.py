@@ -156,7 +156,7 @@ def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, s
         row_cost = "the mock's price: nothing was paid"
     rows = report_input.standing.rows
     shares = ((rows.failed, "failed"), (rows.invalid, "invalid"), (rows.left, "left"), (rows.cut_off, "cut off"))
-    rest = [f"{numbers.count(number)} {word}" for number, word in shares if number]
+    others = [f"{numbers.count(number)} {word}" for number, word in shares if number]
     latency = stats.latency_s(0.5), stats.latency_s(0.95)
     p50, p95 = (numbers.seconds(value) for value in latency)
     if prompt_tokens is None and completion_tokens is None:
@@ -179,7 +179,7 @@ def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, s
         {
             "label": "answered",
             "value": numbers.UNKNOWN if rows.total is None else _share(rows.answered, rows.total),
-            "note": " · ".join(rest) or _every_row(rows),
+            "note": " · ".join(others) or _every_row(rows),
         },
     ]
 

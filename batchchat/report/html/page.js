@@ -112,23 +112,30 @@
   }
 
   const steps = (edges, values) => values.map((y, i) => ({ x1: edges[i], x2: edges[i + 1], x: (edges[i] + edges[i + 1]) / 2, y }));
-  function breaks(time, height) {
+  // Pauses are named above the curve; where several are close to each other, only the first of them.
+  function breaks(time, width) {
+    const span = time.edges.at(-1) - time.edges[0], room = (120 / width) * span;
+    const labelled = [];
+    for (const pause of time.breaks) if (!labelled.length || pause.at - labelled.at(-1).at > room) labelled.push(pause);
+    const atEnd = (pause) => time.edges.at(-1) - pause.at < room;
+    const label = (textAnchor, dx, some) => Plot.text(some, { x: "at", text: "text", frameAnchor: "top", textAnchor, dx, dy: -9, fill: "var(--quiet)" });
     return [
       Plot.ruleX(time.breaks, { x: "at", stroke: "var(--quiet)", strokeDasharray: "2,3" }),
-      Plot.text(time.breaks, { x: "at", text: "text", frameAnchor: "top", textAnchor: "start", dx: 4, dy: 2, fill: "var(--quiet)", stroke: "var(--paper)", strokeWidth: 4 }),
+      label("start", 0, labelled.filter((pause) => !atEnd(pause))), label("end", 0, labelled.filter(atEnd)),
     ];
   }
+  const topFor = (time) => (time.breaks.length ? 36 : 20);
   function timeline(time, values, { label, name, unit, colour, format, height }) {
     const items = steps(time.edges, values);
     return chart((width) => plot(width, `${name} over the run`, {
-      height: height || 150,
+      height: height || 150, marginTop: topFor(time),
       x: { label: `running time (${time.unit}) →`, ticks: few(width), domain: [time.edges[0], time.edges.at(-1)] },
       y: { label, grid: true, ticks: 4, tickFormat: format, domain: [0, Math.max(...values) * 1.06 || 1] },
       marks: [
         Plot.areaY(items, { x: "x", y: "y", fill: colour, fillOpacity: 0.14, curve: "monotone-x" }),
         Plot.lineY(items, { x: "x", y: "y", stroke: colour, strokeWidth: 1.6, curve: "monotone-x" }),
         Plot.ruleY([0], { stroke: "var(--line)" }),
-        ...breaks(time),
+        ...breaks(time, width),
         Plot.tip(items, Plot.pointerX({ x: "x", y: "y", title: (d) => `${format(d.y)} ${unit}\nat ${d.x.toPrecision(3)} ${time.unit}` })),
       ],
     }));
@@ -150,7 +157,7 @@
     };
     const colour = (what) => (what === "prompt" ? "var(--sent)" : "var(--accent)");
     const tokens = chart((width) => plot(width, "tokens a second over the run", {
-      height: 170, marginRight: 52,
+      height: 170, marginRight: 52, marginTop: topFor(time),
       x: { label: `running time (${time.unit}) →`, ticks: few(width), domain: [time.edges[0], time.edges.at(-1)] },
       y: { label: "↑ tokens a second", grid: true, ticks: 4, tickFormat: compact, domain: [0, most] },
       marks: [
@@ -161,7 +168,7 @@
         Plot.text([last("prompt"), last("reply")].map((d, i, all) => ({
           ...d, at: Math.max(0, d.y) + (Math.abs(all[0].y - all[1].y) < most * 0.1 ? (d.what === "reply" ? most * 0.06 : -most * 0.04) : 0),
         })), { x: "x", y: "at", text: "what", textAnchor: "start", dx: 8, fill: (d) => colour(d.what), fontWeight: 600 }),
-        ...breaks(time),
+        ...breaks(time, width),
         Plot.tip(both, Plot.pointer({ x: "x", y: "y", title: (d) => `${compact(d.y)} ${d.what} tokens a second\nat ${d.x.toPrecision(3)} ${time.unit}` })),
       ],
     }));
