@@ -63,8 +63,8 @@ def refusal(files: dict[str, bytes], *refused: str, **keys: Any) -> Nasty:
 
 LISTED = [json.loads(row("first")), 7, [], json.loads(row("last"))]
 ENDS = (
-    "ends with an assistant message: nothing to answer. `input.trailing_assistant: drop` cuts it off and keeps it in the"
-    " column `reference`; `prefill` sends it as it stands."
+    "ends with an assistant message: nothing to answer. `input.trailing_assistant: drop` cuts it off and keeps it in"
+    " the column `reference`; `prefill` sends it as it stands."
 )
 ROLES = "It takes system, developer, user, assistant or tool."
 BROKEN = "the file breaks off here: "
@@ -119,7 +119,9 @@ CASES: dict[str, Nasty] = {
         {"in.jsonl": among(row("x", more="y" * 5_000_000))}, answered={"first", "x", "last"}, keys={"input.columns": []}
     ),
     "messages of a wrong type": line(
-        b'{"id": "x", "messages": 7}', '`messages` is 7, a number. It takes a list of messages: [{"role": "user", "content": "..."}].', "x"
+        b'{"id": "x", "messages": 7}',
+        '`messages` is 7, a number. It takes a list of messages: [{"role": "user", "content": "..."}].',
+        "x",
     ),
     "content of a wrong type": line(
         b'{"id": "x", "messages": [{"role": "user", "content": 7}]}',
@@ -230,8 +232,8 @@ CASES: dict[str, Nasty] = {
         ).encode(),
         {
             "x": f"`conversations` {ENDS}",
-            "y": '`conversations[0].from` is "bing", text. It takes system, human, gpt, function_call or observation (or'
-            " user, assistant, chatgpt, model, tool, function).",
+            "y": '`conversations[0].from` is "bing", text. It takes system, human, gpt, function_call or observation'
+            " (or user, assistant, chatgpt, model, tool, function).",
         },
         answered={"first"},
     ),
