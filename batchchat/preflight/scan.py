@@ -23,6 +23,7 @@ from batchchat.run.disposition import Disposition
 from batchchat.run.messages import mixed_mock
 from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
 from batchchat.run.wiring import scripts_for
+from batchchat.script.single import merged_params
 from batchchat.sources import open_source
 from batchchat.store.folder import folder_of
 from batchchat.store.ledger import Ledger
@@ -161,7 +162,7 @@ class _Scanner:
     def good(self, task: RowTask) -> None:
         self._result.good += 1
         row, requests = task.row, task.script.preview
-        params = {**self._job.params, **row.params} if row.params else self._job.params
+        params = merged_params(self._job.params, row)
         if params is not self._bound[0]:  # most rows have the job's own
             self._bound = (params, max_reply_tokens(params))
         prompts: dict[int, int] = {}

@@ -8,6 +8,7 @@ from typing import Any
 from batchchat.core.attempt import Failure, Script
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.record import RowRecord, record_of_unsent
+from batchchat.script.single import merged_params
 from batchchat.tokens.context_window import ContextWindow, TooLong
 
 __all__ = ["ContextCheck"]
@@ -22,8 +23,7 @@ class ContextCheck:
 
     def too_long(self, script: Script) -> TooLong | None:
         """Which of the requests that `script` is known to make is too long; None where all fit."""
-        row = script.row
-        params = {**self._params, **row.params} if row.params else self._params
+        params = merged_params(self._params, script.row)
         for request in script.preview:
             if (too_long := self._context.too_long(request, params)) is not None:
                 return too_long

@@ -9,7 +9,7 @@ from typing import Any
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
 
-__all__ = ["Compose", "SingleMessage", "single_message"]
+__all__ = ["Compose", "SingleMessage", "merged_params", "single_message"]
 
 Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
 """(key, model, messages, params) -> the request for an endpoint."""
@@ -49,10 +49,13 @@ class SingleMessage:
 _REPLY_LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
-def _merged(params: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The row's `own` parameters over `params`, the job's."""
-    replaced = {_REPLY_LIMITS[name] for name in own if name in _REPLY_LIMITS}
-    return {**{name: value for name, value in params.items() if name not in replaced or name in own}, **own}
+def merged_params(params: Mapping[str, Any], row: Row) -> Mapping[str, Any]:
+    """The parameters that are sent for `row`: its own over `params`, the job's."""
+    own = row.params
+    if not own:
+        return params
+    replaced = {other_name for name, other_name in _REPLY_LIMITS.items() if own.get(name) is not None}
+    return {**{name: value for name, value in params.items() if name not in replaced}, **own}
 
 
 def single_message(
@@ -62,5 +65,4 @@ def single_message(
     messages = row.messages
     if system is not None and messages[0]["role"] not in {"system", "developer"}:
         messages = [{"role": "system", "content": system}, *messages]
-    merged = _merged(params, row.params) if row.params else params
-    return SingleMessage(row, compose(row.key, row.model or model, messages, merged))
+    return SingleMessage(row, compose(row.key, row.model or model, messages, merged_params(params, row)))

@@ -37,7 +37,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def parse_params_column(value: Any, where: str) -> RowParams | Bad:
-    """The parameters in `value`, the cell of the column `where`.
+    """The parameters in `value`, the cell of the column `where`; a text under `system` is the row's system message.
 
     Null means none, and so does an empty text: CSV has no null.
     """
@@ -52,7 +52,11 @@ def parse_params_column(value: Any, where: str) -> RowParams | Bad:
         return _bad(f"`{where}` is {describe(params)}. It takes an object of parameters.{way_out}")
     if "messages" in params:
         return _bad(f"`{where}.messages` is not allowed there: the conversation has its own column.")
-    return split_body(params, f"{where}.")
+    system = params.get("system")
+    if type(system) is not str or not system:
+        return split_body(params, f"{where}.")
+    own = split_body({name: part for name, part in params.items() if name != "system"}, f"{where}.")
+    return own if isinstance(own, Bad) else own._replace(system=system)
 
 
 def params_of_columns(columns: dict[str, Any], names: Iterable[str]) -> RowParams | Bad:

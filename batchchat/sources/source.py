@@ -78,6 +78,7 @@ class Source:
             auto_id=spec.id == AUTO and form[0].id_column is None,
         )
         self._unsent = UnsentFields(spec, form[0], id_column)
+        self._unsent.note_media(name for footer in footers for name in footer.types)
         look_at_first_rows(spec, self._unsent, inputs.files)
         self.files: tuple[Path, ...] = tuple(file.path for file in inputs.files)
         self.description = f"{_NOUNS[self.format]} from {summarize_entries(inputs.entries)}"

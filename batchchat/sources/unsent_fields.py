@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["UnsentFields"]
 
+# Where datasets keep what a conversation speaks of: `<image>` in the text stands for one.
+_MEDIA = frozenset({"image", "images", "audio", "audios", "video", "videos"})
 _SENDS_ALL = frozenset({"request", "openai-batch"})
 
 
@@ -32,6 +34,7 @@ class UnsentFields:
         own = {*form.columns, *form.optional, *self._listed, id_column, params if isinstance(params, str) else None}
         self._candidates = set() if form.name in _SENDS_ALL else {*ROW_FIELDS} - AMBIGUOUS - own
         self.columns: list[str] = []
+        self._media: dict[str, None] = {}
         self._missing: list[str] = []
         self._misspelt: dict[str, str] = {}
         self._checked: set[str] = set()
@@ -44,6 +47,8 @@ class UnsentFields:
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take note of the columns of `record` that an endpoint would understand."""
+        if not _MEDIA.isdisjoint(record):
+            self.note_media(name for name, value in record.items() if value)
         if self._form.name == "request":
             if not self._checked.issuperset(record):
                 self._check_names(record)
@@ -58,6 +63,11 @@ class UnsentFields:
         """Take note of the names of a row's own parameters."""
         if params and not self._checked.issuperset(params):
             self._check_names(params)
+
+    def note_media(self, names: Iterable[str]) -> None:
+        """Take note of those of `names`, columns that have values, that hold images, audio or video."""
+        is_sent = {*self._form.columns, *self._form.optional, *self._listed}
+        self._media |= dict.fromkeys(name for name in names if name in _MEDIA and name not in is_sent)
 
     def note_missing(self, names: Iterable[str], rows: int) -> None:
         """Take note of `names`, columns of `input.params` that have no value in the first `rows`."""
@@ -74,6 +84,11 @@ class UnsentFields:
     def sentences(self) -> list[str]:
         """What is to be said of them."""
         sentences = [*self._missing, *([self._unsent()] if self.columns else [])]
+        if self._media:
+            names = ", ".join(f"`{name}`" for name in self._media)
+            sentences.append(
+                f"rows have {names}, not sent. To send them, write them as parts of the messages' content."
+            )
         for name, meant in self._misspelt.items():
             if self._form.name == "request" and name not in self._listed:
                 sentences.append(f"the column `{name}` is not sent. Did you mean `{meant}`?")

@@ -62,6 +62,10 @@ def refusal(files: dict[str, bytes], *refused: str, **keys: Any) -> Nasty:
 
 
 LISTED = [json.loads(row("first")), 7, [], json.loads(row("last"))]
+ENDS = (
+    "ends with an assistant message: nothing to answer. `input.trailing_assistant: drop` cuts it off and keeps it in"
+    " the column `reference`; `prefill` sends it as it stands."
+)
 ROLES = "It takes system, developer, user, assistant or tool."
 BROKEN = "the file breaks off here: "
 GOOD = {"in.jsonl": among()}
@@ -96,7 +100,7 @@ CASES: dict[str, Nasty] = {
     ),
     "content twice": line(
         b'{"id": "x", "messages": [{"role": "user", "content": "a", "content": "b"}]}',
-        "the line has the key `content` twice in one object. Leave one out.",
+        "the line has the key `messages[0].content` twice in one object. Leave one out.",
     ),
     "prompts twice in a list": file(
         "in.json",
@@ -115,7 +119,9 @@ CASES: dict[str, Nasty] = {
         {"in.jsonl": among(row("x", more="y" * 5_000_000))}, answered={"first", "x", "last"}, keys={"input.columns": []}
     ),
     "messages of a wrong type": line(
-        b'{"id": "x", "messages": 7}', "`messages` is 7, a number. It takes a list of messages.", "x"
+        b'{"id": "x", "messages": 7}',
+        '`messages` is 7, a number. It takes a list of messages: [{"role": "user", "content": "..."}].',
+        "x",
     ),
     "content of a wrong type": line(
         b'{"id": "x", "messages": [{"role": "user", "content": 7}]}',
@@ -127,7 +133,7 @@ CASES: dict[str, Nasty] = {
     ),
     "assistant alone": line(
         json.dumps({"id": "x", "messages": CALLING[:1]}).encode(),
-        "`messages` ends with an assistant message: nothing to answer",
+        f"`messages` {ENDS}",
         "x",
     ),
     "unknown role": line(
@@ -225,10 +231,9 @@ CASES: dict[str, Nasty] = {
             ]
         ).encode(),
         {
-            "x": "`conversations` ends with the model's turn: nothing to answer. Remove that turn to get a new"
-            " answer to the one before it.",
-            "y": '`conversations[0].from` is "bing", text. It takes system, human, gpt or tool (or user, assistant,'
-            " chatgpt, model, function, observation).",
+            "x": f"`conversations` {ENDS}",
+            "y": '`conversations[0].from` is "bing", text. It takes system, human, gpt, function_call or observation'
+            " (or user, assistant, chatgpt, model, tool, function).",
         },
         answered={"first"},
     ),

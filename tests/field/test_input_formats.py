@@ -79,6 +79,17 @@ def test_request_bodies_are_sent(job: Job, keys: dict[str, Any]) -> None:
     assert notes(job.run("validate", "job.yaml").out) == []
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_images_beside_the_conversation(job: Job, suffix: str) -> None:
+    """A question about an image that is not sent is paid for nothing: it is said before."""
+    rows = [{"id": "a", "messages": conversation("<image>Who is it?"), "images": ["1.jpg"]}]
+    job.write(rows, input__path=f"in.{suffix}")
+    pq.write_table(pa.Table.from_pylist(rows), job.folder / "in.parquet")
+    note = "rows have `images`, not sent. To send them, write them as parts of the messages' content."
+    assert notes(job.run("validate", "job.yaml").out) == [note]
+    assert note in job.run().err
+
+
 def test_functions_of_an_older_training_file(job: Job) -> None:
     """`functions` is a request field too."""
     functions = [{"name": "weather", "parameters": {}}]

@@ -9,7 +9,7 @@ import pytest
 from batchchat.core.attempt import Action, Attempt, Outcome, Request, Verdict
 from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
 from batchchat.endpoint.wire import compose
-from batchchat.script.single import SingleMessage, single_message
+from batchchat.script.single import SingleMessage, merged_params, single_message
 
 USER: Message = {"role": "user", "content": "Hello!"}
 
@@ -60,3 +60,18 @@ def test_the_rows_own_model_and_params_win() -> None:
     assert asked(played) == expected
     assert params == {"temperature": 0.7, "max_tokens": 512}
     assert own.params == {"max_tokens": 9, "seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("own", "merged"),
+    [
+        ({"max_tokens": 5}, {"top_p": 1, "max_tokens": 5}),
+        ({"max_completion_tokens": 5}, {"top_p": 1, "max_completion_tokens": 5}),
+        ({"max_tokens": None}, {"top_p": 1, "max_completion_tokens": 9, "max_tokens": None}),
+        ({"seed": 1}, {"top_p": 1, "max_completion_tokens": 9, "seed": 1}),
+    ],
+)
+def test_a_rows_limit_of_its_reply_is_the_only_one(own: dict[str, Any], merged: dict[str, Any]) -> None:
+    """Two names mean one limit: endpoints refuse both at once, and the job's would be the larger."""
+    row = Row(Key("1"), 0, "f:1", [USER], params=own)
+    assert merged_params({"top_p": 1, "max_completion_tokens": 9}, row) == merged

@@ -34,6 +34,7 @@ from batchchat.sources.row_params import RowParams, params_of_columns, parse_par
         ({"a": [0.5, {"b": float("nan")}]}, "`p.a[1].b` is not a number, which JSON has no number for."),
         ({"a": [0.5, {"b": 1e300}]}, ({"a": [0.5, {"b": 1e300}]}, None)),
         ("", ({}, None)),
+        ({"system": "s", "seed": 1}, ({"seed": 1}, None, "s")),
         ({"model": ""}, '`p.model` is "", text. It takes a model\'s name.'),
     ],
 )
