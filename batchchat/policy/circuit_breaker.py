@@ -155,6 +155,9 @@ class CircuitBreaker:
         failures, verdict = self._failures, attempt.verdict
         if failures is not None and sent_at >= failures.since:
             failures.in_flight -= 1
+        if verdict.scope is Scope.ROW and verdict.kind in REFUSALS and verdict.action is Action.RETRY:
+            self._cancelled(now)  # the row itself is the cause: neither an answer nor a sign of an outage
+            return
         action = verdict.action
         is_sign = action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and verdict.kind in _EVIDENCE)
         if is_sign and not verdict.endpoint_is_up:
