@@ -12,6 +12,7 @@ from decimal import Decimal
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.core.notices import (
     ContextLimitFound,
+    CostOutlier,
     EndpointHeld,
     FirstFailure,
     GatewayTimeoutFound,
@@ -31,6 +32,7 @@ __all__ = [
     "CeilingLowered",
     "CeilingRaised",
     "ContextLimitFound",
+    "CostOutlier",
     "Draining",
     "EndpointDown",
     "EndpointHeld",
@@ -305,6 +307,7 @@ Event = (
     | Planned
     | Budgeted
     | PriceRatioRaised
+    | CostOutlier
     | LimitsRead
     | CeilingLowered
     | CeilingRaised

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 __all__ = [
     "ContextLimitFound",
+    "CostOutlier",
     "EndpointHeld",
     "FirstFailure",
     "GatewayTimeoutFound",
@@ -25,6 +26,13 @@ class PriceRatioRaised:
 
     ratio: Decimal
     overrun_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CostOutlier:
+    """One answer cost `ratio` times what it was expected to, and none of the others did."""
+
+    ratio: Decimal
 
 
 @dataclass(frozen=True, slots=True)

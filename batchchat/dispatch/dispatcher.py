@@ -2,9 +2,9 @@
 
 A worker takes a row, sends its request as a plain await and, if that ends the row, takes the next. With the
 first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new rows
-are taken while at most as many rows as workers, or eight, are in recovery. Rows alive are bounded by twice the
-workers, whatever the input. When the input is at its end, or the run is stopped, and all rows alive are in flight,
-`policy.stragglers` may cut one that hangs.
+are taken meanwhile. Rows alive are bounded whatever the input (`_Recovery`). A row that is itself the cause of its
+refusals is shown to the gate's policies as such (`policy.refused_rows`). When the input is at its end, or the run is
+stopped, and all rows alive are in flight, `policy.stragglers` may cut one that hangs.
 
 What an attempt cost, or may have cost, is recorded before its permit is released: `AttemptRecorder.attempt` or `row`
 gives the number of the record, and the gate passes it to its policies with the release.
@@ -18,6 +18,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 
 from batchchat.core.attempt import Action, Attempt, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
@@ -31,6 +32,8 @@ from batchchat.policy.refusal_judge import ENDPOINT_REFUSES, RefusalJudge
 from batchchat.policy.retry import retrying
 
 __all__ = ["Dispatcher"]
+
+_MAX_RECOVERY_ROWS, _MAX_RECOVERY_BYTES = 20_000, 256 << 20
 
 
 class Dispatcher:
@@ -54,7 +57,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         # Even with few workers, enough rows must fail at once to show an outage.
-        self._recovery = _Recovery(max(sending.workers, FAILURES_TO_OPEN))
+        self._recovery = _Recovery(max(sending.workers, FAILURES_TO_OPEN), clock)
         self._stopping = asyncio.Event()
         self._abandoned = False
         self._defect: BaseException | None = None
@@ -130,7 +133,7 @@ class Dispatcher:
         with suppress(Closed):
             while not self._stopping.is_set():
                 await self._recorder.room()
-                while self._recovery.rows > self._recovery.max_rows and not self._stopping.is_set():
+                while self._recovery.is_full() and not self._stopping.is_set():
                     await self._recovery.changed()
                 if self._stopping.is_set():
                     return
@@ -154,8 +157,9 @@ class Dispatcher:
             attempt = await self._attempt(work, work.step)
             if attempt.verdict.action is Action.RETRY:
                 # Counted here and not by the task: the worker continues before that runs.
-                self._recovery.begin()
-                self._start(self._recover(work, attempt)).add_done_callback(self._recovery.end)
+                size = len(attempt.request.body)
+                self._recovery.begin(size)
+                self._start(self._recover(work, attempt)).add_done_callback(partial(self._recovery.end, size))
                 return
 
     async def _recover(self, work: Work, failed: Attempt) -> None:
@@ -188,6 +192,7 @@ class Dispatcher:
         if because is not None or work.history.billed:
             await self._begin_again(work, request, because)
         sent = number = None
+        serial = self._sending.refused_rows.sent()
         in_flight = self.in_flight.begin(request.key, work.limit_of_next)
         try:
             try:
@@ -212,7 +217,7 @@ class Dispatcher:
         finally:
             accepted = sent if sent is not None and sent.verdict.action is Action.ACCEPT else None
             self.in_flight.end(request.key, accepted)
-            self.gate.release(request.max_usage, sent, number)
+            self.gate.release(request.max_usage, self._sending.refused_rows.settled(serial, sent), number)
         # Looked at once it is recorded: what an observer makes of it can't lose it.
         if action is not Action.ACCEPT:
             self._look_at_failure(attempt)
@@ -252,6 +257,7 @@ class Dispatcher:
         if not isinstance(step, Outcome):
             return
         if step.status is Status.ANSWERED:
+            self._recovery.count_answer()
             self._observer.answered(step)
         if (reason := self._streak.add(step)) is not None:
             self.stop(Halt(reason, step.attempt))
@@ -266,18 +272,43 @@ class Dispatcher:
 
 
 class _Recovery:
-    """Counts the rows in recovery, of which at most `max_rows` let new rows be taken."""
+    """Counts the rows in recovery, and says when no new ones are taken.
 
-    def __init__(self, max_rows: int) -> None:
+    That is where there are more than `min_rows` and as many as were answered within the last minute or two: an endpoint
+    that answers gets new rows however many fail, and one that answers nothing takes in no more than those. And where
+    their requests take more than 256 MiB.
+    """
+
+    def __init__(self, min_rows: int, clock: Callable[[], float]) -> None:
         self.rows = 0
-        self.max_rows = max_rows
+        self._min_rows = min_rows
+        self._clock = clock
+        self._bytes = 0
+        self._minute, self._answers, self._answers_before = 0, 0, 0
         self._changed = asyncio.Event()
 
-    def begin(self) -> None:
-        self.rows += 1
+    def is_full(self) -> bool:
+        """Whether no new rows are to be taken."""
+        if self.rows <= self._min_rows:
+            return self._bytes > _MAX_RECOVERY_BYTES and self.rows > 0
+        self._count_minutes()
+        room = self._min_rows + self._answers + self._answers_before
+        return self.rows > min(room, _MAX_RECOVERY_ROWS) or self._bytes > _MAX_RECOVERY_BYTES
 
-    def end(self, _task: asyncio.Task[None]) -> None:
+    def count_answer(self) -> None:
+        """A row was answered."""
+        self._count_minutes()
+        self._answers += 1
+
+    def begin(self, size: int) -> None:
+        """A row begins to recover, whose request has `size` bytes."""
+        self.rows += 1
+        self._bytes += size
+
+    def end(self, size: int, _task: asyncio.Task[None]) -> None:
+        """A row's recovery is over."""
         self.rows -= 1
+        self._bytes -= size
         self._changed.set()
 
     def wake(self) -> None:
@@ -288,3 +319,9 @@ class _Recovery:
         """Returns at the next end of a recovery, or `wake`."""
         self._changed.clear()
         await self._changed.wait()
+
+    def _count_minutes(self) -> None:
+        minute = int(self._clock() // 60)
+        if minute != self._minute:
+            self._answers_before = self._answers if minute == self._minute + 1 else 0
+            self._minute, self._answers = minute, 0

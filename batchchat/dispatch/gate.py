@@ -1,8 +1,8 @@
 """The gate: the semaphore whose size can move. One permit is one attempt; a permit is never held during backoff.
 
-A permit is acquired from all policies or from none. Waiting requests are served in order, retries before new rows; a
-released permit goes to the first in line. Closing the gate turns away all that wait, including one that was just
-admitted and has not been sent; requests in flight are released as usual.
+A permit is acquired from all policies or from none. Waiting requests are served in order, retries before new rows, or
+in turn with them while nothing is answered; a released permit goes to the first in line. Closing the gate turns away
+all that wait, including one that was just admitted and has not been sent; requests in flight are released as usual.
 
 What an attempt cost is recorded before its permit is released: `release` takes the number of that record, and passes it
 to the policies.
@@ -15,10 +15,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from batchchat.core.attempt import Attempt, MaxUsage
+from batchchat.core.attempt import Action, Attempt, MaxUsage
 from batchchat.policy.decision import Admit, Delay, Halt, Policy
 
 __all__ = ["Closed", "Gate"]
+
+_FAILURES_TO_TAKE_TURNS = 8
 
 _Line = deque[tuple["asyncio.Future[bool]", MaxUsage]]
 """A waiting request: a future whose result is True once it has a permit, and its maximum usage."""
@@ -39,6 +41,7 @@ class Gate:
         self._fresh: _Line = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._serving = False
+        self._failures = 0  # in succession
         self._closed = False
         self.in_flight = 0
         self.max_in_flight = 0
@@ -63,6 +66,7 @@ class Gate:
         for policy in self._policies:
             policy.release(now, max_usage, attempt, record)
         self.in_flight -= 1
+        self._failures = self._failures + 1 if attempt is None or attempt.verdict.action is Action.RETRY else 0
         if (self._again or self._fresh) and not self._serving:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._serve)
@@ -109,13 +113,19 @@ class Gate:
     def _serve(self) -> None:
         """Let in from the head of the line as many as may go."""
         self._serving = False
-        while line := self._again or self._fresh:
+        while line := self._next_line():
             waiter, max_usage = line[0]
             if not waiter.done():  # else its task was cancelled and has not run yet
                 if not self._let_in(max_usage):
                     return
                 waiter.set_result(True)
             line.popleft()
+
+    def _next_line(self) -> _Line:
+        """Retries go before new rows; while nothing is answered they take turns: it may be the rows that fail."""
+        if self._again and self._fresh and self._failures >= _FAILURES_TO_TAKE_TURNS and self._failures % 2:
+            return self._fresh
+        return self._again or self._fresh
 
     def _check_open(self, max_usage: MaxUsage) -> None:
         """The gate may have been closed since the permit was handed over."""

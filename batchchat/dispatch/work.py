@@ -9,6 +9,7 @@ from typing import Protocol
 from batchchat.core.attempt import NO_SPEND, Attempt, Outcome, Request, Script, Spend
 from batchchat.core.row_history import NO_HISTORY, RowHistory
 from batchchat.policy.decision import Policy
+from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.stragglers import Overdue, StragglerPolicy
 
@@ -99,3 +100,4 @@ class Sending:
     stragglers: StragglerPolicy = field(default_factory=lambda: StragglerPolicy(max_resends=0))
     answered_models: frozenset[str] = frozenset()
     model: str | None = None
+    refused_rows: RefusedRows = field(default_factory=RefusedRows)

@@ -4,10 +4,16 @@ Counted against the cap: all costs paid; the upper bound of what may have been p
 replies without usage, requests in flight when a run was killed); and a reservation for each request in flight. A
 request is admitted when its reservation still fits, so the cap holds as long as no answer costs more than its own.
 
-A reservation is the request's worst case at the job's price, times the highest ratio of reported to computed cost so
-far, and never less than the price itself. Listed prices are not always what is billed (1.5 to 1.8 times as much was
-measured), so until 20 answers have settled at most 8 are in flight, reserved at twice the price. The first answer that
-costs more than its reservation raises the ratio, and its overrun is reported.
+A reservation is the request's worst case at the job's price, times the ratio of real to expected cost that answers
+have shown, and never less than the price itself. Listed prices are not always what is billed (1.5 to 1.8 times as much
+was measured), so until 20 answers have settled at most 8 are in flight, reserved at twice the price. The ratio of an
+answer is that of its reported to its computed cost; where it used more tokens than it could, and so cost more than its
+worst case, that of its cost to the worst case.
+
+One answer that is dearer than all others does not raise the ratio, or a single fee of a cent would reserve hundreds of
+times too much for each request and end the job far below its cap: of the last 200 answers the ratio is the second
+highest, or, of all 200, the third. It never falls. What an answer costs beyond its reservation is reported, as is a
+ratio that stands alone.
 
 The run stops when the next request in order does not fit while nothing in flight could still free money. It does not
 look for a smaller request behind it: that would leave the long conversations of an input for last and turn a cap into a
@@ -16,6 +22,7 @@ choice of rows, and the most there is to gain is one reservation.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -32,6 +39,9 @@ LEARNING_ANSWERS = 20
 LEARNING_IN_FLIGHT = 8
 LEARNING_RATIO = Decimal(2)
 
+_MAX_RATIOS = 200
+_ANSWERS_AN_OUTLIER = 200
+
 _NO_USD = Decimal(0)
 _ONE = Decimal(1)
 _RATIO_STEP = Decimal("0.0001")
@@ -42,7 +52,7 @@ _NOTHING_UNCERTAIN = UncertainCost()
 
 @dataclass(frozen=True, slots=True)
 class PriceRatio:
-    """How many answers have settled at a price, and the highest ratio of reported to computed cost among them.
+    """How many answers have settled at a price, and the ratio of their real to their expected cost.
 
     `price` names the price, with the endpoint and the model.
     """
@@ -50,6 +60,30 @@ class PriceRatio:
     price: str = ""
     answers: int = 0
     max_ratio: Decimal = _NO_USD
+
+
+class _Shown:
+    """What so many `answers` have shown of the price: the `ratio` that is reserved for, and an `outlier` above it."""
+
+    def __init__(self, answers: int, ratio: Decimal) -> None:
+        self.answers = answers
+        self.ratio = ratio
+        self.outlier = _NO_USD
+        self._ratios: deque[Decimal] = deque(maxlen=_MAX_RATIOS)
+
+    def add(self, ratio: Decimal) -> bool:
+        """Count an answer of this `ratio`, 0 where it is not above the one in use; True where it raises that."""
+        self.answers += 1
+        self._ratios.append(ratio)
+        if ratio <= self.ratio:
+            return False
+        self.outlier = max(self.outlier, ratio)
+        rank = 2 + len(self._ratios) // _ANSWERS_AN_OUTLIER
+        shown = sorted(self._ratios)[-rank] if len(self._ratios) >= rank else _NO_USD
+        if shown <= self.ratio:
+            return False
+        self.ratio = shown
+        return True
 
 
 class Budget:
@@ -73,8 +107,7 @@ class Budget:
         """What answers have cost beyond their reservations."""
         self._computed = computed
         self._price = learned.price
-        self._answers = learned.answers
-        self._max_ratio = learned.max_ratio
+        self._shown = _Shown(learned.answers, learned.max_ratio)
         self._paid_usd = paid_usd
         self._uncertain_before = uncertain
         self._uncertain_usd = _NO_USD
@@ -88,12 +121,17 @@ class Budget:
     @property
     def learned(self) -> PriceRatio:
         """What the answers so far have shown of the price."""
-        return PriceRatio(self._price, self._answers, self._max_ratio)
+        return PriceRatio(self._price, self._shown.answers, self._shown.ratio)
+
+    @property
+    def outlier(self) -> Decimal:
+        """The highest ratio of an answer that is not reserved for, since it stands alone."""
+        return self._shown.outlier
 
     @property
     def is_learning(self) -> bool:
         """Whether too few answers have settled to know their real cost."""
-        return self._answers < LEARNING_ANSWERS
+        return self._shown.answers < LEARNING_ANSWERS
 
     @property
     def counted_usd(self) -> Decimal:
@@ -128,17 +166,15 @@ class Budget:
                 self.overruns += 1
                 self.overrun_usd += cost.usd - reserved
         if billed is Billed.YES:
-            self._answers += 1
-            ratio = self._ratio_of(attempt)
-            if ratio > self._max_ratio or self._answers == LEARNING_ANSWERS:
-                self._max_ratio = max(ratio, self._max_ratio)
+            is_raised = self._shown.add(self._ratio_of(attempt))
+            if is_raised or self._shown.answers == LEARNING_ANSWERS:
                 self._learn()
 
     def _learn(self) -> None:
         """Apply a new ratio to all that is uncertain or reserved."""
-        self.ratio = max(self._max_ratio, LEARNING_RATIO if self.is_learning else _ONE)
+        self.ratio = max(self._shown.ratio, LEARNING_RATIO if self.is_learning else _ONE)
         """What the job's price is multiplied by."""
-        before = self._uncertain_before.with_ratio(self._price, self._max_ratio).upper_bound_usd
+        before = self._uncertain_before.with_ratio(self._price, self._shown.ratio).upper_bound_usd
         self._settled_usd = self._paid_usd + before + self._uncertain_usd * self.ratio
         # Reservations of requests in flight are raised, never lowered.
         for reservations in self._reserved.values():
@@ -163,13 +199,17 @@ class Budget:
         return reserved
 
     def _ratio_of(self, attempt: Attempt) -> Decimal:
-        """The ratio of reported to computed cost; 0 where either is unknown, or the ratio is not above the highest."""
-        if attempt.cost is None or attempt.usage is None:
+        """The ratio of real to expected cost; 0 where either is unknown, or the ratio is not above the one in use."""
+        if attempt.cost is None:
             return _NO_USD
-        computed = self._computed(attempt.request.model, attempt.usage)
-        if not computed or attempt.cost.usd <= computed * self._max_ratio:
-            return _NO_USD
-        return (attempt.cost.usd / computed).quantize(_RATIO_STEP, ROUND_CEILING)
+        usd, ratio = attempt.cost.usd, self._shown.ratio
+        computed = None if attempt.usage is None else self._computed(attempt.request.model, attempt.usage)
+        if computed and usd > computed * ratio:
+            ratio = usd / computed
+        max_usd = attempt.request.max_usage.cost_usd
+        if max_usd and usd > max_usd * ratio:
+            ratio = usd / max_usd
+        return ratio.quantize(_RATIO_STEP, ROUND_CEILING) if ratio > self._shown.ratio else _NO_USD
 
 
 def enough_usd(max_cost_usd: Decimal, counted_usd: Decimal, next_usd: Decimal, *, answered: int, left: int) -> Decimal:

@@ -21,9 +21,7 @@ A failure during an outage uses up no attempt of its row (`was_in_outage`). Afte
 nothing is sent that would show it (`halt`). The Halt is kept apart from the state: what is in flight then is still
 released, and an outage may end meanwhile.
 
-The last rows of a run are too few to open the breaker. Each of them is retried (`extends_patience`) while no request
-sent after its first failure was answered: a model server that restarts is back within ten minutes, and a last row that
-always fails may not cost more than that.
+A refusal that is shown as its row's own (`policy.refused_rows`) is neither an answer nor a sign of an outage.
 """
 
 from __future__ import annotations
@@ -57,7 +55,6 @@ _EVIDENCE = {
     ErrorKind.BAD_RESPONSE,
 }
 FAILURES_TO_OPEN, _FAILURES_TO_REOPEN = 8, 3
-_MAX_PATIENCE_S = 600.0
 _SLOW_S = 10.0
 """A failure that took longer may be a long generation cut off by a gateway as well as an outage: it is evidence only
 where nothing else is in flight that may yet be answered."""
@@ -155,6 +152,9 @@ class CircuitBreaker:
         failures, verdict = self._failures, attempt.verdict
         if failures is not None and sent_at >= failures.since:
             failures.in_flight -= 1
+        if verdict.scope is Scope.ROW and verdict.kind in REFUSALS and verdict.action is Action.RETRY:
+            self._cancelled(now)  # the row itself is the cause: neither an answer nor a sign of an outage
+            return
         action = verdict.action
         is_sign = action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and verdict.kind in _EVIDENCE)
         if is_sign and not verdict.endpoint_is_up:
@@ -177,21 +177,6 @@ class CircuitBreaker:
     def was_in_outage(self, attempt: Attempt) -> bool:
         """Whether a failed `attempt` belongs to an outage, so that its row does not pay for it."""
         return self._history.contains(attempt)
-
-    def extends_patience(self, first: Attempt, last: Attempt, spent_s: float) -> bool:
-        """Whether a row that has used up its attempts is retried, as nothing was answered since its first failure.
-
-        `first` and `last` are the row's failures, `spent_s` the seconds from one to the other. False where `last` took
-        long: a gateway that cuts off a long reply has it billed each time.
-        """
-        ended = self._history.ended_at(first)
-        return (
-            ended is not None
-            and float("-inf") < self._latest_answered <= ended
-            and self._history.ended_at(last) is not None
-            and last.latency_s < _SLOW_S
-            and spent_s < min(_MAX_PATIENCE_S, self._max_outage_s)
-        )
 
     @property
     def state(self) -> BreakerState:

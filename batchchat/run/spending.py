@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.events import PriceRatioRaised, Subscriber
+from batchchat.core.events import CostOutlier, PriceRatioRaised, Subscriber
 from batchchat.policy.budget import Budget
 from batchchat.policy.decision import Policy
 from batchchat.policy.spend_holds import NOTHING_HELD, HoldLevel, SpendHolds
@@ -14,6 +14,7 @@ from batchchat.policy.spend_holds import NOTHING_HELD, HoldLevel, SpendHolds
 __all__ = ["Spending"]
 
 _WORTH_TELLING = Decimal("1.05")
+_OUTLIER_WORTH_TELLING = Decimal(2)
 
 
 class Spending:
@@ -38,6 +39,7 @@ class Spending:
         self._tell = tell
         self._told_ratio = Decimal(1) if budget is None else max(budget.learned.max_ratio, Decimal(1))
         self._told_overruns = 0
+        self._told_outlier = Decimal(0)
         self._noted = self._knowledge()
         self._holds = SpendHolds(lambda level: record(self._fields(level)))
 
@@ -87,12 +89,17 @@ class Spending:
     def tell_ratio(self, *, at_last: bool = False) -> None:
         """Warn that answers cost more than the price, each time the ratio rises; with `at_last` for the last time.
 
+        An answer that cost more than twice that, and stands alone, is reported by itself.
+
         What they cost above their reservations is reported with the first such answer, and in full at the end.
         """
         if (budget := self.budget) is None:
             return
         ratio = budget.learned.max_ratio
         overrun = budget.overruns > self._told_overruns and (at_last or not self._told_overruns)
+        if budget.outlier > max(ratio, self._told_outlier, Decimal(1)) * _OUTLIER_WORTH_TELLING:
+            self._told_outlier = budget.outlier
+            self._tell(CostOutlier(budget.outlier))
         if ratio >= self._told_ratio * _WORTH_TELLING or overrun:
             self._told_ratio, self._told_overruns = max(ratio, self._told_ratio), budget.overruns
             self._tell(PriceRatioRaised(max(ratio, Decimal(1)), budget.overrun_usd))

@@ -27,6 +27,7 @@ from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.decision import Policy
+from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait, limit_reached
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.pricing.cost import cost_usd, pricing
@@ -96,10 +97,12 @@ def engine_for(
     limits = EndpointLimits(job.concurrency, breaker, _rate_policies(job), adaptive=job.adaptive)
     # Without a price as many may be billed as may be in flight, and as many that are not yet synced.
     spending = Spending(price_label(job, rates), budget, 2 * job.concurrency, recorder.hold, tell)
+    refused_rows = RefusedRows(job.retry.max_attempts)
     sending = Sending(
         send=sender.send,
         policies=(*limits.policies, *spending.policies),
-        retry=_retry_for(job, random, breaker),
+        retry=_retry_for(job, random, breaker, refused_rows),
+        refused_rows=refused_rows,
         workers=job.concurrency,
         stop_after_failures=job.retry.stop_after_failures,
         stragglers=_stragglers_for(job, ledger.totals),
@@ -122,7 +125,7 @@ def _rate_policies(job: JobSpec) -> list[Policy]:
     return policies
 
 
-def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker) -> RetryPolicies:
+def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker, refused_rows: RefusedRows) -> RetryPolicies:
     """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
     retry, attempt_s = job.retry, job.timeout.total
     return lambda: (
@@ -132,8 +135,9 @@ def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker) -> RetryPo
             attempt_s,
             breaker.was_in_outage,
             retry.max_possibly_billed,
+            cause_of_refusals=refused_rows.cause,
         ),
-        RowWait(retry.max_wait, random),
+        RowWait(retry.max_wait, random, refused_rows.is_cause),
     )
 
 

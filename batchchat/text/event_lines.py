@@ -102,7 +102,13 @@ def _budgeted(event: events.Budgeted) -> str:
 
 def _price_ratio_raised(event: events.PriceRatioRaised) -> str:
     overrun = f". {numbers.money(event.overrun_usd)} over the reserved maximum so far" if event.overrun_usd else ""
+    if event.ratio == 1:
+        return f"an answer cost more than was reserved for it{overrun}"
     return f"the endpoint charges up to {event.ratio:.2f}x the listed price; reservations now use that{overrun}"
+
+
+def _cost_outlier(event: events.CostOutlier) -> str:
+    return f"one answer cost {event.ratio:,.0f}x what was expected; reservations change only if another one does"
 
 
 def _limits_read(event: events.LimitsRead) -> str:
@@ -226,6 +232,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.Planned: _planned,
     events.Budgeted: _budgeted,
     events.PriceRatioRaised: _price_ratio_raised,
+    events.CostOutlier: _cost_outlier,
     events.LimitsRead: _limits_read,
     events.CeilingLowered: _ceiling_lowered,
     events.CeilingRaised: _ceiling_raised,

@@ -21,6 +21,7 @@ from batchchat.core.attempt import Action, Attempt, Billed, Failure, MaxUsage, Q
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Admit, Halt, Policy
+from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait
 
 __all__ = ["VERDICTS", "Answer", "Run", "Server", "answered", "refused", "server_error", "simulate", "unreached"]
@@ -89,7 +90,15 @@ class Run:
 
 class _Loop:
     def __init__(
-        self, server: Server, policies: list[Policy], *, rows: int, workers: int, seed: int, stop: Any
+        self,
+        server: Server,
+        policies: list[Policy],
+        *,
+        rows: int,
+        workers: int,
+        seed: int,
+        stop: Any,
+        refused_rows: RefusedRows | None,
     ) -> None:
         self.server, self.policies, self.workers, self.stop = server, policies, workers, stop
         self.random = Random(seed)
@@ -104,7 +113,10 @@ class _Loop:
         self.recovering: dict[int, tuple[RowStop, RowWait, list[int]]] = {}
         self.at_server = 0
         self.in_flight = 0
+        self.failures = 0
         self.run = Run()
+        self.refused_rows = refused_rows or RefusedRows()
+        self.answers = deque[float]()
 
     def later(self, seconds: float, do: Callable[[], None] | None) -> int:
         number = next(self.serial)
@@ -112,7 +124,9 @@ class _Loop:
         return number
 
     def take(self) -> None:
-        while self.waiting_workers and len(self.recovering) <= max(self.workers, FAILURES_TO_OPEN):
+        while self.answers and self.answers[0] < self.now - 60:
+            self.answers.popleft()
+        while self.waiting_workers and len(self.recovering) <= max(self.workers, FAILURES_TO_OPEN) + len(self.answers):
             row = next(self.rows, None)
             if row is None:
                 return
@@ -121,7 +135,11 @@ class _Loop:
         self.serve()
 
     def serve(self) -> None:
-        while (line := self.again or self.fresh) and self.run.stopped is None:
+        while self.run.stopped is None:
+            takes_turns = self.again and self.fresh and self.failures >= 8 and self.failures % 2
+            line = self.fresh if takes_turns else self.again or self.fresh
+            if not line:
+                return
             for policy in self.policies:
                 decision = policy.check(self.now, MAX_USAGE)
                 if not isinstance(decision, Admit):
@@ -146,11 +164,12 @@ class _Loop:
         answer = self.server(self.now, self.at_server, row)
         self.at_server += answer.status == 200
         self.run.sends.append((self.now, answer.status))
-        sent_at = self.now
-        self.later(answer.after_s, lambda: self.release(row, answer, sent_at))
+        sent_at, number = self.now, self.refused_rows.sent()
+        self.later(answer.after_s, lambda: self.release(row, answer, sent_at, number))
 
-    def release(self, row: int, answer: Answer, sent_at: float) -> None:
+    def release(self, row: int, answer: Answer, sent_at: float, number: int) -> None:
         self.at_server -= answer.status == 200
+        self.failures = 0 if answer.status == 200 else self.failures + 1
         self.in_flight -= 1
         verdict = VERDICTS[answer.status]
         if answer.wait_s is not None:
@@ -166,12 +185,14 @@ class _Loop:
             usage=None if answer.tokens is None else Usage(total_tokens=answer.tokens),
             quota=answer.quota,
         )
+        shown = self.refused_rows.settled(number, attempt)
         for policy in self.policies:
-            policy.release(self.now, MAX_USAGE, attempt)
+            policy.release(self.now, MAX_USAGE, shown)
         self.serve()  # as the gate does, before the row's own task runs
         was_recovering = row in self.recovering
         if verdict.kind is None:
             self.run.ends.append(self.now)
+            self.answers.append(self.now)
             self.recovering.pop(row, None)
         else:
             self.try_again(row, attempt)
@@ -180,7 +201,7 @@ class _Loop:
 
     def try_again(self, row: int, attempt: Attempt) -> None:
         stop, wait, attempts = self.recovering.setdefault(
-            row, (self.stop(), RowWait(120.0, Random(self.random.random())), [0])
+            row, (self.stop(), RowWait(120.0, Random(self.random.random()), self.refused_rows.is_cause), [0])
         )
         attempts[0] += 1
         state = RetryCallState(cast("Any", None), None, (), {})
@@ -231,6 +252,9 @@ def simulate(
     until_s: float = 100_000.0,
     stop: Callable[[], RowStop] = lambda: RowStop(6, 3600.0),
     watch: Callable[[], int] | None = None,
+    refused_rows: RefusedRows | None = None,
 ) -> Run:
     """Play `rows` rows, or as far as `until_s`; it fails where it would wait for ever. `watch` gives the ceiling."""
-    return _Loop(server, policies, rows=rows, workers=workers, seed=seed, stop=stop).play(until_s, watch)
+    return _Loop(server, policies, rows=rows, workers=workers, seed=seed, stop=stop, refused_rows=refused_rows).play(
+        until_s, watch
+    )

@@ -121,17 +121,73 @@ def test_the_first_twenty_answers_go_slowly_and_at_twice_the_price() -> None:
 
 
 def test_an_answer_above_the_price_raises_all_reservations() -> None:
-    """Also of what is in flight already; a cheaper one lowers nothing below the price."""
+    """Also of what is in flight already, once a second one shows it; a cheaper one lowers nothing below the price."""
     policy, waiting = budget(100), asking(10)
     policy.acquire(0, waiting)
     sent(policy, 10, ended(1, tokens=2))
     assert policy.counted_usd == 11
     sent(policy, 10, ended(9, tokens=6))
+    assert policy.ratio == 1
+    sent(policy, 10, ended(0, tokens=6))
+    sent(policy, 10, ended("1.6", tokens=1))
     assert policy.ratio == usd("1.5")
-    assert policy.counted_usd == 10 + 15
+    assert policy.counted_usd == usd("11.6") + 15
     assert not policy.overruns
     sent(policy, 10, ended("15.5", tokens=10))
     assert (policy.overruns, policy.overrun_usd) == (1, usd("0.5"))
+
+
+def test_one_dear_answer_does_not_end_the_job() -> None:
+    """A fee of a cent among answers of thousandths of one: it is counted and told, and nothing more is reserved."""
+    policy, request = budget(1), REQUEST._replace(max_usage=asking("0.0001"))
+    for number in range(2_000):
+        sent(policy, "0.0001", ended("0.01" if number == 50 else "0.000015")._replace(request=request))
+    assert policy.ratio == 1
+    assert policy.outlier == 100
+    assert (policy.overruns, policy.overrun_usd) == (1, usd("0.0099"))
+    assert policy.counted_usd == usd("0.01") + 1_999 * usd("0.000015")
+
+
+def test_a_price_that_rises_is_reserved_after_its_second_answer() -> None:
+    """At the third of them where two hundred have been seen; and it stays so."""
+    for before, needed in ((0, 2), (100, 2), (300, 3)):
+        policy = budget(10_000)
+        for _ in range(before):
+            sent(policy, 1, ended(1, tokens=1))
+        for number in range(1, 6):
+            sent(policy, 2, ended("1.8", tokens=1))
+            assert policy.ratio == (usd("1.8") if number >= needed else 1), (before, number)
+        for _ in range(500):
+            sent(policy, 1, ended(1, tokens=1))
+        assert policy.ratio == usd("1.8")
+
+
+def test_a_computed_cost_beyond_the_worst_case_raises_the_ratio() -> None:
+    """Reasoning that was billed beyond `max_tokens`: the cost is as its tokens say, and still more than it could be."""
+    policy = budget(100)
+    for _ in range(2):
+        dear = Request(Key("1"), 0, "m", [], b"{}", 1, asking(1))
+        sent(policy, 1, ended(3, tokens=3)._replace(request=dear))
+    assert policy.ratio == 3
+    assert (policy.overruns, policy.overrun_usd) == (2, usd(4))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(0, 60)), max_size=300),
+    st.integers(1, 200),
+    st.sampled_from([KNOWN, PriceRatio("p")]),
+)
+def test_the_cap_holds_within_what_is_told(rows: list[tuple[int, int]], cap: int, learned: PriceRatio) -> None:
+    """Answers that cost up to three times their worst case: what goes beyond the cap is in the overruns told."""
+    policy, paid = budget(cap, learned), Decimal(0)
+    for worst, tenths in rows:
+        if policy.check(0, asking(worst)) is not ADMIT:
+            break
+        cost = Decimal(worst) * tenths / 20
+        request = Request(Key("1"), 0, "m", [], b"{}", 1, asking(worst))
+        sent(policy, worst, ended(str(cost))._replace(request=request))
+        paid += cost
+        assert paid <= cap + policy.overrun_usd
 
 
 def test_a_row_without_a_bound_is_never_admitted() -> None:

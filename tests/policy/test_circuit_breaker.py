@@ -98,7 +98,7 @@ def test_a_first_row_that_fails_is_no_endpoint_that_is_not_up() -> None:
 
 
 def test_a_complete_response_that_cant_be_used_is_no_sign_of_an_outage() -> None:
-    """Whatever its kind: it closes an outage, opens none, is in none, and extends no patience."""
+    """Whatever its kind: it closes an outage, opens none, and is in none."""
     breaker = opened(ERROR)
     shown = ended(ERROR, 105.0, 77)
     shown = shown._replace(verdict=replace(shown.verdict, endpoint_is_up=True))
@@ -106,7 +106,6 @@ def test_a_complete_response_that_cant_be_used_is_no_sign_of_an_outage() -> None
     breaker.release(105.0, MAX_USAGE, shown)
     assert breaker.state is RECOVERING
     assert not breaker.was_in_outage(shown)
-    assert not breaker.extends_patience(shown, shown, 1.0)
     for _ in range(20):
         breaker.acquire(106.0, MAX_USAGE)
         breaker.release(106.0, MAX_USAGE, shown)
@@ -336,40 +335,19 @@ def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
     assert not breaker.was_in_outage(plays(ERROR, 111.0))
 
 
-def test_patience_is_extended_while_nothing_is_answered_since_the_first_failure() -> None:
-    """For ten minutes, or as long as an outage may last: until something that was sent later is answered."""
+def test_a_refusal_that_is_the_rows_own_neither_opens_nor_closes_it() -> None:
+    """However often, with nothing else in flight; and a probe that is refused so leaves the outage as it was."""
+    own = ended(REFUSED, 100.0, 1)
+    own = own._replace(verdict=replace(own.verdict, scope=Scope.ROW))
     breaker = Breaker()
-    breaker.plays(ANSWERED, 99.0)
-    breaker.acquire(99.5, MAX_USAGE)
-    first, last = breaker.plays(ERROR, 100.0, 1), breaker.plays(ERROR, 130.0, 1)
-    assert breaker.extends_patience(first, last, 599.0)
-    assert not breaker.extends_patience(first, last, 600.0)
-    breaker.release(131.0, MAX_USAGE, ended(ANSWERED, 131.0, 2, latency_s=31.5))
-    assert breaker.extends_patience(first, last, 31.0)
-    breaker.plays(ANSWERED, 132.0, 3)
-    assert not breaker.extends_patience(first, last, 32.0)
-    brief = Breaker(max_outage_s=5)
-    brief.plays(ANSWERED, 99.0)
-    first = brief.plays(ERROR, 100.0, 1)
-    assert brief.extends_patience(first, first, 4.9)
-    assert not brief.extends_patience(first, first, 5.1)
-
-
-def test_patience_is_not_extended_where_that_is_useless_or_costly() -> None:
-    """Where nothing was answered yet; where its failure says nothing of the endpoint, or took long and was billed."""
-    breaker = Breaker()
-    first = breaker.plays(ERROR, 98.0, 1)
-    assert not breaker.extends_patience(first, first, 1.0)
-    breaker.plays(ANSWERED, 99.0)
-    first = breaker.plays(ERROR, 100.0, 1)
-    assert not breaker.extends_patience(first, ended(BAD_REQUEST, 101.0, 1), 1.0)
-    breaker = Breaker()
-    breaker.plays(ANSWERED, 99.0)
-    breaker.acquire(100.0, MAX_USAGE)
-    cut = ended(DROPPED, 160.0, 1, latency_s=60.0)
-    breaker.release(160.0, MAX_USAGE, cut)
-    assert not breaker.extends_patience(cut, cut, 60.0)
-    assert breaker.extends_patience(cut, breaker.plays(ERROR, 161.0, 1), 61.0)
+    for _ in range(30):
+        breaker.acquire(100.0, MAX_USAGE)
+        breaker.release(100.0, MAX_USAGE, own)
+    assert breaker.state is CLOSED
+    breaker = opened(ERROR)
+    breaker.acquire(105.0, MAX_USAGE)
+    breaker.release(105.0, MAX_USAGE, own)
+    assert breaker.state is OPEN
 
 
 def test_an_outage_is_reported_from_beginning_to_end() -> None:

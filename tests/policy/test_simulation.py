@@ -14,6 +14,7 @@ from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import Policy
 from batchchat.policy.outage_news import CameBack
 from batchchat.policy.rate_limit_headers import RateLimitHeaders
+from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from tests.policy.simulated import VERDICTS, Answer, Run, Server, answered, refused, server_error, simulate, unreached
@@ -282,3 +283,74 @@ def test_a_gateway_before_few_slots_fails_no_row(monkeypatch: pytest.MonkeyPatch
     assert run.failed == []
     assert sum(status == 504 for _, status in run.sends) < 130
     assert max(run.ends) < 1.3 * 150 * 2.0 / 4
+
+
+def with_refused_rows(server: Server, seed: int, *, rows: int, workers: int) -> Run:
+    """As a job has it by default, with rows that may be the cause of their own refusals."""
+    outage, refused_rows = CircuitBreaker(3600.0, Random(seed)), RefusedRows(6)
+    return simulate(
+        server,
+        [Concurrency(workers), outage],
+        rows=rows,
+        workers=workers,
+        seed=seed,
+        stop=lambda: RowStop(6, 3600.0, 600.0, outage.was_in_outage, 3, cause_of_refusals=refused_rows.cause),
+        refused_rows=refused_rows,
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("limit", ["one in ten", "8 of 64", "10 a second", "300 a minute", "an outage at the end"])
+def test_no_row_fails_for_refusals_that_meet_all(limit: str, seed: int) -> None:
+    """Refusals at random, a limit in flight, a rate, a window, and a server that goes away with the last rows."""
+    random, taken, bucket = Random(seed), dict[int, int](), [60.0, 0.0]
+
+    def refuses(now: float, in_flight: int) -> bool:
+        match limit:
+            case "one in ten":
+                return random.random() < 0.1
+            case "8 of 64":
+                return in_flight >= 8
+            case "10 a second":
+                bucket[:] = [min(60.0, bucket[0] + (now - bucket[1]) * 10), now]
+                bucket[0] -= bucket[0] >= 1
+                return bucket[0] < 1
+            case "300 a minute":
+                minute = int(now // 60)
+                taken[minute] = taken.get(minute, 0) + 1
+                return taken[minute] > 300
+            case _:
+                return 8 <= now < 200
+
+    def server(now: float, in_flight: int, row: int) -> Answer:
+        return refused() if refuses(now, in_flight) else answered(random.uniform(0.2, 0.6))
+
+    rows = 10_000 if limit == "one in ten" else 1_500
+    run = with_refused_rows(server, seed, rows=rows, workers=200 if limit == "one in ten" else 64)
+    assert run.failed == []
+    assert run.stopped is None
+    assert len(run.ends) == rows
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("rows", "workers", "bad", "at_random"),
+    [(2000, 200, 0.05, 0.0), (2000, 200, 0.05, 0.1), (2000, 16, 0.03, 0.0), (40, 4, 0.02, 0.0)],
+)
+def test_rows_that_are_always_refused_end_alone(
+    rows: int, workers: int, bad: float, at_random: float, seed: int
+) -> None:
+    """All others are answered, the bad ones fail, the very last row among them, and no outage is seen."""
+    random = Random(seed)
+    poisoned = {*random.sample(range(rows // 2), max(1, int(rows * bad)))} | ({rows - 1} if rows > 40 else set())
+
+    def server(now: float, in_flight: int, row: int) -> Answer:
+        is_refused = row in poisoned or random.random() < at_random
+        return refused() if is_refused else answered(random.uniform(0.2, 0.6))
+
+    run = with_refused_rows(server, seed, rows=rows, workers=workers)
+    assert run.stopped is None
+    assert set(run.failed) == poisoned
+    assert len(run.ends) == rows - len(poisoned)
+    if not at_random:
+        assert len(run.sends) < rows + 8 * len(poisoned)

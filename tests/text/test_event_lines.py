@@ -134,6 +134,14 @@ TEXTS = [
         "the endpoint charges up to 3.00x the listed price; reservations now use that. $0.0020 over the reserved"
         " maximum so far",
     ),
+    (
+        events.PriceRatioRaised(Decimal(1), Decimal("0.002")),
+        "an answer cost more than was reserved for it. $0.0020 over the reserved maximum so far",
+    ),
+    (
+        events.CostOutlier(Decimal("666.67")),
+        "one answer cost 667x what was expected; reservations change only if another one does",
+    ),
 ]
 
 
