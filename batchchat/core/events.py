@@ -11,10 +11,12 @@ from decimal import Decimal
 
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.core.notices import (
+    ChangedRowsLeft,
     ContextLimitFound,
     EndpointHeld,
     FirstFailure,
     GatewayTimeoutFound,
+    IdsNotInInput,
     OtherModelServed,
     OtherTierServed,
     PriceRatioRaised,
@@ -30,6 +32,7 @@ __all__ = [
     "Budgeted",
     "CeilingLowered",
     "CeilingRaised",
+    "ChangedRowsLeft",
     "ContextLimitFound",
     "Draining",
     "EndpointDown",
@@ -40,6 +43,7 @@ __all__ = [
     "Finished",
     "FirstFailure",
     "GatewayTimeoutFound",
+    "IdsNotInInput",
     "InputNoted",
     "LimitsRead",
     "OnFinishFailed",
@@ -102,7 +106,11 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a resume will do. All are rows; `changed` ones were answered to another request, `later` a pilot leaves."""
+    """What a resume will do. All are rows; `changed` ones were answered to another request, `later` a pilot leaves.
+
+    Among the `kept` are the `undecided`, whose request changed, and the `taken_over`, whose answer another row had that
+    is gone from the input or has another request there. `refreshed` rows have new values in passthrough columns.
+    """
 
     total: int
     kept: int
@@ -113,6 +121,10 @@ class Planned:
     invalid: int
     gone: int
     later: int = 0
+    resend_answered: int = 0
+    undecided: int = 0
+    taken_over: int = 0
+    refreshed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +315,8 @@ Event = (
     | InputNoted
     | Replayed
     | Planned
+    | ChangedRowsLeft
+    | IdsNotInInput
     | Budgeted
     | PriceRatioRaised
     | LimitsRead

@@ -7,7 +7,8 @@ the same type keeps it; any other is widened over the JSON values of all rows.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -50,9 +51,28 @@ class PassthroughColumns:
 
     def declare(self, journal_offset: int, schema: str | None) -> None:
         """A run begins at `journal_offset` and declares `schema`, the text of its column types."""
-        types = {field.name: field.type for field in schema_of(schema)}
+        self._declare(journal_offset, {field.name: field.type for field in schema_of(schema)})
+
+    def _declare(self, journal_offset: int, types: dict[str, pa.DataType]) -> None:
         self._declarations.append((journal_offset, types))
         self._declared = frozenset(types)
+
+    def recounted(self, rows: Iterable[tuple[int, Mapping[str, Any], int]]) -> PassthroughColumns:
+        """The columns of `rows` alone: journal offset, passthrough values and ordinal of each, by ascending offset.
+
+        Where rows were amended, what they held before no longer counts.
+        """
+        counted, declarations, last = PassthroughColumns(), self._declarations, -1
+        starts = [start for start, _ in declarations]
+        for journal_offset, values, ordinal in rows:
+            run = bisect_right(starts, journal_offset) - 1
+            if run > last:
+                counted._declare(*declarations[run])
+                last = run
+            counted.add(values, ordinal)
+        if last < len(declarations) - 1:
+            counted._declare(*declarations[-1])
+        return counted
 
     def add(self, values: Mapping[str, Any], ordinal: int) -> None:
         """Widen the columns by the passthrough `values` of the row at `ordinal`."""
