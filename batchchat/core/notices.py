@@ -1,4 +1,4 @@
-"""What a run notices about its input and the answers it gets, and tells once: events like those of `events`, which lists them all."""
+"""What a run notices about its input and its answers, and tells once: events like those of `events`."""
 
 from __future__ import annotations
 

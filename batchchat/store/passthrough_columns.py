@@ -13,13 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from batchchat.arrow import cells
+from batchchat.arrow.widening import Kind, Widened, widen
 from batchchat.store.parquet import PassthroughColumn
 from batchchat.store.retyped_columns import RetypedColumns
 
 __all__ = ["PassthroughColumns", "schema_of", "schema_text"]
 
-_NULL, _TEXT = cells.Kind.NULL, cells.Kind.TEXT
+_NULL, _TEXT = Kind.NULL, Kind.TEXT
 
 
 def schema_text(types: Mapping[str, pa.DataType]) -> str | None:
@@ -36,7 +36,7 @@ class PassthroughColumns:
     """Collects what the `run` records declare and what the `row` records hold, in the journal's order."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, cells.Kind] = {}
+        self._kinds: dict[str, Widened] = {}
         """The widened kind of each column that a row has."""
         self._declarations: list[tuple[int, dict[str, pa.DataType]]] = []
         """For each run, the journal offset of its record and the types it declared."""
@@ -79,7 +79,7 @@ class PassthroughColumns:
         kinds, declared = self._kinds, self._declared
         for name, value in values.items():
             if (kind := kinds.get(name, _NULL)) is not _TEXT:
-                kinds[name] = cells.widen(kind, value)
+                kinds[name] = widen(kind, value)
             if name not in declared:
                 self._undeclared.add(name)
         # Rows finish in any order; after the first few of an input none changes where a column came first.
