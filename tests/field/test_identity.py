@@ -64,9 +64,10 @@ def test_a_sweep_whose_rows_are_reordered(job: Job, server: Endpoint) -> None:
 
 def test_ids_that_were_added(job: Job, server: Endpoint) -> None:
     """Without ids, then with them: every answer is taken over, its money counted once, and no-op runs stay no-ops."""
-    job.write(rows(5), input__id=None, endpoint__base_url=server.url)
+    without = [{"messages": row["messages"]} for row in rows(5)]
+    job.write(without, input__id=None, endpoint__base_url=server.url)
     assert job.run().code == 0
-    job.write(input__id="id")
+    job.write(rows(5), input__id="id")
     ended = job.run()
     assert ended.code == 0
     assert resumed(ended) == (
