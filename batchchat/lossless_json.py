@@ -2,17 +2,19 @@ r"""JSON text in and out: orjson, and the standard library where orjson refuses,
 
 orjson refuses NaN and lone surrogates (`"\ud800"`), and reads integers over 64 bits as floats; endpoints
 send all three, and inputs hold them. Both directions take the fast path first and leave it only where it
-would refuse or lose. NaN and the infinities are written as null, since JSON has no word for them.
+would refuse or lose. NaN and the infinities, for which JSON has no word, are read as `NonFinite`, which is
+written as Python writes it (`NaN`, `-Infinity`); as a plain float orjson would write null.
 """
 
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
 import orjson
 
-__all__ = ["canonical", "dumps", "loads", "loads_lenient", "scrub"]
+__all__ = ["NonFinite", "canonical", "dumps", "loads", "loads_lenient", "scrub"]
 
 # Only a run of 20 digits can pass 64 bits, or one of 19 below zero. To look costs 1 µs/KB; most texts are spared it by
 # a look at every ninth byte, of which such a run holds two.
@@ -20,6 +22,12 @@ _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _MANY_DIGITS = b"0" * 19
 _STRIDE = 9
 _MAX_DEPTH = 900  # Python's recursion limit is 1,000
+
+
+class NonFinite(float):
+    """NaN or an infinity. orjson refuses a subclass of float, so that no number is written as null unseen."""
+
+    __slots__ = ()
 
 
 def loads(data: bytes) -> Any:
@@ -54,7 +62,7 @@ def loads_lenient(data: bytes) -> Any:
 
 def _standard_loads(text: str) -> Any:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=NonFinite, parse_float=_number)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     # From Python 3.12 on its reader goes deeper than its writer, and than most of what is done with a value.
@@ -76,6 +84,11 @@ def _is_deeper(value: Any) -> bool:
         if not level:
             return False
     return any(isinstance(item, dict | list) for item in level)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else NonFinite(number)  # 1e400
 
 
 def dumps(value: Any) -> bytes:

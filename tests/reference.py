@@ -144,7 +144,7 @@ def _exit_codes() -> str:
     rows = [
         (errors.EXIT_OK, "", "Every row that was to be sent is answered."),
         (errors.EXIT_DEFECT, "", "A defect of batchchat; the message says where its traceback is."),
-        (errors.EXIT_ROWS_FAILED, "", "The run finished; some rows failed or are invalid."),
+        (errors.EXIT_ROWS_FAILED, "", "The run finished; some rows failed, are invalid or undecided."),
         *(
             (error.exit_code, _code(error.__name__), _first_sentence(error))
             for error in classes

@@ -59,11 +59,22 @@ def test_of_a_response_they_may_be_rounded(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
 def test_what_json_has_no_word_for_is_read(text: str) -> None:
-    """Python's own writers put these into JSON, so they are read; they are written as null."""
+    """Python's own writers put these into JSON, so they are read, and written as they were, wherever they stand."""
     value = loads(text.encode())
     assert str(value) == str(float(text))
     assert not math.isfinite(value)
-    assert dumps(value) == b"null"
+    assert dumps(value) == text.encode()
+    nested = f'{{"a":[{text}],"b":"\\ud800"}}'.encode()
+    assert dumps(loads(nested)) == dumps(loads_lenient(nested)) == nested
+
+
+def test_a_number_beyond_any_float_is_an_infinity() -> None:
+    """`1e400` is read as Python reads it, and is no null afterwards."""
+    assert [dumps(loads(text)) for text in (b"1e400", b"[-1e999]", b"[1.5,1e400]")] == [
+        b"Infinity",
+        b"[-Infinity]",
+        b"[1.5,Infinity]",
+    ]
 
 
 @pytest.mark.parametrize("data", [b"[" * 5000, b"[" * 5000 + b"]" * 5000, b"", b"{", b"1" * 5000])

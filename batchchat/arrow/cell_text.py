@@ -1,8 +1,8 @@
 """The JSON form of an Arrow cell that a person would write, for columns whose Arrow type is not kept with them.
 
 Instants (in UTC, with a Z), dates and times of day are ISO 8601, durations `PT1.5S`; decimals are text, binary is
-base64, maps with text keys are objects. Such values explain themselves, unlike an integer whose unit is only in the
-type.
+base64, maps with text keys are objects; NaN and the infinities are numbers, not the text that `encode` gives. Such
+values explain themselves, unlike an integer whose unit is only in the type.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
+
+from batchchat.lossless_json import NonFinite
 
 __all__ = ["as_written", "is_rewritten"]
 
@@ -27,6 +29,8 @@ _LARGEST_YEAR = 9999
 
 def as_written(values: list[Any], kind: pa.DataType) -> list[Any]:
     """Cells of `kind` in the JSON form of `cells.encode`, as a person would write them."""
+    if (number := _numbers_of(kind)) is not None:
+        values = [None if value is None else number(value) for value in values]
     write = _writer_of(kind)
     return values if write is None else [None if value is None else write(value) for value in values]
 
@@ -44,6 +48,31 @@ def _writer_of(kind: Any) -> Callable[[Any], Any] | None:
         return _writer_of(kind.value_type)
     make = next((make for is_such, make in _WRITERS if is_such(kind)), None)
     return None if make is None else make(kind)
+
+
+def _numbers_of(kind: Any) -> Callable[[Any], Any] | None:
+    """The function that makes numbers of the texts for NaN and infinities in a non-null cell of `kind`, if it may."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _numbers_of(kind.storage_type)
+    if pt.is_dictionary(kind):
+        return _numbers_of(kind.value_type)
+    if pt.is_floating(kind):
+        return lambda value: NonFinite(value) if type(value) is str else value
+    if pt.is_struct(kind):
+        fields = list(kind)
+        numbers = {field.name: number for field in fields if (number := _numbers_of(field.type)) is not None}
+        if not numbers or len({field.name for field in fields}) < len(fields):
+            return None
+        return lambda value: {
+            name: numbers[name](v) if name in numbers and v is not None else v for name, v in value.items()
+        }
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        number = _numbers_of(kind.value_type)
+        return None if number is None else lambda values: [None if v is None else number(v) for v in values]
+    if pt.is_map(kind):
+        item = _numbers_of(kind.item_type)
+        return None if item is None else lambda entries: [[key, None if v is None else item(v)] for key, v in entries]
+    return None
 
 
 def _timestamp_writer(kind: Any) -> Callable[[Any], Any]:

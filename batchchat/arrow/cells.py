@@ -1,4 +1,4 @@
-"""The JSON form of an Arrow cell and back, and the common type of JSON columns that declare none.
+"""The JSON form of an Arrow cell and back.
 
 `encode` and `decode` lose nothing of any type that Parquet can hold: what JSON has no word for becomes an
 integer of its unit (dates, times, timestamps, durations), a decimal or base64 text, or "NaN" and "Infinity".
@@ -12,7 +12,6 @@ from __future__ import annotations
 from array import array as machine_array
 from base64 import b64decode, b64encode
 from decimal import Decimal
-from enum import IntEnum
 from itertools import pairwise
 from math import isfinite
 from struct import pack
@@ -22,12 +21,12 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from batchchat.arrow.buffers import bytes_array, fixed_width_array, list_offsets, nested_array
-from batchchat.lossless_json import dumps, scrub
+from batchchat.lossless_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Kind", "decode", "decode_widened", "encode", "widen"]
+__all__ = ["decode", "encode", "text_of"]
 
 _OF_TEXT = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _INTEGER_CODES = {8: "b", 16: "h", 32: "i", 64: "q"}
@@ -201,7 +200,7 @@ def _decode_integers(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
 
 def _encode_floats(cells: Any, dtype: Any) -> list[Any]:
     floats = cells.cast(pa.float32()) if pt.is_float16(dtype) else cells
-    return [v if v is None or isfinite(v) else _text_of(v) for v in floats.to_pylist()]
+    return [v if v is None or isfinite(v) else text_of(v) for v in floats.to_pylist()]
 
 
 def _decode_floats(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
@@ -266,7 +265,8 @@ def _is_binary(dtype: pa.DataType) -> bool:
     )
 
 
-def _text_of(number: float) -> str:
+def text_of(number: float) -> str:
+    """NaN or an infinity as `encode` writes it."""
     return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"  # noqa: PLR0124 -- NaN alone differs
 
 
@@ -289,60 +289,3 @@ _CODECS = (
     _Codec(_is_binary, _encode_binary, _decode_binary),
     _Codec(_is_text, _encode_plain, _decode_text),
 )
-
-
-class Kind(IntEnum):
-    """The common type of the values of a JSON column so far."""
-
-    NULL = 0
-    BOOL = 1
-    INT = 2
-    FLOAT = 3
-    TEXT = 4
-
-
-_KINDS: dict[type, Kind] = {type(None): Kind.NULL, bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT}
-_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
-
-
-def _joined(left: Kind, right: Kind) -> Kind:
-    if left is right or right is Kind.NULL:
-        return left
-    if left is Kind.NULL:
-        return right
-    return Kind.FLOAT if {left, right} == {Kind.INT, Kind.FLOAT} else Kind.TEXT
-
-
-# Indexed, not looked up: an enum's hash is Python code (0.3 µs).
-_JOINED = [[_joined(left, right) for right in Kind] for left in Kind]
-
-
-def widen(kind: Kind, value: Any) -> Kind:
-    """The narrowest kind that holds `value` and all before it.
-
-    null < bool; int64 < float64; any other mix is text, and so is an integer outside int64. Integers among floats
-    become floats, rounded beyond 2^53. `docs/output.md` promises this of the input's JSON columns.
-    """
-    of_value = _KINDS.get(type(value), Kind.TEXT)
-    if of_value is Kind.INT and not _SMALLEST <= value <= _LARGEST:
-        of_value = Kind.TEXT
-    return kind if of_value is kind else _JOINED[kind][of_value]
-
-
-def decode_widened(values: Sequence[Any], kind: Kind) -> pa.Array[Any]:
-    """A column of bool, int64, float64 or string that holds `values`; one that is all null is of strings."""
-    if kind is Kind.BOOL:
-        return decode(values, pa.bool_())
-    if kind is Kind.INT:
-        return decode(values, pa.int64())
-    if kind is Kind.FLOAT:
-        return decode([None if v is None else float(v) for v in values], pa.float64())
-    return decode([None if v is None else _rendered(v) for v in values], pa.string())
-
-
-def _rendered(value: Any) -> str:
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, float) and not isfinite(value):
-        return _text_of(value)
-    return dumps(value).decode()

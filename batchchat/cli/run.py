@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import click
 from batchchat.cli.confirm import confirm
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, say_error, style
+from batchchat.cli.resend_option import CHANGED, FAILED, check_resend, resend_of, resend_words
 from batchchat.cli.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import override, set_option
@@ -43,12 +44,23 @@ _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_
 @click.option("--concurrency", metavar="N", help="Requests in flight at most.")
 @click.option("--max-cost", metavar="USD", help="Limit of the job's total cost, over all its resumes.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="Where the Parquet goes.")
-@click.option("--retry-failed", is_flag=True, help="Send rows again that failed before.")
-@click.option("--resend-changed", is_flag=True, help="Pay again for answered rows whose request changed.")
+@click.option("--model", metavar="MODEL", help="Set `model`, for this run.")
+@click.option("--input", "input_", metavar="PATH", help="Set `input.path`, for this run.")
+@click.option(
+    "--resend",
+    multiple=True,
+    metavar="WHAT",
+    help="Send finished rows again: `failed`, an error kind, `cut-off`, `changed`, or `@FILE` with one id a line.",
+)
+@click.option("--retry-failed", is_flag=True, help="The same as `--resend failed`.")
 @click.option("--keep-changed", is_flag=True, help="Keep the answers of rows whose request changed.")
 @click.option("--fresh", is_flag=True, help="Rename the old run to a dated name and start over.")
 @click.option("--strict", is_flag=True, help="Send nothing if any row is invalid.")
-@click.option("--yes", is_flag=True, help="Run without asking, though it costs more than `confirm_above`.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Run without asking, though it costs more than `confirm_above`, or the output is another job's.",
+)
 @set_option
 @click.option(
     "--progress",
@@ -64,8 +76,10 @@ def run(
     concurrency: str | None,
     max_cost: str | None,
     output: Path | None,
+    model: str | None,
+    input_: str | None,
+    resend: tuple[str, ...],
     retry_failed: bool,
-    resend_changed: bool,
     keep_changed: bool,
     fresh: bool,
     strict: bool,
@@ -77,42 +91,39 @@ def run(
     """Send every conversation of the input, and write the replies, with usage and cost, to Parquet.
 
     Stopped or killed, the same command picks up where it stopped: no answer is lost, none is paid for twice. Exit
-    codes: 0 all answered, 2 refused (nothing sent), 3 some rows failed or are invalid, 4 stopped by budget or stop_at,
-    5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
+    codes: 0 all answered, 2 refused (nothing sent), 3 some rows failed, are invalid or undecided, 4 stopped by budget
+    or stop_at, 5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
     with guarded() as boundary:
-        if resend_changed and keep_changed:
-            raise click.UsageError("--resend-changed and --keep-changed contradict each other.")
-        overrides = [override(text) for text in sets]
-        if concurrency is not None:
-            overrides.append(Override("--concurrency", "concurrency", concurrency))
-        if max_cost is not None:
-            overrides.append(Override("--max-cost", "budget.max_cost", max_cost))
-        spec = load_job(job, overrides=overrides, environ=os.environ, output=output)
+        if CHANGED in resend and keep_changed:
+            raise click.UsageError("--resend changed and --keep-changed contradict each other.")
+        check_resend(resend)
+        short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
+        spec = load_job(job, overrides=_overrides(job, sets, short), environ=os.environ, output=output)
         # After the job is read: a typo in it is reported without the half second that the libraries take to load.
         from batchchat.run.context import RunOptions
         from batchchat.run.disposition import OnChanged
 
-        flags = {RETRY_FAILED: retry_failed, "--resend-changed": resend_changed, KEEP_CHANGED: keep_changed}
+        flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
         command = RunCommand(
             job,
             {
+                **short,
                 "--output": None if output is None else str(output),
-                "--concurrency": concurrency,
-                "--max-cost": max_cost,
                 LIMIT: None if limit is None else str(limit),
             },
             sets,
-            tuple(flag for flag, is_set in {**flags, "--yes": yes}.items() if is_set),
+            (*(flag for flag, is_set in flags.items() if is_set), *resend_words(resend)),
         )
         options = RunOptions(
             again=command.text,
             plain=command.plain().text(),
             limit=limit,
-            retry_failed=retry_failed,
-            changed=OnChanged.RESEND if resend_changed else OnChanged.KEEP if keep_changed else OnChanged.ASK,
+            resend=resend_of((*resend, FAILED) if retry_failed else resend),
+            changed=OnChanged.RESEND if CHANGED in resend else OnChanged.KEEP if keep_changed else None,
             fresh=fresh,
             strict=strict,
+            yes=yes,
             ask=_ask if at_a_terminal() else None,
         )
         if spec.confirm_above is not None and not yes:
@@ -122,14 +133,41 @@ def run(
     sys.exit(code)
 
 
+_SHORT = {
+    "--model": "model",
+    "--input": "input.path",
+    "--concurrency": "concurrency",
+    "--max-cost": "budget.max_cost",
+}
+"""Options that are short for a job key."""
+
+
+def _overrides(job: Path, sets: tuple[str, ...], short: Mapping[str, str | None]) -> list[Override]:
+    """The overrides that the command line asks for: by `--set`, and by the options of `short`."""
+    overrides = [override(text) for text in sets]
+    for option, value in short.items():
+        if value is not None:
+            overrides.append(Override(option, _SHORT[option], _from_here(value, job) if option == "--input" else value))
+    return overrides
+
+
+def _from_here(path: str, job: Path) -> str:
+    """`path`, which a person typed in the working folder, as the `job` in another folder would name it."""
+    if path.startswith(("/", "~", "[", "-")) or "://" in path or job.absolute().parent == Path.cwd():
+        return path
+    return os.path.relpath(path, job.absolute().parent)
+
+
 def _confirm(job: JobSpec, options: RunOptions) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
     from batchchat.preflight.assumptions import model_list
     from batchchat.preflight.confirm_above import confirmation_for
     from batchchat.preflight.scan import SendOptions
+    from batchchat.run.disposition import OnChanged
     from batchchat.run.tasks import ResumeRules
 
-    sending = SendOptions(ResumeRules(options.retry_failed, options.changed), fresh=options.fresh)
+    changed = OnChanged(job.resume.changed) if options.changed is None else options.changed
+    sending = SendOptions(ResumeRules(options.resend, changed), fresh=options.fresh)
     models = event_loop(model_list(job, os.environ))
     if (question := confirmation_for(job, sending, options.limit, models)) is None:
         return

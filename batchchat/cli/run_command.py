@@ -62,6 +62,12 @@ def next_commands(result: RunResult, command: RunCommand, output: str) -> list[s
             commands.append(report if result.exit_code in _PUBLISHED else so_far)
         return commands
     plain = command.plain(KEEP_CHANGED)
+    if result.undecided:
+        return [
+            replace(plain, flags=("--resend", "changed")).text(),
+            replace(plain, flags=(KEEP_CHANGED,)).text(),
+            report,
+        ]
     if result.outdated:  # they are sent again only by the flag that sent the others
         commands = [command.text()]
     else:

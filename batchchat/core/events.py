@@ -11,11 +11,13 @@ from decimal import Decimal
 
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.core.notices import (
+    ChangedRowsLeft,
     ContextLimitFound,
     CostOutlier,
     EndpointHeld,
     FirstFailure,
     GatewayTimeoutFound,
+    IdsNotInInput,
     OtherModelServed,
     OtherTierServed,
     PriceRatioRaised,
@@ -31,6 +33,7 @@ __all__ = [
     "Budgeted",
     "CeilingLowered",
     "CeilingRaised",
+    "ChangedRowsLeft",
     "ContextLimitFound",
     "CostOutlier",
     "Draining",
@@ -42,6 +45,7 @@ __all__ = [
     "Finished",
     "FirstFailure",
     "GatewayTimeoutFound",
+    "IdsNotInInput",
     "InputNoted",
     "LimitsRead",
     "OnFinishFailed",
@@ -104,7 +108,11 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a resume will do. All are rows; `changed` ones were answered to another request, `later` a pilot leaves."""
+    """What a resume will do. All are rows; `changed` ones were answered to another request, `later` a pilot leaves.
+
+    Among the `kept` are the `undecided`, whose request changed, and the `taken_over`, whose answer another row had that
+    is gone from the input or has another request there. `refreshed` rows have new values in passthrough columns.
+    """
 
     total: int
     kept: int
@@ -115,6 +123,10 @@ class Planned:
     invalid: int
     gone: int
     later: int = 0
+    resend_answered: int = 0
+    undecided: int = 0
+    taken_over: int = 0
+    refreshed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +317,8 @@ Event = (
     | InputNoted
     | Replayed
     | Planned
+    | ChangedRowsLeft
+    | IdsNotInInput
     | Budgeted
     | PriceRatioRaised
     | CostOutlier

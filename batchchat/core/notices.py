@@ -1,16 +1,19 @@
-"""What a run notices about the answers it gets and tells once: events like those of `events`, which lists them all."""
+"""What a run notices about its input and its answers, and tells once: events like those of `events`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 __all__ = [
+    "ChangedRowsLeft",
     "ContextLimitFound",
     "CostOutlier",
     "EndpointHeld",
     "FirstFailure",
     "GatewayTimeoutFound",
+    "IdsNotInInput",
     "OtherModelServed",
     "OtherTierServed",
     "PriceRatioRaised",
@@ -109,3 +112,25 @@ class FirstFailure:
     kind: str
     id: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRowsLeft:
+    """`rows` answered rows, whose request has changed, keep their answers, and nothing is sent for them.
+
+    The answers had cost `cost_usd`, and an unknown sum for `unknown_cost_rows`. `parts` says how many rows changed in
+    the conversation, the model and the params.
+    """
+
+    rows: int
+    cost_usd: Decimal
+    unknown_cost_rows: int
+    parts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class IdsNotInInput:
+    """`count` ids of the file `path`, whose rows were to be sent again, are not in the input."""
+
+    path: str
+    count: int

@@ -14,7 +14,7 @@ from batchchat.core.attempt import MaxUsage, Reply, Request
 from batchchat.core.conversation import Key, Message
 from batchchat.hash_table import stable_hash64
 
-__all__ = ["MaxUsageOf", "compose", "read_reply"]
+__all__ = ["MaxUsageOf", "compose", "fingerprint_of", "read_reply"]
 
 _UNKNOWN = MaxUsage()
 _TEXT_TYPES = ("text", "refusal", "thinking", "reference")  # a set would need what can be hashed
@@ -35,9 +35,14 @@ def compose(
         model=model,
         messages=messages,
         body=body,
-        fingerprint=stable_hash64(lossless_json.canonical(content)),
+        fingerprint=fingerprint_of(content),
         max_usage=_UNKNOWN if max_usage_of is None else max_usage_of(model, messages, params, len(body)),
     )
+
+
+def fingerprint_of(content: Mapping[str, Any]) -> int:
+    """The fingerprint of a request's `content`: its messages, its model and its params."""
+    return stable_hash64(lossless_json.canonical(content))
 
 
 def read_reply(payload: dict[str, Any]) -> Reply | None:

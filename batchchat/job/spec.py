@@ -49,6 +49,7 @@ __all__ = [
     "OutputSpec",
     "PriceSpec",
     "PricesSpec",
+    "ResumeSpec",
     "RetrySpec",
     "TimeoutSpec",
 ]
@@ -185,6 +186,20 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeSpec:
+    """What a resume does about rows that have an answer."""
+
+    changed: str = field(
+        default="ask",
+        metadata=key(
+            one_of(("ask", "resend", "keep")),
+            "answered rows whose request changed: `ask`, or off a terminal leave them and exit 3; `resend` pays again;"
+            " `keep` keeps their answers",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetSpec:
     """What ends a run: the cost of the job over all its resumes, in USD, and a time."""
 
@@ -299,6 +314,7 @@ class JobSpec:
     limits: LimitsSpec = field(default=LimitsSpec(), metadata=section(LimitsSpec))
     timeout: TimeoutSpec = field(default=TimeoutSpec(), metadata=section(TimeoutSpec))
     retry: RetrySpec = field(default=RetrySpec(), metadata=section(RetrySpec))
+    resume: ResumeSpec = field(default=ResumeSpec(), metadata=section(ResumeSpec))
     drain: float = field(
         default=30.0, metadata=key(_SECONDS_OR_ZERO, "seconds that requests in flight get after a signal")
     )

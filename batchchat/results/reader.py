@@ -123,12 +123,13 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
     """The results in the journal, in the order of the input when the rows were sent."""
     for at, record in scan(folder):
         ledger.apply(at, record)
-        if record["kind"] == "row":
+        if record["kind"] in {"row", "amend"}:
             row = cast("RowRecord", record)
             ledger.index.set_ordinal(ledger.index.add(key_of(row)), row["ordinal"])
     if holder(folder) is None:  # else what is in flight is no loss yet
         ledger.end_session()
     run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
+    ledger.recount_passthrough()
     passthrough = ledger.passthrough.columns()
 
     def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:

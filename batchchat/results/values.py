@@ -47,4 +47,4 @@ def batch_values(batch: pa.RecordBatch, name: str) -> list[Any]:
 
 
 def _readable(values: list[Any], kind: PassthroughColumn) -> list[Any]:
-    return values if isinstance(kind, cells.Kind) else as_written(values, kind)
+    return as_written(values, kind) if isinstance(kind, pa.DataType) else values

@@ -9,6 +9,7 @@ from batchchat.core.conversation import Key
 from batchchat.core.next_step import NextStep
 from batchchat.job import JobSpec
 from batchchat.run.disposition import OnChanged
+from batchchat.run.resend import NO_RESEND, Resend
 from batchchat.run.signals import Signals
 from batchchat.run.subscribers import Subscribers
 from batchchat.secret import Redactor
@@ -20,18 +21,20 @@ __all__ = ["RunContext", "RunOptions"]
 class RunOptions:
     """The options of the command, which are not part of the job.
 
-    `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags;
-    `ask` asks a person what to do about changed rows (ASK: stop), and is None where nobody can answer. `only` rows of
-    such keys are sent: a pilot.
+    `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags.
+    `changed` says what to do about rows whose request changed, None: what the job says. `ask` asks a person (ASK:
+    stop), and is None where nobody can answer. With `yes` the output of another job is continued. `only` rows of such
+    keys are sent: a pilot.
     """
 
     again: Callable[[NextStep], str]
     plain: str
     limit: int | None = None
-    retry_failed: bool = False
-    changed: OnChanged = OnChanged.ASK
+    resend: Resend = NO_RESEND
+    changed: OnChanged | None = None
     fresh: bool = False
     strict: bool = False
+    yes: bool = False
     ask: Callable[[str], OnChanged] | None = None
     only: Callable[[Key], bool] | None = None
 

@@ -2,9 +2,10 @@
 
 the journal has          the request is      then
 nothing, or invalid                          send: new
+answered or failed       any                 send, where --resend asks for the row
 answered                 the same            keep
 answered                 another             keep or send as the user says; undecided without a word
-failed                   the same            keep; send with --retry-failed
+failed                   the same            keep
 failed                   another             send: its request changed
 """
 
@@ -32,6 +33,7 @@ class Disposition(Enum):
     KEEP_CHANGED = "keep, though its request changed"
     SEND_NEW = "new"
     SEND_FAILED = "failed before"
+    SEND_AGAIN = "answered, and asked for again"
     SEND_CHANGED = "its request changed"
     UNDECIDED = "answered, and its request changed"
     LATER = "to be sent, but not now: a pilot sends its own rows alone"
@@ -39,12 +41,20 @@ class Disposition(Enum):
     @property
     def sends(self) -> bool:
         """Whether the row is sent."""
-        return self is Disposition.SEND_NEW or self is Disposition.SEND_FAILED or self is Disposition.SEND_CHANGED
+        # Identities, not a set: an enum's hash is Python code, and this is asked for every row.
+        return (
+            self is Disposition.SEND_NEW
+            or self is Disposition.SEND_FAILED
+            or self is Disposition.SEND_CHANGED
+            or self is Disposition.SEND_AGAIN
+        )
 
 
-def disposition(status: str, *, same_request: bool, retry_failed: bool, changed: OnChanged) -> Disposition:
-    """What becomes of a good row whose record has `status` (empty: none)."""
+def disposition(status: str, *, same_request: bool, resend: bool, changed: OnChanged) -> Disposition:
+    """What becomes of a good row whose record has `status` (empty: none); with `resend` the user asks for it again."""
     if status == Status.ANSWERED:
+        if resend:
+            return Disposition.SEND_AGAIN
         if same_request:
             return Disposition.KEEP
         return {
@@ -53,7 +63,7 @@ def disposition(status: str, *, same_request: bool, retry_failed: bool, changed:
             OnChanged.RESEND: Disposition.SEND_CHANGED,
         }[changed]
     if status == Status.FAILED:
-        if retry_failed:
+        if resend:
             return Disposition.SEND_FAILED
         return Disposition.KEEP if same_request else Disposition.SEND_CHANGED
     return Disposition.SEND_NEW

@@ -32,9 +32,9 @@ _PUBLISHED = {EXIT_OK, EXIT_ROWS_FAILED, BudgetError.exit_code, EndpointError.ex
 class RunResult:
     """How a run ended. `stopped` says why, in words, where something did; `rows` are the first rows it finished.
 
-    `left` rows have no record yet (None: not known), and `outdated` have one but were to be sent again. `next_step` is
-    the change to the command that continues; `set_aside` are the paths that `fresh` moved the previous output to.
-    `is_noop` where there was nothing to do.
+    `left` rows have no record yet (None: not known), and `outdated` have one but were to be sent again; the request of
+    `undecided` ones has changed, and their answers were kept. `next_step` is the change to the command that continues;
+    `set_aside` are the paths that `fresh` moved the previous output to. `is_noop` where there was nothing to do.
     """
 
     exit_code: int
@@ -46,6 +46,7 @@ class RunResult:
     set_aside: list[Path] = field(default_factory=list)
     next_step: NextStep = AS_BEFORE
     outdated: int = 0
+    undecided: int = 0
     stopped_by: str = ""
     is_noop: bool = False
     figures: RunFigures = field(default_factory=RunFigures)
@@ -86,6 +87,7 @@ def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopRes
         figures=figures,
         stopped_by=reason.stopped_by,
         is_noop=result.is_noop and is_published and reason.text is None,
+        undecided=result.undecided,
     )
 
 

@@ -15,11 +15,11 @@ from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import ALL_FAIL_ALIKE, NOW_FAIL_ALIKE
 from batchchat.pricing.rates import Rate
-from batchchat.run.disposition import Disposition
 from batchchat.run.plan import CostBound, PlanCounts
 from batchchat.run.signals import Signals
 from batchchat.store.ledger import Ledger
 from batchchat.text import numbers
+from batchchat.text.event_lines import changed_rows
 from batchchat.tokens.reply_limit import REPLY_LIMITS
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "next_usd",
     "no_bound",
     "nothing_good",
+    "other_job",
     "own_input",
     "signal_words",
     "stop_at_passed",
@@ -84,15 +85,20 @@ def mixed_mock(job: JobSpec, answered: int) -> str:
 
 def changed_rows_question(counts: PlanCounts) -> str:
     """Answered rows whose request has changed."""
-    undecided = counts.rows[Disposition.UNDECIDED]
-    cost = numbers.money(counts.changed_cost_usd)
-    if counts.changed_unknown_cost == undecided:
-        cost = "an unknown sum"
-    elif counts.changed_unknown_cost:
-        cost = f"{cost} and an unknown sum for {numbers.count(counts.changed_unknown_cost)} of them"
-    were, their = ("was", "its") if undecided == 1 else ("were", "their")
-    rows = numbers.rows(undecided)
-    return f"{rows} {were} answered, for {cost}, before {their} conversation, model or params changed."
+    return changed_rows(counts.changed_rows())
+
+
+def other_job(job: JobSpec, ledger: Ledger) -> str:
+    """An output that holds finished rows, of which the input of `job` has none."""
+    totals, run = ledger.totals, ledger.runs[-1] if ledger.runs else {}
+    rows = f"{numbers.count(totals.answered)} answered" if totals.answered else f"{numbers.count(totals.failed)} failed"
+    name = run.get("name")
+    of_job = f" of the job `{name}`" if isinstance(name, str) else ""
+    return (
+        f"{job.output.as_given} holds {rows} rows{of_job}, none of which is in the input of this job ({_input(job)})."
+        " Name another `output.path`; --yes runs all the same and leaves those rows out of the output, --fresh sets"
+        " them aside."
+    )
 
 
 def stop_words(stop: Halt, job: JobSpec) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from batchchat.core.attempt import Script
 from batchchat.core.conversation import BadRow, Status
-from batchchat.core.events import Planned
+from batchchat.core.events import ChangedRowsLeft, Planned
 from batchchat.core.record import RowRecord
+from batchchat.run.amending import NOTHING_AMENDED, Amended
+from batchchat.run.changed_parts import PARTS, changed_parts
 from batchchat.run.disposition import Disposition, OnChanged
 from batchchat.run.tasks import RowTask, new_record_of_bad_row
 from batchchat.store.ledger import Ledger
@@ -52,7 +56,10 @@ class PlanCounts:
     """The dispositions of all rows of an input.
 
     `invalid_new` are bad rows not recorded yet; `replaced` those sent that have a record already; `changed_cost_usd` is
-    what the undecided or changed answers had cost. `max_cost` is what the rows that are sent can cost, and
+    what the undecided or changed answers had cost, and `changed_parts` how many of them changed in which part of their
+    request. `recorded` rows were sent before; the record of `stale_passthrough` ones has other passthrough columns.
+    `wanted` are the fingerprints of requests that no record of their row answers, and `changed_entries` the rows whose
+    answer is to another request. `max_cost` is what the rows that are sent can cost, and
     `max_cost_undecided` what the undecided can; `max_row_cost_usd` is the most that any one row can, sent or kept.
     """
 
@@ -63,6 +70,11 @@ class PlanCounts:
     first_invalid: list[str] = field(default_factory=list)
     changed_cost_usd: Decimal = field(default_factory=Decimal)
     changed_unknown_cost: int = 0
+    changed_parts: Counter[str] = field(default_factory=Counter)
+    recorded: int = 0
+    stale_passthrough: int = 0
+    wanted: array[int] = field(default_factory=lambda: array("Q"))
+    changed_entries: array[int] = field(default_factory=lambda: array("Q"))
     max_cost: CostBound = field(default_factory=CostBound)
     max_cost_undecided: CostBound = field(default_factory=CostBound)
     max_row_cost_usd: Decimal = field(default_factory=Decimal)
@@ -98,10 +110,11 @@ class PlanCounts:
         elif disposition is Disposition.UNDECIDED:
             self.max_cost_undecided.add(task.script)
 
-    def add_changed(self, record: RowRecord) -> None:
-        """Count the cost of an answer whose request has changed."""
+    def add_changed(self, record: RowRecord, script: Script) -> None:
+        """Count an answer whose request has changed to the one of `script`: its cost, and what changed."""
         if record["status"] != Status.ANSWERED:
             return
+        self.changed_parts.update(changed_parts(record, script.preview[0]))
         if (cost := record.get("cost_usd")) is None:
             self.changed_unknown_cost += 1
         else:
@@ -123,15 +136,25 @@ class PlanCounts:
         self.rows[decided] += self.rows[Disposition.UNDECIDED]
         self.rows[Disposition.UNDECIDED] = 0
 
-    def planned(self, gone: int) -> Planned:
-        """The counts as an event; `gone` rows are no longer in the input."""
+    def changed_rows(self) -> ChangedRowsLeft:
+        """The undecided rows as an event."""
+        parts = {part: self.changed_parts[part] for part in PARTS}
+        undecided = self.rows[Disposition.UNDECIDED]
+        return ChangedRowsLeft(undecided, self.changed_cost_usd, self.changed_unknown_cost, parts)
+
+    def planned(self, gone: int, amended: Amended = NOTHING_AMENDED) -> Planned:
+        """The counts as an event; `gone` rows are no longer in the input, `amended` what was changed before."""
         rows = self.rows
         return Planned(
             total=self.total,
-            kept=rows[Disposition.KEEP] + rows[Disposition.KEEP_CHANGED],
+            kept=rows[Disposition.KEEP] + rows[Disposition.KEEP_CHANGED] + rows[Disposition.UNDECIDED],
             kept_changed=rows[Disposition.KEEP_CHANGED],
             resend_changed=rows[Disposition.SEND_CHANGED],
             retry_failed=rows[Disposition.SEND_FAILED],
+            resend_answered=rows[Disposition.SEND_AGAIN],
+            undecided=rows[Disposition.UNDECIDED],
+            taken_over=amended.taken_over,
+            refreshed=amended.refreshed,
             new=rows[Disposition.SEND_NEW],
             invalid=self.invalid,
             gone=gone,
@@ -156,7 +179,16 @@ async def plan(
             counts.add_bad(task, is_new=new_record_of_bad_row(task, index) is not None)
             continue
         entry = task.entry
-        counts.add(task, has_record=entry is not None and bool(index.status(entry)))
-        if task.disposition in _CHANGED and entry is not None:
-            counts.add_changed(ledger.read(entry))
+        status = "" if entry is None else index.status(entry)
+        counts.add(task, has_record=bool(status))
+        if entry is None or not status or status == Status.INVALID:
+            counts.wanted.append(task.script.identity)
+            continue
+        counts.recorded += 1
+        counts.stale_passthrough += index.has_other_passthrough(entry, task.row.passthrough)
+        if status == Status.ANSWERED and index.fingerprint(entry) != task.script.identity:
+            counts.wanted.append(task.script.identity)
+            counts.changed_entries.append(entry)
+        if task.disposition in _CHANGED:
+            counts.add_changed(ledger.read(entry), task.script)
     return counts

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from batchchat import __version__
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.job import OutputSpec
+from batchchat.store.amendments import read_row
 from batchchat.store.ledger import Ledger
 from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
 from batchchat.store.segments import LineReader, end_of
@@ -60,6 +61,7 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
         "sessions": [list(session) for session in ledger.sessions],
         "beside": replace(ledger.off_row_costs, left=left).fields(),
     }
+    ledger.recount_passthrough()
     lines = LineReader(folder)
     try:
         rows, carried = rows_in_order(ledger, lines, output.order), ledger.passthrough.columns()
@@ -76,8 +78,8 @@ def rows_in_order(ledger: Ledger, lines: LineReader, order: str = "input") -> It
     spelling = ledger.passthrough.retyped()
     for entry in _entries(ledger, order):
         at = ledger.index.journal_offset(entry)
-        record, length = lines.read(at)
-        yield spelling.of(at, cast("RowRecord", record)), length
+        row, length = read_row(lines, at)
+        yield spelling.of(at, row), length
 
 
 def _entries(ledger: Ledger, order: str) -> Iterator[int]:

@@ -90,6 +90,10 @@ class Recorder:
         """The bytes of the records that wait to be synced."""
         return self._journal.unsynced_bytes
 
+    def redirect(self, apply: Callable[[int, Any], None], max_unsynced: int) -> None:
+        """Give the records that are synced from here on to `apply`; nothing may be unsynced."""
+        self._apply, self._max_unsynced = apply, max_unsynced
+
     def subscribe(self, on_synced: Callable[[int], None], on_failed: Callable[[], None]) -> None:
         """Call `on_synced` with the last number of each synced group, `on_failed` when nothing more can be kept."""
         self._on_synced.append(on_synced)

@@ -26,27 +26,19 @@ from batchchat.pricing.rates import Rates
 from batchchat.run import wiring
 from batchchat.run.context import RunContext
 from batchchat.run.context_check import ContextCheck
-from batchchat.run.disposition import Disposition, OnChanged
+from batchchat.run.disposition import Disposition
 from batchchat.run.ending import RunResult, finish, tell_broken
 from batchchat.run.exit_reason import RunLoopResult
 from batchchat.run.feed import Feed
 from batchchat.run.finished_rows import FinishedRows
 from batchchat.run.input_notes import input_notes
-from batchchat.run.messages import (
-    budgeted,
-    changed_rows_question,
-    mixed_mock,
-    no_bound,
-    nothing_good,
-    own_input,
-    stop_at_passed,
-    strict_refusal,
-)
-from batchchat.run.plan import PlanCounts, plan
+from batchchat.run.messages import budgeted, mixed_mock, nothing_good, own_input, stop_at_passed
+from batchchat.run.plan import PlanCounts
+from batchchat.run.planning import Planner
 from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
-from batchchat.run.tasks import ResumeRules, tasks
+from batchchat.run.tasks import tasks
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.journal import Journal
@@ -59,6 +51,8 @@ from batchchat.store.segments import Scan, scan, segments
 __all__ = ["run_session"]
 
 _COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
+_MAX_UNSYNCED = 1000
+"""Of the records that are written before anything is sent."""
 
 
 async def run_session(context: RunContext, opened: Callable[[Path], None]) -> RunResult:
@@ -144,10 +138,12 @@ class _Session:
         self._ledger = ledger
         self._stop_at = stop_at
         self._notes: list[str] = []
-        options = context.options
-        self._rules = ResumeRules(options.retry_failed, options.changed, options.only)
         self._result: RunLoopResult | None = None
         """What is known of the run before it has ended; None until its journal was read."""
+        self._replayed: Scan | None = None
+        self._recorder: Recorder | None = None
+        open_recorder = partial(self._open_recorder, ledger.apply, _MAX_UNSYNCED)
+        self._planner = Planner(context, source, ledger, open_recorder, self._counted)
 
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
@@ -165,19 +161,24 @@ class _Session:
         )
         self._tell_notes()
         with self._signals.left_alone():
-            journal = self._replay()
+            self._replayed = self._replay()
         self._check_mock()
         rates = await self._rates()
         resumes = bool(len(ledger.index))
         looks_first = resumes or options.strict or job.budget.max_cost is not None
-        counts = await self._plan(rates) if looks_first else None
-        self._tell_notes()
-        if self._signals.received is not None or (counts is not None and counts.nothing_new):
-            assert self._result is not None
-            result = self._result
-            result.is_noop = self._signals.received is None and not result.undecided
-        else:
-            result = await self._send(journal, rates, counts)
+        try:
+            counts = await self._planner.plan(rates) if looks_first else None
+            self._tell_notes()
+            if self._signals.received is not None or (counts is not None and counts.nothing_new):
+                assert self._result is not None
+                result = self._result
+                amended = self._recorder is not None
+                result.is_noop = self._signals.received is None and not result.undecided and not amended
+            else:
+                result = await self._send(rates, counts)
+        finally:
+            unwritten = self._close_recorder()  # of what was amended where nothing was sent
+        result.error = result.error or unwritten
         ended = finish(self._context, self._folder, ledger, result, rates)
         return replace(ended, set_aside=aside)
 
@@ -192,7 +193,7 @@ class _Session:
         """Apply the existing journal to the ledger; returns the pass over it, which knows where to continue."""
         ledger, journal = self._ledger, scan(self._folder)
         for location, record in journal:
-            ledger.apply(location, record)
+            ledger.replay(location, record)
         ledger.end_session()
         if journal.damages or ledger.at_risk.requests:
             self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk.requests))
@@ -227,45 +228,38 @@ class _Session:
             raise UsageError(no_price(job, no_list))
         return rates
 
-    async def _plan(self, rates: Rates) -> PlanCounts:
-        """Count before a resume what is kept and what is sent; the user decides on rows whose request changed."""
-        job, options, ledger = self._job, self._options, self._ledger
-        rows = tasks(self._source, wiring.scripts_for(job, rates), ledger.index, self._rules)
-        counts = await plan(rows, ledger, lambda: self._signals.received is not None)
-        if self._signals.received is not None:
-            return counts
-        ledger.drop_rows_not_in_input()
-        self._result = RunLoopResult(left=counts.total - ledger.totals.finished, paid_before_usd=ledger.paid_usd)
-        if not counts.good:
-            raise InputError(nothing_good(job, next(iter(counts.first_invalid), None)))
-        if options.strict and counts.invalid:
-            raise InputError(strict_refusal(job, counts))
-        if counts.rows[Disposition.UNDECIDED]:
-            self._rules = replace(self._rules, changed=self._decide(counts))
-            counts.decide(self._rules.changed)
-        self._result.undecided = counts.rows[Disposition.UNDECIDED]
-        if job.budget.max_cost is not None and counts.max_cost.unbounded:
-            raise InputError(no_bound(job, counts.max_cost))
-        price = wiring.price_label(job, rates)
-        if price is not None and job.budget.max_cost is not None:
-            ledger.at_risk.set_bound_for_unpriced(price, counts.max_row_cost_usd)
-        if ledger.totals.finished or ledger.not_in_input.rows:
-            self._tell(counts.planned(ledger.not_in_input.rows))
-        return counts
+    def _open_recorder(self, apply: Callable[[int, Any], None], max_unsynced: int) -> Recorder:
+        """The journal, continued; its records are given to `apply` from here on."""
+        if self._recorder is not None:
+            self._recorder.redirect(apply, max_unsynced)
+            return self._recorder
+        assert self._replayed is not None, "it is replayed before it is continued"
+        journal = partial(
+            Journal,
+            self._folder,
+            self._replayed.end,
+            replayed=self._replayed.last,
+            apart=any(run.get("host") != socket.gethostname() for run in self._ledger.runs[-1:]),
+        )
+        self._recorder = Recorder(journal, apply, max_unsynced=max_unsynced, mock=self._job.is_mock)
+        self._recorder.keep(self._run_record())
+        return self._recorder
 
-    def _decide(self, counts: PlanCounts) -> OnChanged:
-        question = changed_rows_question(counts)
-        if self._options.ask is None:
-            raise OutputError(
-                f"{question} --resend-changed pays for them again, --keep-changed keeps the answers there are."
-            )
-        with self._signals.left_alone():
-            changed = self._options.ask(question)
-        if changed is OnChanged.ASK:
-            raise OutputError("stopped at the question; nothing was sent.")
-        return changed
+    def _counted(self, counts: PlanCounts) -> None:
+        """What is known of the run before anything is sent; rows that are gone are out of the totals."""
+        ledger = self._ledger
+        self._result = RunLoopResult(
+            left=counts.total - ledger.totals.finished,
+            paid_before_usd=ledger.paid_usd,
+            undecided=counts.rows[Disposition.UNDECIDED],
+        )
 
-    async def _send(self, journal: Scan, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
+    def _close_recorder(self) -> BatchchatError | None:
+        """Write what is queued, and close the journal where it is open; the error where that failed."""
+        recorder, self._recorder = self._recorder, None
+        return None if recorder is None else recorder.close()
+
+    async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
         """Send the rows that are to be sent; returns the result of the run loop."""
         job, context, limit = self._job, self._context, self._options.limit
         budget = wiring.budget_for(job, rates, self._ledger)
@@ -277,18 +271,7 @@ class _Session:
                 self._tell(limits_read)
             outdated, undecided = (0, 0) if counts is None else (counts.replaced, counts.rows[Disposition.UNDECIDED])
             finished = FinishedRows(self._ledger, outdated, self._tell, undecided)
-            recorder = Recorder(
-                partial(
-                    Journal,
-                    self._folder,
-                    journal.end,
-                    replayed=journal.last,
-                    apart=any(run.get("host") != socket.gethostname() for run in self._ledger.runs[-1:]),
-                ),
-                finished.apply,
-                max_unsynced=job.concurrency,
-                mock=job.is_mock,
-            )
+            recorder = self._open_recorder(finished.apply, job.concurrency)
             assert self._result is not None
             result = self._result
             try:
@@ -305,14 +288,15 @@ class _Session:
                 feed = self._feed(rates, recorder, None if counts is None else counts.total)
                 progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
                 loop = RunLoop(engine, recorder, feed, progress, self._signals)
-                recorder.keep(self._run_record())
                 try:
                     result.stop = await loop.run()
                     await feed.count_rest(_COUNT_REST_S)
                 except BatchchatError as error:
                     result.error = error
             finally:
-                unwritten = recorder.close()  # whatever ended it: what was paid is kept before the lock is given up
+                unwritten = (
+                    self._close_recorder()
+                )  # whatever ended it: what was paid is kept before the lock is given up
             result.error = result.error or unwritten
         self._tell_notes()
         result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
@@ -324,7 +308,7 @@ class _Session:
     def _feed(self, rates: Rates, recorder: Recorder, total: int | None) -> Feed:
         job, ledger = self._job, self._ledger
         return Feed(
-            tasks(self._source, wiring.scripts_for(job, rates), ledger.index, self._rules),
+            tasks(self._source, wiring.scripts_for(job, rates), ledger.index, self._planner.rules),
             self._source,
             ledger,
             recorder.keep,
@@ -353,6 +337,7 @@ class _Session:
             "inputs": relative_inputs(job.input.paths, job.output.path.parent),
             "job": self._context.redactor.redact(job.text),
             "columns": schema_text(self._source.column_types),
+            "resend": self._options.resend.label,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "at": time.time(),

@@ -14,6 +14,7 @@ from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import RowRecord, record_of_bad_row
 from batchchat.hash_table import stable_hash64
 from batchchat.run.disposition import Disposition, OnChanged, disposition
+from batchchat.run.resend import NO_RESEND, Resend
 from batchchat.sources import Source
 from batchchat.store.index import Index
 
@@ -26,7 +27,7 @@ ScriptFor = Callable[[Row], Script]
 class ResumeRules:
     """What the user wants done with rows that have a record. `only` rows of such keys are sent now: a pilot."""
 
-    retry_failed: bool = False
+    resend: Resend = NO_RESEND
     changed: OnChanged = OnChanged.ASK
     only: Callable[[Key], bool] | None = None
 
@@ -71,7 +72,7 @@ def _task(row: Row, script: Script, index: Index, entry: int | None, rules: Resu
         result = disposition(
             status,
             same_request=index.fingerprint(entry) == script.identity,
-            retry_failed=rules.retry_failed,
+            resend=rules.resend is not NO_RESEND and rules.resend.wants(row.key, entry, index),
             changed=rules.changed,
         )
     later = result.sends and rules.only is not None and not rules.only(row.key)
@@ -79,10 +80,13 @@ def _task(row: Row, script: Script, index: Index, entry: int | None, rules: Resu
 
 
 def new_record_of_bad_row(row: BadRow, index: Index) -> RowRecord | None:
-    """The record of a bad row; None if it is recorded already, or was answered when it was still valid."""
+    """The record of a bad row; None if it is recorded just so, or was answered when it was still valid."""
     entry = index.add(row.key)
     identity = stable_hash64(f"{row.location}\x1f{row.error}".encode("utf-8", "surrogatepass"))
     status = index.status(entry)
-    if status == Status.ANSWERED or (status == Status.INVALID and index.fingerprint(entry) == identity):
+    if status == Status.ANSWERED:
+        return None
+    is_recorded = status == Status.INVALID and index.fingerprint(entry) == identity
+    if is_recorded and not index.has_other_passthrough(entry, row.passthrough):
         return None
     return record_of_bad_row(row, identity)

@@ -4,7 +4,8 @@ Rules: the matches of a pattern, and the files in a folder, are in sorted order.
 once. A path that exists is a file even if it contains `*`. The name of a file that was found by a pattern or in a
 folder is the folder as given in the job, and the path below it. A folder is read recursively, except names that begin
 with `.` or `_` and `*.run` folders; files of other kinds in it are counted, not read. A file that can't be read, or
-whose content contradicts its suffix, raises one `InputError` with its name as given.
+whose content contradicts its suffix, raises one `InputError` with its name as given. Folders named `KEY=VALUE` are
+columns of the files in them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["InputFile", "InputFiles", "Record", "find_files", "is_ignored", "read_error", "unescape_pattern"]
+
+_DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 Record = tuple[int, dict[str, Any] | Bad]
 """The line or row number, from 1, and the columns, or why the record can't be read."""
@@ -43,6 +47,16 @@ class InputFile:
     kind: FileKind
     packing: Packing
     size: int
+
+    @property
+    def partition(self) -> dict[str, str | None]:
+        """The columns that the names of its folders hold, as Hive writes them: `lang=de/year=2024/`."""
+        folders = (part.partition("=") for part in self.as_given.split("/")[:-1])
+        return {
+            unquote(name): None if value == _DEFAULT_PARTITION else unquote(value)
+            for name, equals, value in folders
+            if name and equals
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from batchchat.sources.formats import Format, column_of_messages, format_of, mat
 from batchchat.sources.json_value import describe, list_columns
 from batchchat.sources.parquet import ColumnSelection
 from batchchat.sources.readers import read_records
+from batchchat.sources.unify import is_text, text_type
 from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -137,4 +138,4 @@ def makes_ids(kind: Any) -> bool:
     """Whether a column of the Arrow type `kind` can hold ids: text or integers."""
     if pt.is_dictionary(kind):
         return makes_ids(kind.value_type)
-    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind) or pt.is_integer(kind)
+    return is_text(kind) or is_text(text_type(kind)) or pt.is_integer(kind)

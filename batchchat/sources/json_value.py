@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from batchchat.core.bad import Bad, BadReason
-from batchchat.lossless_json import dumps, loads, scrub
+from batchchat.lossless_json import NonFinite, dumps, loads, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +37,7 @@ _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a number",
     float: "a number",
+    NonFinite: "a number",
     list: "a list",
     dict: "an object",
     type(None): "null",

@@ -4,10 +4,14 @@ Cells of a column with a declared type are cast to that type first. Cells of oth
 write (`arrow.cell_text`), since their Arrow type is not kept anywhere. Memory holds one batch of rows and Arrow's
 buffers. Null keys of structs are kept; `formats.drop_null_keys` removes them where Arrow filled them in. A data page
 that can't be read ends the file with one bad record. No exception of Arrow leaves this module.
+
+Binary cells of the conversation, the params and the id hold text: pandas' bytes, Impala, older Spark and Hive write
+text without saying that it is UTF-8.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +26,7 @@ from batchchat.errors import InputError
 from batchchat.sources.decompressed_file import MAX_ROW_BYTES, TOO_LONG
 from batchchat.sources.files import InputFile, read_error
 from batchchat.sources.json_value import describe
-from batchchat.sources.unify import cast
+from batchchat.sources.unify import cast, text_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +42,7 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ParquetFooter:
-    """From a file's footer: the Arrow type of each column, and the number of rows."""
+    """From a file's footer: the Arrow type of each column, those of its folders included, and the number of rows."""
 
     types: dict[str, pa.DataType]
     rows: int
@@ -46,10 +50,14 @@ class ParquetFooter:
 
 @dataclass(frozen=True, slots=True)
 class ColumnSelection:
-    """The columns to read (None: all), and the Arrow types of those that are declared for the output."""
+    """The columns to read (None: all), and the Arrow types of those that are declared for the output.
+
+    Binary cells of the columns `texts` are read as UTF-8; with None those of any column that happen to be.
+    """
 
     columns: set[str] | None = None
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    texts: frozenset[str] | None = None
 
     def among(self, names: list[str]) -> list[str]:
         """Those of `names` that are selected, in the same order."""
@@ -59,13 +67,17 @@ class ColumnSelection:
 def read_footer(file: InputFile) -> ParquetFooter:
     """The footer of `file`. Raises `InputError` if it can't be read or has a column of an unsupported type."""
     with _opened(file) as parquet:
+        names = parquet.schema_arrow.names
+        if (twice := next((name for name, count in Counter(names).items() if count > 1), None)) is not None:
+            raise InputError(f"{file.as_given}: two columns are called `{twice}`. Rename one of them.")
         types = {field.name: field.type for field in parquet.schema_arrow}
         for name, dtype in types.items():
             try:
                 decode([], dtype)
             except TypeError as error:
                 raise InputError(f"{file.as_given}: column `{name}` is {dtype}, which is not read.") from error
-        return ParquetFooter(types, parquet.metadata.num_rows)
+        folders = {name: pa.string() for name in file.partition if name not in types}
+        return ParquetFooter({**types, **folders}, parquet.metadata.num_rows)
 
 
 def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
@@ -134,6 +146,12 @@ class _UnfitError(Exception):
 def _cells(batch: pa.RecordBatch, name: str, selection: ColumnSelection) -> list[Any]:
     column = batch.column(batch.schema.get_field_index(name))
     dtype = selection.types.get(name)
+    if (text := text_type(column.type)) is not None and (selection.texts is None or name in selection.texts):
+        try:
+            column = cast(column, text)
+        except pa.ArrowInvalid as error:
+            if selection.texts is not None:
+                raise _UnfitError(f"`{name}` is binary and not UTF-8. It takes text.") from error
     if dtype is None:
         return as_written(encode(column), column.type)
     if dtype == column.type:

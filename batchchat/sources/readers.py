@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from batchchat.core.bad import Bad
 from batchchat.sources.csv_rows import header_of, read_csv
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.json_list import is_list, is_list_named_as_lines, read_json
@@ -25,11 +26,23 @@ _TEXT_READERS = {FileKind.JSONL: read_jsonl, FileKind.JSON: read_json, FileKind.
 def read_records(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
     """The records of `file`, good and bad; `on_progress` is called with the number of its bytes read so far.
 
-    `selection` applies to Parquet alone. Raises `InputError` if the file is gone.
+    A column of the file itself precedes one of its folder's name. `selection` applies to Parquet alone. Raises
+    `InputError` if the file is gone.
     """
     if file.kind is FileKind.PARQUET:
-        return read_parquet(file, selection, on_progress)
-    return _TEXT_READERS[file.kind](file, on_progress)
+        records = read_parquet(file, selection, on_progress)
+    else:
+        records = _TEXT_READERS[file.kind](file, on_progress)
+    partition = file.partition
+    return _with_columns(records, partition) if partition else records
+
+
+def _with_columns(records: Iterator[Record], columns: dict[str, str | None]) -> Iterator[Record]:
+    for line, record in records:
+        if not isinstance(record, Bad):
+            for name, value in columns.items():
+                record.setdefault(name, value)
+        yield line, record
 
 
 def resolve_json_kind(file: InputFile) -> InputFile:
@@ -46,4 +59,5 @@ def resolve_json_kind(file: InputFile) -> InputFile:
 
 def declared_columns(file: InputFile) -> list[str] | None:
     """The column names in a CSV file's header, an empty list if it has none; None for any other kind of file."""
-    return header_of(file) if file.kind is FileKind.CSV else None
+    header = header_of(file) if file.kind is FileKind.CSV else None
+    return None if header is None else [*header, *(name for name in file.partition if name not in header)]

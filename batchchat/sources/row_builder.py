@@ -14,7 +14,7 @@ from batchchat.sources.conversations import cut_answers, drop_null_keys, referen
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
-from batchchat.sources.row_params import params_of_columns, parse_params_column
+from batchchat.sources.row_params import non_finite_in, params_of_columns, parse_params_column
 from batchchat.sources.unsent_fields import UnsentFields
 from batchchat.text.nearest import did_you_mean
 
@@ -55,6 +55,8 @@ class Columns:
         self.auto_id = auto_id
         of_params = () if params is None else (params,) if isinstance(params, str) else params
         self.structs = (*form.columns, *form.optional, *of_params)
+        self.texts = {str(name) for name in (*self.structs, id_column) if name is not None}
+        """The columns that are read as text where they are binary."""
         own = {id_column, params if isinstance(params, str) else None} - {None}
         self.excluded = frozenset(str(name) for name in own | set(form.excluded))
         self.wanted = None if passthrough is None else {*self.excluded, *self.structs, *passthrough}
@@ -105,6 +107,8 @@ class RowBuilder:
             return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence, reason=reason)
         self._unsent.note(record)
         request = self._parse(record, sparse=sparse)
+        if not isinstance(request, Bad) and (problem := non_finite_in(request.messages)) is not None:
+            request = problem
         reference: str | None = None
         if not isinstance(request, Bad) and request.messages[-1]["role"] == "assistant":
             request, reference = self._ending(request)

@@ -3,8 +3,7 @@
 An id from a column is used unchanged; where it repeats, the first row keeps it and a later row gets `#<file>:<line>`
 appended. A row without an id column gets a hash of its request: its conversation, with the parameters and the model of
 its own where it has any. The job's parameters and model are no part of it, so that a row keeps its id where the job
-changes. Rows equal in that get -2, -3 and so on appended, in reading order. Neither class keeps a Python object per
-row.
+changes. Rows equal in that get -2, -3 and so on appended, in reading order. Neither class keeps an object per row.
 """
 
 from __future__ import annotations

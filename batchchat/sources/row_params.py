@@ -16,7 +16,15 @@ from batchchat.sources.json_value import RepeatedKeyError, bad_json, describe, p
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["RowParams", "as_tools", "params_of_columns", "parse_params_column", "read_field", "split_body"]
+__all__ = [
+    "RowParams",
+    "as_tools",
+    "non_finite_in",
+    "params_of_columns",
+    "parse_params_column",
+    "read_field",
+    "split_body",
+]
 
 
 class RowParams(NamedTuple):
@@ -86,11 +94,22 @@ def split_body(params: dict[str, Any], prefix: str) -> RowParams | Bad:
         return _bad(f"`{prefix}model` is {describe(model)}. It takes a model's name.")
     own = {k: v for k, v in params.items() if k not in {"model", "messages"}}
     for name, value in own.items():
-        if type(value) is float or type(value) is dict or type(value) is list:
+        if isinstance(value, float | dict | list):
             problem = _check_numbers(value, f"{prefix}{name}")
             if problem is not None:
                 return problem
     return RowParams(own, model)
+
+
+def non_finite_in(messages: list[dict[str, Any]]) -> Bad | None:
+    """What is wrong where one of `messages` holds a number that JSON can't express; None where none does."""
+    for index, message in enumerate(messages):
+        # Most messages are a role and a text.
+        if len(message) != 2 or type(message.get("content")) is not str:  # noqa: PLR2004
+            problem = _check_numbers(message, f"messages[{index}]")
+            if problem is not None:
+                return problem
+    return None
 
 
 def read_field(name: str, value: Any) -> Any | Bad:
@@ -186,11 +205,11 @@ def _bad(sentence: str) -> Bad:
 
 def _check_numbers(value: Any, where: str) -> Bad | None:
     """Refuse a number that JSON can't express: it would be sent as null."""
-    if type(value) is float and not isfinite(value):
+    if isinstance(value, float) and not isfinite(value):
         return _bad(f"`{where}` is {'not a number' if isnan(value) else 'infinite'}, which JSON has no number for.")
     inner = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
     for name, part in inner:
-        if type(part) is float or type(part) is dict or type(part) is list:
+        if isinstance(part, float | dict | list):
             problem = _check_numbers(part, f"{where}.{name}" if type(value) is dict else f"{where}[{name}]")
             if problem is not None:
                 return problem

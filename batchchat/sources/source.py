@@ -22,7 +22,7 @@ from batchchat.sources.parquet import ColumnSelection, ParquetFooter, read_foote
 from batchchat.sources.readers import declared_columns, read_records, resolve_json_kind
 from batchchat.sources.row_builder import REFERENCE, Columns, RowBuilder
 from batchchat.sources.sampling import Sample, choose
-from batchchat.sources.unify import common_type
+from batchchat.sources.unify import common_type, text_type
 from batchchat.sources.unsent_fields import UnsentFields
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Source:
             rows = sum(footer.rows for footer in footers)
             self.rows_total = rows if spec.first is None else min(rows, spec.first)
             self.column_types = _common_types(footers, self._columns)
-        self._selection = ColumnSelection(self._columns.wanted, self.column_types)
+        self._selection = ColumnSelection(self._columns.wanted, self.column_types, frozenset(self._columns.texts))
         if spec.trailing_assistant == "drop" and self.column_types:
             renamed = {self._columns.output_name(name): kind for name, kind in self.column_types.items()}
             self.column_types = {**renamed, REFERENCE: pa.string()}
@@ -153,4 +153,7 @@ def open_source(spec: InputSpec) -> Source:
 def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:
     names = dict.fromkeys(name for footer in footers for name in footer.types if columns.passes_through(name))
     common = {name: common_type([footer.types[name] for footer in footers if name in footer.types]) for name in names}
+    for name in columns.texts & common.keys():
+        if common[name] is not None:
+            common[name] = text_type(common[name]) or common[name]
     return {name: kind for name, kind in common.items() if kind is not None}

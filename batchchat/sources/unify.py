@@ -16,7 +16,7 @@ from batchchat.arrow.cells import decode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["cast", "common_type"]
+__all__ = ["cast", "common_type", "is_text", "text_type"]
 
 _DIGITS_OF_A_DOUBLE = 15
 
@@ -50,6 +50,26 @@ def cast(column: Any, kind: pa.DataType) -> Any:
     return compute.cast(column, options=compute.CastOptions(kind, allow_float_truncate=True))
 
 
+def text_type(kind: Any) -> Any:
+    """`kind` with text in place of all that is binary in it; None if nothing is."""
+    if pt.is_binary(kind) or pt.is_binary_view(kind) or (pt.is_fixed_size_binary(kind) and not pt.is_decimal(kind)):
+        return pa.string()
+    if pt.is_large_binary(kind):
+        return pa.large_string()
+    if pt.is_dictionary(kind):
+        return text_type(kind.value_type)
+    if pt.is_struct(kind):
+        fields = [(field, text_type(field.type)) for field in kind]
+        if all(text is None for _, text in fields):
+            return None
+        return pa.struct([field if text is None else field.with_type(text) for field, text in fields])
+    for is_list, make in ((pt.is_list, pa.list_), (pt.is_large_list, pa.large_list)):
+        if is_list(kind):
+            text = text_type(kind.value_type)
+            return None if text is None else make(kind.value_field.with_type(text))
+    return None
+
+
 def _holds(common: Any, kind: Any) -> bool:
     """False if `common` would change values of `kind`.
 
@@ -60,8 +80,9 @@ def _holds(common: Any, kind: Any) -> bool:
     if pt.is_decimal(kind) and pt.is_floating(common):
         # Arrow casts the decimal 3.000 to 3.0000002 in a narrower float.
         return bool(pt.is_float64(common) and kind.precision <= _DIGITS_OF_A_DOUBLE)
-    return bool(_is_text(kind) == _is_text(common) or pt.is_null(kind))
+    return bool(is_text(kind) == is_text(common) or pt.is_null(kind))
 
 
-def _is_text(kind: Any) -> bool:
-    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
+def is_text(kind: Any) -> bool:
+    """Whether `kind` is one of Arrow's types of text."""
+    return kind is not None and bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))

@@ -1,19 +1,20 @@
 """What is known of each row: its fingerprint, its journal offset, its ordinal in the input; no Python object per row.
 
-A row is identified by a 64-bit hash of its key (see `hash_table`). About 45 bytes a row, table included.
+A row is identified by a 64-bit hash of its key (see `hash_table`). About 55 bytes a row, table included.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchchat.core.conversation import Key, Status
+from batchchat.core.conversation import ErrorKind, Key, Status
 from batchchat.hash_table import HashTable, process_hash
+from batchchat.lossless_json import canonical
 
 __all__ = ["Index"]
 
@@ -22,6 +23,11 @@ _NOT_IN_INPUT = -1
 _STATUSES = ("", Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value)
 _CODES = {status: code for code, status in enumerate(_STATUSES)}
 _SLICE = 10_000
+_NOT_NOTED = 0
+_CUT_OFF = 1
+# What else is known of a finished row: 0 nothing, 1 that its answer was cut off, or why it failed.
+_DETAILS = ("", "", *(kind.value for kind in ErrorKind))
+_DETAIL_CODES = {kind: code for code, kind in enumerate(_DETAILS) if kind}
 
 
 class Index:
@@ -33,6 +39,8 @@ class Index:
         self._journal_offsets = array("Q")
         self._ordinals = array("q")
         self._statuses = bytearray()
+        self._details = bytearray()
+        self._passthrough_hashes = array("Q")
 
     def __len__(self) -> int:
         return len(self._table)
@@ -45,6 +53,8 @@ class Index:
             self._journal_offsets.append(_NO_OFFSET)
             self._ordinals.append(_NOT_IN_INPUT)
             self._statuses.append(0)
+            self._details.append(0)
+            self._passthrough_hashes.append(_NOT_NOTED)
         return entry
 
     def find(self, key: Key) -> int | None:
@@ -59,15 +69,54 @@ class Index:
         """Whether the input, as read in this run, has the row."""
         return self._ordinals[entry] != _NOT_IN_INPUT
 
-    def finish(self, entry: int, status: str, fingerprint: int, journal_offset: int) -> None:
-        """The row's record is at `journal_offset`."""
+    def finish(
+        self,
+        entry: int,
+        status: str,
+        fingerprint: int,
+        journal_offset: int,
+        *,
+        cut_off: bool = False,
+        error_kind: str = "",
+    ) -> None:
+        """The row's record is at `journal_offset`; `cut_off` and `error_kind` are of an answer and of a failure."""
         self._statuses[entry] = _CODES[status]
         self._fingerprints[entry] = fingerprint
         self._journal_offsets[entry] = journal_offset
+        self._details[entry] = _CUT_OFF if cut_off else _DETAIL_CODES.get(error_kind, 0)
+
+    def move(self, source: int, target: int) -> None:
+        """The finished row of `source` is now that of `target`; `source` is as if it had never been sent."""
+        for column in (self._statuses, self._fingerprints, self._journal_offsets, self._details):
+            column[target] = column[source]
+        self._statuses[source] = self._details[source] = 0
+        self._passthrough_hashes[source] = _NOT_NOTED
+        self._fingerprints[source], self._journal_offsets[source] = 0, _NO_OFFSET
+
+    def set_journal_offset(self, entry: int, journal_offset: int) -> None:
+        """The finished row's record is now the one at `journal_offset`."""
+        self._journal_offsets[entry] = journal_offset
+
+    def set_passthrough(self, entry: int, values: Mapping[str, Any]) -> None:
+        """The finished row's record has `values` as passthrough columns; noted in a replay only, as a hash."""
+        self._passthrough_hashes[entry] = _hash_of(values)
+
+    def has_other_passthrough(self, entry: int, values: Mapping[str, Any]) -> bool:
+        """Whether other passthrough columns than `values` were noted for the row."""
+        noted = self._passthrough_hashes[entry]
+        return noted != _NOT_NOTED and noted != _hash_of(values)
 
     def status(self, entry: int) -> str:
         """The row's status; empty for an unfinished row."""
         return _STATUSES[self._statuses[entry]]
+
+    def is_cut_off(self, entry: int) -> bool:
+        """Whether the row has an answer that ended at the limit of its tokens."""
+        return self._details[entry] == _CUT_OFF
+
+    def error_kind(self, entry: int) -> str:
+        """Why the row failed or is invalid; empty for another."""
+        return _DETAILS[self._details[entry]]
 
     def fingerprint(self, entry: int) -> int:
         """The fingerprint noted in the row's record."""
@@ -98,3 +147,7 @@ class Index:
             for entry in order.slice(start, _SLICE).to_pylist():
                 if self._ordinals[entry] != _NOT_IN_INPUT and self._statuses[entry]:
                     yield entry
+
+
+def _hash_of(values: Mapping[str, Any]) -> int:
+    return process_hash(canonical(values))

@@ -2,6 +2,7 @@
 
 A row's later record replaces the earlier one. What was paid for an answer so replaced, or for a row that the input no
 longer has, stays in `superseded` and `not_in_input`; what a failed row had cost is carried into its next record.
+An `amend` record changes no sum: its row counts under the new key as it counted under the one before.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from batchchat.core.conversation import Key, Status
 from batchchat.core.record import RowRecord, key_of, possibly_billed_usd_of, spend_of, unreported_usd_of
 from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.core.uncertain_cost import UncertainCost
+from batchchat.store.amendments import previous_key, read_row
 from batchchat.store.at_risk import AtRisk
 from batchchat.store.index import Index
 from batchchat.store.passthrough_columns import PassthroughColumns
@@ -25,6 +27,7 @@ from batchchat.store.unfinished_rows import UnfinishedRows
 __all__ = ["Ledger", "PaidElsewhere"]
 
 _NO_USD = Decimal(0)
+_NONE: dict[str, Any] = {}
 _ANSWERED, _FAILED, _INVALID = Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value
 
 
@@ -63,10 +66,13 @@ class Ledger:
         self.unfinished = UnfinishedRows()
         self.runs: list[dict[str, Any]] = []
         self.sessions: list[tuple[float, float]] = []
+        self.run_offsets: list[int] = []
+        """The journal offsets of `runs`."""
         self.answered_models: dict[str, set[str]] = {}
         self.at_risk = AtRisk()
         self.price_ratios: dict[str, tuple[int, Decimal]] = {}
         self.passthrough = PassthroughColumns()
+        self._amended = False
         self._models: set[str] = set()
         """Those of `answered_models` at the current run's endpoint."""
 
@@ -86,10 +92,13 @@ class Ledger:
             self._ran_until(record.get("at"))
             if "dearest" in record:
                 self.price_ratios[record["price"]] = (record["answers"], Decimal(record["dearest"]))
+        elif kind == "amend":
+            self._apply_amendment(journal_offset, record)
         else:
             self.runs.append(record)
             if (at := record.get("at")) is not None:
                 self.sessions.append((at, at))
+            self.run_offsets.append(journal_offset)
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
             self.passthrough.declare(journal_offset, record.get("columns"))
             self.end_session()
@@ -160,7 +169,20 @@ class Ledger:
 
     def read(self, entry: int) -> RowRecord:
         """The record of a finished `entry`."""
-        return cast("RowRecord", self._lines.read(self.index.journal_offset(entry))[0])
+        return read_row(self._lines, self.index.journal_offset(entry))[0]
+
+    def locate(self, entry: int) -> tuple[Key, int]:
+        """The key of a finished `entry` and the journal offset of its `row` record, which may have been amended."""
+        journal_offset = self.index.journal_offset(entry)
+        record, _ = self._lines.read(journal_offset)
+        key = key_of(cast("RowRecord", record))
+        return key, cast("int", record["row"]) if record["kind"] == "amend" else journal_offset
+
+    def replay(self, journal_offset: int, record: dict[str, Any]) -> None:
+        """As `apply`, and note what a resume compares with the input's passthrough columns."""
+        self.apply(journal_offset, record)
+        if record["kind"] == "row" and (entry := self.index.find(key_of(cast("RowRecord", record)))) is not None:
+            self.index.set_passthrough(entry, record.get("carried", _NONE))
 
     def drop_rows_not_in_input(self) -> None:
         """The input was read to its end: take finished rows that it does not have out of the totals."""
@@ -170,6 +192,15 @@ class Ledger:
                 self.totals.remove(row)
                 if row["status"] != _INVALID:
                     self.not_in_input.add(row)
+
+    def recount_passthrough(self) -> None:
+        """Where rows were amended, make `passthrough` that of the rows in the input as they are now."""
+        if self._amended:
+            index = self.index
+            rows = ((index.journal_offset(entry), self.read(entry)) for entry in index.in_completion_order())
+            self.passthrough = self.passthrough.recounted(
+                (journal_offset, row.get("carried", _NONE), row["ordinal"]) for journal_offset, row in rows
+            )
 
     def close(self) -> None:
         """Close the segments that were read."""
@@ -190,12 +221,35 @@ class Ledger:
             self.passthrough.add(values, row["ordinal"])
         if status == _ANSWERED:
             self._models.add(row["model"])
-        index.finish(entry, status, int(row["fp"], 16), journal_offset)
+        answered = status == _ANSWERED
+        index.finish(
+            entry,
+            status,
+            int(row["fp"], 16),
+            journal_offset,
+            cut_off=answered and row.get("reply", _NONE).get("finish_reason") == "length",
+            error_kind="" if answered else row.get("error_kind", ""),
+        )
         # What a row had used up before it became invalid is kept for when it is valid again.
         if status != _INVALID:
             if self.pending_spend:
                 self.pending_spend.pop(key, None)
             self.unfinished.finished(key)
+
+    def _apply_amendment(self, journal_offset: int, record: dict[str, Any]) -> None:
+        index, key = self.index, key_of(cast("RowRecord", record))
+        source = index.find(previous_key(record))
+        if source is None or not index.status(source) or index.fingerprint(source) != int(record["fp"], 16):
+            return  # the row's own record is damaged: there is nothing to amend
+        target = index.add(key)
+        if target != source:
+            if status := index.status(target):
+                self._replace(target, status, index.status(source))
+            index.move(source, target)
+        index.set_journal_offset(target, journal_offset)
+        index.set_passthrough(target, record["carried"])
+        self.passthrough.add(record["carried"], record["ordinal"])
+        self._amended = True
 
     def _replace(self, entry: int, status_before: str, status: str) -> None:
         row = self.read(entry)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from batchchat import lossless_json
 from batchchat.arrow import cells
+from batchchat.arrow.widening import Widened, arrow_type, decode_widened
 from batchchat.core.record import RowRecord
 from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, passthrough_names
@@ -50,22 +51,12 @@ class GroupLimits(NamedTuple):
 GROUP_LIMITS = GroupLimits()
 _NONE: dict[str, Any] = {}
 
-PassthroughColumn = pa.DataType | cells.Kind
+PassthroughColumn = pa.DataType | Widened
 """The type of a passthrough column: declared by a Parquet input, or widened over the JSON values of all rows."""
 
 
-_WIDENED: dict[cells.Kind, pa.DataType] = {
-    cells.Kind.BOOL: pa.bool_(),
-    cells.Kind.INT: pa.int64(),
-    cells.Kind.FLOAT: pa.float64(),
-}
-
-
 def _arrow_type(kind: PassthroughColumn) -> pa.DataType:
-    if not isinstance(kind, cells.Kind):
-        return kind
-    arrow_type: pa.DataType = _WIDENED.get(kind, pa.string())
-    return arrow_type
+    return kind if isinstance(kind, pa.DataType) else arrow_type(kind)
 
 
 def write_parquet(
@@ -162,7 +153,7 @@ def _batch(rows: list[RowRecord], schema: pa.Schema, passthrough: Mapping[str, P
 
 def _passthrough_array(rows: Sequence[RowRecord], name: str, kind: PassthroughColumn) -> pa.Array[Any]:
     values = [row.get("carried", _NONE).get(name) for row in rows]
-    return cells.decode_widened(values, kind) if isinstance(kind, cells.Kind) else cells.decode(values, kind)
+    return cells.decode(values, kind) if isinstance(kind, pa.DataType) else decode_widened(values, kind)
 
 
 def batches_of(

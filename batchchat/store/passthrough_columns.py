@@ -7,18 +7,19 @@ the same type keeps it; any other is widened over the JSON values of all rows.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from batchchat.arrow import cells
+from batchchat.arrow.widening import Kind, Widened, widen
 from batchchat.store.parquet import PassthroughColumn
 from batchchat.store.retyped_columns import RetypedColumns
 
 __all__ = ["PassthroughColumns", "schema_of", "schema_text"]
 
-_NULL, _TEXT = cells.Kind.NULL, cells.Kind.TEXT
+_NULL, _TEXT = Kind.NULL, Kind.TEXT
 
 
 def schema_text(types: Mapping[str, pa.DataType]) -> str | None:
@@ -35,7 +36,7 @@ class PassthroughColumns:
     """Collects what the `run` records declare and what the `row` records hold, in the journal's order."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, cells.Kind] = {}
+        self._kinds: dict[str, Widened] = {}
         """The widened kind of each column that a row has."""
         self._declarations: list[tuple[int, dict[str, pa.DataType]]] = []
         """For each run, the journal offset of its record and the types it declared."""
@@ -50,16 +51,35 @@ class PassthroughColumns:
 
     def declare(self, journal_offset: int, schema: str | None) -> None:
         """A run begins at `journal_offset` and declares `schema`, the text of its column types."""
-        types = {field.name: field.type for field in schema_of(schema)}
+        self._declare(journal_offset, {field.name: field.type for field in schema_of(schema)})
+
+    def _declare(self, journal_offset: int, types: dict[str, pa.DataType]) -> None:
         self._declarations.append((journal_offset, types))
         self._declared = frozenset(types)
+
+    def recounted(self, rows: Iterable[tuple[int, Mapping[str, Any], int]]) -> PassthroughColumns:
+        """The columns of `rows` alone: journal offset, passthrough values and ordinal of each, by ascending offset.
+
+        Where rows were amended, what they held before no longer counts.
+        """
+        counted, declarations, last = PassthroughColumns(), self._declarations, -1
+        starts = [start for start, _ in declarations]
+        for journal_offset, values, ordinal in rows:
+            run = bisect_right(starts, journal_offset) - 1
+            if run > last:
+                counted._declare(*declarations[run])
+                last = run
+            counted.add(values, ordinal)
+        if last < len(declarations) - 1:
+            counted._declare(*declarations[-1])
+        return counted
 
     def add(self, values: Mapping[str, Any], ordinal: int) -> None:
         """Widen the columns by the passthrough `values` of the row at `ordinal`."""
         kinds, declared = self._kinds, self._declared
         for name, value in values.items():
             if (kind := kinds.get(name, _NULL)) is not _TEXT:
-                kinds[name] = cells.widen(kind, value)
+                kinds[name] = widen(kind, value)
             if name not in declared:
                 self._undeclared.add(name)
         # Rows finish in any order; after the first few of an input none changes where a column came first.

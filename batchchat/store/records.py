@@ -19,6 +19,7 @@ bytes of the line before `,"crc":`. It is inside the object so that `jq` and `ta
            `step`, `attempts`, `possibly_billed`, `cost_usd`, `usage`, `why`, `error`, `at`; with `attempts` 0 and the
            `why` "sent" a note that a row which was or may have been billed is being sent again
     row    a finished output row, whole: see `batchchat.core.record.RowRecord`
+    amend  a finished row has another key or other passthrough columns now: see `batchchat.store.amendments`
 
 Records are applied in the order of the lines. A reader ignores members that it does not know. A line whose checksum
 does not match is never used; the intact lines behind it are.
@@ -38,7 +39,7 @@ __all__ = ["FORMAT", "KINDS", "decode", "encode", "salvage"]
 FORMAT = 1
 """Incremented when a reader of the old format could not read the new one."""
 
-KINDS = frozenset({"run", "hold", "step", "row"})
+KINDS = frozenset({"run", "hold", "step", "row", "amend"})
 
 _START = b'{"kind":"'
 _CRC = b',"crc":"'

@@ -12,7 +12,7 @@ from batchchat.core import events
 from batchchat.core.events import Event
 from batchchat.text import numbers
 
-__all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "event_line"]
+__all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "changed_rows", "event_line"]
 
 
 def event_line(event: Event, *, utc: bool = False) -> str | None:
@@ -59,10 +59,20 @@ def _planned(event: events.Planned) -> str:
     parts = []
     if event.kept:
         parts.append(f"{numbers.count(event.kept)} finished before {_are(event.kept)} kept")
-    if event.kept_changed:
-        parts[0] += f" ({numbers.count(event.kept_changed)} of them answered another request)"
+    notes = [
+        f"{numbers.count(count)} of them {words}"
+        for count, words in (
+            (event.kept_changed, "answered another request"),
+            (event.taken_over, "under a new id, for the same request"),
+            (event.undecided, "undecided"),
+        )
+        if count
+    ]
+    if notes and event.kept:
+        parts[0] += f" ({', '.join(notes)})"
     for count, words in (
         (event.retry_failed, f"failed before {_are(event.retry_failed)} tried again"),
+        (event.resend_answered, f"answered before {_are(event.resend_answered)} sent again"),
         (event.resend_changed, f"{_are(event.resend_changed)} sent again (request changed)"),
         (event.new, "new"),
         (event.later, "left for the run"),
@@ -71,9 +81,48 @@ def _planned(event: events.Planned) -> str:
     ):
         if count:
             parts.append(f"{numbers.count(count)} {words}")
-    if not (event.retry_failed or event.resend_changed or event.new):
+    if not (event.retry_failed or event.resend_answered or event.resend_changed or event.new):
         parts.append("nothing to send")
-    return "resume " + " · ".join(parts)
+    line = "resume " + " · ".join(parts)
+    if event.refreshed:
+        have = "has" if event.refreshed == 1 else "have"
+        line += f"\ninput  {numbers.rows(event.refreshed)} {have} new values in carried columns; the output takes them"
+    return line
+
+
+def changed_rows(event: events.ChangedRowsLeft) -> str:
+    """How many answered rows have another request now, in what, and what they cost."""
+    cost = numbers.money(event.cost_usd)
+    if event.unknown_cost_rows == event.rows:
+        cost = "an unknown sum"
+    elif event.unknown_cost_rows:
+        cost = f"{cost} and an unknown sum for {numbers.count(event.unknown_cost_rows)} of them"
+    were, their = ("was", "its") if event.rows == 1 else ("were", "their")
+    return f"{numbers.rows(event.rows)} {were} answered, for {cost}, before {their} {_parts(event)} changed."
+
+
+def _parts(event: events.ChangedRowsLeft) -> str:
+    """The changed parts of the requests: each with its count where not all rows changed in it."""
+    parts = [
+        name if count == event.rows else f"{name} ({numbers.count(count)})"
+        for name, count in event.parts.items()
+        if count
+    ]
+    if not parts:
+        return "request"
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _changed_rows_left(event: events.ChangedRowsLeft) -> str:
+    answers = "Its answer is" if event.rows == 1 else "Their answers are"
+    return (
+        f"changed {changed_rows(event)} {answers} kept and nothing is sent for {'it' if event.rows == 1 else 'them'}:"
+        " --resend changed pays again, --keep-changed keeps what there is"
+    )
+
+
+def _ids_not_in_input(event: events.IdsNotInInput) -> str:
+    return f"resend {numbers.quantity(event.count, 'id')} of {event.path} {_are(event.count)} not in the input"
 
 
 def _are(count: int) -> str:
@@ -230,6 +279,8 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.Environment: _environment,
     events.Replayed: _replayed,
     events.Planned: _planned,
+    events.ChangedRowsLeft: _changed_rows_left,
+    events.IdsNotInInput: _ids_not_in_input,
     events.Budgeted: _budgeted,
     events.PriceRatioRaised: _price_ratio_raised,
     events.CostOutlier: _cost_outlier,

@@ -138,20 +138,19 @@ def test_changed_params(job: Job, server: Raw) -> None:
     assert job.run().code == 0
     journal = job.journal_file.read_bytes()
     job.write(params={"temperature": 1}, model="n")
-    refused = job.run()
-    assert (refused.code, refused.out) == (2, "")
-    (error,) = refused.errors
-    assert "5 rows were answered, for <$0.0001, before their" in error
-    assert error.endswith(" --resend-changed pays for them again, --keep-changed keeps the answers there are.")
+    undecided = job.run()
+    assert undecided.code == 3
+    assert "5 rows were answered, for <$0.0001, before their model and params changed." in undecided.err
+    assert plan(undecided) == "resume 5 finished before are kept (5 of them undecided) · nothing to send"
     assert (server.requests, job.journal_file.read_bytes()) == (5, journal)
 
     kept = job.run("--keep-changed")
     assert plan(kept) == "resume 5 finished before are kept (5 of them answered another request) · nothing to send"
     assert (kept.code, server.requests) == (0, 5)
     assert {row["model_requested"] for row in job.table()} == {"m"}
-    assert job.run().code == 2  # it held for that run only
+    assert job.run().code == 3  # it held for that run only
 
-    sent = job.run("--resend-changed")
+    sent = job.run("--resend", "changed")
     assert plan(sent) == "resume 5 are sent again (request changed)"
     assert (sent.code, server.requests) == (0, 10)
     assert {row["response"][:4] for row in job.table()} == {"n to"}
@@ -169,9 +168,8 @@ def test_kept_row_shows_what_was_answered(job: Job, server: Raw) -> None:
     assert job.run().code == 0
     given[1]["messages"] = conversation("Something else")
     job.write(given)
-    refused = job.run()
-    (error,) = refused.errors
-    assert "1 row was answered, for <$0.0001, before its" in error
+    undecided = job.run()
+    assert "1 row was answered, for <$0.0001, before its conversation changed." in undecided.err
     assert job.run("--keep-changed").code == 0
     assert [message["content"] for message in job.table()[1]["messages"]] == ["Question 1", "m to Question 1"]
     assert server.requests == 3
@@ -383,7 +381,7 @@ def test_damaged_beginning(job: Job, server: Raw) -> None:
     flip(job, "run", 0)
     job.write(model="n")
     ended = job.run()
-    assert (ended.code, server.requests) == (2, 2), ended.out
+    assert (ended.code, server.requests) == (3, 2), ended.out
     job.write(model="m", endpoint__base_url="mock")
     assert job.run().code == 2
 
@@ -403,7 +401,7 @@ def test_resume_counts_on(job: Job, server: Raw) -> None:
 
 
 def test_killed_run_and_changed_params(job: Job, server: Raw) -> None:
-    """After a kill, too, changed rows are asked about, and only those that were answered."""
+    """After a kill, too, changed rows that were answered are undecided, and the others are sent."""
     server.answer = lambda asked: good(asked) if asked.said < "Question 5" else None
     job.write(rows(8), endpoint__base_url=server.url)
     running = job.start()
@@ -413,9 +411,8 @@ def test_killed_run_and_changed_params(job: Job, server: Raw) -> None:
     server.release(good)
     job.write(model="n")
     ended = job.run()
-    assert (ended.code, ended.errors[0][:27]) == (2, "error: 5 rows were answered")
-    kept = job.run("--keep-changed")
-    assert kept.code == 0
+    assert (ended.code, plan(ended)) == (3, "resume 5 finished before are kept (5 of them undecided) · 3 new")
+    assert job.run("--keep-changed").code == 0
     assert [row["model_requested"] for row in job.table()] == ["m"] * 5 + ["n"] * 3
 
 
@@ -460,10 +457,10 @@ def test_a_limit_on_changed_rows_names_a_command_that_is_not_refused(job: Job, s
     ended = job.run("--keep-changed", "--limit", "1")
     assert "7 of 8 rows answered" in ended.out
     assert next_command(ended) == ["run", "job.yaml", "--keep-changed"]
-    ended = job.run("--resend-changed", "--limit", "3")
+    ended = job.run("--resend", "changed", "--limit", "3")
     assert "7 of 8 rows answered" in ended.out
     command = next_command(ended)
-    assert command == ["run", "job.yaml", "--limit", "3", "--resend-changed"]
+    assert command == ["run", "job.yaml", "--resend", "changed", "--limit", "3"]
     for _ in range(2):
         ended = job.run(*command)
         assert ended.code == 0

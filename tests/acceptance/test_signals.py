@@ -210,13 +210,13 @@ def test_continuing_a_retry(job: Job) -> None:
 
 
 def test_continuing_a_resend(job: Job) -> None:
-    """The command told after a signal goes on with --resend-changed, which a run without it would refuse."""
+    """The command told after a signal goes on with --resend changed, which a run without it would refuse."""
     with raw_server(lambda _: http(200, completion())) as server:
         job.write(rows(8), endpoint__base_url=server.url, concurrency=2, drain=0)
         assert job.run().code == 0
         job.write(params__temperature=0.5)
         server.answer = lambda asked: http(200, completion()) if asked.said < "Question 4" else None
-        running = job.start("--resend-changed")
+        running = job.start("--resend", "changed")
         until(lambda: server.requests == 8 + 6)
         running.signal(signal.SIGTERM)
         ended = running.end()

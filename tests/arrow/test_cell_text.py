@@ -62,7 +62,7 @@ def test_durations(value: dt.timedelta) -> None:
         ([1500], pa.duration("ms"), ["PT1.5S"]),
         ([Decimal("1.10")], pa.decimal128(5, 2), ["1.10"]),
         ([b"\xff"], pa.binary(), ["/w=="]),
-        ([float("nan"), 0.5], pa.float64(), ["NaN", 0.5]),
+        ([float("-inf"), 0.5], pa.float64(), [float("-inf"), 0.5]),
         ([1, None], pa.int8(), [1, None]),
         ([[0, None], None], pa.list_(pa.date32()), [["1970-01-01", None], None]),
         ([[0]], pa.list_(pa.date32(), 1), [["1970-01-01"]]),

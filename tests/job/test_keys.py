@@ -26,6 +26,7 @@ def test_every_key_is_declared_completely() -> None:
         "limits",
         "timeout",
         "retry",
+        "resume",
         "budget",
         "price",
         "estimate",
@@ -68,7 +69,7 @@ def test_every_key_is_declared_completely() -> None:
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, concurrency, "
-                "adaptive, limits, timeout, retry, drain, budget, confirm_above, price, prices, estimate, "
+                "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
                 "on_finish and output."
             ),
         ),

@@ -191,8 +191,8 @@ timeout: {connect: yes, total: true}
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
-            "endpoint, params, "
-            "concurrency, adaptive, limits, timeout, retry, drain, budget, confirm_above, price, prices, estimate, "
+            "endpoint, params, concurrency, "
+            "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
             "on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import UsageError
 from batchchat.results.columnar import TALLIED, tally_batches

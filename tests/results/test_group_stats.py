@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind
 from batchchat.core.totals import OffRowCosts
 from batchchat.errors import UsageError
 from batchchat.results.group_stats import GroupStats, tally_by

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind
 from batchchat.errors import EndpointError, UsageError
 from batchchat.results.reconcile import job_to_reconcile, reconciled
 from batchchat.results.reconciliation import Reconciliation

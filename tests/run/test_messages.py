@@ -109,22 +109,23 @@ def test_the_mock_and_the_real(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "usd", "unknown", "sentence"),
     [
-        (1, "0.00001", 0, "1 row was answered, for <$0.0001, before its conversation, model or params changed."),
-        (5, "1.5", 0, "5 rows were answered, for $1.5000, before their conversation, model or params changed."),
+        (1, "0.00001", 0, "1 row was answered, for <$0.0001, before its conversation changed."),
+        (5, "1.5", 0, "5 rows were answered, for $1.5000, before their conversation (1) changed."),
         (
             5,
             "1.5",
             2,
-            "5 rows were answered, for $1.5000 and an unknown sum for 2 of them, before their conversation, model or"
-            " params changed.",
+            "5 rows were answered, for $1.5000 and an unknown sum for 2 of them, before their conversation"
+            " (1) changed.",
         ),
-        (2, "0", 2, "2 rows were answered, for an unknown sum, before their conversation, model or params changed."),
+        (2, "0", 2, "2 rows were answered, for an unknown sum, before their conversation (1) changed."),
     ],
 )
 def test_answered_rows_that_changed(count: int, usd: str, unknown: int, sentence: str) -> None:
     """How many, and what they had cost as far as that is known."""
     counts = PlanCounts(changed_cost_usd=Decimal(usd), changed_unknown_cost=unknown)
     counts.rows[Disposition.UNDECIDED] = count
+    counts.changed_parts["conversation"] = 1
     assert messages.changed_rows_question(counts) == sentence
 
 

@@ -16,15 +16,15 @@ from tests.dispatch.made import Steps
 ASK, KEEP, RESEND = OnChanged.ASK, OnChanged.KEEP, OnChanged.RESEND
 
 TABLE = [
-    # status, the same request, --retry-failed, changed -> disposition
+    # status, the same request, asked for again, changed -> disposition
     ("", False, False, ASK, Disposition.SEND_NEW),
     ("", True, True, KEEP, Disposition.SEND_NEW),
     ("invalid", True, False, ASK, Disposition.SEND_NEW),
     ("invalid", False, False, KEEP, Disposition.SEND_NEW),
     ("answered", True, False, ASK, Disposition.KEEP),
-    ("answered", True, True, RESEND, Disposition.KEEP),
+    ("answered", True, True, RESEND, Disposition.SEND_AGAIN),
     ("answered", False, False, ASK, Disposition.UNDECIDED),
-    ("answered", False, True, ASK, Disposition.UNDECIDED),
+    ("answered", False, True, ASK, Disposition.SEND_AGAIN),
     ("answered", False, False, KEEP, Disposition.KEEP_CHANGED),
     ("answered", False, False, RESEND, Disposition.SEND_CHANGED),
     ("failed", True, False, ASK, Disposition.KEEP),
@@ -34,17 +34,17 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("status", "same", "retry", "changed", "expected"), TABLE)
-def test_the_table_holds(status: str, *, same: bool, retry: bool, changed: OnChanged, expected: Disposition) -> None:
+@pytest.mark.parametrize(("status", "same", "resend", "changed", "expected"), TABLE)
+def test_the_table_holds(status: str, *, same: bool, resend: bool, changed: OnChanged, expected: Disposition) -> None:
     """Each row is decided as the table in docs/exit-codes.md says."""
-    assert disposition(status, same_request=same, retry_failed=retry, changed=changed) is expected
+    assert disposition(status, same_request=same, resend=resend, changed=changed) is expected
 
 
-@given(st.sampled_from(["", "answered", "failed", "invalid"]), st.booleans(), st.booleans())
-def test_an_answer_is_paid_again_only_on_demand(status: str, same: bool, retry: bool) -> None:
-    """Without --resend-changed no answered row is ever sent, whatever else is asked."""
+@given(st.sampled_from(["", "answered", "failed", "invalid"]), st.booleans())
+def test_an_answer_is_paid_again_only_on_demand(status: str, same: bool) -> None:
+    """Where the user asks for nothing, no answered row is ever sent."""
     for changed in (OnChanged.ASK, OnChanged.KEEP):
-        decided = disposition(status, same_request=same, retry_failed=retry, changed=changed)
+        decided = disposition(status, same_request=same, resend=False, changed=changed)
         assert not (status == "answered" and decided.sends)
 
 
@@ -78,7 +78,7 @@ def test_the_counts_add_up(rows: dict[Disposition, int], invalid: int, gone: int
     planned = counts.planned(gone)
     assert counts.rows[Disposition.UNDECIDED] == 0
     assert planned.total == good + invalid
-    sent = planned.new + planned.resend_changed + planned.retry_failed
+    sent = planned.new + planned.resend_changed + planned.resend_answered + planned.retry_failed
     assert planned.kept + sent + planned.later + planned.invalid == planned.total
     assert sent == counts.to_send
     assert planned.gone == gone

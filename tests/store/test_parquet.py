@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import MachineError
 from batchchat.store.columns import COLUMNS
@@ -232,7 +232,7 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind
 from batchchat.store.ledger import Ledger  # all that a run imports to get here
 from batchchat.store.parquet import write_parquet
 from tests.store.given import answered

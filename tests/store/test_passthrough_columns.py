@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind, StructOf
 from batchchat.core.record import RowRecord
 from batchchat.store.passthrough_columns import PassthroughColumns, schema_of, schema_text
 from tests.store.given import answered, failed, invalid, run_record
@@ -38,14 +38,14 @@ def row(id_: str, **carried: Any) -> RowRecord:
 
 
 def test_json_columns_are_widened_over_all_rows() -> None:
-    """Null gives way to bool, int to float, any other mix is text; failed and invalid rows count too."""
+    """Null gives way to bool, int to float, an object stays one; failed and invalid rows count too."""
     assert columns_of(
         run_record(),
         row("a", n=None, b=True, i=1, f=1, m=1, o=None),
         failed("b", carried={"n": None, "b": None, "i": 2, "f": 0.5, "m": "x"}),
         invalid("c", carried={"later": {"a": 1}}),
     ) == {"n": Kind.NULL, "b": Kind.BOOL, "i": Kind.INT, "f": Kind.FLOAT, "m": Kind.TEXT, "o": Kind.NULL} | {
-        "later": Kind.TEXT
+        "later": StructOf({"a": Kind.INT})
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
 from batchchat.store.columns import COLUMNS

@@ -40,6 +40,32 @@ TEXTS = [
         " · 5 invalid · 4 gone from the input",
     ),
     (
+        events.Planned(
+            total=9,
+            kept=4,
+            kept_changed=0,
+            resend_changed=0,
+            retry_failed=0,
+            new=0,
+            invalid=0,
+            gone=0,
+            resend_answered=5,
+            undecided=1,
+            taken_over=2,
+            refreshed=1,
+        ),
+        "resume 4 finished before are kept (2 of them under a new id, for the same request, 1 of them undecided)"
+        " · 5 answered before are sent again\n"
+        "input  1 row has new values in carried columns; the output takes them",
+    ),
+    (
+        events.ChangedRowsLeft(3, Decimal("0.5"), 1, {"conversation": 1, "model": 3, "params": 0}),
+        "changed 3 rows were answered, for $0.5000 and an unknown sum for 1 of them, before their conversation (1) and"
+        " model changed. Their answers are kept and nothing is sent for them: --resend changed pays again,"
+        " --keep-changed keeps what there is",
+    ),
+    (events.IdsNotInInput("ids.txt", 2), "resend 2 ids of ids.txt are not in the input"),
+    (
         events.Replayed(("journal-000001.jsonl: hurt",), 128),
         "journal journal-000001.jsonl: hurt\n"
         "journal an earlier run was killed: up to 128 requests of it were in flight or not yet recorded, and may have"

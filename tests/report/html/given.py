@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from batchchat.arrow.cells import Kind
+from batchchat.arrow.widening import Kind
 from batchchat.core.record import RowRecord
 from batchchat.store.parquet import write_parquet
 from tests.store.given import answered, failed, invalid
