@@ -1,0 +1,44 @@
+"""Small runs at random: faults, kills and commands; after each, the provider's books and everything we tell agree."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.acceptance.job import Job
+from tests.field.endpoint import endpoint
+from tests.field.fuzz import Customer, Provider
+
+STEPS = 6
+
+
+def play(job: Job, seed: int, steps: int = STEPS) -> None:
+    """A customer's week of `steps` runs; the last one is calm and finishes."""
+    dice = random.Random(seed)
+    provider = Provider(random.Random(seed + 1), reports_cost=bool(seed % 2))
+    with endpoint(provider.answer) as server:
+        customer = Customer(job, server, provider, dice)
+        try:
+            customer.run()
+            customer.check()
+            for _ in range(steps):
+                customer.step()
+            customer.run()
+            customer.check()
+        except BaseException:
+            print(f"seed {seed}: " + "\n".join(customer.log))
+            raise
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_few_runs_at_random(job: Job, seed: int) -> None:
+    """No answer is lost, none paid for twice but what a kill caught, no limit passed, and every sum is true."""
+    play(job, seed, steps=3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(40))
+def test_three_hundred_runs_at_random(job: Job, seed: int) -> None:
+    """The same for forty customers of eight runs each."""
+    play(job, 1000 + seed)
