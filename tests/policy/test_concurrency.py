@@ -153,6 +153,15 @@ def test_a_limit_that_has_moved_is_followed_in_few_refusals() -> None:
     assert ceilings[-1] < 10
 
 
+def test_a_server_without_a_free_slot_lowers_it_too() -> None:
+    """llama.cpp's 500 counts as an attempt of its row, and is an overload all the same."""
+    policy = settled(40)
+    for number in range(40):
+        policy.release(50.0 + number / 10, MAX_USAGE, ended(ErrorKind.OVERLOADED, Scope.ROW))
+        fill(policy, 50.05 + number / 10)
+    assert policy.ceiling < 10
+
+
 def test_the_start_is_short() -> None:
     """From 32 to 200 in 1.25 seconds where nothing is refused, though nothing is answered yet."""
     policy = Concurrency(200)
