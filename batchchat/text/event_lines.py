@@ -198,7 +198,7 @@ def _endpoint_down(event: events.EndpointDown, utc: bool) -> str:
     since = numbers.time_of_day(event.since, utc=utc)
     left = "" if event.left is None else f", {numbers.rows(event.left)} left"
     if event.is_first_contact and event.stops_at is not None:
-        return f"{event.why}; waiting up to {numbers.duration(event.stops_at - event.since)}, Ctrl-C stops"
+        return f"{event.why}; waiting up to {numbers.duration(round(event.stops_at - event.since, 3))}, Ctrl-C stops"
     probe = f"next probe in {numbers.duration(event.probe_in_s)}"
     if event.stops_at is not None:
         probe += f", until {numbers.time_of_day(event.stops_at, utc=utc)} at most (`retry.max_outage`)"
