@@ -16,7 +16,7 @@ from batchchat.text import numbers
 
 __all__ = ["EndpointLimits", "describe_outage"]
 
-_REPORTED_HOLD_S = 5.0
+_REPORTED_HOLD_S = 3.0
 _MAX_WORDS = 160
 
 
