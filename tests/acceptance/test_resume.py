@@ -460,7 +460,7 @@ def test_a_limit_on_changed_rows_names_a_command_that_is_not_refused(job: Job, s
     ended = job.run("--resend", "changed", "--limit", "3")
     assert "7 of 8 rows answered" in ended.out
     command = next_command(ended)
-    assert command == ["run", "job.yaml", "--resend", "changed", "--limit", "3"]
+    assert command == ["run", "job.yaml", "--limit", "3", "--resend", "changed"]
     for _ in range(2):
         ended = job.run(*command)
         assert ended.code == 0
