@@ -43,6 +43,8 @@ __all__ = [
 OWN_BOUNDS = frozenset({SPENT, TIME_UP})
 """The reasons of stops by a job's own limits."""
 _REDIRECTS = range(300, 400)
+_KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
+"""Where a key may be instead of `endpoint.api_key_env`; the first of them takes its place."""
 
 
 def _input(job: JobSpec) -> str:
@@ -159,11 +161,22 @@ def _address_hint(job: JobSpec, attempt: Attempt) -> str:
     return " The address has no path: /v1 is missing." if "/" not in address.rstrip("/") else ""
 
 
+def _credential(job: JobSpec) -> tuple[str, str]:
+    """What a request of `job` shows who sends it, and the sentence that helps where that is nothing."""
+    names = {name.lower(): name for name in job.endpoint.headers}
+    key = None if "authorization" in names else job.endpoint.api_key_env
+    if key:
+        return f"the key in {key}", ""
+    for header in _KEY_HEADERS:
+        if header in names:
+            return f"the key in `endpoint.headers.{names[header]}`", ""
+    return "a request without a key", " Name the variable that holds one in `endpoint.api_key_env`."
+
+
 def _refusals(job: JobSpec, attempt: Attempt, reply: str, status: str) -> dict[ErrorKind, str]:
-    model, key = attempt.request.model, job.endpoint.api_key_env
+    model = attempt.request.model
     check = "the network" if attempt.verdict.scope is Scope.ENDPOINT else "SSL_CERT_FILE"
-    credential = f"the key in {key}" if key else "a request without a key"
-    way_out = "" if key else " Name the variable that holds one in `endpoint.api_key_env`."
+    credential, way_out = _credential(job)
     fallback = f"{job.host} refuses{status}: {reply}"
     return {
         **dict.fromkeys(ErrorKind, fallback),

@@ -148,7 +148,8 @@ def test_key_in_a_header_of_its_own(job: Job) -> None:
         job.write(rows(2), endpoint__base_url=server.url, **{"endpoint.headers.Authorization": "Bearer ${THE_KEY}"})
         ended = job.run(env=ENV)
         assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
-    assert ended.code == 3
+    assert ended.code == 5
+    assert "refused the key in `endpoint.headers.Authorization` (HTTP 400): Incorrect API key provided: ***" in ended.err
     check(job, ended)
 
 
@@ -216,7 +217,7 @@ def test_signals(job: Job) -> None:
 
 DEFECTS = {
     "in a reply": ("batchchat.endpoint.wire", "read_reply", "str(payload)"),
-    "in the client": ("batchchat.endpoint.client", "_read", "str(args[0].request_info.headers)"),
+    "in the client": ("batchchat.endpoint.client", "read_bytes", "str(args[0].request_info.headers)"),
     "in the recorder": ("batchchat.run.recorder", "record_of_outcome", "repr(args) + KEY"),
     "in the summary": ("batchchat.report.summary", "summary", "KEY"),
     "in the loader": ("batchchat.job.load", "_job", "KEY"),
@@ -238,8 +239,8 @@ def test_defect(job: Job, name: str) -> None:
         f"    raise RuntimeError('injected ' + {words})\n"
         "import batchchat.cli\n"
         f"import {module} as module\n"
+        f"assert callable(module.{function})\n"
         f"module.{function} = broken\n"
-        "if module.__name__ == 'batchchat.endpoint.wire': module.read_reply = broken\n"
     )
     with raw_server(lambda asked: http(200, completion(echoed(asked)))) as server:
         secret_job(job, server.url)
