@@ -64,7 +64,7 @@ def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopRes
         stopped_by = f"at --limit {limit}" if reason.text is None and result.left else reason.stopped_by
         reason = reason._replace(next_step=next_step, stopped_by=stopped_by)
     content = publish.content_of(ledger, job.output)
-    is_published = publish.is_published(job.output.path, content, rows)
+    is_published = publish.is_published(job.output.path, folder, content, rows)
     if reason.exit_code in _PUBLISHED and not is_published:
         context.tell(Publishing(rows))
         metadata = {**_metadata(context, rates), "content": content, "ended": _ended(reason)}

@@ -30,10 +30,19 @@ def content_of(ledger: Ledger, output: OutputSpec) -> str:
     return digest.hexdigest()
 
 
-def is_published(output: Path, content: str, rows: int) -> bool:
-    """True if `output` has this content already, with no part missing."""
+def is_published(output: Path, folder: Path, content: str, rows: int) -> bool:
+    """True if `output` has this content already, with no part missing, and all that the journal in `folder` has.
+
+    A run that finished no row may have paid for attempts, and a reader goes by the journal where that is longer: there
+    the rows that are no longer in the input can't be told from the others.
+    """
     metadata = metadata_of(output) if output.exists() else None
-    return metadata is not None and metadata.get("content") == content and rows_in(output) == rows
+    return (
+        metadata is not None
+        and metadata.get("content") == content
+        and metadata.get("journal_end") == end_of(folder)
+        and rows_in(output) == rows
+    )
 
 
 def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, Any], left: int | None) -> None:

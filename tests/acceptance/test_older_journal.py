@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -80,8 +81,12 @@ def journal_rows(job: Job, run: OlderRun) -> list[str]:
     return [record["id"] for record in map(json.loads, lines) if record.get("status") == "answered"]
 
 
-def reworded(row: dict[str, Any]) -> dict[str, Any]:
-    """A row but for the words of an invalid one: it is read again, and says what this version says of it."""
+def as_now(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the older version's output as one that is written now: nested columns stay nested.
+
+    And without the words of an invalid one: it is read again, and says what this version says of it.
+    """
+    row = {**row, "tags": json.loads(row["tags"])} if isinstance(row.get("tags"), str) else row
     return {**row, "error": None} if row["status"] == "invalid" else row
 
 
@@ -116,9 +121,14 @@ def test_a_resume(run: OlderRun, job: Job, number: int) -> None:
     sent_ids = {f"r{number:02}" for number in before["sent"]}
     assert rows.keys() >= rows_before.keys()
     for row_id in rows_before.keys() - sent_ids:
-        assert reworded(rows[row_id]) == reworded(rows_before[row_id])
+        assert as_now(rows[row_id]) == as_now(rows_before[row_id])
     if run.output.exists():
-        assert pq.read_schema(a_file(job.folder / run.output.name)).equals(pq.read_schema(a_file(run.output)))
+        schema, schema_before = (pq.read_schema(a_file(path)) for path in (job.folder / run.output.name, run.output))
+        if "tags" in schema.names:
+            place = schema.get_field_index("tags")
+            assert schema.types[place] == pa.list_(pa.struct([("n", pa.int64())]))
+            schema = schema.set(place, schema_before.field("tags"))
+        assert schema.equals(schema_before)
 
 
 def exported(run: OlderRun) -> str:
