@@ -1,9 +1,10 @@
 """Job file -> frozen, valid `JobSpec`."""
 
+from batchchat.job.bounds import LimitsSpec, RetrySpec, TimeoutSpec
 from batchchat.job.keys import KEYS, PLANNED, JobKey
 from batchchat.job.load import load_job, load_output
 from batchchat.job.overrides import Override
-from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, LimitsSpec, OutputSpec, RetrySpec, TimeoutSpec
+from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, OutputSpec
 
 __all__ = [
     "KEYS",

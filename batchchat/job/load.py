@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchchat.errors import JobError
+from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
 from batchchat.job.keys import KEYS, SECTIONS, children
 from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
 from batchchat.job.paths import resolved, resolved_input
 from batchchat.job.redact import redact
-from batchchat.job.spec import AUTO, JobSpec, PriceSpec, PricesSpec
+from batchchat.job.spec import AUTO, JobSpec, PricesSpec
 from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, resolve_nodes
 from batchchat.secret import Redactor, Secret, is_plain_name, secrets_in_url
