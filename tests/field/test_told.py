@@ -298,3 +298,24 @@ def test_rows_that_no_limit_counts_are_not_done_beyond_it(job: Job) -> None:
     assert re.findall(r"(\S+) rows ·", ended.err) == ["33/33"]
     again = job.run("--limit", "1")
     assert re.findall(r"(\S+) rows ·", again.err) == ["34/34"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"input__path": "gone.jsonl"}, "gone.jsonl is not there"),
+        ({"params": {"max_tokens": "many"}, "concurrency": "lots"}, "`concurrency` is"),
+        (
+            {"confirm_above": 0.00001, "price": {"input": 9, "output": 9}, "endpoint__base_url": "http://127.0.0.1:9"},
+            "--yes",
+        ),
+    ],
+)
+def test_a_refused_run_is_one_object_too(job: Job, keys: dict[str, Any], reason: str) -> None:
+    """`run --json` of a run that was refused printed nothing on stdout, which no script can read."""
+    job.write(rows(3), **keys)
+    ended = job.run("--json")
+    summary = json.loads(ended.out)
+    assert (ended.code, summary["exit_code"], summary["job"].endswith("job.yaml")) == (2, 2, True)
+    assert reason in summary["reason"]
+    assert "\n" not in summary["text"]
