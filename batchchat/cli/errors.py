@@ -29,11 +29,13 @@ _SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASS", re.IGNORECASE)
 class ErrorBoundary:
     """Where a defect's traceback is written, and which secrets are redacted in it.
 
-    `folder` is the run folder once it is known; `redact` replaces secrets in a text.
+    `folder` is the run folder once it is known; `redact` replaces secrets in a text. `on_error` is told the exit code
+    and the sentences of each error that ends the command.
     """
 
     def __init__(self) -> None:
         self.folder: Path | None = None
+        self.on_error: Callable[[int, str], None] = lambda _code, _reason: None
         # Before a job is read, any variable whose name looks like a secret's may hold one.
         self.redact: Callable[[str], str] = Redactor(
             Secret(value) for name, value in os.environ.items() if _SECRET_NAME.search(name)
@@ -75,9 +77,11 @@ def guarded() -> Iterator[ErrorBoundary]:
     except JobError as error:
         for fault in error.faults:
             say_error(fault)
+        boundary.on_error(error.exit_code, "\n".join(error.faults))
         sys.exit(error.exit_code)
     except BatchchatError as error:
         say_error(str(error))
+        boundary.on_error(error.exit_code, str(error))
         sys.exit(error.exit_code)
     except (click.exceptions.Exit, click.ClickException, click.Abort):
         raise
@@ -86,6 +90,7 @@ def guarded() -> Iterator[ErrorBoundary]:
     except Exception as error:  # noqa: BLE001 (the edge)
         if (of_machine := error_of_machine(error, sent=boundary.folder is not None)) is not None:
             say_error(boundary.redact(str(of_machine)))
+            boundary.on_error(of_machine.exit_code, boundary.redact(str(of_machine)))
             sys.exit(of_machine.exit_code)
         boundary.report_defect()
         sys.exit(EXIT_DEFECT)

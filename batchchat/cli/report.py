@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from batchchat.cli.output import put, say
 from batchchat.errors import UsageError
 from batchchat.text import numbers
 from batchchat.text.numbers import shown_path
+from batchchat.text.times import iso_utc
 
 if TYPE_CHECKING:
     from batchchat.job import JobSpec
@@ -28,7 +30,18 @@ __all__ = ["report"]
     short_help="Say what a run cost, how long it took, what failed.",
 )
 @click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--by", "columns", metavar="COLUMN", multiple=True, help="The same figures for each value of a column.")
+@click.option(
+    "--by",
+    "columns",
+    metavar="COLUMN[,COLUMN]",
+    multiple=True,
+    help="The same figures for each value of a column, or for each combination of several.",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Only rows that ended since then: `last-run`, a date and time, a time of day (18:00), or how long ago (2h).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option(
     "--csv", metavar="FILE", type=click.Path(path_type=Path), help="The figures, a line for each group; - is stdout."
@@ -38,6 +51,7 @@ __all__ = ["report"]
 def report(
     sources: tuple[Path, ...],
     columns: tuple[str, ...],
+    since: str | None,
     csv: Path | None,
     html: Path | None,
     *,
@@ -54,11 +68,13 @@ def report(
         from batchchat import lossless_json
         from batchchat.results.figures import figures_of
         from batchchat.results.reader import output_of
+        from batchchat.results.since import Since
         from batchchat.results.write_target import check_target
 
-        if len(set(columns)) > 1:
-            raise UsageError(f"--by takes one column. Run it once for each of {', '.join(columns)}.")
-        by = columns[0] if columns else None
+        by = _columns(columns)
+        after = None if since is None else Since(since, time.time())
+        if after is not None and reconcile:
+            raise UsageError("--reconcile compares the whole job. Leave out --since.")
         jobs = _jobs(sources) if reconcile else []
         outputs = [output_of(source, os.environ) for source in sources]
         named_jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
@@ -73,10 +89,10 @@ def report(
             from batchchat.report.reconcile import reconcile_lines
 
             billed = {output: reconcile_lines(*bill) for output, bill in compared.items()}
-            content, all_figures = page_of_outputs(outputs, by, shown_path, named_jobs, billed)
+            content, all_figures = page_of_outputs(outputs, by, shown_path, named_jobs, billed=billed, since=after)
             _write(html, content)
         else:
-            all_figures = [figures_of(output, by, job) for output, job in zip(outputs, named_jobs, strict=True)]
+            all_figures = [figures_of(output, by, job, after) for output, job in zip(outputs, named_jobs, strict=True)]
         if csv is not None:
             from batchchat.report.flat import figures_csv
 
@@ -92,6 +108,14 @@ def report(
             put(_text(all_figures, by, compared))
 
 
+def _columns(options: tuple[str, ...]) -> list[str]:
+    """The columns of `--by a,b --by c`, each once, as they were named."""
+    columns = [name.strip() for option in options for name in option.split(",")]
+    if "" in columns:
+        raise UsageError("--by has an empty name of a column.")
+    return list(dict.fromkeys(columns))
+
+
 def _write(target: Path, content: bytes) -> None:
     from batchchat.results.write_target import write_target
 
@@ -99,17 +123,20 @@ def _write(target: Path, content: bytes) -> None:
     say(f"{shown_path(target)}: {numbers.size(len(content))}")
 
 
-def _lines(all_figures: list[Figures], by: str | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """A line for each group, its value first, or for each output."""
-    if by is None:
+def _lines(all_figures: list[Figures], by: list[str]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """A line for each group, its values first, or for each output."""
+    if not by:
         return [
             ({"path": shown_path(figures.output)}, figures.whole.json(figures.off_row_costs, figures.standing.rows))
             for figures in all_figures
         ]
     return [
-        ({by: value} | ({"path": shown_path(figures.output)} if len(all_figures) > 1 else {}), stats.json())
+        (
+            dict(zip(by, values, strict=True)) | ({"path": shown_path(figures.output)} if len(all_figures) > 1 else {}),
+            stats.json(),
+        )
         for figures in all_figures
-        for value, stats in figures.groups
+        for values, stats in figures.groups
     ]
 
 
@@ -128,13 +155,14 @@ def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciliation, str]]:
     return {job.output.path: (asyncio.run(reconciled(job, os.environ)), job.host) for job in jobs}
 
 
-def _json(figures: Figures, by: str | None, compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
+def _json(figures: Figures, by: list[str], compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
     standing = figures.standing
     whole = {
         "path": shown_path(figures.output),
         "state": standing.state,
         "reason": standing.reason,
-        **figures.whole.json(figures.off_row_costs, standing.rows),
+        **figures.whole.json(None if standing.since_s is not None else figures.off_row_costs, standing.rows),
+        "since": None if standing.since_s is None else iso_utc(standing.since_s),
         "running_s": standing.running_s,
         "mock": figures.of_mock,
     }
@@ -142,12 +170,14 @@ def _json(figures: Figures, by: str | None, compared: tuple[Reconciliation, str]
         whole["reconcile"] = compared[0].json()
     left = 0 if standing.rows.left == 0 else None  # of which group the rows are that are left is not known
     groups = [
-        {by: value, **stats.json(rows=stats.totals.counts(left))} for value, stats in figures.groups if by is not None
+        # The value first, and instead of a figure of its name: `--by attempts`.
+        {**(of := dict(zip(by, values, strict=True))), **stats.json(rows=stats.totals.counts(left)), **of}
+        for values, stats in figures.groups
     ]
     return {**whole, "by": groups, "left": standing.rows.left}
 
 
-def _text(all_figures: list[Figures], by: str | None, compared: dict[Path, tuple[Reconciliation, str]]) -> str:
+def _text(all_figures: list[Figures], by: list[str], compared: dict[Path, tuple[Reconciliation, str]]) -> str:
     from batchchat.report.reconcile import reconcile_lines
     from batchchat.report.tables import group_table, report_input_of, report_text
     from batchchat.text.labelled import labelled_list
@@ -158,10 +188,10 @@ def _text(all_figures: list[Figures], by: str | None, compared: dict[Path, tuple
         blocks.append(report_text(report_input_of(figures, path)))
         if figures.output in compared:
             blocks.append(labelled_list(reconcile_lines(*compared[figures.output])))
-        if by is not None:
-            blocks.append(group_table(f"by {by}", figures.groups))
+        if by:
+            blocks.append(group_table([f"by {by[0]}", *by[1:]], figures.groups))
     if len(all_figures) > 1:
         blocks.append(
-            group_table("side by side", [(shown_path(figures.output), figures.whole) for figures in all_figures])
+            group_table(["side by side"], [((shown_path(figures.output),), figures.whole) for figures in all_figures])
         )
     return "\n\n".join(blocks)

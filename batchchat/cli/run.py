@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from batchchat.cli.confirm import confirm
+from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
-from batchchat.cli.output import put, say, say_error, style
+from batchchat.cli.output import say, say_error, style
 from batchchat.cli.resend_option import CHANGED, FAILED, check_resend, resend_of, resend_words
 from batchchat.cli.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import override, set_option
 from batchchat.core.events import Subscriber
-from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, EndpointError, MachineError
+from batchchat.errors import BatchchatError, MachineError
 from batchchat.job import JobSpec, Override, load_job
 from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
-from batchchat.text.run_sentence import Standing
 
 if TYPE_CHECKING:
     from batchchat.run.context import RunOptions
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from batchchat.run.ending import RunResult
 
 __all__ = ["run"]
-
-_COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_code: "red"}
 
 
 @click.command(
@@ -95,6 +93,8 @@ def run(
     or stop_at, 5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
     with guarded() as boundary:
+        ending = JsonEnding(job) if as_json else TextEnding()
+        boundary.on_error = ending.failed
         if CHANGED in resend and keep_changed:
             raise click.UsageError("--resend changed and --keep-changed contradict each other.")
         check_resend(resend)
@@ -127,9 +127,8 @@ def run(
             ask=_ask if at_a_terminal() else None,
         )
         if spec.confirm_above is not None and not yes:
-            _confirm(spec, options)
-        put_end = _put_json if as_json else _put_summary
-        code = _run(spec, options, command, follower_of(progress), boundary, put_end=put_end)
+            _confirm(spec, options, ending)
+        code = _run(spec, options, command, follower_of(progress), boundary, ending=ending)
     sys.exit(code)
 
 
@@ -158,7 +157,7 @@ def _from_here(path: str, job: Path) -> str:
     return os.path.relpath(path, job.absolute().parent)
 
 
-def _confirm(job: JobSpec, options: RunOptions) -> None:
+def _confirm(job: JobSpec, options: RunOptions, ending: Ending) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
     from batchchat.preflight.assumptions import model_list
     from batchchat.preflight.confirm_above import confirmation_for
@@ -176,7 +175,7 @@ def _confirm(job: JobSpec, options: RunOptions) -> None:
     except BatchchatError as error:
         from batchchat.run.runner import refuse
 
-        event_loop(refuse(job, options, error, os.environ))
+        event_loop(refuse(job, options, error, os.environ, ending.refused))
         raise
 
 
@@ -187,9 +186,9 @@ def _run(
     follower: Subscriber,
     boundary: ErrorBoundary,
     *,
-    put_end: Callable[[JobSpec, RunResult, list[str]], None],
+    ending: Ending,
 ) -> int:
-    """Run the job and print how it ended, as `put_end` does; returns the exit code."""
+    """Run the job and print how it ended; returns the exit code."""
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
@@ -201,74 +200,19 @@ def _run(
     def ended(result: RunResult) -> int:
         commands = [redact(text) for text in next_commands(result, command, shown_path(job.output.path))]
         try:
-            put_end(job, result, commands)
+            ending.ended(job, result, commands)
         except MachineError as error:
             say_error(str(error))
             return result.exit_code or error.exit_code
         return result.exit_code
 
     try:
-        return event_loop(run_job(job, options, [follower], opened=opened, ended=ended)).exit_code
+        return event_loop(
+            run_job(job, options, [follower], opened=opened, ended=ended, refused=ending.refused)
+        ).exit_code
     except SystemExit as left:
         _tell_left(left.code, redact(command.text()))
         raise
-
-
-def _tell_stopped(result: RunResult) -> None:
-    """Why the run stopped, on stderr."""
-    if result.stopped:
-        say(f"{style('stopped:', _COLOURS.get(result.exit_code, 'yellow'))} {result.stopped}")
-
-
-def _put_json(_job: JobSpec, result: RunResult, _commands: list[str]) -> None:
-    """The summary as one JSON object on stdout."""
-    from batchchat import lossless_json
-
-    _tell_stopped(result)
-    put(lossless_json.dumps(dict(result.summary)).decode())
-
-
-def _put_summary(job: JobSpec, result: RunResult, commands: list[str]) -> None:
-    """Replies of a small run and the summary on stdout; why it stopped on stderr."""
-    from batchchat.report.summary import RunSummary, replies, summary
-    from batchchat.run.finished_rows import READABLE_ROWS
-    from batchchat.store.parquet import files_of
-
-    _tell_stopped(result)
-    colour = _COLOURS.get(result.exit_code, "yellow")
-    if 0 < len(result.rows) <= READABLE_ROWS and result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
-        put(replies(result.rows) + "\n")
-    output = job.output.path
-    text = summary(
-        RunSummary(
-            name=job.name,
-            totals=result.ledger.totals,
-            off_row_costs=result.ledger.off_row_costs,
-            standing=_standing(result),
-            this_run=result.figures.this_run,
-            output=shown_path(output) if output.exists() and result.exit_code in {0, 3, 4, 5} else None,
-            output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
-            next_commands=commands,
-            set_aside=[shown_path(path) for path in result.set_aside],
-            max_cost_usd=job.budget.max_cost,
-        )
-    )
-    head, _, body = text.partition("\n")
-    put(f"{style(head, colour)}\n{body}")
-
-
-def _standing(result: RunResult) -> Standing:
-    state = "finished" if result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED} else "stopped"
-    figures = result.figures
-    return Standing(
-        state,
-        result.stopped_by or None,
-        figures.rows,
-        figures.outdated,
-        result.stopped,
-        figures.estimated_total,
-        figures.running_s,
-    )
 
 
 def _tell_left(code: object, again: str) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta
 from batchchat.job.tree import Node, Scalar, wrong_type, wrong_value
 from batchchat.job.value_types import ValueType
 
-__all__ = ["StopAt", "stop_at"]
+__all__ = ["StopAt", "duration_s", "moment", "stop_at", "time_of_day"]
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)? ?(?:(\d+(?:\.\d+)?)h)? ?(?:(\d+(?:\.\d+)?)m)? ?(?:(\d+(?:\.\d+)?)s)?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
@@ -53,19 +53,26 @@ def stop_at() -> ValueType:
         if not isinstance(node, Scalar) or node.value is None:
             raise wrong_type(name, node, takes)
         text = node.text.strip()
-        if clock := _CLOCK.fullmatch(text):
-            return StopAt(text, clock=time(int(clock[1]), int(clock[2])))
+        if (clock := time_of_day(text)) is not None:
+            return StopAt(text, clock=clock)
         if isinstance(node.value, str):
-            if (seconds := _seconds(text)) is not None:
+            if (seconds := duration_s(text)) is not None:
                 return StopAt(text, after_s=seconds)
-            if (moment := _moment(text)) is not None:
-                return StopAt(text, moment=moment)
+            if (date_and_time := moment(text)) is not None:
+                return StopAt(text, moment=date_and_time)
         raise wrong_value(name, node, takes)
 
     return ValueType(takes, {"type": "string", "minLength": 1}, read)
 
 
-def _seconds(text: str) -> float | None:
+def time_of_day(text: str) -> time | None:
+    """`text` as a time of day (`07:30`)."""
+    match = _CLOCK.fullmatch(text)
+    return time(int(match[1]), int(match[2])) if match else None
+
+
+def duration_s(text: str) -> float | None:
+    """`text` as a duration (`6h`, `1d 12h`), in seconds."""
     match = _DURATION.fullmatch(text)
     if match is None:
         return None
@@ -73,9 +80,12 @@ def _seconds(text: str) -> float | None:
     return seconds if 0 < seconds <= _MAX_DURATION_S else None
 
 
-def _moment(text: str) -> datetime | None:
-    """`text` as an ISO date and time. A date alone is refused: it need not mean midnight."""
+def moment(text: str, *, or_date: bool = False) -> datetime | None:
+    """`text` as an ISO date and time, local time if it has no zone.
+
+    A date alone need not mean midnight; it does where the caller takes one (`or_date`).
+    """
     try:
-        return datetime.fromisoformat(text) if ":" in text else None
+        return datetime.fromisoformat(text) if or_date or ":" in text else None
     except ValueError:
         return None

@@ -15,6 +15,7 @@ from batchchat.report.html.row_columns import READ, read_row_columns
 from batchchat.report.tables import report_input_of
 from batchchat.results.figures import Figures, figures_in
 from batchchat.results.reader import Results, open_results
+from batchchat.results.since import Since
 from batchchat.text.labelled import LabelledLine
 
 __all__ = ["Page", "page_of_outputs"]
@@ -29,15 +30,18 @@ class Page(NamedTuple):
 
 def page_of_outputs(
     outputs: Sequence[Path],
-    by: str | None,
+    by: Sequence[str],
     shown: Callable[[Path], str],
     jobs: Sequence[Path | None] | None = None,
+    *,
     billed: Mapping[Path, Sequence[LabelledLine]] | None = None,
+    since: Since | None = None,
 ) -> Page:
     """The page of `outputs`, whatever the state of their runs.
 
     `shown` formats a path; `jobs` has the job file that was named for each output, None where the output itself was;
-    `billed` has the lines of a comparison with what the endpoint billed, by output.
+    `billed` has the lines of a comparison with what the endpoint billed, by output; with `since` the page shows only
+    rows that ended since then.
     Raises `UsageError`, `OutputError`, `MachineError`.
     """
     if len(outputs) > MAX_OUTPUTS:
@@ -45,6 +49,8 @@ def page_of_outputs(
     with ExitStack() as stack:
         outputs_with_jobs = zip(outputs, jobs or [None] * len(outputs), strict=True)
         opened = [stack.enter_context(open_results(output, job)) for output, job in outputs_with_jobs]
+        if since is not None:
+            opened = [since.of(results) for results in opened]
         all_figures = [figures_in(results, by) for results in opened]
         page_outputs = [
             _page_output(results, figures, by, shown, (billed or {}).get(figures.output, ()))
@@ -56,12 +62,13 @@ def page_of_outputs(
 def _page_output(
     results: Results,
     figures: Figures,
-    by: str | None,
+    by: Sequence[str],
     shown: Callable[[Path], str],
     billed: Sequence[LabelledLine],
 ) -> OpenOutput:
     report_input = report_input_of(figures, shown(figures.output))
-    needed = READ if by is None else READ | {by}
-    columns = read_row_columns(results.columns(needed), by)
-    page_input = PageInput(report_input, columns, by, results.published, results.run.sessions, billed)
+    columns = read_row_columns(results.columns(READ.union(by)), by)
+    page_input = PageInput(
+        report_input, columns, " · ".join(by) or None, results.published, results.run.sessions, billed
+    )
     return OpenOutput(page_input, results.rows_at, results.columns)

@@ -126,4 +126,4 @@ def _reply(row: RowRecord) -> str:
         return f"({len(calls)} tool calls)"
     if refusal := reply.get("refusal"):
         return f"refused: {numbers.shorten(refusal, _REPLY_WIDTH)}"
-    return "(no text; see the column `raw`)"
+    return "(no text: images or audio, in the column `raw`)"

@@ -116,11 +116,14 @@ def _latencies(stats: GroupStats) -> str:
     return " · ".join(f"{name} {numbers.seconds(stats.latency_s(share))}" for share, name in shares)
 
 
-def group_table(head: str, groups: Sequence[tuple[Any, GroupStats]]) -> str:
-    """A line for each group, in the order given; groups beyond the first 40 are only counted."""
-    rows: list[tuple[str, ...]] = [(head, *_HEADS)]
-    rows += [(_value(value), *_cells(stats)) for value, stats in groups[:_MAX_LINES]]
-    text = table(rows)
+def group_table(heads: Sequence[str], groups: Sequence[tuple[tuple[Any, ...], GroupStats]]) -> str:
+    """A line for each group under `heads`, one for each of its values, in the order given.
+
+    Groups beyond the first 40 are only counted.
+    """
+    rows: list[tuple[str, ...]] = [(*heads, *_HEADS)]
+    rows += [(*map(_value, values), *_cells(stats)) for values, stats in groups[:_MAX_LINES]]
+    text = table(rows, left=range(len(heads)))
     if len(groups) > _MAX_LINES:
         text += f"\n  and {numbers.count(len(groups) - _MAX_LINES)} more; --json has all"
     return text

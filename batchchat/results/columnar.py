@@ -6,7 +6,7 @@ journal's rows are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchchat import lossless_json
 from batchchat.core.conversation import Status
 from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, TOKEN_FIELDS
-from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups
+from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups, group_key
 from batchchat.results.values import batch_values
 from batchchat.store.published import records_of
 
@@ -39,21 +38,24 @@ _MAX_INT64 = (1 << 63) - 1
 _pc: Any = pc
 
 
-def tally_batches(batches: Iterable[pa.RecordBatch], by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
-    """The figures as `tally_by` has them, of batches with the columns `TALLIED` and `by`."""
+def tally_batches(
+    batches: Iterable[pa.RecordBatch], by: Sequence[str]
+) -> tuple[GroupStats, list[tuple[tuple[Any, ...], GroupStats]]]:
+    """The figures as `tally_by` has them, of batches with the columns `TALLIED` and those of `by`."""
     whole = GroupStats()
     groups: Groups = {}
     for batch in batches:
         own = batch.select([name for name in batch.schema.names if name in TALLIED])
         _add(whole, own)
-        if by is not None:
-            _add_to_groups(groups, own, batch_values(batch, by))
+        if by:
+            columns = [batch_values(batch, name) for name in by]
+            _add_to_groups(groups, own, list(zip(*columns, strict=True)))
             check_groups(groups, by)
     return whole, by_cost_descending(groups)
 
 
-def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[Any]) -> None:
-    keys = [lossless_json.dumps(value) for value in values]
+def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[tuple[Any, ...]]) -> None:
+    keys = list(map(group_key, values))
     positions: dict[bytes, list[int]] = {}
     for position, key in enumerate(keys):
         positions.setdefault(key, []).append(position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from batchchat.errors import UsageError
 from batchchat.results.columnar import TALLIED, tally_batches
 from batchchat.results.group_stats import GroupStats, tally_by
 from batchchat.results.reader import Results, open_results
+from batchchat.results.since import Since
 from batchchat.sources.json_value import list_columns
 from batchchat.store.columns import COLUMNS, MESSAGES, passthrough_names
 from batchchat.text import numbers
@@ -30,24 +32,25 @@ class Figures(NamedTuple):
     endpoint: str | None
     whole: GroupStats
     off_row_costs: OffRowCosts
-    groups: list[tuple[Any, GroupStats]]
+    groups: list[tuple[tuple[Any, ...], GroupStats]]
     standing: Standing
     of_mock: bool
 
 
-def figures_of(output: Path, by: str | None, job: Path | None = None) -> Figures:
+def figures_of(output: Path, by: Sequence[str], job: Path | None = None, since: Since | None = None) -> Figures:
     """The figures of `output`, whatever the state of its run; `job` is its job file where that was named.
 
+    `by` are the columns to group by; with `since` only rows that ended since then count.
     Raises `UsageError`, `OutputError`, `MachineError`.
     """
     with open_results(output, job) as results:
-        return figures_in(results, by)
+        return figures_in(results if since is None else since.of(results), by)
 
 
-def figures_in(results: Results, by: str | None) -> Figures:
+def figures_in(results: Results, by: Sequence[str]) -> Figures:
     """The figures of results that are open. Raises `UsageError` for a column that is not there."""
-    if by is not None:
-        _check_column(results, by)
+    for name in by:
+        _check_column(results, name)
     whole, groups = _tallied(results, by)
     return Figures(
         results.output,
@@ -62,11 +65,10 @@ def figures_in(results: Results, by: str | None) -> Figures:
     )
 
 
-def _tallied(results: Results, by: str | None) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
+def _tallied(results: Results, by: Sequence[str]) -> tuple[GroupStats, list[tuple[tuple[Any, ...], GroupStats]]]:
     if not results.published:  # a journal knows more of a row than an output's columns do
         return tally_by((row for row, _ in results.rows()), results.passthrough, by)
-    column_names = TALLIED if by is None else TALLIED | {by}
-    return tally_batches(results.columns(column_names), by)
+    return tally_batches(results.columns(TALLIED.union(by)), by)
 
 
 def _check_column(results: Results, by: str) -> None:

@@ -1,4 +1,4 @@
-"""Figures over finished rows, whole and by a column: rows, tokens, money, latency, failures. Pure.
+"""Figures over finished rows, whole and by columns: rows, tokens, money, latency, failures. Pure.
 
 Money is summed in Decimal. Quantiles are exact, interpolated as pandas and DuckDB's `quantile_cont` do. What is unknown
 is None, and the rows that a sum lacks are counted.
@@ -7,7 +7,7 @@ is None, and the rows that a sum lacks are counted.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -22,15 +22,15 @@ from batchchat.errors import UsageError
 from batchchat.results.values import column_values
 from batchchat.store.parquet import PassthroughColumn
 
-__all__ = ["GroupStats", "Groups", "by_cost_descending", "check_groups", "tally_by"]
+__all__ = ["GroupStats", "Groups", "by_cost_descending", "check_groups", "group_key", "tally_by"]
 
 _ROWS_AT_ONCE = 500
 _MAX_GROUPS = 10_000
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _ANSWERED = Status.ANSWERED.value
 
-Groups = dict[bytes, tuple[Any, "GroupStats"]]
-"""The figures for each value of a column, by the value's JSON."""
+Groups = dict[bytes, tuple[tuple[Any, ...], "GroupStats"]]
+"""The figures for each combination of the values of some columns, by its JSON."""
 
 
 class GroupStats:
@@ -105,11 +105,11 @@ def _number(usd: Decimal | None) -> float | None:
 
 
 def tally_by(
-    rows: Iterable[RowRecord], passthrough: Mapping[str, PassthroughColumn], by: str | None
-) -> tuple[GroupStats, list[tuple[Any, GroupStats]]]:
-    """The figures of all rows, and of the rows of each value of the column `by`, the most expensive first.
+    rows: Iterable[RowRecord], passthrough: Mapping[str, PassthroughColumn], by: Sequence[str]
+) -> tuple[GroupStats, list[tuple[tuple[Any, ...], GroupStats]]]:
+    """The figures of all rows, and of the rows of each combination of the columns `by`, the most expensive first.
 
-    Raises `UsageError` where there are too many values.
+    Raises `UsageError` where there are too many combinations.
     """
     whole = GroupStats()
     groups: Groups = {}
@@ -117,22 +117,32 @@ def tally_by(
     while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
         for row in chunk:
             whole.add(row)
-        if by is None:
+        if not by:
             continue
-        for row, value in zip(chunk, column_values(chunk, passthrough, by), strict=True):
-            groups.setdefault(lossless_json.dumps(value), (value, GroupStats()))[1].add(row)
+        columns = [column_values(chunk, passthrough, name) for name in by]
+        for row, values in zip(chunk, zip(*columns, strict=True), strict=True):
+            groups.setdefault(group_key(values), (values, GroupStats()))[1].add(row)
         check_groups(groups, by)
     return whole, by_cost_descending(groups)
 
 
-def check_groups(groups: Groups, by: str) -> None:
-    """Raises `UsageError` where there are too many values."""
-    if len(groups) > _MAX_GROUPS:
-        raise UsageError(f"`{by}` has more than {_MAX_GROUPS:,} values. Group by a column that has fewer.")
+def group_key(values: tuple[Any, ...]) -> bytes:
+    """What a group is known by: the JSON of its values."""
+    return lossless_json.dumps(values)
 
 
-def by_cost_descending(groups: Groups) -> list[tuple[Any, GroupStats]]:
-    """Each value with its figures, by cost, then by rows, in descending order."""
+def check_groups(groups: Groups, by: Sequence[str]) -> None:
+    """Raises `UsageError` where there are too many groups."""
+    if len(groups) <= _MAX_GROUPS:
+        return
+    if len(by) == 1:
+        raise UsageError(f"`{by[0]}` has more than {_MAX_GROUPS:,} values. Group by a column that has fewer.")
+    columns = " and ".join(f"`{name}`" for name in by)
+    raise UsageError(f"{columns} have more than {_MAX_GROUPS:,} combinations. Group by columns that have fewer.")
+
+
+def by_cost_descending(groups: Groups) -> list[tuple[tuple[Any, ...], GroupStats]]:
+    """The values of each group with its figures, by cost, then by rows, in descending order."""
     return sorted(groups.values(), key=lambda group: _rank(group[1].totals), reverse=True)
 
 

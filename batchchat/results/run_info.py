@@ -22,7 +22,8 @@ class RunInfo:
     """`state`, `stopped_by` and `reason` are those of `status --json`, None where the run folder is gone.
 
     `total` counts the input's rows, and `left` those without a record, None where that is not known; `sessions` are the
-    beginning and end of each run in seconds since the epoch, empty where an older output does not tell them.
+    beginning and end of each run in seconds since the epoch, empty where an older output does not tell them. With
+    `since_s` it is about the rows that ended since then.
     """
 
     state: str | None = None
@@ -34,6 +35,7 @@ class RunInfo:
     outdated: int = 0
     estimated_total: int | None = None
     sessions: Sequence[Sequence[float]] = ()
+    since_s: float | None = None
 
     @property
     def running_s(self) -> float | None:
@@ -45,7 +47,14 @@ class RunInfo:
         left = self.left if self.total is None else max(0, self.total - totals.finished)
         rows = totals.counts(left, self.undecided)
         return Standing(
-            self.state, self.stopped_by, rows, self.outdated, self.reason, self.estimated_total, self.running_s
+            self.state,
+            self.stopped_by,
+            rows,
+            self.outdated,
+            self.reason,
+            self.estimated_total,
+            self.running_s,
+            self.since_s,
         )
 
 

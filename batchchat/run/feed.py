@@ -30,6 +30,7 @@ class Feed:
     """Takes rows from `tasks`, which read `source`; `keep` is given the records of those that are not sent.
 
     At most `limit` rows are sent. `total` is the number of the input's rows, where the plan has counted them.
+    `kept` counts the rows that were finished without being sent.
     `limit_reached` says why a row may not be sent again after the attempts of earlier runs, counted by kind.
     """
 
@@ -58,6 +59,7 @@ class Feed:
         self.rows_read = 0
         self.good_rows = 0
         self.taken = 0
+        self.kept = 0
         self.exhausted = False
         self.first_bad: str | None = None
 
@@ -77,7 +79,7 @@ class Feed:
             if isinstance(task, BadRow):
                 self.first_bad = self.first_bad or f"{task.location}: {task.error}"
                 if (record := new_record_of_bad_row(task, self._ledger.index)) is not None:
-                    self._keep(record)
+                    self._put(record)
             else:
                 self.good_rows += 1
                 if task.disposition.sends:
@@ -88,6 +90,10 @@ class Feed:
                 await asyncio.sleep(0)
         return None
 
+    def _put(self, record: RowRecord) -> None:
+        self.kept += 1
+        self._keep(record)
+
     def _refused(self, task: RowTask, history: RowHistory) -> bool:
         """True if the row can't fit its model's context or has reached a limit; it is then recorded as failed."""
         record = self._context_check.refused(task.script) or self._used_up(task, history)
@@ -96,7 +102,7 @@ class Feed:
         spend = self._ledger.spend_before(task.row.key)
         if spend != NO_SPEND:
             add_spend(record, spend)
-        self._keep(record)
+        self._put(record)
         self.taken += 1
         return True
 
@@ -145,10 +151,5 @@ class Feed:
             return self._total, False
         if self._source.rows_total is not None:
             return self._source.rows_total, False
-        if not self.rows_read or not self._source.bytes_read:
-            return None, True
-        return max(
-            self.rows_read,
-            self._total_at_least,
-            round(self.rows_read * self._source.bytes_total / self._source.bytes_read),
-        ), True
+        estimate = self._source.estimated_rows(self.rows_read)
+        return None if estimate is None else max(self.rows_read, self._total_at_least, estimate), True

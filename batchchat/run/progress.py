@@ -116,7 +116,7 @@ class ProgressReporter:
         total, estimated = self._feed.total()
         if self._limit is None:
             return total, estimated
-        max_done = self.finished.done_before + self._limit
+        max_done = self.finished.done_before + self._limit + self._feed.kept
         return (max_done, False) if total is None or estimated or total > max_done else (total, False)
 
     def _awaited(self, dispatcher: Dispatcher) -> AwaitedRow | None:

@@ -47,11 +47,13 @@ async def run_job(
     environ: Mapping[str, str] = os.environ,
     opened: Callable[[Path], None] = lambda _folder: None,
     ended: Callable[[RunResult], int] = lambda result: result.exit_code,
+    refused: Callable[[Mapping[str, Any]], None] = lambda _summary: None,
 ) -> RunResult:
     """Run or resume `job`; every event goes to `subscribers`, and to run.log and run.json in the run folder.
 
     `opened` is called with the run folder once its lock is held, and `ended` when the output is published and the
     lock released, before the job's own `on_finish`: it gives the exit code, where telling the end has changed it.
+    `refused` gets the summary of a run that ended with an error.
     Without `signals` those of the process are handled in the main thread, and none elsewhere. Returns how the run
     ended, whatever stopped it. Raises `BatchchatError` for what is refused or breaks; finished rows are then in the
     journal, and the refusal is in run.log, run.json and told to `on_finish`, as every end of a run is.
@@ -70,7 +72,7 @@ async def run_job(
         try:
             result = await run_session(context, open_logs)
         except BaseException as error:
-            await _refuse(context, stack, state, error)
+            await _refuse(context, stack, state, error, refused)
             raise
         assert state is not None
         result = replace(result, summary=summary_of(job, state.state, state.figures))
@@ -80,10 +82,16 @@ async def run_job(
         return result
 
 
-async def refuse(job: JobSpec, options: RunOptions, error: BatchchatError, environ: Mapping[str, str]) -> None:
+async def refuse(
+    job: JobSpec,
+    options: RunOptions,
+    error: BatchchatError,
+    environ: Mapping[str, str],
+    refused: Callable[[Mapping[str, Any]], None] = lambda _summary: None,
+) -> None:
     """Leave the trace of a run that was refused with `error` before it began: a question that nobody answered."""
     with ExitStack() as stack:
-        await _refuse(_context(job, options, (), None, environ), stack, None, error)
+        await _refuse(_context(job, options, (), None, environ), stack, None, error, refused)
 
 
 def _context(
@@ -103,7 +111,13 @@ def _context(
     )
 
 
-async def _refuse(context: RunContext, stack: ExitStack, state: StateFile | None, error: BaseException) -> None:
+async def _refuse(
+    context: RunContext,
+    stack: ExitStack,
+    state: StateFile | None,
+    error: BaseException,
+    refused: Callable[[Mapping[str, Any]], None],
+) -> None:
     """Tell that `error` ended the run: run.log, run.json, `on_finish`. `state` is None where it had no lock yet."""
     of_machine = error_of_machine(error, sent=state is not None)
     if state is None:
@@ -112,7 +126,9 @@ async def _refuse(context: RunContext, stack: ExitStack, state: StateFile | None
         reason = error_reason(of_machine or error)
         context.tell(Refused(reason.exit_code, context.redactor.redact(reason.reason), reason.stopped_by))
     if isinstance(error, Exception):  # who leaves at once means that too
-        await _call_on_finish(context, summary_of(context.job, state.state, state.figures))
+        summary = summary_of(context.job, state.state, state.figures)
+        refused(summary)
+        await _call_on_finish(context, summary)
 
 
 def _open_trace(context: RunContext, stack: ExitStack) -> StateFile:

@@ -1,7 +1,8 @@
-"""A look at an input's first rows before all are read: which column has the ids, and what the rows have."""
+"""A look at an input's first rows before all are read: which column has the ids, what the rows have, how many."""
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from batchchat.sources.parquet import ParquetFooter
     from batchchat.sources.unsent_fields import UnsentFields
 
-__all__ = ["id_column_of", "look_at_first_rows"]
+__all__ = ["count_if_small", "id_column_of", "look_at_first_rows"]
 
 _ROWS = 1_000
 _BYTES = 8 << 20
+_COUNTED_BYTES = 4 << 20
+_COUNT_WITHIN_S = 0.2
 _ID_COLUMNS = ("id", "custom_id")
 
 
@@ -55,6 +58,27 @@ def look_at_first_rows(spec: InputSpec, unsent: UnsentFields, files: tuple[Input
         for name in [name for name in missing if columns.get(name) is not None]:
             del missing[name]
     unsent.note_missing(missing, count)
+
+
+def count_if_small(files: tuple[InputFile, ...], first: int | None) -> int | None:
+    """How many rows there are, of which the job takes the `first`; None where that takes more than a moment to find."""
+    deadline = time.monotonic() + _COUNT_WITHIN_S
+    rows = bytes_read = 0
+
+    def on_progress(of_this_file: int) -> None:
+        nonlocal bytes_read
+        bytes_read = bytes_before + of_this_file
+
+    bytes_before = 0
+    for file in files:
+        for _ in read_records(file, ColumnSelection(set()), on_progress):
+            rows += 1
+            if rows == first:
+                return rows
+            if bytes_read > _COUNTED_BYTES or time.monotonic() > deadline:
+                return None
+        bytes_before += file.size
+    return rows
 
 
 def _first_columns(files: tuple[InputFile, ...], wanted: set[str]) -> Iterator[dict[str, Any]]:

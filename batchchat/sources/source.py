@@ -16,7 +16,7 @@ import pyarrow as pa
 from batchchat.job.spec import AUTO
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
-from batchchat.sources.first_rows import id_column_of, look_at_first_rows
+from batchchat.sources.first_rows import count_if_small, id_column_of, look_at_first_rows
 from batchchat.sources.format_detection import check_columns, check_ids, detect_format, summarize_entries
 from batchchat.sources.parquet import ColumnSelection, ParquetFooter, read_footer
 from batchchat.sources.readers import declared_columns, read_records, resolve_json_kind
@@ -48,7 +48,8 @@ class Source:
     """The rows of an input.
 
     `bytes_read` counts the current pass over the files: compressed bytes for gz and zst, bytes in proportion to the
-    rows for Parquet. `rows_total` is None unless all files are Parquet or the job takes a random sample.
+    rows for Parquet. `rows_total` is None unless all files are Parquet, few rows are to be read, or the job takes a
+    random sample.
     `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
     `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
     None where the job names it. `may_name_models`: rows may have a model of their own. `id_column` is the column of
@@ -99,6 +100,15 @@ class Source:
             self._sample = choose(self._rows(), spec.random, spec.seed)
             self.rows_total = self._sample.rows
             self.bytes_read = 0
+        if self.rows_total is None:
+            self.rows_total = count_if_small(inputs.files, spec.first)
+
+    def estimated_rows(self, rows_read: int) -> int | None:
+        """About how many rows there are, by the bytes of the `rows_read`; None before any was read."""
+        if not rows_read or not self.bytes_read:
+            return None
+        rows = round(rows_read * self.bytes_total / self.bytes_read)
+        return rows if self._first is None else min(rows, self._first)
 
     def read(self) -> Iterator[Row | BadRow]:
         """The rows, from the first. Raises `InputError` if a file was removed since it was opened."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from batchchat.core.row_counts import RowCounts
 from batchchat.text import numbers
+from batchchat.text.times import iso_utc
 
 __all__ = ["Standing", "answered_words", "left_words", "run_sentence"]
 
@@ -19,7 +20,7 @@ class Standing:
     """How a job stands. `state` is that of `status --json`, None where nothing but its output is known.
 
     `stopped_by` says in a few words what stopped the run (`by SIGTERM`), None where nothing did. `outdated` rows have a
-    record and are to be sent again.
+    record and are to be sent again. With `since_s`, seconds since the epoch, only rows that ended since then count.
     """
 
     state: str | None = None
@@ -29,6 +30,7 @@ class Standing:
     reason: str | None = None
     estimated_total: int | None = None
     running_s: float | None = None
+    since_s: float | None = None
 
 
 def run_sentence(
@@ -41,11 +43,16 @@ def run_sentence(
     time = f" in {numbers.duration(span_s)}" if span_s else ""
     money = "" if usd is None else f" for {numbers.money(usd)}{' (mock)' if of_mock else ''}"
     head = _head(name, standing).strip()
-    answered = answered_words(standing.rows, standing.estimated_total)
+    if standing.since_s is None:
+        answered = answered_words(standing.rows, standing.estimated_total)
+    else:
+        answered = f"{numbers.rows(standing.rows.answered)} answered"
     return f"{head}{': ' if head else ''}{answered}{time}{money}{left_words(standing)}"
 
 
 def _head(name: str, standing: Standing) -> str:
+    if standing.since_s is not None:
+        return f"{name} since {iso_utc(standing.since_s, 'seconds')}"
     if standing.state == "running":
         return f"{name} is running"
     if standing.state == "killed":

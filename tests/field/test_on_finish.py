@@ -52,7 +52,7 @@ def test_money_never_falls(job: Job) -> None:
         outs.append(job.run().out)
         price["usd"] = 0.25
         job.write([{**row, "messages": [{"role": "user", "content": "Other"}]} for row in rows(6)])
-        outs.append(job.run("--resend-changed").out)
+        outs.append(job.run("--resend", "changed").out)
         job.write([{**row, "messages": [{"role": "user", "content": "Other"}]} for row in rows(3)] + rows(1, 7))
         outs.append(job.run().out)
     costs = [summary["cost_usd"]["known"] for summary in told(job)]

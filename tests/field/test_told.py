@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +19,11 @@ ROWS = ["total", "answered", "failed", "invalid", "left", "cut_off", "undecided"
 
 def adds_up(counts: dict[str, Any]) -> bool:
     return bool(counts["answered"] + counts["failed"] + counts["invalid"] + counts["left"] == counts["total"])
+
+
+def until_next_second() -> None:
+    """So that what follows has another time, in seconds, than what was before."""
+    time.sleep(1 - time.time() % 1)
 
 
 def report_of(job: Job) -> dict[str, Any]:
@@ -197,3 +205,117 @@ def test_the_summary_as_one_object(job: Job) -> None:
     told = json.loads((job.folder / "told").read_text())
     assert summary == told
     assert (summary["rows"]["total"], adds_up(summary["rows"])) == (3, True)
+
+
+def test_figures_by_two_columns_together(job: Job) -> None:
+    """`--by a --by b` gave the figures of `b` alone; now each combination has its own, once for each way to ask."""
+    job.write([{**row, "lang": "de" if n % 2 else "en", "level": n % 3} for n, row in enumerate(rows(12))])
+    job.run()
+    for options in (["--by", "lang,level"], ["--by", "lang", "--by", "level"]):
+        by = json.loads(job.run("report", "out.parquet", *options, "--json").out)["outputs"][0]["by"]
+        assert sorted((group["lang"], group["level"], group["rows"]["answered"]) for group in by) == [
+            (lang, level, 2) for lang in ("de", "en") for level in (0, 1, 2)
+        ]
+    text = job.run("report", "out.parquet", "--by", "lang,level").out
+    assert re.search(r"^  by lang +level +rows ", text, re.MULTILINE)
+    assert re.search(r"^  de +2 +2 ", text, re.MULTILINE)
+    lines = job.run("report", "out.parquet", "--by", "lang,level", "--csv", "-").out.splitlines()
+    assert (lines[0].split(",")[:2], len(lines)) == (["lang", "level"], 7)
+    job.run("report", "out.parquet", "--by", "lang,level", "--html", "r.html")
+    page = data_of((job.folder / "r.html").read_bytes())["outputs"][0]
+    assert page["spent"][0]["by"] == "lang · level"
+    assert "en · 0" in [bar["name"] for bar in page["spent"][0]["bars"]]
+
+
+def test_groups_of_a_column_that_has_the_name_of_a_figure(job: Job) -> None:
+    """The groups are told apart."""
+    job.write(rows(3))
+    job.run()
+    by = json.loads(job.run("report", "out.parquet", "--by", "attempts", "--json").out)["outputs"][0]["by"]
+    assert [group["attempts"] for group in by] == [1]
+    assert by[0]["rows"]["answered"] == 3
+
+
+def test_what_the_last_run_did(job: Job) -> None:
+    """Of a job over several nights, `--since last-run` is the last one."""
+    job.write([*rows(12), {"id": "bad"}])
+    job.run("--limit", "8")
+    until_next_second()
+    job.run()
+    ended = job.run("report", "job.yaml", "--since", "last-run")
+    assert re.match(r"out\.parquet since 20\S+Z: 4 rows answered in ", ended.out), ended.out
+    output = json.loads(job.run("report", "out.parquet", "--since", "last-run", "--json", "--by", "status").out)
+    last = output["outputs"][0]
+    assert (last["rows"]["answered"], last["rows"]["total"], last["cost_usd"]["superseded"]) == (4, None, None)
+    assert [(group["status"], group["rows"]["answered"]) for group in last["by"]] == [("answered", 4)]
+    job.run("report", "out.parquet", "--since", "last-run", "--html", "r.html")
+    page = data_of((job.folder / "r.html").read_bytes())
+    assert sorted(row["id"] for row in page["rows"][0]) == [f"r{n:04}" for n in range(8, 12)]
+    assert (page["outputs"][0]["total"], page["outputs"][0]["figures"][-1]["value"]) == (4, "100 %")
+
+
+def test_rows_since_a_time(job: Job) -> None:
+    """A time of day, a date, a date with a time and how long ago; the journal of a run that goes on, too."""
+    job.write(rows(5))
+    job.run()
+    today = datetime.now().astimezone()
+    for since in ("1h", today.date().isoformat(), f"{today - timedelta(hours=1):%Y-%m-%dT%H:%M}"):
+        told = json.loads(job.run("report", "out.parquet", "--since", since, "--json").out)["outputs"][0]
+        assert told["rows"]["answered"] == 5, since
+    job.output.unlink()
+    for since, count in (("1h", 5), ((today + timedelta(hours=-2)).isoformat(), 5)):
+        told = json.loads(job.run("report", "job.yaml", "--since", since, "--json").out)["outputs"][0]
+        assert told["rows"]["answered"] == count
+    for since in ("2999-01-01", "yesterday"):
+        ended = job.run("report", "job.yaml", "--since", since)
+        assert (ended.code, f"--since {since} is " in ended.err) == (2, True)
+
+
+def test_the_first_rows_are_all_there_are(job: Job) -> None:
+    """`input.first: 1000` of 20,000 rows was told as "of about 20,000", with their cost and their time."""
+    job.write(rows(3000), input__first=50)
+    with endpoint(lambda asked: ok() if asked.number <= 20 else error(401, "no")) as server:
+        job.write(endpoint__base_url=server.url, concurrency=1)
+        ended = job.run()
+    assert ended.headline.endswith(" answered for $0.00004, 30 left") or ", 30 left" in ended.headline, ended.headline
+    assert "20/50 rows" in ended.err
+    assert "about 50" not in ended.err
+
+
+def test_a_small_input_is_counted_before_it_is_sent(job: Job) -> None:
+    """A file of 300 rows began with "20/about 309 rows"."""
+    with endpoint(lambda asked: ok() if asked.number <= 20 else error(401, "no")) as server:
+        job.write([{**row, "note": "x" * (n % 50)} for n, row in enumerate(rows(300))], endpoint__base_url=server.url)
+        ended = job.run("--concurrency", "1")
+    assert "20/300 rows" in ended.err, ended.err
+
+
+def test_rows_that_no_limit_counts_are_not_done_beyond_it(job: Job) -> None:
+    """`--limit 3` of 800 rows, most of them invalid, was at "800/3 rows"."""
+    job.write([*({"id": f"x{n}"} for n in range(30)), *rows(5)])
+    ended = job.run("--limit", "3")
+    assert ended.headline.startswith("job stopped at --limit 3: 3 of 35 rows answered")
+    assert re.findall(r"(\S+) rows ·", ended.err) == ["33/33"]
+    again = job.run("--limit", "1")
+    assert re.findall(r"(\S+) rows ·", again.err) == ["34/34"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"input__path": "gone.jsonl"}, "gone.jsonl is not there"),
+        ({"params": {"max_tokens": "many"}, "concurrency": "lots"}, "`concurrency` is"),
+        (
+            {"confirm_above": 0.00001, "price": {"input": 9, "output": 9}, "endpoint__base_url": "http://127.0.0.1:9"},
+            "--yes",
+        ),
+    ],
+)
+def test_a_refused_run_is_one_object_too(job: Job, keys: dict[str, Any], reason: str) -> None:
+    """`run --json` of a run that was refused printed nothing on stdout, which no script can read."""
+    job.write(rows(3), **keys)
+    ended = job.run("--json")
+    summary = json.loads(ended.out)
+    assert (ended.code, summary["exit_code"], summary["job"].endswith("job.yaml")) == (2, 2, True)
+    assert reason in summary["reason"]
+    assert "\n" not in summary["text"]

@@ -78,8 +78,8 @@ def test_quantiles_are_those_of_pandas(latencies: list[float], share: float) -> 
 def test_groups_add_up(rows: list[tuple[str | None, float]]) -> None:
     """Every row is in exactly one group, and the money of the groups is the whole's, to the last digit."""
     records = [answered(str(n), carried={"topic": topic}, cost_usd=cost) for n, (topic, cost) in enumerate(rows)]
-    whole, groups = tally_by(records, {"topic": Kind.TEXT}, "topic")
-    assert sorted(str(value) for value, _ in groups) == sorted({str(topic) for topic, _ in rows})
+    whole, groups = tally_by(records, {"topic": Kind.TEXT}, ["topic"])
+    assert sorted(str(value) for (value,), _ in groups) == sorted({str(topic) for topic, _ in rows})
     assert sum(tally.totals.answered for _, tally in groups) == whole.totals.answered == len(rows)
     exact = sum((Fraction(repr(cost)) for _, cost in rows), Fraction(0))
     assert Fraction(whole.totals.known_cost_usd or 0) == exact
@@ -89,10 +89,10 @@ def test_groups_add_up(rows: list[tuple[str | None, float]]) -> None:
 def test_groups_by_a_column_of_ours() -> None:
     """Status and the like group as carried columns do; the dearest comes first."""
     rows = [answered("a"), answered("b", cost_usd=1.0), failed("c"), invalid("d")]
-    _, groups = tally_by(rows, {}, "id")
-    assert [value for value, _ in groups] == ["b", "a", "c", "d"]
-    _, groups = tally_by(rows, {}, "status")
-    assert [(value, tally.totals.finished) for value, tally in groups] == [
+    _, groups = tally_by(rows, {}, ["id"])
+    assert [value for (value,), _ in groups] == ["b", "a", "c", "d"]
+    _, groups = tally_by(rows, {}, ["status"])
+    assert [(value, tally.totals.finished) for (value,), tally in groups] == [
         ("answered", 2),
         ("failed", 1),
         ("invalid", 1),
@@ -103,4 +103,4 @@ def test_too_many_groups() -> None:
     """A column of a value a row is refused before it fills the memory."""
     rows = (answered(str(n)) for n in range(20_000))
     with pytest.raises(UsageError, match=r"^`id` has more than 10,000 values\. Group by a column that has fewer\.$"):
-        tally_by(rows, {}, "id")
+        tally_by(rows, {}, ["id"])

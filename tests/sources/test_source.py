@@ -45,7 +45,7 @@ def test_what_is_told_of_it(folder: Folder) -> None:
     assert source.description == "messages from a/*.jsonl"
     assert source.recognised == "messages, from the column `messages` of the first row"
     assert source.files == (folder.path / "a/1.jsonl", folder.path / "a/2.jsonl")
-    assert (source.rows_total, source.column_types, source.format) == (None, {}, "messages")
+    assert (source.rows_total, source.column_types, source.format) == (6, {}, "messages")
     chosen = folder.open("a/2.jsonl", format="prompt")
     assert (chosen.description, chosen.recognised) == ("prompts from a/2.jsonl", None)
     many = folder.open("a/1.jsonl", "a/2.jsonl", "./a/1.jsonl", "a/../a/1.jsonl", "a/*")
@@ -92,7 +92,7 @@ def test_parquet_alone_declares_its_rows_and_types(folder: Folder) -> None:
     assert folder.open("a.parquet", columns=("n", "prompt")).column_types == {"n": pa.int8(), "prompt": pa.string()}
     folder.write("c.jsonl", GOOD)
     mixed = folder.open("a.parquet", "c.jsonl")
-    assert (mixed.rows_total, mixed.column_types) == (None, {})
+    assert (mixed.rows_total, mixed.column_types) == (7, {})
 
 
 _cells: st.SearchStrategy[Any] = st.none() | st.integers(0, 3) | st.sampled_from(["a", "x.jsonl:1", "x.jsonl:2", ""])

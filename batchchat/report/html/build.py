@@ -121,6 +121,8 @@ def _for(report_input: ReportInput) -> str:
 def _unanswered(standing: Standing) -> str:
     """What the page says of rows that have no answer and no failure either; empty where there is none."""
     rows = standing.rows
+    if standing.since_s is not None:
+        return ""
     if rows.left is None:
         return "the run has not seen the end of its input"
     parts = [(rows.left, "left"), (standing.outdated, "to be sent again")]
@@ -155,6 +157,8 @@ def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, s
     if report_input.of_mock:
         row_cost = "the mock's price: nothing was paid"
     rows = report_input.standing.rows
+    if report_input.standing.since_s is not None:  # what ended since then is the whole
+        rows = totals.counts(left=0)
     shares = ((rows.failed, "failed"), (rows.invalid, "invalid"), (rows.left, "left"), (rows.cut_off, "cut off"))
     others = [f"{numbers.count(number)} {word}" for number, word in shares if number]
     latency = stats.latency_s(0.5), stats.latency_s(0.95)

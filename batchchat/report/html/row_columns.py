@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ _NUMBERS = ("prompt_tokens", "completion_tokens", "cost_usd", "attempts", "laten
 _TIMES = ("started_at", "finished_at")
 _NAMES = ("status", "model", "error_kind")
 READ = frozenset({*_NUMBERS, *_TIMES, *_NAMES, "model_requested"})
-"""The columns that are read, but for the one to group by."""
+"""The columns that are read, but for those to group by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class RowColumns:
         return len(self.cost_usd)
 
 
-def read_row_columns(batches: Iterable[pa.RecordBatch], by: str | None) -> RowColumns:
-    """The columns `READ`, and the column `by` where it is not None, of `batches` that have them."""
+def read_row_columns(batches: Iterable[pa.RecordBatch], by: Sequence[str]) -> RowColumns:
+    """The columns `READ`, and those of `by` as one, of `batches` that have them."""
     numbers: dict[str, list[Floats]] = {name: [] for name in (*_NUMBERS, *_TIMES)}
     coders = {name: _Coder() for name in _NAMES}
     by_coder = _Coder()
@@ -76,11 +76,12 @@ def read_row_columns(batches: Iterable[pa.RecordBatch], by: str | None) -> RowCo
         )
         coders["status"].add(batch.column("status").to_pylist())
         coders["error_kind"].add(batch.column("error_kind").to_pylist())
-        if by is not None:
-            by_coder.add([_written(value) for value in batch_values(batch, by)])
+        if by:
+            columns = [map(_written, batch_values(batch, name)) for name in by]
+            by_coder.add([" · ".join(values) for values in zip(*columns, strict=True)])
     arrays: dict[str, Any] = {name: _joined(parts) for name, parts in numbers.items()}
     arrays |= {name: coder.codes() for name, coder in coders.items()}
-    return RowColumns(**arrays, by=None if by is None else by_coder.codes())
+    return RowColumns(**arrays, by=by_coder.codes() if by else None)
 
 
 def _written(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,21 @@ PAYLOAD = """</script><script>window.hit=1</script><img src=x onerror="window.hi
 ROWS = "[...document.querySelectorAll('#rows tbody tr')]"
 
 
-def page_at(path: Path, outputs: list[Path], by: str | None = "topic") -> Path:
+def page_at(path: Path, outputs: list[Path], by: Sequence[str] = ("topic",)) -> Path:
     path.write_bytes(page_of_outputs(outputs, by, lambda output: output.name).content)
     return path
 
 
 EDGES: dict[str, list[RowRecord]] = {
     "0 of 0 rows answered.": [],
-    "1 of 1 row answered for $0.0001 in 1.5s.": [answered()],
+    "1 of 1 row answered in 1.5s for $0.0001.": [answered()],
     "0 of 2 rows answered.": [invalid("a"), invalid("b")],
     "0 of 2 rows answered in 1.5s.": [failed("a"), failed("b")],
     "2 of 2 rows answered in 1.5s.": [
         answered(id_, cost_usd=None, cost_source=None, usage=None, wait_s=None) for id_ in "ab"
     ],
     # A clock that was set back, answers that took no time, and figures that no axis expects.
-    "3 of 3 rows answered for $3,000,000,000.00 in 0.0s.": [
+    "3 of 3 rows answered for $3,000,000,000.00.": [
         answered(
             str(n),
             finished_at=1.6e9 - n,
@@ -48,7 +48,7 @@ EDGES: dict[str, list[RowRecord]] = {
         )
         for n in range(3)
     ],
-    "40 of 40 rows answered for $0.0049 in 1m 20s.": [
+    "40 of 40 rows answered in 1m 20s for $0.0049.": [
         answered(
             str(n), started_at=1.7e9 + 2 * n + 40_000 * (n > 20), finished_at=1.7e9 + 2 * n + 2 + 40_000 * (n > 20)
         )
@@ -76,7 +76,7 @@ def test_a_page_is_drawn_searched_sorted_and_read(tmp_path: Path) -> None:
     path = page_at(tmp_path / "x.html", [output_of(tmp_path / "x.parquet", run_of(400))])
 
     async def look(page: Page) -> None:
-        assert (await page.ask("document.querySelector('h1').textContent")).startswith("380 of 400 rows answered for $")
+        assert (await page.ask("document.querySelector('h1').textContent")).startswith("380 of 400 rows answered in ")
         titles = await page.ask("[...document.querySelectorAll('h2')].map((title) => title.textContent)")
         assert titles[:3] == [
             "Where did the money go, by topic?",

@@ -79,7 +79,7 @@ def test_no_text_makes_the_page_large(tmp_path: Path, letter: str) -> None:
         failed(long, error=long, error_kind=long, **fields),
     ]
     outputs = [output_of(tmp_path / "x.parquet", rows), output_of(tmp_path / "y.parquet", reversed(rows))]
-    page = page_of_outputs(outputs, "topic", str).content
+    page = page_of_outputs(outputs, ["topic"], str).content
     assert len(page) <= LIMIT < 2_000_000
     assert all(data_of(page)["rows"])
 
@@ -88,7 +88,7 @@ def test_a_big_run_is_sampled_and_says_so(tmp_path: Path) -> None:
     """Of many rows the page holds the failed, the dearest and the slowest and others, the same ones each time."""
     rows = run_of(6_000)
     output = output_of(tmp_path / "x.parquet", rows)
-    first, second = (data_of(page_of_outputs([output], None, str).content) for _ in range(2))
+    first, second = (data_of(page_of_outputs([output], [], str).content) for _ in range(2))
     assert first["rows"] == second["rows"]
     held = {row["id"]: row for row in first["rows"][0]}
     assert len(held) < first["outputs"][0]["total"] == 6_000

@@ -24,7 +24,7 @@ def facts(spans: list[tuple[float, float]]) -> RowColumns:
         answered(str(n), started_at=START + begin, finished_at=START + begin + length, latency_s=length)
         for n, (begin, length) in enumerate(spans)
     ]
-    return read_row_columns(batches_of(rows, {}, READ), None)
+    return read_row_columns(batches_of(rows, {}, READ), [])
 
 
 @given(SPANS)
@@ -70,14 +70,14 @@ def test_no_row_is_lost_from_a_histogram(values: list[float]) -> None:
 def test_unknown_is_not_drawn() -> None:
     """Without values there is no picture, and NaN is no value."""
     assert histogram(np.array([np.nan])) is None
-    assert clock_of(read_row_columns(batches_of([invalid("a")], {}, READ), None)) is None
+    assert clock_of(read_row_columns(batches_of([invalid("a")], {}, READ), [])) is None
 
 
 def test_groups_keep_all_money(tmp_path: Path) -> None:
     """A long list of groups is cut after the twelfth, the rest stands in one bar, and the bars are the whole."""
     rows = [answered(str(n), carried={"topic": f"t{n % 40}"}, cost_usd=n / 1000) for n in range(400)]
     output = Published(output_of(tmp_path / "x.parquet", rows))
-    seen = read_row_columns(output.batches(READ | {"topic"}), "topic")
+    seen = read_row_columns(output.batches(READ | {"topic"}), ["topic"])
     assert seen.by is not None
     bars = spent_by(seen.by, seen)["bars"]
     assert (len(bars), bars[-1]["name"]) == (13, "28 others")
@@ -89,8 +89,8 @@ def test_groups_keep_all_money(tmp_path: Path) -> None:
 def test_a_journal_s_rows_are_the_same_facts(tmp_path: Path) -> None:
     """Rows that are not published yet are drawn as they will be."""
     rows = run_of(200)
-    published = read_row_columns(Published(output_of(tmp_path / "x.parquet", rows)).batches(READ), None)
-    journaled = read_row_columns(batches_of(rows, {}, READ), None)
+    published = read_row_columns(Published(output_of(tmp_path / "x.parquet", rows)).batches(READ), [])
+    journaled = read_row_columns(batches_of(rows, {}, READ), [])
     for name in ("cost_usd", "latency_s", "started_at", "attempts", "prompt_tokens"):
         np.testing.assert_array_equal(getattr(published, name), getattr(journaled, name))
     assert published.model.names == journaled.model.names

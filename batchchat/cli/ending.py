@@ -1,0 +1,121 @@
+"""How `batchchat run` prints its end: as a text to read, or with `--json` as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from batchchat.cli.output import put, say, style
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
+from batchchat.job import JobSpec
+from batchchat.text.numbers import shown_path
+from batchchat.text.run_sentence import Standing
+
+if TYPE_CHECKING:
+    from batchchat.run.ending import RunResult
+
+__all__ = ["Ending", "JsonEnding", "TextEnding"]
+
+_COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_code: "red"}
+
+
+class Ending(Protocol):
+    """What is printed of the end of a run."""
+
+    def ended(self, job: JobSpec, result: RunResult, commands: list[str], /) -> None:
+        """The run ended in order; `commands` can be typed next."""
+
+    def refused(self, summary: Mapping[str, Any]) -> None:
+        """An error ended the run, whose `summary` is that of `on_finish`; the error itself is printed by others."""
+
+    def failed(self, exit_code: int, reason: str) -> None:
+        """An error ended the command with `exit_code`, before there was a run or after `refused`."""
+
+
+class TextEnding:
+    """Replies of a small run and the summary on stdout; why it stopped on stderr."""
+
+    def ended(self, job: JobSpec, result: RunResult, commands: list[str]) -> None:
+        """Print the summary."""
+        from batchchat.report.summary import RunSummary, replies, summary
+        from batchchat.run.finished_rows import READABLE_ROWS
+        from batchchat.store.parquet import files_of
+
+        _tell_stopped(result)
+        colour = _COLOURS.get(result.exit_code, "yellow")
+        if 0 < len(result.rows) <= READABLE_ROWS and result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
+            put(replies(result.rows) + "\n")
+        output = job.output.path
+        text = summary(
+            RunSummary(
+                name=job.name,
+                totals=result.ledger.totals,
+                off_row_costs=result.ledger.off_row_costs,
+                standing=_standing(result),
+                this_run=result.figures.this_run,
+                output=shown_path(output) if output.exists() and result.exit_code in {0, 3, 4, 5} else None,
+                output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
+                next_commands=commands,
+                set_aside=[shown_path(path) for path in result.set_aside],
+                max_cost_usd=job.budget.max_cost,
+            )
+        )
+        head, _, body = text.partition("\n")
+        put(f"{style(head, colour)}\n{body}")
+
+    def refused(self, summary: Mapping[str, Any]) -> None:
+        """Print nothing: the error is on stderr."""
+
+    def failed(self, exit_code: int, reason: str) -> None:
+        """Print nothing: the error is on stderr."""
+
+
+class JsonEnding:
+    """One JSON object on stdout however the run ends, a job that can't be read included."""
+
+    def __init__(self, job: Path) -> None:
+        self._job = job
+        self._is_put = False
+
+    def ended(self, _job: JobSpec, result: RunResult, _commands: list[str]) -> None:
+        """Print the summary, and why it stopped on stderr."""
+        _tell_stopped(result)
+        self._put(result.summary)
+
+    def refused(self, summary: Mapping[str, Any]) -> None:
+        """Print the summary."""
+        self._put(summary)
+
+    def failed(self, exit_code: int, reason: str) -> None:
+        """Print what is known of a run that did not begin."""
+        if not self._is_put:
+            text = f"{self._job.stem} refused: {' '.join(reason.split())}"
+            refusal = {"text": text, "job": str(self._job), "exit_code": exit_code, "reason": reason}
+            self._put({**refusal, "state": "stopped", "rows": None, "cost_usd": None, "next_command": None})
+
+    def _put(self, summary: Mapping[str, Any]) -> None:
+        from batchchat import lossless_json
+
+        self._is_put = True
+        put(lossless_json.dumps(dict(summary)).decode())
+
+
+def _tell_stopped(result: RunResult) -> None:
+    """Why the run stopped, on stderr."""
+    if result.stopped:
+        say(f"{style('stopped:', _COLOURS.get(result.exit_code, 'yellow'))} {result.stopped}")
+
+
+def _standing(result: RunResult) -> Standing:
+    state = "finished" if result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED} else "stopped"
+    figures = result.figures
+    return Standing(
+        state,
+        result.stopped_by or None,
+        figures.rows,
+        figures.outdated,
+        result.stopped,
+        figures.estimated_total,
+        figures.running_s,
+    )
