@@ -152,7 +152,7 @@ class _Window:
                 return None
 
     def _scan_brackets(self, depth: int, start: int) -> tuple[int, int, bool]:
-        """Count brackets from `start`, within `depth` others: the depth, where the scan stopped, whether in a string."""
+        """Count brackets from `start` within `depth` others: its depth, where it stopped, whether in a string."""
         for token in _BRACKET.finditer(self.data, start):
             sign = self.data[token.start()]
             if sign in _OPENING:
