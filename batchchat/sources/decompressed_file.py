@@ -205,7 +205,9 @@ def _read_zstd(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
             except zstandard.ZstdError as error:
                 yield _until_zstd_break(stream, frame_start, at, piece)
                 raise BrokenOffError(_zstd_break(stream, frame_start)) from error
-            yield block
+            # What is read at once is bounded: a block of short lines takes twenty times its size.
+            for start in range(0, len(block), block_bytes):
+                yield block[start : start + block_bytes]
             used = len(piece) - len(frame.unused_data)
             at, data = at + used, data[used:]
             begun = not frame.eof

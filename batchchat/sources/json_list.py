@@ -1,8 +1,9 @@
 """A JSON list of objects as numbered records, one for each element, good or bad; the layout does not matter.
 
-The list is streamed: memory holds one block and the longest element, of at most 64 MiB. An element whose brackets
-balance is one record, even if it is not valid JSON. Where they don't balance, the end of the element can't be found,
-and the file ends with one bad record. A missing comma and a trailing comma are accepted.
+The list is streamed: memory holds one block and the longest element, of at most 64 MiB. A longer one is read to its end
+and not kept: it is one bad record. An element whose brackets balance is one record, even if it is not valid JSON. Where
+they don't balance, the end of the element can't be found, and the file ends with one bad record. A missing comma and a
+trailing comma are accepted.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from batchchat.errors import InputError
 from batchchat.sources.decompressed_file import (
     BLOCK_BYTES,
     MAX_ROW_BYTES,
+    TOO_LONG,
     BrokenOffError,
     DecompressedFile,
+    OverlongLine,
     open_decompressed,
 )
 from batchchat.sources.json_value import bad_json, parse_object, short_json
@@ -34,6 +37,9 @@ _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?'
 _BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 _SCALAR = re.compile(_STRING + rb'|[^\s,\[\]{}"]+', re.DOTALL)
+# The rest of a string that has begun; group 1 is its closing quote. A backslash at the end is left for what follows.
+_REST_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+(")?', re.DOTALL)
+_REST_OF_WORD = re.compile(rb'[^\s,\[\]{}"]*')
 _OPENING, _CLOSING, _QUOTE = b"[{", b"]}", ord('"')
 
 
@@ -63,25 +69,21 @@ class _Window:
         """The column of the current position, from 1."""
         return self.at - self._column_from + 1
 
-    @property
-    def limit_note(self) -> str:
-        """` within 64 MiB` if the search for an element's end stopped at the limit, else empty."""
-        return f" within {self._max_element_bytes >> 20} MiB" if self._is_too_long() else ""
-
     def _is_too_long(self) -> bool:
         return len(self.data) - self.at > self._max_element_bytes
 
     def _extend(self) -> bool:
-        """Read at least as much as is in memory already, so that a long element isn't scanned again for each block.
+        """Read as much as is in memory already, so that a long element isn't scanned again for each block.
 
-        False at the end of the content.
+        Not much more than an element may have. False at the end of the content.
         """
         if self._broken is not None:
             raise self._broken
         remainder = self.data[self.at :]
         parts, size = [remainder], 0
+        wanted = max(1, min(len(remainder), self._max_element_bytes + 1 - len(remainder)))
         try:
-            while size < max(len(remainder), 1) and (block := next(self._blocks, b"")):
+            while size < wanted and (block := next(self._blocks, b"")):
                 parts.append(block)
                 size += len(block)
         except BrokenOffError as error:
@@ -116,34 +118,52 @@ class _Window:
         self.at += 1
 
     def element(self) -> bytes | None:
-        """Read the element that begins at the current position; None if its end can't be found."""
-        end = self._end_of_nested if self.data[self.at] in _OPENING else self._end_of_scalar
-        to = end()
+        """Read the element that begins at the current position; None if its end can't be found.
+
+        Of one that is too long an `OverlongLine` is returned.
+        """
+        start = self.used
+        to = self._end_of_nested() if self.data[self.at] in _OPENING else self._end_of_scalar()
         if to is None:
             return None
-        text = self.data[self.at : to]
+        is_kept = self._before + to - start <= self._max_element_bytes
+        text = self.data[self.at : to] if is_kept else OverlongLine()
         self._advance(to)
         return text
 
     def _end_of_nested(self) -> int | None:
-        depth, scanned = 0, self.at
+        """Where in `data` the element ends. What has been read of one that is too long is dropped on the way."""
+        depth, scanned, is_too_long = 0, self.at, False
         while True:
-            resume_at = len(self.data)
-            for token in _BRACKET.finditer(self.data, scanned):
-                sign = self.data[token.start()]
-                if sign in _OPENING:
-                    depth += 1
-                elif sign in _CLOSING:
-                    depth -= 1
-                    if not depth:
-                        return token.end()
-                elif token.lastindex is None:
-                    resume_at = token.start()
-                    break
+            depth, stopped_at, in_string = self._scan_brackets(depth, scanned)
+            if not depth:
+                return stopped_at
+            is_too_long = is_too_long or self._is_too_long()
+            if is_too_long:
+                self._advance(stopped_at)
+                if in_string:
+                    if not self._skip_string():
+                        return None
+                    scanned = self.at
+                    continue
             # Only an unfinished string is scanned again after more is read.
-            scanned = resume_at - self.at
-            if self._is_too_long() or not self._extend():
+            scanned = stopped_at - self.at
+            if not self._extend():
                 return None
+
+    def _scan_brackets(self, depth: int, start: int) -> tuple[int, int, bool]:
+        """Count brackets from `start` within `depth` others: its depth, where it stopped, whether in a string."""
+        for token in _BRACKET.finditer(self.data, start):
+            sign = self.data[token.start()]
+            if sign in _OPENING:
+                depth += 1
+            elif sign in _CLOSING:
+                depth -= 1
+                if not depth:
+                    return 0, token.end(), False
+            elif token.lastindex is None:
+                return depth, token.start(), True
+        return depth, len(self.data), False
 
     def _end_of_scalar(self) -> int | None:
         while True:
@@ -151,11 +171,36 @@ class _Window:
             if token is None:
                 return None
             length = token.end() - self.at
-            whole = token.lastindex is not None or self.data[self.at] != _QUOTE
+            is_string = self.data[self.at] == _QUOTE
+            whole = token.lastindex is not None or not is_string
             if whole and token.end() < len(self.data):
                 return token.end()
-            if self._is_too_long() or not self._extend():
+            if self._is_too_long():
+                skip = self._skip_string if is_string else self._skip_word
+                return self.at if skip() else None
+            if not self._extend():
                 return self.at + length if whole else None
+
+    def _skip_word(self) -> bool:
+        """Move past what is no string and no list or object, keeping nothing of it."""
+        while True:
+            remainder = _REST_OF_WORD.match(self.data, self.at)
+            assert remainder is not None
+            self._advance(remainder.end())
+            if self.at < len(self.data) or not self._extend():
+                return True
+
+    def _skip_string(self) -> bool:
+        """Move past the string that begins at the current position, keeping nothing of it; False if it has no end."""
+        self._advance(self.at + 1)
+        while True:
+            remainder = _REST_OF_STRING.match(self.data, self.at)
+            assert remainder is not None
+            self._advance(remainder.end())
+            if remainder.lastindex is not None:
+                return True
+            if not self._extend():
+                return False
 
 
 def read_json(
@@ -201,10 +246,10 @@ def _elements(window: _Window) -> Iterator[dict[str, Any] | Bad]:
             if sign == b"}":
                 why = f"a bracket {where} closes what none has opened"
             else:
-                why = f"the element that begins {where} has no end{window.limit_note}"
+                why = f"the element that begins {where} has no end"
             yield Bad(f"the file breaks off here: {why}")
             return
-        yield _columns(element, line, column)
+        yield Bad(f"the element {TOO_LONG}") if isinstance(element, OverlongLine) else _columns(element, line, column)
         if window.peek() == b",":
             window.skip()
     window.skip()

@@ -15,6 +15,7 @@ from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
 from batchchat.sources.row_params import non_finite_in, params_of_columns, parse_params_column
+from batchchat.sources.unify import is_whole
 from batchchat.sources.unsent_fields import UnsentFields
 from batchchat.text.nearest import did_you_mean
 
@@ -23,6 +24,8 @@ __all__ = ["REFERENCE", "Columns", "RowBuilder"]
 
 REFERENCE = "reference"
 """The column of answers that were cut off, where the job has them cut off."""
+_TEXT_OR_NULL = (str, type(None))
+"""Values of the id column that the output's column `id` holds as they are; another is carried, for joins."""
 _COLLIDES = re.compile(f"(input_)*{REFERENCE}")
 _TRAILING = (
     "ends with an assistant message: nothing to answer. `input.trailing_assistant: drop` cuts it off and keeps it in"
@@ -59,10 +62,13 @@ class Columns:
         """The columns that are read as text where they are binary."""
         own = {id_column, params if isinstance(params, str) else None} - {None}
         self.excluded = frozenset(str(name) for name in own | set(form.excluded))
+        self._typed_id = id_column if passthrough is None and id_column not in self.structs else None
         self.wanted = None if passthrough is None else {*self.excluded, *self.structs, *passthrough}
 
-    def passes_through(self, name: str) -> bool:
-        """True if the column `name` goes to the output."""
+    def passes_through(self, name: str, kind: Any) -> bool:
+        """True if the column `name`, of the Arrow type `kind`, goes to the output: one of ids if it is not text."""
+        if name == self._typed_id:
+            return is_whole(kind)
         return name not in self.excluded if self.passthrough is None else name in self.passthrough
 
     def passthrough_of(self, record: dict[str, Any], reference: str | None) -> dict[str, Any]:
@@ -74,7 +80,8 @@ class Columns:
             passthrough = {name: record.get(name) for name in self.passthrough}
         else:
             for name in record.keys() & self.excluded:
-                del record[name]
+                if name != self._typed_id or type(record[name]) in _TEXT_OR_NULL:
+                    del record[name]
             passthrough = record
         if self.trailing != "drop":
             return passthrough

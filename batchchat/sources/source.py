@@ -161,9 +161,12 @@ def open_source(spec: InputSpec) -> Source:
 
 
 def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:
-    names = dict.fromkeys(name for footer in footers for name in footer.types if columns.passes_through(name))
-    common = {name: common_type([footer.types[name] for footer in footers if name in footer.types]) for name in names}
+    kinds: dict[str, list[pa.DataType]] = {}
+    for footer in footers:
+        for name, kind in footer.types.items():
+            kinds.setdefault(name, []).append(kind)
+    common = {name: common_type(own) for name, own in kinds.items()}
     for name in columns.texts & common.keys():
         if common[name] is not None:
             common[name] = text_type(common[name]) or common[name]
-    return {name: kind for name, kind in common.items() if kind is not None}
+    return {name: kind for name, kind in common.items() if kind is not None and columns.passes_through(name, kind)}

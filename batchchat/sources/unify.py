@@ -16,7 +16,7 @@ from batchchat.arrow.cells import decode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["cast", "common_type", "is_text", "text_type"]
+__all__ = ["cast", "common_type", "is_text", "is_whole", "text_type"]
 
 _DIGITS_OF_A_DOUBLE = 15
 
@@ -86,3 +86,8 @@ def _holds(common: Any, kind: Any) -> bool:
 def is_text(kind: Any) -> bool:
     """Whether `kind` is one of Arrow's types of text."""
     return kind is not None and bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
+
+
+def is_whole(kind: Any) -> bool:
+    """Whether `kind` is a type of whole numbers."""
+    return bool(pt.is_integer(kind.value_type if pt.is_dictionary(kind) else kind))

@@ -253,3 +253,59 @@ def test_conversations_of_datasets(job: Job, server: Endpoint) -> None:
     table = datasets.load_dataset("parquet", data_files=str(job.output), cache_dir=str(job.folder / "cache"))["train"]
     assert [row["tags"] for row in table] == [[0], [1], [2]]
     assert table[0]["meta"] == {"a": {"b": None}}
+
+
+def test_an_id_column_of_numbers_is_carried_for_joins(job: Job, server: Endpoint) -> None:
+    """With its type, beside the text that `id` is; one of text is there already."""
+    write_parquet(
+        job,
+        {
+            "id": pa.array([3, 7], pa.int32()),
+            "prompt": pa.array(["A", "B"]),
+            "x": pa.array(["p", "q"]),
+        },
+        input__id="auto",
+        endpoint__base_url=server.url,
+    )
+    assert job.run().code == 0
+    schema = pq.read_schema(job.output)
+    assert (schema.field("id").type, schema.field("input_id").type) == (pa.string(), pa.int32())
+    assert [(row["id"], row["input_id"], row["x"]) for row in job.table()] == [("3", 3, "p"), ("7", 7, "q")]
+    joined = duckdb.sql(
+        f"select o.x from '{job.folder}/in.parquet' i join '{job.output}' o on i.id = o.input_id where o.input_id > 4"
+    )
+    assert joined.fetchall() == [("q",)]
+    write_parquet(job, {"id": pa.array(["3", "7"]), "prompt": pa.array(["A", "B"]), "x": pa.array(["p", "q"])})
+    assert job.run("--fresh").code == 0
+    assert "input_id" not in pq.read_schema(job.output).names
+
+
+@pytest.mark.parametrize("kinds", [(pa.int32(), pa.int64()), (pa.int64(), pa.uint64()), (pa.int8(), pa.string())])
+def test_ids_of_files_with_other_types(job: Job, server: Endpoint, kinds: tuple[Any, Any]) -> None:
+    """They stay what they are, whatever the column that is carried can be."""
+    (job.folder / "parts").mkdir()
+    for n, kind in enumerate(kinds):
+        key = pa.array([f"{n}"] if kind == pa.string() else [n], kind)
+        pq.write_table(pa.table({"key": key, "prompt": pa.array([f"P{n}"])}), job.folder / f"parts/{n}.parquet")
+    job.write(input__path="parts", input__id="key", endpoint__base_url=server.url)
+    assert job.run().code == 0
+    assert [row["id"] for row in job.table()] == ["0", "1"]
+    assert [row["key"] for row in job.table()] == [0, None if kinds[1] == pa.string() else 1]
+
+
+def test_an_id_of_json_that_is_a_number(job: Job, server: Endpoint) -> None:
+    """As the file has it; not where the job lists the columns that it carries."""
+    records = [
+        '{"key": 1, "prompt": "A"}',
+        '{"key": 18446744073709551616, "prompt": "B"}',
+        '{"key": 2.5, "prompt": "C"}',
+    ]
+    job.write(records[:2], input__id="key", endpoint__base_url=server.url)
+    assert job.run().code == 0
+    assert [(row["id"], row["key"]) for row in job.table()] == [("1", "1"), (str(1 << 64), str(1 << 64))]
+    job.write([records[0], records[2]])
+    assert job.run("--fresh").code == 3
+    assert [(row["status"], row["key"]) for row in job.table()] == [("answered", 1.0), ("invalid", 2.5)]
+    job.write(records[:1], input__columns=[])
+    assert job.run("--fresh").code == 0
+    assert "key" not in job.table()[0]

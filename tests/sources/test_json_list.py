@@ -123,8 +123,31 @@ def test_an_element_longer_than_a_block(folder: Folder) -> None:
     value = {"a": 'x"]' * 1_500_000}
     content = json.dumps([value, {}]).encode()
     assert rows(folder, content) == [(1, value), (2, {})]
-    broken = "the file breaks off here: the element that begins on line 1, column 2 has no end within 1 MiB"
-    assert records(folder.path / "x.json", content, max_element_bytes=1 << 20) == [(1, Bad(broken))]
+    too_long = Bad("the element is longer than 64 MiB, the most that a row may have")
+    path = folder.path / "x.json"
+    assert records(path, content, max_element_bytes=1 << 20) == [(1, too_long), (2, {})]
+    for unclosed in (content[:-6], content.replace(b'"}', b"}")):
+        *_, (number, broken) = records(path, unclosed, max_element_bytes=1 << 20)
+        assert (number, broken) == (
+            1,
+            Bad("the file breaks off here: the element that begins on line 1, column 2 has no end"),
+        )
+
+
+@given(st.lists(_values | _objects, max_size=6), st.sampled_from([None, 1]), st.integers(1, 40), st.integers(1, 30))
+def test_too_long_elements_cost_themselves(elements: list[Any], indent: int | None, limit: int, block: int) -> None:
+    """Wherever their strings, escapes and brackets are cut by blocks, those behind are read as ever."""
+    written = [json.dumps(element, indent=indent).encode() for element in elements]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.json"
+        content = b"[" + b",\n".join(written) + b"]"
+        whole = records(path, content, block_bytes=block)
+        bounded = records(path, content, block_bytes=block, max_element_bytes=limit)
+    assert [number for number, _ in bounded] == [number for number, _ in whole]
+    for text, (_, row), (_, expected) in zip(written, bounded, whole, strict=True):
+        assert row == (
+            expected if len(text) <= limit else Bad("the element is longer than 64 MiB, the most that a row may have")
+        )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_a_good_row_is_whole(folder: Folder) -> None:
         "x.jsonl", [{"id": 7, "messages": HI, "p": {"seed": 1, "model": "m"}, "tag": ["a"], "model": "carried"}]
     )
     assert folder.rows("x.jsonl", id="id", params="p") == [
-        Row(Key("7"), 0, "x.jsonl:1", HI, {"seed": 1}, "m", {"tag": ["a"], "model": "carried"})
+        Row(Key("7"), 0, "x.jsonl:1", HI, {"seed": 1}, "m", {"id": 7, "tag": ["a"], "model": "carried"})
     ]
 
 

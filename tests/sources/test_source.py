@@ -88,7 +88,7 @@ def test_parquet_alone_declares_its_rows_and_types(folder: Folder) -> None:
     assert source.rows_total == 4
     assert source.column_types == {"n": pa.int16(), "d": pa.date32()}
     assert folder.open("*.parquet", first=3).rows_total == 3
-    assert folder.open("a.parquet", id="n").column_types == {"d": pa.date32()}
+    assert folder.open("a.parquet", id="n").column_types == {"n": pa.int8(), "d": pa.date32()}
     assert folder.open("a.parquet", columns=("n", "prompt")).column_types == {"n": pa.int8(), "prompt": pa.string()}
     folder.write("c.jsonl", GOOD)
     mixed = folder.open("a.parquet", "c.jsonl")
