@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.acceptance.job import Job, rows
+from tests.acceptance.servers import http
 from tests.field.endpoint import endpoint, error, ok
 
 
@@ -29,3 +30,16 @@ def test_a_run_that_finishes_no_row_does_not_bring_back_rows_that_are_gone(job: 
     assert counts == job.state()["rows"]
     assert (counts["answered"], counts["left"], counts["total"]) == (3, 1, 4)
     assert len(job.table()) == 3
+
+
+def test_what_was_paid_for_and_could_not_be_used_is_in_the_journal_though_the_next_attempt_was_answered(
+    job: Job,
+) -> None:
+    """A reply without choices was billed; the row is sent again and answered. `raw` has only what its row ended with."""
+    unusable = http(200, {"id": "paid-1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}})
+    with endpoint(lambda asked: unusable if asked.attempt == 1 else ok()) as server:
+        job.write(rows(1), endpoint__base_url=server.url, retry__max_wait=0.01)
+        assert job.run().code == 0
+    (step,) = [record for record in job.journal() if record["kind"] == "step" and record["attempts"]]
+    assert "paid-1" in step["raw"]
+    assert job.table()[0]["raw"] is None
