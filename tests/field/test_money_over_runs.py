@@ -35,7 +35,7 @@ def test_a_run_that_finishes_no_row_does_not_bring_back_rows_that_are_gone(job: 
 def test_what_was_paid_for_and_could_not_be_used_is_in_the_journal_though_the_next_attempt_was_answered(
     job: Job,
 ) -> None:
-    """A reply without choices was billed; the row is sent again and answered. `raw` has only what its row ended with."""
+    """A reply without choices was billed; the row is sent again and answered. `raw` is of its last attempt."""
     unusable = http(200, {"id": "paid-1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}})
     with endpoint(lambda asked: unusable if asked.attempt == 1 else ok()) as server:
         job.write(rows(1), endpoint__base_url=server.url, retry__max_wait=0.01)
@@ -43,3 +43,32 @@ def test_what_was_paid_for_and_could_not_be_used_is_in_the_journal_though_the_ne
     (step,) = [record for record in job.journal() if record["kind"] == "step" and record["attempts"]]
     assert "paid-1" in step["raw"]
     assert job.table()[0]["raw"] is None
+
+
+def estimate(job: Job) -> dict[str, Any]:
+    """What `estimate --json` says."""
+    found: dict[str, Any] = json.loads(job.run("estimate", "job.yaml", "--json").out)
+    return found
+
+
+def test_an_estimate_knows_of_answers_that_will_be_taken_over(job: Job) -> None:
+    """All ids were changed, and no request: a run sends nothing."""
+    with endpoint(lambda _: ok()) as server:
+        job.write(rows(4), endpoint__base_url=server.url, price={"input": 1, "output": 1}, params={"max_tokens": 9})
+        assert job.run().code == 0
+        job.write([{**row, "id": f"new-{row['id']}"} for row in rows(5)])
+        left = estimate(job)
+        assert job.run().code == 0
+    assert left["rows_left"] == 1
+    assert server.attempts["Question 0"] == 1
+
+
+def test_an_estimate_follows_what_the_job_says_of_changed_rows(job: Job) -> None:
+    """With `resume.changed: resend` they are paid again, and so they are in what is left; by default they are not."""
+    with endpoint(lambda _: ok()) as server:
+        job.write(rows(4), endpoint__base_url=server.url, price={"input": 1, "output": 1}, params={"max_tokens": 9})
+        assert job.run().code == 0
+    job.write(params={"max_tokens": 8})
+    assert estimate(job)["left_cost_usd"]["worst"] == 0
+    job.write(resume__changed="resend")
+    assert estimate(job)["left_cost_usd"]["worst"] > 0
