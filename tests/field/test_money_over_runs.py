@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
-from tests.acceptance.job import Job, rows
+from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import http
-from tests.field.endpoint import endpoint, error, ok
+from tests.field.endpoint import End, endpoint, error, ok
 
 
 def report(job: Job) -> dict[str, Any]:
@@ -72,3 +73,28 @@ def test_an_estimate_follows_what_the_job_says_of_changed_rows(job: Job) -> None
     assert estimate(job)["left_cost_usd"]["worst"] == 0
     job.write(resume__changed="resend")
     assert estimate(job)["left_cost_usd"]["worst"] > 0
+
+
+def test_a_report_in_json_has_what_was_in_flight_at_a_kill(job: Job) -> None:
+    """Six requests may have been billed: scripts are told so as people are, and the same as the summary says."""
+    with endpoint(lambda _: End.HANG) as server:
+        job.write(
+            rows(20),
+            endpoint__base_url=server.url,
+            concurrency=6,
+            price={"input": 0.5, "output": 1.5},
+            params={"max_tokens": 50},
+        )
+        running = job.start()
+        until(lambda: server.in_flight == 6)
+        running.signal(signal.SIGKILL)
+        running.end()
+        told = report(job)["cost_usd"]["possibly_billed"]
+        assert told >= 6 * 50 * 1.5e-6
+        server.answer = lambda _: ok()
+        ended = job.run("--json")
+    assert (
+        json.loads(ended.out)["cost_usd"]["possibly_billed_at_most"]
+        == told
+        == report(job)["cost_usd"]["possibly_billed"]
+    )
