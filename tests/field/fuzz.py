@@ -413,10 +413,9 @@ class Customer:
         counts, cost = summary["rows"], summary["cost_usd"]
         left = sum(counts[name] or 0 for name in ("answered", "failed", "invalid", "left"))
         assert counts["total"] in {None, left}, counts
-        if code == 0:
-            assert not (counts["failed"] or counts["invalid"] or counts["undecided"]), counts
-        if code == 3:
-            assert counts["failed"] or counts["invalid"] or counts["undecided"], counts
+        if code in {0, 3}:
+            blemished = counts["failed"] or counts["invalid"] or counts["undecided"]
+            assert code == (3 if blemished else 0), counts
         paid, uncertain = usd(cost["known"]), usd(cost["possibly_billed_at_most"])
         billed = self._billed_usd
         assert paid <= billed <= paid + uncertain, f"{billed} was billed, the summary tells {cost}"
