@@ -112,6 +112,7 @@ class Planned:
 
     Among the `kept` are the `undecided`, whose request changed, and the `taken_over`, whose answer another row had that
     is gone from the input or has another request there. `refreshed` rows have new values in passthrough columns.
+    `used_up` rows have no attempt left, and fail without being sent.
     """
 
     total: int
@@ -127,6 +128,7 @@ class Planned:
     undecided: int = 0
     taken_over: int = 0
     refreshed: int = 0
+    used_up: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,15 @@ from batchchat.preflight.charges import Charge
 from batchchat.preflight.load import Load, ObservedRow
 from batchchat.preflight.stable_sample import StableSample
 from batchchat.pricing.rates import Rates
-from batchchat.run.disposition import Disposition
+from batchchat.run.disposition import Disposition, OnChanged
 from batchchat.run.messages import mixed_mock
-from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
+from batchchat.run.reuse import FreeAnswers, free_answers, wants_answer
+from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks, tasks
 from batchchat.run.wiring import scripts_for
 from batchchat.script.single import merged_params
 from batchchat.sources import open_source
 from batchchat.store.folder import folder_of
+from batchchat.store.index import Index
 from batchchat.store.ledger import Ledger
 from batchchat.store.segments import scan, segments
 from batchchat.tokens.for_model import Tokenizer
@@ -48,9 +50,12 @@ MOST_SEEN = 5_000
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How the run to be estimated treats rows that have a record; with `fresh` the journal is ignored."""
+    """How the run to be estimated treats rows that have a record; with `fresh` the journal is ignored.
 
-    rules: ResumeRules = field(default_factory=ResumeRules)
+    Without `rules` it is as the job says.
+    """
+
+    rules: ResumeRules | None = None
     fresh: bool = False
 
 
@@ -121,16 +126,42 @@ def scan_input(
     `draw` is given all rows that can be in a pilot; with `drawn`, only rows of that one are seen.
     """
     source, script_for = open_source(job.input), scripts_for(job, rates)
+    rules = sending.rules or ResumeRules(changed=OnChanged(job.resume.changed))
     with journal_of(job, fresh=sending.fresh) as ledger:
+        free = _free_answers(job, rates, ledger, rules)
         scanner = _Scanner(job, lanes, ledger, draw=draw, drawn=drawn)
-        for task in looked_up_tasks(source, script_for, ledger.index, sending.rules):
+        for task in looked_up_tasks(source, script_for, ledger.index, rules):
             for lane in lanes:
                 lane.load.rows += 1
             if isinstance(task, BadRow):
                 scanner.bad(task)
             else:
-                scanner.good(task)
+                scanner.good(task if free is None else _after_takeover(task, free, ledger.index))
     return scanner.result()
+
+
+def _free_answers(job: JobSpec, rates: Rates, ledger: Ledger, rules: ResumeRules) -> FreeAnswers | None:
+    """The answers that rows of the input would take over from others; None where nothing was answered.
+
+    The input is read for it, and its rows are added to the index, as in a run.
+    """
+    index = ledger.index
+    if not ledger.totals.answered:
+        return None
+    rows = tasks(open_source(job.input), scripts_for(job, rates), index, rules)
+    free = free_answers(
+        ((task.entry, task.script.identity) for task in rows if isinstance(task, RowTask) and task.entry is not None),
+        index,
+    )
+    return free if len(free) else None
+
+
+def _after_takeover(task: RowTask, free: FreeAnswers, index: Index) -> RowTask:
+    """`task` as it is once its row has taken over an answer, where there is one."""
+    if task.entry is None or not wants_answer(index, task.entry, task.script.identity):
+        return task
+    source = free.take(task.script.identity)
+    return task if source is None else task._replace(disposition=Disposition.KEEP, entry=source)
 
 
 class _Scanner:

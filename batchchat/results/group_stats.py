@@ -94,10 +94,17 @@ def _cost(totals: Totals, off_row_costs: OffRowCosts | None) -> dict[str, Any]:
 
 
 def _possibly_billed(totals: Totals, off_row_costs: OffRowCosts | None) -> float | None:
-    """The upper bound, attempts at unfinished rows included; None where one of the attempts has no bound."""
-    if off_row_costs is None or off_row_costs.unbounded is None:
+    """The upper bound of all that may have been paid on top of what is known; None where a part has no bound.
+
+    That is for attempts that broke off, at unfinished rows too, for answers without usage, and for what was in flight
+    when a run was killed.
+    """
+    costs = off_row_costs
+    if costs is None or costs.unbounded is None:
         return None if totals.possibly_billed else 0.0
-    return None if off_row_costs.unbounded else float(off_row_costs.broke_off_usd)
+    if costs.unbounded or (costs.at_risk and not costs.at_risk_usd):
+        return None
+    return float(max(costs.unsure_usd, costs.broke_off_usd + costs.unreported_usd + costs.at_risk_usd))
 
 
 def _number(usd: Decimal | None) -> float | None:

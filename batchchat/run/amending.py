@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from batchchat.core.conversation import BadRow, Key, Status
 from batchchat.run.recorder import Recorder
-from batchchat.run.reuse import FreeAnswers
+from batchchat.run.reuse import FreeAnswers, wants_answer
 from batchchat.run.tasks import RowTask
 from batchchat.store.amendments import amendment
 from batchchat.store.ledger import Ledger
@@ -20,6 +20,7 @@ from batchchat.store.ledger import Ledger
 __all__ = ["NOTHING_AMENDED", "Amended", "amend"]
 
 _ROWS_A_TURN = 200
+_KEPT = {Status.ANSWERED.value, Status.FAILED.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,12 @@ async def amend(
         if isinstance(task, BadRow) or (entry := task.entry) is None:
             continue
         status = index.status(entry)
-        unanswered = not status or status == Status.INVALID
-        if unanswered or (status == Status.ANSWERED and index.fingerprint(entry) != task.script.identity):
+        if wants_answer(index, entry, task.script.identity):
             source = free.take(task.script.identity)
             if source is not None:
                 amender.give(task, entry, source)
                 continue
-        if not unanswered and index.has_other_passthrough(entry, task.row.passthrough):
+        if status in _KEPT and index.has_other_passthrough(entry, task.row.passthrough):
             amender.renew(task, entry)
     await recorder.settled()
     return Amended(amender.taken_over, amender.refreshed)

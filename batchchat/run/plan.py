@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -57,13 +57,15 @@ class PlanCounts:
 
     `invalid_new` are bad rows not recorded yet; `replaced` those sent that have a record already; `changed_cost_usd` is
     what the undecided or changed answers had cost, and `changed_parts` how many of them changed in which part of their
-    request. `recorded` rows were sent before; the record of `stale_passthrough` ones has other passthrough columns.
+    request. `used_up` rows are to be sent and have no attempt left: they end as failed, and are in no count of `rows`.
+    `recorded` rows were sent before; the record of `stale_passthrough` ones has other passthrough columns.
     `wanted` are the fingerprints of requests that no record of their row answers, and `changed_entries` the rows whose
     answer is to another request. `max_cost` is what the rows that are sent can cost, and
     `max_cost_undecided` what the undecided can; `max_row_cost_usd` is the most that any one row can, sent or kept.
     """
 
     rows: dict[Disposition, int] = field(default_factory=lambda: dict.fromkeys(Disposition, 0))
+    used_up: int = 0
     invalid: int = 0
     invalid_new: int = 0
     replaced: int = 0
@@ -92,12 +94,17 @@ class PlanCounts:
     @property
     def nothing_new(self) -> bool:
         """True if there is nothing to send and nothing to record."""
-        return not self.to_send and not self.invalid_new
+        return not self.to_send and not self.used_up and not self.invalid_new
 
     @property
     def good(self) -> int:
         """Rows that could be sent."""
-        return sum(self.rows.values())
+        return sum(self.rows.values()) + self.used_up
+
+    def add_used_up(self, *, has_record: bool) -> None:
+        """Count a good row that is to be sent and has no attempt left."""
+        self.used_up += 1
+        self.replaced += has_record
 
     def add(self, task: RowTask, *, has_record: bool) -> None:
         """Count a good row."""
@@ -156,6 +163,7 @@ class PlanCounts:
             taken_over=amended.taken_over,
             refreshed=amended.refreshed,
             new=rows[Disposition.SEND_NEW],
+            used_up=self.used_up,
             invalid=self.invalid,
             gone=gone,
             later=rows[Disposition.LATER],
@@ -166,9 +174,15 @@ _CHANGED = {Disposition.UNDECIDED, Disposition.SEND_CHANGED, Disposition.KEEP_CH
 
 
 async def plan(
-    tasks: Iterator[RowTask | BadRow], ledger: Ledger, stopped: Callable[[], bool] = lambda: False
+    tasks: Iterator[RowTask | BadRow],
+    ledger: Ledger,
+    stopped: Callable[[], bool] = lambda: False,
+    limit_reached: Callable[[Mapping[str, int]], str | None] = lambda _: None,
 ) -> PlanCounts:
-    """Read the whole input, or until it is `stopped`, and count; nothing is sent or written."""
+    """Read the whole input, or until it is `stopped`, and count; nothing is sent or written.
+
+    `limit_reached` says why a row may not be sent again after the attempts of earlier runs, counted by kind.
+    """
     counts, index = PlanCounts(), ledger.index
     for number, task in enumerate(tasks, 1):
         if number % ROWS_A_TURN == 0:
@@ -180,7 +194,11 @@ async def plan(
             continue
         entry = task.entry
         status = "" if entry is None else index.status(entry)
-        counts.add(task, has_record=bool(status))
+        billed = ledger.unfinished.history(task.row.key, task.script.identity).billed
+        if billed and task.disposition.sends and limit_reached(billed) is not None:
+            counts.add_used_up(has_record=bool(status))
+        else:
+            counts.add(task, has_record=bool(status))
         if entry is None or not status or status == Status.INVALID:
             counts.wanted.append(task.script.identity)
             continue

@@ -104,7 +104,7 @@ class Planner:
 
     async def _count(self, rates: Rates) -> PlanCounts:
         rows = tasks(self._source, wiring.scripts_for(self._job, rates), self._ledger.index, self.rules)
-        return await plan(rows, self._ledger, self._stopped)
+        return await plan(rows, self._ledger, self._stopped, wiring.limit_reached_for(self._job))
 
     async def _amend(self, rates: Rates, free: FreeAnswers) -> Amended:
         rows = tasks(self._source, wiring.scripts_for(self._job, rates), self._ledger.index, self.rules)
@@ -119,7 +119,8 @@ class Planner:
     async def _begin_resend(self, rates: Rates, counts: PlanCounts) -> PlanCounts:
         """The counts where the same --resend ran to its end before: it begins once more."""
         rules = self.rules
-        if rules.resend.since is None or counts.rows[Disposition.SEND_AGAIN] or counts.rows[Disposition.SEND_FAILED]:
+        left = counts.rows[Disposition.SEND_AGAIN] + counts.rows[Disposition.SEND_FAILED] + counts.used_up
+        if rules.resend.since is None or left:
             return counts
         self.rules = replace(rules, resend=replace(rules.resend, since=None))
         return await self._count(rates)

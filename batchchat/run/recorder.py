@@ -118,6 +118,8 @@ class Recorder:
         )
         if failure is not None:
             record["error"] = failure.text
+        if attempt.raw is not None and attempt.may_be_billed:
+            record["raw"] = attempt.raw  # it was paid for, and the row's own record has that of its last attempt alone
         return self.keep(record)
 
     def cancelled(self, work: Work, request: Request) -> int:

@@ -14,11 +14,30 @@ from batchchat.core.conversation import Status
 from batchchat.hash_table import HashTable
 from batchchat.store.index import Index
 
-__all__ = ["FreeAnswers"]
+__all__ = ["FreeAnswers", "free_answers", "wants_answer"]
 
 _TAKEN = 2
 _FREE = 1
 _END = 0
+
+
+def wants_answer(index: Index, entry: int, identity: int) -> bool:
+    """Whether the row of `entry` takes over an answer to the request of `identity`: it has none to that request."""
+    status = index.status(entry)
+    if status == Status.ANSWERED:
+        return index.fingerprint(entry) != identity
+    return status != Status.FAILED
+
+
+def free_answers(rows: Iterable[tuple[int, int]], index: Index) -> FreeAnswers:
+    """The free answers for all `rows` of an input, each the entry and the identity of one."""
+    wanted, changed = array("Q"), array("Q")
+    for entry, identity in rows:
+        if wants_answer(index, entry, identity):
+            wanted.append(identity)
+            if index.status(entry):
+                changed.append(entry)
+    return FreeAnswers(index, wanted, changed)
 
 
 class FreeAnswers:

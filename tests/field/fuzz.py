@@ -134,6 +134,8 @@ class Customer:
         self.at_risk = 0
         self.resent: Counter[str] = Counter()
         self.cap: Decimal | None = None
+        self.paid = Decimal(0)
+        self.shift = 0
         self.fresh_from = 0
         self.log: list[str] = []
         keys: dict[str, Any] = {
@@ -145,7 +147,7 @@ class Customer:
                 "max_wait": 0.05,
                 "max_attempts": MAX_ATTEMPTS,
                 "max_possibly_billed": MAX_POSSIBLY_BILLED,
-                "max_outage": 20,
+                "max_outage": 4,  # a row that is always refused waits for it where nothing else is left to send
             },
             "output.path": dice.choice(["out.parquet", "out"]),
         }
@@ -172,6 +174,13 @@ class Customer:
             self.remove_rows,
             self.change_rows,
             self.budget,
+            self.resend_listed,
+            self.leave_changed_rows_undecided,
+            self.rename_ids,
+            self.mend_carried_column,
+            self.other_concurrency,
+            self.kill_twice,
+            self.move,
         ]
         action = self.dice.choice(actions)
         self.log.append(action.__name__)
@@ -179,13 +188,36 @@ class Customer:
         self.check()
 
     def run(self, *arguments: str) -> Ended:
-        ended = self.job.run("--progress", "none", *arguments)
-        self.log.append(f"  {arguments} exit {ended.code}")
-        assert ended.code in EXIT_CODES, ended.err
-        assert "defect" not in ended.err, ended.err
+        ended = self._run(*arguments)
         if ended.code in {0, 3} and "--limit" not in arguments:
             self._check_finished(ended)
         return ended
+
+    def _run(self, *arguments: str) -> Ended:
+        ended = self.job.run("--progress", "none", "--json", *arguments)
+        self.log.append(f"  {arguments} exit {ended.code}")
+        assert ended.code in EXIT_CODES, ended.err
+        assert "defect" not in ended.err, ended.err
+        if ended.code in {0, 3, 4, 5}:
+            self._check_summary(json.loads(ended.out), ended.code)
+        return ended
+
+    def kill_twice(self) -> None:
+        """The second time before the first kill was noticed by any other command."""
+        self.kill()
+        self.kill()
+
+    def move(self) -> None:
+        """The job is moved with its run folder, under another name of the folder."""
+        before, after = self.job.folder, self.job.folder.with_name(f"{self.job.folder.name}-moved")
+        before.rename(after)
+        self.job.folder = after
+        for name in ("file", "input", "output", "run_folder", "journal_file"):
+            setattr(self.job, name, after / getattr(self.job, name).relative_to(before))
+        self.run()
+
+    def other_concurrency(self) -> None:
+        self.run("--concurrency", str(self.dice.randint(1, CONCURRENCY)))
 
     def kill(self) -> None:
         self._stopped_by(signal.SIGKILL)
@@ -221,6 +253,61 @@ class Customer:
     def resend_cut_off(self) -> None:
         self._resend("cut-off", lambda row: row["finish_reason"] == "length" and row["status"] == "answered")
 
+    def resend_listed(self) -> None:
+        """Rows by a file of ids, answered or failed; one of the ids is in no input."""
+        ids = set(self.dice.sample(sorted(self.texts), 3))
+        (self.job.folder / "ids.txt").write_text("".join(f"{id_}\n" for id_ in [*sorted(ids), "nobody"]))
+        self._resend("@ids.txt", lambda row: row["id"] in ids)
+
+    def leave_changed_rows_undecided(self) -> None:
+        """Off a terminal changed rows keep their answers, and the run ends with 3; then the user says keep, and resend.
+
+        Meanwhile nothing is sent for them.
+        """
+        answered = sorted(id_ for id_ in self.texts if id_ in self.answers)
+        changed = self.dice.sample(answered, min(2, len(answered)))
+        if not changed:
+            return
+        for id_ in changed:
+            self.texts[id_] = self._next_version(id_)
+        self._write_input()
+        for arguments in ((), ("--keep-changed",)):
+            ended = self._run(*arguments)
+            if ended.code in {0, 3}:
+                counts = json.loads(ended.out)["rows"]
+                assert counts["undecided"] == (0 if arguments else len(changed)), counts
+                assert arguments or ended.code == 3
+            now = {row["id"]: row["response"] for row in self.exported()}
+            for id_ in changed:
+                assert now[id_] == self.answers[id_], f"{id_} has lost its answer"
+                assert not self.provider.asked[self.texts[id_]], f"{id_} was sent"
+        for id_ in changed:
+            del self.answers[id_]
+        self.run("--resend", "changed")
+
+    def rename_ids(self) -> None:
+        """The same requests under new ids: their answers are taken over, and nothing is paid again."""
+        rows = {row["id"]: row["status"] for row in self.exported()}
+        for id_ in self.dice.sample(sorted(self.texts), 4):
+            text, new = self.texts.pop(id_), f"{id_}x"
+            self.texts[new] = text
+            if id_ in self.answers:
+                self.answers[new] = self.answers.pop(id_)
+            elif rows.get(id_) == "failed":
+                self.resent[text] += 1
+        self._write_input()
+        self.run()
+
+    def mend_carried_column(self) -> None:
+        """A column that goes to the output has other values: no row is sent for it."""
+        self.shift += 1000
+        self._write_input()
+        self.run()
+
+    def _next_version(self, id_: str) -> str:
+        start, _, version = self.texts[id_].rpartition("v")
+        return f"{start}v{int(version) + 1}"
+
     def _resend(self, what: str, chosen: Any) -> None:
         rows = self.exported()
         ids = {row["id"] for row in rows if chosen(row)}
@@ -232,7 +319,7 @@ class Customer:
     def fresh(self) -> None:
         before = len(self.provider.served)
         self.answers.clear()
-        self.fresh_from, self.kills, self.at_risk = before, 0, 0
+        self.fresh_from, self.kills, self.at_risk, self.paid = before, 0, 0, Decimal(0)
         self.resent.clear()
         self.run("--fresh")
 
@@ -252,8 +339,7 @@ class Customer:
 
     def change_rows(self) -> None:
         for id_ in self.dice.sample(sorted(self.texts), 2):
-            version = int(self.texts[id_].rpartition("v")[2]) + 1
-            self.texts[id_] = f"{id_} v{version}"
+            self.texts[id_] = self._next_version(id_)
             self.answers.pop(id_, None)
         self._write_input()
         self.run("--resend", "changed")
@@ -263,7 +349,7 @@ class Customer:
         self.cap = paid + DEAREST_USD * self.dice.randint(8, 40) + DEAREST_USD * self.at_risk
         ended = self.run("--max-cost", f"{self.cap:f}")
         assert self._billed_usd <= self.cap, f"{self._billed_usd} was billed under a cap of {self.cap}"
-        assert ended.code in {0, 2, 3, 4}, ended.err
+        assert ended.code in {0, 2, 3, 4, 5}, ended.err
 
     # What must be true
 
@@ -276,7 +362,8 @@ class Customer:
         for id_, response in self.answers.items():
             assert answered.get(id_) == response, f"{id_}: {response!r} is lost, {answered.get(id_)!r} instead"
         for id_, response in answered.items():
-            assert id_ in response, f"{id_} has the answer {response!r} of another row"
+            number = id_.rstrip("x")
+            assert response.startswith(number), f"{id_} has the answer {response!r} of another row"
         self.answers = {id_: response for id_, response in answered.items() if id_ in self.texts}
         self._check_paid_twice()
         self._check_attempts(rows)
@@ -290,11 +377,12 @@ class Customer:
 
     def _check_attempts(self, rows: list[dict[str, Any]]) -> None:
         for row in rows:
-            assert (row["possibly_billed_attempts"] or 0) <= MAX_POSSIBLY_BILLED * (1 + self.resent[row["id"]]), row
+            again = self.resent[self.texts.get(row["id"], "")]
+            assert (row["possibly_billed_attempts"] or 0) <= MAX_POSSIBLY_BILLED * (1 + again), row
         # By the provider's own count: what may have been billed, but for what was in flight at a kill.
         billed = Counter(one.text for one in self.provider.served[self.fresh_from :])
         for text, count in billed.items():
-            allowed = (MAX_POSSIBLY_BILLED + 1) * (1 + self.resent[text]) + self.kills
+            allowed = MAX_POSSIBLY_BILLED * (1 + self.resent[text]) + self.kills
             assert count <= allowed, f"{text} was billed {count} times"
 
     def _check_sums(self, rows: list[dict[str, Any]]) -> None:
@@ -309,18 +397,33 @@ class Customer:
         cut_off = sum(row["finish_reason"] == "length" and row["status"] == "answered" for row in rows)
         assert counts["cut_off"] == cut_off
         known = usd(report["cost_usd"]["known"])
-        paid_for_rows = sum((usd(row["cost_usd"]) for row in rows), Decimal(0))
-        superseded = usd(report["cost_usd"]["superseded"])
+        assert known == sum((usd(row["cost_usd"]) for row in rows), Decimal(0)), "the rows cost what the report says"
+        paid = known + usd(report["cost_usd"]["superseded"]) + usd(report["cost_usd"]["pending"])
         uncertain = usd(report["cost_usd"]["possibly_billed"])
         billed = self._billed_usd
-        assert paid_for_rows <= known + superseded
         # What is known was billed; what was billed is known, or inside what is told as uncertain.
-        assert known <= billed or known + superseded <= billed, (known, superseded, billed)
-        told = max(known, paid_for_rows) + superseded + uncertain
-        assert billed <= told, f"{billed} was billed, {told} at most is told ({report['cost_usd']})"
+        assert paid <= billed <= paid + uncertain, f"{billed} was billed, {paid} is told ({report['cost_usd']})"
+        self._check_never_falls(paid)
         counts_of_status = self._json("status", self._job_file, "--json")["rows"]
         for name in ("answered", "failed", "invalid"):
             assert counts_of_status[name] == counts[name], (counts_of_status, counts)
+
+    def _check_summary(self, summary: dict[str, Any], code: int) -> None:
+        """The summary's money is the provider's, and never falls; its code is that of its rows."""
+        counts, cost = summary["rows"], summary["cost_usd"]
+        left = sum(counts[name] or 0 for name in ("answered", "failed", "invalid", "left"))
+        assert counts["total"] in {None, left}, counts
+        if code in {0, 3}:
+            blemished = counts["failed"] or counts["invalid"] or counts["undecided"]
+            assert code == (3 if blemished else 0), counts
+        paid, uncertain = usd(cost["known"]), usd(cost["possibly_billed_at_most"])
+        billed = self._billed_usd
+        assert paid <= billed <= paid + uncertain, f"{billed} was billed, the summary tells {cost}"
+        self._check_never_falls(paid)
+
+    def _check_never_falls(self, paid: Decimal) -> None:
+        assert paid >= self.paid, f"{self.paid} was told to be paid before, and now {paid}"
+        self.paid = paid
 
     def _check_finished(self, ended: Ended) -> None:
         table = self._published()
@@ -330,6 +433,7 @@ class Customer:
                 assert row["response"].startswith(self.texts[row["id"]]), row["response"]
             else:
                 assert row["error_kind"], row
+            assert row["n"] == int(self.texts[row["id"]][1:5]) + self.shift, "the column is not the input's"
         assert ended.code == (0 if all(row["status"] == "answered" for row in table) else 3)
 
     # How it is seen
@@ -363,7 +467,10 @@ class Customer:
 
     def _write_input(self) -> None:
         self.job.write(
-            [{"id": id_, "messages": conversation(text), "n": int(id_[1:])} for id_, text in self.texts.items()]
+            [
+                {"id": id_, "messages": conversation(text), "n": int(text[1:5]) + self.shift}
+                for id_, text in self.texts.items()
+            ]
         )
 
 

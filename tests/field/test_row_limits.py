@@ -12,7 +12,7 @@ from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import http
 from tests.field.endpoint import Asked, End, Step, endpoint, error, ok
 
-UNUSABLE = http(200, {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "finish_reason": "length"}]})
+UNUSABLE = http(200, {"id": "x", "object": "chat.completion", "choices": []})
 BILLED = http(
     200,
     {
@@ -145,7 +145,9 @@ def test_a_row_that_has_reached_its_limit_is_not_sent_by_a_resume(job: Job) -> N
         sent = server.attempts["Question 2"]
         server.answer = last_gets(UNUSABLE, 3)
         job.write(retry__max_possibly_billed=2)
-        assert job.run().code == 3
+        ended = job.run()
+        assert ended.code == 3
+        assert "kept · 1 has no attempt left (`retry`) · nothing to send" in ended.err
         assert server.attempts["Question 2"] == sent
         row = failed_row(job)
         assert row["error_kind"] == "bad_response"
