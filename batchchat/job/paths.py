@@ -30,7 +30,7 @@ def input_paths() -> ValueType:
 
     def read_one(name: str, node: Node) -> str:
         path: str = item.read(name, node)
-        _no_url(name, node, path)
+        _on_this_machine(name, node, path)
         return path
 
     def read(name: str, node: Node) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def output_path() -> ValueType:
     def read(name: str, node: Node) -> str:
         path: str = item.read(name, node)
         assert isinstance(node, Scalar)
-        _no_url(name, node, path)
+        _on_this_machine(name, node, path)
         base = os.path.basename(path.rstrip("/"))  # noqa: PTH119
         if base in {"", "~"} or ("." in base and not base.endswith(_SUFFIX)):
             raise wrong_value(name, node, takes)
@@ -67,8 +67,11 @@ def output_path() -> ValueType:
     return ValueType(takes, {"type": "string", "pattern": r"([^/]\.parquet|(^|/)[^./~]+/*)$"}, read)
 
 
-def _no_url(name: str, node: Node, path: str) -> None:
-    """Refuse a URL, of which only the scheme is shown: presigned ones hold a signature."""
+def _on_this_machine(name: str, node: Node, path: str) -> None:
+    """Refuse `-`, and a URL, of which only the scheme is shown: presigned ones hold a signature."""
+    if path == "-":
+        sentence = f"`{name}` is -, which is not in this version yet. Write the rows to a file, and name that."
+        raise RefusedError(Diagnostic(node.location, sentence))
     if url := _URL.match(path):
         scheme = printable(url.group(1), 12)
         sentence = f"`{name}` is a URL ({scheme}://...), which is not in this version yet."

@@ -35,7 +35,9 @@ def paid_usd(totals: Totals, off_row: OffRowCosts) -> Decimal | None:
 def cut_off_words(count: int) -> str:
     """What cut-off answers are, and the way out."""
     ended = "answer ended" if count == 1 else "answers ended"
-    return f"{numbers.count(count)} {ended} at the token limit; raise `max_tokens`, then --resend cut-off"
+    return (
+        f"{numbers.count(count)} {ended} at the token limit; raise `max_tokens`, then --resend cut-off --keep-changed"
+    )
 
 
 def cut_off_lines(totals: Totals) -> list[LabelledLine]:
@@ -94,9 +96,9 @@ def cost_lines(totals: Totals, off_row: OffRowCosts, *, of_mock: bool = False) -
         lines[0] += f" · at most {numbers.money(off_row.broke_off_usd)} more for {_broke_off(possibly - unbounded)}"
     if off_row.superseded_usd:
         money = numbers.money(off_row.superseded_usd)
-        lines.append(f"{money} more was paid for answers replaced or gone from the input")
+        lines.append(f"{money} more for answers replaced or gone from the input")
     if off_row.pending_usd:
-        lines.append(f"{numbers.money(off_row.pending_usd)} more was paid for attempts at rows that are left")
+        lines.append(f"{numbers.money(off_row.pending_usd)} more for attempts at rows that are left")
     if unbounded:
         lines.append(f"not in it: {_broke_off(unbounded)} and may have been billed")
     if off_row.at_risk:

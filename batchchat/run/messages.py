@@ -81,7 +81,7 @@ def mixed_mock(job: JobSpec, answered: int) -> str:
     held, now = ("a real endpoint", "the mock") if job.is_mock else ("the mock", job.host)
     return (
         f"{job.output.as_given} holds {numbers.rows(answered)} answered by {held}, and this job asks {now}."
-        " Name another `output.path`, or set them aside with --fresh."
+        " Name another `output.path`, or set them aside with `run --fresh`."
     )
 
 

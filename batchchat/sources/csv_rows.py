@@ -43,6 +43,7 @@ _QUOTE = 'a quoted cell contains a quote. Write it twice: "".'
 _CARRIAGE_RETURN = "an unquoted cell contains a carriage return. Quote the cell, or end lines with LF."
 _UP_TO_CARRIAGE_RETURN = re.compile(r"[^\r]*\r|[^\r]+")
 _SEPARATORS = {";": "`;`", "\t": "tabs", "|": "`|`"}
+_EXCEL_SEPARATOR = re.compile(r"(?i)sep=.?")
 # Two threads that raise the limit at once would put back each other's.
 _LIMIT_LOCK = Lock()
 
@@ -229,10 +230,12 @@ def _header(file: InputFile, number: int, names: list[str] | Bad) -> list[str]:
     where = f"{file.as_given}:{number}"
     if isinstance(names, Bad):
         raise InputError(f"{where}: the first row has to name the columns, but {names.sentence.removesuffix('.')}.")
-    if len(names) == 1:
+    if len(names) == 1 and not _EXCEL_SEPARATOR.fullmatch(names[0]):
         for separator, name in _SEPARATORS.items():
             if separator in names[0]:
                 raise InputError(f"{where}: the columns are separated by {name}. Save the file with commas.")
+    if _EXCEL_SEPARATOR.fullmatch(",".join(names)):
+        raise InputError(f"{where}: this line is for Excel. Remove it, so that the first row names the columns.")
     for at, name in enumerate(names):
         if not name.strip():
             raise InputError(

@@ -60,15 +60,18 @@ def _detect(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str]
             row = "the first row" if number == 1 else f"{file.label}:{line}"
             return match[0], f"{match[0].name}, from {match[1]} of {row}"
         unmatched = unmatched or (file, line, columns)
-    share = "the only row" if number == 1 else f"none of the first {number:,} rows is good"
     if unmatched is not None:
-        raise _unmatched(spec, *unmatched, share)
+        raise _unmatched(spec, *unmatched, number)
     if unreadable is not None:
-        raise InputError(f"{unreadable.removesuffix('.')} ({share}).")
+        raise InputError(f"{unreadable.removesuffix('.')} ({_share(number)}).")
     raise _empty(spec)
 
 
-def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any], share: str) -> InputError:
+def _share(number: int) -> str:
+    return "the only row" if number == 1 else f"none of the first {number:,} rows is good"
+
+
+def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, Any], number: int) -> InputError:
     has = f"{file.as_given}:{line} has {list_columns(columns)}"
     if spec.column is not None:
         if spec.column in columns:
@@ -76,14 +79,34 @@ def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, A
             return InputError(f"{file.as_given}:{line}: `{spec.column}` is {value}. It takes messages or text.")
         sentence = f"{has}, but no `{spec.column}` (`input.column`)."
         return InputError(sentence + did_you_mean(spec.column, columns))
+    if number == 1 and (hint := _hint_of_one_object(columns)):
+        raise InputError(f"{file.as_given} is one object. {hint}")
     if (problem := problem_of_shape(columns)) is not None:
-        return InputError(f"{file.as_given}:{line}: {problem.sentence.removesuffix('.')} ({share}).")
+        return InputError(f"{file.as_given}:{line}: {problem.sentence.removesuffix('.')} ({_share(number)}).")
     if (name := column_of_messages(columns)) is not None:
         return InputError(f"{has}: `input.column: {scrub(name)}` reads the messages there.")
     return InputError(
         f"{has}: no conversation found. It takes `messages` or `conversations` (lists), `prompt` (text), or "
         f"`custom_id` with `body`; a column of another name goes under `input.column`.{_turns_hint(columns)}"
     )
+
+
+def _hint_of_one_object(columns: dict[str, Any]) -> str:
+    """What to do about `columns`, the first row, where it is a whole table: pandas' default, or rows under a key."""
+    are_objects = bool(columns) and all(type(value) is dict for value in columns.values())
+    if are_objects and ("0" in columns or all("0" in value for value in columns.values())):
+        return _PANDAS
+    if type(columns.get("columns")) is list and "data" in columns:
+        return _PANDAS
+    rows = [name for name, value in columns.items() if type(value) is list and value and type(value[0]) is dict]
+    others = [value for name, value in columns.items() if name not in rows]
+    if len(rows) == 1 and rows[0] in _NAMES_OF_ROWS and not any(type(value) is list for value in others):
+        return f"Its rows are in `{rows[0]}`: `jq -c '.{rows[0]}[]'` writes them one a line."
+    return ""
+
+
+_PANDAS = "pandas writes a row a line with `to_json(..., orient='records', lines=True)`."
+_NAMES_OF_ROWS = frozenset({"data", "rows", "train", "examples", "instances"})
 
 
 def _turns_hint(columns: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ _ROLES = {
     "gpt": "assistant",
     "assistant": "assistant",
     "chatgpt": "assistant",
+    "bard": "assistant",
+    "bing": "assistant",
     "model": "assistant",
     "tool": "tool",
     "function": "tool",

@@ -21,6 +21,10 @@ __all__ = ["UnsentFields"]
 
 # Where datasets keep what a conversation speaks of: `<image>` in the text stands for one.
 _MEDIA = frozenset({"image", "images", "audio", "audios", "video", "videos"})
+# Where they keep what belongs to the prompt: Alpaca's `input`, Dolly's and SQuAD's `context`.
+_PROMPT_PARTS = frozenset({"context", "input"})
+# What is a system message under another name: OpenOrca's `system_prompt`.
+_SYSTEM_TEXTS = frozenset({"system_message", "system_prompt"})
 _SENDS_ALL = frozenset({"request", "openai-batch"})
 
 
@@ -33,6 +37,9 @@ class UnsentFields:
         self._listed = () if params is None or isinstance(params, str) else params
         own = {*form.columns, *form.optional, *self._listed, id_column, params if isinstance(params, str) else None}
         self._candidates = set() if form.name in _SENDS_ALL else {*ROW_FIELDS} - AMBIGUOUS - own
+        texts = _SYSTEM_TEXTS | _PROMPT_PARTS if form.name == "prompt" else _SYSTEM_TEXTS
+        self._texts = set() if form.name in _SENDS_ALL else {*texts} - own
+        self._unsent_texts: list[str] = []
         self.columns: list[str] = []
         self._media: dict[str, None] = {}
         self._missing: list[str] = []
@@ -43,12 +50,17 @@ class UnsentFields:
     @property
     def fields(self) -> frozenset[str]:
         """The columns that are looked for."""
-        return frozenset(self._candidates)
+        return frozenset(self._candidates | self._texts)
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take note of the columns of `record` that an endpoint would understand."""
         if not _MEDIA.isdisjoint(record):
             self.note_media(name for name, value in record.items() if value)
+        if not self._texts.isdisjoint(record):
+            for name in [name for name in record if name in self._texts]:
+                if type(record[name]) is str and record[name].strip():
+                    self._texts.discard(name)
+                    self._unsent_texts.append(name)
         if self._form.name == "request":
             if not self._checked.issuperset(record):
                 self._check_names(record)
@@ -89,6 +101,7 @@ class UnsentFields:
             sentences.append(
                 f"rows have {names}, not sent. To send them, write them as parts of the messages' content."
             )
+        sentences += self._about_texts()
         for name, meant in self._misspelt.items():
             if self._form.name == "request" and name not in self._listed:
                 sentences.append(f"the column `{name}` is not sent. Did you mean `{meant}`?")
@@ -96,6 +109,18 @@ class UnsentFields:
                 sentences.append(
                     f"rows have the parameter `{name}`, which is sent as it stands. Did you mean `{meant}`?"
                 )
+        return sentences
+
+    def _about_texts(self) -> list[str]:
+        """What is to be said of columns of text that belong to the prompt."""
+        sentences = []
+        if parts := [name for name in self._unsent_texts if name in _PROMPT_PARTS]:
+            names, where = ", ".join(f"`{name}`" for name in parts), self._form.where
+            sentences.append(f"rows have {names}, not sent. To send what is there, write it into `{where}`.")
+        for name in self._unsent_texts:
+            if name in _SYSTEM_TEXTS:
+                more = "" if "system" in self._form.optional else ", and put `system` under `input.params`"
+                sentences.append(f"rows have `{name}`, not sent. To send it, call the column `system`{more}.")
         return sentences
 
     def _unsent(self) -> str:

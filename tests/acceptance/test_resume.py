@@ -154,7 +154,7 @@ def test_changed_params(job: Job, server: Raw) -> None:
     assert plan(sent) == "resume 5 are sent again (request changed)"
     assert (sent.code, server.requests) == (0, 10)
     assert {row["response"][:4] for row in job.table()} == {"n to"}
-    assert "<$0.0001 more was paid for answers replaced" in sent.out
+    assert "<$0.0001 more for answers replaced" in sent.out
     metadata = json.loads(pq.read_schema(job.output).metadata[b"batchchat"])
     assert Decimal(metadata["beside"]["superseded_usd"]) == Decimal("0.00001")
     assert job.run().code == 0
@@ -219,7 +219,7 @@ def test_rows_go_and_come_back(job: Job, server: Raw) -> None:
     assert plan(fewer) == "resume 4 finished before are kept · 2 gone from the input · nothing to send"
     assert (fewer.code, [row["id"] for row in job.table()]) == (0, ["r0002", "r0003", "r0004", "r0005"])
     assert "  rows      4 answered · 2 gone from the input" in fewer.out
-    assert "<$0.0001 more was paid for answers replaced" in fewer.out
+    assert "<$0.0001 more for answers replaced" in fewer.out
     job.write(rows(7))
     more = job.run()
     assert plan(more) == "resume 6 finished before are kept · 1 new"

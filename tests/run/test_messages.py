@@ -96,13 +96,13 @@ def test_the_mock_and_the_real(tmp_path: Path) -> None:
     """Which of the two answered the rows there are, and which is asked now."""
     assert messages.mixed_mock(job(tmp_path), 2) == (
         "out.parquet holds 2 rows answered by the mock, and this job asks example.org."
-        " Name another `output.path`, or set them aside with --fresh."
+        " Name another `output.path`, or set them aside with `run --fresh`."
     )
     path = tmp_path / "mock.yaml"
     path.write_text(JOB.replace("https://example.org/v1", "mock").replace("ENDPOINT", ""))
     assert messages.mixed_mock(load_job(path, environ={}), 1) == (
         "out.parquet holds 1 row answered by a real endpoint, and this job asks the mock."
-        " Name another `output.path`, or set them aside with --fresh."
+        " Name another `output.path`, or set them aside with `run --fresh`."
     )
 
 

@@ -53,7 +53,7 @@ def test_both_spellings_are_messages(turns: list[Any], roles: list[str]) -> None
         ([], "`c` is empty"),
         ([7], "`c[0]` is 7, a number. It takes an object with from and value."),
         ([{"value": "a"}], f"`c[0].from` is missing. {TAKES}"),
-        ([*said(("human", "a")), *said(("bing", "b"))], f'`c[1].from` is "bing", text. {TAKES}'),
+        ([*said(("human", "a")), *said(("narrator", "b"))], f'`c[1].from` is "narrator", text. {TAKES}'),
         ([{"role": None, "content": "a"}], f"`c[0].role` is null. {TAKES}"),
         ([{"from": "human"}], "`c[0].value` is missing. It takes text."),
         ([{"from": "human", "value": ["a"]}], '`c[0].value` is ["a"], a list. It takes text.'),
