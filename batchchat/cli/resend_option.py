@@ -22,9 +22,11 @@ _KINDS = frozenset(kind.value for kind in ErrorKind)
 _WORDS = (FAILED, _CUT_OFF, CHANGED, *(kind.value for kind in ErrorKind))
 
 
-def check_resend(words: Iterable[str]) -> None:
-    """Raise `click.UsageError` if one of `words` is nothing that can be sent again."""
+def check_resend(words: Iterable[str], *, keep_changed: bool) -> None:
+    """Raise `click.UsageError` if one of `words` is nothing that can be sent again, or is to be kept all the same."""
     for word in words:
+        if word == CHANGED and keep_changed:
+            raise click.UsageError("--resend changed and --keep-changed contradict each other.")
         if word not in _WORDS and not word.startswith("@"):
             raise click.UsageError(
                 f"{RESEND} {word}: nothing is called so.{did_you_mean(word, _WORDS)} It takes {', '.join(_WORDS)}, or"

@@ -95,9 +95,7 @@ def run(
     with guarded() as boundary:
         ending = JsonEnding(job) if as_json else TextEnding()
         boundary.on_error = ending.failed
-        if CHANGED in resend and keep_changed:
-            raise click.UsageError("--resend changed and --keep-changed contradict each other.")
-        check_resend(resend)
+        check_resend(resend, keep_changed=keep_changed)
         short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
         spec = load_job(job, overrides=_overrides(job, sets, short), environ=os.environ, output=output)
         # After the job is read: a typo in it is reported without the half second that the libraries take to load.

@@ -274,6 +274,7 @@ def test_an_id_column_of_numbers_is_carried_for_joins(job: Job, server: Endpoint
     joined = duckdb.sql(
         f"select o.x from '{job.folder}/in.parquet' i join '{job.output}' o on i.id = o.input_id where o.input_id > 4"
     )
+    assert joined is not None
     assert joined.fetchall() == [("q",)]
     write_parquet(job, {"id": pa.array(["3", "7"]), "prompt": pa.array(["A", "B"]), "x": pa.array(["p", "q"])})
     assert job.run("--fresh").code == 0
