@@ -7,8 +7,9 @@ the breaker, three in RECOVERING, provided that no request sent after the first 
 requests sent since no more are in flight than have failed: where one in ten fails at once, the others are only slower.
 
 OPEN, a probe is admitted after 1 s, then after twice as long each time, up to a minute, jittered; a Retry-After is
-respected. An endpoint that refuses at once is probed every ten seconds at least: it may be the rows that it refuses. HALF_OPEN, the probe is in flight. The first answer closes the breaker; so does an answer to a request from
-before the outage, except where new connections are refused: a server that shuts down finishes what it has begun.
+respected. An endpoint that refuses at once is probed every ten seconds at least: it may be the rows that it refuses.
+HALF_OPEN, the probe is in flight. The first answer closes the breaker; so does an answer to a request from before the
+outage, except where new connections are refused: a server that shuts down finishes what it has begun.
 
 RECOVERING, four requests may be in flight, and one more with each answer until as many are as before.
 
