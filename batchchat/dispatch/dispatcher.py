@@ -34,6 +34,7 @@ from batchchat.policy.retry import retrying
 __all__ = ["Dispatcher"]
 
 _MAX_RECOVERY_ROWS, _MAX_RECOVERY_BYTES = 20_000, 256 << 20
+_ROWS_PER_FAILED_RETRY = 3
 
 
 class Dispatcher:
@@ -56,12 +57,12 @@ class Dispatcher:
         self._streak = FailureStreak(sending.stop_after_failures, answered_before=bool(sending.answered_models))
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        # Even with few workers, enough rows must fail at once to show an outage.
-        self._recovery = _Recovery(max(sending.workers, FAILURES_TO_OPEN), clock)
         self._stopping = asyncio.Event()
         self._abandoned = False
         self._defect: BaseException | None = None
         self.gate = Gate((*sending.policies, self._judge), clock, self.stop)
+        # Even with few workers, enough rows must fail at once to show an outage.
+        self._recovery = _Recovery(max(sending.workers, FAILURES_TO_OPEN), clock)
         self.in_flight = InFlightAttempts(sending.stragglers, clock, self._all_in_flight, observer.overdue)
         self.stopped: Halt | None = None
 
@@ -173,6 +174,8 @@ class Dispatcher:
                 first = None
                 return failed
             failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
+            if failed.verdict.action is Action.RETRY:
+                self._recovery.count_failure()
             return failed
 
         stop, wait = self._sending.retry()
@@ -192,7 +195,7 @@ class Dispatcher:
         if because is not None or work.history.billed:
             await self._begin_again(work, request, because)
         sent = number = None
-        serial = self._sending.refused_rows.sent()
+        serial = self._sending.refused_rows.sent(again=because is not None)
         in_flight = self.in_flight.begin(request.key, work.limit_of_next)
         try:
             try:
@@ -275,8 +278,9 @@ class _Recovery:
     """Counts the rows in recovery, and says when no new ones are taken.
 
     That is where there are more than `min_rows` and as many as were answered within the last minute or two: an endpoint
-    that answers gets new rows however many fail, and one that answers nothing takes in no more than those. And where
-    their requests take more than 256 MiB.
+    that answers gets new rows however many fail, and one that answers nothing no more than three with each retry
+    that fails, as an outage's probes do: a new row may be answered where those before it are refused for something in
+    themselves. And where their requests take more than 256 MiB.
     """
 
     def __init__(self, min_rows: int, clock: Callable[[], float]) -> None:
@@ -285,6 +289,7 @@ class _Recovery:
         self._clock = clock
         self._bytes = 0
         self._minute, self._answers, self._answers_before = 0, 0, 0
+        self._failed_retries = 0  # since the latest answer
         self._changed = asyncio.Event()
 
     def is_full(self) -> bool:
@@ -292,13 +297,14 @@ class _Recovery:
         if self.rows <= self._min_rows:
             return self._bytes > _MAX_RECOVERY_BYTES and self.rows > 0
         self._count_minutes()
-        room = self._min_rows + self._answers + self._answers_before
+        room = self._min_rows + self._answers + self._answers_before + _ROWS_PER_FAILED_RETRY * self._failed_retries
         return self.rows > min(room, _MAX_RECOVERY_ROWS) or self._bytes > _MAX_RECOVERY_BYTES
 
     def count_answer(self) -> None:
         """A row was answered."""
         self._count_minutes()
         self._answers += 1
+        self._failed_retries = 0
 
     def begin(self, size: int) -> None:
         """A row begins to recover, whose request has `size` bytes."""
@@ -313,6 +319,11 @@ class _Recovery:
 
     def wake(self) -> None:
         """Let those who wait look again."""
+        self._changed.set()
+
+    def count_failure(self) -> None:
+        """A row in recovery failed again."""
+        self._failed_retries += 1
         self._changed.set()
 
     async def changed(self) -> None:

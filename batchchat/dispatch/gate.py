@@ -1,8 +1,9 @@
 """The gate: the semaphore whose size can move. One permit is one attempt; a permit is never held during backoff.
 
-A permit is acquired from all policies or from none. Waiting requests are served in order, retries before new rows, or
-in turn with them while nothing is answered; a released permit goes to the first in line. Closing the gate turns away
-all that wait, including one that was just admitted and has not been sent; requests in flight are released as usual.
+A permit is acquired from all policies or from none. Waiting requests are served in order, retries before new rows;
+after a failure three new rows go first, since it may be the others that fail. A released permit goes to the first
+in line. Closing the gate turns away all that wait, including one that was just admitted and has not been sent; requests
+in flight are released as usual.
 
 What an attempt cost is recorded before its permit is released: `release` takes the number of that record, and passes it
 to the policies.
@@ -19,8 +20,6 @@ from batchchat.core.attempt import Action, Attempt, MaxUsage
 from batchchat.policy.decision import Admit, Delay, Halt, Policy
 
 __all__ = ["Closed", "Gate"]
-
-_FAILURES_TO_TAKE_TURNS = 8
 
 _Line = deque[tuple["asyncio.Future[bool]", MaxUsage]]
 """A waiting request: a future whose result is True once it has a permit, and its maximum usage."""
@@ -41,8 +40,8 @@ class Gate:
         self._fresh: _Line = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._serving = False
-        self._failures = 0  # in succession
         self._closed = False
+        self.failures = 0  # in succession
         self.in_flight = 0
         self.max_in_flight = 0
 
@@ -66,7 +65,8 @@ class Gate:
         for policy in self._policies:
             policy.release(now, max_usage, attempt, record)
         self.in_flight -= 1
-        self._failures = self._failures + 1 if attempt is None or attempt.verdict.action is Action.RETRY else 0
+        if attempt is not None:
+            self.failures = self.failures + 1 if attempt.verdict.action is Action.RETRY else 0
         if (self._again or self._fresh) and not self._serving:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._serve)
@@ -122,8 +122,8 @@ class Gate:
             line.popleft()
 
     def _next_line(self) -> _Line:
-        """Retries go before new rows; while nothing is answered they take turns: it may be the rows that fail."""
-        if self._again and self._fresh and self._failures >= _FAILURES_TO_TAKE_TURNS and self._failures % 2:
+        """Retries go before new rows; after a failure three new rows go before the next of them."""
+        if self._again and self._fresh and self.failures % 4:
             return self._fresh
         return self._again or self._fresh
 

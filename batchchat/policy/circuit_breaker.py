@@ -7,8 +7,9 @@ the breaker, three in RECOVERING, provided that no request sent after the first 
 requests sent since no more are in flight than have failed: where one in ten fails at once, the others are only slower.
 
 OPEN, a probe is admitted after 1 s, then after twice as long each time, up to a minute, jittered; a Retry-After is
-respected. HALF_OPEN, the probe is in flight. The first answer closes the breaker; so does an answer to a request from
-before the outage, except where new connections are refused: a server that shuts down finishes what it has begun.
+respected. An endpoint that refuses at once is probed every ten seconds at least: it may be the rows that it refuses.
+HALF_OPEN, the probe is in flight. The first answer closes the breaker; so does an answer to a request from before the
+outage, except where new connections are refused: a server that shuts down finishes what it has begun.
 
 RECOVERING, four requests may be in flight, and one more with each answer until as many are as before.
 
@@ -60,6 +61,7 @@ _SLOW_S = 10.0
 where nothing else is in flight that may yet be answered."""
 _FIRST_PROBE_S, _MAX_PROBE_S, _JITTER = 1.0, 60.0, 0.25
 _MAX_FIRST_CONTACT_PROBE_S = 5.0
+_MAX_REFUSED_PROBE_S = 10.0
 _MAX_RETRY_AFTER_S = 3600.0
 _FIRST_RECOVERY_LIMIT = 4
 _MAX_FAILING_ROWS = 20_000
@@ -153,7 +155,9 @@ class CircuitBreaker:
         if failures is not None and sent_at >= failures.since:
             failures.in_flight -= 1
         if verdict.scope is Scope.ROW and verdict.kind in REFUSALS and verdict.action is Action.RETRY:
-            self._cancelled(now)  # the row itself is the cause: neither an answer nor a sign of an outage
+            # The row itself is the cause: neither an answer nor a sign of an outage, and the next may go.
+            if self._is_probe(sent_at):
+                self._fire(BreakerEvent.CANCELLED)
             return
         action = verdict.action
         is_sign = action is Action.RETRY_IF_ANSWERED or (action is Action.RETRY and verdict.kind in _EVIDENCE)
@@ -280,7 +284,9 @@ class CircuitBreaker:
     def _schedule_probe(self, now: float, failed: Attempt) -> None:
         """Admit the next probe after an interval that doubles, up to a maximum."""
         probes = self._probes
-        max_s = _MAX_PROBE_S if self._reached else _MAX_FIRST_CONTACT_PROBE_S
+        max_s = _MAX_FIRST_CONTACT_PROBE_S
+        if self._reached:
+            max_s = _MAX_REFUSED_PROBE_S if failed.verdict.kind in REFUSALS else _MAX_PROBE_S
         probes.interval_s = min(max_s, probes.interval_s * 2)
         wait_s = probes.interval_s * self._random.uniform(1 - _JITTER, 1 + _JITTER)
         probes.next_at = now + max(wait_s, min(failed.verdict.wait_s or 0.0, _MAX_RETRY_AFTER_S))

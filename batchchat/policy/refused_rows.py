@@ -8,12 +8,13 @@ requests, sent next before it and next after it, that were refused as well, and 
 below one in a million. Where half of all requests are refused that takes twenty refusals in a row, and nobody is given
 up for them.
 
-Long before, once chance explains less than one in fifty, the row is suspected: its refusals are shown to the other
-policies as the row's own. They lower no ceiling, hold no other request, and are no sign of an outage.
+Long before, the row is suspected: once chance explains less than one in fifty, or the odds (`refusal_odds`) are as
+high that it is bad. Its refusals are shown to the other policies as the row's own. They lower no ceiling, hold no other
+request, and are no sign of an outage.
 
-At the end of a run nothing is sent that could contradict a refusal. There a refusal counts as contradicted where an
-earlier one of its row was, or where other rows of this run are suspected, and no more than a few rows are refused that
-were never contradicted: those would be the signs of a limit, or of an outage.
+At the end of a run only such rows are left, and nothing is sent that could contradict a refusal. There the refusals of
+a row count that was contradicted before, by the background alone, as long as all rows refused since the latest answer
+may be bad ones. In an outage they can't all be: good rows are refused as well, and then nothing counts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from math import log
 
 from batchchat.core.attempt import Action, Attempt, Scope
 from batchchat.core.conversation import Key
+from batchchat.policy.refusal_odds import RefusalOdds
 
 __all__ = ["RefusedRows"]
 
@@ -30,21 +32,25 @@ _IN_FLIGHT, _ANSWERED, _REFUSED, _SAYS_NOTHING = range(4)
 _RING = 1 << 14
 _NEIGHBOURS, _MAX_DISTANCE = 32, 512
 _GIVEN_UP, _SUSPECTED = log(1e-6), log(0.02)
+_BAD, _BAD_AT_THE_END = 0.98, 0.5
 _MIN_CONTRADICTED = 2
 _MAX_ROWS, _MAX_NUMBERS, _MAX_OPEN = 50_000, 64, 16
 
 
 @dataclass(slots=True)
 class _Row:
-    """The refusals of a row by their `numbers`; `log_chance` is of the `contradicted` ones, without the last.
+    """The refusals of a row by their `numbers`. `log_chance` is of the `contradicted` ones, without the last.
 
-    `uncontradicted` has the others: a refusal's number, and that of the row's next.
+    `open` has the others: a refusal's number, and that of the row's next. Of those, `at_end` counted though nothing
+    contradicts them, with a chance of `log_chance_at_end`.
     """
 
     numbers: list[int] = field(default_factory=list)
-    uncontradicted: list[tuple[int, int]] = field(default_factory=list)
+    open: list[tuple[int, int]] = field(default_factory=list)
     contradicted: int = 0
     log_chance: float = 0.0
+    at_end: int = 0
+    log_chance_at_end: float = 0.0
     suspected: bool = False
 
 
@@ -55,15 +61,19 @@ class RefusedRows:
         self._min_contradicted = max(_MIN_CONTRADICTED, max_attempts - 1)
         self._ring = bytearray(_RING)
         self._sent = 0
+        self._latest_fresh = 0
         self._latest_answered = -1
         self._rows: dict[Key, _Row] = {}
-        self._suspected = 0
+        self._odds = RefusalOdds()
+        self._answered_since_look = False
 
-    def sent(self) -> int:
-        """A request is sent; its number."""
+    def sent(self, *, again: bool = False) -> int:
+        """A request is sent, `again` after it failed; its number."""
         number = self._sent
         self._sent = number + 1
         self._ring[number % _RING] = _IN_FLIGHT
+        if not again:
+            self._latest_fresh = number
         return number
 
     def settled(self, number: int, attempt: Attempt | None) -> Attempt | None:
@@ -72,86 +82,131 @@ class RefusedRows:
             self._note(number, _SAYS_NOTHING)
             return None
         verdict = attempt.verdict
-        if verdict.action is not Action.RETRY:
-            is_answer = verdict.action is Action.ACCEPT or verdict.action is Action.FAIL_ROW
-            self._note(number, _ANSWERED if is_answer else _SAYS_NOTHING)
-            if is_answer and number > self._latest_answered:
-                self._latest_answered = number
-            if self._rows:
-                self._rows.pop(attempt.request.key, None)
+        if verdict.action is Action.ACCEPT or verdict.action is Action.FAIL_ROW:
+            self._answered(number, attempt.request.key)
             return attempt
-        if verdict.scope is Scope.ROW or attempt.may_be_billed or attempt.http_status is None:
-            self._note(number, _SAYS_NOTHING)
-            return attempt
-        return self._refused(number, attempt)
+        if verdict.action is Action.RETRY and verdict.scope is Scope.ENDPOINT and not attempt.may_be_billed:
+            if attempt.http_status is not None:
+                return self._refused(number, attempt)
+            self._odds.add_lost_connection(attempt.request.key, number)
+        self._note(number, _SAYS_NOTHING)
+        return attempt
 
     def is_cause(self, key: Key) -> bool:
         """Whether the row of `key` is suspected to be itself the cause of its refusals."""
         row = self._rows.get(key)
-        return row is not None and row.contradicted > 0 and row.log_chance <= _SUSPECTED
+        return row is not None and self._is_suspect(row)
 
     def cause(self, key: Key) -> str | None:
         """Why the row of `key`, which was just refused, is given up; None where it is not."""
         row = self._rows.get(key)
-        if row is None or row.contradicted < self._min_contradicted:
+        if row is None:
             return None
-        if row.log_chance + log(self._share_refused(row, row.numbers[-1])) > _GIVEN_UP:
+        count, log_chance = self._evidence(row)
+        if count < self._min_contradicted:
             return None
-        del self._rows[key]
-        return f"refused {row.contradicted + 1} times, while other requests were answered (`retry.max_attempts`)"
+        if log_chance + log(self._share_refused(row, row.numbers[-1])) > _GIVEN_UP:
+            return None
+        self._odds.add_given_up()
+        self._forget(key)
+        return f"refused {count + 1} times, while other requests were answered (`retry.max_attempts`)"
+
+    def _answered(self, number: int, key: Key) -> None:
+        self._note(number, _ANSWERED)
+        row = self._rows.get(key) if self._rows else None
+        if number > self._latest_answered:  # noqa: PLR1730 (once a request, and `max` takes three times as long)
+            self._latest_answered = number
+        self._odds.add_answer(number, 0 if row is None else len(row.numbers))
+        self._answered_since_look = True
+        if row is not None:
+            self._forget(key)
 
     def _refused(self, number: int, attempt: Attempt) -> Attempt:
         key = attempt.request.key
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Row()
+            self._odds.move_row(None, 0)
             if len(self._rows) > _MAX_ROWS:
-                del self._rows[next(iter(self._rows))]
+                self._forget(next(iter(self._rows)))
         else:
-            row.uncontradicted.append((row.numbers[-1], number))
-            self._look_again(row, number)
+            row.open.append((row.numbers[-1], number))
+            self._look_again(row)
         row.numbers.append(number)
         del row.numbers[:-_MAX_NUMBERS]
-        is_cause = self.is_cause(key)
+        if number > self._latest_answered:
+            self._odds.add_refusal(key, number, row.contradicted)
+        is_alone = self._is_alone()
+        if is_alone and self._answered_since_look:
+            self._look_at_all()
+        is_cause = self._is_suspect(row)
         if is_cause and not row.suspected:
             row.suspected = True
-            self._suspected += 1
             for earlier in row.numbers:  # they say nothing of the others' chance
                 self._note(earlier, _SAYS_NOTHING)
         self._note(number, _SAYS_NOTHING if is_cause else _REFUSED)
-        if not is_cause and not (len(row.numbers) > 1 and self._nothing_else_in_flight() and self._is_alone(row)):
+        if not is_cause and not (is_alone and row.contradicted + row.at_end and not self._odds.is_outage):
             return attempt
         return attempt._replace(verdict=replace(attempt.verdict, scope=Scope.ROW, wait_s=None))
 
-    def _look_again(self, row: _Row, latest: int) -> None:
-        """Count the refusals of a row that are contradicted by now, when its `latest` comes; answers may take long."""
-        left = []
-        for number, following in row.uncontradicted:
-            after = self._ring_between(number + 1, min(following, number + _MAX_DISTANCE))
-            if _ANSWERED in after or (following == latest and _IN_FLIGHT not in after and self._is_alone(row)):
-                row.contradicted += 1
-                row.log_chance += log(self._share_refused(row, number))
-            else:
-                left.append((number, following))
-        row.uncontradicted = left[-_MAX_OPEN:]
-
-    def _is_alone(self, row: _Row) -> bool:
-        """Whether a refusal counts though nothing was sent later that was answered: the others show no limit."""
-        if not row.contradicted and not self._suspected:
+    def _is_suspect(self, row: _Row) -> bool:
+        count, log_chance = self._evidence(row)
+        if not count:
             return False
-        unexplained = sum(
-            not candidate.contradicted and candidate.numbers[-1] > self._latest_answered
-            for candidate in self._rows.values()
-        )
-        return unexplained <= (max(2, self._suspected // 4) if self._suspected else 0)
+        if log_chance <= _SUSPECTED:
+            return True
+        if not row.contradicted or self._odds.is_outage:
+            return False
+        return self._odds.of_row(row.contradicted) > (_BAD_AT_THE_END if self._is_at_end else _BAD)
 
-    def _nothing_else_in_flight(self) -> bool:
+    def _evidence(self, row: _Row) -> tuple[int, float]:
+        """How many refusals of a row count, and the logarithm of the chance that explains them."""
+        if self._odds.is_outage:
+            return row.contradicted, row.log_chance
+        return row.contradicted + row.at_end, row.log_chance + row.log_chance_at_end
+
+    @property
+    def _is_at_end(self) -> bool:
+        """Whether only rows that failed are sent any more."""
+        return self._sent - self._latest_fresh > _NEIGHBOURS
+
+    def _is_alone(self) -> bool:
+        """Whether nothing is in flight that may yet contradict a refusal."""
         return _IN_FLIGHT not in self._ring_between(max(0, self._sent - _MAX_DISTANCE), self._sent)
 
-    def _ring_between(self, first: int, end: int) -> bytes:
+    def _look_at_all(self) -> None:
+        """Bring what counts of the rows refused since the latest answer up to date: they may be in long backoffs."""
+        self._answered_since_look = False
+        for key, number in self._odds.refused_since_answer():
+            if (row := self._rows.get(key)) is not None:
+                self._look_again(row)
+                self._odds.add_refusal(key, number, row.contradicted)
+
+    def _look_again(self, row: _Row) -> None:
+        """Count the refusals of a row that are contradicted by now; answers may take long."""
+        before, left = row.contradicted, []
+        counts_at_end = not self._odds.is_outage and (before > 0 or self._odds.has_bad_rows)
+        for number, following in row.open:
+            after = self._ring_between(number + 1, min(following, number + _MAX_DISTANCE))
+            if _ANSWERED in after:
+                row.contradicted += 1
+                row.log_chance += log(self._share_refused(row, number))
+            elif counts_at_end and _IN_FLIGHT not in after and number > self._latest_answered:
+                row.at_end += 1
+                row.log_chance_at_end += log(self._odds.background)
+            else:
+                left.append((number, following))
+        row.open = left[-_MAX_OPEN:]
+        if row.contradicted != before:
+            self._odds.move_row(before, row.contradicted)
+
+    def _ring_between(self, first: int, end: int) -> bytearray:
         """The states of the requests with the numbers from `first` up to `end`, as far as they are remembered."""
         first = max(first, self._sent - _RING)
-        return bytes(self._ring[number % _RING] for number in range(first, end))
+        if first >= end:
+            return bytearray()
+        start, stop = first % _RING, end % _RING
+        return self._ring[start:stop] if start < stop else self._ring[start:] + self._ring[:stop]
 
     def _share_refused(self, row: _Row, number: int) -> float:
         """The share of other rows' requests, sent around the one of this `number`, that were refused."""
@@ -176,3 +231,8 @@ class RefusedRows:
     def _note(self, number: int, state: int) -> None:
         if number >= self._sent - _RING:
             self._ring[number % _RING] = state
+
+    def _forget(self, key: Key) -> None:
+        if (row := self._rows.pop(key, None)) is not None:
+            self._odds.move_row(row.contradicted, None)
+        self._odds.remove_refusal(key)

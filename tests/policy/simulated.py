@@ -113,7 +113,7 @@ class _Loop:
         self.recovering: dict[int, tuple[RowStop, RowWait, list[int]]] = {}
         self.at_server = 0
         self.in_flight = 0
-        self.failures = 0
+        self.failures = self.failed_retries = 0
         self.run = Run()
         self.refused_rows = refused_rows or RefusedRows()
         self.answers = deque[float]()
@@ -126,7 +126,8 @@ class _Loop:
     def take(self) -> None:
         while self.answers and self.answers[0] < self.now - 60:
             self.answers.popleft()
-        while self.waiting_workers and len(self.recovering) <= max(self.workers, FAILURES_TO_OPEN) + len(self.answers):
+        room = max(self.workers, FAILURES_TO_OPEN) + 3 * self.failed_retries
+        while self.waiting_workers and len(self.recovering) <= room + len(self.answers):
             row = next(self.rows, None)
             if row is None:
                 return
@@ -136,7 +137,7 @@ class _Loop:
 
     def serve(self) -> None:
         while self.run.stopped is None:
-            takes_turns = self.again and self.fresh and self.failures >= 8 and self.failures % 2
+            takes_turns = self.again and self.fresh and self.failures % 4
             line = self.fresh if takes_turns else self.again or self.fresh
             if not line:
                 return
@@ -164,7 +165,7 @@ class _Loop:
         answer = self.server(self.now, self.at_server, row)
         self.at_server += answer.status == 200
         self.run.sends.append((self.now, answer.status))
-        sent_at, number = self.now, self.refused_rows.sent()
+        sent_at, number = self.now, self.refused_rows.sent(again=row in self.recovering)
         self.later(answer.after_s, lambda: self.release(row, answer, sent_at, number))
 
     def release(self, row: int, answer: Answer, sent_at: float, number: int) -> None:
@@ -193,8 +194,10 @@ class _Loop:
         if verdict.kind is None:
             self.run.ends.append(self.now)
             self.answers.append(self.now)
+            self.failed_retries = 0
             self.recovering.pop(row, None)
         else:
+            self.failed_retries += was_recovering
             self.try_again(row, attempt)
         self.waiting_workers += not was_recovering
         self.take()
