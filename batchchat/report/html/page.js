@@ -173,7 +173,7 @@
       ],
     }));
     return [
-      known && figure("When was it spent?", `cost so far, USD; ${money(time.cost.at(-1))} in the end`,
+      known && figure("When was it spent?", `cost so far, USD; ${money(time.cost.at(-1))} in all`,
         timeline(time, time.cost, { label: "↑ USD so far", name: "cost", unit: "so far", colour: "var(--accent)", format: dollars(time.cost.at(-1)), height: 170 })),
       figure("How fast did tokens flow?", "prompt tokens sent and reply tokens received, as answers came in", tokens),
     ].filter(Boolean);
