@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from datetime import datetime, timedelta
 from typing import Any
@@ -339,3 +340,15 @@ def test_the_page_of_a_run_that_goes_on_begins_with_a_sentence() -> None:
     """It began with "Is running"."""
     assert run_sentence("", Standing("running")).startswith("still running: ")
     assert run_sentence("", Standing("killed")).startswith("killed: ")
+
+
+def test_commands_that_are_suggested_can_be_pasted(job: Job) -> None:
+    """Whatever the names of files are."""
+    job.write(rows(4), output__path="it's all/the out $put.parquet")
+    (job.folder / "it's all").mkdir()
+    by_output = ("status", "it's all/the out $put.parquet")
+    for ended in (job.run("--limit", "2"), job.run("status", "job.yaml"), job.run(*by_output)):
+        commands = re.findall(r"^(?:next)? +(batchchat .*)$", ended.out, re.MULTILINE)
+        assert any("report" in command for command in commands), ended.out
+        for command in commands:
+            assert job.run(*shlex.split(command)[1:]).code == 0, command
