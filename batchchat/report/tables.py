@@ -27,7 +27,9 @@ __all__ = ["ReportInput", "group_table", "report_input_of", "report_text"]
 
 _MAX_LINES = 40
 _MAX_VALUE_CHARS = 32
-_HEADS = ("rows", "unanswered", "tokens in", "tokens out", "cost", "a row", "p50", "p95")
+_A_ROW = "a row"
+_SMALL_USD = Decimal("0.0001")  # less is given for 1,000 rows, so that groups can be compared
+_HEADS = ("rows", "unanswered", "tokens in", "tokens out", "cost", _A_ROW, "p50", "p95")
 
 
 class ReportInput(NamedTuple):
@@ -121,8 +123,10 @@ def group_table(heads: Sequence[str], groups: Sequence[tuple[tuple[Any, ...], Gr
 
     Groups beyond the first 40 are only counted.
     """
-    rows: list[tuple[str, ...]] = [(*heads, *_HEADS)]
-    rows += [(*map(_value, values), *_cells(stats)) for values, stats in groups[:_MAX_LINES]]
+    per = 1_000 if any(0 < (_row_usd(stats) or 0) < _SMALL_USD for _, stats in groups) else 1
+    columns = ("per 1,000" if head == _A_ROW and per > 1 else head for head in _HEADS)
+    rows: list[tuple[str, ...]] = [(*heads, *columns)]
+    rows += [(*map(_value, values), *_cells(stats, per)) for values, stats in groups[:_MAX_LINES]]
     text = table(rows, left=range(len(heads)))
     if len(groups) > _MAX_LINES:
         text += f"\n  and {numbers.count(len(groups) - _MAX_LINES)} more; --json has all"
@@ -136,10 +140,16 @@ def _value(value: Any) -> str:
     return numbers.shorten(text, _MAX_VALUE_CHARS) or '""'
 
 
-def _cells(stats: GroupStats) -> tuple[str, ...]:
+def _row_usd(stats: GroupStats) -> Decimal | None:
+    """What an answered row cost; None where that is not known."""
+    usd = stats.totals.known_cost_usd
+    return usd / stats.totals.answered if usd is not None and stats.totals.answered else None
+
+
+def _cells(stats: GroupStats, per: int) -> tuple[str, ...]:
     totals = stats.totals
     figures = stats.json()
-    cost = totals.known_cost_usd
+    cost, row_usd = totals.known_cost_usd, _row_usd(stats)
     return (
         numbers.count(totals.finished),
         numbers.count(totals.failed + totals.invalid) if totals.failed + totals.invalid else numbers.NONE,
@@ -148,7 +158,7 @@ def _cells(stats: GroupStats) -> tuple[str, ...]:
             for kind in ("prompt", "completion")
         ),
         numbers.NONE if cost is None else numbers.money(cost) + ("+" if totals.unknown_cost_rows else ""),
-        numbers.NONE if cost is None or not totals.answered else numbers.money(cost / totals.answered),
+        numbers.NONE if row_usd is None else numbers.small_money(row_usd * per) if per > 1 else numbers.money(row_usd),
         *(
             numbers.NONE if stats.latency_s(share) is None else numbers.seconds(stats.latency_s(share))
             for share in (0.5, 0.95)

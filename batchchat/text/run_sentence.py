@@ -54,9 +54,9 @@ def _head(name: str, standing: Standing) -> str:
     if standing.since_s is not None:
         return f"{name} since {iso_utc(standing.since_s, 'seconds')}"
     if standing.state == "running":
-        return f"{name} is running"
+        return f"{name} is running" if name else "still running"
     if standing.state == "killed":
-        return f"{name} was killed"
+        return f"{name} was killed" if name else "killed"
     if standing.stopped_by:
         return f"{name} stopped {standing.stopped_by}"
     return f"{name} stopped" if standing.state == "stopped" else name

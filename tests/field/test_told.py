@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from batchchat.text.run_sentence import Standing, run_sentence
 from tests.acceptance.job import Job, rows
 from tests.field.endpoint import endpoint, error, ok
 from tests.report.html.test_page import data_of
@@ -320,3 +322,33 @@ def test_a_refused_run_is_one_object_too(job: Job, keys: dict[str, Any], reason:
     assert (ended.code, summary["exit_code"], summary["job"].endswith("job.yaml")) == (2, 2, True)
     assert reason in summary["reason"]
     assert "\n" not in summary["text"]
+
+
+def test_groups_whose_rows_cost_little_can_be_compared(job: Job) -> None:
+    """`<$0.0001` a row stood beside `<$0.0001` a row."""
+    with endpoint(
+        lambda asked: ok(usage={"estimated_cost": 0.000002 if asked.text.endswith("0") else 0.000004})
+    ) as server:
+        job.write([{**row, "topic": "ab"[n % 2]} for n, row in enumerate(rows(2))], endpoint__base_url=server.url)
+        job.run()
+    text = job.run("report", "out.parquet", "--by", "topic").out
+    assert re.search(r"cost +per 1,000 +p50", text)
+    assert ("$0.00400" in text, "$0.00200" in text) == (True, True)
+
+
+def test_the_page_of_a_run_that_goes_on_begins_with_a_sentence() -> None:
+    """It began with "Is running"."""
+    assert run_sentence("", Standing("running")).startswith("still running: ")
+    assert run_sentence("", Standing("killed")).startswith("killed: ")
+
+
+def test_commands_that_are_suggested_can_be_pasted(job: Job) -> None:
+    """Whatever the names of files are."""
+    job.write(rows(4), output__path="it's all/the out $put.parquet")
+    (job.folder / "it's all").mkdir()
+    by_output = ("status", "it's all/the out $put.parquet")
+    for ended in (job.run("--limit", "2"), job.run("status", "job.yaml"), job.run(*by_output)):
+        commands = re.findall(r"^(?:next)? +(batchchat .*)$", ended.out, re.MULTILINE)
+        assert any("report" in command for command in commands), ended.out
+        for command in commands:
+            assert job.run(*shlex.split(command)[1:]).code == 0, command

@@ -13,6 +13,7 @@ from batchchat import __version__
 from batchchat.core.record import RowRecord
 from batchchat.report.html.build import PageInput, headline, output_data
 from batchchat.report.html.differ import COMPARED, answers_of, difference
+from batchchat.report.html.labels import labels_of
 from batchchat.report.html.page import LIMIT, embedded, page_of
 from batchchat.report.html.sample import chosen_rows, fitted
 from batchchat.results.group_stats import GroupStats
@@ -40,11 +41,15 @@ def assembled(outputs: Sequence[OpenOutput], created_at: datetime) -> bytes:
     random = np.random.default_rng(_SEED)
     page_inputs = [output.page_input for output in outputs]
     top = headline(page_inputs)
+    labels = labels_of([page_input.report_input for page_input in page_inputs])
     head = {
         "headline": top,
         "version": __version__,
         "made": f"{created_at:%Y-%m-%d %H:%M} UTC",
-        "outputs": [output_data(page_input, random) for page_input in page_inputs],
+        "outputs": [
+            {**output_data(page_input, random), "label": label}
+            for page_input, label in zip(page_inputs, labels, strict=True)
+        ],
         "compare": _compared(outputs, random) if len(outputs) > 1 else None,
     }
     start = embedded(head)[:-1] + b',"rows":['

@@ -10,6 +10,7 @@ import numpy as np
 
 from batchchat.core.conversation import Status
 from batchchat.core.row_counts import RowCounts
+from batchchat.report.html.labels import labels_of
 from batchchat.report.html.pictures import (
     Clock,
     answers_against_length,
@@ -93,7 +94,10 @@ def headline(page_inputs: list[PageInput]) -> str:
             " in all."
         )
     inputs = [page_input.report_input for page_input in page_inputs]
-    parts = [f"{report_input.path} answered {_answered(report_input)}{_for(report_input)}" for report_input in inputs]
+    parts = [
+        f"{label} answered {_answered(report_input)}{_for(report_input)}"
+        for label, report_input in zip(labels_of(inputs), inputs, strict=True)
+    ]
     return f"{len(parts)} outputs: {', '.join(parts)}."
 
 

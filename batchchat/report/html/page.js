@@ -173,7 +173,7 @@
       ],
     }));
     return [
-      known && figure("When was it spent?", `cost so far, USD; ${money(time.cost.at(-1))} in the end`,
+      known && figure("When was it spent?", `cost so far, USD; ${money(time.cost.at(-1))} in all`,
         timeline(time, time.cost, { label: "↑ USD so far", name: "cost", unit: "so far", colour: "var(--accent)", format: dollars(time.cost.at(-1)), height: 170 })),
       figure("How fast did tokens flow?", "prompt tokens sent and reply tokens received, as answers came in", tokens),
     ].filter(Boolean);
@@ -398,24 +398,24 @@
     const { measures, differ } = data.compare;
     const shown = { money: moneyOfRow, seconds, count: (n) => count(n), share };
     const parts = measures.map(({ title, unit, form, values }) => figure(title, unit, bars(
-      data.outputs.map((output, i) => ({ name: output.path, value: values[i] })), {
+      data.outputs.map((output, i) => ({ name: output.label, value: values[i] })), {
         value: (item) => item.value ?? 0, text: (item) => (item.value == null ? "unknown" : shown[form](item.value)),
       })));
     const pairs = [];
     for (let i = 0; i < parts.length; i += 2) pairs.push(el("section.pair", null, parts[i], parts[i + 1]));
-    const first = data.outputs[0].path;
+    const first = data.outputs[0].label;
     const table = differ.filter((d) => d.rows.length).flatMap((d) => d.rows.map((row) => el("tr", {
       tabindex: "0", onclick: () => sides(d, row), onkeydown: (e) => { if (e.key === "Enter") sides(d, row); },
-    }, el("td.id", null, row.id), el("td.text.half", null, row.one.slice(0, 160)), el("td.text.half.narrow-off", null, row.other.slice(0, 160)), differ.length > 1 ? el("td.narrow-off", null, data.outputs[d.output].path) : null)));
+    }, el("td.id", null, row.id), el("td.text.half", null, row.one.slice(0, 160)), el("td.text.half.narrow-off", null, row.other.slice(0, 160)), differ.length > 1 ? el("td.narrow-off", null, data.outputs[d.output].label) : null)));
     function sides(d, row) {
       show(row.id, [], [el("div.sides", null,
-        turn2(first, row.one), turn2(data.outputs[d.output].path, row.other))]);
+        turn2(first, row.one), turn2(data.outputs[d.output].label, row.other))]);
     }
     const turn2 = (path, words) => el("div.turn.assistant", null, el("div.role", null, path), el("div.words", null, words));
-    const sums = differ.map((d) => `${data.outputs[d.output].path}: ${plural(d.differ, "answer")} of ${count(d.both)} that both have differ${d.differ === 1 ? "s" : ""} from ${first}`).join(". ");
+    const sums = differ.map((d) => `${data.outputs[d.output].label}: ${plural(d.differ, "answer")} of ${count(d.both)} that both have differ${d.differ === 1 ? "s" : ""} from ${first}`).join(". ");
     return [...pairs, el("section", null, figure("Which answers differ?", sums + (table.length ? ". Some of them, drawn at random; open one to read both." : "."),
       table.length ? el("div.scroll", null, el("table", null, el("thead", null, el("tr", null, el("th", null, "id"), el("th", null, first),
-        el("th.narrow-off", null, differ.length > 1 ? "the other" : data.outputs[differ[0].output].path), differ.length > 1 ? el("th.narrow-off", null, "of") : null)), el("tbody", null, table))) : null))];
+        el("th.narrow-off", null, differ.length > 1 ? "the other" : data.outputs[differ[0].output].label), differ.length > 1 ? el("th.narrow-off", null, "of") : null)), el("tbody", null, table))) : null))];
   }
 
   const pair = (figures) => (figures.length ? el("section" + (figures.length > 1 ? ".pair" : ""), null, figures) : null);
@@ -440,13 +440,13 @@
       for (const known of page.querySelectorAll(".chart")) known.remove();
       tabs.forEach((tab, i) => { tab.setAttribute("aria-selected", String(i === at)); tab.tabIndex = i === at ? 0 : -1; });
       place.replaceChildren(
-        several ? el("p.under", { style: "margin-top:18px" }, [data.outputs[at].job, data.outputs[at].sentence].filter(Boolean).join(" · ")) : "",
+        several ? el("p.under", { style: "margin-top:18px" }, [data.outputs[at].job, data.outputs[at].path, data.outputs[at].sentence].filter(Boolean).join(" · ")) : "",
         ...outputParts(data.outputs[at], data.rows[at]));
     };
     const tabs = several ? data.outputs.map((output, i) => el("button", {
       type: "button", role: "tab", "aria-controls": "output", onclick: () => choose(i),
       onkeydown: (e) => { const to = i + ({ ArrowRight: 1, ArrowLeft: -1 }[e.key] || 0); if (to !== i && tabs[to]) { choose(to); tabs[to].focus(); } },
-    }, output.path)) : [];
+    }, output.label)) : [];
     const one = data.outputs[0];
     page.replaceChildren(...[
       el("header", null, el("h1", null, data.headline), el("p.under", null, several ? "" : [one.job, one.path].filter(Boolean).join(" · "))),

@@ -27,6 +27,7 @@ _MAX_NAME_CHARS = 60
 _MIN_GAP_S = 60.0
 _GAP_SHARE = 0.1
 _SHOWN = 0.995
+_FEW_WHOLE = 5
 _UNITS = ((180.0, 1.0, "seconds"), (3 * 3600.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
 
 Mask = npt.NDArray[np.bool_]
@@ -83,6 +84,8 @@ def histogram(values: Floats, *, whole: bool = False) -> dict[str, Any] | None:
     start = 0.0 if low < end / 2 else low
     if end - start <= maximum * _ALIKE:  # all one value, but for the last digits of a float
         start, end = 0.0, 2 * maximum or 1.0
+    if whole and end - start < _FEW_WHOLE:  # an axis from 18 to 19 would have marks that are no whole numbers
+        start = 0.0
     bins = min(_MAX_BINS, max(_MIN_BINS, round(2 * len(finite) ** 0.5)))
     if whole:
         bins = min(bins, max(1, round(end - start)))
