@@ -165,7 +165,7 @@ def sharegpt(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:
 def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | Skipped:
     if row["status"] != Status.ANSWERED:
         return Skipped("without an answer")
-    messages = conversation(row) or []
+    messages = _training_messages(row)
     if not all(map(_is_plain, messages)):
         return Skipped("with more than text, or a role that ShareGPT has no name for, in a message")
     turns = [{"from": _GPT_NAMES[message["role"]], "value": message["content"]} for message in messages]
@@ -186,7 +186,19 @@ def _chat_line(row: RowRecord) -> bytes | Skipped:
         return Skipped("without an answer")
     if "refusal" in row["reply"]:
         return Skipped("with a refusal in place of an answer")
-    return lossless_json.dumps({"messages": conversation(row) or []}) + b"\n"
+    return lossless_json.dumps({"messages": _training_messages(row)}) + b"\n"
+
+
+def _training_messages(row: RowRecord) -> list[Message]:
+    """The conversation with its reply; a beginning of it that was sent (`prefill`) is one message with it."""
+    messages = conversation(row) or []
+    if [message["role"] for message in messages[-2:]] != ["assistant", "assistant"]:
+        return messages
+    *before, beginning, reply = messages
+    start, text = beginning.get("content"), reply.get("content")
+    if beginning.keys() != {"role", "content"} or not isinstance(start, str) or not isinstance(text, str):
+        return messages
+    return [*before, {**reply, "content": text if text.startswith(start) else start + text}]
 
 
 def _is_plain(message: Message) -> bool:

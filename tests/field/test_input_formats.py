@@ -198,6 +198,19 @@ def test_a_beginning_of_the_answer(job: Job, form: str) -> None:
     assert "reference" not in job.table()[0]
 
 
+@pytest.mark.parametrize(("reply", "answer"), [(" Ada, fine.", "Dear Ada, fine."), ("Dear Ada.", "Dear Ada.")])
+def test_a_training_set_has_the_answer_with_its_beginning_as_one_message(job: Job, reply: str, answer: str) -> None:
+    """Two messages of the assistant in succession are refused by fine-tuning; some servers repeat the beginning."""
+    messages = [*HI, {"role": "assistant", "content": "Dear"}]
+    with endpoint(lambda _: ok(reply)) as server:
+        job.write([{"messages": messages}], endpoint__base_url=server.url, input__id=None,
+                  input__trailing_assistant="prefill")  # fmt: skip
+        assert job.run().code == 0
+    assert job.run("export", "job.yaml", "--to", "chat", "-o", "chat.jsonl").code == 0
+    (line,) = (job.folder / "chat.jsonl").read_text().splitlines()
+    assert json.loads(line)["messages"] == [*HI, {"role": "assistant", "content": answer}]
+
+
 def test_nothing_but_answers(job: Job) -> None:
     """There is nothing to ask where all turns are cut off."""
     job.write([{"id": "a", "messages": [{"role": "assistant", "content": "x"}]}, {"id": "b", "messages": HI}],

@@ -189,8 +189,10 @@ def test_sharegpt_comes_back(messages: list[dict[str, Any]], reply: str) -> None
     )
     assert (line["id"], line["topic"]) == ("x", "sauce")
     reply_turn = line["conversations"].pop()
-    assert reply_turn == {"from": "gpt", "value": reply}
-    if messages[-1]["role"] != "assistant":
+    if messages[-1]["role"] == "assistant":  # the beginning of the answer, which may repeat it
+        assert reply_turn["value"] in {reply, messages[-1]["content"] + reply}
+    else:
+        assert reply_turn == {"from": "gpt", "value": reply}
         assert parse_sharegpt(line["conversations"], "conversations") == messages
 
 
