@@ -18,11 +18,13 @@ we cancelled in flight, and a note that a row is about to be sent again."""
 class RowHistory:
     """Failed attempts since the row's last record, `billed` by `why` of their steps.
 
-    `last` is the latest failure among them, where one told it.
+    `last` is the latest failure among them, where one told it. `failed`: the row has a record, which says that it
+    failed, and it is sent because that was asked for.
     """
 
     billed: Mapping[str, int] = field(default_factory=dict)
     last: Failure | None = None
+    failed: bool = False
 
 
 NO_HISTORY = RowHistory()

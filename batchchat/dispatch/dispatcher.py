@@ -54,7 +54,9 @@ class Dispatcher:
         self._observer = observer
         self._judge = RefusalJudge(sending.model, sending.answered_models)
         self._clock = clock
-        self._streak = FailureStreak(sending.stop_after_failures, answered_before=bool(sending.answered_models))
+        self._streak = FailureStreak(
+            sending.stop_after_failures, answered_before=bool(sending.answered_models), model=sending.model
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -153,7 +155,7 @@ class Dispatcher:
             work.step = work.script.next(work.attempts)
             if not isinstance(work.step, Request):  # an earlier run had answered all but its end
                 self._recorder.row(work, work.step)
-                self._observe_end(work.step)
+                self._observe_end(work)
         while isinstance(work.step, Request):
             attempt = await self._attempt(work, work.step)
             if attempt.verdict.action is Action.RETRY:
@@ -186,7 +188,7 @@ class Dispatcher:
             last: Attempt = await retrying(work.stop, wait, self._pause)(once_more)
             if not work.attempts or work.attempts[-1] is not last:  # given up: that ends the row
                 self._advance(work, last)
-                self._observe_end(work.step)
+                self._observe_end(work)
             await self._play(work)
 
     async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Attempt:
@@ -225,7 +227,7 @@ class Dispatcher:
         if action is not Action.ACCEPT:
             self._look_at_failure(attempt)
         if action is not Action.RETRY:
-            self._observe_end(work.step)
+            self._observe_end(work)
         return attempt
 
     async def _begin_again(self, work: Work, request: Request, because: ErrorKind | None) -> None:
@@ -255,14 +257,15 @@ class Dispatcher:
         step = work.step = work.script.next(work.attempts)
         return self._recorder.attempt(work, attempt) if isinstance(step, Request) else self._recorder.row(work, step)
 
-    def _observe_end(self, step: Request | Outcome | None) -> None:
-        """Look at how a row ended, where `step` is its end; stop where it is one too many that failed alike."""
+    def _observe_end(self, work: Work) -> None:
+        """Look at how a row ended, where it has; stop where it is one too many that failed alike."""
+        step = work.step
         if not isinstance(step, Outcome):
             return
         if step.status is Status.ANSWERED:
             self._recovery.count_answer()
             self._observer.answered(step)
-        if (reason := self._streak.add(step)) is not None:
+        if (reason := self._streak.add(step, failed_before=work.history.failed)) is not None:
             self.stop(Halt(reason, step.attempt))
 
     async def _pause(self, seconds: float) -> None:

@@ -17,14 +17,14 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from batchchat.core.attempt import Attempt, Failure, Request
+from batchchat.core.attempt import Attempt, Billed, Failure, Request
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.endpoint import lookups, verdicts
 from batchchat.endpoint.body import NO_BODY, Body, read_body
 from batchchat.endpoint.judged_response import JudgedResponse, judge_response
 from batchchat.endpoint.lookups import ModelListLearner
 from batchchat.endpoint.network import Proxy, keepalive_socket
-from batchchat.endpoint.network_failures import TOO_LARGE, describe, judge_network_error
+from batchchat.endpoint.network_failures import TOO_LARGE, describe, is_undecodable, judge_network_error
 from batchchat.endpoint.quota import Allowance, read_quota
 from batchchat.endpoint.reading import BodyTooLargeError, ReadingMemory, read_bytes
 from batchchat.endpoint.unavailable import Unavailable
@@ -199,7 +199,9 @@ class Client:
         answer = judge_response(
             response.status, response.headers, body, self._pricing, self._redactor, model_requested=model
         )
-        if broken is None or isinstance(broken, aiohttp.ClientPayloadError) or answer.reply is not None:
+        if broken is None or answer.reply is not None:
+            return answer
+        if isinstance(broken, aiohttp.ClientPayloadError) and not is_undecodable(broken):
             return answer
         return self._network_failure(broken)
 
@@ -207,7 +209,9 @@ class Client:
         """The body for the column `raw`: where the job keeps it, and where what was paid for has no other column."""
         if self._endpoint.keep_raw:
             return body.raw or None
-        if status is None or not _OK <= status < _REDIRECT or not body.data:
+        if status is None or not body.data:
+            return None
+        if not _OK <= status < _REDIRECT and answer.verdict.billed is not Billed.YES:
             return None
         if answer.failure is not None:
             return body.raw[:_MAX_RAW_CHARS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchchat.core.attempt import Billed, Cost, Failure, Reply, Usage, Verdict
 from batchchat.endpoint import reply_verdicts, verdicts, wire
@@ -47,7 +47,12 @@ def judge_response(
         if _REDIRECT <= status < _BAD_REQUEST:
             location = redactor.redact(headers.get("location", "nowhere"))
             error = ErrorBody(f"HTTP {status}, a redirect to {location}", frozenset())
-        return JudgedResponse(*verdicts.judge_error(status, headers, error))
+        verdict, failure = verdicts.judge_error(status, headers, error)
+        usage = read_usage(payload, headers) if isinstance(payload, dict) else None
+        if usage is None:
+            return JudgedResponse(verdict, failure)
+        return _with_bill(verdict, failure, None, usage, pricing(usage, model_requested, wire.read_reply(payload)))
+    payload = _unwrapped(payload)
     inner_error = read_error_in_reply(payload, data)
     if not isinstance(payload, dict):
         if inner_error is None:
@@ -70,9 +75,21 @@ def judge_response(
     return JudgedResponse(verdict, lack, reply, usage, cost)
 
 
+def _unwrapped(payload: Any) -> Any:
+    """The completion in `payload`, where a gateway puts it into a list, or into an object of its own."""
+    outer = payload
+    if isinstance(outer, list) and len(outer) == 1:
+        outer = outer[0]
+    elif isinstance(outer, dict) and "choices" not in outer:
+        outer = next(
+            (inner for name in ("data", "result", "response") if isinstance(inner := outer.get(name), dict)), None
+        )
+    return outer if isinstance(outer, dict) and isinstance(outer.get("choices"), list) else payload
+
+
 def _with_bill(
     verdict: Verdict, failure: Failure, reply: Reply | None, usage: Usage | None, cost: Cost | None
 ) -> JudgedResponse:
-    """A failure inside a 2xx: what it shows to be paid is the row's; a price computed of an unpaid one is no cost."""
+    """A failure that tells usage: what it shows to be paid is the row's; a price of what was not paid is no cost."""
     verdict = reply_verdicts.with_bill(verdict, usage, cost)
     return JudgedResponse(verdict, failure, reply, usage, cost if verdict.billed is Billed.YES else None)

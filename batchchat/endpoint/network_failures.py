@@ -7,12 +7,12 @@ import os
 import ssl
 
 import aiohttp
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 
 from batchchat.core.attempt import Action, Billed, Scope, Verdict
 from batchchat.core.conversation import ErrorKind
 
-__all__ = ["TOO_LARGE", "describe", "judge_network_error"]
+__all__ = ["TOO_LARGE", "describe", "is_undecodable", "judge_network_error"]
 
 
 def _verdict(kind: ErrorKind, action: Action, scope: Scope, billed: Billed, *, instant: bool = False) -> Verdict:
@@ -23,7 +23,7 @@ TOO_LARGE = _verdict(ErrorKind.TOO_LARGE, Action.FAIL_ROW, Scope.ROW, Billed.YES
 _UNREACHED = _verdict(ErrorKind.CONNECTION, Action.RETRY, Scope.ENDPOINT, Billed.NO)
 _DROPPED = _verdict(ErrorKind.CONNECTION, Action.RETRY, Scope.ROW, Billed.MAYBE, instant=True)
 _TIMED_OUT = _verdict(ErrorKind.TIMEOUT, Action.RETRY, Scope.ROW, Billed.MAYBE)
-_NOT_HTTP = _verdict(ErrorKind.BAD_RESPONSE, Action.RETRY, Scope.ROW, Billed.MAYBE)
+_NOT_HTTP = _verdict(ErrorKind.BAD_RESPONSE, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.MAYBE)
 _NOT_TRUSTED = _verdict(ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.ROW, Billed.NO)
 
 _NO_HOST = _verdict(ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.ENDPOINT, Billed.NO)
@@ -31,6 +31,7 @@ _PROXY_REFUSES = _verdict(ErrorKind.CONNECTION, Action.RETRY_IF_ANSWERED, Scope.
 _SERVER_ERRORS = 500
 
 _NOTHING_LISTENS = "nothing listens at {host}:{port}"
+_UNDECODABLE = "{host} answered in an encoding that was not asked for, or in another than it says: {error}"
 _LONG_HEADER = "{host} answered with a header that is longer than {max_header_kib} KiB"
 
 # The first class that the exception is an instance of wins; aiohttp's classes precede the OSErrors they derive from.
@@ -61,16 +62,23 @@ def judge_network_error(error: BaseException) -> tuple[Verdict, str]:
         return _PROXY_REFUSES, template  # it wants a password, or does not allow the host
     if verdict is _UNREACHED and not isinstance(error, aiohttp.ClientProxyConnectionError) and _is_refused(error):
         return verdict, _NOTHING_LISTENS
-    return verdict, _LONG_HEADER if _is_long_header(error) else template
+    if is_undecodable(error):
+        return _NOT_HTTP, _UNDECODABLE
+    return verdict, _LONG_HEADER if _has_cause(error, LineTooLong) else template
+
+
+def is_undecodable(error: BaseException) -> bool:
+    """Whether `error` is about the Content-Encoding of a response."""
+    return _has_cause(error, ContentEncodingError)
 
 
 def _is_refused(error: BaseException) -> bool:
     return getattr(getattr(error, "os_error", error), "errno", None) == errno.ECONNREFUSED
 
 
-def _is_long_header(error: BaseException) -> bool:
+def _has_cause(error: BaseException, kind: type[BaseException]) -> bool:
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, LineTooLong):
+    while cause is not None and not isinstance(cause, kind):
         cause = cause.__cause__
     return cause is not None
 
@@ -82,6 +90,9 @@ def describe(error: BaseException) -> str:
         return getattr(refusal, "verify_message", "") or str(refusal)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"{error.status} {error.message}"
+    if is_undecodable(error):
+        cause = error if error.__cause__ is None else error.__cause__
+        return getattr(cause, "message", "").partition(". Please install")[0]
     if isinstance(error, aiohttp.ClientResponseError):
         return error.message  # aiohttp made its status up
     inner: object = getattr(error, "os_error", error)

@@ -107,7 +107,7 @@ def judge_unreadable(status: int, body: bytes, *, complete: bool, billed: bool =
 
 
 def was_billed(usage: Usage | None, cost: Cost | None) -> bool:
-    """Whether a failure inside a 2xx was paid: it has a reported cost, or tokens of a reply.
+    """Whether a failure was paid: it has a reported cost, or tokens of a reply.
 
     The price of its prompt alone is no sign: endpoints report the prompt's length with failures that they don't bill.
     """
@@ -117,7 +117,7 @@ def was_billed(usage: Usage | None, cost: Cost | None) -> bool:
 
 
 def with_bill(verdict: Verdict, usage: Usage | None, cost: Cost | None) -> Verdict:
-    """`verdict` on a failure inside a 2xx: what was paid is the row's, so that the row's limits bound it."""
+    """`verdict` on a failure: what was paid is the row's, so that the row's limits bound it."""
     if not was_billed(usage, cost):
         return verdict
     return replace(verdict, billed=Billed.YES, scope=Scope.ROW, endpoint_is_up=True)

@@ -100,9 +100,11 @@ def _cost(payload: Mapping[str, Any], usage: Mapping[str, Any], headers: Mapping
 def _own_cost(report: Mapping[str, Any]) -> float | None:
     """The cost in `report`, with what the provider behind OpenRouter charged to a key of the user's own (BYOK)."""
     cost = report.get("cost")
-    if isinstance(cost, dict):
-        if str(cost.get("currency") or "USD").upper() != "USD":
+    if cost is not None:
+        stated = cost if isinstance(cost, dict) else report
+        if str(stated.get("currency") or "USD").upper() != "USD":
             return None
+    if isinstance(cost, dict):
         cost = next((cost[key] for key in _COST_KEYS if cost.get(key) is not None), None)
     elif cost is None:
         cost = next((report[key] for key in _COST_KEYS[:2] if report.get(key) is not None), None)

@@ -97,7 +97,9 @@ RULES: tuple[Rule, ...] = (
     Rule(ErrorKind.CONTENT_FILTER, _FAIL, {400, 403, 421, 422, 451, 500}, message=wordings.FILTERED),
     # What passes, and what the first row shows
     Rule(ErrorKind.OVERLOADED, _RETRY, {429, 500}, codes=wordings.BUSY_CODES, scope=_ENDPOINT),
-    Rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, {400, 404}, codes=frozenset({"model_not_found"})),
+    Rule(ErrorKind.BAD_RESPONSE, _RETRY_IF_ANSWERED, {400, 500}, message=wordings.NO_ENDPOINT),
+    Rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, {400, 403, 404, 422}, codes=wordings.NO_MODEL_CODES),
+    Rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, {400, 422}, message=wordings.NO_MODEL),
     # By status
     Rule(ErrorKind.RATE_LIMIT, _RETRY, {420, 429}, scope=_ENDPOINT),
     Rule(ErrorKind.UNAUTHORIZED, _STOP, {401, 407}),
@@ -111,12 +113,14 @@ RULES: tuple[Rule, ...] = (
     Rule(ErrorKind.TOO_LARGE, _FAIL, {413}),
     Rule(ErrorKind.TIMEOUT, _RETRY, {408}, billed=_MAYBE),
     Rule(ErrorKind.OTHER, _RETRY, {409, 423, 425}),
-    Rule(ErrorKind.CONTENT_FILTER, _FAIL, {421}, foreign=False),  # Xiaomi
+    Rule(ErrorKind.CONTENT_FILTER, _FAIL, {421, 446}, foreign=False),  # Xiaomi; Portkey's guardrails
     # TGI: a model that crashed; Gemini: CANCELLED; load balancers: the connection was closed
     Rule(ErrorKind.SERVER_ERROR, _RETRY, {421, 424, 444, 460, 499}),
     Rule(ErrorKind.OVERLOADED, _RETRY, {498, 503, 529}, scope=_ENDPOINT),
     Rule(ErrorKind.GATEWAY_TIMEOUT, _RETRY, {502, 504, 520, 524, 598, 599}, billed=_MAYBE),
     Rule(ErrorKind.CONNECTION, _RETRY, {521, 522, 523, 525, 526, 530}, scope=_ENDPOINT),
+    # Not implemented, another version of HTTP: a server of another kind
+    Rule(ErrorKind.BAD_RESPONSE, _RETRY_IF_ANSWERED, {426, 501, 505}),
     Rule(ErrorKind.SERVER_ERROR, _RETRY, range(500, 600)),
     Rule(ErrorKind.BAD_REQUEST, _FAIL, range(400, 500)),
     # Followed, a redirect would turn the POST into a GET and send the key elsewhere: the base_url is wrong.

@@ -16,6 +16,9 @@ __all__ = [
     "FILTER_CODES",
     "KEY",
     "KEY_CODES",
+    "NO_ENDPOINT",
+    "NO_MODEL",
+    "NO_MODEL_CODES",
     "PURSE",
     "PURSE_CODES",
     "RATE",
@@ -127,11 +130,18 @@ PURSE_CODES = frozenset(
         "insufficient_user_quota",  # One API
         "pre_consume_token_quota_failed",  # One API
         "1113",  # ZhipuAI
+        "not_enough_balance",  # Novita
+        "setlimitexceeded",  # Volcengine: the account's own limit; the service is paused
     }
 )
 PURSE = _any(
     r"credit balance is too low|reached your specified api usage limits",  # Anthropic
     r"insufficient (account |user )?(balance|credits?|funds|quota)",  # DeepSeek, MiniMax, OpenRouter, One API
+    r"not enough (balance|credits?|funds|quota)",  # Novita
+    r"\b(no|any) (more )?credits?( or licenses)? (left|yet|remaining|available)",  # xAI
+    r"payment required|(subscription|(free|trial) (trial|period)|plan) has (ended|expired)",
+    r"(exceeded|reached|used up|exhausted) (your |the |its )?(monthly|weekly) (usage )?(quota|limit|allowance)",
+    r"exhausted its free trial quota|reached the set inference limit",  # Volcengine
     r"(balance|credits?|token quota) (is |are )?(insufficient|not enough|exhausted|depleted)",  # One API, Novita
     r"out of credits|used all available credits|exceeded your monthly included credits",  # Venice, xAI, Hugging Face
     r"(spending|spend|billing)( hard)? (limit|cap)[^.]{0,40}(reached|exceeded)",  # OpenAI, Groq
@@ -161,8 +171,9 @@ ACCOUNT_CODES = frozenset(
 # OpenAI ("your account has been flagged"), Groq ("organization has been restricted"), Anthropic ("this organization has
 # been disabled"), Google ("consumer … has been suspended")
 ACCOUNT = _any(
+    r"(country, region, or territory|user location is) not supported",  # OpenAI, Gemini
     r"\b(account|organi[sz]ation|workspace|project|team|consumer)\b[\w\s,':-]{0,40}\b(has been|is|was) (\w+ )?"
-    r"(flagged|suspended|deactivated|disabled|blocked|banned|restricted|terminated|locked|closed)\b"
+    r"(flagged|suspended|deactivated|disabled|blocked|banned|restricted|terminated|locked|closed)\b",
 )
 
 KEY_CODES = frozenset(
@@ -181,7 +192,33 @@ KEY_CODES = frozenset(
 KEY = _any(
     r"api[ _-]?key (is )?(not valid|invalid|expired|not found|disabled|revoked)",  # Gemini
     r"api[ _-]?key has (expired|been (revoked|disabled|deleted))",
+    r"key based authentication is disabled",  # Azure
+    r"access token (is )?(invalid|expired)",  # Baidu
     r"(invalid|incorrect|expired|revoked|missing) (api[ _-]?key|access token|bearer token)",  # OpenAI, MiniMax
+)
+
+NO_MODEL_CODES = frozenset(
+    {
+        "model_not_found",  # OpenAI
+        "invalid_model",  # Mistral, Perplexity
+        "model_not_supported",  # Hugging Face
+        "1211",  # ZhipuAI
+    }
+)
+NO_MODEL = _any(
+    r"\bmodel (does )?not exist",  # DeepSeek, SiliconFlow
+    r"is not a valid model",  # OpenRouter
+    r"invalid model( name|:)",  # LiteLLM, Mistral
+    r"model [`'\"][^`'\"]{1,200}[`'\"] (does not exist|(was |is )?not (found|supported by any))",  # OpenAI
+    r"模型不存在",  # ZhipuAI
+)
+
+# What a server says that is asked at a wrong address
+NO_ENDPOINT = _any(
+    r"unexpected endpoint or method",  # LM Studio, with 200
+    # nginx; Go, and with it Caddy and Traefik; Apache; Tomcat: TLS is spoken at this port
+    r"plain HTTP request was sent to HTTPS port|sent an HTTP request to an HTTPS server",
+    r"speaking plain HTTP to an SSL-enabled|combination of host and port requires TLS",
 )
 
 RATE_CODES = frozenset(

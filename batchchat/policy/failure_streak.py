@@ -11,8 +11,12 @@ Before the first answer any kind counts, if all rows from the first on failed wi
 Rows that are too long, too large, filtered or of another schema never stop a run that has answered: their text is the
 same for each ("maximum context length is 8192"), and a stretch of them is a stretch of the input.
 
-Where the endpoint has answered in an earlier run, counting begins with an answer in this one: a run with --retry-failed
-may well begin with rows that fail again.
+Nor, once the endpoint has answered, do rows that have a model of their own which it does not know, or will not let the
+key have: an input may be sorted by model.
+
+Where the endpoint has answered in an earlier run, rows that failed in an earlier run too are counted only behind an
+answer in this one: a run with --retry-failed may well begin with rows that fail again. Rows that never failed before
+count from the start.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ __all__ = ["ALL_FAIL_ALIKE", "NOW_FAIL_ALIKE", "FailureStreak"]
 ALL_FAIL_ALIKE = "all fail alike"
 NOW_FAIL_ALIKE = "now fail alike"
 
+_KINDS_OF_A_MODEL = {ErrorKind.NOT_FOUND, ErrorKind.FORBIDDEN}
 _KINDS_OF_THE_ROW = {
     ErrorKind.INVALID_INPUT,
     ErrorKind.CONTEXT_LENGTH,
@@ -40,25 +45,37 @@ _VARIABLE = re.compile(r"[\w+/=-]*\d[\w+/=-]*")
 
 
 class FailureStreak:
-    """Counts finished rows; `max_count` consecutive ones that failed with the same error stop the run."""
+    """Counts finished rows; `max_count` consecutive ones that failed with the same error stop the run.
 
-    def __init__(self, max_count: int, *, answered_before: bool) -> None:
+    `model` is the job's own (None: each row's counts as that).
+    """
+
+    def __init__(self, max_count: int, *, answered_before: bool, model: str | None = None) -> None:
         self._max_count = max_count
-        self._counting = not answered_before
-        self._answered = answered_before
+        self._model = model
+        self._counting = True
+        self._answered = self._answered_before = answered_before
         self._kind: ErrorKind | None = None
         self._count = 0
         self._text = ""
         self._text_count = 0
         """How many of the last failures of the same kind have the same text."""
 
-    def add(self, outcome: Outcome) -> str | None:
-        """Count a finished row; the reason to stop the run, where this row completes the streak."""
+    def add(self, outcome: Outcome, *, failed_before: bool = False) -> str | None:
+        """Count a finished row; the reason to stop the run, where this row completes the streak.
+
+        `failed_before`: it failed in an earlier run, too.
+        """
         if outcome.status is not Status.FAILED:
             self._counting = self._answered = True
+            self._answered_before = False
             self._kind, self._count = None, 0
             return None
+        if failed_before and self._answered_before:
+            return None
         kind, failure = outcome.attempt.verdict.kind, outcome.attempt.failure
+        if self._answered and kind in _KINDS_OF_A_MODEL and self._model not in {None, outcome.attempt.request.model}:
+            return None
         is_alike = kind is self._kind or not self._count
         text = "" if failure is None else _VARIABLE.sub("0", failure.text)
         self._text_count = self._text_count + 1 if self._count and is_alike and text == self._text else 1

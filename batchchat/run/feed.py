@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from batchchat.core.attempt import NO_SPEND, Failure
 from batchchat.core.conversation import BadRow, ErrorKind
@@ -141,6 +142,8 @@ class Feed:
         ledger = self._ledger
         sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
         spend = ledger.spend_before(task.row.key) if sent_before else NO_SPEND
+        if task.disposition is Disposition.SEND_FAILED:
+            history = replace(history, failed=True)
         return Work(task.script, time.monotonic(), spend, history)
 
     def total(self) -> tuple[int | None, bool]:

@@ -45,6 +45,8 @@ OWN_BOUNDS = frozenset({SPENT, TIME_UP})
 _REDIRECTS = range(300, 400)
 _KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 """Where a key may be instead of `endpoint.api_key_env`; the first of them takes its place."""
+_TLS_PORT = (None, 400)
+"""What is not HTTP, and servers that say in HTTP that they speak TLS."""
 
 
 def _input(job: JobSpec) -> str:
@@ -156,6 +158,8 @@ def _address_hint(job: JobSpec, attempt: Attempt) -> str:
         return " A server that speaks plain HTTP needs http:// in place of https://." if is_tls else ""
     if kind not in {ErrorKind.NOT_FOUND, ErrorKind.BAD_RESPONSE}:
         return ""
+    if kind is ErrorKind.BAD_RESPONSE and scheme == "http" and attempt.http_status in _TLS_PORT:
+        return " A server that speaks TLS needs https:// in place of http://."
     if scheme == "http" and attempt.http_status in _REDIRECTS:
         return " It answers with a redirect: try https:// in place of http://."
     return " The address has no path: /v1 is missing." if "/" not in address.rstrip("/") else ""
@@ -177,12 +181,13 @@ def _refusals(job: JobSpec, attempt: Attempt, reply: str, status: str) -> dict[E
     model = attempt.request.model
     check = "the network" if attempt.verdict.scope is Scope.ENDPOINT else "SSL_CERT_FILE"
     credential, way_out = _credential(job)
+    asks, no_key = ("a request", " It is sent without a key.") if way_out else (credential, "")
     fallback = f"{job.host} refuses{status}: {reply}"
     return {
         **dict.fromkeys(ErrorKind, fallback),
         ErrorKind.UNAUTHORIZED: f"{job.host} refused {credential}{status}: {reply}.{way_out}",
         ErrorKind.QUOTA: f"{job.host} will not serve this account for now{status}: {reply}. Top it up.",
-        ErrorKind.FORBIDDEN: f"{job.host} refuses {credential} for `{model}`{status}: {reply}.",
+        ErrorKind.FORBIDDEN: f"{job.host} refuses {asks} for `{model}`{status}: {reply}.{no_key}",
         ErrorKind.NOT_FOUND: (
             f"{job.host} does not know `{model}` or the address{status}: {reply}."
             " Check `model` and `endpoint.base_url`."

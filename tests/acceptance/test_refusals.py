@@ -129,7 +129,7 @@ SAYS: dict[str, tuple[Callable[[Asked], bytes], str]] = {
     ),
     "403": (
         lambda _: http(403, {"detail": "Not for you"}),
-        "HOST refuses a request without a key for `m` (HTTP 403): ",
+        "HOST refuses a request for `m` (HTTP 403): ",
     ),
     "404": (
         lambda _: http(404, {"detail": {"error": "The model `m` does not exist"}}),

@@ -52,9 +52,11 @@ def outcome(letter: str) -> Outcome:
         ("abblbb", False, [None] * 6),
         ("aeee", False, [None] * 3 + [NOW_FAIL_ALIKE]),
         ("allllfff", False, [None] * 7 + [NOW_FAIL_ALIKE]),
-        ("fffff", True, [None] * 5),
-        ("ffafff", True, [None] * 5 + [NOW_FAIL_ALIKE]),
-        ("bbbb", True, [None] * 4),
+        ("fff", True, [None] * 2 + [NOW_FAIL_ALIKE]),
+        ("fffbbb", True, [None] * 2 + [NOW_FAIL_ALIKE] * 1 + [None] * 2 + [NOW_FAIL_ALIKE]),
+        ("bxbxbx", True, [None] * 6),
+        ("bbb", True, [None] * 2 + [NOW_FAIL_ALIKE]),
+        ("lllll", True, [None] * 5),
         ("abbb", True, [None] * 3 + [NOW_FAIL_ALIKE]),
         ("alllll", True, [None] * 6),
     ],
@@ -63,3 +65,20 @@ def test_three_alike_are_enough(ends: str, answered_before: bool, reasons: list[
     """At the start of any kind; after an answer those that no row brings on itself, and bad requests of one text."""
     streak = FailureStreak(3, answered_before=answered_before)
     assert [streak.add(outcome(end)) for end in ends] == reasons
+
+
+def test_rows_with_a_model_of_their_own_that_is_refused() -> None:
+    """A stretch of them after an answer neither stops the run nor ends a streak; the first rows of a run do."""
+    streak = FailureStreak(3, answered_before=False, model="jobs")
+    assert [streak.add(outcome(end)) for end in "annnnfffnbbb"] == [None] * 11 + [NOW_FAIL_ALIKE]
+    assert [FailureStreak(1, answered_before=False, model="jobs").add(outcome("n"))] == [ALL_FAIL_ALIKE]
+
+
+def test_rows_that_failed_in_an_earlier_run_too() -> None:
+    """They count behind an answer in this run; before it neither they nor what they interrupt."""
+    streak = FailureStreak(3, answered_before=True)
+    assert [streak.add(outcome("f"), failed_before=True) for _ in range(5)] == [None] * 5
+    assert [streak.add(outcome("b"), failed_before=before) for before in (False, True, False)] == [None] * 3
+    assert streak.add(outcome("b")) == NOW_FAIL_ALIKE
+    streak.add(outcome("a"))
+    assert [streak.add(outcome("f"), failed_before=True) for _ in range(3)] == [None, None, NOW_FAIL_ALIKE]

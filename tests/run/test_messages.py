@@ -151,7 +151,7 @@ STOPPED = [
     ),
     (
         halt("refused", ErrorKind.FORBIDDEN, "Not for you", 403),
-        "example.org refuses a request without a key for `m` (HTTP 403): Not for you.",
+        "example.org refuses a request for `m` (HTTP 403): Not for you. It is sent without a key.",
     ),
     (
         halt("refused", ErrorKind.NOT_FOUND, "no such model", 404),
