@@ -14,7 +14,12 @@ from batchchat.sources.conversations import cut_answers, drop_null_keys, referen
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
-from batchchat.sources.row_params import non_finite_in, params_of_columns, parse_params_column
+from batchchat.sources.row_params import (
+    non_finite_in,
+    params_of_columns,
+    parse_params_column,
+    with_whole_numbers,
+)
 from batchchat.sources.unify import is_whole
 from batchchat.sources.unsent_fields import UnsentFields
 from batchchat.text.nearest import did_you_mean
@@ -57,7 +62,8 @@ class Columns:
         self.trailing = trailing
         self.auto_id = auto_id
         of_params = () if params is None else (params,) if isinstance(params, str) else params
-        self.structs = (*form.columns, *form.optional, *of_params)
+        self.own_params = (*form.optional, *of_params)
+        self.structs = (*form.columns, *self.own_params)
         self.texts = {str(name) for name in (*self.structs, id_column) if name is not None}
         """The columns that are read as text where they are binary."""
         own = {id_column, params if isinstance(params, str) else None} - {None}
@@ -178,7 +184,9 @@ class RowBuilder:
         if sparse:
             # Columns that pass through keep their nulls, so that their Arrow type can be restored.
             read = {name: drop_null_keys(record[name]) for name in columns.structs if name in record}
-            record = {**record, **read}
+            # A column has one type: beside 0.5 in another row, 1 is 1.0 there, and would be another request.
+            whole = {name: with_whole_numbers(read[name]) for name in columns.own_params if name in read}
+            record = {**record, **read, **whole}
         request = columns.form.parse(record)
         if columns.params is None or isinstance(request, Bad):
             return request

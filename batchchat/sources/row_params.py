@@ -24,6 +24,7 @@ __all__ = [
     "parse_params_column",
     "read_field",
     "split_body",
+    "with_whole_numbers",
 ]
 
 
@@ -110,6 +111,20 @@ def non_finite_in(messages: list[dict[str, Any]]) -> Bad | None:
             if problem is not None:
                 return problem
     return None
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """`value` with each float that is a whole number as an integer: JSON has one type for both."""
+    if type(value) is float:
+        return int(value) if value.is_integer() and abs(value) < _EXACT else value
+    if type(value) is dict:
+        return {name: with_whole_numbers(part) for name, part in value.items()}
+    if type(value) is list:
+        return [with_whole_numbers(part) for part in value]
+    return value
+
+
+_EXACT = 2**53
 
 
 def read_field(name: str, value: Any) -> Any | Bad:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.job import Job, conversation
@@ -90,3 +92,22 @@ def test_answers_of_other_assistants(job: Job) -> None:
         (asked,) = server.asked
     hello = {"role": "assistant", "content": "Hello"}
     assert asked.body["messages"] == [*conversation("Hi"), hello, *conversation("Who?")]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_parameters_that_parquet_widened(job: Job, listed: bool) -> None:
+    """The same rows as JSON lines and as Parquet are the same requests: a column of 0, 0.5 and 1 is one of floats."""
+    rows = [
+        {"prompt": "Hi", **({"temperature": value} if listed else {"p": {"temperature": value}})}
+        for value in (0, 0.5, 1)
+    ]
+    keys = {"input__id": None, "input__params": ["temperature"] if listed else "p"}
+    with endpoint(answer) as server:
+        job.write(rows, endpoint__base_url=server.url, **keys)
+        assert job.run().code == 0
+        pq.write_table(pa.Table.from_pylist(rows), job.folder / "in.parquet")
+        job.write(input__path="in.parquet")
+        assert job.run().code == 0
+        assert sorted(json.dumps(asked.body["temperature"]) for asked in server.asked) == ["0", "0.5", "1"]
+    if listed:
+        assert pq.read_schema(job.output).field("temperature").type == pa.float64()
