@@ -19,6 +19,7 @@ may be bad ones. In an outage they can't all be: good rows are refused as well, 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from math import log
 
@@ -33,6 +34,7 @@ _RING = 1 << 14
 _NEIGHBOURS, _MAX_DISTANCE = 32, 512
 _GIVEN_UP, _SUSPECTED = log(1e-6), log(0.02)
 _BAD, _BAD_AT_THE_END = 0.98, 0.5
+_LIMIT_SHARE = 0.5
 _MIN_CONTRADICTED = 2
 _MAX_ROWS, _MAX_NUMBERS, _MAX_OPEN = 50_000, 64, 16
 
@@ -62,6 +64,7 @@ class RefusedRows:
         self._ring = bytearray(_RING)
         self._sent = 0
         self._latest_fresh = 0
+        self._fresh = deque[int](maxlen=_NEIGHBOURS)
         self._latest_answered = -1
         self._rows: dict[Key, _Row] = {}
         self._odds = RefusalOdds()
@@ -74,6 +77,7 @@ class RefusedRows:
         self._ring[number % _RING] = _IN_FLIGHT
         if not again:
             self._latest_fresh = number
+            self._fresh.append(number)
         return number
 
     def settled(self, number: int, attempt: Attempt | None) -> Attempt | None:
@@ -145,9 +149,21 @@ class RefusedRows:
             for earlier in row.numbers:  # they say nothing of the others' chance
                 self._note(earlier, _SAYS_NOTHING)
         self._note(number, _SAYS_NOTHING if is_cause else _REFUSED)
-        if not is_cause and not (is_alone and row.contradicted + row.at_end and not self._odds.is_outage):
+        if not is_cause and not self._says_nothing_of_others(row, is_alone=is_alone):
             return attempt
         return attempt._replace(verdict=replace(attempt.verdict, scope=Scope.ROW, wait_s=None))
+
+    def _says_nothing_of_others(self, row: _Row, *, is_alone: bool) -> bool:
+        """Whether the latest refusal of a row is no sign of a limit or an outage, though it may not be bad.
+
+        Beside others in flight: refused again, while most new rows are not. Answers may take too long to contradict it.
+        """
+        if is_alone:
+            return row.contradicted + row.at_end > 0 and not self._odds.is_outage
+        if len(row.numbers) == 1 or self._is_at_end:
+            return False
+        refused = sum(self._ring[number % _RING] == _REFUSED for number in self._fresh)
+        return refused < _LIMIT_SHARE * len(self._fresh)
 
     def _is_suspect(self, row: _Row) -> bool:
         count, log_chance = self._evidence(row)
