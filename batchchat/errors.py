@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from pathlib import Path
 
 __all__ = [
     "EXIT_DEFECT",
@@ -31,6 +33,7 @@ __all__ = [
     "OutputError",
     "UsageError",
     "error_of_machine",
+    "refuse_pipe",
 ]
 
 EXIT_OK = 0
@@ -129,3 +132,10 @@ def error_of_machine(error: BaseException, *, sent: bool) -> BatchchatError | No
     reason = (error.strerror or str(error)).splitlines()[0].rstrip(".")
     sentence = f"{name}: {reason}. {_WAYS_OUT.get(code, 'Name another path, or correct that.')}".rstrip()
     return MachineError(sentence + note) if sent or code in _BREAKS else UsageError(sentence)
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raise an `OSError` where `path` is a pipe, socket or terminal: reading it could wait for ever."""
+    mode = path.stat().st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device, and no file", str(path))

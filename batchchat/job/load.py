@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from batchchat.errors import JobError
+from batchchat.errors import JobError, refuse_pipe
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
@@ -90,6 +90,8 @@ def _text(path: Path) -> str:
     try:
         if path.is_dir():
             raise JobError([f"{path}: is a folder. Name the job file in it."])
+        if not path.is_relative_to("/dev"):  # a shell gives what a command writes as /dev/fd/N
+            refuse_pipe(path)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from batchchat.core.price import Price
-from batchchat.errors import UsageError
+from batchchat.errors import UsageError, refuse_pipe
 from batchchat.text.nearest import nearest_names
 
 __all__ = ["COLUMNS", "MAX_AGE", "PriceEntry", "PriceTable", "builtin_table", "read_table"]
@@ -90,6 +90,7 @@ def read_table(path: Path, as_given: str) -> PriceTable:
     Raises `UsageError` that names file, line and field.
     """
     try:
+        refuse_pipe(path)
         data = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else None
     except OSError as error:
         raise UsageError(f"`prices` is {as_given}, which can't be read: {error.strerror}.") from error

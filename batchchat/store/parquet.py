@@ -18,6 +18,7 @@ from batchchat import lossless_json
 from batchchat.arrow import cells
 from batchchat.arrow.widening import Widened, arrow_type, decode_widened
 from batchchat.core.record import RowRecord
+from batchchat.errors import refuse_pipe
 from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, passthrough_names
 
@@ -185,6 +186,7 @@ def metadata_of(path: Path) -> dict[str, Any] | None:
     if not files:
         return None
     try:
+        refuse_pipe(files[0])
         metadata = pq.read_schema(files[0]).metadata or {}
     except (OSError, pa.ArrowException):
         return None

@@ -18,7 +18,7 @@ from typing import Any
 
 from batchchat.core.bad import Bad
 from batchchat.core.conversation import Message
-from batchchat.errors import UsageError
+from batchchat.errors import UsageError, refuse_pipe
 from batchchat.lossless_json import dumps
 from batchchat.tokens.tokenizer import INSTALL, Tokenizer, texts_of
 
@@ -60,6 +60,7 @@ def tokenizer_json(path: Path) -> Tokenizer | Bad:
     from tokenizers import Tokenizer as HuggingFaceTokenizer
 
     try:
+        refuse_pipe(path)
         tokenizer = HuggingFaceTokenizer.from_buffer(path.read_bytes())
     except OSError as error:
         raise UsageError(

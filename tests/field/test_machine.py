@@ -388,3 +388,23 @@ def test_a_state_with_absolute_paths_of_an_older_version(job: Job, tmp_path: Pat
     assert shown["job"] == "here/jobs/job.yaml"
     assert shown["output"] == "here/out/out.parquet"
     assert shown["next_command"] == "batchchat run here/jobs/job.yaml --output here/out/out.parquet --limit 5"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "job.yaml", "--set", "prices=pipe"],
+        ["run", "pipe"],
+        ["estimate", "job.yaml", "--set", "estimate.tokenizer=pipe"],
+        ["estimate", "job.yaml", "--like", "pipe.parquet"],
+        ["report", "pipe.parquet"],
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_where_a_file_is_read(job: Job, arguments: list[str]) -> None:
+    """It is refused: without a writer, opening it would wait for ever, whatever signal comes."""
+    for name in ("pipe", "pipe.parquet"):
+        os.mkfifo(job.folder / name)
+    job.write(rows(1))
+    ended = job.start(*arguments).end(60)
+    assert (ended.code, "pipe" in ended.err) == (2, True)
