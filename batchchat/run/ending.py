@@ -128,7 +128,8 @@ def figures_of(result: RunLoopResult, ledger: Ledger) -> RunFigures:
         tokens={name: totals.tokens.get(name) for name in TOKEN_FIELDS},
         failures={kind: count for kind, count in totals.failures.items() if count},
         of_mock=bool(totals.mock_answers),
-        running_s=running_s(ledger.sessions),
+        # This run's own time is of a clock that can't jump.
+        running_s=running_s(ledger.sessions[:-1] if result.elapsed_s else ledger.sessions) + result.elapsed_s,
         this_run=ThisRun(result.count, this_run_usd, result.elapsed_s),
     )
 
