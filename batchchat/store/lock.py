@@ -6,6 +6,7 @@ message to a second process: in a container the next run may have the same pid.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -78,6 +79,9 @@ def _try(path: Path, output: str, see: str | None) -> int | None:
             os.close(descriptor)
 
 
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
 def _try_flock(descriptor: int, operation: int) -> bool:
     try:
         fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
@@ -89,7 +93,8 @@ def _try_flock(descriptor: int, operation: int) -> bool:
 def holder(folder: Path) -> dict[str, Any] | None:
     """The holder of the lock of `folder` (pid, host, since), or None if it is free.
 
-    A run whose lock file was removed holds its segment of the journal still.
+    A run whose lock file was removed holds its segment of the journal still. Where the file system has no locks, nobody
+    can hold one.
     """
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
@@ -98,6 +103,10 @@ def holder(folder: Path) -> dict[str, Any] | None:
     try:
         if not _try_flock(descriptor, fcntl.LOCK_SH):
             return _read(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
     finally:
         os.close(descriptor)
     return _by_state(folder) if segment_in_use(folder) else None

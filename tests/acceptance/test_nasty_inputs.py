@@ -227,12 +227,12 @@ CASES: dict[str, Nasty] = {
             [
                 {"id": "first", "conversations": [{"from": "human", "value": "a", "weight": 1}]},
                 {"id": "x", "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
-                {"id": "y", "conversations": [{"from": "narrator", "value": "a"}]},
+                {"id": "y", "conversations": [{"from": "judge", "value": "a"}]},
             ]
         ).encode(),
         {
             "x": f"`conversations` {ENDS}",
-            "y": '`conversations[0].from` is "narrator", text. It takes system, human, gpt, function_call or observation'
+            "y": '`conversations[0].from` is "judge", text. It takes system, human, gpt, function_call or observation'
             " (or user, assistant, chatgpt, model, tool, function).",
         },
         answered={"first"},

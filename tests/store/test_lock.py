@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -149,3 +150,15 @@ def test_a_folder_that_takes_no_lock_is_told(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"x.parquet can't be locked: Is a directory ({tmp_path / NAME}). Name another `output.path`, or fix that."
     )
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_there_are_no_locks_nobody_holds_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """`status` and `report` of an output on a file system without locks say what there is."""
+    Lock.take(tmp_path, "out.parquet").release()
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("batchchat.store.lock.fcntl.flock", refuse)
+    assert holder(tmp_path) is None
