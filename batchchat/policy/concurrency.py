@@ -156,7 +156,7 @@ class Concurrency:
         elif verdict.scope is Scope.ENDPOINT:
             is_limit = verdict.kind in REFUSALS and self._refused(now, sent_at)
             self.hold.add_refusal(now, self._sent, attempt, is_limit=is_limit)
-        elif verdict.kind in REFUSALS:  # a server without a free slot: the row's own limits bound it
+        elif verdict.kind in REFUSALS and attempt.http_status == 500:  # noqa: PLR2004 (no free slot; 429 and 503 are the row's)
             self._refused(now, sent_at)
         elif verdict.kind in _CUT_OFFS and attempt.latency_s >= _MIN_CUT_OFF_S:
             self._cut_off(now, sent_at)

@@ -157,7 +157,7 @@ def test_a_server_without_a_free_slot_lowers_it_too() -> None:
     """llama.cpp's 500 counts as an attempt of its row, and is an overload all the same."""
     policy = settled(40)
     for number in range(40):
-        policy.release(50.0 + number / 10, MAX_USAGE, ended(ErrorKind.OVERLOADED, Scope.ROW))
+        policy.release(50.0 + number / 10, MAX_USAGE, ended(ErrorKind.OVERLOADED, Scope.ROW)._replace(http_status=500))
         fill(policy, 50.05 + number / 10)
     assert policy.ceiling < 10
 
