@@ -22,6 +22,7 @@ from batchchat.errors import (
     EndpointError,
     MachineError,
     UsageError,
+    error_of_machine,
 )
 from batchchat.job import JobSpec
 from batchchat.policy.budget import enough_usd
@@ -108,6 +109,7 @@ def exit_reason(result: RunLoopResult, signals: Signals, job: JobSpec, ledger: L
 
 def error_reason(error: BaseException, count: int = 0) -> ExitReason:
     """The reason where a run was refused by `error`, or broke off after `count` rows; a signal's exit is one, too."""
+    error = error_of_machine(error, sent=True) or error
     if isinstance(error, BatchchatError):
         refused = isinstance(error, UsageError) and not count
         stopped_by = "before it began" if refused else _STOPPED_BY.get(error.exit_code, "")

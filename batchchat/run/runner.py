@@ -138,8 +138,9 @@ def _open_trace(context: RunContext, stack: ExitStack) -> StateFile:
     """
     output = context.job.output
     folder = folder_of(output.path)
-    has_run = bool(segments(folder)) or read_state(folder) is not None
-    is_ours = False
+    has_run = is_ours = False
+    with suppress(OSError):  # a folder that can't be looked at has its own refusal
+        has_run = bool(segments(folder)) or read_state(folder) is not None
     if has_run:
         with suppress(OutputError):
             lock = Lock.take(folder, output.as_given)

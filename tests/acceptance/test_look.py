@@ -158,7 +158,7 @@ def test_state(job: Job) -> None:
         server.release(lambda _: http(200, completion()))
         assert running.end().code == 0
     assert going.keys() >= set(keys)
-    assert (going["job"], going["output"], going["state"]) == (str(job.file), str(job.output), "running")
+    assert (going["job"], going["output"], going["state"]) == ("job.yaml", "out.parquet", "running")
     assert (going["pid"], going["in_flight"], going["ceiling"]) == (running.process.pid, 1, 16)
     assert going["rows"] == {
         "total": 8,
