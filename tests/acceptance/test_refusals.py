@@ -209,7 +209,7 @@ def test_outage(job: Job) -> None:
         ended = job.run()
         assert ended.code == 5
         (stopped,) = ended.errors
-        assert stopped.startswith(f"stopped: no response from {server.host} since ")
+        assert stopped.startswith(f"stopped: no answer from {server.host} since ")
         assert [row["status"] for row in job.table()] == ["answered", "answered"]
         server.answer = lambda _: http(200, completion())
         assert job.run().code == 0
@@ -251,10 +251,10 @@ def test_refusal_leaves_the_state(job: Job) -> None:
         job.write(rows(30), endpoint__base_url=mock.url)
         assert job.run().code == 0
         before = job.state()
-        job.write(params__temperature=0.1)
+        job.write(budget__stop_at="2020-01-01 00:00")
         assert job.run().code == 2
     assert (job.state()["state"], job.state()["exit_code"]) == ("stopped", 2)
-    assert "request" in job.state()["reason"] or "changed" in job.state()["reason"]
+    assert "stop_at" in job.state()["reason"]
     assert job.state()["rows"] == before["rows"]
 
 

@@ -8,15 +8,21 @@ import sys
 import pytest
 
 from tests.acceptance.job import Job, conversation, rows
-from tests.acceptance.servers import completion, http, raw_server
+from tests.acceptance.servers import Asked, completion, http, raw_server
+
+OK = http(200, completion())
 
 
 def test_a_retry_gets_past_rows_that_fail_again(job: Job) -> None:
     """--retry-failed reaches the rows behind `stop_after_failures` ones that fail again, once anything was answered."""
-    with raw_server(lambda asked: http(200 if asked.said == "Question 0" else 400, completion())) as server:
+
+    def refuse(asked: Asked) -> bytes:  # each for a reason of its own
+        return http(400, {"error": {"message": f"unsupported: {'x' * int(asked.said.split()[1])}"}})
+
+    with raw_server(lambda asked: OK if asked.said == "Question 0" else refuse(asked)) as server:
         job.write(rows(9), endpoint__base_url=server.url, concurrency=1, retry__stop_after_failures=4)
         assert job.run().code == 3
-        server.answer = lambda asked: http(200 if asked.said == "Question 8" else 400, completion())
+        server.answer = lambda asked: OK if asked.said == "Question 8" else refuse(asked)
         assert job.run("--retry-failed").code == 3
     assert [row["status"] for row in job.table()] == ["answered", *["failed"] * 7, "answered"]
 

@@ -134,23 +134,23 @@ def test_signal_before_anything_is_sent(job: Job) -> None:
         assert server.requests == 1
 
 
-def write_end(fifo: Path) -> int | None:
-    """The open end of `fifo` for writing; None while nobody reads it."""
-    with suppress(OSError):
-        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-    return None
+def waits_in_read(pid: int) -> bool:
+    """Whether process `pid` sleeps in read(2)."""
+    words = Path(f"/proc/{pid}/syscall").read_text().split()
+    return words[0] == "0" and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_while_starting(job: Job, number: signal.Signals, code: int) -> None:
     """A signal that comes before the job is even read has the same exit code, to a shell, and no traceback."""
     job.write(rows(1))
-    os.mkfifo(job.folder / "slow.yaml")  # reading it waits, as on a slow network file system
-    running = job.start("run", "slow.yaml")
-    writer = until(lambda: write_end(job.folder / "slow.yaml"), "a reader of the job file")
+    reader, writer = os.pipe()  # reading it waits, as on a slow network file system
+    running = job.start("run", f"/dev/fd/{reader}", pass_fds=(reader,))
+    until(lambda: waits_in_read(running.process.pid), "reading the job file")
     running.signal(number)
     ended = running.end()
-    os.close(writer)
+    for descriptor in (reader, writer):
+        os.close(descriptor)
     assert "Traceback" not in ended.err
     assert ended.code in {code, -number}
 
