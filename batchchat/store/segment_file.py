@@ -182,12 +182,12 @@ class SegmentFile:
 
 
 def segment_in_use(folder: Path) -> bool:
-    """Whether a process has the last segment of the journal in `folder` open for writing."""
+    """Whether a process has the last segment of the journal in `folder` open for writing; a pipe there is nobody's."""
     numbers = segments(folder)
     if not numbers:
         return False
     try:
-        descriptor = os.open(segment_path(folder, numbers[-1]), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(segment_path(folder, numbers[-1]), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
