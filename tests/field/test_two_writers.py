@@ -61,11 +61,11 @@ def test_a_lock_file_that_was_removed(job: Job, slow: Endpoint) -> None:
 
 @pytest.mark.usefixtures("blind")
 def test_a_second_run_that_sees_no_lock_cuts_nothing(job: Job, slow: Endpoint) -> None:
-    """The first notices, keeps all its answers and ends with exit 6; the second has all rows in the end."""
+    """One of the two notices, or both do at the same instant: it keeps all its answers and ends with exit 6 or 2."""
     running = started(job, slow)
     ended = job.run("--progress", "none")
     first = running.end()
-    assert {first.code, ended.code} in ({0, 6}, {2, 0}), (first, ended)
+    assert {first.code, ended.code} in ({0, 6}, {2, 0}, {6}), (first, ended)
     loser = first if first.code == 6 else ended
     assert "another process" in loser.err + loser.out
     assert "defect" not in first.err + ended.err
