@@ -229,9 +229,9 @@ class Client:
         """What the account may do at once, from `url`."""
         return await lookups.allowance(self._lookup_session, url, self._max_body_bytes)
 
-    async def listing(self) -> dict[str, ListedModel] | Unavailable:
-        """The endpoint's list of models, by id."""
-        return await lookups.listing(self._lookup_session, self._endpoint.models_url, self._max_body_bytes)
+    async def listing(self, *, once: bool = False) -> dict[str, ListedModel] | Unavailable:
+        """The endpoint's list of models, by id; asked for again where that failed, if not `once`."""
+        return await lookups.listing(self._lookup_session, self._endpoint.models_url, self._max_body_bytes, once=once)
 
     async def billed(self, url: str, ids: Sequence[str]) -> list[Decimal | None] | Unavailable:
         """What was billed for each response id, in USD, from `url`; None for an id that the endpoint does not know."""

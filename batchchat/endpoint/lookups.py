@@ -67,10 +67,12 @@ async def _look_up(
     return Unavailable("an unexpected response", status, retryable=False) if answer is None else answer
 
 
-async def listing(session: aiohttp.ClientSession, url: str, max_bytes: int) -> dict[str, ListedModel] | Unavailable:
-    """The endpoint's list of models, by id. A failure that may pass is tried again a few times."""
+async def listing(
+    session: aiohttp.ClientSession, url: str, max_bytes: int, *, once: bool = False
+) -> dict[str, ListedModel] | Unavailable:
+    """The endpoint's list of models, by id. A failure that may pass is tried again a few times, if not `once`."""
     started_at = time.monotonic()
-    for wait_s in (*_LIST_WAITS_S, LOOKUP_S):
+    for wait_s in (LOOKUP_S,) if once else (*_LIST_WAITS_S, LOOKUP_S):
         models = await _look_up(session, url, read_listing, max_bytes)
         late = time.monotonic() - started_at + wait_s > LOOKUP_S
         if not isinstance(models, Unavailable) or not models.retryable or late:

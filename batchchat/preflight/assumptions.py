@@ -35,7 +35,7 @@ async def model_list(job: JobSpec, environ: Mapping[str, str]) -> ModelList:
     try:
         async with asyncio.timeout(_MAX_LOOKUP_S):
             async with sender_for(job, rates_for(job), environ, redactor_for(job, environ)) as sender:
-                return await sender.listing()
+                return await sender.listing_once()
     except TimeoutError:
         return Unavailable(f"no response within {_MAX_LOOKUP_S:g} s", None, retryable=True)
     except BatchchatError as error:  # what a run would refuse, a run says

@@ -208,13 +208,15 @@ def redactor_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
 class Sender(NamedTuple):
     """An open client: `send` a request, or ask for something else.
 
-    That is the account's `allowance`, the endpoint's `listing` of models, or what was `billed` for responses. Instead
-    of what is asked for, `Unavailable` says why it is unknown. `memory` bounds the responses that are being read.
+    That is the account's `allowance`, the endpoint's `listing` of models (`listing_once`: without trying again), or
+    what was `billed` for responses. Instead of what is asked for, `Unavailable` says why it is unknown. `memory` bounds
+    the responses that are being read.
     """
 
     send: Send
     allowance: Callable[[], Awaitable[Allowance | Unavailable]]
     listing: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
+    listing_once: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
     billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
     memory: ReadingMemory
 
@@ -248,6 +250,7 @@ async def _client(
             client.send,
             partial(client.allowance, allowance_url(base_url)),
             client.listing,
+            partial(client.listing, once=True),
             partial(client.billed, costs_url(base_url)),
             client.memory,
         )

@@ -398,6 +398,7 @@ def test_without_the_list_there_is_an_estimate_all_the_same() -> None:
         write(10, server.url, WITHOUT_PRICE)
         figures = estimate_json()
         assert any("the endpoint's list of models can't be read (HTTP 503)" in note for note in figures["notes"])
+        assert len(server.gets) == 1  # nobody waits for an estimate as a run does
         assert estimate_json("--set", "price.input=1", "--set", "price.output=1")["cost_usd"] is not None
     write(10, job=WITHOUT_PRICE)
     figures = estimate_json()
