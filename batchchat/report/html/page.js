@@ -155,6 +155,11 @@
       const own = both.filter((d) => d.what === what).slice(-24);
       return { ...own.at(-1), y: own.map((d) => d.y).sort((a, b) => a - b)[own.length >> 1] };
     };
+    // Two labels at the ends of their lines, at least `gap` from each other, with the same middle.
+    const apart = (a, b, gap) => {
+      const middle = Math.max((a.y + b.y) / 2, gap / 2), half = Math.max(Math.abs(a.y - b.y), gap) / 2;
+      return [{ ...a, at: a.y > b.y ? middle + half : middle - half }, { ...b, at: a.y > b.y ? middle - half : middle + half }];
+    };
     const colour = (what) => (what === "prompt" ? "var(--sent)" : "var(--accent)");
     const tokens = chart((width) => plot(width, "tokens a second over the run", {
       height: 170, marginRight: 52, marginTop: topFor(time),
@@ -165,9 +170,7 @@
         ...["prompt", "reply"].flatMap((what) => [
           Plot.lineY(both.filter((d) => d.what === what), { x: "x", y: "y", stroke: colour(what), strokeWidth: 1.6, curve: "monotone-x" }),
         ]),
-        Plot.text([last("prompt"), last("reply")].map((d, i, all) => ({
-          ...d, at: Math.max(0, d.y) + (Math.abs(all[0].y - all[1].y) < most * 0.1 ? (d.what === "reply" ? most * 0.06 : -most * 0.04) : 0),
-        })), { x: "x", y: "at", text: "what", textAnchor: "start", dx: 8, fill: (d) => colour(d.what), fontWeight: 600 }),
+        Plot.text(apart(last("prompt"), last("reply"), most * 0.18), { x: "x", y: "at", text: "what", textAnchor: "start", dx: 8, fill: (d) => colour(d.what), fontWeight: 600 }),
         ...breaks(time, width),
         Plot.tip(both, Plot.pointer({ x: "x", y: "y", title: (d) => `${compact(d.y)} ${d.what} tokens a second\nat ${d.x.toPrecision(3)} ${time.unit}` })),
       ],
