@@ -105,11 +105,7 @@ def run(
         flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
         command = RunCommand(
             job,
-            {
-                **short,
-                "--output": None if output is None else str(output),
-                LIMIT: None if limit is None else str(limit),
-            },
+            {**short, "--output": _text(output), LIMIT: _text(limit)},
             sets,
             (*(flag for flag, is_set in flags.items() if is_set), *resend_words(resend)),
         )
@@ -128,6 +124,10 @@ def run(
             _confirm(spec, options, ending)
         code = _run(spec, options, command, follower_of(progress), boundary, ending=ending)
     sys.exit(code)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 _SHORT = {
