@@ -152,7 +152,7 @@ def test_an_outage_fails_no_row(seed: int, way: str) -> None:
     assert run.failed == []
     assert len(run.ends) == 30_000
     sent = sum(begin + 0.7 <= at < end for at, _ in run.sends)
-    assert sent < (80 if way in {"429", "503", "all in turn"} else 30)  # an endpoint that answers is asked more often
+    assert sent < 30
     back = outage.news()[-1]
     assert isinstance(back, CameBack)
     assert back.since < begin + 1
@@ -409,4 +409,4 @@ def test_a_hundred_bad_rows_in_succession_are_passed(begin: int, workers: int) -
     assert run.stopped is None
     assert set(run.failed) == bad
     assert len(run.ends) == 1_400
-    assert max(run.ends) < 1_800
+    assert max(run.ends) < 3_600  # that is within `max_outage`
