@@ -396,6 +396,25 @@ def test_rows_that_are_always_refused_end_alone(
         assert len(run.sends) < rows + 8 * len(bad)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rows_that_are_always_refused_lower_no_ceiling_while_long_answers_are_on_their_way(seed: int) -> None:
+    """Nothing contradicts their refusals for seconds, and their retries are all that is sent: they are no limit."""
+
+    def play(share: float) -> Run:
+        random = Random(seed)
+        bad = set(random.sample(range(2_000), int(share * 2_000)))
+
+        def server(now: float, in_flight: int, row: int) -> Answer:
+            return refused() if row in bad else answered(random.uniform(4.0, 8.0))
+
+        run = with_refused_rows(server, seed, rows=2_000, workers=200)
+        assert set(run.failed) == bad
+        return run
+
+    quiet, noisy = (sorted(play(share).ends)[1_800] for share in (0.0, 0.05))
+    assert quiet / noisy > 0.9
+
+
 @pytest.mark.parametrize(("begin", "workers"), [(500, 16), (0, 16), (500, 64)])
 def test_a_hundred_bad_rows_in_succession_are_passed(begin: int, workers: int) -> None:
     """An input that is sorted by length: an outage is seen in them, and its probes are new rows, up to a good one."""
