@@ -22,7 +22,7 @@ from functools import partial
 
 from batchchat.core.attempt import Action, Attempt, Outcome, Request
 from batchchat.core.conversation import ErrorKind, Status
-from batchchat.dispatch.gate import Closed, Gate
+from batchchat.dispatch.gate import NEW_ROWS_PER_RETRY, Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
 from batchchat.dispatch.work import AttemptRecorder, Observer, Sending, Work
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
@@ -34,7 +34,6 @@ from batchchat.policy.retry import retrying
 __all__ = ["Dispatcher"]
 
 _MAX_RECOVERY_ROWS, _MAX_RECOVERY_BYTES = 20_000, 256 << 20
-_ROWS_PER_FAILED_RETRY = 3
 
 
 class Dispatcher:
@@ -281,8 +280,8 @@ class _Recovery:
     """Counts the rows in recovery, and says when no new ones are taken.
 
     That is where there are more than `min_rows` and as many as were answered within the last minute or two: an endpoint
-    that answers gets new rows however many fail, and one that answers nothing no more than three with each retry
-    that fails, as an outage's probes do: a new row may be answered where those before it are refused for something in
+    that answers gets new rows however many fail, and one that answers nothing no more than seven with each retry
+    that fails, in the gate's order: a new row may be answered where those before it are refused for something in
     themselves. And where their requests take more than 256 MiB.
     """
 
@@ -300,7 +299,7 @@ class _Recovery:
         if self.rows <= self._min_rows:
             return self._bytes > _MAX_RECOVERY_BYTES and self.rows > 0
         self._count_minutes()
-        room = self._min_rows + self._answers + self._answers_before + _ROWS_PER_FAILED_RETRY * self._failed_retries
+        room = self._min_rows + self._answers + self._answers_before + NEW_ROWS_PER_RETRY * self._failed_retries
         return self.rows > min(room, _MAX_RECOVERY_ROWS) or self._bytes > _MAX_RECOVERY_BYTES
 
     def count_answer(self) -> None:

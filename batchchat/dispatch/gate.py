@@ -1,7 +1,7 @@
 """The gate: the semaphore whose size can move. One permit is one attempt; a permit is never held during backoff.
 
 A permit is acquired from all policies or from none. Waiting requests are served in order, retries before new rows;
-after a failure three new rows go first, since it may be the others that fail. A released permit goes to the first
+after a failure seven new rows go first, since it may be the others that fail. A released permit goes to the first
 in line. Closing the gate turns away all that wait, including one that was just admitted and has not been sent; requests
 in flight are released as usual.
 
@@ -19,7 +19,9 @@ from contextlib import suppress
 from batchchat.core.attempt import Action, Attempt, MaxUsage
 from batchchat.policy.decision import Admit, Delay, Halt, Policy
 
-__all__ = ["Closed", "Gate"]
+__all__ = ["NEW_ROWS_PER_RETRY", "Closed", "Gate"]
+
+NEW_ROWS_PER_RETRY = 7
 
 _Line = deque[tuple["asyncio.Future[bool]", MaxUsage]]
 """A waiting request: a future whose result is True once it has a permit, and its maximum usage."""
@@ -41,7 +43,7 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._serving = False
         self._closed = False
-        self.failures = 0  # in succession
+        self.failures = 0  # consecutive
         self.in_flight = 0
         self.max_in_flight = 0
 
@@ -122,8 +124,8 @@ class Gate:
             line.popleft()
 
     def _next_line(self) -> _Line:
-        """Retries go before new rows; after a failure three new rows go before the next of them."""
-        if self._again and self._fresh and self.failures % 4:
+        """Retries go before new rows; after a failure, seven new rows go before the next of them."""
+        if self._again and self._fresh and self.failures % (1 + NEW_ROWS_PER_RETRY):
             return self._fresh
         return self._again or self._fresh
 

@@ -7,7 +7,8 @@ the breaker, three in RECOVERING, provided that no request sent after the first 
 requests sent since no more are in flight than have failed: where one in ten fails at once, the others are only slower.
 
 OPEN, a probe is admitted after 1 s, then after twice as long each time, up to a minute, jittered; a Retry-After is
-respected. An endpoint that refuses at once is probed every ten seconds at least: it may be the rows that it refuses.
+respected. An endpoint that refuses at once is probed twice a minute: it may be the rows that it refuses,
+and the probes are new ones mostly (`dispatch.gate`).
 HALF_OPEN, the probe is in flight. The first answer closes the breaker; so does an answer to a request from before the
 outage, except where new connections are refused: a server that shuts down finishes what it has begun.
 
@@ -61,7 +62,7 @@ _SLOW_S = 10.0
 where nothing else is in flight that may yet be answered."""
 _FIRST_PROBE_S, _MAX_PROBE_S, _JITTER = 1.0, 60.0, 0.25
 _MAX_FIRST_CONTACT_PROBE_S = 5.0
-_MAX_REFUSED_PROBE_S = 10.0
+_MAX_REFUSED_PROBE_S = 30.0
 _MAX_RETRY_AFTER_S = 3600.0
 _FIRST_RECOVERY_LIMIT = 4
 _MAX_FAILING_ROWS = 20_000

@@ -12,6 +12,8 @@ from batchchat.dispatch.gate import Closed, Gate
 from batchchat.policy.concurrency import Concurrency
 from batchchat.policy.decision import ADMIT, Decision, Delay, Halt, Policy
 from tests import virtual_time
+from tests.dispatch.made import accepted, refused
+from tests.dispatch.made import request as sent
 
 MAX_USAGE = MaxUsage()
 
@@ -75,6 +77,32 @@ def test_who_waited_longest_goes_first_and_retries_before_fresh_rows() -> None:
         return line.order
 
     assert virtual_time.run(main()) == ["again1", "again2", "a", "b", "c"]
+
+
+def test_after_a_failure_new_rows_go_before_the_next_retry() -> None:
+    """Seven of them, as long as nothing but failures comes back; an answer gives the retries their turn again."""
+
+    async def main() -> list[str]:
+        through, _ = gate(Concurrency(1, adaptive=False))
+        await through.acquire(MAX_USAGE)
+        line = Line(through)
+        names = [f"again{number}" for number in range(5)] + [f"new{number}" for number in range(16)]
+        for name in names:
+            await line.join(name, again=name.startswith("again"))
+        for request in range(len(names)):
+            is_answered = request in {0, 1, 18}
+            through.release(MAX_USAGE, accepted(sent("a")) if is_answered else refused(sent("a")))
+            await idle()
+        return line.order
+
+    assert virtual_time.run(main()) == [
+        *("again0", "again1"),
+        *(f"new{number}" for number in range(7)),
+        "again2",
+        *(f"new{number}" for number in range(7, 14)),
+        "again3",
+        *("again4", "new14", "new15"),
+    ]
 
 
 def test_a_permit_that_gets_free_is_not_snatched_from_who_waits() -> None:

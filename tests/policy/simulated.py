@@ -19,6 +19,7 @@ from tenacity import RetryCallState
 
 from batchchat.core.attempt import Action, Attempt, Billed, Failure, MaxUsage, Quota, Request, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind, Key
+from batchchat.dispatch.gate import NEW_ROWS_PER_RETRY
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Admit, Halt, Policy
 from batchchat.policy.refused_rows import RefusedRows
@@ -126,7 +127,7 @@ class _Loop:
     def take(self) -> None:
         while self.answers and self.answers[0] < self.now - 60:
             self.answers.popleft()
-        room = max(self.workers, FAILURES_TO_OPEN) + 3 * self.failed_retries
+        room = max(self.workers, FAILURES_TO_OPEN) + NEW_ROWS_PER_RETRY * self.failed_retries
         while self.waiting_workers and len(self.recovering) <= room + len(self.answers):
             row = next(self.rows, None)
             if row is None:
@@ -137,7 +138,7 @@ class _Loop:
 
     def serve(self) -> None:
         while self.run.stopped is None:
-            takes_turns = self.again and self.fresh and self.failures % 4
+            takes_turns = self.again and self.fresh and self.failures % (1 + NEW_ROWS_PER_RETRY)
             line = self.fresh if takes_turns else self.again or self.fresh
             if not line:
                 return

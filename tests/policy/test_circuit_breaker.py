@@ -191,19 +191,23 @@ def test_slow_failures_while_others_are_in_flight_are_no_evidence() -> None:
     assert breaker.check(60.0, MAX_USAGE) == ADMIT
 
 
-def test_probes_come_at_growing_intervals() -> None:
-    """1, 2, 4 seconds and on to a minute, each a quarter more or less; 20 minutes are fewer than 30 requests."""
-    breaker, now, waits = opened(), 100.0, []
+@pytest.mark.parametrize(("what", "intervals"), [(UNREACHED, [32, *[60] * 30]), (REFUSED, [30] * 60)])
+def test_probes_come_at_growing_intervals(what: int, intervals: list[int]) -> None:
+    """1, 2, 4 seconds and on to a minute, each a quarter more or less; 20 minutes are fewer than 30 requests.
+
+    Half a minute is the longest where refusals come at once: it may be some rows that are refused, and not all.
+    """
+    breaker, now, waits = opened(what), 100.0, []
     while now < 1300:
         wait = breaker.check(now, MAX_USAGE)
         assert isinstance(wait, Delay)
         assert wait.seconds is not None
         waits.append(wait.seconds)
         now += wait.seconds
-        breaker.plays(UNREACHED, now)
-    for wait_s, middle in zip(waits, [1, 2, 4, 8, 16, 32, *[60] * 30], strict=False):
+        breaker.plays(what, now)
+    for wait_s, middle in zip(waits, [1, 2, 4, 8, 16, *intervals], strict=False):
         assert 0.75 * middle <= wait_s <= 1.25 * middle
-    assert 8 + len(waits) < 36
+    assert 8 + len(waits) < (36 if what is UNREACHED else 60)
 
 
 def test_retry_after_is_waited_for_the_probe() -> None:
