@@ -5,6 +5,7 @@ All are frozen and hold plain JSON values; nothing here reads, sends or writes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -67,6 +68,9 @@ class Row:
     `ordinal` is its position in this reading, from 0, over all files; `location` is `<file>:<line>` for messages to a
     person. `model` and `params` are the row's own and win over the job's. `passthrough` has the columns that go to the
     output unchanged, in the JSON form of `cells`.
+    `turns` are the user messages to be sent one by one after `messages`, each once the one before it is answered.
+    `systems` are the job's system messages that are templates, rendered for this row: by the name of their variant, ""
+    for the job's own; None where none is.
     """
 
     key: Key
@@ -76,6 +80,8 @@ class Row:
     params: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     passthrough: dict[str, Any] = field(default_factory=dict)
+    turns: tuple[Message, ...] = ()
+    systems: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
