@@ -25,6 +25,7 @@ __all__ = [
     "Failure",
     "MaxUsage",
     "Outcome",
+    "Parsed",
     "Quota",
     "Reply",
     "Request",
@@ -268,13 +269,34 @@ class Spend:
 NO_SPEND = Spend()
 
 
+class Parsed(NamedTuple):
+    """A reply read as JSON: its value, and whether it had to be cut out of other text or repaired for that."""
+
+    value: Any
+    repaired: bool = False
+
+
 class Outcome(NamedTuple):
-    """How a row ended. `messages` is the whole conversation that was sent, without the reply."""
+    """How a row ended. `messages` is the whole conversation that was sent, without the reply.
+
+    `failure` is why the row failed although `attempt`, its last, was accepted; or in place of that attempt's own.
+    `parsed` is the reply read as JSON, `re_asks` how often it was asked for again. `resumable` are the accepted
+    attempts of a failed row that need not be paid again when it is resent.
+    """
 
     row: Row
     status: Status
     messages: list[Message]
     attempt: Attempt
+    failure: Failure | None = None
+    parsed: Parsed | None = None
+    re_asks: int = 0
+    resumable: Sequence[Attempt] = ()
+
+    @property
+    def reason(self) -> Failure | None:
+        """Why the row failed; None for one that is answered."""
+        return self.failure or self.attempt.failure
 
 
 class Script(Protocol):

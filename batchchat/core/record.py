@@ -60,6 +60,8 @@ class RowRecord(TypedDict, total=False):
     started_at: float
     finished_at: float
     http_status: int
+    parse_repaired: bool  # there, and true, where the reply's JSON was cut out of other text or repaired
+    re_asks: int  # absent where the reply was not asked for again
     error_kind: str
     error: str
     raw: str
@@ -154,12 +156,18 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
     }
     if attempt.reply is not None:
         record["reply"] = reply_fields(attempt.reply)
+    if outcome.parsed is not None:
+        record.setdefault("reply", {})["parsed"] = outcome.parsed.value
+        if outcome.parsed.repaired:
+            record["parse_repaired"] = True
+    if outcome.re_asks:
+        record["re_asks"] = outcome.re_asks
     add_spend(record, spend)
     if attempt.http_status is not None:
         record["http_status"] = attempt.http_status
-    if outcome.status is not Status.ANSWERED and attempt.failure is not None:
-        record["error_kind"] = attempt.failure.kind.value
-        record["error"] = attempt.failure.text
+    if outcome.status is not Status.ANSWERED and (failure := outcome.reason) is not None:
+        record["error_kind"] = failure.kind.value
+        record["error"] = failure.text
     if attempt.raw is not None:
         record["raw"] = attempt.raw
     if outcome.row.passthrough:

@@ -73,7 +73,8 @@ class FailureStreak:
             return None
         if failed_before and self._answered_before:
             return None
-        kind, failure = outcome.attempt.verdict.kind, outcome.attempt.failure
+        failure = outcome.reason
+        kind = outcome.attempt.verdict.kind or (None if failure is None else failure.kind)
         if self._answered and kind in _KINDS_OF_A_MODEL and self._model not in {None, outcome.attempt.request.model}:
             return None
         is_alike = kind is self._kind or not self._count

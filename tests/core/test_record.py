@@ -15,6 +15,7 @@ from batchchat.core.attempt import (
     Cost,
     Failure,
     Outcome,
+    Parsed,
     Reply,
     Request,
     Spend,
@@ -91,6 +92,17 @@ def test_a_failure_is_kept_with_its_reason() -> None:
     assert record["wait_s"] == 0
     unknown = {"reply", "usage", "cost_usd", "cost_source", "http_status", "retries", "carried"}
     assert unknown.isdisjoint(record)
+
+
+def test_a_reply_that_the_script_refuses_is_kept_with_the_reason() -> None:
+    """The attempt was accepted; what was read of its reply, and how often it was asked for, stands beside it."""
+    attempt = Attempt(REQUEST, Verdict(Action.ACCEPT), 100.0, 101.0, 1.0, 200, Reply('{"a": 1}', "stop"))
+    failure = Failure(ErrorKind.SCHEMA, "`b` is missing")
+    outcome = Outcome(ROW, Status.FAILED, ROW.messages, attempt, failure, Parsed({"a": 1}, repaired=True), 2)
+    record = record_of_outcome(outcome, 0xAB, NO_SPEND, 0.0)
+    assert (record["status"], record["error_kind"], record["error"]) == ("failed", "schema", "`b` is missing")
+    assert record["reply"] == {"text": '{"a": 1}', "finish_reason": "stop", "parsed": {"a": 1}}
+    assert (record["parse_repaired"], record["re_asks"]) == (True, 2)
 
 
 def test_a_bad_row_is_kept_with_its_place() -> None:
