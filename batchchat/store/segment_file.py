@@ -24,11 +24,12 @@ from batchchat.errors import OutputError
 from batchchat.store.durable import sync_folder
 from batchchat.store.segments import NOTHING, AsReplayed, offset_of, segment_of, segment_path, segments
 
-__all__ = ["WAY_OUT", "SegmentFile", "segment_in_use"]
+__all__ = ["NO_LOCKS", "WAY_OUT", "SegmentFile", "segment_in_use"]
 
 WAY_OUT = "End one of the two, then run the same command again: it has what both have kept."
 
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""The errors of flock(2) on a file system that has no locks."""
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _RETRIES = 100
 _RETRY_PAUSE_S = 0.002
@@ -209,7 +210,7 @@ def _locked(descriptor: int) -> bool:
         except BlockingIOError:
             time.sleep(_RETRY_PAUSE_S)  # `segment_in_use` has it for a moment
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in NO_LOCKS:
                 raise
             return True
         else:
