@@ -239,7 +239,7 @@ class _Session:
             self._folder,
             self._replayed.end,
             replayed=self._replayed.last,
-            apart=any(run.get("host") != socket.gethostname() for run in self._ledger.runs[-1:]),
+            apart=bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname(),
         )
         self._recorder = Recorder(journal, apply, max_unsynced=max_unsynced, mock=self._job.is_mock)
         self._recorder.keep(self._run_record())
