@@ -46,6 +46,7 @@ from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
 from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
+from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import Scan, scan, segments
 
 __all__ = ["run_session"]
@@ -234,14 +235,11 @@ class _Session:
             self._recorder.redirect(apply, max_unsynced)
             return self._recorder
         assert self._replayed is not None, "it is replayed before it is continued"
-        journal = partial(
-            Journal,
-            self._folder,
-            self._replayed.end,
-            replayed=self._replayed.last,
-            apart=bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname(),
+        apart = bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname()
+        point = ResumePoint(self._replayed.end, self._replayed.last, apart)
+        self._recorder = Recorder(
+            partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
         )
-        self._recorder = Recorder(journal, apply, max_unsynced=max_unsynced, mock=self._job.is_mock)
         self._recorder.keep(self._run_record())
         return self._recorder
 

@@ -125,7 +125,8 @@ def test_what_was_written_since_it_was_replayed_is_never_cut(tmp_path: Path) -> 
     assert list(reading) == []
 
     def opened() -> Any:
-        return segment_file.SegmentFile(tmp_path, reading.end, os.write, os.fsync, replayed=reading.last)
+        point = segment_file.ResumePoint(reading.end, reading.last)
+        return segment_file.SegmentFile(tmp_path, point, os.write, os.fsync)
 
     for content in (b"whole\ntorn and more\n", b"whole\n", b""):
         path.write_bytes(content)
@@ -145,7 +146,7 @@ def test_what_was_written_since_it_was_replayed_is_never_cut(tmp_path: Path) -> 
 def test_two_writers_in_one_segment(tmp_path: Path) -> None:
     """Whatever the order of their writes: the first keeps its lines and offsets, then in a segment of its own."""
     written: list[tuple[int, int, bytes]] = []
-    mine = segment_file.SegmentFile(tmp_path, 1 << 40, os.write, os.fsync)
+    mine = segment_file.SegmentFile(tmp_path, segment_file.ResumePoint(), os.write, os.fsync)
     written.append((*mine.append(b"one\n"), b"one\n"))
     with (tmp_path / "journal-000001.jsonl").open("ab") as theirs:
         theirs.write(b"theirs\n")
@@ -168,7 +169,7 @@ def test_a_write_at_the_same_instant(tmp_path: Path) -> None:
                 theirs.write(b"theirs\n")
         return os.write(descriptor, data)
 
-    mine = segment_file.SegmentFile(tmp_path, 1 << 40, write, os.fsync)
+    mine = segment_file.SegmentFile(tmp_path, segment_file.ResumePoint(), write, os.fsync)
     number, at = mine.append(b"ours\n")
     mine.close()
     assert number == 2
@@ -185,7 +186,7 @@ def test_a_failed_write_cuts_only_what_is_ours(tmp_path: Path) -> None:
             theirs.write(b"a long line of theirs\n")
         raise OSError(28, os.strerror(28))
 
-    mine = segment_file.SegmentFile(tmp_path, 1 << 40, write, os.fsync)
+    mine = segment_file.SegmentFile(tmp_path, segment_file.ResumePoint(), write, os.fsync)
     with pytest.raises(OSError, match="No space"):
         mine.append(b"ours\n")
     mine.close()
