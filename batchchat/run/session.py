@@ -39,6 +39,7 @@ from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
 from batchchat.run.tasks import tasks
+from batchchat.run.unsendable import UnsendableRows
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.journal import Journal
@@ -312,8 +313,7 @@ class _Session:
             recorder.keep,
             limit=self._options.limit,
             total=total,
-            context_check=ContextCheck(context_for(job, rates), job.params),
-            limit_reached=wiring.limit_reached_for(job),
+            unsendable=UnsendableRows(ContextCheck(context_for(job, rates), job.params), wiring.limit_reached_for(job)),
         )
 
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
