@@ -179,8 +179,7 @@ class _Session:
             else:
                 result = await self._send(rates, counts)
         finally:
-            unwritten = self._close_recorder()  # of what was amended where nothing was sent
-        result.error = result.error or unwritten
+            self._close_recorder()  # it is open still where rows were amended and nothing was sent
         ended = finish(self._context, self._folder, ledger, result, rates)
         return replace(ended, set_aside=aside)
 
@@ -253,10 +252,13 @@ class _Session:
             undecided=counts.rows[Disposition.UNDECIDED],
         )
 
-    def _close_recorder(self) -> BatchchatError | None:
-        """Write what is queued, and close the journal where it is open; the error where that failed."""
+    def _close_recorder(self) -> None:
+        """Write what is queued, and close the journal where it is open; where that fails, the result has the error."""
         recorder, self._recorder = self._recorder, None
-        return None if recorder is None else recorder.close()
+        if recorder is not None:
+            assert self._result is not None, "the journal is replayed before it is continued"
+            unwritten = recorder.close()
+            self._result.error = self._result.error or unwritten
 
     async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
         """Send the rows that are to be sent; returns the result of the run loop."""
@@ -293,10 +295,7 @@ class _Session:
                 except BatchchatError as error:
                     result.error = error
             finally:
-                unwritten = (
-                    self._close_recorder()
-                )  # whatever ended it: what was paid is kept before the lock is given up
-            result.error = result.error or unwritten
+                self._close_recorder()  # whatever ended it: what was paid is kept before the lock is given up
         self._tell_notes()
         result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
         result.estimated_total = progress.estimated_total()
