@@ -10,10 +10,10 @@ from batchchat.cli.output import put, say, style
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, EndpointError, MachineError
 from batchchat.job import JobSpec
 from batchchat.text.numbers import shown_path
-from batchchat.text.run_sentence import Standing
 
 if TYPE_CHECKING:
     from batchchat.run.ending import RunResult
+    from batchchat.text.run_sentence import Standing
 
 __all__ = ["Ending", "JsonEnding", "TextEnding"]
 
@@ -108,6 +108,8 @@ def _tell_stopped(result: RunResult) -> None:
 
 
 def _standing(result: RunResult) -> Standing:
+    from batchchat.text.run_sentence import Standing
+
     state = "finished" if result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED} else "stopped"
     figures = result.figures
     return Standing(

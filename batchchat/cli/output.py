@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -32,7 +31,7 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-_MARK = secrets.token_hex(8)
+_MARK = os.urandom(8).hex()
 """Around what `style` colours: no text of others can know it, so that all of theirs is escaped when it is printed."""
 _STYLED = re.compile(f"{_MARK}<([a-z]+)>(.*?){_MARK}", re.DOTALL)
 

@@ -128,7 +128,7 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
             ledger.index.set_ordinal(ledger.index.add(key_of(row)), row["ordinal"])
     if holder(folder) is None:  # else what is in flight is no loss yet
         ledger.end_session()
-    run: dict[str, Any] = ledger.runs[-1] if ledger.runs else {}
+    run = ledger.last_run
     ledger.recount_passthrough()
     passthrough = ledger.passthrough.columns()
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from batchchat.core.attempt import NO_SPEND, Failure
-from batchchat.core.conversation import BadRow, ErrorKind
-from batchchat.core.record import RowRecord, add_spend, record_of_unsent
+from batchchat.core.attempt import NO_SPEND
+from batchchat.core.conversation import BadRow
+from batchchat.core.record import RowRecord, add_spend
 from batchchat.core.row_history import RowHistory
 from batchchat.dispatch.work import Work
-from batchchat.run.context_check import ContextCheck
 from batchchat.run.disposition import Disposition
 from batchchat.run.plan import ROWS_A_TURN
 from batchchat.run.tasks import RowTask, new_record_of_bad_row
+from batchchat.run.unsendable import UnsendableRows
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 
@@ -32,7 +32,6 @@ class Feed:
 
     At most `limit` rows are sent. `total` is the number of the input's rows, where the plan has counted them.
     `kept` counts the rows that were finished without being sent.
-    `limit_reached` says why a row may not be sent again after the attempts of earlier runs, counted by kind.
     """
 
     def __init__(
@@ -44,8 +43,7 @@ class Feed:
         *,
         limit: int | None,
         total: int | None,
-        context_check: ContextCheck,
-        limit_reached: Callable[[Mapping[str, int]], str | None] = lambda _: None,
+        unsendable: UnsendableRows,
     ) -> None:
         self._tasks = tasks
         self._source = source
@@ -53,8 +51,7 @@ class Feed:
         self._keep = keep
         self._left = limit
         self._total = total
-        self._context_check = context_check
-        self._limit_reached = limit_reached
+        self._unsendable = unsendable
         self._broken = False
         self._total_at_least = 0
         self.rows_read = 0
@@ -96,8 +93,8 @@ class Feed:
         self._keep(record)
 
     def _refused(self, task: RowTask, history: RowHistory) -> bool:
-        """True if the row can't fit its model's context or has reached a limit; it is then recorded as failed."""
-        record = self._context_check.refused(task.script) or self._used_up(task, history)
+        """True if the row can't be sent; it is then recorded as failed."""
+        record = self._unsendable.record(task.script, history)
         if record is None:
             return False
         spend = self._ledger.spend_before(task.row.key)
@@ -106,16 +103,6 @@ class Feed:
         self._put(record)
         self.taken += 1
         return True
-
-    def _used_up(self, task: RowTask, history: RowHistory) -> RowRecord | None:
-        """The record of a row that earlier runs have sent as often as its limits allow; None where they have not."""
-        why = self._limit_reached(history.billed) if history.billed else None
-        if why is None:
-            return None
-        last = history.last or Failure(ErrorKind.OTHER, "")
-        text = f"{last.text or 'no earlier run could finish this row'}; {why}, in earlier runs"
-        script = task.script
-        return record_of_unsent(task.row, script.preview[0], script.identity, Failure(last.kind, text))
 
     async def at_end(self) -> bool:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""

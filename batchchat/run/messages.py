@@ -94,7 +94,7 @@ def changed_rows_question(counts: PlanCounts) -> str:
 
 def other_job(job: JobSpec, ledger: Ledger) -> str:
     """An output that holds finished rows, of which the input of `job` has none."""
-    totals, run = ledger.totals, ledger.runs[-1] if ledger.runs else {}
+    totals, run = ledger.totals, ledger.last_run
     rows = f"{numbers.count(totals.answered)} answered" if totals.answered else f"{numbers.count(totals.failed)} failed"
     name = run.get("name")
     of_job = f" of the job `{name}`" if isinstance(name, str) else ""

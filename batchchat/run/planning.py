@@ -113,7 +113,7 @@ class Planner:
     def _continue_resend(self) -> None:
         """Rows that a stopped run of the same --resend has answered are not sent once more."""
         ledger, resend = self._ledger, self.rules.resend
-        labels = ((offset, run.get("resend")) for offset, run in zip(ledger.run_offsets, ledger.runs, strict=True))
+        labels = ((offset, run.get("resend")) for offset, run in ledger.runs)
         self.rules = replace(self.rules, resend=resend.going_on(labels))
 
     async def _begin_resend(self, rates: Rates, counts: PlanCounts) -> PlanCounts:

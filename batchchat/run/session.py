@@ -39,6 +39,7 @@ from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
 from batchchat.run.tasks import tasks
+from batchchat.run.unsendable import UnsendableRows
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.journal import Journal
@@ -46,6 +47,7 @@ from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
 from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
+from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import Scan, scan, segments
 
 __all__ = ["run_session"]
@@ -177,8 +179,7 @@ class _Session:
             else:
                 result = await self._send(rates, counts)
         finally:
-            unwritten = self._close_recorder()  # of what was amended where nothing was sent
-        result.error = result.error or unwritten
+            self._close_recorder()  # it is open still where rows were amended and nothing was sent
         ended = finish(self._context, self._folder, ledger, result, rates)
         return replace(ended, set_aside=aside)
 
@@ -234,14 +235,11 @@ class _Session:
             self._recorder.redirect(apply, max_unsynced)
             return self._recorder
         assert self._replayed is not None, "it is replayed before it is continued"
-        journal = partial(
-            Journal,
-            self._folder,
-            self._replayed.end,
-            replayed=self._replayed.last,
-            apart=any(run.get("host") != socket.gethostname() for run in self._ledger.runs[-1:]),
+        apart = bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname()
+        point = ResumePoint(self._replayed.end, self._replayed.last, apart)
+        self._recorder = Recorder(
+            partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
         )
-        self._recorder = Recorder(journal, apply, max_unsynced=max_unsynced, mock=self._job.is_mock)
         self._recorder.keep(self._run_record())
         return self._recorder
 
@@ -254,10 +252,13 @@ class _Session:
             undecided=counts.rows[Disposition.UNDECIDED],
         )
 
-    def _close_recorder(self) -> BatchchatError | None:
-        """Write what is queued, and close the journal where it is open; the error where that failed."""
+    def _close_recorder(self) -> None:
+        """Write what is queued, and close the journal where it is open; where that fails, the result has the error."""
         recorder, self._recorder = self._recorder, None
-        return None if recorder is None else recorder.close()
+        if recorder is not None:
+            assert self._result is not None, "the journal is replayed before it is continued"
+            unwritten = recorder.close()
+            self._result.error = self._result.error or unwritten
 
     async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
         """Send the rows that are to be sent; returns the result of the run loop."""
@@ -294,10 +295,7 @@ class _Session:
                 except BatchchatError as error:
                     result.error = error
             finally:
-                unwritten = (
-                    self._close_recorder()
-                )  # whatever ended it: what was paid is kept before the lock is given up
-            result.error = result.error or unwritten
+                self._close_recorder()  # whatever ended it: what was paid is kept before the lock is given up
         self._tell_notes()
         result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
         result.estimated_total = progress.estimated_total()
@@ -314,8 +312,7 @@ class _Session:
             recorder.keep,
             limit=self._options.limit,
             total=total,
-            context_check=ContextCheck(context_for(job, rates), job.params),
-            limit_reached=wiring.limit_reached_for(job),
+            unsendable=UnsendableRows(ContextCheck(context_for(job, rates), job.params), wiring.limit_reached_for(job)),
         )
 
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:

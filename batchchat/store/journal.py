@@ -20,8 +20,8 @@ from typing import Any
 from batchchat.errors import MachineError
 from batchchat.store import records
 from batchchat.store.durable import sync_data
-from batchchat.store.segment_file import WAY_OUT, SegmentFile
-from batchchat.store.segments import AsReplayed, journal_offset
+from batchchat.store.segment_file import WAY_OUT, ResumePoint, SegmentFile
+from batchchat.store.segments import journal_offset
 
 __all__ = ["Committed", "Journal"]
 
@@ -42,25 +42,22 @@ class _Group:
 
 
 class Journal:
-    """Open for appending from `end`, the journal offset behind the last intact line. Use inside a running event loop.
+    """Open for appending from `point` on. Use inside a running event loop.
 
     `committed` is called with each synced group. `on_failure` is called once, when a write or sync has failed.
-    `replayed` is what the last segment was when it was read; with `apart` it is not continued, since it may be another
-    host's. Raises `OutputError` where another process writes to it.
+    Raises `OutputError` where another process writes to it.
     """
 
     def __init__(
         self,
         folder: Path,
-        end: int,
+        point: ResumePoint,
         committed: Committed,
         on_failure: Callable[[], None] = lambda: None,
         *,
         write: Callable[[int, Any], int] = os.write,
         sync: Callable[[int], None] = sync_data,
         segment_bytes: int = SEGMENT_BYTES,
-        replayed: AsReplayed | None = None,
-        apart: bool = False,
     ) -> None:
         self._folder = folder
         self._committed = committed
@@ -74,7 +71,7 @@ class Journal:
         self._group: _Group | None = None
         self._thread = ThreadPoolExecutor(1, "journal")
         with _machine_errors(folder):
-            self._file = SegmentFile(folder, end, write, sync, replayed=replayed, apart=apart)
+            self._file = SegmentFile(folder, point, write, sync)
 
     @property
     def intrusion(self) -> MachineError | None:

@@ -51,9 +51,10 @@ class Ledger:
     """The state that a journal's records add up to.
 
     `pending_spend` is what unfinished rows have used up, by key, and `unfinished` their attempts that count against
-    their limits; `runs` are the `run` records, and `sessions` when each of these runs began and had its last record, in
-    seconds since the epoch; `answered_models` are, by endpoint, the models that have answered there; `price_ratios`
-    are, by price, how many answers a budget has seen and the ratio of their reported to their computed cost.
+    their limits; `runs` are the `run` records with their journal offsets, and `sessions` when each of these runs began
+    and had its last record, in seconds since the epoch; `answered_models` are, by endpoint, the models that have
+    answered there; `price_ratios` are, by price, how many answers a budget has seen and the ratio of their reported to
+    their computed cost.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,10 +65,8 @@ class Ledger:
         self.not_in_input = PaidElsewhere()
         self.pending_spend: dict[Key, Spend] = {}
         self.unfinished = UnfinishedRows()
-        self.runs: list[dict[str, Any]] = []
+        self.runs: list[tuple[int, dict[str, Any]]] = []
         self.sessions: list[tuple[float, float]] = []
-        self.run_offsets: list[int] = []
-        """The journal offsets of `runs`."""
         self.answered_models: dict[str, set[str]] = {}
         self.at_risk = AtRisk()
         self.price_ratios: dict[str, tuple[int, Decimal]] = {}
@@ -95,10 +94,9 @@ class Ledger:
         elif kind == "amend":
             self._apply_amendment(journal_offset, record)
         else:
-            self.runs.append(record)
+            self.runs.append((journal_offset, record))
             if (at := record.get("at")) is not None:
                 self.sessions.append((at, at))
-            self.run_offsets.append(journal_offset)
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
             self.passthrough.declare(journal_offset, record.get("columns"))
             self.end_session()
@@ -111,6 +109,11 @@ class Ledger:
         """A session's journal ends here: requests that its last hold covers may have been billed."""
         self.at_risk.end_session()
         self.unfinished.end_session()
+
+    @property
+    def last_run(self) -> dict[str, Any]:
+        """The latest `run` record; empty where there is none."""
+        return self.runs[-1][1] if self.runs else {}
 
     @property
     def off_row_costs(self) -> OffRowCosts:

@@ -6,7 +6,6 @@ message to a second process: in a container the next run may have the same pid.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import socket
@@ -18,7 +17,7 @@ from typing import Any
 from batchchat import lossless_json
 from batchchat.errors import OutputError
 from batchchat.store.run_json import read_state
-from batchchat.store.segment_file import segment_in_use
+from batchchat.store.segment_file import NO_LOCKS, segment_in_use
 
 __all__ = ["Lock", "holder"]
 
@@ -79,9 +78,6 @@ def _try(path: Path, output: str, see: str | None) -> int | None:
             os.close(descriptor)
 
 
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
-
-
 def _try_flock(descriptor: int, operation: int) -> bool:
     try:
         fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
@@ -104,7 +100,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
         if not _try_flock(descriptor, fcntl.LOCK_SH):
             return _read(descriptor)
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in NO_LOCKS:
             raise
         return None
     finally:

@@ -17,56 +17,74 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchchat.errors import OutputError
 from batchchat.store.durable import sync_folder
-from batchchat.store.segments import NOTHING, AsReplayed, offset_of, segment_of, segment_path, segments
+from batchchat.store.segments import (
+    NOTHING,
+    AsReplayed,
+    journal_offset,
+    offset_of,
+    segment_of,
+    segment_path,
+    segments,
+)
 
-__all__ = ["WAY_OUT", "SegmentFile", "segment_in_use"]
+__all__ = ["NO_LOCKS", "WAY_OUT", "ResumePoint", "SegmentFile", "segment_in_use"]
 
 WAY_OUT = "End one of the two, then run the same command again: it has what both have kept."
 
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""The errors of flock(2) on a file system that has no locks."""
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _RETRIES = 100
 _RETRY_PAUSE_S = 0.002
 _COPIED_BYTES = 1 << 20
 
 
-class SegmentFile:
-    """The open segment, in which bytes are appended behind the journal offset `end`; used by one thread at a time.
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """Where a journal is continued: behind the journal offset `end`, in the segment of that.
 
-    `replayed` is what the segment of `end` was when it was read, None where that doesn't matter; with `apart` a new
-    segment is begun. Raises `OutputError` where another process has it.
+    `replayed` is what that segment was when it was read, None where that doesn't matter. With `apart` a new segment is
+    begun, since that one may be another host's.
+    """
+
+    end: int = journal_offset(1, 0)
+    replayed: AsReplayed | None = None
+    apart: bool = False
+
+
+class SegmentFile:
+    """The open segment, in which bytes are appended from `point` on; used by one thread at a time.
+
+    Raises `OutputError` where another process has it.
     """
 
     def __init__(
         self,
         folder: Path,
-        end: int,
+        point: ResumePoint,
         write: Callable[[int, Any], int],
         sync: Callable[[int], None],
-        *,
-        replayed: AsReplayed | None = None,
-        apart: bool = False,
     ) -> None:
         self._folder = folder
         self._write = write
         self._sync = sync
         self.intrusion: str | None = None
         """How it was noticed that another process writes the journal; None while it was not."""
-        self.number, self.size = segment_of(end), offset_of(end)
-        if apart and segments(folder):
+        if point.apart and segments(folder):
             self.number, self._descriptor = self._new_segment()
             self.size = 0
             return
-        self.number, self.size = segment_of(end), offset_of(end)
+        self.number, self.size = segment_of(point.end), offset_of(point.end)
         self._descriptor = os.open(self._path, _FLAGS, 0o644)
         try:
             sync_folder(folder)
-            self._check(replayed)
+            self._check(point.replayed)
             os.ftruncate(self._descriptor, self.size)
             if self.size and os.pread(self._descriptor, 1, self.size - 1) != b"\n":
                 self._append(b"\n")
@@ -209,7 +227,7 @@ def _locked(descriptor: int) -> bool:
         except BlockingIOError:
             time.sleep(_RETRY_PAUSE_S)  # `segment_in_use` has it for a moment
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in NO_LOCKS:
                 raise
             return True
         else:

@@ -15,6 +15,7 @@ from batchchat.core.conversation import Row
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.feed import Feed
 from batchchat.run.tasks import ResumeRules, tasks
+from batchchat.run.unsendable import UnsendableRows
 from batchchat.script.single import SingleMessage
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
@@ -32,7 +33,7 @@ def feed(source: Source, ledger: Ledger, keep: Callable[[Any], object], limit: i
     context = ContextWindow(lambda _model: 1_000, tokenizer_for)
     check = ContextCheck(context, {})
     rows = tasks(source, script, ledger.index, ResumeRules())
-    return Feed(rows, source, ledger, keep, limit=limit, total=None, context_check=check)
+    return Feed(rows, source, ledger, keep, limit=limit, total=None, unsendable=UnsendableRows(check))
 
 
 def taken(source: Feed) -> list[str]:
@@ -109,7 +110,7 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
         lambda _record: None,
         limit=None,
         total=None,
-        context_check=ContextCheck(ContextWindow(lambda _model: None, tokenizer_for), {}),
+        unsendable=UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for), {})),
     )
     with pytest.raises(RuntimeError, match="a"):
         asyncio.run(rows.take())

@@ -22,6 +22,7 @@ from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.spending import Spending
 from batchchat.run.tasks import ResumeRules, tasks
+from batchchat.run.unsendable import UnsendableRows
 from batchchat.store.ledger import Ledger
 from batchchat.tokens.context_window import ContextWindow
 from batchchat.tokens.for_model import tokenizer_for
@@ -55,7 +56,7 @@ def report(folder: Path, *records: Any, limit: int | None = None, outdated: int 
         engine = Engine(sending, limits, spending, observer, drain_s=30, attempt_s=600)
         check = ContextCheck(ContextWindow(lambda _model: None, tokenizer_for), {})
         rows = tasks(source, Steps, ledger.index, ResumeRules())
-        feed = Feed(rows, source, ledger, recorder.keep, limit=limit, total=3, context_check=check)
+        feed = Feed(rows, source, ledger, recorder.keep, limit=limit, total=3, unsendable=UnsendableRows(check))
         dispatcher = Dispatcher(sending, feed.take, recorder, observer)
         reporter = ProgressReporter(
             engine, feed, finished, Counter({"timeout": 2}), events.append, limit=limit, clock=lambda: now

@@ -19,7 +19,7 @@ import pytest
 from batchchat.errors import MachineError
 from batchchat.store import records
 from batchchat.store.journal import Journal
-from batchchat.store.segment_file import SegmentFile
+from batchchat.store.segment_file import ResumePoint, SegmentFile
 from batchchat.store.segments import LineReader, journal_offset, scan, segment_path, segments
 from tests.store.given import bare, open_files, read_all, small_disk
 
@@ -93,7 +93,7 @@ def test_what_comes_during_a_sync_is_one_group(tmp_path: Path) -> None:
     ears, sync = Ears(), GatedSync()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, sync=sync)
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, ears.break_, sync=sync)
         journal.append(ROWS[0])
         await sync.is_under_way()
         for record in ROWS[1:]:
@@ -119,7 +119,7 @@ def test_room_waits_until_few_enough_are_unsynced(tmp_path: Path) -> None:
     ears, sync = Ears(), GatedSync()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, sync=sync)
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, sync=sync)
         await journal.room(0)
         journal.append(ROWS[0])
         await sync.is_under_way()
@@ -147,7 +147,7 @@ def test_what_is_written_in_pieces_is_whole(tmp_path: Path) -> None:
     ears = Ears()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, write=lambda fd, data: os.write(fd, data[:3]))
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, write=lambda fd, data: os.write(fd, data[:3]))
         for record in ROWS:
             journal.append(record)
         await journal.settled()
@@ -179,7 +179,7 @@ def test_a_disk_that_refuses_stops_the_journal(tmp_path: Path, where: str, numbe
 
     async def scene() -> None:
         nonlocal refuses
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, write=write, sync=sync)
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, ears.break_, write=write, sync=sync)
         journal.append(ROWS[0])
         await journal.settled()
         refuses = True
@@ -214,7 +214,7 @@ def test_a_full_disk_keeps_what_was_synced(tmp_path: Path) -> None:
     with small_disk(tmp_path, 64) as disk:
 
         async def scene() -> None:
-            journal = Journal(disk, journal_offset(1, 0), ears.committed, ears.break_)
+            journal = Journal(disk, ResumePoint(), ears.committed, ears.break_)
             with pytest.raises(MachineError) as caught:
                 await fill(journal)
             assert str(caught.value) == told(disk, "No space left on device")
@@ -233,7 +233,7 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
     ears, sync = Ears(), GatedSync()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, sync=sync)
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, ears.break_, sync=sync)
         journal.append(ROWS[0])
         await sync.is_under_way()
         journal.append(ROWS[1])
@@ -260,7 +260,7 @@ def test_closing_after_the_group_under_way_failed_writes_nothing_more(tmp_path: 
 
     async def scene() -> None:
         before = open_files()
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, sync=failing)
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, ears.break_, sync=failing)
         journal.append(ROWS[0])
         await sync.is_under_way()
         journal.append(ROWS[1])
@@ -283,7 +283,7 @@ def test_a_defect_of_the_listener_stops_the_run(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
     async def scene() -> None:
-        journal = Journal(tmp_path, journal_offset(1, 0), committed, ears.break_)
+        journal = Journal(tmp_path, ResumePoint(), committed, ears.break_)
         for record in ROWS:
             journal.append(record)
         with pytest.raises(ZeroDivisionError):
@@ -300,7 +300,7 @@ def test_segments_roll(tmp_path: Path) -> None:
     ears = Ears()
 
     async def scene() -> None:
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, segment_bytes=60)
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, segment_bytes=60)
         for record in ROWS:
             journal.append(record)
             await journal.settled()
@@ -328,7 +328,7 @@ def test_a_segment_that_cannot_be_begun_stops_the_journal(tmp_path: Path, monkey
 
     async def scene() -> None:
         before = open_files()
-        journal = Journal(tmp_path, journal_offset(1, 0), ears.committed, ears.break_, segment_bytes=1)
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, ears.break_, segment_bytes=1)
         journal.append(ROWS[0])
         await journal.settled()
         journal.append(ROWS[1])
@@ -348,7 +348,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
     async def scene() -> None:
         with pytest.raises(MachineError) as caught:
-            Journal(tmp_path / "gone", journal_offset(1, 0), lambda _: None)
+            Journal(tmp_path / "gone", ResumePoint(), lambda _: None)
         assert str(caught.value) == told(tmp_path / "gone", "No such file or directory")
 
     play(scene)
@@ -358,6 +358,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from batchchat.store.journal import Journal
+from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import scan
 
 folder = Path(sys.argv[1])
@@ -369,7 +370,7 @@ def committed(placed):
         print(record["n"], flush=True)
 
 async def main():
-    journal = Journal(folder, reading.end, committed, segment_bytes=20_000)
+    journal = Journal(folder, ResumePoint(reading.end), committed, segment_bytes=20_000)
     n = last
     while True:
         n += 1

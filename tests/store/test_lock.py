@@ -152,7 +152,7 @@ def test_a_folder_that_takes_no_lock_is_told(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
 def test_where_there_are_no_locks_nobody_holds_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """`status` and `report` of an output on a file system without locks say what there is."""
     Lock.take(tmp_path, "out.parquet").release()

@@ -11,6 +11,7 @@ import pytest
 from batchchat.errors import MachineError, OutputError
 from batchchat.store import records
 from batchchat.store.journal import Journal
+from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import LineReader, journal_offset, offset_of, scan, segment_of, segment_path, segments
 from tests.store.given import answered, bare, open_files, read_all, run_record, write_segment
 
@@ -29,7 +30,7 @@ def go_on(folder: Path) -> None:
         pass
 
     async def append() -> None:
-        journal = Journal(folder, reading.end, lambda _: None, sync=lambda _: None)
+        journal = Journal(folder, ResumePoint(reading.end), lambda _: None, sync=lambda _: None)
         journal.append(NEXT)
         await journal.settled()
         journal.close()

@@ -1,0 +1,39 @@
+"""Rows that end as failed without a request: they can't fit their model's context, or have no attempt left. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from batchchat.core.attempt import Failure, Script
+from batchchat.core.conversation import ErrorKind
+from batchchat.core.record import RowRecord, record_of_unsent
+from batchchat.core.row_history import RowHistory
+from batchchat.run.context_check import ContextCheck
+
+__all__ = ["UnsendableRows"]
+
+
+class UnsendableRows:
+    """Looks at each row that is to be sent.
+
+    `limit_reached` says why a row may not be sent again after the attempts of earlier runs, counted by kind.
+    """
+
+    def __init__(
+        self, context_check: ContextCheck, limit_reached: Callable[[Mapping[str, int]], str | None] = lambda _: None
+    ) -> None:
+        self._context_check = context_check
+        self._limit_reached = limit_reached
+
+    def record(self, script: Script, history: RowHistory) -> RowRecord | None:
+        """The record of the row of `script` if it can't be sent after its `history`; None where it can."""
+        return self._context_check.refused(script) or self._used_up(script, history)
+
+    def _used_up(self, script: Script, history: RowHistory) -> RowRecord | None:
+        """The record of a row that earlier runs have sent as often as its limits allow; None where they have not."""
+        why = self._limit_reached(history.billed) if history.billed else None
+        if why is None:
+            return None
+        last = history.last or Failure(ErrorKind.OTHER, "")
+        text = f"{last.text or 'no earlier run could finish this row'}; {why}, in earlier runs"
+        return record_of_unsent(script.row, script.preview[0], script.identity, Failure(last.kind, text))
