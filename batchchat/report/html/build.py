@@ -229,7 +229,7 @@ def _notes(page_input: PageInput) -> list[list[str]]:
         lines.append(
             LabelledLine("so far", "these are the rows in the run's journal; its output is not published, or older")
         )
-    return [list(line) for line in lines]
+    return [[line.label, line.text] for line in lines]
 
 
 def _spent(page_input: PageInput) -> list[dict[str, Any]]:
