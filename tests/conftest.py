@@ -11,6 +11,12 @@ settings.register_profile("house", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("house")
 
 
+@pytest.fixture
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that no sentence is too long for: what is said is tested apart from where its lines end."""
+    monkeypatch.setenv("COLUMNS", "250")
+
+
 def pytest_configure() -> None:
     """A shell starts what it puts in the background with SIGINT ignored, and what is ignored we leave so."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -22,10 +22,10 @@ from batchchat.pricing.rates import Rates
 from batchchat.run.disposition import Disposition, OnChanged
 from batchchat.run.messages import mixed_mock
 from batchchat.run.reuse import FreeAnswers, free_answers, wants_answer
-from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks, tasks
+from batchchat.run.tasks import ResumeRules, RowTask, ScriptFor, looked_up_tasks, tasks
 from batchchat.run.wiring import scripts_for
 from batchchat.script.single import merged_params
-from batchchat.sources import open_source
+from batchchat.sources import Source, open_source
 from batchchat.store.folder import folder_of
 from batchchat.store.index import Index
 from batchchat.store.ledger import Ledger
@@ -128,7 +128,7 @@ def scan_input(
     source, script_for = open_source(job.input), scripts_for(job, rates)
     rules = sending.rules or ResumeRules(changed=OnChanged(job.resume.changed))
     with journal_of(job, fresh=sending.fresh) as ledger:
-        free = _free_answers(job, rates, ledger, rules)
+        free = _free_answers(source, script_for, ledger, rules)
         scanner = _Scanner(job, lanes, ledger, draw=draw, drawn=drawn)
         for task in looked_up_tasks(source, script_for, ledger.index, rules):
             for lane in lanes:
@@ -140,15 +140,15 @@ def scan_input(
     return scanner.result()
 
 
-def _free_answers(job: JobSpec, rates: Rates, ledger: Ledger, rules: ResumeRules) -> FreeAnswers | None:
-    """The answers that rows of the input would take over from others; None where nothing was answered.
+def _free_answers(source: Source, script_for: ScriptFor, ledger: Ledger, rules: ResumeRules) -> FreeAnswers | None:
+    """The answers that rows of `source` would take over from others; None where nothing was answered.
 
-    The input is read for it, and its rows are added to the index, as in a run.
+    The rows are read for it, and added to the index, as in a run.
     """
     index = ledger.index
     if not ledger.totals.answered:
         return None
-    rows = tasks(open_source(job.input), scripts_for(job, rates), index, rules)
+    rows = tasks(source, script_for, index, rules)
     free = free_answers(
         ((task.entry, task.script.identity) for task in rows if isinstance(task, RowTask) and task.entry is not None),
         index,

@@ -141,7 +141,7 @@ def _lines(status: RunStatus, output: str) -> list[LabelledLine]:
         if status.silent_s is not None and status.silent_s > _QUIET_S:
             quiet = f"for {numbers.duration(status.silent_s)}: it writes its output, or is suspended"
             lines.append(LabelledLine("quiet", quiet))
-    return [*lines, LabelledLine("output", output)]
+    return [*lines, LabelledLine("output", output, pasted=True)]
 
 
 def _rows(state: Mapping[str, Any]) -> str:

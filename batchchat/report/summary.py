@@ -67,8 +67,8 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
     lines += [LabelledLine("", "")] if run.output or run.set_aside else []
     if run.output:
         size = f" · {numbers.size(run.output_bytes)}" if run.output_bytes is not None else ""
-        lines.append(LabelledLine("output", run.output + size))
-    lines += [LabelledLine("set aside", path) for path in run.set_aside]
+        lines.append(LabelledLine("output", run.output + size, pasted=True))
+    lines += [LabelledLine("set aside", path, pasted=True) for path in run.set_aside]
     return lines
 
 

@@ -186,7 +186,9 @@ def _refusals(job: JobSpec, attempt: Attempt, reply: str, status: str) -> dict[E
     return {
         **dict.fromkeys(ErrorKind, fallback),
         ErrorKind.UNAUTHORIZED: f"{job.host} refused {credential}{status}: {reply}.{way_out}",
-        ErrorKind.QUOTA: f"{job.host} will not serve this account for now{status}: {reply}. Top it up.",
+        ErrorKind.QUOTA: (
+            f"{job.host} will not serve this account for now{status}: {reply}. Top it up, or raise its limit."
+        ),
         ErrorKind.FORBIDDEN: f"{job.host} refuses {asks} for `{model}`{status}: {reply}.{no_key}",
         ErrorKind.NOT_FOUND: (
             f"{job.host} does not know `{model}` or the address{status}: {reply}."

@@ -52,8 +52,7 @@ class Source:
     random sample.
     `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
     `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
-    None where the job names it. `may_name_models`: rows may have a model of their own. `id_column` is the column of
-    ids, None where ids are hashes.
+    None where the job names it.
     """
 
     def __init__(
@@ -65,11 +64,9 @@ class Source:
         id_column: str | None,
     ) -> None:
         self.format, self.recognised = form[0].name, form[1]
-        self.may_name_models = spec.params is not None or self.format not in {"messages", "prompt", "sharegpt"}
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
-        self.id_column = id_column
         self._columns = Columns(
             form[0],
             id_column,
@@ -81,7 +78,6 @@ class Source:
         self._unsent = UnsentFields(spec, form[0], id_column)
         self._unsent.note_media(name for footer in footers for name in footer.types)
         look_at_first_rows(spec, self._unsent, inputs.files)
-        self.files: tuple[Path, ...] = tuple(file.path for file in inputs.files)
         self.description = f"{_NOUNS[self.format]} from {summarize_entries(inputs.entries)}"
         self.bytes_total = sum(file.size for file in inputs.files)
         self.bytes_read = 0
@@ -102,6 +98,21 @@ class Source:
             self.bytes_read = 0
         if self.rows_total is None:
             self.rows_total = count_if_small(inputs.files, spec.first)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The paths of the files, in reading order."""
+        return tuple(file.path for file in self._inputs)
+
+    @property
+    def id_column(self) -> str | None:
+        """The column of ids; None where ids are hashes."""
+        return self._columns.id
+
+    @property
+    def may_name_models(self) -> bool:
+        """Whether rows may have a model of their own."""
+        return self._columns.params is not None or self.format not in {"messages", "prompt", "sharegpt"}
 
     def estimated_rows(self, rows_read: int) -> int | None:
         """About how many rows there are, by the bytes of the `rows_read`; None before any was read."""

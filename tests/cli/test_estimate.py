@@ -70,6 +70,7 @@ def lines(called: Called) -> list[str]:
     return called.out.splitlines()
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_before_anything_is_sent() -> None:
     """Prompts are counted, the worst case is by max_tokens, the rest is assumed; the next command is shown."""
     write(100)
@@ -151,6 +152,7 @@ def test_a_pilot_is_kept_and_not_paid_again(mock: Mock) -> None:
     assert estimate_json()["cost_usd"] == {name: pytest.approx(truth) for name in ("low", "expected", "worst")}
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_a_pilots_text(mock: Mock) -> None:
     """Each figure with its interval, the sources of lengths, price and time, and the rows that are free."""
     write(60, mock.url)

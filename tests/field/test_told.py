@@ -46,7 +46,7 @@ def test_a_part_of_the_input_is_never_told_as_all_of_it(job: Job) -> None:
     assert job.run("report", "out.parquet", "--html", "r.html").code == 0
     page = data_of((job.folder / "r.html").read_bytes())
     assert page["headline"].startswith("Stopped at --limit 7: 7 of 40 rows answered")
-    assert page["outputs"][0]["unanswered"] == "33 left, the run stopped at --limit 7"
+    assert page["outputs"][0]["unanswered"] == "No row so far; 33 left, the run stopped at --limit 7"
     figure = page["outputs"][0]["figures"][-1]
     assert (figure["value"], figure["note"]) == ("17.5 %", "33 left")
 
@@ -89,8 +89,8 @@ def test_answers_that_were_cut_off_are_counted_wherever_answers_are(job: Job) ->
     with endpoint(lambda asked: ok(finish_reason=replies[int(asked.text.split()[-1])])) as server:
         job.write(rows(5), endpoint__base_url=server.url, on_finish="cat > told")
         ended = job.run()
-    told_so = "  cut off   3 answers ended at the token limit; raise `max_tokens`, then --resend cut-off --keep-changed"
-    assert told_so in ended.out
+    told_so = "cut off 3 answers ended at the token limit; raise `max_tokens`, then --resend cut-off --keep-changed"
+    assert told_so in " ".join(ended.out.split())
     told = json.loads((job.folder / "told").read_text())
     assert told["rows"]["cut_off"] == 3
     assert told["text"].endswith(", 3 cut off")
@@ -255,6 +255,8 @@ def test_what_the_last_run_did(job: Job) -> None:
     page = data_of((job.folder / "r.html").read_bytes())
     assert sorted(row["id"] for row in page["rows"][0]) == [f"r{n:04}" for n in range(8, 12)]
     assert (page["outputs"][0]["total"], page["outputs"][0]["figures"][-1]["value"]) == (4, "100 %")
+    assert page["outputs"][0]["figures"][-1]["note"] == "every row that ended since then"
+    assert page["outputs"][0]["unanswered"] == "Nothing since then"  # of 13 rows, one of them invalid
 
 
 def test_rows_since_a_time(job: Job) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from batchchat.report.reconcile import reconcile_lines
 from batchchat.results.reconciliation import Claim, Reconciliation
+from batchchat.text.labelled import LabelledLine
 
 NANO = st.integers(0, 10**10)
 
@@ -25,7 +26,7 @@ def test_what_a_person_reads() -> None:
     found.add(claim("c", "1250.5", attempts=2), Decimal("1250.25"))
     found.add(claim("d", None), Decimal("0.5"))
     found.add(claim("e", "0.001"), None)
-    assert reconcile_lines(found, "api.deepinfra.com") == [
+    assert [(line.label, line.text) for line in reconcile_lines(found, "api.deepinfra.com")] == [
         (
             "billed",
             "$1,250.2520000001 by api.deepinfra.com for 3 rows: the rows say $1,250.5020 (−$0.2499999999)",  # noqa: RUF001
@@ -49,7 +50,7 @@ def test_many_rows_are_counted() -> None:
     found = Reconciliation()
     for number in range(1, 22):
         found.add(claim(f"r{number}", "0"), Decimal(number).scaleb(-9))
-        lines = [line for _, line in reconcile_lines(found, "h")]
+        lines = [line.text for line in reconcile_lines(found, "h")]
         assert len(lines) == 2 + min(number, 5) + (number > 5)
         if number == 20:
             assert lines[-1] == "  and 15 more; --json has all"
@@ -59,7 +60,7 @@ def test_many_rows_are_counted() -> None:
 
 def test_nothing_to_ask() -> None:
     """Without a response id there is nothing to compare, and that is said."""
-    assert reconcile_lines(Reconciliation(), "h") == [("billed", "no row has a response id to ask for")]
+    assert reconcile_lines(Reconciliation(), "h") == [LabelledLine("billed", "no row has a response id to ask for")]
 
 
 @given(st.lists(st.tuples(NANO, NANO), max_size=60))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from batchchat.core.attempt import Spend
 from batchchat.core.conversation import Key
 from batchchat.core.record import RowRecord
@@ -12,6 +14,8 @@ from batchchat.core.run_figures import ThisRun
 from batchchat.report.summary import RunSummary, replies, summary
 from batchchat.store.ledger import Ledger
 from batchchat.text.run_sentence import Standing
+
+pytestmark = pytest.mark.usefixtures("wide_terminal")
 
 
 def answered(number: int, **fields: object) -> RowRecord:

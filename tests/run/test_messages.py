@@ -147,7 +147,7 @@ STOPPED = [
     ),
     (
         halt("refused", ErrorKind.QUOTA, "no money", 402),
-        "example.org will not serve this account for now (HTTP 402): no money. Top it up.",
+        "example.org will not serve this account for now (HTTP 402): no money. Top it up, or raise its limit.",
     ),
     (
         halt("refused", ErrorKind.FORBIDDEN, "Not for you", 403),

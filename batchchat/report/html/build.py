@@ -69,7 +69,7 @@ def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str,
         "reply": histogram(columns.completion_tokens[answered], whole=True),
         "wait": _quantile(columns.wait_s[answered]),
         "failures": _failures(page_input),
-        "unanswered": _unanswered(report_input.standing),
+        "unanswered": _unanswered(report_input),
         "retries": _retries(page_input),
         "dearest": [{"at": at, "cost": float(columns.cost_usd[at])} for at in most_expensive(columns)],
         "total": columns.rows,
@@ -122,14 +122,26 @@ def _for(report_input: ReportInput) -> str:
     return "" if cost is None else f" for {numbers.money(cost)}"
 
 
-def _unanswered(standing: Standing) -> str:
+def _unanswered(report_input: ReportInput) -> str:
+    """`3 rows without an answer; 40 left, the run goes on`."""
+    totals, left = report_input.stats.totals, _left(report_input.standing)
+    if failed := totals.failed + totals.invalid:
+        words = f"{numbers.rows(failed)} without an answer"
+    elif report_input.standing.since_s is not None:
+        words = "Nothing since then"
+    else:
+        words = "No row so far" if left else "Nothing: every row has its answer"
+    return f"{words}; {left}" if left else words
+
+
+def _left(standing: Standing) -> str:
     """What the page says of rows that have no answer and no failure either; empty where there is none."""
     rows = standing.rows
     if standing.since_s is not None:
         return ""
     if rows.left is None:
         return "the run has not seen the end of its input"
-    parts = [(rows.left, "left"), (standing.outdated, "to be sent again")]
+    parts = [(rows.left, "left"), (standing.outdated, "to be sent again"), (rows.undecided, "undecided")]
     words = " and ".join(f"{numbers.count(count)} {word}" for count, word in parts if count)
     return f"{words}{_why_left(standing)}" if words else ""
 
@@ -187,15 +199,17 @@ def _figures(report_input: ReportInput, clock: Clock | None) -> list[dict[str, s
         {
             "label": "answered",
             "value": numbers.UNKNOWN if rows.total is None else _share(rows.answered, rows.total),
-            "note": " · ".join(others) or _every_row(rows),
+            "note": " · ".join(others) or _every_row(rows, report_input.standing.since_s),
         },
     ]
 
 
-def _every_row(rows: RowCounts) -> str:
+def _every_row(rows: RowCounts, since_s: float | None) -> str:
     if rows.total is None:
         return f"{numbers.rows(rows.answered)} so far"
-    return "every row" if rows.total else "no rows"
+    if not rows.total:
+        return "no rows"
+    return "every row" if since_s is None else "every row that ended since then"
 
 
 def _span_s(report_input: ReportInput, clock: Clock | None) -> float | None:
@@ -229,7 +243,7 @@ def _notes(page_input: PageInput) -> list[list[str]]:
         lines.append(
             LabelledLine("so far", "these are the rows in the run's journal; its output is not published, or older")
         )
-    return [list(line) for line in lines]
+    return [[line.label, line.text] for line in lines]
 
 
 def _spent(page_input: PageInput) -> list[dict[str, Any]]:

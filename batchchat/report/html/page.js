@@ -268,7 +268,7 @@
         el("td.wide", null, rowLink(f, open), " ", el("span.quiet", null, f.text)))))));
     const retries = output.retries;
     return el("section", null, figure("What failed, and why?",
-      `${rows.length ? `${plural(rows.reduce((sum, f) => sum + f.rows, 0), "row")} without an answer` : output.unanswered ? "No row so far" : "Nothing: every row has its answer"}${output.unanswered ? `; ${output.unanswered}` : ""}. Retries: ${retries.text}.`,
+      `${output.unanswered}. Retries: ${retries.text}.`,
       rows.length ? table : null,
       retries.kinds.length ? el("p.label", null, "retries by what they were for") : null,
       retries.kinds.length ? bars(retries.kinds.map((k) => ({ ...k, name: k.kind.replaceAll("_", " ") })), { value: (k) => k.count, text: (k) => count(k.count), colour: "var(--bad)" }) : null));
