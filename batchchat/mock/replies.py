@@ -1,7 +1,6 @@
 """The reply to a request: that of DeepInfra's model page where the conversation is the page's, otherwise prose.
 
-A reply depends on the request's content and the seed, never on when it arrived, nor on how it
-is delivered. One exception is the page's own: its streamed answer to "Hello!" differs from the plain one.
+A reply depends on the request's content and the seed, never on when it arrived, nor on how it is delivered.
 """
 
 from __future__ import annotations
@@ -26,12 +25,11 @@ MAX_REPLY_TOKENS = 16384  # DeepInfra's hard cap
 
 @dataclass(frozen=True, slots=True)
 class MockReply:
-    """The assistant's reply. `deltas`, where given, are the pieces in which it is streamed."""
+    """The assistant's reply, streamed or not."""
 
     text: str
     finish_reason: str
     usage: MockUsage
-    deltas: tuple[str, ...] | None = None
 
 
 _HELLO: list[dict[str, Any]] = [{"role": "user", "content": "Hello!"}]
@@ -53,8 +51,6 @@ _HELLO_REPLY = MockReply(
     "stop",
     MockUsage(15, 16, 26_800),
 )
-_HELLO_DELTAS = (" ", " Hi", "!", "", "</s>")
-_HELLO_STREAM = MockReply("".join(_HELLO_DELTAS), "stop", usage_of(15, len(_HELLO_DELTAS)), _HELLO_DELTAS)
 _CHEF_REPLY = MockReply(
     "Sous le Sable, my friend! It's an ancient technique that's been used for centuries in the Middle East "
     "and North Africa. The name itself...",
@@ -62,11 +58,10 @@ _CHEF_REPLY = MockReply(
     MockUsage(149, 338, 354_930),
 )
 
-# By the last message, so that a request which is not of the page costs one look-up: (conversation, plain,
-# streamed).
+# By the last message, so that a request which is not of the page costs one look-up.
 _PAGE = {
-    "Hello!": (_HELLO, _HELLO_REPLY, _HELLO_STREAM),
-    "Tell me more about the second method.": (_CHEF, _CHEF_REPLY, _CHEF_REPLY),
+    "Hello!": (_HELLO, _HELLO_REPLY),
+    "Tell me more about the second method.": (_CHEF, _CHEF_REPLY),
 }
 
 
@@ -85,7 +80,7 @@ def _from_page(request: MockRequest) -> MockReply | None:
     exchange = _PAGE.get(last) if isinstance(last, str) else None
     if exchange is None or request.messages != exchange[0]:
         return None
-    reply = exchange[2] if request.stream else exchange[1]
+    reply = exchange[1]
     fits = request.max_tokens is None or reply.usage.completion_tokens <= request.max_tokens
     return reply if fits else None
 

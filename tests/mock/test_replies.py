@@ -48,9 +48,13 @@ def test_the_seed_changes_the_reply() -> None:
     assert len(texts) == 4
 
 
-def test_streaming_does_not_change_the_reply() -> None:
-    """The same request streamed gets the same text and usage."""
-    assert reply(ask()) == reply(ask(stream=True, stream_options={"include_usage": True}))
+@pytest.mark.parametrize("content", ["Why?", "Hello!"])
+@pytest.mark.parametrize("extra", [{}, {"max_tokens": 5}, {"max_tokens": 16}])
+def test_streaming_does_not_change_the_reply(content: str, extra: dict[str, Any]) -> None:
+    """The same request streamed gets the same text, finish reason, usage and cost."""
+    plain = reply(ask(content, **extra))
+    assert plain == reply(ask(content, **extra, stream=True))
+    assert plain == reply(ask(content, **extra, stream=True, stream_options={"include_usage": True}))
 
 
 def test_lengths_are_skewed() -> None:
