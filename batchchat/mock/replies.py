@@ -1,17 +1,22 @@
-"""The reply to a request: that of DeepInfra's model page where the conversation is the page's, otherwise prose.
+"""The reply to a request: JSON where that is wanted, or that of DeepInfra's model page, or prose.
 
-A reply depends on the request's content and the seed, never on when it arrived, nor on how it is delivered.
+The page's reply is given where the conversation is the page's. A reply depends on the request's content and the seed,
+never on when it arrived, nor on how it is delivered.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from batchchat.mock.bad_json import spoil
 from batchchat.mock.chance import draw
+from batchchat.mock.json_values import ValueWriter
 from batchchat.mock.prose import write_prose
+from batchchat.mock.request import RefusedRequest
 from batchchat.mock.usage import CHARS_PER_TOKEN, MockUsage, count_text, usage_of
 
 if TYPE_CHECKING:
@@ -65,8 +70,13 @@ _PAGE = {
 }
 
 
-def reply_to(request: MockRequest, seed: int, median_tokens: int) -> MockReply:
-    """The reply to `request`; within its `max_tokens`, `finish_reason` being `length` where that cut it."""
+def reply_to(request: MockRequest, seed: int, median_tokens: int, *, bad_json: bool = False) -> MockReply:
+    """The reply to `request`; within its `max_tokens`, `finish_reason` being `length` where that cut it.
+
+    With `bad_json`, JSON is spoiled, and billed as it is sent. Raises `RefusedRequest` for a schema that is none.
+    """
+    if request.json_schema is not None:
+        return _from_schema(request, request.json_schema, seed, bad_json=bad_json)
     return _from_page(request) or _from_prose(request, seed, median_tokens)
 
 
@@ -86,11 +96,35 @@ def _from_page(request: MockRequest) -> MockReply | None:
 
 
 def _from_prose(request: MockRequest, seed: int, median_tokens: int) -> MockReply:
-    random = Random(draw("reply", seed, request.content))
+    random = _random_of(request, seed)
     tokens = min(int(random.lognormvariate(math.log(median_tokens), SPREAD)) + 1, MAX_REPLY_TOKENS)
-    limit = min(request.max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
+    limit = _limit(request)
     # No text past the limit is sent; one more sentence is written to tell a cut reply from one that just fits.
-    text = write_prose(min(tokens, limit) * CHARS_PER_TOKEN, random.getrandbits)
+    return _limited(write_prose(min(tokens, limit) * CHARS_PER_TOKEN, random.getrandbits), request)
+
+
+def _from_schema(request: MockRequest, schema: dict[str, Any], seed: int, *, bad_json: bool) -> MockReply:
+    random = _random_of(request, seed)
+    try:
+        value = ValueWriter(schema, random).write(schema)
+        text = spoil(value, schema, random) if bad_json else json.dumps(value, ensure_ascii=False)
+    except (AttributeError, ArithmeticError, TypeError, ValueError) as error:
+        message = f"Invalid schema for response_format: {error}"
+        raise RefusedRequest(400, {"error": {"message": message, "type": "invalid_request_error"}}) from None
+    return _limited(text, request)
+
+
+def _random_of(request: MockRequest, seed: int) -> Random:
+    return Random(draw("reply", seed, request.content))
+
+
+def _limit(request: MockRequest) -> int:
+    return min(request.max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
+
+
+def _limited(text: str, request: MockRequest) -> MockReply:
+    """The reply of this text, cut where it is longer than the request allows."""
+    limit = _limit(request)
     used = count_text(text)
     if used <= limit:
         return MockReply(text, "stop", usage_of(request.prompt_tokens, used))
