@@ -35,7 +35,7 @@ __all__ = ["mock_server"]
     "faults",
     multiple=True,
     metavar="KIND=PROBABILITY",
-    help="429, 500, 503, drop, drop-after, truncate, garbage, empty, slow or error-in-200; repeatable.",
+    help="429, 500, 503, drop, drop-after, truncate, garbage, empty, slow, error-in-200 or bad-json; repeatable.",
 )
 def mock_server(
     *,

@@ -106,8 +106,7 @@ def chunks(reply: MockReply, model: str, id_: str, created: int, *, include_usag
             }
         )
 
-    deltas = reply.deltas or ("", *_PIECE.findall(reply.text))
-    for content in deltas:
+    for content in ("", *_PIECE.findall(reply.text)):
         delta = {"role": "assistant", "content": content}
         yield chunk([{"index": 0, "delta": delta, "finish_reason": None}])
     yield chunk([{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}])

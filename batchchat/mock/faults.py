@@ -10,9 +10,11 @@
     garbage        200 with bytes that are no JSON                     yes
     empty          a whole answer with content ""                      yes
     slow           the answer, `slow_s` later                          yes
+    bad-json       JSON that is fenced, chatty, cut or wrong           yes
 
 Each configured fault draws once per request, from the seed and the request's arrival number alone; the first
-that hits wins, in the order they were given.
+that hits wins, in the order they were given. `bad-json` is of requests whose answer is JSON, and as the answer itself
+is, it is drawn from the request's content: the same request gets the same bad answer.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from batchchat.mock.chance import uniform
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["KINDS", "OVERLOADED", "UNBILLED_ANSWERS", "Fault", "draw_fault", "parse_fault"]
+__all__ = ["BAD_JSON", "KINDS", "OVERLOADED", "UNBILLED_ANSWERS", "Fault", "draw_fault", "parse_fault"]
 
+BAD_JSON = "bad-json"
 KINDS = (
     "429",
     "500",
@@ -38,6 +41,7 @@ KINDS = (
     "empty",
     "slow",
     "error-in-200",
+    BAD_JSON,
 )
 
 # As DeepInfra sends it; the type misleads, it can be tried again.
@@ -85,9 +89,13 @@ def parse_fault(text: str) -> Fault:
         ) from None
 
 
-def draw_fault(faults: Iterable[Fault], seed: int, arrival: int) -> str | None:
-    """The kind of fault that hits the request which arrived as number `arrival`, or None."""
+def draw_fault(faults: Iterable[Fault], seed: int, arrival: int, json_request: bytes | None = None) -> str | None:
+    """The kind of fault that hits the request which arrived as number `arrival`, or None.
+
+    `json_request` is the digest of a request whose answer is JSON.
+    """
     for position, fault in enumerate(faults):
-        if uniform("fault", seed, arrival, position, fault.kind) < fault.probability:
+        subject = json_request if fault.kind == BAD_JSON else arrival
+        if subject is not None and uniform("fault", seed, subject, position, fault.kind) < fault.probability:
             return fault.kind
     return None

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchchat.mock.json_format import FORMATS
+
 if TYPE_CHECKING:
     from batchchat.mock.faults import Fault
 
@@ -21,7 +23,8 @@ class MockOptions:
     more than `context_length` tokens is a 400. With an `api_key`, every path but /stats requires it.
     `tpm_rate_limit` is shown at /v1/me/rate_limit, not enforced.
     `reply_tokens` is the median length of a reply. `slow_s` is what the fault `slow` adds. An answer costs the mock's
-    price times a share drawn from `price_share`, lowest and highest: (0.5, 1.0) bills up to half less.
+    price times a share drawn from `price_share`, lowest and highest: (0.5, 1.0) bills up to half less. The types of
+    `response_format` in `refused_formats` are a 400, as of a model without structured outputs.
     """
 
     latency_s: float = 0.0
@@ -36,6 +39,7 @@ class MockOptions:
     reply_tokens: int = 85
     slow_s: float = 2.0
     price_share: tuple[float, float] = (1.0, 1.0)
+    refused_formats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("latency_s", "latency_jitter_s", "slow_s"):
@@ -51,5 +55,10 @@ class MockOptions:
             raise ValueError(f"price_share is {low:g}:{high:g}, not a lowest and a highest share from 0 up")
         if self.rate_limit is not None and not (math.isfinite(self.rate_limit) and self.rate_limit > 0):
             raise ValueError(f"rate_limit is {self.rate_limit}, not a number of requests per minute above 0")
+        for name in self.refused_formats:
+            if name not in FORMATS:
+                raise ValueError(
+                    f"refused_formats is {', '.join(self.refused_formats)}: known are {', '.join(FORMATS)}"
+                )
         if self.api_key == "":
             raise ValueError("api_key is empty: leave it out to take every request")

@@ -1,18 +1,22 @@
-"""The reply to a request: that of DeepInfra's model page where the conversation is the page's, otherwise prose.
+"""The reply to a request: JSON where that is wanted, or that of DeepInfra's model page, or prose.
 
-A reply depends on the request's content and the seed, never on when it arrived, nor on how it
-is delivered. One exception is the page's own: its streamed answer to "Hello!" differs from the plain one.
+The page's reply is given where the conversation is the page's. A reply depends on the request's content and the seed,
+never on when it arrived, nor on how it is delivered.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from batchchat.mock.bad_json import spoil
 from batchchat.mock.chance import draw
+from batchchat.mock.json_values import ValueWriter
 from batchchat.mock.prose import write_prose
+from batchchat.mock.request import RefusedRequest
 from batchchat.mock.usage import CHARS_PER_TOKEN, MockUsage, count_text, usage_of
 
 if TYPE_CHECKING:
@@ -26,12 +30,11 @@ MAX_REPLY_TOKENS = 16384  # DeepInfra's hard cap
 
 @dataclass(frozen=True, slots=True)
 class MockReply:
-    """The assistant's reply. `deltas`, where given, are the pieces in which it is streamed."""
+    """The assistant's reply, streamed or not."""
 
     text: str
     finish_reason: str
     usage: MockUsage
-    deltas: tuple[str, ...] | None = None
 
 
 _HELLO: list[dict[str, Any]] = [{"role": "user", "content": "Hello!"}]
@@ -53,8 +56,6 @@ _HELLO_REPLY = MockReply(
     "stop",
     MockUsage(15, 16, 26_800),
 )
-_HELLO_DELTAS = (" ", " Hi", "!", "", "</s>")
-_HELLO_STREAM = MockReply("".join(_HELLO_DELTAS), "stop", usage_of(15, len(_HELLO_DELTAS)), _HELLO_DELTAS)
 _CHEF_REPLY = MockReply(
     "Sous le Sable, my friend! It's an ancient technique that's been used for centuries in the Middle East "
     "and North Africa. The name itself...",
@@ -62,16 +63,20 @@ _CHEF_REPLY = MockReply(
     MockUsage(149, 338, 354_930),
 )
 
-# By the last message, so that a request which is not of the page costs one look-up: (conversation, plain,
-# streamed).
+# By the last message, so that a request which is not of the page costs one look-up.
 _PAGE = {
-    "Hello!": (_HELLO, _HELLO_REPLY, _HELLO_STREAM),
-    "Tell me more about the second method.": (_CHEF, _CHEF_REPLY, _CHEF_REPLY),
+    "Hello!": (_HELLO, _HELLO_REPLY),
+    "Tell me more about the second method.": (_CHEF, _CHEF_REPLY),
 }
 
 
-def reply_to(request: MockRequest, seed: int, median_tokens: int) -> MockReply:
-    """The reply to `request`; within its `max_tokens`, `finish_reason` being `length` where that cut it."""
+def reply_to(request: MockRequest, seed: int, median_tokens: int, *, bad_json: bool = False) -> MockReply:
+    """The reply to `request`; within its `max_tokens`, `finish_reason` being `length` where that cut it.
+
+    With `bad_json`, JSON is spoiled, and billed as it is sent. Raises `RefusedRequest` for a schema that is none.
+    """
+    if request.json_schema is not None:
+        return _from_schema(request, request.json_schema, seed, bad_json=bad_json)
     return _from_page(request) or _from_prose(request, seed, median_tokens)
 
 
@@ -85,17 +90,41 @@ def _from_page(request: MockRequest) -> MockReply | None:
     exchange = _PAGE.get(last) if isinstance(last, str) else None
     if exchange is None or request.messages != exchange[0]:
         return None
-    reply = exchange[2] if request.stream else exchange[1]
+    reply = exchange[1]
     fits = request.max_tokens is None or reply.usage.completion_tokens <= request.max_tokens
     return reply if fits else None
 
 
 def _from_prose(request: MockRequest, seed: int, median_tokens: int) -> MockReply:
-    random = Random(draw("reply", seed, request.content))
+    random = _random_of(request, seed)
     tokens = min(int(random.lognormvariate(math.log(median_tokens), SPREAD)) + 1, MAX_REPLY_TOKENS)
-    limit = min(request.max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
+    limit = _limit(request)
     # No text past the limit is sent; one more sentence is written to tell a cut reply from one that just fits.
-    text = write_prose(min(tokens, limit) * CHARS_PER_TOKEN, random.getrandbits)
+    return _limited(write_prose(min(tokens, limit) * CHARS_PER_TOKEN, random.getrandbits), request)
+
+
+def _from_schema(request: MockRequest, schema: dict[str, Any], seed: int, *, bad_json: bool) -> MockReply:
+    random = _random_of(request, seed)
+    try:
+        value = ValueWriter(schema, random).write(schema)
+        text = spoil(value, schema, random) if bad_json else json.dumps(value, ensure_ascii=False)
+    except (AttributeError, ArithmeticError, TypeError, ValueError) as error:
+        message = f"Invalid schema for response_format: {error}"
+        raise RefusedRequest(400, {"error": {"message": message, "type": "invalid_request_error"}}) from None
+    return _limited(text, request)
+
+
+def _random_of(request: MockRequest, seed: int) -> Random:
+    return Random(draw("reply", seed, request.content))
+
+
+def _limit(request: MockRequest) -> int:
+    return min(request.max_tokens or MAX_REPLY_TOKENS, MAX_REPLY_TOKENS)
+
+
+def _limited(text: str, request: MockRequest) -> MockReply:
+    """The reply of this text, cut where it is longer than the request allows."""
+    limit = _limit(request)
     used = count_text(text)
     if used <= limit:
         return MockReply(text, "stop", usage_of(request.prompt_tokens, used))

@@ -6,12 +6,14 @@ the request's identity, and unknown ones are no error.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
+from batchchat.mock.json_format import FORMATS, wanted_schema
 from batchchat.mock.usage import count_prompt
 
 __all__ = ["MockRequest", "RefusedRequest", "check_model", "parse_request", "parse_request_ids"]
@@ -36,7 +38,8 @@ class RefusedRequest(Exception):  # noqa: N818 - a refusal is an answer, not an 
 class MockRequest:
     """One valid request.
 
-    `identity` is a digest of the whole body, `content` of the body without the keys of streaming.
+    `identity` is a digest of the whole body, `content` of the body without the keys of streaming. `json_schema` is
+    what the answer is to fit, None for one in prose.
     """
 
     model: str
@@ -47,10 +50,15 @@ class MockRequest:
     include_usage: bool
     identity: bytes
     content: bytes
+    json_schema: dict[str, Any] | None
 
 
-def parse_request(raw: bytes, context_length: int) -> MockRequest:
-    """Parse and check a request's body. Raises `RefusedRequest`: 400 no JSON, 404 model, 422 fields, 400 context."""
+def parse_request(raw: bytes, context_length: int, refused_formats: Collection[str] = ()) -> MockRequest:
+    """Parse and check a request's body.
+
+    Raises `RefusedRequest`: 400 no JSON, 404 model, 422 fields, 400 context or a type of `response_format` that is
+    among `refused_formats`.
+    """
     body, identity = _parsed(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:
@@ -61,6 +69,7 @@ def parse_request(raw: bytes, context_length: int) -> MockRequest:
     if body.get("n") not in (None, 1):
         raise _bad_field("The mock gives one choice", "less_than_equal", "n")
     check_model(model)
+    response_format = _checked_format(body.get("response_format"), refused_formats)
     prompt_tokens = count_prompt(messages, body.get("tools"))
     if prompt_tokens > context_length:
         message = f"Requested input length {prompt_tokens} exceeds maximum input length {context_length}"
@@ -75,6 +84,7 @@ def parse_request(raw: bytes, context_length: int) -> MockRequest:
         include_usage=stream and _wants_usage(body.get("stream_options")),
         identity=identity,
         content=_digest({k: v for k, v in body.items() if k not in STREAM_KEYS}) if delivered else identity,
+        json_schema=wanted_schema(response_format, messages),
     )
 
 
@@ -156,6 +166,27 @@ def _checked_max_tokens(body: dict[str, Any]) -> int | None:
             raise _bad_field("Input should be a whole number from 1 up", "int_type", name)
         limits.append(value)
     return min(limits, default=None)
+
+
+def _checked_format(value: Any, refused: Collection[str]) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise _bad_field("Input should be an object", "dict_type", "response_format")
+    kind = value.get("type")
+    if kind in refused:
+        # OpenAI's words for a model without structured outputs.
+        message = f"Invalid parameter: 'response_format' of type '{kind}' is not supported with this model."
+        error = {"message": message, "type": "invalid_request_error", "param": "response_format", "code": None}
+        raise RefusedRequest(400, {"error": error})
+    if kind not in FORMATS:
+        raise _bad_field(f"Input should be one of {', '.join(FORMATS)}", "enum", "response_format", "type")
+    if kind == "json_schema":
+        described = value.get("json_schema")
+        for key, type_ in (("name", str), ("schema", dict)):
+            if not (isinstance(described, dict) and isinstance(described.get(key), type_)):
+                raise _bad_field("Field required", "missing", "response_format", "json_schema", key)
+    return value
 
 
 def _wants_usage(options: Any) -> bool:

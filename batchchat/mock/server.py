@@ -18,7 +18,7 @@ from aiohttp import web
 
 from batchchat.mock.bodies import chunks, completion, event, model_entry, model_list, request_costs, response_id
 from batchchat.mock.chance import uniform
-from batchchat.mock.faults import OVERLOADED, UNBILLED_ANSWERS, draw_fault
+from batchchat.mock.faults import BAD_JSON, OVERLOADED, UNBILLED_ANSWERS, draw_fault
 from batchchat.mock.gate import SlotGate
 from batchchat.mock.ledger import CLIENT_GONE, DROPPED, BillingLedger
 from batchchat.mock.replies import MockReply, empty_reply, reply_to
@@ -158,8 +158,9 @@ class MockServer:
         """Answer one request. Raises `RefusedRequest` for one that gets no answer."""
         options = self._options
         self._authorize(http)
-        request = parse_request(await _read(http), options.context_length)
-        fault = draw_fault(options.faults, options.seed, arrival)
+        request = parse_request(await _read(http), options.context_length, options.refused_formats)
+        json_request = request.content if request.json_schema is not None else None
+        fault = draw_fault(options.faults, options.seed, arrival, json_request)
         if fault == "429":
             raise RefusedRequest(429, OVERLOADED)
         self._gate.enter()
@@ -181,7 +182,7 @@ class MockServer:
         if fault == "empty":
             reply = empty_reply(request)
         else:
-            reply = reply_to(request, options.seed, options.reply_tokens)
+            reply = reply_to(request, options.seed, options.reply_tokens, bad_json=fault == BAD_JSON)
         reply = self._priced(reply, request, arrival)
         cost = reply.usage.cost_nano_usd
         self._ledger.bill(request.identity, cost)

@@ -1,112 +1,84 @@
-"""What stands under `Example:` in a command's help is typed into a shell, and does what it says."""
+"""`init --example`: what it writes, and that each example does as it is what it says."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shlex
-import shutil
-import subprocess
-import sys
-import urllib.request
+import tomllib
 from pathlib import Path
 
-import click
 import pytest
 
-from batchchat.cli import main
+from batchchat.cli.examples import EXAMPLES, PACKAGED, example_files
+from batchchat.job.schema import schema_text
+from tests.cli.called import call
 
 REPOSITORY = Path(__file__).parents[2]
-SERVERS = {"mock-server"}
-COMMANDS: dict[str, click.Command] = {"": main, **main.commands}
 
 
-def examples(command: click.Command) -> list[str]:
-    """The lines under `Example:` that are to be typed."""
-    _, _, below = (command.epilog or "").partition("Example:\n\n")
-    return [line.strip() for line in below.split("\n\n")[0].splitlines() if line.strip()]
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
-def environ(world: Path) -> dict[str, str]:
-    return {
-        **{name: value for name, value in os.environ.items() if name != "DEEPINFRA_TOKEN"},
-        "PATH": f"{world / 'bin'}:{os.environ['PATH']}",
-        "PYTHONPATH": str(REPOSITORY),
-        "COLUMNS": "80",
-    }
-
-
-def type_in(world: Path, line: str) -> subprocess.CompletedProcess[str]:
-    command = ["bash", "-o", "pipefail", "-c", line]
-    return subprocess.run(
-        command, cwd=world, env=environ(world), capture_output=True, text=True, timeout=60, check=False
+def test_it_says_what_to_type_next() -> None:
+    """The files of an example, what they are, and the command that runs it."""
+    called = call("init", "reviews", "--example", "label")
+    assert (called.code, called.err) == (0, "")
+    assert called.out == (
+        "reviews/label.yaml: a label for each row of a CSV\n"
+        "reviews/reviews.csv: sample data\n"
+        "reviews/job.schema.json: what an editor completes and checks the job by\n"
+        "\n"
+        "It runs as it is, at the embedded mock endpoint:\n"
+        "  batchchat run reviews/label.yaml\n"
+        "Then read reviews/label.yaml: its comments say what to change for data and a model of yours.\n"
     )
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout as a user has it, with `batchchat` on the PATH and five rows of the first job answered."""
-    folder = tmp_path_factory.mktemp("world")
-    (folder / "bin").mkdir()
-    (folder / "sample_data").symlink_to(REPOSITORY / "sample_data")
-    shutil.copytree(REPOSITORY / "jobs", folder / "jobs")  # outputs are relative to their job, and land here
-    script = folder / "bin" / "batchchat"
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m batchchat "$@"\n')
-    script.chmod(0o755)
-    ended = type_in(folder, "batchchat run jobs/first.yaml --limit 5")
-    assert ended.returncode == 0, ended.stderr
-    return folder
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written into a folder, an example runs without a key and answers every row, and its paths are of that folder."""
+    monkeypatch.delenv("DEEPINFRA_TOKEN", raising=False)
+    assert call("init", "--example", name).code == 0
+    texts = [Path(job).read_text() for job in EXAMPLES[name].jobs]
+    assert not any(re.search(r"\.\./|jobs/|sample_data", text) for text in texts)
+    called = call("run", *EXAMPLES[name].jobs)
+    assert called.code == 0, called.err
+    outputs = re.findall(r"^  path: (out/\S+)", "\n".join(texts), re.MULTILINE)
+    assert outputs
+    assert all(Path(output).exists() for output in outputs)
 
 
-def test_every_command_has_an_example() -> None:
-    """No command is without one, and each begins with the command it is of."""
-    for name, command in COMMANDS.items():
-        lines = examples(command)
-        assert lines, f"`batchchat {name} --help` has no example"
-        assert all(re.match(rf"batchchat {name}\b", line) for line in lines), lines
-    assert set(examples(main)) <= {line for command in main.commands.values() for line in examples(command)}
+def test_several_examples_share_a_folder() -> None:
+    """The schema of an earlier job stays; a job or data that is there already is not written over."""
+    assert call("init").code == 0
+    assert call("init", "--example", "label").code == 0
+    assert Path("job.schema.json").read_text() == schema_text() + "\n"
+    Path("label.yaml").unlink()
+    called = call("init", "--example", "label")
+    assert called.code == 2
+    assert "reviews.csv is there already, and init overwrites nothing" in called.err
+    assert not Path("label.yaml").exists()
 
 
-@pytest.mark.parametrize("name", [name for name in main.commands if name not in SERVERS])
-def test_examples_do_what_they_say(world: Path, name: str) -> None:
-    """Typed as it stands, each ends with exit 0, says something, and complains of nothing."""
-    for line in examples(COMMANDS[name]):
-        before = set(world.rglob("*"))
-        ended = type_in(world, line)
-        assert ended.returncode == 0, ended.stderr
-        assert ended.stdout or set(world.rglob("*")) > before, line
-        assert "error:" not in ended.stderr
-        assert "Traceback" not in ended.stderr
+def test_help_lists_them() -> None:
+    """The help has each example's name and what it is, and an unknown name is refused with those there are."""
+    shown = " ".join(call("init", "--help").out.split())
+    assert all(f"{name} ({example.summary})" in shown for name, example in EXAMPLES.items())
+    refused = call("init", "--example", "labels")
+    assert refused.code == 2
+    assert all(f"'{name}'" in refused.err for name in EXAMPLES)
 
 
-@pytest.mark.parametrize("name", sorted(SERVERS))
-def test_servers_answer(world: Path, name: str) -> None:
-    """A server of an example, on a port that is free, answers what it says it does, and ends when it is told to."""
-    for line in examples(COMMANDS[name]):
-        words = shlex.split(re.sub(r"--port \d+", "--port 0", line))
-        assert "--port 0" in shlex.join(words)
-        process = subprocess.Popen(words, cwd=world, env=environ(world), stderr=subprocess.PIPE, text=True)
-        try:
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            found = re.search(r"http://\S+?:\d+", said)
-            assert found, said
-            with urllib.request.urlopen(f"{found.group()}/v1/me/rate_limit", timeout=30) as response:
-                assert json.load(response)["rate_limit"] == 200
-        finally:
-            process.terminate()
-            code = process.wait(30)
-            if process.stderr is not None:
-                process.stderr.close()
-        assert code == 0
+def test_comments_stay_in_their_column() -> None:
+    """A path that got shorter does not pull the comment beside it to the left."""
+    written = example_files("label")["label.yaml"].splitlines()
+    original = (REPOSITORY / "jobs/label.yaml").read_text().splitlines()
+    assert [line.find("  # ") for line in written] == [line.find("  # ") for line in original]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_shows_them_whole(name: str) -> None:
-    """On a terminal of 80 columns each example stands on one line of the help, to be copied."""
-    words = [name] if name else []
-    context = main.make_context("batchchat", [*words, "--help"], resilient_parsing=True)
-    shown = COMMANDS[name].get_help(click.Context(COMMANDS[name], context, info_name=name, terminal_width=80))
-    for line in examples(COMMANDS[name]):
-        assert f"  {line}\n" in f"{shown}\n"
+def test_the_wheel_has_them() -> None:
+    """The wheel's copies of jobs and data are where `init` looks for them."""
+    build = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    folder = PACKAGED.relative_to(REPOSITORY).as_posix()
+    assert build["force-include"] == {name: f"{folder}/{name}" for name in ("jobs", "sample_data")}

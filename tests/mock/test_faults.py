@@ -45,6 +45,15 @@ def test_the_first_fault_that_hits_wins() -> None:
     assert draw_fault((), 0, 0) is None
 
 
+def test_bad_json_is_drawn_from_the_request() -> None:
+    """The fault hits the same requests whenever they arrive, and none whose answer is not JSON."""
+    faults = (Fault("bad-json", 0.3),)
+    drawn = [draw_fault(faults, 0, 0, str(number).encode()) for number in range(2_000)]
+    assert 500 < sum(kind == "bad-json" for kind in drawn) < 700
+    assert drawn == [draw_fault(faults, 0, number, str(number).encode()) for number in range(2_000)]
+    assert draw_fault((Fault("bad-json", 1),), 0, 0) is None
+
+
 def test_faults_draw_apart() -> None:
     """One kind's draw says nothing of another's: of two halves, a quarter of requests has neither."""
     faults = (Fault("500", 0.5), Fault("503", 0.5))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from batchchat.mock import Fault, MockOptions, MockServer
 
@@ -50,6 +51,22 @@ def test_it_completes_and_streams_the_same() -> None:
                 assert len(pieces) > 5
                 usages = [chunk.usage for chunk in chunks if chunk.usage is not None]
                 assert usages == ([plain.usage] if asked else [])
+
+    asyncio.run(scenario())
+
+
+def test_it_parses_into_a_model() -> None:
+    """The client's own parsing of structured outputs gets what its data model declares."""
+
+    class Review(BaseModel):
+        label: Literal["positive", "negative"]
+        score: int = Field(ge=1, le=5)
+        reasons: list[str]
+
+    async def scenario() -> None:
+        async with client_of(MockOptions()) as client:
+            answer = await client.chat.completions.parse(model=MODEL, messages=WHY, response_format=Review)
+            assert isinstance(answer.choices[0].message.parsed, Review)
 
     asyncio.run(scenario())
 

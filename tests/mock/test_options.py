@@ -26,6 +26,7 @@ def test_the_key_is_never_shown() -> None:
         ("context_length", 0),
         ("reply_tokens", 0),
         ("api_key", ""),
+        ("refused_formats", ("json",)),
         ("price_share", (1.0, 0.5)),
         ("price_share", (-0.1, 0.5)),
         ("price_share", (0.0, float("inf"))),

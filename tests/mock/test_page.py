@@ -45,6 +45,9 @@ CHEF = r"""{
 }
 ]
 }'"""  # noqa: E501 - the page's own line
+HELLO_TEXT = (
+    " Hello! It's nice to meet you. Is there something I can help you with or would you like to chat for a bit?"
+)
 STREAMED = HELLO.replace('"messages"', '"stream": true,\n"messages"')
 
 
@@ -92,8 +95,7 @@ def test_hello() -> None:
                 "index": 0,
                 "message": {
                     "role": "assistant",
-                    "content": " Hello! It's nice to meet you. Is there something I can help you with "
-                    "or would you like to chat for a bit?",
+                    "content": HELLO_TEXT,
                 },
                 "finish_reason": "stop",
             }
@@ -131,15 +133,19 @@ def test_chef() -> None:
 
 
 def test_streaming() -> None:
-    """The page's streaming command prints the page's events, ending in [DONE], without usage."""
+    """The page's streaming command prints events like the page's, ending in [DONE], without usage.
+
+    Their text is the page's unstreamed one.
+    """
     events = curl(STREAMED).decode().split("\n\n")
     assert events[-2:] == ["data: [DONE]", ""]
     answers = [without_id(orjson.loads(event.removeprefix("data: "))) for event in events[:-2]]
     head = {"object": "chat.completion.chunk", "model": "microsoft/WizardLM-2-8x22B"}
-    deltas: list[dict[str, str]] = [
-        {"role": "assistant", "content": content} for content in (" ", " Hi", "!", "", "</s>")
-    ]
+    deltas = [answer["choices"][0]["delta"] for answer in answers[:-1]]
     assert answers == [
         *({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas),
         {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
     ]
+    assert all(delta["role"] == "assistant" for delta in deltas)
+    assert [delta["content"] for delta in deltas[:3]] == ["", " Hello!", " It's"]
+    assert "".join(delta["content"] for delta in deltas) == HELLO_TEXT

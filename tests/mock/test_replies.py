@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.mock.replies import MockReply, empty_reply, reply_to
-from batchchat.mock.request import MockRequest, parse_request
+from batchchat.mock.request import MockRequest, RefusedRequest, parse_request
 
 
 def ask(content: str = "Why?", **params: Any) -> MockRequest:
@@ -48,9 +49,16 @@ def test_the_seed_changes_the_reply() -> None:
     assert len(texts) == 4
 
 
-def test_streaming_does_not_change_the_reply() -> None:
-    """The same request streamed gets the same text and usage."""
-    assert reply(ask()) == reply(ask(stream=True, stream_options={"include_usage": True}))
+@pytest.mark.parametrize("content", ["Why?", "Hello!"])
+@pytest.mark.parametrize(
+    "extra", [{}, {"max_tokens": 5}, {"max_tokens": 16}, {"response_format": {"type": "json_object"}}]
+)
+def test_streaming_does_not_change_the_reply(content: str, extra: dict[str, Any]) -> None:
+    """The same request streamed gets the same text, finish reason, usage and cost."""
+    assert reply(ask(content, **extra)) == reply(ask(content, **extra, stream=True))
+    assert reply(ask(content, **extra)) == reply(
+        ask(content, **extra, stream=True, stream_options={"include_usage": True})
+    )
 
 
 def test_lengths_are_skewed() -> None:
@@ -72,6 +80,60 @@ def test_hello_is_the_pages(extra: dict[str, Any]) -> None:
 def test_a_page_reply_that_does_not_fit_is_not_given() -> None:
     """max_tokens holds for the page's conversations as for any."""
     assert reply(ask("Hello!", max_tokens=5)).usage.completion_tokens <= 5
+
+
+LABELS = ["positive", "negative", "mixed"]
+SCHEMA = {
+    "type": "object",
+    "properties": {"label": {"enum": LABELS}, "why": {"type": "string", "minLength": 100}},
+    "required": ["label", "why"],
+}
+
+
+def formatted(content: str, schema: Any = SCHEMA, **params: Any) -> MockRequest:
+    format_ = {"type": "json_schema", "json_schema": {"name": "review", "schema": schema, "strict": True}}
+    return ask(content, response_format=format_, **params)
+
+
+def test_a_format_of_json_gets_json() -> None:
+    """The reply is JSON that fits, the same each time, and other conversations get other values."""
+    values = [orjson.loads(reply(formatted(f"review {number}")).text) for number in range(300)]
+    assert all(len(value["why"]) >= 100 for value in values)
+    labels = Counter(value["label"] for value in values)
+    assert all(60 < labels[label] < 140 for label in LABELS)
+    assert reply(formatted("review 1")) == reply(formatted("review 1"))
+    assert reply(formatted("review 1")) != reply(formatted("review 1"), seed=1)
+    assert isinstance(orjson.loads(reply(ask(response_format={"type": "json_object"})).text), dict)
+
+
+def test_json_is_cut_as_text_is() -> None:
+    """max_tokens breaks JSON off where it would break prose off, and the finish reason says so."""
+    whole, cut = reply(formatted("a review")), reply(formatted("a review", max_tokens=10))
+    assert (cut.finish_reason, cut.usage.completion_tokens) == ("length", 10)
+    # Another max_tokens is another request, and so another reply: it begins alike, and no more.
+    assert len(cut.text) == 40
+    assert cut.text[:11] == whole.text[:11] == '{"label": "'
+
+
+def test_bad_json_is_billed_as_it_is_sent() -> None:
+    """Spoiled JSON counts its own tokens, and prose is not spoiled."""
+    for number in range(20):
+        spoiled = reply_to(formatted(f"review {number}"), 0, 85, bad_json=True)
+        assert spoiled.text != reply(formatted(f"review {number}")).text
+        assert spoiled.usage.completion_tokens == -(-len(spoiled.text) // 4)
+        assert spoiled.finish_reason == "stop"
+    assert reply_to(ask(), 0, 85, bad_json=True) == reply(ask())
+
+
+@pytest.mark.parametrize(
+    "schema", [{"minLength": "three"}, {"properties": ["a"], "required": ["a"]}, {"type": "integer", "multipleOf": 0}]
+)
+def test_a_schema_that_is_none_is_refused(schema: Any) -> None:
+    """A schema of nonsense is a 400 with the provider's words, no failure of the mock."""
+    with pytest.raises(RefusedRequest) as refused:
+        reply(formatted("a review", schema))
+    assert refused.value.status == 400
+    assert refused.value.body["error"]["message"].startswith("Invalid schema for response_format")
 
 
 def test_an_empty_reply_costs_its_prompt() -> None:

@@ -58,6 +58,12 @@ def test_what_is_no_json_is_400(raw: bytes) -> None:
         ({"model": "m", "messages": HI, "max_tokens": 0}, ["max_tokens"]),
         ({"model": "m", "messages": HI, "max_tokens": True}, ["max_tokens"]),
         ({"model": "m", "messages": HI, "n": 2}, ["n"]),
+        ({"model": "m", "messages": HI, "response_format": "json"}, ["response_format"]),
+        ({"model": "m", "messages": HI, "response_format": {"type": "xml"}}, ["response_format", "type"]),
+        (
+            {"model": "m", "messages": HI, "response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
+            ["response_format", "json_schema", "schema"],
+        ),
     ],
 )
 def test_a_bad_field_is_422_and_named(body: Any, place: list[str | int]) -> None:

@@ -399,6 +399,45 @@ def test_an_empty_answer() -> None:
     assert (stats["answered"], stats["answered_cost_usd"]) == (0, "0")
 
 
+def test_bad_json_is_spoiled_and_billed() -> None:
+    """Two thirds bad JSON is about two thirds of a job's answers, streamed the same, and the books are exact."""
+
+    async def scenario() -> None:
+        async with talking(MockOptions(faults=(Fault("bad-json", 0.7),))) as (server, session):
+            costs, bad = Decimal(0), 0
+            for number in range(40):
+                messages = [{"role": "user", "content": f"Review {number}"}]
+                body = {"model": "m", "messages": messages, "response_format": {"type": "json_object"}}
+                plain = orjson.loads((await ask(session, body))[1])
+                streamed = (await ask(session, {**STREAM, **body}))[1].decode().split("\n\n")
+                chunks = [orjson.loads(event.removeprefix("data: ")) for event in streamed[:-2]]
+                text = plain["choices"][0]["message"]["content"]
+                assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1]) == text
+                assert chunks[-2]["choices"][0]["finish_reason"] == plain["choices"][0]["finish_reason"] == "stop"
+                assert chunks[-1]["usage"] == plain["usage"]
+                costs += 2 * Decimal(repr(plain["usage"]["estimated_cost"]))
+                bad += not (text.startswith("{") and text.endswith("}"))
+            assert 10 < bad < 35
+            assert costs == Decimal(server.stats["cost_usd"]) == Decimal(server.stats["answered_cost_usd"])
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_format() -> None:
+    """A format that the model lacks is a 400 that names it, unbilled; others and none are answered."""
+
+    async def scenario() -> None:
+        async with talking(MockOptions(refused_formats=("json_object",))) as (server, session):
+            status, raw = await ask(session, {**HI, "response_format": {"type": "json_object"}})
+            assert status == 400
+            assert "'response_format' of type 'json_object' is not supported" in orjson.loads(raw)["error"]["message"]
+            assert server.stats["billed_rows"] == 0
+            for format_ in (None, {"type": "text"}):
+                assert (await ask(session, {**HI, "response_format": format_}))[0] == 200
+
+    asyncio.run(scenario())
+
+
 def test_a_slow_answer() -> None:
     """Slow gives the very answer, slow_s later."""
     began = time.monotonic()
