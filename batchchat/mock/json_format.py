@@ -55,7 +55,7 @@ def schema_in(messages: list[dict[str, Any]]) -> Schema | None:
         parts = content if isinstance(content, list) else [content]
         for part in reversed(parts):
             text = part.get("text") if isinstance(part, dict) else part
-            if isinstance(text, str) and any(sign in text for sign in _SIGNS):
+            if isinstance(text, str) and "{" in text and any(sign in text for sign in _SIGNS):
                 schema = _schema_within(text)
                 if schema is not None:
                     return schema
