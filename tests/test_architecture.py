@@ -40,7 +40,7 @@ LIBRARIES = {
     "tqdm": {"text/progress.py"},
     "tenacity": {"policy/"},
     "yaml": {"job/"},
-    "jinja2": {"sources/templates.py"},
+    "jinja2": {"sources/sandbox"},
     "jsonschema": {"script/"},
     "json_repair": {"script/"},
     "click": {"cli/"},

@@ -19,6 +19,9 @@ class BadReason(StrEnum):
     PARAMETERS = "a parameter that can't be sent"
     NO_ID = "no readable id"
     DUPLICATE_ID = "duplicate id"
+    TEMPLATE = "the template can't be rendered"
+    CONDITION = "`input.where` can't be decided"
+    FILE = "a file that can't be sent"
     OTHER = "other"
 
 

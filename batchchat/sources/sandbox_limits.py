@@ -1,0 +1,195 @@
+"""What may be computed in a template: how large the result of each operation becomes is known before it is made; pure.
+
+`{{ 'x' * 10**9 }}`, `{{ text|center(10**9) }}` and the like are refused before they take memory or time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+from jinja2.filters import FILTERS
+
+__all__ = [
+    "MAX_CHARS",
+    "MAX_INDENT",
+    "MAX_STEPS",
+    "REFUSED_METHODS",
+    "TOO_LARGE",
+    "TOO_LONG",
+    "RenderError",
+    "bounded_filters",
+    "check_method",
+    "check_operator",
+    "text_size",
+]
+
+MAX_CHARS = 16 << 20
+"""The most characters of a value, and of what one template gives: no model reads a hundredth of it."""
+MAX_STEPS = 200_000
+"""The most calls and turns of loops in one rendering: about 0.2 s."""
+MAX_INDENT = 16
+TOO_LARGE = f"gives more than {MAX_CHARS >> 20} MiB of text"
+TOO_LONG = f"takes more than {MAX_STEPS:,} steps: a loop has no end, or loops stand in each other"
+
+REFUSED_METHODS = frozenset({"encode", "format_map", "maketrans", "to_bytes", "translate"})
+"""Methods of texts and numbers that templates don't need and whose result has no simple bound."""
+_MAX_BITS = 100_000
+_MAX_PRECISION = 1_000
+_COMPUTED_WIDTH = re.compile(r"%[^%a-zA-Z]*\*|\{[^{}]*\{[^{]")
+_DIGITS = re.compile(r"\d+")
+_MAX_PARTS = 200_000
+_NUMBER_CHARS = 32
+
+Charge = Callable[[int], None]
+"""Takes the number of characters of a value that is about to be made, and raises `RenderError` if it is too large."""
+
+
+class RenderError(Exception):
+    """A template can't go on. `str()` is the sentence for the user, without its line."""
+
+
+def text_size(value: Any) -> int:
+    """About how many characters `str(value)` has; over `MAX_CHARS` or `_MAX_PARTS` it is not counted further."""
+    total, parts, stack = 0, 0, [value]
+    while stack and total <= MAX_CHARS:
+        item = stack.pop()
+        parts += 1
+        if parts > _MAX_PARTS:
+            return MAX_CHARS + 1
+        if isinstance(item, str):
+            total += len(item) + 2
+        elif isinstance(item, dict):
+            stack += item.keys()
+            stack += item.values()
+            total += 4 * len(item) + 2
+        elif isinstance(item, list | tuple):
+            stack += item
+            total += 2 * len(item) + 2
+        elif type(item) is int:
+            total += item.bit_length() // 3 + 2
+        else:
+            total += _NUMBER_CHARS
+    return total
+
+
+def check_operator(operator: str, left: Any, right: Any, charge: Charge) -> None:
+    """Raise `RenderError` if `left operator right` is too large."""
+    if type(left) is int and type(right) is int:
+        if operator == "*":
+            _check_bits(left.bit_length() + right.bit_length())
+        elif operator == "**" and right > 0:
+            _check_bits(left.bit_length() * right)
+    elif operator == "*":
+        for sequence, times in ((left, right), (right, left)):
+            if isinstance(sequence, str | list | tuple) and isinstance(times, int):
+                charge(len(sequence) * max(0, times))
+    elif operator == "+":
+        if isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
+            charge(len(left) + len(right))
+    elif operator == "%" and isinstance(left, str):
+        _check_format(left, left.count("%"), (right,), charge)
+
+
+def check_method(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], charge: Charge) -> None:
+    """Raise `RenderError` if what `method` of a text gives with `args` is too large."""
+    # The sandbox wraps the method `format`.
+    owner = getattr(getattr(method, "__wrapped__", method), "__self__", None)
+    if not isinstance(owner, str):
+        return
+    name = method.__name__
+    if name in {"center", "ljust", "rjust", "zfill"} and args and isinstance(args[0], int):
+        charge(args[0])
+    elif name == "expandtabs":
+        width = next((value for value in (*args, *kwargs.values()) if isinstance(value, int)), 8)
+        charge(len(owner) + owner.count("\t") * max(0, width))
+    elif name == "replace":
+        charge(_replaced_size(owner, *args, **kwargs))
+    elif name == "join" and args and isinstance(args[0], list | tuple | dict):
+        charge(text_size(args[0]) + len(owner) * len(args[0]))
+    elif name == "join":
+        raise RenderError("`join` of a text takes a list here. `|join` takes any values.")
+    elif name == "format":
+        _check_format(owner, owner.count("{"), (*args, *kwargs.values()), charge)
+
+
+def bounded_filters(charge: Charge) -> dict[str, Callable[..., Any]]:
+    """Jinja2's filters whose result may be much larger than their arguments, by name: bounded."""
+
+    def bounded(name: str, check: Callable[..., None]) -> Callable[..., Any]:
+        original = FILTERS[name]
+        skipped = 1 if hasattr(original, "jinja_pass_arg") else 0  # the environment or a context
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            check(*args[skipped:], **kwargs)
+            return original(*args, **kwargs)
+
+        return update_wrapper(run, original)
+
+    def check_wordwrap(s: Any, *args: Any, wrapstring: Any = None, **_: Any) -> None:
+        at = 2  # after the width and `break_long_words`
+        separator = args[at] if len(args) > at else wrapstring
+        charge(len(s) * (1 + len(separator or "\n")))
+
+    def check_join(values: Any, d: Any = "", *_: Any, **__: Any) -> None:
+        charge(text_size(values) + text_size(d) * len(values))
+
+    join = bounded("join", check_join)
+
+    def listed_join(context: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return join(context, list(value), *args, **kwargs)
+
+    return {
+        "center": bounded("center", lambda _, width=80: charge(_width(width))),
+        "indent": bounded("indent", lambda s, width=4, *_, **__: charge(len(s) + (s.count("\n") + 1) * _width(width))),
+        "wordwrap": bounded("wordwrap", check_wordwrap),
+        "format": bounded(
+            "format", lambda text, *a, **k: _check_format(text, text.count("%"), (*a, *k.values()), charge)
+        ),
+        "replace": bounded("replace", lambda s, old, new, count=None: charge(_replaced_size(s, old, new, count))),
+        "batch": bounded("batch", lambda _, linecount, *__, **___: charge(_width(linecount))),
+        "slice": bounded("slice", lambda _, slices, *__, **___: charge(_width(slices))),
+        "round": bounded("round", lambda _, precision=0, *__: _check_precision(precision)),
+        "string": bounded("string", lambda value: charge(text_size(value))),
+        "pprint": bounded("pprint", lambda value: charge(2 * text_size(value))),
+        "sum": bounded("sum", lambda _, *args, start=0, **__: _check_start(args[1] if len(args) > 1 else start)),
+        "join": update_wrapper(listed_join, FILTERS["join"]),
+    }
+
+
+def _width(value: Any) -> int:
+    return value if isinstance(value, int) else len(value) if isinstance(value, str) else 0
+
+
+def _check_bits(bits: int) -> None:
+    if bits > _MAX_BITS:
+        raise RenderError("makes a number of more than 30,000 digits")
+
+
+def _check_precision(precision: Any) -> None:
+    if isinstance(precision, int) and abs(precision) > _MAX_PRECISION:
+        raise RenderError(f"rounds to {precision:,} digits")
+
+
+def _check_start(start: Any) -> None:
+    if not isinstance(start, int | float):
+        raise RenderError("`sum` takes numbers")
+
+
+def _replaced_size(text: Any, old: Any, new: Any, count: Any = None) -> int:
+    old, new = str(old), str(new)
+    times: int = str(text).count(old)
+    if isinstance(count, int) and count >= 0:
+        times = min(times, count)
+    return len(str(text)) + times * max(0, len(new) - len(old))
+
+
+def _check_format(text: Any, fields: int, args: tuple[Any, ...], charge: Charge) -> None:
+    """Raise `RenderError` if the format `text`, of at most so many `fields`, gives too much, or has computed widths."""
+    text = str(text)
+    if _COMPUTED_WIDTH.search(text):
+        raise RenderError("formats to a width that is an argument. Write the width as a number.")
+    width = max((int(digits[:9]) for digits in _DIGITS.findall(text)), default=0)
+    charge(len(text) + fields * (width + text_size(args)))
