@@ -175,6 +175,7 @@ _WORDINGS = {
     "key": (wordings.KEY_CODES, wordings.KEY),
     "rate": (wordings.RATE_CODES, wordings.RATE),
     "busy": (wordings.BUSY_CODES, None),
+    "stream options": (frozenset(), wordings.STREAM_OPTIONS),
 }
 
 
@@ -199,6 +200,8 @@ def _rule(rule: verdicts.Rule) -> tuple[str, ...]:
         conditions.append("it has a number of four digits or more")
     if rule.own:
         conditions.append("not a 429 or 5xx relayed from a provider behind a router")
+    if rule.refused_field is not None:
+        conditions.append(f"still refused without `{rule.refused_field}`")
     return (
         "any" if rule.statuses is None else ", ".join(_ranges([at for at in _STATUSES if at in rule.statuses])),
         ", ".join(signs),

@@ -103,6 +103,8 @@ class Verdict:
     """A stale pooled connection: the first such failure of a row is tried again at once."""
     endpoint_is_up: bool = False
     """A complete response of the endpoint itself that can't be used: a failure, but no sign of an outage."""
+    refused_field: str | None = None
+    """A field of the request that the endpoint does not take; of an accepted attempt, one that was left out so."""
 
 
 class Usage(NamedTuple):
@@ -191,7 +193,9 @@ class Attempt(NamedTuple):
     surrogates."""
     quota: Quota | None = None
     streamed: bool = False
-    """The response was a stream, which no request asked for."""
+    """The response was a stream."""
+    first_token_s: float | None = None
+    """Seconds until the first piece of the reply, where it was asked for as a stream and came as one."""
 
     @property
     def may_be_billed(self) -> bool:

@@ -23,7 +23,7 @@ from batchchat.core.notices import (
     PriceRatioRaised,
     PromptTruncated,
     RowOverdue,
-    StreamJoined,
+    StreamNoticed,
 )
 from batchchat.core.row_counts import RowCounts
 from batchchat.core.run_figures import RunFigures
@@ -60,7 +60,7 @@ __all__ = [
     "Replayed",
     "RowOverdue",
     "Started",
-    "StreamJoined",
+    "StreamNoticed",
     "Subscriber",
 ]
 
@@ -334,7 +334,7 @@ Event = (
     | Environment
     | OtherModelServed
     | OtherTierServed
-    | StreamJoined
+    | StreamNoticed
     | GatewayTimeoutFound
     | PromptTruncated
     | ContextLimitFound

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 __all__ = [
     "ChangedRowsLeft",
@@ -19,7 +20,7 @@ __all__ = [
     "PriceRatioRaised",
     "PromptTruncated",
     "RowOverdue",
-    "StreamJoined",
+    "StreamNoticed",
 ]
 
 
@@ -73,19 +74,28 @@ class OtherTierServed:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamJoined:
-    """The endpoint streams although no request asked for it; the chunks of row `id` were the first to be joined."""
+class StreamNoticed:
+    """What the endpoint makes of streams, first noticed at row `id`.
 
+    It streams although no request asked for it (`unasked`), replies whole although each did (`ignored`), or refuses the
+    field that asks for the usage of a stream (`no usage`).
+    """
+
+    what: Literal["unasked", "ignored", "no usage"]
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayTimeoutFound:
-    """Several requests ended with 502, 504 or 524 after about the same time, `latency_s`."""
+    """Several requests ended with 502, 504 or 524 after about the same time, `latency_s`.
+
+    `streams`: their replies were to be streams.
+    """
 
     http_status: int
     latency_s: float
     requests: int
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class RowRecord(TypedDict, total=False):
     unreported_usd: float  # the same of attempts that were billed and did not say how much
     retries: dict[str, int]
     latency_s: float
+    first_token_s: float  # only of a streamed reply
     wait_s: float
     started_at: float
     finished_at: float
@@ -154,6 +155,8 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
         "latency_s": round(attempt.latency_s, 6),
         "wait_s": max(0.0, round(wait_s, 6)),
     }
+    if attempt.first_token_s is not None:
+        record["first_token_s"] = round(attempt.first_token_s, 6)
     if attempt.reply is not None:
         record["reply"] = reply_fields(attempt.reply)
     if outcome.parsed is not None:

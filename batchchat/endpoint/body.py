@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from batchchat import lossless_json
 from batchchat.endpoint.sse import DONE, ChunkJoiner, EventParser
 from batchchat.secret import Redactor
 
-__all__ = ["NO_BODY", "Body", "read_body"]
+__all__ = ["NO_BODY", "Body", "add_events", "joined_body", "read_body"]
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 _NOT_TEXT = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
@@ -43,19 +44,25 @@ _DECODER = json.JSONDecoder(strict=False)
 class Body(NamedTuple):
     """`data` is what came, as UTF-8 without secrets, and `payload` its JSON, None where it has none.
 
-    `complete`: neither the connection nor a stream broke off. `streamed`: it was a stream, whose `payload` is joined.
+    `complete`: neither the connection nor a stream broke off. `streamed`: it was a stream, whose `payload` is joined;
+    where it broke off or ended in an error, `partial` is the response that its chunks made up to there, if they had
+    any of the reply. Of a stream that was joined as it came `data` is the beginning, and `size` the bytes of it all.
     """
 
     data: bytes
     payload: Any = None
     complete: bool = True
     streamed: bool = False
+    partial: Any = None
+    size: int | None = None
 
     @property
     def raw(self) -> str:
         """The body for the column `raw`: of a stream that was joined the response it makes."""
-        joined = self.streamed and isinstance(self.payload, dict) and "choices" in self.payload
-        data = lossless_json.dumps(self.payload) if joined else self.data
+        joined = self.partial
+        if joined is None and self.streamed and isinstance(self.payload, dict) and "choices" in self.payload:
+            joined = self.payload
+        data = self.data if joined is None else lossless_json.dumps(joined)
         return data.decode("utf-8", "surrogateescape")
 
 
@@ -73,7 +80,7 @@ def read_body(data: bytes, content_type: str, redactor: Redactor, *, complete: b
     before = _BEFORE.match(text)
     start = 0 if before is None else before.end()
     if _EVENT.match(text, start):
-        return _joined(data, _events(text), redactor, complete=complete)
+        return joined_body(data, _joined_events(data), redactor, complete=complete)
     try:
         first, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -81,28 +88,56 @@ def read_body(data: bytes, content_type: str, redactor: Redactor, *, complete: b
     if _is_chunk(first):
         joiner = ChunkJoiner()
         joiner.add(first)
-        return _joined(data, _lines(text, end, joiner), redactor, complete=complete)
+        return joined_body(data, _lines(text, end, joiner), redactor, complete=complete)
     return Body(data, first if end == len(text) or _is_completion(first) else None, complete)
 
 
-def _joined(data: bytes, joiner: ChunkJoiner, redactor: Redactor, *, complete: bool) -> Body:
-    """The body of a stream: a secret may have come in two of its pieces."""
-    written = lossless_json.dumps(joiner.payload())
-    payload = lossless_json.loads_lenient(redactor.redact_bytes(written))
+def joined_body(
+    data: bytes, joiner: ChunkJoiner, redactor: Redactor, *, complete: bool, size: int | None = None
+) -> Body:
+    """The body of a stream, of which `data` is kept: a secret may have come in two of its pieces."""
+    try:
+        written = redactor.redact_bytes(lossless_json.dumps(joiner.response()))
+        response = lossless_json.loads_lenient(written)
+    except (ValueError, RecursionError):
+        return Body(data, None, complete=False, streamed=True, size=size)
     # The end of the connection says nothing of a stream that came to its own end.
-    return Body(data, payload, joiner.complete or (complete and bool(payload.get("error"))), streamed=True)
+    complete = joiner.complete or (complete and joiner.failed)
+    if joiner.complete and not joiner.failed:
+        return Body(data, response, complete, streamed=True, size=size)
+    payload = {name: value for name, value in response.items() if name != "choices"}
+    partial = response if joiner.has_content else None
+    return Body(data, payload, complete, streamed=True, partial=partial, size=size)
 
 
-def _events(text: str) -> ChunkJoiner:
-    joiner, parser = ChunkJoiner(), EventParser()
-    for name, chunk in (*parser.feed(text), *parser.close()):
-        if chunk.strip() == DONE:
+def add_events(events: Iterable[tuple[str, bytes]], joiner: ChunkJoiner, *, torn: bool = False) -> None:
+    """Add the chunks in the data of `events`, each with its name, to those that `joiner` has.
+
+    One that can't be read breaks the stream, unless it may be `torn`: the last, without a blank line behind it.
+    """
+    for name, data in events:
+        if data.strip() == DONE:
             joiner.end()
             continue
         try:
-            joiner.add(_DECODER.decode(chunk), name)
+            joiner.add(lossless_json.loads_lenient(data), name)
         except (ValueError, RecursionError):
+            _add_odd_chunk(data, name, joiner, torn=torn)
+
+
+def _add_odd_chunk(data: bytes, name: str, joiner: ChunkJoiner, *, torn: bool) -> None:
+    """Raw control characters in the text of a chunk do no harm."""
+    try:
+        joiner.add(_DECODER.decode(data.decode("utf-8", "surrogateescape")), name)
+    except (ValueError, RecursionError):
+        if not torn:
             joiner.skip()
+
+
+def _joined_events(data: bytes) -> ChunkJoiner:
+    joiner, parser = ChunkJoiner(), EventParser()
+    add_events(parser.feed(data), joiner)
+    add_events(parser.close(), joiner, torn=True)
     return joiner
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +26,8 @@ from batchchat.endpoint.lookups import ModelListLearner
 from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.network_failures import TOO_LARGE, describe, is_undecodable, judge_network_error
 from batchchat.endpoint.quota import Allowance, read_quota
-from batchchat.endpoint.reading import BodyTooLargeError, ReadingMemory, read_bytes
+from batchchat.endpoint.reading import BodyTooLargeError, OpenBody, ReadingMemory, read_bytes
+from batchchat.endpoint.stream import ReceivedBody, StreamSender, read_stream
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import UsageError
 from batchchat.pricing.cost import Pricing
@@ -41,7 +42,10 @@ MAX_BODY_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how to send; times in seconds. With `keep_raw` an attempt has the body as received."""
+    """Where and how to send; times in seconds. With `keep_raw` an attempt has the body as received.
+
+    With `stream` replies are asked for as streams, and joined.
+    """
 
     url: str
     headers: Mapping[str, Secret]
@@ -51,6 +55,7 @@ class Endpoint:
     tls: ssl.SSLContext | None = None
     keep_raw: bool = False
     models_url: str = ""
+    stream: bool = False
 
 
 _MAX_HEADER_BYTES = 64 << 10
@@ -58,6 +63,7 @@ _MAX_HEADERS = 1024
 _MAX_REMEMBERED = 10_000
 _MAX_RAW_CHARS = 1 << 20
 _OK, _REDIRECT = 200, 300
+_NOTHING_RECEIVED = ReceivedBody(NO_BODY)
 _BEFORE_LIST = ("reported", "job")  # the sources of a cost that the endpoint's list does not change
 
 
@@ -83,6 +89,7 @@ class Client:
         self._pricing = pricing
         self._max_body_bytes = max_body_bytes
         self.memory = ReadingMemory()
+        self._streamed = StreamSender(self._send) if endpoint.stream else None
         self._url = URL(endpoint.url)
         self._host = self._url.host or ""
         self._sessions: list[aiohttp.ClientSession] = []
@@ -119,7 +126,8 @@ class Client:
 
     def _new_session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         endpoint = self._endpoint
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        accept = "text/event-stream, application/json" if endpoint.stream else "application/json"
+        headers = {"Content-Type": "application/json", "Accept": accept}
         headers |= {name: value.reveal() for name, value in endpoint.headers.items()}
         return aiohttp.ClientSession(
             connector=connector,
@@ -148,17 +156,20 @@ class Client:
 
     async def send(self, request: Request) -> Attempt:
         """Send `request` once; the attempt says how it ended, with a reply or a failure."""
+        if self._streamed is not None:
+            return await self._streamed(request)
+        return await self._send(request, request.body)
+
+    async def _send(self, request: Request, data: bytes) -> Attempt:
+        """Send `data`, the body of `request`."""
         started_at, start = time.time(), time.perf_counter()
         response: aiohttp.ClientResponse | None = None
-        body, reader = NO_BODY, object()
+        received, reader = _NOTHING_RECEIVED, object()
         try:
             session = self._session_for(request.key)
-            async with session.post(self._url, data=request.body, allow_redirects=False) as response:
-                data, broken = await read_bytes(response, self._max_body_bytes, self.memory, reader)
-            content_type = response.headers.get("Content-Type", "")
-            body = read_body(data, content_type, self._redactor, complete=broken is None)
-            del data
-            answer = self._judge(response, body, broken, request.model)
+            async with session.post(self._url, data=data, allow_redirects=False) as response:
+                received = await self._receive(response, reader)
+            answer = self._judge(response, received.body, received.broken, request.model)
         except BodyTooLargeError:
             answer = JudgedResponse(
                 TOO_LARGE,
@@ -172,8 +183,8 @@ class Client:
             self._dropped.add(request.key)
         latency_s = time.perf_counter() - start
         status = None if response is None else response.status
-        raw = self._raw(status, body, answer)
-        streamed, body = body.streamed, NO_BODY
+        raw = self._raw(status, received.body, answer)
+        streamed, first_token_at, received = received.body.streamed, received.first_token_at, _NOTHING_RECEIVED
         if self._model_list is not None and answer.reply is not None and answer.usage is not None:
             answer = await self._with_cost(self._model_list, answer, request)
         return Attempt(
@@ -190,7 +201,16 @@ class Client:
             raw,
             None if response is None else read_quota(response.headers),
             streamed,
+            None if first_token_at is None else first_token_at - start,
         )
+
+    async def _receive(self, response: aiohttp.ClientResponse, reader: object) -> ReceivedBody:
+        """The body of `response`, with what it broke off with."""
+        if self._streamed is not None:
+            return await read_stream(OpenBody(response, self._max_body_bytes, self.memory, reader), self._redactor)
+        data, broken = await read_bytes(response, self._max_body_bytes, self.memory, reader)
+        content_type = response.headers.get("Content-Type", "")
+        return ReceivedBody(read_body(data, content_type, self._redactor, complete=broken is None), broken)
 
     def _judge(
         self, response: aiohttp.ClientResponse, body: Body, broken: BaseException | None, model: str
@@ -203,7 +223,12 @@ class Client:
             return answer
         if isinstance(broken, aiohttp.ClientPayloadError) and not is_undecodable(broken):
             return answer
-        return self._network_failure(broken)
+        failure = self._network_failure(broken)
+        if answer.verdict.billed is not Billed.YES:
+            return failure
+        # A stream that reported its usage before it broke off
+        verdict = replace(failure.verdict, billed=Billed.YES)
+        return failure._replace(verdict=verdict, usage=answer.usage, cost=answer.cost)
 
     def _raw(self, status: int | None, body: Body, answer: JudgedResponse) -> str | None:
         """The body for the column `raw`: where the job keeps it, and where what was paid for has no other column."""

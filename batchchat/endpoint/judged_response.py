@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from batchchat.core.attempt import Billed, Cost, Failure, Reply, Usage, Verdict
@@ -56,23 +57,28 @@ def judge_response(
     inner_error = read_error_in_reply(payload, data)
     if not isinstance(payload, dict):
         if inner_error is None:
-            return JudgedResponse(*reply_verdicts.judge_unreadable(status, data, complete=body.complete))
+            return JudgedResponse(*_judge_unreadable(status, body))
         payload = {}
     usage = read_usage(payload, headers)
     reply = wire.read_reply(payload)
     cost = None if usage is None else pricing(usage, model_requested, reply)
     if inner_error is not None:  # whether there is text or not: half a text is no answer
         verdict, failure = verdicts.judge_error(inner_error.status or _SERVER_ERROR, headers, inner_error)
+        has_text = body.partial is not None or (reply is not None and reply_verdicts.has_content(reply))
+        if has_text and verdict.billed is Billed.NO:  # what was generated may be charged
+            verdict = replace(verdict, billed=Billed.MAYBE)
         return _with_bill(verdict, failure, None, usage, cost)
     if reply is None:
         billed = usage is not None and bool(usage.prompt_tokens or usage.total_tokens or usage.cost_usd)
-        return JudgedResponse(
-            *reply_verdicts.judge_unreadable(status, data, complete=body.complete, billed=billed), None, usage, cost
-        )
+        return JudgedResponse(*_judge_unreadable(status, body, billed=billed), None, usage, cost)
     verdict, lack = reply_verdicts.judge_reply(reply, usage)
     if lack is not None and verdict.billed is Billed.NO:
         return _with_bill(verdict, lack, reply, usage, cost)
     return JudgedResponse(verdict, lack, reply, usage, cost)
+
+
+def _judge_unreadable(status: int, body: Body, *, billed: bool = False) -> tuple[Verdict, Failure]:
+    return reply_verdicts.judge_unreadable(status, body.data, complete=body.complete, billed=billed, size=body.size)
 
 
 def _unwrapped(payload: Any) -> Any:

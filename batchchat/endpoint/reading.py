@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-__all__ = ["BodyTooLargeError", "ReadingMemory", "read_bytes"]
+__all__ = ["FREE_BYTES", "BodyTooLargeError", "OpenBody", "ReadingMemory", "read_bytes"]
 
 FREE_BYTES = 1 << 20
 """As much of each response costs nothing to count: replies are smaller, but for images and defects."""
@@ -71,9 +71,9 @@ class ReadingMemory:
 
 
 async def read_bytes(
-    response: aiohttp.ClientResponse, max_bytes: int, memory: ReadingMemory, reader: object
+    response: aiohttp.ClientResponse, max_bytes: int, memory: ReadingMemory, reader: object, head: bytes = b""
 ) -> tuple[bytes, BaseException | None]:
-    """The body of `response`, of at most `max_bytes` however it is framed or compressed.
+    """The body of `response`, of at most `max_bytes` however it is framed or compressed; `head` was read already.
 
     Where it breaks off, what came before, and the error. What is beyond the free bytes is counted in `memory` for
     `reader`, which the caller releases. Raises `BodyTooLargeError`.
@@ -81,7 +81,8 @@ async def read_bytes(
     length = response.content_length
     if length is not None and length > max_bytes and "Content-Encoding" not in response.headers:
         raise BodyTooLargeError
-    content, parts, size, counted = response.content, list[bytes](), 0, FREE_BYTES
+    content, size, counted = response.content, len(head), FREE_BYTES
+    parts = [head] if head else list[bytes]()
     broken: BaseException | None = None
     while True:
         try:
@@ -98,6 +99,36 @@ async def read_bytes(
         if size > counted:
             await memory.take(reader, size - counted)
             counted = size
+
+
+class OpenBody:
+    """The body of one response that is read piece by piece. What its reader keeps is counted in `memory`."""
+
+    def __init__(self, response: aiohttp.ClientResponse, max_bytes: int, memory: ReadingMemory, reader: object) -> None:
+        self.max_bytes = max_bytes
+        self.content_type = response.headers.get("Content-Type", "")
+        self._response = response
+        self._memory = memory
+        self._reader = reader
+        self._counted = FREE_BYTES
+
+    async def next_part(self) -> tuple[bytes, BaseException | None]:
+        """The next piece, b"" at the end; where the body breaks off, what had arrived by then and the error."""
+        content = self._response.content
+        try:
+            return await content.readany(), None
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            return _unread(content), error
+
+    async def whole(self, head: bytes) -> tuple[bytes, BaseException | None]:
+        """The whole body, of which `head` was read already; as `read_bytes`."""
+        return await read_bytes(self._response, self.max_bytes, self._memory, self._reader, head)
+
+    async def count(self, size: int) -> None:
+        """Of what was read `size` bytes are kept by now; returns when there is room for them."""
+        if size > self._counted:
+            await self._memory.take(self._reader, size - self._counted)
+            self._counted = size
 
 
 def _unread(content: aiohttp.StreamReader) -> bytes:

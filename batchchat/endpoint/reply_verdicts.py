@@ -85,17 +85,20 @@ def judge_reply(reply: Reply, usage: Usage | None = None) -> tuple[Verdict, Fail
     return _EMPTY, Failure(ErrorKind.EMPTY_REPLY, one_line(f"the reply is empty{words}"))
 
 
-def judge_unreadable(status: int, body: bytes, *, complete: bool, billed: bool = False) -> tuple[Verdict, Failure]:
+def judge_unreadable(
+    status: int, body: bytes, *, complete: bool, billed: bool = False, size: int | None = None
+) -> tuple[Verdict, Failure]:
     """The verdict on a 2xx whose body is no chat completion: a web page, cut off, empty, or another.
 
-    `billed`: it has the usage of a reply; else it may have been billed.
+    `billed`: it has the usage of a reply; else it may have been billed. `size`: its bytes, where `body` is but its
+    beginning.
     """
     start = body[:200].lstrip()
     if complete and start[:1] == b"<":
         return _WEB_PAGE, Failure(ErrorKind.BAD_RESPONSE, f"a web page in place of JSON: {begin(start)}")
     if not complete:
         verdict = replace(_BROKEN_OFF, billed=Billed.YES) if billed else _BROKEN_OFF
-        return verdict, Failure(ErrorKind.BAD_RESPONSE, f"the response broke off after {len(body):,} bytes")
+        return verdict, Failure(ErrorKind.BAD_RESPONSE, f"the response broke off after {size or len(body):,} bytes")
     verdict = replace(_UNREADABLE, billed=Billed.YES) if billed else _UNREADABLE
     if status != _OK:
         content = f": {begin(start)}" if start else ", with an empty body"

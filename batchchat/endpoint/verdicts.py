@@ -31,6 +31,7 @@ class Rule(NamedTuple):
     `codes` holds some code or type of the error, `message` is found in its message. `retry_after`: the response says
     how long to wait, or does not. `foreign`, `over_limit` and `names_tokens` are those of `ErrorBody`. `own`: what a
     provider behind the endpoint says does not count where the status passes, since its purse is not ours.
+    `refused_field` is a field of the request that we add, and can leave out.
     """
 
     kind: ErrorKind
@@ -45,6 +46,7 @@ class Rule(NamedTuple):
     own: bool = False
     scope: Scope = Scope.ROW
     billed: Billed = Billed.NO
+    refused_field: str | None = None
 
     def matches(self, status: int, error: ErrorBody, wait_s: float | None) -> bool:
         return (
@@ -60,7 +62,7 @@ class Rule(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(self.action, self.scope, self.billed, self.kind)
+        return Verdict(self.action, self.scope, self.billed, self.kind, refused_field=self.refused_field)
 
 
 _RETRY, _FAIL, _STOP, _STOP_IF_NEW, _RETRY_IF_ANSWERED = (
@@ -100,6 +102,7 @@ RULES: tuple[Rule, ...] = (
     Rule(ErrorKind.BAD_RESPONSE, _RETRY_IF_ANSWERED, {400, 500}, message=wordings.NO_ENDPOINT),
     Rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, {400, 403, 404, 422}, codes=wordings.NO_MODEL_CODES),
     Rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, {400, 422}, message=wordings.NO_MODEL),
+    Rule(ErrorKind.BAD_REQUEST, _FAIL, {400, 422}, message=wordings.STREAM_OPTIONS, refused_field="stream_options"),
     # By status
     Rule(ErrorKind.RATE_LIMIT, _RETRY, {420, 429}, scope=_ENDPOINT),
     Rule(ErrorKind.UNAUTHORIZED, _STOP, {401, 407}),

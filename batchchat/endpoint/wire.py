@@ -14,9 +14,11 @@ from batchchat.core.attempt import MaxUsage, Reply, Request
 from batchchat.core.conversation import Key, Message
 from batchchat.hash_table import stable_hash64
 
-__all__ = ["MaxUsageOf", "compose", "fingerprint_of", "read_reply"]
+__all__ = ["MaxUsageOf", "as_stream", "compose", "fingerprint_of", "read_reply"]
 
 _UNKNOWN = MaxUsage()
+_STREAM = b',"stream":true}'
+_STREAM_WITH_USAGE = b',"stream":true,"stream_options":{"include_usage":true}}'
 _TEXT_TYPES = ("text", "refusal", "thinking", "reference")  # a set would need what can be hashed
 
 MaxUsageOf = Callable[[str, list[Message], Mapping[str, Any], int], MaxUsage]
@@ -43,6 +45,20 @@ def compose(
 def fingerprint_of(content: Mapping[str, Any]) -> int:
     """The fingerprint of a request's `content`: its messages, its model and its params."""
     return stable_hash64(lossless_json.canonical(content))
+
+
+def as_stream(body: bytes, *, usage: bool = True) -> bytes:
+    """The `body` of a request with `stream: true`, and with `stream_options` that ask for the `usage`.
+
+    What it has of `stream_options` itself stays as it is. How a reply is sent is no part of a request's fingerprint.
+    """
+    if b'"stream"' in body or b'"stream_options"' in body:
+        content = lossless_json.loads(body)
+        content["stream"] = True
+        if usage:
+            content.setdefault("stream_options", {"include_usage": True})
+        return lossless_json.dumps(content)
+    return body[:-1] + (_STREAM_WITH_USAGE if usage else _STREAM)
 
 
 def read_reply(payload: dict[str, Any]) -> Reply | None:

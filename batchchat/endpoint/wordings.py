@@ -23,6 +23,7 @@ __all__ = [
     "PURSE_CODES",
     "RATE",
     "RATE_CODES",
+    "STREAM_OPTIONS",
     "TOO_LARGE",
     "TOO_LARGE_CODES",
     "TOO_LONG",
@@ -241,6 +242,11 @@ RATE = _any(
     r"rate[ -]?limit[^.]{0,40}(exceeded|reached|hit)|(exceed|reached|hit)[^.]{0,60}rate[ -]?limit",
     r"too many requests|(requests|tokens) per (second|min|minute|hour|day)\b|\b[tr]p[md]\b|throttled",
 )
+
+# OpenAI and New API ("Unknown parameter: 'stream_options'"), Azure ("Extra parameters ['stream_options'] are not
+# allowed", "Validation error at #/stream_options"), Mistral ("body.stream_options.include_usage: Extra inputs are not
+# permitted"). A mention is enough: whether that is what was refused, the same request without it shows.
+STREAM_OPTIONS = _any(r"\bstream_options\b|\binclude_usage\b")
 
 BUSY_CODES = frozenset(
     {

@@ -58,7 +58,7 @@ _CHECKED: Mapping[str, ValueType] = {
 # name -> (the only value that is taken, why no other)
 _FIXED: Mapping[str, tuple[Any, str]] = {
     "n": (1, "batchchat keeps one reply a request; leave it out."),
-    "stream": (False, "batchchat reads whole replies; leave it out."),
+    "stream": (False, "Set `endpoint.stream: true` instead."),
 }
 _ELSEWHERE: Mapping[str, str] = {
     "model": "is not taken there; set `model` instead.",

@@ -135,6 +135,10 @@ class EndpointSpec:
         ),
     )
     headers: Mapping[str, Secret] = field(default_factory=dict, metadata=key(headers(), "further HTTP headers"))
+    stream: bool = field(
+        default=False,
+        metadata=key(boolean(), "ask for replies as streams and join them, for gateways that end long silent requests"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from batchchat.core.events import (
     OtherTierServed,
     PromptTruncated,
     RowOverdue,
-    StreamJoined,
+    StreamNoticed,
     Subscriber,
 )
 from batchchat.policy.stragglers import Overdue
@@ -46,11 +46,15 @@ _REQUESTED_TIERS = frozenset({"flex", "priority"})
 
 
 class AnomalyDetector:
-    """Observes the attempts and the answers of a run. `params` are the job's; a row's own win over them."""
+    """Observes the attempts and the answers of a run. `params` are the job's; a row's own win over them.
 
-    def __init__(self, tell: Subscriber, params: Mapping[str, Any]) -> None:
+    `streams`: replies are asked for as streams.
+    """
+
+    def __init__(self, tell: Subscriber, params: Mapping[str, Any], *, streams: bool = False) -> None:
         self._tell = tell
         self._params = params
+        self._streams = streams
         self._reported: set[Any] = set()
         self._timeouts: deque[float] = deque(maxlen=_TIMEOUTS)
         self._max_tokens = 0
@@ -64,9 +68,8 @@ class AnomalyDetector:
         timeouts = self._timeouts
         timeouts.append(attempt.latency_s)
         if len(timeouts) == _TIMEOUTS and max(timeouts) - min(timeouts) <= _SPREAD * max(timeouts):
-            self._once(
-                GatewayTimeoutFound(attempt.http_status, sum(timeouts) / _TIMEOUTS, _TIMEOUTS), GatewayTimeoutFound
-            )
+            mean_s = sum(timeouts) / _TIMEOUTS
+            self._once(GatewayTimeoutFound(attempt.http_status, mean_s, _TIMEOUTS, self._streams), GatewayTimeoutFound)
 
     def overdue(self, overdue: Overdue) -> None:
         """An attempt at the end of the run hangs, and is cancelled."""
@@ -75,8 +78,10 @@ class AnomalyDetector:
     def answered(self, outcome: Outcome) -> None:
         """A row was answered."""
         attempt = outcome.attempt
-        if attempt.streamed:
-            self._once(StreamJoined(outcome.row.key.id), StreamJoined)
+        if attempt.streamed is not self._streams:
+            self._once(StreamNoticed("unasked" if attempt.streamed else "ignored", outcome.row.key.id), StreamNoticed)
+        if attempt.verdict.refused_field is not None:
+            self._once(StreamNoticed("no usage", outcome.row.key.id), attempt.verdict.refused_field)
         reply, usage, request = attempt.reply, attempt.usage, attempt.request
         if reply is not None:
             if reply.model is not None and reply.model != request.model:

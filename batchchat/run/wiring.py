@@ -109,7 +109,7 @@ def engine_for(
         answered_models=answered_models,
         model=job.model,
     )
-    observer = AnomalyDetector(tell, job.params)
+    observer = AnomalyDetector(tell, job.params, streams=job.endpoint.stream)
     # What was read and is not on disk yet takes memory as well.
     sender.memory.count_backlog(lambda: recorder.unsynced_bytes)
     recorder.subscribe(lambda _: sender.memory.wake(), sender.memory.wake)
@@ -284,4 +284,5 @@ def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoi
         tls=network.tls_context(environ) if base_url.startswith("https:") else None,
         keep_raw=job.output.raw,
         models_url=models_url(base_url),
+        stream=job.endpoint.stream,
     )

@@ -88,7 +88,7 @@ def split_body(params: dict[str, Any], prefix: str) -> RowParams | Bad:
     """The parameters and the model of a request body; `prefix` stands before their names in messages."""
     stream, n, model = params.get("stream"), params.get("n"), params.get("model")
     if stream is not None and stream is not False:
-        return _bad(f"`{prefix}stream` is {describe(stream)}. Replies are read whole: leave it out.")
+        return _bad(f"`{prefix}stream` is {describe(stream)}. Leave it out: `endpoint.stream` is for all rows.")
     if n is not None and (n != 1 or type(n) is not int):
         return _bad(f"`{prefix}n` is {describe(n)}. It takes 1: repeat the row under another id for more completions.")
     if model is not None and (type(model) is not str or not model):

@@ -218,6 +218,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("attempts", _SMALL, _field("attempts"), "requests sent for the row"),
     Column("possibly_billed_attempts", _SMALL, _field("possibly_billed"), "those that ended without a known bill"),
     Column("latency_s", _FLOAT, _field("latency_s"), "seconds the last attempt took"),
+    Column("first_token_s", _FLOAT, _field("first_token_s"), "seconds until its first token, where it was streamed"),
     Column("wait_s", _FLOAT, _field("wait_s"), "seconds in queue and backoff before it"),
     Column("started_at", _TIME, _time("started_at"), "when the last attempt was sent"),
     Column("finished_at", _TIME, _time("finished_at"), "when it ended"),

@@ -199,15 +199,25 @@ def _other_tier_served(event: events.OtherTierServed) -> str:
     return f"the endpoint serves tier {event.served} where {event.requested} was asked for; the price differs"
 
 
-def _stream_joined(event: events.StreamJoined) -> str:
-    return f"the endpoint streams, which no request asked for; replies are joined, from row {event.id} on"
+def _stream_noticed(event: events.StreamNoticed) -> str:
+    match event.what:
+        case "unasked":
+            return f"the endpoint streams, which no request asked for; replies are joined, from row {event.id} on"
+        case "ignored":
+            return f"the endpoint does not stream: row {event.id} was answered whole. `endpoint.stream` has no effect"
+        case "no usage":
+            return (
+                f"the endpoint refuses `stream_options`: from row {event.id} on it is asked without, and may not report"
+                " tokens and cost"
+            )
 
 
 def _gateway_timeout_found(event: events.GatewayTimeoutFound) -> str:
+    way_out = "Lower" if event.streams else "Set `endpoint.stream: true`, or lower"
     return (
         f"{event.requests} requests ended with HTTP {event.http_status} after about {numbers.duration(event.latency_s)}"
-        " each: a gateway in front of the endpoint cuts longer replies off, which may be billed all the same. Lower"
-        " `params.max_tokens`"
+        " each: a gateway in front of the endpoint cuts longer replies off, which may be billed all the same."
+        f" {way_out} `params.max_tokens`"
     )
 
 
@@ -290,7 +300,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.CeilingRaised: _ceiling_raised,
     events.OtherModelServed: _other_model_served,
     events.OtherTierServed: _other_tier_served,
-    events.StreamJoined: _stream_joined,
+    events.StreamNoticed: _stream_noticed,
     events.GatewayTimeoutFound: _gateway_timeout_found,
     events.PromptTruncated: _prompt_truncated,
     events.ContextLimitFound: _context_limit_found,

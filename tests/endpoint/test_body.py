@@ -106,7 +106,9 @@ def test_a_stream_is_one_response() -> None:
             assert json.loads(body.raw) == body.payload
     body = read_body(f"data: {chunk('Hel')}\n\n".encode(), "", Redactor())
     assert (body.complete, body.streamed, "choices" in body.payload) == (False, True, False)
-    assert body.raw.startswith("data: ")
+    assert json.loads(body.raw)["choices"][0] == {"index": 0, "message": {"content": "Hel"}, "finish_reason": None}
+    body = read_body(b'data: {"choices": [{"delta": {"role": "assistant"}}]}\n\n', "", Redactor())
+    assert (body.partial, body.raw[:6]) == (None, "data: ")
     body = read_body(f"data: {chunk('Hel')}\n\ndata: {{broken\n\ndata: [DONE]\n\n".encode(), "", Redactor())
     assert not body.complete
 
@@ -114,8 +116,9 @@ def test_a_stream_is_one_response() -> None:
 def test_an_error_in_a_stream_is_the_payload() -> None:
     """The response is an error, and complete as far as its connection was."""
     body = read_body(f'data: {chunk("Hel")}\n\ndata: {{"error": {{"code": 502}}}}\n\n'.encode(), "", Redactor())
-    assert body.payload["error"] == {"code": 502}
+    assert (body.payload["error"], "choices" in body.payload) == ({"code": 502}, False)
     assert body.complete
+    assert body.partial["choices"][0]["message"] == {"content": "Hel"}
 
 
 def test_no_secret_is_left() -> None:

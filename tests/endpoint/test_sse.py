@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from batchchat.endpoint.sse import ChunkJoiner, EventParser
 
 
-def events(*texts: str) -> list[tuple[str, str]]:
+def events(*pieces: bytes) -> list[tuple[str, bytes]]:
     parser = EventParser()
-    return [event for text in texts for event in parser.feed(text)] + list(parser.close())
+    return [event for piece in pieces for event in parser.feed(piece)] + list(parser.close())
 
 
 def delta(content: Any = None, finish_reason: str | None = None, index: int = 0, **more: Any) -> dict[str, Any]:
@@ -23,13 +23,11 @@ def delta(content: Any = None, finish_reason: str | None = None, index: int = 0,
     return {"id": "1", "model": "m", "choices": [{"index": index, "delta": inner, "finish_reason": finish_reason}]}
 
 
-def joined(*chunks: Any, done: bool = True) -> dict[str, Any]:
+def joined(*chunks: Any) -> dict[str, Any]:
     joiner = ChunkJoiner()
     for chunk in chunks:
         joiner.add(chunk)
-    if done:
-        joiner.end()
-    return joiner.payload()
+    return joiner.response()
 
 
 def message(*chunks: Any) -> dict[str, Any]:
@@ -37,8 +35,10 @@ def message(*chunks: Any) -> dict[str, Any]:
     return made
 
 
-STREAM = ": hi\r\ndata: a\ndata: b\r\n\revent: error\ndata:c\n\n\nid: 7\nretry: 5\n\ndata:  d\n\ndata: last"
-EVENTS = [("", "a\nb"), ("error", "c"), ("", " d"), ("", "last")]
+STREAM = (
+    "\ufeff: hi\r\ndata: a\ndata: ü\r\n\revent: error\ndata:c\n\n\nid: 7\nretry: 5\n\ndata\ndata:  🦉\n\ndata: last"
+).encode()
+EVENTS = [("", "a\nü".encode()), ("error", b"c"), ("", "\n 🦉".encode()), ("", b"last")]
 
 
 def test_events_are_split_by_blank_lines() -> None:
@@ -48,7 +48,7 @@ def test_events_are_split_by_blank_lines() -> None:
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=5))
 def test_it_makes_no_difference_where_pieces_end(cuts: list[int]) -> None:
-    """A piece may end within a name, a text, or a line end of two characters."""
+    """A piece may end within a name, a text, a character, the mark at the start or a line end of two characters."""
     ends = [0, *sorted(cuts), len(STREAM)]
     assert events(*(STREAM[a:b] for a, b in pairwise(ends))) == EVENTS
 
@@ -93,9 +93,16 @@ def test_tool_calls_are_joined_by_index() -> None:
         call(1, function={"arguments": ": 2}"}),
         call(0, id="", function={"arguments": "1}"}),
     )
-    first, second = made["tool_calls"]
-    assert (first["id"], first["type"], first["function"]) == ("a", "function", {"name": "f", "arguments": '{"x": 1}'})
-    assert (second["id"], second["function"]) == ("b", {"name": "g", "arguments": '{"y": 2}'})
+    assert made["tool_calls"] == [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": '{"y": 2}'}},
+    ]
+
+
+def test_an_empty_text_beside_tool_calls_is_none() -> None:
+    """As in a whole response: the first delta of a text is often empty, whatever follows."""
+    assert message(delta("", role="assistant"), call(0, function={"name": "f", "arguments": "{}"}))["content"] is None
+    assert message(delta("", role="assistant"))["content"] == ""
 
 
 def test_tool_calls_without_an_index() -> None:
@@ -144,15 +151,14 @@ def test_everything_else_of_a_delta_is_kept() -> None:
         ([], False, False),
     ],
 )
-def test_a_stream_that_breaks_off_is_no_reply(chunks: list[Any], *, done: bool, complete: bool) -> None:
-    """Without a finish_reason and an end, or with a chunk that can't be read, something is missing: no choices."""
+def test_a_stream_that_breaks_off_is_not_complete(chunks: list[Any], *, done: bool, complete: bool) -> None:
+    """Without a finish_reason and an end, or with a chunk that can't be read, something is missing."""
     joiner = ChunkJoiner()
     for chunk in chunks:
         joiner.add(chunk)
     if done:
         joiner.end()
     assert joiner.complete == complete
-    assert ("choices" in joiner.payload()) == complete
 
 
 @pytest.mark.parametrize(
@@ -164,15 +170,35 @@ def test_a_stream_that_breaks_off_is_no_reply(chunks: list[Any], *, done: bool, 
     ],
 )
 def test_an_error_among_the_chunks_is_an_error(chunk: dict[str, Any], event: str) -> None:
-    """Half a text with an error behind it is no answer, whatever the form of the error."""
+    """It is one whatever its form, and what came before it is there still."""
     joiner = ChunkJoiner()
     joiner.add({**delta("Hel"), "usage": {"cost": 0.1}})
+    failed = joiner.failed
     joiner.add(chunk, event)
     joiner.end()
-    payload = joiner.payload()
-    assert "choices" not in payload
-    assert payload["error"]["code"] == 502
-    assert payload["usage"] == {"cost": 0.1}
+    response = joiner.response()
+    assert (failed, joiner.failed) == (False, True)
+    assert response["error"]["code"] == 502
+    assert response["usage"] == {"cost": 0.1}
+    assert response["choices"][0]["message"] == {"content": "Hel"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_content"),
+    [
+        ({"role": "assistant", "content": ""}, False),
+        ({"content": None, "reasoning_content": ""}, False),
+        ({"content": " "}, True),
+        ({"reasoning": "Hm"}, True),
+        ({"tool_calls": [{"index": 0}]}, True),
+    ],
+)
+def test_the_first_chunk_with_content(fields: dict[str, Any], *, has_content: bool) -> None:
+    """A role alone is none of the reply."""
+    joiner = ChunkJoiner()
+    joiner.add({"choices": [{"delta": fields}]})
+    joiner.add({"choices": [], "usage": {"total_tokens": 1}})
+    assert joiner.has_content == has_content
 
 
 json_values = st.recursive(

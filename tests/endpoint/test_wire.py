@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.attempt import Reply
 from batchchat.core.conversation import Key
-from batchchat.endpoint.wire import compose, read_reply
+from batchchat.endpoint.wire import as_stream, compose, read_reply
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 plain = st.recursive(
@@ -119,3 +119,24 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}
 def test_what_is_no_text_is_a_reply_too(message: dict[str, Any], reply: Reply) -> None:
     """A legacy function call is a tool call; images, audio and parts of other types are kept as parts."""
     assert read_reply({"choices": [{"message": message}]}) == reply
+
+
+@pytest.mark.parametrize("text", ["Hi", 'A "stream": of "stream_options"', "}"])
+@pytest.mark.parametrize("usage", [True, False])
+@pytest.mark.parametrize(
+    ("params", "options"),
+    [
+        ({}, {"include_usage": True}),
+        ({"stream": False, "seed": 12345678901234567890123}, {"include_usage": True}),
+        ({"stream_options": {"include_obfuscation": False}}, None),
+    ],
+)
+def test_a_request_for_a_stream(text: str, params: dict[str, Any], options: Any, *, usage: bool) -> None:
+    """It is the same request but for how its reply is sent; each key is there once, and options of its own stay."""
+    plain = compose(Key("1"), "m", [{"role": "user", "content": text}], params).body
+    pairs: list[tuple[str, Any]] = json.loads(as_stream(plain, usage=usage), object_pairs_hook=lambda pairs: pairs)
+    streamed = json.loads(as_stream(plain, usage=usage))
+    assert len(pairs) == len(streamed)
+    wanted = options if usage or options is None else None
+    expected = {**json.loads(plain), "stream": True} | ({} if wanted is None else {"stream_options": wanted})
+    assert streamed == expected

@@ -54,7 +54,7 @@ def test_every_key_is_declared_completely() -> None:
         (
             "endpoint",
             "x",
-            "`x` is not a key of `endpoint`. It takes base_url, api_key_env, context_length and headers.",
+            "`x` is not a key of `endpoint`. It takes base_url, api_key_env, context_length, headers and stream.",
         ),
         (
             "endpoint",

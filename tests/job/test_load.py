@@ -182,7 +182,7 @@ timeout: {connect: yes, total: true}
         ),
         'job.yaml:7: `params.max_tokens` is "512", text. It takes a whole number above 0.',
         "job.yaml:7: `params.n` is 4. batchchat keeps one reply a request; leave it out.",
-        "job.yaml:7: `params.stream` is true. batchchat reads whole replies; leave it out.",
+        "job.yaml:7: `params.stream` is true. Set `endpoint.stream: true` instead.",
         (
             "job.yaml:8: `output.path` is out/x.csv. It takes a path that ends in .parquet, "
             "or one without a dot for a folder of part files."

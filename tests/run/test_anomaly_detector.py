@@ -18,6 +18,7 @@ from batchchat.core.events import (
     OtherModelServed,
     OtherTierServed,
     PromptTruncated,
+    StreamNoticed,
 )
 from batchchat.endpoint.wire import compose
 from batchchat.run.anomaly_detector import AnomalyDetector
@@ -29,9 +30,9 @@ Content = str | list[dict[str, Any]]
 class Watched:
     """Notices with what they told."""
 
-    def __init__(self, **params: Any) -> None:
+    def __init__(self, *, streams: bool = False, **params: Any) -> None:
         self.told: list[Event] = []
-        self.notices = AnomalyDetector(self.told.append, params)
+        self.notices = AnomalyDetector(self.told.append, params, streams=streams)
 
     def answer(
         self,
@@ -42,14 +43,17 @@ class Watched:
         own: dict[str, Any] | None = None,
         model: str = "m",
         tier: str | None = None,
+        streamed: bool = False,
+        refused: str | None = None,
     ) -> None:
         """One answered row."""
         row = Row(Key("r1"), 0, "f:1", [{"role": "user", "content": text}], own or {})
         asked = compose(row.key, "m", row.messages, own or {})
         total = None if prompt is None else prompt + (completion or 0)
         usage = Usage(prompt, completion, total)
-        verdict = Verdict(Action.ACCEPT, billed=Billed.YES)
-        attempt = Attempt(asked, verdict, 0, 0, 1, 200, Reply("x", model=model, service_tier=tier), usage=usage)
+        verdict = Verdict(Action.ACCEPT, billed=Billed.YES, refused_field=refused)
+        reply = Reply("x", model=model, service_tier=tier)
+        attempt = Attempt(asked, verdict, 0, 0, 1, 200, reply, usage=usage, streamed=streamed)
         self.notices.answered(Outcome(row, Status.ANSWERED, row.messages, attempt))
 
     def fail(self, latency_s: float, status: int = 504) -> None:
@@ -77,6 +81,20 @@ def test_another_tier_is_told_once_with_both() -> None:
     unasked = Watched()
     unasked.answer(tier="default")
     assert unasked.told == []
+
+
+def test_what_an_endpoint_makes_of_streams_is_told_once() -> None:
+    """Streams that were not asked for, none where they were, and that their usage can't be asked for."""
+    for streams, noticed in ((False, StreamNoticed("unasked", "r1")), (True, StreamNoticed("ignored", "r1"))):
+        watched = Watched(streams=streams)
+        for _ in range(2):
+            watched.answer(streamed=streams)
+            watched.answer(streamed=not streams)
+        assert watched.told == [noticed]
+    watched = Watched(streams=True)
+    for _ in range(2):
+        watched.answer(streamed=True, refused="stream_options")
+    assert watched.told == [StreamNoticed("no usage", "r1")]
 
 
 @pytest.mark.parametrize("status", [502, 504, 524])

@@ -74,7 +74,7 @@ def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any],
         (
             "openai-batch",
             {"body": {"messages": HI, "stream": True}},
-            "`body.stream` is true. Replies are read whole: leave it out.",
+            "`body.stream` is true. Leave it out: `endpoint.stream` is for all rows.",
         ),
         (
             "openai-batch",

@@ -122,7 +122,7 @@ def test_bad_params_spoil_the_row(folder: Folder) -> None:
     """The sentence is of the params column."""
     folder.write("x.jsonl", [{"messages": HI, "p": {"stream": True}}, {"messages": HI}])
     bad, good = folder.rows("x.jsonl", params="p")
-    assert told([bad]) == [("x.jsonl:1", "`p.stream` is true. Replies are read whole: leave it out.")]
+    assert told([bad]) == [("x.jsonl:1", "`p.stream` is true. Leave it out: `endpoint.stream` is for all rows.")]
     assert isinstance(good, Row)
 
 

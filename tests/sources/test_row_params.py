@@ -26,8 +26,8 @@ from batchchat.sources.row_params import RowParams, params_of_columns, parse_par
         ([1], "`p` is [1], a list. It takes an object of parameters."),
         ("[1]", "`p` is [1], a list. It takes an object of parameters."),
         ({"messages": []}, "`p.messages` is not allowed there: the conversation has its own column."),
-        ({"stream": True}, "`p.stream` is true. Replies are read whole: leave it out."),
-        ({"stream": "yes"}, '`p.stream` is "yes", text. Replies are read whole: leave it out.'),
+        ({"stream": True}, "`p.stream` is true. Leave it out: `endpoint.stream` is for all rows."),
+        ({"stream": "yes"}, '`p.stream` is "yes", text. Leave it out: `endpoint.stream` is for all rows.'),
         ({"n": 0}, "`p.n` is 0, a number. It takes 1: repeat the row under another id for more completions."),
         ({"n": True}, "`p.n` is true. It takes 1: repeat the row under another id for more completions."),
         ({"top_p": float("inf")}, "`p.top_p` is infinite, which JSON has no number for."),
@@ -120,7 +120,7 @@ def test_columns_are_parameters() -> None:
     assert params_of_columns(columns, listed) == RowParams({"temperature": 0.5}, "m", "s")
     for columns, error in (
         ({"n": 2}, "`n` is 2, a number. It takes 1: repeat the row under another id for more completions."),
-        ({"stream": "true"}, "`stream` is true. Replies are read whole: leave it out."),
+        ({"stream": "true"}, "`stream` is true. Leave it out: `endpoint.stream` is for all rows."),
         ({"top_p": float("nan")}, "`top_p` is not a number, which JSON has no number for."),
     ):
         problem = params_of_columns(columns, tuple(columns))

@@ -54,6 +54,7 @@ def test_the_columns_are_those_of_the_documentation() -> None:
         ("attempts", int32),
         ("possibly_billed_attempts", int32),
         ("latency_s", float64),
+        ("first_token_s", float64),
         ("wait_s", float64),
         ("started_at", time),
         ("finished_at", time),
@@ -189,7 +190,7 @@ def test_json_values_are_plain() -> None:
     assert BY_NAME["started_at"].json(answered()) == "2023-11-14T22:13:20.250000Z"
     assert BY_NAME["messages"].json(failed(messages=[USER])) == [USER]
     assert BY_NAME["cost_usd"].json(answered()) == 0.000123
-    assert [column.json(invalid()) for column in COLUMNS if column.name not in invalid()] == [None] * 27
+    assert [column.json(invalid()) for column in COLUMNS if column.name not in invalid()] == [None] * 28
 
 
 def test_messages_is_one_type() -> None:

@@ -97,11 +97,24 @@ TEXTS = [
         "the endpoint serves tier default where flex was asked for; the price differs",
     ),
     (
-        events.StreamJoined("r7"),
+        events.StreamNoticed("unasked", "r7"),
         "the endpoint streams, which no request asked for; replies are joined, from row r7 on",
     ),
     (
+        events.StreamNoticed("ignored", "r7"),
+        "the endpoint does not stream: row r7 was answered whole. `endpoint.stream` has no effect",
+    ),
+    (
+        events.StreamNoticed("no usage", "r7"),
+        "the endpoint refuses `stream_options`: from row r7 on it is asked without, and may not report tokens and cost",
+    ),
+    (
         events.GatewayTimeoutFound(504, 60.2, 5),
+        "5 requests ended with HTTP 504 after about 1m 00s each: a gateway in front of the endpoint cuts longer"
+        " replies off, which may be billed all the same. Set `endpoint.stream: true`, or lower `params.max_tokens`",
+    ),
+    (
+        events.GatewayTimeoutFound(504, 60.2, 5, streams=True),
         "5 requests ended with HTTP 504 after about 1m 00s each: a gateway in front of the endpoint cuts longer"
         " replies off, which may be billed all the same. Lower `params.max_tokens`",
     ),
