@@ -173,7 +173,9 @@ def _checked(path: Path, as_given: str, label: str) -> InputFile:
 def read_error(as_given: str, error: OSError) -> InputError:
     """The error for a file that the operating system can't open or read."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return InputError(f"{as_given} is not there. Relative paths are relative to the job file.")
+        # What an output can be called.
+        by_job = " If another job writes it, run that job first." if Path(as_given).suffix in {"", ".parquet"} else ""
+        return InputError(f"{as_given} is not there. Relative paths are relative to the job file.{by_job}")
     if isinstance(error, PermissionError):
         return InputError(f"{as_given} can't be read: permission denied. Give this user the right to read it.")
     return InputError(f"{as_given} can't be read: {error.strerror or error}.")

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from batchchat.arrow.cell_text import as_written
 from batchchat.arrow.cells import decode, encode
 from batchchat.core.bad import Bad
+from batchchat.core.output_columns import METADATA
 from batchchat.errors import InputError
 from batchchat.sources.decompressed_file import MAX_ROW_BYTES, TOO_LONG
 from batchchat.sources.files import InputFile, read_error
@@ -42,10 +43,14 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ParquetFooter:
-    """From a file's footer: the Arrow type of each column, those of its folders included, and the number of rows."""
+    """From a file's footer: the Arrow type of each column, those of its folders included, and the number of rows.
+
+    `is_output` says that a run of ours wrote the file.
+    """
 
     types: dict[str, pa.DataType]
     rows: int
+    is_output: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ def read_footer(file: InputFile) -> ParquetFooter:
             except TypeError as error:
                 raise InputError(f"{file.as_given}: column `{name}` is {dtype}, which is not read.") from error
         folders = {name: pa.string() for name in file.partition if name not in types}
-        return ParquetFooter({**types, **folders}, parquet.metadata.num_rows)
+        is_output = METADATA in (parquet.schema_arrow.metadata or {})
+        return ParquetFooter({**types, **folders}, parquet.metadata.num_rows, is_output)
 
 
 def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from batchchat.core.bad import Bad, BadReason
 from batchchat.core.conversation import BadRow, Key, Row
+from batchchat.core.key_spelling import spelled_key
+from batchchat.core.output_columns import KEY_COLUMNS, TECHNICAL
 from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
@@ -42,7 +44,8 @@ class Columns:
     """The roles of a record's columns. `wanted` are the columns to read, None for all.
 
     `params` is the column of an object of parameters, or those that are sent under their own names. `trailing` is the
-    job's `input.trailing_assistant`, and `auto_id` says that the id column is not named by the job.
+    job's `input.trailing_assistant`, and `auto_id` says that the id column is not named by the job. `is_output`: the
+    files are an output of ours, whose ids repeat over variants and samples, and whose technical columns stay behind.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Columns:
         trailing: str = "refuse",
         *,
         auto_id: bool = False,
+        is_output: bool = False,
     ) -> None:
         self.form = form
         self.id = id_column
@@ -66,10 +70,14 @@ class Columns:
         self.structs = (*form.columns, *self.own_params)
         self.texts = {str(name) for name in (*self.structs, id_column) if name is not None}
         """The columns that are read as text where they are binary."""
-        own = {id_column, params if isinstance(params, str) else None} - {None}
-        self.excluded = frozenset(str(name) for name in own | set(form.excluded))
-        self._typed_id = id_column if passthrough is None and id_column not in self.structs else None
-        self.wanted = None if passthrough is None else {*self.excluded, *self.structs, *passthrough}
+        self.is_key = is_output and id_column == KEY_COLUMNS[0]
+        """Whether a row's id is made of all columns of its key."""
+        own = {None if self.is_key else id_column, params if isinstance(params, str) else None} - {None}
+        technical = TECHNICAL if is_output else frozenset[str]()
+        self.excluded = frozenset({*(str(name) for name in own), *form.excluded, *technical})
+        self._typed_id = id_column if passthrough is None and id_column in own - {*self.structs} else None
+        used = {*own, *form.excluded, *self.structs, *(KEY_COLUMNS if self.is_key else ())}
+        self.wanted = None if passthrough is None else {*(str(name) for name in used), *passthrough}
 
     def passes_through(self, name: str, kind: Any) -> bool:
         """True if the column `name`, of the Arrow type `kind`, goes to the output: one of ids if it is not text."""
@@ -170,6 +178,8 @@ class RowBuilder:
         id_ = parse_id(record[column], column)
         if isinstance(id_, Bad):
             return self._location_id(label, line), self._bad_id(id_.sentence, BadReason.NO_ID)
+        if self._columns.is_key:
+            id_ = spelled_key(Key(id_, record.get("variant") or "", record.get("sample") or 0))
         name, problem = self._column_ids.claim(id_, label, line)
         return name, None if problem is None else self._bad_id(problem.sentence, BadReason.DUPLICATE_ID)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from batchchat.core.output_columns import CARRIED, TECHNICAL
 from batchchat.job.spec import AUTO
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
@@ -67,6 +68,7 @@ class Source:
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
+        is_output = len(footers) == len(inputs.files) and all(footer.is_output for footer in footers)
         self._columns = Columns(
             form[0],
             id_column,
@@ -74,8 +76,9 @@ class Source:
             spec.columns,
             spec.trailing_assistant,
             auto_id=spec.id == AUTO and form[0].id_column is None,
+            is_output=is_output,
         )
-        self._unsent = UnsentFields(spec, form[0], id_column)
+        self._unsent = UnsentFields(spec, form[0], id_column, CARRIED | TECHNICAL if is_output else frozenset())
         self._unsent.note_media(name for footer in footers for name in footer.types)
         look_at_first_rows(spec, self._unsent, inputs.files)
         self.description = f"{_NOUNS[self.format]} from {summarize_entries(inputs.entries)}"

@@ -29,14 +29,19 @@ _SENDS_ALL = frozenset({"request", "openai-batch"})
 
 
 class UnsentFields:
-    """Gathers what the rows of an input, read by `form`, have and the job doesn't send."""
+    """Gathers what the rows of an input, read by `form`, have and the job doesn't send.
 
-    def __init__(self, spec: InputSpec, form: Format, id_column: str | None) -> None:
+    Columns that are called so for another reason (`ours`, of an output of batchchat) are not meant to be sent.
+    """
+
+    def __init__(
+        self, spec: InputSpec, form: Format, id_column: str | None, ours: frozenset[str] = frozenset()
+    ) -> None:
         self._spec, self._form = spec, form
         params = spec.params
         self._listed = () if params is None or isinstance(params, str) else params
         own = {*form.columns, *form.optional, *self._listed, id_column, params if isinstance(params, str) else None}
-        self._candidates = set() if form.name in _SENDS_ALL else {*ROW_FIELDS} - AMBIGUOUS - own
+        self._candidates = set() if form.name in _SENDS_ALL else {*ROW_FIELDS} - AMBIGUOUS - own - ours
         texts = _SYSTEM_TEXTS | _PROMPT_PARTS if form.name == "prompt" else _SYSTEM_TEXTS
         self._texts = set() if form.name in _SENDS_ALL else {*texts} - own
         self._unsent_texts: list[str] = []

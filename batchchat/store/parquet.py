@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from batchchat import lossless_json
 from batchchat.arrow import cells
 from batchchat.arrow.widening import Widened, arrow_type, decode_widened
+from batchchat.core.output_columns import METADATA
 from batchchat.core.record import RowRecord
 from batchchat.errors import refuse_pipe
 from batchchat.store.atomic import replacing, replacing_folder
@@ -36,7 +37,6 @@ __all__ = [
     "write_parts",
 ]
 
-METADATA = b"batchchat"
 _OF_THE_SYSTEM = (".DS_Store", "._", ".nfs")
 """Names that macOS and NFS put into a folder that somebody looks at."""
 
