@@ -174,7 +174,7 @@ def read_error(as_given: str, error: OSError) -> InputError:
     """The error for a file that the operating system can't open or read."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         # What an output can be called.
-        by_job = " If another job writes it, run that job first." if Path(as_given).suffix in {"", ".parquet"} else ""
+        by_job = " If another job writes it, run it first." if Path(as_given).suffix in {"", ".parquet"} else ""
         return InputError(f"{as_given} is not there. Relative paths are relative to the job file.{by_job}")
     if isinstance(error, PermissionError):
         return InputError(f"{as_given} can't be read: permission denied. Give this user the right to read it.")

@@ -174,7 +174,7 @@ def test_a_pipe_is_refused(folder: Folder) -> None:
         (PermissionError(13, "x"), "a can't be read: permission denied. Give this user the right to read it."),
         (
             NotADirectoryError(20, "x"),
-            "a is not there. Relative paths are relative to the job file. If another job writes it, run that job first.",
+            "a is not there. Relative paths are relative to the job file. If another job writes it, run it first.",
         ),
         (OSError(5, "Input/output error"), "a can't be read: Input/output error."),
     ],
