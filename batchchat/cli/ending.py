@@ -12,10 +12,11 @@ from batchchat.job import JobSpec
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
+    from batchchat.report.summary import RunSummary
     from batchchat.run.ending import RunResult
     from batchchat.text.run_sentence import Standing
 
-__all__ = ["Ending", "JsonEnding", "TextEnding"]
+__all__ = ["Ending", "JsonEnding", "TextEnding", "coloured", "put_replies", "run_summary", "tell_stopped"]
 
 _COLOURS = {EXIT_OK: "green", EndpointError.exit_code: "red", MachineError.exit_code: "red"}
 
@@ -38,31 +39,12 @@ class TextEnding:
 
     def ended(self, job: JobSpec, result: RunResult, commands: list[str]) -> None:
         """Print the summary."""
-        from batchchat.report.summary import RunSummary, replies, summary
-        from batchchat.run.finished_rows import READABLE_ROWS
-        from batchchat.store.parquet import files_of
+        from batchchat.report.summary import summary
 
-        _tell_stopped(result)
-        colour = _COLOURS.get(result.exit_code, "yellow")
-        if 0 < len(result.rows) <= READABLE_ROWS and result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
-            put(replies(result.rows) + "\n")
-        output = job.output.path
-        text = summary(
-            RunSummary(
-                name=job.name,
-                totals=result.ledger.totals,
-                off_row_costs=result.ledger.off_row_costs,
-                standing=_standing(result),
-                this_run=result.figures.this_run,
-                output=shown_path(output) if output.exists() and result.exit_code in {0, 3, 4, 5} else None,
-                output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
-                next_commands=commands,
-                set_aside=[shown_path(path) for path in result.set_aside],
-                max_cost_usd=job.budget.max_cost,
-            )
-        )
-        head, _, body = text.partition("\n")
-        put(f"{style(head, colour)}\n{body}")
+        tell_stopped(result)
+        put_replies(result)
+        head, _, body = summary(run_summary(job, result, commands)).partition("\n")
+        put(f"{coloured(head, result.exit_code)}\n{body}")
 
     def refused(self, summary: Mapping[str, Any]) -> None:
         """Print nothing: the error is on stderr."""
@@ -80,7 +62,7 @@ class JsonEnding:
 
     def ended(self, _job: JobSpec, result: RunResult, _commands: list[str]) -> None:
         """Print the summary, and why it stopped on stderr."""
-        _tell_stopped(result)
+        tell_stopped(result)
         self._put(result.summary)
 
     def refused(self, summary: Mapping[str, Any]) -> None:
@@ -101,10 +83,44 @@ class JsonEnding:
         put(lossless_json.dumps(dict(summary)).decode())
 
 
-def _tell_stopped(result: RunResult) -> None:
+def coloured(headline: str, exit_code: int) -> str:
+    """`headline` in the colour of `exit_code`."""
+    return style(headline, _COLOURS.get(exit_code, "yellow"))
+
+
+def tell_stopped(result: RunResult) -> None:
     """Why the run stopped, on stderr."""
     if result.stopped:
-        say(f"{style('stopped:', _COLOURS.get(result.exit_code, 'yellow'))} {result.stopped}")
+        say(f"{coloured('stopped:', result.exit_code)} {result.stopped}")
+
+
+def put_replies(result: RunResult, title: str = "") -> None:
+    """The replies of a run small enough to be read, under a `title`."""
+    from batchchat.report.summary import replies
+    from batchchat.run.finished_rows import READABLE_ROWS
+
+    if 0 < len(result.rows) <= READABLE_ROWS and result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
+        put(f"{title}{replies(result.rows)}\n")
+
+
+def run_summary(job: JobSpec, result: RunResult, commands: list[str]) -> RunSummary:
+    """What the summary of a run prints."""
+    from batchchat.report.summary import RunSummary
+    from batchchat.store.parquet import files_of
+
+    output = job.output.path
+    return RunSummary(
+        name=job.name,
+        totals=result.ledger.totals,
+        off_row_costs=result.ledger.off_row_costs,
+        standing=_standing(result),
+        this_run=result.figures.this_run,
+        output=shown_path(output) if output.exists() and result.exit_code in {0, 3, 4, 5} else None,
+        output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
+        next_commands=commands,
+        set_aside=[shown_path(path) for path in result.set_aside],
+        max_cost_usd=job.budget.max_cost,
+    )
 
 
 def _standing(result: RunResult) -> Standing:

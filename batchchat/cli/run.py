@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,21 +15,25 @@ import click
 from batchchat.cli.confirm import confirm
 from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
+from batchchat.cli.job_options import load_jobs
 from batchchat.cli.output import say, say_error, style
 from batchchat.cli.resend_option import CHANGED, FAILED, check_resend, resend_of, resend_words
-from batchchat.cli.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands
+from batchchat.cli.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands_of_stages
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
-from batchchat.cli.set_option import override, set_option
-from batchchat.core.events import Subscriber
-from batchchat.errors import BatchchatError, MachineError
-from batchchat.job import JobSpec, Override, load_job
+from batchchat.cli.set_option import set_option
+from batchchat.cli.stages import Stage, check_stages
+from batchchat.cli.stages_ending import StagesEnding
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
+from batchchat.job import JobSpec
 from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
+    from batchchat.core.events import Subscriber
     from batchchat.run.context import RunOptions
     from batchchat.run.disposition import OnChanged
     from batchchat.run.ending import RunResult
+    from batchchat.run.signals import Signals
 
 __all__ = ["run"]
 
@@ -37,7 +42,7 @@ __all__ = ["run"]
     epilog="Example:\n\n    batchchat run jobs/first.yaml --limit 5",
     short_help="Run or resume a job.",
 )
-@click.argument("job", type=click.Path(path_type=Path))
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")
 @click.option("--concurrency", metavar="N", help="Requests in flight at most.")
 @click.option("--max-cost", metavar="USD", help="Limit of the job's total cost, over all its resumes.")
@@ -68,7 +73,7 @@ __all__ = ["run"]
 )
 @click.option("--json", "as_json", is_flag=True, help="The run's summary as one JSON object on stdout.")
 def run(
-    job: Path,
+    jobs: tuple[Path, ...],
     *,
     limit: int | None,
     concurrency: str | None,
@@ -88,26 +93,29 @@ def run(
 ) -> None:
     """Send every conversation of the input, and write the replies, with usage and cost, to Parquet.
 
+    Several jobs run in order, the next one after exit code 0 or 3, and the options apply to each of them.
+
     Stopped or killed, the same command picks up where it stopped: no answer is lost, none is paid for twice. Exit
     codes: 0 all answered, 2 refused (nothing sent), 3 some rows failed, are invalid or undecided, 4 stopped by budget
     or stop_at, 5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
     with guarded() as boundary:
-        ending = JsonEnding(job) if as_json else TextEnding()
+        ending = _ending(jobs, as_json=as_json)
         boundary.on_error = ending.failed
         check_resend(resend, keep_changed=keep_changed)
         short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
-        spec = load_job(job, overrides=_overrides(job, sets, short), environ=os.environ, output=output)
-        # After the job is read: a typo in it is reported without the half second that the libraries take to load.
+        specs = load_jobs(jobs, sets, short, output)
+        # After the jobs are read: a typo is reported without the half second that the libraries take to load.
         from batchchat.run.context import RunOptions
         from batchchat.run.disposition import OnChanged
 
         flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
         command = RunCommand(
-            job,
+            jobs[0],
             {**short, "--output": _text(output), LIMIT: _text(limit)},
             sets,
             (*(flag for flag, is_set in flags.items() if is_set), *resend_words(resend)),
+            jobs if len(jobs) > 1 else (),
         )
         options = RunOptions(
             again=command.text,
@@ -120,39 +128,45 @@ def run(
             yes=yes,
             ask=_ask if at_a_terminal() else None,
         )
-        if spec.confirm_above is not None and not yes:
-            _confirm(spec, options, ending)
-        code = _run(spec, options, command, follower_of(progress), boundary, ending=ending)
+        stages = [Stage.of(spec, options, replace(command, job=path)) for spec, path in zip(specs, jobs, strict=True)]
+        code = _run_stages(stages, progress, boundary, ending)
     sys.exit(code)
+
+
+def _ending(jobs: tuple[Path, ...], *, as_json: bool) -> Ending:
+    if len(jobs) > 1:
+        return StagesEnding(jobs, as_json=as_json)
+    return JsonEnding(jobs[0]) if as_json else TextEnding()
+
+
+def _run_stages(stages: Sequence[Stage], progress: str, boundary: ErrorBoundary, ending: Ending) -> int:
+    """Run one after the other until one stops; returns the exit code of the command."""
+    from batchchat.run.signals import Signals
+
+    if isinstance(ending, StagesEnding):
+        check_stages(stages, ending)
+    signals, code = Signals.here(), EXIT_OK
+    results: list[tuple[JobSpec, RunResult]] = []
+    for stage in stages:
+        if stage.job.confirm_above is not None and not stage.options.yes:
+            _confirm(stage.job, stage.options, ending)
+        of_stage = _run(stage, follower_of(progress), boundary, signals, results, ending=ending)
+        code = max(code, of_stage) if of_stage in _GOES_ON else of_stage
+        if of_stage in _GOES_ON and signals.received is not None and stage is not stages[-1]:
+            code = _SIGNALLED + signals.received  # it came when the stage had ended
+        if code not in _GOES_ON:
+            break
+    if isinstance(ending, StagesEnding):
+        ending.finished(code)
+    return code
+
+
+_GOES_ON = {EXIT_OK, EXIT_ROWS_FAILED}
+_SIGNALLED = 128
 
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-_SHORT = {
-    "--model": "model",
-    "--input": "input.path",
-    "--concurrency": "concurrency",
-    "--max-cost": "budget.max_cost",
-}
-"""Options that are short for a job key."""
-
-
-def _overrides(job: Path, sets: tuple[str, ...], short: Mapping[str, str | None]) -> list[Override]:
-    """The overrides that the command line asks for: by `--set`, and by the options of `short`."""
-    overrides = [override(text) for text in sets]
-    for option, value in short.items():
-        if value is not None:
-            overrides.append(Override(option, _SHORT[option], _from_here(value, job) if option == "--input" else value))
-    return overrides
-
-
-def _from_here(path: str, job: Path) -> str:
-    """`path`, which a person typed in the working folder, as the `job` in another folder would name it."""
-    if path.startswith(("/", "~", "[", "-")) or "://" in path or job.absolute().parent == Path.cwd():
-        return path
-    return os.path.relpath(path, job.absolute().parent)
 
 
 def _confirm(job: JobSpec, options: RunOptions, ending: Ending) -> None:
@@ -178,25 +192,30 @@ def _confirm(job: JobSpec, options: RunOptions, ending: Ending) -> None:
 
 
 def _run(
-    job: JobSpec,
-    options: RunOptions,
-    command: RunCommand,
+    stage: Stage,
     follower: Subscriber,
     boundary: ErrorBoundary,
+    signals: Signals,
+    results: list[tuple[JobSpec, RunResult]],
     *,
     ending: Ending,
 ) -> int:
-    """Run the job and print how it ended; returns the exit code."""
+    """Run a job, add its result to `results`, and print how it ended; returns the exit code."""
     from batchchat.run.runner import run_job
     from batchchat.run.wiring import redactor_for
 
+    job, command = stage.job, stage.command
+    boundary.folder = None
     redact = boundary.redact = redactor_for(job, os.environ).redact
 
     def opened(folder: Path) -> None:
         boundary.folder = folder
 
     def ended(result: RunResult) -> int:
-        commands = [redact(text) for text in next_commands(result, command, shown_path(job.output.path))]
+        results.append((job, result))
+        outputs = [shown_path(job.output.path) for job, _ in results]
+        commands = next_commands_of_stages([result for _, result in results], command, outputs)
+        commands = [redact(text) for text in commands]
         try:
             ending.ended(job, result, commands)
         except MachineError as error:
@@ -206,7 +225,15 @@ def _run(
 
     try:
         return event_loop(
-            run_job(job, options, [follower], opened=opened, ended=ended, refused=ending.refused)
+            run_job(
+                job,
+                stage.options,
+                [follower],
+                signals=signals,
+                opened=opened,
+                ended=ended,
+                refused=ending.refused,
+            )
         ).exit_code
     except SystemExit as left:
         _tell_left(left.code, redact(command.text()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointErr
 if TYPE_CHECKING:
     from batchchat.run.ending import RunResult
 
-__all__ = ["KEEP_CHANGED", "LIMIT", "RETRY_FAILED", "RunCommand", "next_commands"]
+__all__ = ["KEEP_CHANGED", "LIMIT", "RETRY_FAILED", "RunCommand", "next_commands", "next_commands_of_stages"]
 
 RETRY_FAILED, KEEP_CHANGED, LIMIT = "--retry-failed", "--keep-changed", "--limit"
 _PUBLISHED = {BudgetError.exit_code, EndpointError.exit_code}
@@ -25,16 +25,21 @@ _LASTING = {"invalid_input", "context_length", "content_filter", "too_large"}
 
 @dataclass(frozen=True, slots=True)
 class RunCommand:
-    """`batchchat run JOB`, with options that take a value, `--set` texts, and flags."""
+    """`batchchat run JOB`, with options that take a value, `--set` texts, and flags.
+
+    `job` is the one that is run, and `jobs` are all that the command names, where these are several.
+    """
 
     job: Path
     options: Mapping[str, str | None]
     sets: tuple[str, ...]
     flags: tuple[str, ...] = ()
+    jobs: Sequence[Path] = ()
 
     def text(self, step: NextStep = AS_BEFORE) -> str:
-        """The same command with the changes of `step`."""
-        words = ["batchchat", "run", str(self.job)]
+        """The same command with the changes of `step`; options that it changes are those of the one job."""
+        jobs = self.jobs if self.jobs and not step.options else (self.job,)
+        words = ["batchchat", "run", *(str(job) for job in jobs)]
         for option, value in self.options.items():
             if value is not None and option not in step.options:
                 words += [option, value]
@@ -50,30 +55,43 @@ class RunCommand:
         options = {option: value for option, value in self.options.items() if option != LIMIT}
         return replace(self, options=options, flags=tuple(flag for flag in self.flags if flag in kept))
 
+    def after(self) -> RunCommand | None:
+        """The command for the jobs after this one; None where it is the last."""
+        later = self.jobs[self.jobs.index(self.job) + 1 :] if self.jobs else ()
+        return replace(self, job=later[0], jobs=later) if later else None
+
 
 def next_commands(result: RunResult, command: RunCommand, output: str) -> list[str]:
     """The commands to type next: the same one, or after a complete run those that send the rows it left."""
-    report = f"batchchat report {shlex.quote(output)}"
-    totals = result.ledger.totals
-    if result.exit_code not in {EXIT_OK, EXIT_ROWS_FAILED}:
-        commands = [command.text(result.next_step)]
-        if totals.answered:
+    return next_commands_of_stages([result], command, [output])
+
+
+def next_commands_of_stages(results: Sequence[RunResult], command: RunCommand, outputs: Sequence[str]) -> list[str]:
+    """The commands to type after the jobs that gave `results` and wrote `outputs`; `command` is that of the last."""
+    last, output = results[-1], outputs[-1]
+    report = f"batchchat report {shlex.join(outputs)}"
+    if last.exit_code not in {EXIT_OK, EXIT_ROWS_FAILED}:
+        commands = [command.text(last.next_step)]
+        if last.next_step.options and (later := command.after()) is not None:
+            commands.append(later.text())
+        if last.ledger.totals.answered:
             so_far = f"batchchat export {shlex.quote(output)} --to parquet -o so-far.parquet"
-            commands.append(report if result.exit_code in _PUBLISHED else so_far)
+            commands.append(report if last.exit_code in _PUBLISHED else so_far)
         return commands
     plain = command.plain(KEEP_CHANGED)
-    if result.undecided:
+    if any(result.undecided for result in results):
         return [
             replace(plain, flags=("--resend", "changed")).text(),
             replace(plain, flags=(KEEP_CHANGED,)).text(),
             report,
         ]
-    if result.outdated:  # they are sent again only by the flag that sent the others
+    is_outdated = any(result.outdated for result in results)
+    if is_outdated:  # they are sent again only by the flag that sent the others
         commands = [command.text()]
     else:
-        commands = [plain.text()] if result.left != 0 else []
+        commands = [plain.text()] if any(result.left != 0 for result in results) else []
     commands.append(report)
-    retrying = result.outdated and RETRY_FAILED in command.flags
-    if not retrying and (+totals.failures).keys() - _LASTING:
+    retrying = is_outdated and RETRY_FAILED in command.flags
+    if not retrying and any((+result.ledger.totals.failures).keys() - _LASTING for result in results):
         commands.append(plain.text(NextStep(retry_failed=True)))
     return commands

@@ -24,7 +24,8 @@ class RunOptions:
     `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags.
     `changed` says what to do about rows whose request changed, None: what the job says. `ask` asks a person (ASK:
     stop), and is None where nobody can answer. With `yes` the output of another job is continued. `only` rows of such
-    keys are sent: a pilot.
+    keys are sent: a pilot. `began` is when the command began, in seconds since the epoch, where other jobs ran before:
+    a time of day in `budget.stop_at` is the next one after it.
     """
 
     again: Callable[[NextStep], str]
@@ -37,6 +38,7 @@ class RunOptions:
     yes: bool = False
     ask: Callable[[str], OnChanged] | None = None
     only: Callable[[Key], bool] | None = None
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

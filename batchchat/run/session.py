@@ -95,8 +95,9 @@ def _stop_at(context: RunContext) -> float | None:
     stop_at = context.job.budget.stop_at
     if stop_at is None:
         return None
-    moment = stop_at.on(time.time())
-    if moment <= time.time():
+    now, began = time.time(), context.options.began
+    moment = stop_at.on(now if began is None or stop_at.after_s is not None else began)
+    if moment <= now:
         raise UsageError(stop_at_passed(stop_at.written))
     return moment
 

@@ -15,9 +15,11 @@ from batchchat.sources.file_types import file_kind
 from batchchat.sources.files import is_ignored, unescape_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from batchchat.job.spec import InputSpec
 
-__all__ = ["overlapping_entry"]
+__all__ = ["entries_reading", "overlapping_entry"]
 
 _MAGIC = re.compile(r"[*?[]")
 _ESCAPED = re.compile(r"\[[*?[]\]")
@@ -27,16 +29,28 @@ _PART = "part-00000.parquet"
 
 def overlapping_entry(spec: InputSpec, output: Path) -> str | None:
     """The entry of `input.path`, as given in the job, that would read `output`, a file or folder; else None."""
+    return next(_overlapping(spec, output), None)
+
+
+def entries_reading(spec: InputSpec, output: Path) -> list[str]:
+    """The entries of `input.path`, as given, that name `output` itself or would read it, whether or not it is there."""
+    real, entries = os.path.realpath(output), [*_overlapping(spec, output)]
+    for path, entry in zip(spec.paths, spec.as_given, strict=True):
+        if entry not in entries and os.path.realpath(unescape_pattern(path)) == real:
+            entries.append(entry)
+    return entries
+
+
+def _overlapping(spec: InputSpec, output: Path) -> Iterator[str]:
     # The paths of both may contain links or `..`, and the output may be a link.
     names = [_parts(output), _parts(Path(os.path.realpath(output)))]
     for path, entry in zip(spec.paths, spec.as_given, strict=True):
         literal = unescape_pattern(path)
         if os.path.isdir(literal):  # noqa: PTH112 (`Path.is_dir` may raise)
             if any(_is_below(parts, _real(literal)) for parts in names):
-                return entry
+                yield entry
         elif not os.path.lexists(literal) and any(_is_matched(parts, path) for parts in names):
-            return entry
-    return None
+            yield entry
 
 
 def _parts(output: Path) -> tuple[str, ...]:

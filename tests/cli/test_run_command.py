@@ -45,6 +45,20 @@ def test_the_plain_command_has_no_flags_but_those_that_are_kept() -> None:
     assert command.plain(KEEP_CHANGED).text() == "batchchat run j.yaml --keep-changed"
 
 
+def test_a_command_of_several_jobs_names_them_all() -> None:
+    """But for a step that changes an option: that is of the one job, and those after it have a command of their own."""
+    jobs = (Path("a.yaml"), Path("b.yaml"), Path("c.yaml"))
+    command = RunCommand(jobs[1], {"--limit": "9"}, (), ("--yes",), jobs)
+    assert command.text() == "batchchat run a.yaml b.yaml c.yaml --limit 9 --yes"
+    assert command.text(NextStep(("--limit", "4"))) == "batchchat run b.yaml --yes --limit 4"
+    assert command.plain().text() == "batchchat run a.yaml b.yaml c.yaml"
+    later = command.after()
+    assert later is not None
+    assert later.text() == "batchchat run c.yaml --limit 9 --yes"
+    assert later.after() is None
+    assert COMMAND.after() is None
+
+
 def test_what_an_endpoint_said_suggests_nothing(tmp_path: Path) -> None:
     """A 401 whose body names a flag of ours is a sentence like any other; the step alone decides."""
     stopped = "HOST refused the key (HTTP 401): Bad key; try --retry-failed."

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from tqdm import tqdm
 
 from batchchat.core.events import Event, Finished, Progress, Started
-from batchchat.errors import InputError
+from batchchat.errors import InputError, UsageError
 from batchchat.job import load_job
 from batchchat.job.spec import JobSpec
 from batchchat.run.context import RunOptions
@@ -150,3 +151,16 @@ def test_an_input_that_breaks_off_loses_no_answer(tmp_path: Path, monkeypatch: p
     assert sum(record["kind"] == "row" for record in records) == result.ledger.totals.answered == 12
     assert records[-1]["kind"] == "hold"
     assert records[-1]["requests"] == 0
+
+
+def test_a_time_of_day_is_the_next_after_the_command_began(tmp_path: Path) -> None:
+    """Where other jobs ran before: 07:30 is not tomorrow's for the job whose turn comes at eight."""
+    hour_s = 3600
+    clock = datetime.fromtimestamp(time.time() - hour_s)  # noqa: DTZ006 (local time, as the job has it)
+    spec = job(tmp_path, more=f'budget: {{stop_at: "{clock:%H:%M}"}}\n')
+    began = replace(OPTIONS, began=time.time() - 2 * hour_s)
+    with pytest.raises(UsageError, match="which has passed"):
+        asyncio.run(run_job(spec, began, environ={}))
+    assert asyncio.run(run_job(spec, OPTIONS, environ={})).exit_code == 0
+    after = job(tmp_path, more="budget: {stop_at: 1h}\n")
+    assert asyncio.run(run_job(after, began, environ={})).exit_code == 0

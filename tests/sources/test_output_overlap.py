@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from batchchat.job.paths import resolved_input
 from batchchat.job.spec import InputSpec
 from batchchat.sources import overlapping_entry
+from batchchat.sources.output_overlap import entries_reading
 from tests.sources.folder import Folder, user
 
 if TYPE_CHECKING:
@@ -85,3 +86,29 @@ def test_patterns_match_as_glob_does(pattern: str, folders: list[str]) -> None:
         output.touch()
         found = [Path(match) for match in glob.glob(f"{home}/{pattern}", recursive=True)]  # noqa: PTH207
         assert (told is not None) == (output in found)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize(
+    ("typed", "output", "entries"),
+    [
+        (("d/out.parquet",), "d/out.parquet", ["d/out.parquet"]),
+        (("d/../d/out.parquet", "in.jsonl"), "d/out.parquet", ["d/../d/out.parquet"]),
+        (("d/out",), "d/out", ["d/out"]),
+        (("d/out/*.parquet",), "d/out", ["d/out/*.parquet"]),
+        (("in.jsonl", "d/*.parquet"), "d/out.parquet", ["d/*.parquet"]),
+        (("in.jsonl", "d/other.parquet"), "d/out.parquet", []),
+    ],
+)
+def test_entries_that_read_the_output_of_another_job(
+    tmp_path: Path, typed: tuple[str, ...], output: str, entries: list[str], *, exists: bool
+) -> None:
+    """The output itself counts, whether or not it is there yet."""
+    path = tmp_path / output
+    if exists and path.suffix:
+        path.parent.mkdir()
+        path.touch()
+    elif exists:
+        path.mkdir(parents=True)
+    paths = tuple(resolved_input(entry, tmp_path, {}) for entry in typed)
+    assert entries_reading(InputSpec(paths, typed), path) == entries

@@ -1,0 +1,76 @@
+"""Options of `run` that set keys of its jobs: the jobs as the command line makes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from batchchat.cli.set_option import override
+from batchchat.errors import JobError
+from batchchat.job import JobSpec, Override, load_job
+
+__all__ = ["load_jobs"]
+
+_SHORT = {
+    "--model": "model",
+    "--input": "input.path",
+    "--concurrency": "concurrency",
+    "--max-cost": "budget.max_cost",
+}
+"""Options that are short for a job key."""
+
+
+def _overrides(job: Path, sets: tuple[str, ...], short: Mapping[str, str | None]) -> list[Override]:
+    """The overrides that the command line asks for: by `--set`, and by the options of `short`."""
+    overrides = [override(text) for text in sets]
+    for option, value in short.items():
+        if value is not None:
+            overrides.append(Override(option, _SHORT[option], _from_here(value, job) if option == "--input" else value))
+    return overrides
+
+
+def _from_here(path: str, job: Path) -> str:
+    """`path`, which a person typed in the working folder, as the `job` in another folder would name it."""
+    if path.startswith(("/", "~", "[", "-")) or "://" in path or job.absolute().parent == Path.cwd():
+        return path
+    return os.path.relpath(path, job.absolute().parent)
+
+
+_OF_ONE_JOB = {
+    "--output": "Set `output.path` in each job.",
+    "--input": "Set `input.path` in each job.",
+    "--model": "Set `model` in each job; --set model=MODEL sets the same one in all.",
+    "--max-cost": "It is the cap of one job; set `budget.max_cost` in each.",
+}
+
+
+def _check_options_of_one(options: Iterable[str]) -> None:
+    """Raise `click.UsageError` for one of `options` that only one job can have."""
+    for option, way_out in _OF_ONE_JOB.items():
+        if option in options:
+            raise click.UsageError(f"{option} can't be used with several jobs. {way_out}")
+
+
+def load_jobs(
+    paths: Sequence[Path], sets: tuple[str, ...], short: Mapping[str, str | None], output: Path | None
+) -> list[JobSpec]:
+    """The jobs at `paths`, with `output` in place of their own, and the options that are `short` for a key.
+
+    Raises `click.UsageError` for an option that several jobs can't have, `JobError` with all that is wrong in any job.
+    """
+    if len(paths) > 1:
+        options = {option for option, value in short.items() if value is not None}
+        _check_options_of_one(options if output is None else {*options, "--output"})
+    specs: list[JobSpec] = []
+    faults: list[str] = []
+    for path in paths:
+        try:
+            specs.append(load_job(path, overrides=_overrides(path, sets, short), environ=os.environ, output=output))
+        except JobError as error:
+            faults += error.faults
+    if faults:
+        raise JobError(list(dict.fromkeys(faults)))  # an option that is wrong is so for all
+    return specs
