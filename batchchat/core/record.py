@@ -178,7 +178,7 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
 def add_spend(record: RowRecord, spend: Spend) -> None:
     """Note in `record` what its attempts used up."""
     record["attempts"], record["possibly_billed"] = spend.attempts, spend.possibly_billed
-    if spend.usage is not None and (usage := usage_fields(spend.usage)):
+    if (total := spend.total_usage) is not None and (usage := usage_fields(total)):
         record["usage"] = usage
     if spend.cost_usd is not None:
         record["cost_usd"] = float(spend.cost_usd)
