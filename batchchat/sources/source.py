@@ -115,7 +115,7 @@ class Source:
     @property
     def may_name_models(self) -> bool:
         """Whether rows may have a model of their own."""
-        return self._columns.params is not None or self.format not in {"messages", "prompt", "sharegpt"}
+        return self._columns.params is not None or self.format not in {"messages", "prompt", "turns", "sharegpt"}
 
     def estimated_rows(self, rows_read: int) -> int | None:
         """About how many rows there are, by the bytes of the `rows_read`; None before any was read."""
