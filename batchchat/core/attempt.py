@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
+from batchchat.core.usage import Usage
 
 __all__ = [
     "NO_SPEND",
@@ -107,33 +108,6 @@ class Verdict:
     """A field of the request that the endpoint does not take; of an accepted attempt, one that was left out so."""
 
 
-class Usage(NamedTuple):
-    """Tokens and USD as the endpoint reported them; None is what it did not report.
-
-    The `uncounted` tokens are in `total_tokens` and in no other count. They are billed: as reply the reasoning that
-    Gemini and xAI leave out of `completion_tokens`, as prompt what was written to or read from Anthropic's cache.
-    """
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cost_usd: float | None = None
-    uncounted_prompt_tokens: int = 0
-    uncounted_completion_tokens: int = 0
-
-    @property
-    def billed_prompt_tokens(self) -> int | None:
-        """The tokens that are billed as prompt."""
-        return None if self.prompt_tokens is None else self.prompt_tokens + self.uncounted_prompt_tokens
-
-    @property
-    def billed_completion_tokens(self) -> int | None:
-        """The tokens that are billed as reply."""
-        return None if self.completion_tokens is None else self.completion_tokens + self.uncounted_completion_tokens
-
-
 class Cost(NamedTuple):
     """What an attempt cost. `source` is reported, or whose price computed it: job, endpoint or table."""
 
@@ -208,8 +182,10 @@ class Spend:
     """What the attempts of one row used up so far.
 
     `retries` counts what each further attempt was made for, by kind. `cost_source` and `usage` are of the last attempt
-    that had any. Two upper bounds at the job's price are not in `cost_usd`: `possibly_billed_usd` of the attempts that
-    may have been billed, except the `unbounded` ones; `unreported_usd` of those that were billed without a known cost.
+    that had any, `usage` of the last at the row's present request; `usage_before` is the sum over its earlier requests,
+    all accepted, None where there are none. Two upper bounds at the job's price are not in `cost_usd`:
+    `possibly_billed_usd` of the attempts that may have been billed, except the `unbounded` ones; `unreported_usd` of
+    those that were billed without a known cost.
     """
 
     attempts: int = 0
@@ -221,6 +197,15 @@ class Spend:
     possibly_billed_usd: Decimal = _NO_USD
     unreported_usd: Decimal = _NO_USD
     unbounded: int = 0
+    usage_before: Usage | None = None
+
+    @property
+    def total_usage(self) -> Usage | None:
+        """The usage of all requests of the row; None where nothing was reported."""
+        before, usage = self.usage_before, self.usage
+        if before is None or usage is None:
+            return usage or before
+        return before.plus(usage)
 
     def with_attempt(self, attempt: Attempt) -> Spend:
         """This and one more attempt."""
@@ -234,8 +219,18 @@ class Spend:
             maybe, maybe_usd, unbounded = maybe + 1, maybe_usd + (most_usd or _NO_USD), unbounded + (most_usd is None)
         elif attempt.cost is None and attempt.verdict.billed is Billed.YES:
             unreported_usd += most_usd or _NO_USD
-        usage = self.usage if attempt.usage is None else attempt.usage
-        return Spend(self.attempts + 1, maybe, cost, self.retries, source, usage, maybe_usd, unreported_usd, unbounded)
+        usage, before = attempt.usage, self.usage_before
+        if usage is None:
+            # Without the tokens of an answer the sum of several is unknown.
+            is_unknown = before is not None and attempt.verdict.action is Action.ACCEPT
+            usage = Usage() if is_unknown else self.usage
+        counts = self.attempts + 1, maybe, cost, self.retries, source
+        return Spend(*counts, usage, maybe_usd, unreported_usd, unbounded, before)
+
+    def with_next_request(self, usage: Usage | None) -> Spend:
+        """This, and the row's present request was accepted with `usage`, so that its next one is sent."""
+        before, usage = self.usage_before, usage or Usage()
+        return replace(self, usage=None, usage_before=usage if before is None else before.plus(usage))
 
     def with_cancelled(self, request: Request) -> Spend:
         """This and an attempt that we cut off: it may have been billed."""
@@ -267,6 +262,7 @@ class Spend:
             self.possibly_billed_usd + later.possibly_billed_usd,
             self.unreported_usd + later.unreported_usd,
             self.unbounded + later.unbounded,
+            later.usage_before or self.usage_before,
         )
 
 

@@ -16,6 +16,7 @@ class BadReason(StrEnum):
     NO_CONVERSATION = "no conversation"
     MESSAGES = "not a list of messages that can be sent"
     ENDS_WITH_ANSWER = "ends with an answer"
+    TURNS = "turns that can't be played one by one"
     PARAMETERS = "a parameter that can't be sent"
     NO_ID = "no readable id"
     DUPLICATE_ID = "duplicate id"

@@ -68,7 +68,8 @@ class Row:
     `ordinal` is its position in this reading, from 0, over all files; `location` is `<file>:<line>` for messages to a
     person. `model` and `params` are the row's own and win over the job's. `passthrough` has the columns that go to the
     output unchanged, in the JSON form of `cells`.
-    `turns` are the user messages to be sent one by one after `messages`, each once the one before it is answered.
+    `messages` are what is sent first; `turns` are the user messages to be sent one by one after them, each with the
+    conversation before it, once that is answered.
     `systems` are the job's system messages that are templates, rendered for this row: by the name of their variant, ""
     for the job's own; None where none is.
     """

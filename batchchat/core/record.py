@@ -8,11 +8,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from batchchat.core.attempt import Failure, Outcome, Reply, Request, Spend, Usage
-from batchchat.core.conversation import BadRow, ErrorKind, Key, Row, Status
+from batchchat.core.attempt import Outcome, Reply, Request, Spend, Usage
+from batchchat.core.conversation import BadRow, ErrorKind, Key, Status
+from batchchat.core.row_history import AcceptedReply
 
 __all__ = [
     "RowRecord",
+    "accepted_replies_of",
     "add_spend",
     "key_of",
     "possibly_billed_usd_of",
@@ -63,6 +65,7 @@ class RowRecord(TypedDict, total=False):
     http_status: int
     parse_repaired: bool  # there, and true, where the reply's JSON was cut out of other text or repaired
     re_asks: int  # absent where the reply was not asked for again
+    turns: list[dict[str, Any]]  # of a failed row: {reply, usage} of its accepted requests, which a resend goes on from
     error_kind: str
     error: str
     raw: str
@@ -90,6 +93,11 @@ def spend_of(record: RowRecord) -> Spend:
         unreported_usd_of(record),
         unbounded_of(record),
     )
+
+
+def accepted_replies_of(record: RowRecord) -> list[AcceptedReply]:
+    """The replies of a failed row's accepted requests, in their order, which a resend need not pay for again."""
+    return [AcceptedReply(turn["reply"], turn.get("usage")) for turn in record.get("turns", ())]
 
 
 def possibly_billed_usd_of(record: RowRecord) -> Decimal:
@@ -155,33 +163,46 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
         "latency_s": round(attempt.latency_s, 6),
         "wait_s": max(0.0, round(wait_s, 6)),
     }
-    if attempt.first_token_s is not None:
-        record["first_token_s"] = round(attempt.first_token_s, 6)
     if attempt.reply is not None:
         record["reply"] = reply_fields(attempt.reply)
+    if outcome.parsed is not None or outcome.re_asks:
+        _add_reading(record, outcome)
+    add_spend(record, spend)
+    if outcome.status is not Status.ANSWERED and (failure := outcome.reason) is not None:
+        record["error_kind"] = failure.kind.value
+        record["error"] = failure.text
+    if outcome.resumable:
+        record["turns"] = _turns(outcome)
+    _add_response(record, attempt)
+    if outcome.row.passthrough:
+        record["carried"] = outcome.row.passthrough
+    return record
+
+
+def _add_reading(record: RowRecord, outcome: Outcome) -> None:
+    """Note what was read of the reply, and how often it was asked for again."""
     if outcome.parsed is not None:
         record.setdefault("reply", {})["parsed"] = outcome.parsed.value
         if outcome.parsed.repaired:
             record["parse_repaired"] = True
     if outcome.re_asks:
         record["re_asks"] = outcome.re_asks
-    add_spend(record, spend)
+
+
+def _add_response(record: RowRecord, attempt: Attempt) -> None:
+    """Note what is known of the response to the last `attempt`."""
+    if attempt.first_token_s is not None:
+        record["first_token_s"] = round(attempt.first_token_s, 6)
     if attempt.http_status is not None:
         record["http_status"] = attempt.http_status
-    if outcome.status is not Status.ANSWERED and (failure := outcome.reason) is not None:
-        record["error_kind"] = failure.kind.value
-        record["error"] = failure.text
     if attempt.raw is not None:
         record["raw"] = attempt.raw
-    if outcome.row.passthrough:
-        record["carried"] = outcome.row.passthrough
-    return record
 
 
 def add_spend(record: RowRecord, spend: Spend) -> None:
     """Note in `record` what its attempts used up."""
     record["attempts"], record["possibly_billed"] = spend.attempts, spend.possibly_billed
-    if spend.usage is not None and (usage := usage_fields(spend.usage)):
+    if (total := spend.total_usage) is not None and (usage := usage_fields(total)):
         record["usage"] = usage
     if spend.cost_usd is not None:
         record["cost_usd"] = float(spend.cost_usd)
@@ -208,20 +229,24 @@ def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:
     return record
 
 
-def record_of_unsent(row: Row, request: Request, identity: int, failure: Failure) -> RowRecord:
-    """The record of a good row that failed before `request`, its first, was sent: without attempts, times or cost."""
+def record_of_unsent(outcome: Outcome, identity: int) -> RowRecord:
+    """The record of a good row that failed before its next request was sent: without times, attempts or cost."""
+    row, failure = outcome.row, outcome.reason
+    assert failure is not None, "what is not sent has a reason"
     record: RowRecord = {
         **record_head("row", row.key, identity),
         "place": row.location,
         "ordinal": row.ordinal,
         "status": Status.FAILED.value,
-        "model": request.model,
-        "messages": request.messages,
+        "model": outcome.attempt.request.model,
+        "messages": outcome.messages,
         "attempts": 0,
         "possibly_billed": 0,
         "error_kind": failure.kind.value,
         "error": failure.text,
     }
+    if outcome.resumable:
+        record["turns"] = _turns(outcome)
     if row.passthrough:
         record["carried"] = row.passthrough
     return record
@@ -250,6 +275,17 @@ def record_of_step(
     if reply is not None:
         record["reply"] = reply_fields(reply)
     return record
+
+
+def _turns(outcome: Outcome) -> list[dict[str, Any]]:
+    """What `accepted_replies_of` reads back."""
+    return [
+        {
+            "reply": {} if attempt.reply is None else reply_fields(attempt.reply),
+            "usage": None if attempt.usage is None else usage_fields(attempt.usage),
+        }
+        for attempt in outcome.resumable
+    ]
 
 
 def reply_fields(reply: Reply) -> dict[str, Any]:

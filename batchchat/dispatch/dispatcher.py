@@ -254,7 +254,10 @@ class Dispatcher:
         """Give the script `attempt`, which was accepted or ends the row; the number of the record of it."""
         work.attempts.append(attempt)
         step = work.step = work.script.next(work.attempts)
-        return self._recorder.attempt(work, attempt) if isinstance(step, Request) else self._recorder.row(work, step)
+        if not isinstance(step, Request):
+            return self._recorder.row(work, step)
+        work.spend = work.spend.with_next_request(attempt.usage)
+        return self._recorder.attempt(work, attempt)
 
     def _observe_end(self, work: Work) -> None:
         """Look at how a row ended, where it has; stop where it is one too many that failed alike."""

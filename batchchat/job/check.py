@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.endpoint import MOCK, check_key_name, needs_deepinfra_key, read_key
 from batchchat.job.keys import KEYS, children, nearest, not_a_key
+from batchchat.job.spec import NOT_REPLAYED
 from batchchat.job.tree import MappingNode, Node, is_null, wrong_type
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def check(
             checked.add(key.name, f"is missing. It takes {key.type.takes}.")
     _check_price(checked)
     _check_row_choice(checked)
+    _check_replay(checked)
     if reads_key or checks_key_name:
         _find_api_key(checked, environ, reads=reads_key)
     return checked
@@ -126,6 +128,14 @@ def _check_row_choice(checked: Checked) -> None:
     """`random` and `first` exclude each other. A seed without `random` is fine: `random` may come by --set."""
     if "input.random" in checked.values and "input.first" in checked.values:
         checked.add("input.random", "can't be combined with `input.first`. Leave one out.")
+
+
+def _check_replay(checked: Checked) -> None:
+    """`replay` plays conversations, and replaces the answer that `prefill` would go on with."""
+    if checked["input.replay"]:
+        for name, values in (("input.format", NOT_REPLAYED), ("input.trailing_assistant", ("prefill",))):
+            if checked[name] in values:
+                checked.add("input.replay", f"can't be combined with `{name}: {checked[name]}`. Leave one out.")
 
 
 def _find_api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO",
     "MAX_CONCURRENCY",
+    "NOT_REPLAYED",
     "EndpointSpec",
     "EstimateSpec",
     "InputSpec",
@@ -51,6 +52,8 @@ __all__ = [
 AUTO = "auto"
 """The value of `concurrency` that asks the endpoint for its limit, and of `input.id` that looks at the first row."""
 MAX_CONCURRENCY = 10_000
+NOT_REPLAYED = ("prompt", "turns")
+"""The values of `input.format` whose rows are no conversation that `input.replay` could play."""
 
 _COLUMN = line("the name of a column")
 _COUNT = integer(1)
@@ -71,7 +74,7 @@ class InputSpec:
     format: str = field(
         default="auto",
         metadata=key(
-            one_of(("auto", "messages", "prompt", "request", "openai-batch", "sharegpt"), planned=("turns",)),
+            one_of(("auto", "messages", "prompt", "turns", "request", "openai-batch", "sharegpt")),
             "how a row holds its conversation",
         ),
     )
@@ -95,6 +98,12 @@ class InputSpec:
         metadata=key(
             one_of(("refuse", "drop", "prefill")),
             "a conversation that ends with an answer: invalid, cut off into the column `reference`, or sent as it is",
+        ),
+    )
+    replay: bool = field(
+        default=False,
+        metadata=key(
+            boolean(), "play a conversation's user turns one by one; the answers it has go to the column `reference`"
         ),
     )
     first: int | None = field(default=None, metadata=key(_COUNT, "only the first N rows"))

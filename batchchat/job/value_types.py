@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError
-from batchchat.job.tree import InvalidNode, Node, Scalar, SequenceNode, is_null, kind_of, shown, wrong_type, wrong_value
+from batchchat.job.tree import InvalidNode, Node, Scalar, SequenceNode, is_null, kind_of, wrong_type, wrong_value
 from batchchat.secret import Secret
 
 __all__ = [
@@ -243,16 +243,13 @@ def command() -> ValueType:
     return ValueType(takes, {"anyOf": [text_schema, list_schema]}, read, secret=True)
 
 
-def one_of(values: tuple[str, ...], planned: tuple[str, ...] = ()) -> ValueType:
-    """One of `values`; a message about one of `planned` says that a later version has it."""
+def one_of(values: tuple[str, ...]) -> ValueType:
+    """One of `values`."""
     takes = f"{', '.join(values[:-1])} or {values[-1]}"
 
     def read(name: str, node: Node) -> str:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             raise wrong_type(name, node, takes)
-        if node.value in planned:
-            sentence = f"`{name}` is {shown(node)}, which is not in this version yet. It takes {takes}."
-            raise RefusedError(Diagnostic(node.location, sentence))
         if node.value not in values:
             raise wrong_value(name, node, takes)
         return node.value

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from batchchat.core.attempt import MaxUsage
+from batchchat.core.attempt import MaxUsage, Request
 from batchchat.core.conversation import Message
 from batchchat.core.price import Price
 from batchchat.tokens.reply_limit import max_reply_tokens
@@ -54,6 +54,22 @@ class UsageBounds:
         if prompt is None or reply is None or not self._priced:
             return MaxUsage(prompt, reply, None)
         return MaxUsage(prompt, reply, prompt * self._prompt_usd + reply * self._reply_usd)
+
+    def longer(self, request: Request, params: Mapping[str, Any], replies: int) -> MaxUsage:
+        """The maximum usage of `request` if its prompt also had so many `replies` to requests with the same `params`.
+
+        A reply has at most as many tokens in a prompt as it was limited to; those of its text in bytes are known once
+        it is there.
+        """
+        prompt, reply, usd = request.max_usage.prompt_tokens, request.max_usage.completion_tokens, None
+        if prompt is None or reply is None:
+            return MaxUsage(None, reply, None)
+        more = replies * (reply + _TOKENS_PER_MESSAGE)
+        if request.max_usage.cost_usd is not None:
+            self._set_price(request.model, params.get("service_tier"))
+            self._params = None
+            usd = request.max_usage.cost_usd + more * self._prompt_usd
+        return MaxUsage(prompt + more, reply, usd)
 
     def _set_price(self, model: str, tier: Any) -> None:
         self._model, price = model, self._highest_price_of(model, tier if isinstance(tier, str) else None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from batchchat.core.attempt import Failure, Script
+from batchchat.core.attempt import Failure, Request, Script
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.record import RowRecord, record_of_unsent
+from batchchat.script.replay import unsent
 from batchchat.script.single import merged_params
 from batchchat.tokens.context_window import ContextWindow, TooLong
 
-__all__ = ["ContextCheck"]
+__all__ = ["ContextCheck", "unfit_for"]
 
 
 class ContextCheck:
@@ -34,6 +35,16 @@ class ContextCheck:
         too_long = self.too_long(script)
         if too_long is None or not too_long.exact:
             return None
-        text = f"{too_long.description} (counted exactly: {too_long.counted_by}); nothing was sent"
-        failure = Failure(ErrorKind.CONTEXT_LENGTH, text)
-        return record_of_unsent(script.row, script.preview[0], script.identity, failure)
+        failure = _failure(too_long, "nothing was sent")
+        return record_of_unsent(unsent(script, (), failure), script.identity)
+
+
+def unfit_for(context: ContextWindow, request: Request, params: Mapping[str, Any]) -> Failure | None:
+    """Why `request`, a later one of its row, can't be answered; None where it fits, or the count is not exact."""
+    too_long = context.too_long(request, params)
+    return None if too_long is None or not too_long.exact else _failure(too_long, "it was not sent")
+
+
+def _failure(too_long: TooLong, end: str) -> Failure:
+    text = f"{too_long.description} (counted exactly: {too_long.counted_by}); {end}"
+    return Failure(ErrorKind.CONTEXT_LENGTH, text)

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from batchchat.core.attempt import NO_SPEND
-from batchchat.core.conversation import BadRow
+from batchchat.core.attempt import NO_SPEND, Attempt, Spend
+from batchchat.core.conversation import BadRow, Key
 from batchchat.core.record import RowRecord, add_spend
 from batchchat.core.row_history import RowHistory
 from batchchat.dispatch.work import Work
@@ -21,6 +21,7 @@ from batchchat.run.disposition import Disposition
 from batchchat.run.plan import ROWS_A_TURN
 from batchchat.run.tasks import RowTask, new_record_of_bad_row
 from batchchat.run.unsendable import UnsendableRows
+from batchchat.script.replay import replayed
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 
@@ -82,8 +83,9 @@ class Feed:
                 self.good_rows += 1
                 if task.disposition.sends:
                     history = self._ledger.unfinished.history(task.row.key, task.script.identity)
-                    if not self._refused(task, history):
-                        return self._work(task, history)
+                    answered = self._answered(task, history)
+                    if not self._refused(task, history, answered):
+                        return self._work(task, history, answered)
             if self.rows_read % ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
         return None
@@ -92,12 +94,28 @@ class Feed:
         self.kept += 1
         self._keep(record)
 
-    def _refused(self, task: RowTask, history: RowHistory) -> bool:
+    def _answered(self, task: RowTask, history: RowHistory) -> list[Attempt]:
+        """The requests of the row that were accepted in earlier runs: it goes on with the one after them."""
+        if not history.accepted and task.disposition is not Disposition.SEND_FAILED:
+            return []
+        script = task.script
+        return replayed(script, self._ledger.accepted_replies(task.row.key, script.identity, history))
+
+    def _spend(self, key: Key, answered: list[Attempt]) -> Spend:
+        """What earlier runs used up for the row of `key`; of its usage that of the requests `answered`, if any."""
+        spend = self._ledger.spend_before(key)
+        if answered:
+            spend = replace(spend, usage=None)
+        for attempt in answered:
+            spend = spend.with_next_request(attempt.usage)
+        return spend
+
+    def _refused(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> bool:
         """True if the row can't be sent; it is then recorded as failed."""
-        record = self._unsendable.record(task.script, history)
+        record = self._unsendable.record(task.script, history, answered)
         if record is None:
             return False
-        spend = self._ledger.spend_before(task.row.key)
+        spend = self._spend(task.row.key, answered)
         if spend != NO_SPEND:
             add_spend(record, spend)
         self._put(record)
@@ -122,16 +140,16 @@ class Feed:
                     return
         self._total = count
 
-    def _work(self, task: RowTask, history: RowHistory) -> Work:
+    def _work(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> Work:
         self.taken += 1
         if self._left is not None:
             self._left -= 1
         ledger = self._ledger
         sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
-        spend = ledger.spend_before(task.row.key) if sent_before else NO_SPEND
+        spend = self._spend(task.row.key, answered) if sent_before else NO_SPEND
         if task.disposition is Disposition.SEND_FAILED:
             history = replace(history, failed=True)
-        return Work(task.script, time.monotonic(), spend, history)
+        return Work(task.script, time.monotonic(), spend, history, attempts=answered)
 
     def total(self) -> tuple[int | None, bool]:
         """Rows of the input, and whether that is an estimate from the bytes read so far."""

@@ -145,7 +145,10 @@ class Recorder:
 
     def row(self, work: Work, outcome: Outcome) -> int:
         """Record the complete row, which has ended."""
-        wait_s = self._clock() - work.queued_at - outcome.attempt.latency_s
+        in_flight_s = outcome.attempt.latency_s
+        if len(work.attempts) > 1:
+            in_flight_s = sum(attempt.latency_s for attempt in work.attempts)
+        wait_s = self._clock() - work.queued_at - in_flight_s
         record = record_of_outcome(outcome, work.script.identity, work.spend, wait_s)
         if self._mock:
             record["mock"] = True

@@ -31,15 +31,18 @@ from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait, limit_reached
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.pricing.cost import cost_usd, pricing
+from batchchat.pricing.for_job import context_for
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.run.anomaly_detector import AnomalyDetector
+from batchchat.run.context_check import unfit_for
 from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.engine import Engine
 from batchchat.run.recorder import Recorder
 from batchchat.run.spending import Spending
 from batchchat.run.tasks import ScriptFor
 from batchchat.script.single import single_message
+from batchchat.script.turns import Turns
 from batchchat.secret import Redactor, Secret, secrets_in_url
 from batchchat.store.ledger import Ledger
 
@@ -62,11 +65,14 @@ _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer",
 def scripts_for(job: JobSpec, rates: Rates) -> ScriptFor:
     """The script of each row; where its model's price is known, its requests know the most they may cost."""
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
+    bounds = UsageBounds(rates.highest_price)
     if job.budget.max_cost is not None or rates.rate(job.model) is not None:
-        compose = partial(wire.compose, max_usage_of=UsageBounds(rates.highest_price))
+        compose = partial(wire.compose, max_usage_of=bounds)
+    unfit = partial(unfit_for, context_for(job, rates))
 
     def script_for(row: Row) -> Script:
-        return single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
+        first = single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
+        return Turns(first, compose, bounds.longer, unfit) if row.turns else first
 
     return script_for
 

@@ -86,8 +86,8 @@ def _unmatched(spec: InputSpec, file: InputFile, line: int, columns: dict[str, A
     if (name := column_of_messages(columns)) is not None:
         return InputError(f"{has}: `input.column: {scrub(name)}` reads the messages there.")
     return InputError(
-        f"{has}: no conversation found. It takes `messages` or `conversations` (lists), `prompt` (text), or "
-        f"`custom_id` with `body`; a column of another name goes under `input.column`.{_turns_hint(columns)}"
+        f"{has}: no conversation found. It takes `messages` or `conversations` (lists), `prompt` (text), `turns` "
+        "(a list of texts), or `custom_id` with `body`; a column of another name goes under `input.column`."
     )
 
 
@@ -107,13 +107,6 @@ def _hint_of_one_object(columns: dict[str, Any]) -> str:
 
 _PANDAS = "pandas writes a row a line with `to_json(..., orient='records', lines=True)`."
 _NAMES_OF_ROWS = frozenset({"data", "rows", "train", "examples", "instances"})
-
-
-def _turns_hint(columns: dict[str, Any]) -> str:
-    """What can be done with turns that are to be played one by one, which only a later version does."""
-    if type(columns.get("turns")) is not list:
-        return ""
-    return " This version does not play `turns` one by one: write the turns that are to be sent as `messages`."
 
 
 def _empty(spec: InputSpec) -> InputError:

@@ -16,6 +16,7 @@ from batchchat.sources.conversations import check_messages, without_null_keys
 from batchchat.sources.json_value import bad_json, describe, list_columns, parse_text
 from batchchat.sources.row_params import params_of_columns, split_body
 from batchchat.sources.sharegpt import BESIDE, is_sharegpt, parse_sharegpt
+from batchchat.sources.user_turns import parse_turns
 
 if TYPE_CHECKING:
     from batchchat.core.conversation import Message
@@ -24,11 +25,12 @@ __all__ = ["Format", "RowRequest", "column_of_messages", "format_of", "match_for
 
 
 class RowRequest(NamedTuple):
-    """A conversation, with parameters and a model of the row's own."""
+    """A conversation, with parameters and a model of the row's own; `turns` are sent after it, one by one."""
 
     messages: list[Message]
     params: dict[str, Any]
     model: str | None
+    turns: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +75,22 @@ def match_format(columns: dict[str, Any], column: str | None) -> tuple[Format, s
         return format_of("openai-batch", column), "`custom_id` and `body`"
     for where in ("messages", "conversations", "prompt") if column is None else (column,):
         value = _as_list(_from_json_or_none(columns.get(where)))
+        if column is not None and _is_list_of_texts(value):
+            return format_of("turns", column), f"the column `{column}`"
         if type(value) is list and (where != "prompt" or column is not None or _is_conversation(value)):
             as_sharegpt = is_sharegpt(value) or (column is None and where == "conversations")
             return format_of("sharegpt" if as_sharegpt else "messages", where), f"the column `{where}`"
     where = column or "prompt"
     if type(columns.get(where)) is str:
         return format_of("prompt", column), f"the column `{where}`"
+    if column is None and _is_list_of_texts(_from_json_or_none(columns.get("turns"))):
+        return format_of("turns", None), "the column `turns`"
     return None
 
 
 def problem_of_shape(columns: dict[str, Any]) -> Bad | None:
     """What is wrong with the first column that is named as a conversation is; None if there is none so named."""
-    for name in ("messages", "conversations", "prompt", "body"):
+    for name in ("messages", "conversations", "prompt", "turns", "body"):
         if name in columns:
             form = format_of({"conversations": "sharegpt", "body": "openai-batch"}.get(name, name), None)
             problem = form.parse(columns)
@@ -171,10 +177,19 @@ def _parse_prompt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
     return RowRequest([{"role": "user", "content": prompt}], {}, None)
 
 
+def _parse_turns(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
+    value = _cell(where, columns)
+    if isinstance(value, Bad):
+        return value
+    turns = parse_turns(value, where)
+    return turns if isinstance(turns, Bad) else RowRequest([turns[0]], {}, None, turns[1:])
+
+
 # The formats of one column, by name: the default name of the column, and how it is read.
 _ONE_COLUMN_FORMATS: dict[str, tuple[str, Callable[[str, dict[str, Any]], RowRequest | Bad]]] = {
     "messages": ("messages", _parse_messages),
     "prompt": ("prompt", _parse_prompt),
+    "turns": ("turns", _parse_turns),
     "request": ("messages", _parse_request),
     "sharegpt": ("conversations", _parse_sharegpt),
 }
@@ -231,6 +246,10 @@ def _is_conversation(value: Any) -> bool:
     if type(value) is not list or not value or type(value[0]) is not dict:
         return False
     return "role" in value[0] or "from" in value[0]
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return type(value) is list and bool(value) and all(type(text) is str for text in value)
 
 
 def _from_json(value: Any) -> Any:

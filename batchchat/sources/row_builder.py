@@ -24,6 +24,7 @@ from batchchat.sources.row_params import (
 )
 from batchchat.sources.unify import is_whole
 from batchchat.sources.unsent_fields import UnsentFields
+from batchchat.sources.user_turns import answers_text, split_turns
 from batchchat.text.nearest import did_you_mean
 
 __all__ = ["REFERENCE", "Columns", "RowBuilder"]
@@ -44,8 +45,9 @@ class Columns:
     """The roles of a record's columns. `wanted` are the columns to read, None for all.
 
     `params` is the column of an object of parameters, or those that are sent under their own names. `trailing` is the
-    job's `input.trailing_assistant`, and `auto_id` says that the id column is not named by the job. `is_output`: the
-    files are an output of ours, whose ids repeat over variants and samples, and whose technical columns stay behind.
+    job's `input.trailing_assistant`, `replay` its `input.replay`, and `auto_id` says that the id column is not named by
+    the job. `is_output`: the files are an output of ours, whose ids repeat over variants and samples, and whose
+    technical columns stay behind.
     """
 
     def __init__(
@@ -58,12 +60,15 @@ class Columns:
         *,
         auto_id: bool = False,
         is_output: bool = False,
+        replay: bool = False,
     ) -> None:
         self.form = form
         self.id = id_column
         self.params = params
         self.passthrough = passthrough
         self.trailing = trailing
+        self.replay = replay
+        self.has_reference = replay or trailing == "drop"
         self.auto_id = auto_id
         of_params = () if params is None else (params,) if isinstance(params, str) else params
         self.own_params = (*form.optional, *of_params)
@@ -97,13 +102,13 @@ class Columns:
                 if name != self._typed_id or type(record[name]) in _TEXT_OR_NULL:
                     del record[name]
             passthrough = record
-        if self.trailing != "drop":
+        if not self.has_reference:
             return passthrough
         return {REFERENCE: reference, **{self.output_name(name): value for name, value in passthrough.items()}}
 
     def output_name(self, name: str) -> str:
         """The name under which the input column `name` passes through: another one where it is that of our own."""
-        return f"input_{name}" if self.trailing == "drop" and _COLLIDES.fullmatch(name) else name
+        return f"input_{name}" if self.has_reference and _COLLIDES.fullmatch(name) else name
 
 
 class RowBuilder:
@@ -131,13 +136,16 @@ class RowBuilder:
         if not isinstance(request, Bad) and (problem := non_finite_in(request.messages)) is not None:
             request = problem
         reference: str | None = None
-        if not isinstance(request, Bad) and request.messages[-1]["role"] == "assistant":
+        if self._columns.replay:
+            request, reference = self._replayed(request)
+        elif not isinstance(request, Bad) and request.messages[-1]["role"] == "assistant":
             request, reference = self._ending(request)
         if self._column_ids is None:
             passthrough = self._columns.passthrough_of(record, reference)
             if isinstance(request, Bad):
                 return _bad_row(location, ordinal, location, request, passthrough)
-            name = self._content_ids.claim(request.messages, request.params, request.model)
+            conversation = [*request.messages, *request.turns] if request.turns else request.messages
+            name = self._content_ids.claim(conversation, request.params, request.model)
         else:
             name, problem = self._column_id(record, label, line)
             passthrough = self._columns.passthrough_of(record, reference)
@@ -145,10 +153,10 @@ class RowBuilder:
                 return _bad_row(name, ordinal, location, problem, passthrough)
             if isinstance(request, Bad):
                 return _bad_row(name, ordinal, location, request, passthrough)
-        messages, params, model = request
+        messages, params, model, turns = request
         if params:
             self._unsent.note_params(params)
-        return Row(Key(name), ordinal, location, messages, params, model, passthrough)
+        return Row(Key(name), ordinal, location, messages, params, model, passthrough, turns)
 
     def _ending(self, request: RowRequest) -> tuple[RowRequest | Bad, str | None]:
         """What is sent of a conversation that ends with the assistant's turn, and the answer that was cut off it."""
@@ -162,6 +170,15 @@ class RowBuilder:
             sentence = f"`{where}` has only assistant messages: nothing to answer."
             return Bad(sentence, BadReason.ENDS_WITH_ANSWER), None
         return request._replace(messages=messages), reference_text(answers)
+
+    def _replayed(self, request: RowRequest | Bad) -> tuple[RowRequest | Bad, str | None]:
+        """The conversation of `request` with its user's turns to be played one by one, and the answers it had."""
+        if isinstance(request, Bad):
+            return request, None
+        played = split_turns(request.messages, self._columns.form.where)
+        if isinstance(played, Bad):
+            return played, None
+        return request._replace(messages=played.messages, turns=played.turns), answers_text(played.answers)
 
     def _location_id(self, label: str, line: int) -> str:
         location = f"{label}:{line}"
@@ -207,7 +224,8 @@ class RowBuilder:
         if isinstance(own, Bad):
             return own
         messages = with_system(request.messages, own.system)
-        return RowRequest(messages, {**request.params, **own.params}, own.model or request.model)
+        params = {**request.params, **own.params}
+        return request._replace(messages=messages, params=params, model=own.model or request.model)
 
 
 def _bad_row(name: str, ordinal: int, location: str, problem: Bad, passthrough: dict[str, Any]) -> BadRow:

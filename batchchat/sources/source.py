@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from batchchat.core.output_columns import CARRIED, TECHNICAL
-from batchchat.job.spec import AUTO
+from batchchat.errors import InputError
+from batchchat.job.spec import AUTO, NOT_REPLAYED
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
 from batchchat.sources.first_rows import count_if_small, id_column_of, look_at_first_rows
@@ -39,6 +40,7 @@ __all__ = ["Source", "open_source"]
 _NOUNS = {
     "messages": "messages",
     "prompt": "prompts",
+    "turns": "turns",
     "request": "requests",
     "openai-batch": "openai-batch requests",
     "sharegpt": "sharegpt conversations",
@@ -77,6 +79,7 @@ class Source:
             spec.trailing_assistant,
             auto_id=spec.id == AUTO and form[0].id_column is None,
             is_output=is_output,
+            replay=spec.replay,
         )
         self._unsent = UnsentFields(spec, form[0], id_column, CARRIED | TECHNICAL if is_output else frozenset())
         self._unsent.note_media(name for footer in footers for name in footer.types)
@@ -91,7 +94,7 @@ class Source:
             self.rows_total = rows if spec.first is None else min(rows, spec.first)
             self.column_types = _common_types(footers, self._columns)
         self._selection = ColumnSelection(self._columns.wanted, self.column_types, frozenset(self._columns.texts))
-        if spec.trailing_assistant == "drop" and self.column_types:
+        if self._columns.has_reference and self.column_types:
             renamed = {self._columns.output_name(name): kind for name, kind in self.column_types.items()}
             self.column_types = {**renamed, REFERENCE: pa.string()}
         if spec.random is not None:
@@ -115,7 +118,7 @@ class Source:
     @property
     def may_name_models(self) -> bool:
         """Whether rows may have a model of their own."""
-        return self._columns.params is not None or self.format not in {"messages", "prompt", "sharegpt"}
+        return self._columns.params is not None or self.format not in {"messages", "prompt", "turns", "sharegpt"}
 
     def estimated_rows(self, rows_read: int) -> int | None:
         """About how many rows there are, by the bytes of the `rows_read`; None before any was read."""
@@ -165,6 +168,11 @@ def open_source(spec: InputSpec) -> Source:
     footers = [read_footer(file) for file in inputs.files if file.kind is FileKind.PARQUET]
     headers = [header for file in inputs.files if (header := declared_columns(file)) is not None]
     form = detect_format(spec, inputs.files)
+    if spec.replay and form[0].name in NOT_REPLAYED:
+        raise InputError(
+            f"{summarize_entries(inputs.entries)} has {_NOUNS[form[0].name]}, and `input.replay` plays the user's turns"
+            " of conversations. Leave it out."
+        )
     if len(footers) + len(headers) == len(inputs.files):
         declared: list[Iterable[str]] = [*(footer.types for footer in footers), *headers]
         check_columns(spec, form[0], dict.fromkeys(name for names in declared for name in names))

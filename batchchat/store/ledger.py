@@ -14,7 +14,15 @@ from typing import Any, cast
 
 from batchchat.core.attempt import NO_SPEND, Spend
 from batchchat.core.conversation import Key, Status
-from batchchat.core.record import RowRecord, key_of, possibly_billed_usd_of, spend_of, unreported_usd_of
+from batchchat.core.record import (
+    RowRecord,
+    accepted_replies_of,
+    key_of,
+    possibly_billed_usd_of,
+    spend_of,
+    unreported_usd_of,
+)
+from batchchat.core.row_history import AcceptedReply, RowHistory
 from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.core.uncertain_cost import UncertainCost
 from batchchat.store.amendments import previous_key, read_row
@@ -169,6 +177,21 @@ class Ledger:
         if entry is not None and self.index.status(entry) == _FAILED:
             spend = spend_of(self.read(entry)) + spend
         return spend
+
+    def accepted_replies(self, key: Key, identity: int, history: RowHistory) -> list[AcceptedReply]:
+        """The replies that the unanswered row of `key` has to its first requests: they need not be sent again.
+
+        Those of its failed record, if that was of a script of this `identity`, and those of its `history` since.
+        """
+        replies = list[AcceptedReply]()
+        entry = self.index.find(key)
+        if entry is not None and self.index.status(entry) == _FAILED and self.index.fingerprint(entry) == identity:
+            replies = accepted_replies_of(self.read(entry))
+        for step in sorted(history.accepted):
+            if step > len(replies):  # a record before it is damaged
+                break
+            replies[step:] = [history.accepted[step]]
+        return replies
 
     def read(self, entry: int) -> RowRecord:
         """The record of a finished `entry`."""

@@ -3,6 +3,9 @@
 A row's record ends its history: a failed row that is sent again because the user says so has all its attempts again.
 So does a row whose request has changed. A note that a row is sent again counts as an attempt where the session was
 killed before the attempt's own record was written.
+
+The replies to its accepted requests are kept, too, so that a resume sends the request that comes after them. That is
+the one text of rows that is held in memory: of as many rows as were in progress at once.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any
 
 from batchchat.core.attempt import Failure
 from batchchat.core.conversation import ErrorKind, Key
-from batchchat.core.row_history import ACCEPTED, CANCELLED, NO_HISTORY, SENT, RowHistory
+from batchchat.core.row_history import ACCEPTED, CANCELLED, NO_HISTORY, SENT, AcceptedReply, RowHistory
 
 __all__ = ["UnfinishedRows"]
 
@@ -27,6 +30,13 @@ class _Unfinished:
     billed: dict[str, int] = field(default_factory=dict)
     last: Failure | None = None
     noted: bool = False
+    accepted: dict[int, AcceptedReply] = field(default_factory=dict)
+
+    def accept(self, step: int, reply: AcceptedReply) -> None:
+        """The request numbered `step` was answered; what followed an earlier answer to it is no longer valid."""
+        for later in [number for number in self.accepted if number > step]:
+            del self.accepted[later]
+        self.accepted[step] = reply
 
 
 class UnfinishedRows:
@@ -42,6 +52,8 @@ class UnfinishedRows:
         if row is None or row.identity != identity:
             row = self._rows[key] = _Unfinished(identity)
         row.noted = why == SENT
+        if why == ACCEPTED and (reply := record.get("reply")) is not None:
+            row.accept(record.get("step", 0), AcceptedReply(reply, record.get("usage")))
         if row.noted or why == ACCEPTED or not (attempts := record.get("attempts", 0)):
             return
         row.billed[why] = row.billed.get(why, 0) + attempts
@@ -61,8 +73,8 @@ class UnfinishedRows:
                 row.billed[CANCELLED] = row.billed.get(CANCELLED, 0) + 1
 
     def history(self, key: Key, identity: int) -> RowHistory:
-        """The attempts at the row of `key` while its script had this `identity`."""
+        """The attempts at the row of `key`, and the replies it has, while its script had this `identity`."""
         row = self._rows.get(key)
         if row is None or row.identity != identity:
             return NO_HISTORY
-        return RowHistory(row.billed.copy(), row.last)
+        return RowHistory(row.billed.copy(), row.last, accepted=row.accepted)

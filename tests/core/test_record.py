@@ -179,7 +179,7 @@ def test_every_record_of_a_row_begins_alike() -> None:
     records = [
         record_of_outcome(Outcome(ROW, Status.ANSWERED, [], attempt), 1, NO_SPEND, 0.0),
         record_of_bad_row(bad, 1),
-        record_of_unsent(ROW, REQUEST, 1, Failure(ErrorKind.CONTEXT_LENGTH, "too long")),
+        record_of_unsent(Outcome(ROW, Status.FAILED, [], attempt, Failure(ErrorKind.CONTEXT_LENGTH, "too long")), 1),
         record_of_step(KEY, 1, REQUEST, NO_SPEND, "cut", at=0.0),
     ]
     for record in records:

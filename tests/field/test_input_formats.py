@@ -286,7 +286,7 @@ def test_a_key_twice(job: Job) -> None:
         ({"prompt": ["a", "b"]}, '`prompt` is ["a","b"], a list. It takes text'),
         ({"conversations": "x"}, "`conversations` is not JSON"),
         ({"dialog": HI}, "`input.column: dialog` reads the messages there."),
-        ({"turns": ["a", "b"]}, "write the turns that are to be sent as `messages`"),
+        ({"turns": ["a", 3]}, "`turns[1]` is 3, a number. It takes text"),
     ],
 )
 def test_a_conversation_of_another_shape(job: Job, row: dict[str, Any], sentence: str) -> None:

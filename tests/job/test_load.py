@@ -152,7 +152,7 @@ concurency: 3
 max_tokens: 3
 concurrency: ${N:-0}
 retry: 5
-input: {path: s3://bucket/x, frist: 0, format: turns}
+input: {path: s3://bucket/x, frist: 0, format: chat}
 params: {max_tokens: "512", n: 4, stream: true}
 output: {path: out/x.csv}
 endpoint: {api_key: zzzz}
@@ -177,8 +177,8 @@ timeout: {connect: yes, total: true}
         ),
         "job.yaml:6: `frist` is not a key of `input`. Did you mean `first`?",
         (
-            "job.yaml:6: `input.format` is turns, which is not in this version yet. "
-            "It takes auto, messages, prompt, request, openai-batch or sharegpt."
+            "job.yaml:6: `input.format` is chat. "
+            "It takes auto, messages, prompt, turns, request, openai-batch or sharegpt."
         ),
         'job.yaml:7: `params.max_tokens` is "512", text. It takes a whole number above 0.',
         "job.yaml:7: `params.n` is 4. batchchat keeps one reply a request; leave it out.",

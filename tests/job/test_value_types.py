@@ -62,17 +62,24 @@ def test_refused(written: str, sentence: str) -> None:
             "first: 3, random: 3",
             "`input.random` can't be combined with `input.first`. Leave one out.",
         ),
-        ("format: chat", "`input.format` is chat. It takes auto, messages, prompt, request, openai-batch or sharegpt."),
         (
-            "format: 1",
-            "`input.format` is 1, a whole number. It takes auto, messages, prompt, request, openai-batch or sharegpt.",
+            "format: chat",
+            "`input.format` is chat. It takes auto, messages, prompt, turns, request, openai-batch or sharegpt.",
         ),
         (
-            "format: turns",
+            "format: 1",
             (
-                "`input.format` is turns, which is not in this version yet. "
-                "It takes auto, messages, prompt, request, openai-batch or sharegpt."
+                "`input.format` is 1, a whole number. "
+                "It takes auto, messages, prompt, turns, request, openai-batch or sharegpt."
             ),
+        ),
+        (
+            "format: turns, replay: true",
+            "`input.replay` can't be combined with `input.format: turns`. Leave one out.",
+        ),
+        (
+            "replay: true, trailing_assistant: prefill",
+            "`input.replay` can't be combined with `input.trailing_assistant: prefill`. Leave one out.",
         ),
         ("columns: a", '`input.columns` is "a", text. It takes a list of texts.'),
         ("columns: [1]", "`input.columns[0]` is 1, a whole number. It takes text."),

@@ -184,7 +184,8 @@ def _write_other(folder: Folder) -> None:
 
 OTHER = (
     "x.jsonl:1 has `question`, `n`: no conversation found. It takes `messages` or `conversations` (lists), "
-    "`prompt` (text), or `custom_id` with `body`; a column of another name goes under `input.column`."
+    "`prompt` (text), `turns` (a list of texts), or `custom_id` with `body`; a column of another name goes under "
+    "`input.column`."
 )
 
 
