@@ -38,6 +38,7 @@ TECHNICAL = frozenset(
         "attempts",
         "possibly_billed_attempts",
         "latency_s",
+        "first_token_s",
         "wait_s",
         "started_at",
         "finished_at",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from batchchat.core.attempt import Outcome, Reply, Request, Spend, Usage
+from batchchat.core.attempt import Attempt, Outcome, Reply, Request, Spend, Usage
 from batchchat.core.conversation import BadRow, ErrorKind, Key, Status
 from batchchat.core.row_history import AcceptedReply
 
