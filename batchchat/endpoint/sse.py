@@ -133,12 +133,16 @@ class ChunkJoiner:
             return self.skip()
         if "error" not in chunk and (event == "error" or chunk.get("object") == "error"):
             chunk = {"error": chunk}
-        choices = chunk.get("choices")
-        self._top |= {name: value for name, value in chunk.items() if name != "choices" and value is not None}
-        for position, choice in enumerate(choices if isinstance(choices, list) else []):
-            if isinstance(choice, dict):
-                index = choice.get("index")
-                self._add_choice(index if type(index) is int else position, choice)
+        top = self._top
+        for name, value in chunk.items():
+            if name != "choices":
+                if value is not None:
+                    top[name] = value
+            elif isinstance(value, list):
+                for position, choice in enumerate(value):
+                    if isinstance(choice, dict):
+                        index = choice.get("index")
+                        self._add_choice(index if type(index) is int else position, choice)
         return None
 
     def response(self) -> Fields:
@@ -147,7 +151,9 @@ class ChunkJoiner:
         return {**self._top, "object": "chat.completion", "choices": choices}
 
     def _add_choice(self, index: int, choice: Fields) -> None:
-        joined = self._choices.setdefault(index, {"index": index, "message": {}, "finish_reason": None})
+        joined = self._choices.get(index)
+        if joined is None:
+            joined = self._choices[index] = {"index": index, "message": {}, "finish_reason": None}
         for name, value in choice.items():
             if value is None:
                 continue
@@ -182,7 +188,7 @@ def _merge(message: Fields, delta: Fields) -> None:
         if value is None:
             continue
         before = message.get(name)
-        if isinstance(value, str) and isinstance(before, str) and name in _APPENDED:
+        if type(value) is str and type(before) is str and name in _APPENDED:
             # Text that nothing else refers to grows in place: else a long reply is copied with each of its chunks.
             message[name] = None
             before += value
