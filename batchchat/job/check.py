@@ -75,6 +75,7 @@ def check(
             checked.add(key.name, f"is missing. It takes {key.type.takes}.")
     _check_price(checked)
     _check_row_choice(checked)
+    _check_template(checked)
     if reads_key or checks_key_name:
         _find_api_key(checked, environ, reads=reads_key)
     return checked
@@ -126,6 +127,17 @@ def _check_row_choice(checked: Checked) -> None:
     """`random` and `first` exclude each other. A seed without `random` is fine: `random` may come by --set."""
     if "input.random" in checked.values and "input.first" in checked.values:
         checked.add("input.random", "can't be combined with `input.first`. Leave one out.")
+
+
+def _check_template(checked: Checked) -> None:
+    """A template makes the conversation: there is no column that has one."""
+    if checked["template"] is None:
+        return
+    if checked["input.format"] != "auto":
+        sentence = f"is {checked['input.format']}, and `template` makes the conversation of a row. Leave one out."
+        checked.add("input.format", sentence)
+    if checked["input.column"] is not None:
+        checked.add("input.column", "names a conversation, and `template` makes one of a row. Leave one out.")
 
 
 def _find_api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:

@@ -15,6 +15,7 @@ from batchchat.core.output_columns import KEY_COLUMNS, TECHNICAL
 from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
+from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
 from batchchat.sources.row_params import (
     non_finite_in,
@@ -46,6 +47,7 @@ class Columns:
     `params` is the column of an object of parameters, or those that are sent under their own names. `trailing` is the
     job's `input.trailing_assistant`, and `auto_id` says that the id column is not named by the job. `is_output`: the
     files are an output of ours, whose ids repeat over variants and samples, and whose technical columns stay behind.
+    `rendering` knows the columns that the job's templates read.
     """
 
     def __init__(
@@ -58,8 +60,11 @@ class Columns:
         *,
         auto_id: bool = False,
         is_output: bool = False,
+        rendering: Rendering | None = None,
     ) -> None:
         self.form = form
+        self.rendering = Rendering() if rendering is None else rendering
+        rendered = self.rendering.names
         self.id = id_column
         self.params = params
         self.passthrough = passthrough
@@ -68,7 +73,7 @@ class Columns:
         of_params = () if params is None else (params,) if isinstance(params, str) else params
         self.own_params = (*form.optional, *of_params)
         self.structs = (*form.columns, *self.own_params)
-        self.texts = {str(name) for name in (*self.structs, id_column) if name is not None}
+        self.texts = {str(name) for name in (*self.structs, *rendered.read, id_column) if name is not None}
         """The columns that are read as text where they are binary."""
         self.is_key = is_output and id_column == KEY_COLUMNS[0]
         """Whether a row's id is made of all columns of its key."""
@@ -77,7 +82,9 @@ class Columns:
         self.excluded = frozenset({*(str(name) for name in own), *form.excluded, *technical})
         self._typed_id = id_column if passthrough is None and id_column in own - {*self.structs} else None
         used = {*own, *form.excluded, *self.structs, *(KEY_COLUMNS if self.is_key else ())}
-        self.wanted = None if passthrough is None else {*(str(name) for name in used), *passthrough}
+        self.wanted = None if passthrough is None else {*(str(name) for name in used), *rendered.read, *passthrough}
+        if rendered.reads_row or (form.name == TEMPLATE and id_column is None):
+            self.wanted = None  # the id is a hash of all of them
 
     def passes_through(self, name: str, kind: Any) -> bool:
         """True if the column `name`, of the Arrow type `kind`, goes to the output: one of ids if it is not text."""
@@ -116,8 +123,10 @@ class RowBuilder:
         self._column_ids = None if columns.id is None else ColumnIds()
         self._content_ids = ContentIds()
 
-    def build(self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool) -> Row | BadRow:
-        """The row for the record on `line` of the file `label`.
+    def build(
+        self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool, problem: Bad | None = None
+    ) -> Row | BadRow:
+        """The row for the record on `line` of the file `label`; a bad one where there is a `problem` with it.
 
         `sparse`: null keys of structs are absent keys, as in Parquet.
         """
@@ -127,17 +136,20 @@ class RowBuilder:
             reason = BadReason.UNREADABLE if record.reason is BadReason.OTHER else record.reason
             return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence, reason=reason)
         self._unsent.note(record)
-        request = self._parse(record, sparse=sparse)
+        request = problem or self._parse(record, sparse=sparse)
+        systems = None if isinstance(request, Bad) else self._columns.rendering.systems(record)
+        if isinstance(systems, Bad):
+            request, systems = systems, None
         if not isinstance(request, Bad) and (problem := non_finite_in(request.messages)) is not None:
             request = problem
         reference: str | None = None
         if not isinstance(request, Bad) and request.messages[-1]["role"] == "assistant":
             request, reference = self._ending(request)
         if self._column_ids is None:
+            name = location if isinstance(request, Bad) else self._content_id(record, request)
             passthrough = self._columns.passthrough_of(record, reference)
             if isinstance(request, Bad):
-                return _bad_row(location, ordinal, location, request, passthrough)
-            name = self._content_ids.claim(request.messages, request.params, request.model)
+                return _bad_row(name, ordinal, location, request, passthrough)
         else:
             name, problem = self._column_id(record, label, line)
             passthrough = self._columns.passthrough_of(record, reference)
@@ -148,7 +160,12 @@ class RowBuilder:
         messages, params, model = request
         if params:
             self._unsent.note_params(params)
-        return Row(Key(name), ordinal, location, messages, params, model, passthrough)
+        return Row(Key(name), ordinal, location, messages, params, model, passthrough, systems=systems)
+
+    def _content_id(self, record: dict[str, Any], request: RowRequest) -> str:
+        if self._columns.form.name == TEMPLATE:
+            return self._content_ids.claim_columns(record)
+        return self._content_ids.claim(request.messages, request.params, request.model)
 
     def _ending(self, request: RowRequest) -> tuple[RowRequest | Bad, str | None]:
         """What is sent of a conversation that ends with the assistant's turn, and the answer that was cut off it."""
