@@ -77,6 +77,7 @@ def check(
     _check_price(checked)
     _check_row_choice(checked)
     _check_replay(checked)
+    _check_template(checked)
     if reads_key or checks_key_name:
         _find_api_key(checked, environ, reads=reads_key)
     return checked
@@ -136,6 +137,17 @@ def _check_replay(checked: Checked) -> None:
         for name, values in (("input.format", NOT_REPLAYED), ("input.trailing_assistant", ("prefill",))):
             if checked[name] in values:
                 checked.add("input.replay", f"can't be combined with `{name}: {checked[name]}`. Leave one out.")
+
+
+def _check_template(checked: Checked) -> None:
+    """A template makes the conversation: there is no column that has one."""
+    if checked["template"] is None:
+        return
+    if checked["input.format"] != "auto":
+        sentence = f"is {checked['input.format']}, and `template` makes the conversation of a row. Leave one out."
+        checked.add("input.format", sentence)
+    if checked["input.column"] is not None:
+        checked.add("input.column", "names a conversation, and `template` makes one of a row. Leave one out.")
 
 
 def _find_api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:

@@ -17,6 +17,7 @@ from batchchat.job.overrides import Override, apply_overrides, comment_lines, pu
 from batchchat.job.paths import resolved, resolved_input
 from batchchat.job.redact import redact
 from batchchat.job.spec import AUTO, JobSpec, PricesSpec
+from batchchat.job.template import TemplateFile, read_template_file
 from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, resolve_nodes
 from batchchat.secret import Redactor, Secret, is_plain_name, secrets_in_url
@@ -168,6 +169,12 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
     }
     if checked["concurrency"] == AUTO:
         top |= {"concurrency": DEFAULTS["concurrency"], "ask_concurrency": True}
+    if isinstance(file := checked["template"], TemplateFile):
+        try:
+            top["template"] = read_template_file(file, resolved(file.as_given, folder, environ))
+        except ValueError as exc:
+            checked.add("template", f"names {printable(file.as_given)}: {exc}.")
+            raise job_error(checked.diagnostics) from None
     if (prices := checked["prices"]) is not None:
         top["prices"] = PricesSpec(resolved(prices, folder, environ), prices)
     return _filled(JobSpec, "", checked, sections | top)

@@ -24,6 +24,7 @@ __all__ = ["Override", "apply_overrides", "comment_lines", "put"]
 
 _NAMES = {key.name for key in KEYS}
 _FLOW = ("[", "{", '"', "'")
+_TEMPLATE = ("{{", "{%", "{#")  # no YAML begins so
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _parse_value(override: Override, index: int, environ: Mapping[str, str]) -> 
     """The override's value as a tree, whose nodes all have the override's location."""
     secret = override.key.partition(".")[0] == "endpoint" or override.is_secret
     written = override.value.strip()
-    if not written.startswith(_FLOW):
+    if not written.startswith(_FLOW) or written.startswith(_TEMPLATE):
         return plain_scalar(written, SourceLocation.of_option(override.label(hidden=secret), index), environ)
     unseen = SourceLocation.of_option(override.label(hidden=True), index)
     root = parse(written, lambda _line, _column: unseen)

@@ -26,7 +26,7 @@ from batchchat.job.value_types import Read, ValueType, collect, indexed_items, i
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["WELL_KNOWN", "params"]
+__all__ = ["WELL_KNOWN", "json_value", "params"]
 
 # Parameters of the OpenAI API; only for the message that suggests `params.top_p` for `top_p` at the top of a job.
 WELL_KNOWN = (
@@ -94,12 +94,12 @@ def _param(name: str, node: Node) -> Any:
     if key in _ELSEWHERE:
         raise RefusedError(Diagnostic(node.location, f"`{name}` {_ELSEWHERE[key]}"))
     if isinstance(node, InvalidNode) or is_null(node):
-        return _json(name, node)
+        return json_value(name, node)
     if key in _FIXED:
         return _fixed(name, node, *_FIXED[key])
     if key in _CHECKED:
         _CHECKED[key].read(name, node)
-    return _json(name, node)
+    return json_value(name, node)
 
 
 def _fixed(name: str, node: Node, allowed: Any, reason: str) -> Any:
@@ -109,13 +109,13 @@ def _fixed(name: str, node: Node, allowed: Any, reason: str) -> Any:
     raise RefusedError(Diagnostic(node.location, f"`{name}` is {description}. {reason}"))
 
 
-def _json(name: str, node: Node) -> Any:
+def json_value(name: str, node: Node) -> Any:
     """`node` as a JSON value."""
     match node:
         case MappingNode():
-            return _mapping(name, node, _json)
+            return _mapping(name, node, json_value)
         case SequenceNode():
-            return collect(_json, indexed_items(name, node))
+            return collect(json_value, indexed_items(name, node))
         case Scalar(value=float(value)) if not math.isfinite(value):
             sentence = f"`{name}` is {shown(node)}, which JSON has no number for."
             raise RefusedError(Diagnostic(node.location, sentence))

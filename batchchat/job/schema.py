@@ -90,7 +90,7 @@ def _with_variables(schema: Mapping[str, Any]) -> dict[str, Any]:
         parts = {
             name: _each(schema[name]) if name == "properties" else _with_variables(schema[name])
             for name in ("properties", "additionalProperties")
-            if name in schema
+            if schema.get(name)  # False takes no other properties
         }
         return {**schema, **parts}
     if json_type == "array":

@@ -16,6 +16,7 @@ from batchchat.job.declaration import key, section
 from batchchat.job.endpoint import MOCK, base_url, headers, key_name
 from batchchat.job.params import params
 from batchchat.job.paths import input_paths, output_path
+from batchchat.job.template import TemplateSpec, template
 from batchchat.job.value_types import (
     boolean,
     command,
@@ -91,6 +92,13 @@ class InputSpec:
         metadata=key(
             text_or_list("the name of a column, or a list of columns"),
             "column whose object is merged over `params`, row by row; or a list of columns, each sent under its name",
+        ),
+    )
+    where: str | None = field(
+        default=None,
+        metadata=key(
+            line("a condition, such as \"status == 'answered' and score > 3\""),
+            "only the rows of which it is true, in the language of `template`; others are left out of the job",
         ),
     )
     trailing_assistant: str = field(
@@ -215,8 +223,13 @@ class JobSpec:
         )
     )
     input: InputSpec = field(metadata=section(InputSpec))
+    template: TemplateSpec | None = field(
+        default=None,
+        metadata=key(template(), "makes the conversation of a row's columns: Jinja2, a text or a list of messages"),
+    )
     system: str | None = field(
-        default=None, metadata=key(text(), "system message put first where a conversation has none")
+        default=None,
+        metadata=key(text(), "system message put first where a conversation has none; a template, too"),
     )
     model: str = field(metadata=key(line("the name of a model"), "the model, as the endpoint names it"))
     endpoint: EndpointSpec = field(default=EndpointSpec(), metadata=section(EndpointSpec))
@@ -258,6 +271,11 @@ class JobSpec:
     output: OutputSpec = field(metadata=section(OutputSpec))
     path: Path
     text: str
+
+    @property
+    def systems(self) -> Mapping[str, str]:
+        """The system messages of the job, by the name of their variant; "" is the name of the job's own."""
+        return {} if self.system is None else {"": self.system}
 
     @property
     def is_mock(self) -> bool:

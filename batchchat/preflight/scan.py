@@ -125,7 +125,7 @@ def scan_input(
 
     `draw` is given all rows that can be in a pilot; with `drawn`, only rows of that one are seen.
     """
-    source, script_for = open_source(job.input), scripts_for(job, rates)
+    source, script_for = open_source(job.input, job.template, job.systems), scripts_for(job, rates)
     rules = sending.rules or ResumeRules(changed=OnChanged(job.resume.changed))
     with journal_of(job, fresh=sending.fresh) as ledger:
         free = _free_answers(source, script_for, ledger, rules)

@@ -100,7 +100,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
     """
     if (entry := overlapping_entry(job.input, job.output.path)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
-    source = open_source(job.input)
+    source = open_source(job.input, job.template, job.systems)
     check_output(job.output.path, job.output.as_given, source.files, fresh=True)
     rates = rates_for(job)
     check = _Check(ContextCheck(context_for(job, rates), job.params))

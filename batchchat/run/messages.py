@@ -49,14 +49,21 @@ _TLS_PORT = (None, 400)
 """What is not HTTP, and servers that say in HTTP that they speak TLS."""
 
 
+_CHECK_WHERE = "Check `input.where`: columns of CSV are text, `'3'` or `score|int`."
+
+
 def _input(job: JobSpec) -> str:
     return ", ".join(job.input.as_given)
 
 
-def nothing_good(job: JobSpec, first_bad: str | None) -> str:
-    """An input without one good row."""
-    first = f" The first: {first_bad.removesuffix('.')}." if first_bad else ""
-    return f"{_input(job)} has no row that can be sent.{first} Check `input.format`, `input.column` and `input.id`."
+def nothing_good(job: JobSpec, first_bad: str | None, left_out: int = 0) -> str:
+    """An input without one good row; `left_out` of its rows are left out by `input.where`."""
+    first = f" The first: {first_bad.rstrip('.')}{'' if first_bad.endswith('?') else '.'}" if first_bad else ""
+    others = f" {numbers.rows(left_out)} left out by `input.where`." if left_out else ""
+    checks = ["`input.where`"] if left_out else []
+    checks += ["`template`"] if job.template else ["`input.format`", "`input.column`"]
+    check = f"Check {', '.join(checks)} and `input.id`." if first_bad or not left_out else _CHECK_WHERE
+    return f"{_input(job)} has no row that can be sent.{first}{others} {check}"
 
 
 def own_input(output: str, entry: str) -> str:

@@ -87,7 +87,7 @@ class Planner:
         """Why nothing of this input may be sent or written; None where it may."""
         job, options, totals = self._job, self._context.options, self._ledger.totals
         if not counts.good:
-            return InputError(nothing_good(job, next(iter(counts.first_invalid), None)))
+            return InputError(nothing_good(job, next(iter(counts.first_invalid), None), self._source.left_out))
         if options.strict and counts.invalid:
             return InputError(strict_refusal(job, counts))
         sent_before = totals.answered or totals.failed

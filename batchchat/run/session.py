@@ -66,7 +66,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None]) -> Ru
     stop_at = _stop_at(context)
     if (entry := overlapping_entry(job.input, output.path)) is not None:
         raise OutputError(own_input(output.as_given, entry))
-    source = open_source(job.input)
+    source = open_source(job.input, job.template, job.systems)
     fresh = context.options.fresh
     check_output(output.path, output.as_given, source.files, fresh=fresh)
     folder = make_folder(output.path, output.as_given)
@@ -319,7 +319,7 @@ class _Session:
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
         """Raise `InputError` for an input that was read to its end and had no good row; nothing was sent then."""
         if feed.exhausted and not feed.good_rows and result.error is None:
-            raise InputError(nothing_good(self._job, feed.first_bad))
+            raise InputError(nothing_good(self._job, feed.first_bad, self._source.left_out))
 
     def _run_record(self) -> dict[str, Any]:
         """The `run` record of this session, without secrets."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from batchchat.errors import InputError, OutputError, UsageError
 from batchchat.job import JobSpec
-from batchchat.job.spec import InputSpec
 from batchchat.sources import open_source
 from batchchat.sources.output_overlap import entries_reading
+from batchchat.sources.rendering import Rendering
 from batchchat.store.folder import check_output, folder_of
 
 __all__ = ["faults_of_stages", "reads_earlier"]
@@ -49,22 +49,24 @@ def _fault(job: JobSpec, earlier: Sequence[JobSpec], later: Sequence[JobSpec], *
     if not earlier:
         return None
     try:
-        _check_input(job.input, earlier)
+        _check_input(job, earlier)
         check_output(job.output.path, job.output.as_given, (), fresh=fresh)
     except UsageError as error:
         return error
     return _unwritable(job)
 
 
-def _check_input(spec: InputSpec, earlier: Sequence[JobSpec]) -> None:
-    """Raise `InputError` for what of the input is there and can't be read."""
+def _check_input(job: JobSpec, earlier: Sequence[JobSpec]) -> None:
+    """Raise `InputError` for what of the input is there and can't be read, and for templates that are none."""
+    spec = job.input
+    Rendering(job.template, job.systems, spec.where)
     written = {entry for job in earlier for entry in entries_reading(spec, job.output.path)}
     if not written:
-        open_source(replace(spec, random=None))  # a random sample reads all rows
+        open_source(replace(spec, random=None), job.template, job.systems)  # a random sample reads all rows
         return
     for path, entry in zip(spec.paths, spec.as_given, strict=True):
         if entry not in written:
-            open_source(replace(spec, paths=(path,), as_given=(entry,), random=None))
+            open_source(replace(spec, paths=(path,), as_given=(entry,), random=None), job.template, job.systems)
 
 
 def _unwritable(job: JobSpec) -> OutputError | None:

@@ -9,7 +9,7 @@ from typing import Any
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
 
-__all__ = ["Compose", "SingleMessage", "merged_params", "single_message"]
+__all__ = ["Compose", "SingleMessage", "merged_params", "single_message", "with_system"]
 
 Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
 """(key, model, messages, params) -> the request for an endpoint."""
@@ -62,7 +62,12 @@ def single_message(
     row: Row, *, model: str, params: Mapping[str, Any], system: str | None, compose: Compose
 ) -> SingleMessage:
     """The script for `row`: its own model and params over the job's, `system` first where it has none."""
-    messages = row.messages
-    if system is not None and messages[0]["role"] not in {"system", "developer"}:
-        messages = [{"role": "system", "content": system}, *messages]
+    messages = with_system(row.messages, system if row.systems is None else row.systems.get("", system))
     return SingleMessage(row, compose(row.key, row.model or model, messages, merged_params(params, row)))
+
+
+def with_system(messages: list[Message], system: str | None) -> list[Message]:
+    """`messages` with `system` put first, where they have no system message of their own and `system` is not empty."""
+    if not system or messages[0]["role"] in {"system", "developer"}:
+        return messages
+    return [{"role": "system", "content": system}, *messages]

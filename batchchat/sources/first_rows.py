@@ -14,7 +14,7 @@ from batchchat.sources.readers import read_records
 from batchchat.sources.row_ids import parse_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from batchchat.job.spec import InputSpec
     from batchchat.sources.files import InputFile
@@ -60,8 +60,16 @@ def look_at_first_rows(spec: InputSpec, unsent: UnsentFields, files: tuple[Input
     unsent.note_missing(missing, count)
 
 
-def count_if_small(files: tuple[InputFile, ...], first: int | None) -> int | None:
-    """How many rows there are, of which the job takes the `first`; None where that takes more than a moment to find."""
+def count_if_small(
+    files: tuple[InputFile, ...],
+    first: int | None,
+    selection: ColumnSelection,
+    holds: Callable[[dict[str, Any]], bool | Bad],
+) -> int | None:
+    """How many rows there are, of which the job takes the `first`; None where that takes more than a moment to find.
+
+    Rows of which `holds` is false are left out; it is given the columns of `selection`.
+    """
     deadline = time.monotonic() + _COUNT_WITHIN_S
     rows = bytes_read = 0
 
@@ -71,8 +79,8 @@ def count_if_small(files: tuple[InputFile, ...], first: int | None) -> int | Non
 
     bytes_before = 0
     for file in files:
-        for _ in read_records(file, ColumnSelection(set()), on_progress):
-            rows += 1
+        for _, columns in read_records(file, selection, on_progress):
+            rows += isinstance(columns, Bad) or holds(columns) is not False
             if rows == first:
                 return rows
             if bytes_read > _COUNTED_BYTES or time.monotonic() > deadline:

@@ -35,15 +35,20 @@ _MAX_ROWS_READ = 1000
 _MAX_ENTRIES_SHOWN = 3
 
 
-def detect_format(spec: InputSpec, files: tuple[InputFile, ...]) -> tuple[Format, str | None]:
+def detect_format(
+    spec: InputSpec, files: tuple[InputFile, ...], of_template: Format | None = None
+) -> tuple[Format, str | None]:
     """The format of the rows in `files`, and how it was detected, None if `spec` names it.
 
-    Raises `InputError` if no row fits a format, or there are no rows.
+    It is `of_template` where a template makes the conversations. Raises `InputError` if no row fits a format, or there
+    are no rows.
     """
-    if spec.format == "auto":
+    if spec.format == "auto" and of_template is None:
         return _detect(spec, files)
     if next(_first_records(files), None) is None:
         raise _empty(spec)
+    if of_template is not None:
+        return of_template, None
     return format_of(spec.format, spec.column), None
 
 
@@ -126,14 +131,20 @@ def _first_records(files: tuple[InputFile, ...]) -> Iterator[tuple[InputFile, in
             yield file, line, columns
 
 
-def check_columns(spec: InputSpec, form: Format, declared: Iterable[str]) -> None:
-    """Raise `InputError` if a column that `spec` or `form` needs is not one of the `declared` columns."""
+def check_columns(
+    spec: InputSpec, form: Format, declared: Iterable[str], rendered: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Raise `InputError` if a column that `spec` or `form` needs is not one of the `declared` columns.
+
+    `rendered` are the columns that the job's templates need, each with its key.
+    """
     names = list(declared)
     required: list[tuple[str, str | None]] = [("input.format", name) for name in form.columns]
     required += [("input.id", form.id_column if spec.id == AUTO else spec.id)]
     params = (spec.params,) if isinstance(spec.params, str) else spec.params or ()
     required += [("input.params", name) for name in params]
     required += [("input.columns", name) for name in spec.columns or ()]
+    required += rendered
     for key, name in required:
         if name is not None and name not in names:
             option = "input.column" if key == "input.format" and spec.column else key

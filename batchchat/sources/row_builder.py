@@ -12,9 +12,11 @@ from batchchat.core.bad import Bad, BadReason
 from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.core.key_spelling import spelled_key
 from batchchat.core.output_columns import KEY_COLUMNS, TECHNICAL
+from batchchat.job.spec import AUTO, InputSpec
 from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
+from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
 from batchchat.sources.row_params import (
     non_finite_in,
@@ -44,36 +46,32 @@ _TRAILING = (
 class Columns:
     """The roles of a record's columns. `wanted` are the columns to read, None for all.
 
-    `params` is the column of an object of parameters, or those that are sent under their own names. `trailing` is the
-    job's `input.trailing_assistant`, `replay` its `input.replay`, and `auto_id` says that the id column is not named by
-    the job. `is_output`: the files are an output of ours, whose ids repeat over variants and samples, and whose
-    technical columns stay behind.
+    `spec` is the job's `input`, `form` the format of its rows and `id` the column of their ids. `is_output`: the files
+    are an output of ours, whose ids repeat over variants and samples, and whose technical columns stay behind.
+    `rendering` knows the columns that the job's templates read.
     """
 
     def __init__(
         self,
         form: Format,
         id_column: str | None,
-        params: str | tuple[str, ...] | None,
-        passthrough: tuple[str, ...] | None,
-        trailing: str = "refuse",
+        spec: InputSpec,
         *,
-        auto_id: bool = False,
         is_output: bool = False,
-        replay: bool = False,
+        rendering: Rendering | None = None,
     ) -> None:
         self.form = form
         self.id = id_column
-        self.params = params
+        self.spec = spec
+        self.rendering = Rendering() if rendering is None else rendering
+        self.has_reference = spec.replay or spec.trailing_assistant == "drop"
+        self.auto_id = spec.id == AUTO and form.id_column is None
+        rendered, params, passthrough = self.rendering.names, spec.params, spec.columns
         self.passthrough = passthrough
-        self.trailing = trailing
-        self.replay = replay
-        self.has_reference = replay or trailing == "drop"
-        self.auto_id = auto_id
         of_params = () if params is None else (params,) if isinstance(params, str) else params
         self.own_params = (*form.optional, *of_params)
         self.structs = (*form.columns, *self.own_params)
-        self.texts = {str(name) for name in (*self.structs, id_column) if name is not None}
+        self.texts = {str(name) for name in (*self.structs, *rendered.read, id_column) if name is not None}
         """The columns that are read as text where they are binary."""
         self.is_key = is_output and id_column == KEY_COLUMNS[0]
         """Whether a row's id is made of all columns of its key."""
@@ -82,7 +80,9 @@ class Columns:
         self.excluded = frozenset({*(str(name) for name in own), *form.excluded, *technical})
         self._typed_id = id_column if passthrough is None and id_column in own - {*self.structs} else None
         used = {*own, *form.excluded, *self.structs, *(KEY_COLUMNS if self.is_key else ())}
-        self.wanted = None if passthrough is None else {*(str(name) for name in used), *passthrough}
+        self.wanted = None if passthrough is None else {*(str(name) for name in used), *rendered.read, *passthrough}
+        if rendered.reads_row or (form.name == TEMPLATE and id_column is None):
+            self.wanted = None  # the id is a hash of all of them
 
     def passes_through(self, name: str, kind: Any) -> bool:
         """True if the column `name`, of the Arrow type `kind`, goes to the output: one of ids if it is not text."""
@@ -121,8 +121,10 @@ class RowBuilder:
         self._column_ids = None if columns.id is None else ColumnIds()
         self._content_ids = ContentIds()
 
-    def build(self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool) -> Row | BadRow:
-        """The row for the record on `line` of the file `label`.
+    def build(
+        self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool, problem: Bad | None = None
+    ) -> Row | BadRow:
+        """The row for the record on `line` of the file `label`; a bad one where there is a `problem` with it.
 
         `sparse`: null keys of structs are absent keys, as in Parquet.
         """
@@ -132,20 +134,15 @@ class RowBuilder:
             reason = BadReason.UNREADABLE if record.reason is BadReason.OTHER else record.reason
             return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence, reason=reason)
         self._unsent.note(record)
-        request = self._parse(record, sparse=sparse)
-        if not isinstance(request, Bad) and (problem := non_finite_in(request.messages)) is not None:
-            request = problem
-        reference: str | None = None
-        if self._columns.replay:
-            request, reference = self._replayed(request)
-        elif not isinstance(request, Bad) and request.messages[-1]["role"] == "assistant":
-            request, reference = self._ending(request)
+        request, reference = (problem, None) if problem is not None else self._request(record, sparse=sparse)
+        systems = None if isinstance(request, Bad) else self._columns.rendering.systems(record)
+        if isinstance(systems, Bad):
+            request, systems = systems, None
         if self._column_ids is None:
+            name = location if isinstance(request, Bad) else self._content_id(record, request)
             passthrough = self._columns.passthrough_of(record, reference)
             if isinstance(request, Bad):
-                return _bad_row(location, ordinal, location, request, passthrough)
-            conversation = [*request.messages, *request.turns] if request.turns else request.messages
-            name = self._content_ids.claim(conversation, request.params, request.model)
+                return _bad_row(name, ordinal, location, request, passthrough)
         else:
             name, problem = self._column_id(record, label, line)
             passthrough = self._columns.passthrough_of(record, reference)
@@ -156,11 +153,28 @@ class RowBuilder:
         messages, params, model, turns = request
         if params:
             self._unsent.note_params(params)
-        return Row(Key(name), ordinal, location, messages, params, model, passthrough, turns)
+        return Row(Key(name), ordinal, location, messages, params, model, passthrough, turns, systems)
+
+    def _request(self, record: dict[str, Any], *, sparse: bool) -> tuple[RowRequest | Bad, str | None]:
+        """What the row of `record` sends, and the answers that are left out of it as its reference."""
+        request = self._parse(record, sparse=sparse)
+        if isinstance(request, Bad):
+            return request, None
+        if (problem := non_finite_in(request.messages)) is not None:
+            return problem, None
+        if self._columns.spec.replay:
+            return self._replayed(request)
+        return self._ending(request) if request.messages[-1]["role"] == "assistant" else (request, None)
+
+    def _content_id(self, record: dict[str, Any], request: RowRequest) -> str:
+        if self._columns.form.name == TEMPLATE:
+            return self._content_ids.claim_columns(record)
+        conversation = [*request.messages, *request.turns] if request.turns else request.messages
+        return self._content_ids.claim(conversation, request.params, request.model)
 
     def _ending(self, request: RowRequest) -> tuple[RowRequest | Bad, str | None]:
         """What is sent of a conversation that ends with the assistant's turn, and the answer that was cut off it."""
-        trailing, where = self._columns.trailing, self._columns.form.where
+        trailing, where = self._columns.spec.trailing_assistant, self._columns.form.where
         if trailing == "prefill":
             return request, None
         if trailing == "refuse":
@@ -171,10 +185,8 @@ class RowBuilder:
             return Bad(sentence, BadReason.ENDS_WITH_ANSWER), None
         return request._replace(messages=messages), reference_text(answers)
 
-    def _replayed(self, request: RowRequest | Bad) -> tuple[RowRequest | Bad, str | None]:
+    def _replayed(self, request: RowRequest) -> tuple[RowRequest | Bad, str | None]:
         """The conversation of `request` with its user's turns to be played one by one, and the answers it had."""
-        if isinstance(request, Bad):
-            return request, None
         played = split_turns(request.messages, self._columns.form.where)
         if isinstance(played, Bad):
             return played, None
@@ -215,12 +227,12 @@ class RowBuilder:
             whole = {name: with_whole_numbers(read[name]) for name in columns.own_params if name in read}
             record = {**record, **read, **whole}
         request = columns.form.parse(record)
-        if columns.params is None or isinstance(request, Bad):
+        if columns.spec.params is None or isinstance(request, Bad):
             return request
-        if isinstance(columns.params, str):
-            own = parse_params_column(record.get(columns.params), columns.params)
+        if isinstance(columns.spec.params, str):
+            own = parse_params_column(record.get(columns.spec.params), columns.spec.params)
         else:
-            own = params_of_columns(record, columns.params)
+            own = params_of_columns(record, columns.spec.params)
         if isinstance(own, Bad):
             return own
         messages = with_system(request.messages, own.system)

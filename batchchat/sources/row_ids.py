@@ -3,7 +3,8 @@
 An id from a column is used unchanged; where it repeats, the first row keeps it and a later row gets `#<file>:<line>`
 appended. A row without an id column gets a hash of its request: its conversation, with the parameters and the model of
 its own where it has any. The job's parameters and model are no part of it, so that a row keeps its id where the job
-changes. Rows equal in that get -2, -3 and so on appended, in reading order. Neither class keeps an object per row.
+changes. Where a template makes the conversation it is a hash of the row's columns, for the same reason. Rows equal in
+that get -2, -3 and so on appended, in reading order. Neither class keeps an object per row.
 """
 
 from __future__ import annotations
@@ -100,7 +101,13 @@ class ContentIds:
 
         `params` and `model` are the row's own. Without them the hash is of `messages` alone, as it always was.
         """
-        content = {"messages": messages, "params": params, "model": model} if params or model else messages
+        return self._claim({"messages": messages, "params": params, "model": model} if params or model else messages)
+
+    def claim_columns(self, columns: dict[str, Any]) -> str:
+        """The same for a row whose conversation a template makes, of its columns: a template may change."""
+        return self._claim(columns)
+
+    def _claim(self, content: Any) -> str:
         digest = stable_hash64(canonical(content))
         _, is_new = self._table.add(digest)
         if is_new:

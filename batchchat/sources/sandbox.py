@@ -22,8 +22,19 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from batchchat.lossless_json import dumps
-from batchchat.sources import sandbox_limits as limits
-from batchchat.sources.sandbox_limits import MAX_CHARS, MAX_STEPS, RenderError
+from batchchat.sources.sandbox_limits import (
+    MAX_CHARS,
+    MAX_INDENT,
+    MAX_STEPS,
+    REFUSED_METHODS,
+    TOO_LARGE,
+    TOO_LONG,
+    RenderError,
+    bounded_filters,
+    check_method,
+    check_operator,
+    text_size,
+)
 from batchchat.text.nearest import did_you_mean
 
 __all__ = [
@@ -51,11 +62,14 @@ _REFUSED_STATEMENTS: dict[type[nodes.Node], str] = {
 
 
 class MissingError(Exception):
-    """A value is used that is not there: `name`, of the row where `owner` is None. `hint` is Jinja2's own sentence."""
+    """A value is used that is not there: `name`, a variable if `is_variable`, else a part of `owner`.
 
-    def __init__(self, hint: str | None, name: Any, owner: Any) -> None:
+    `hint` is Jinja2's own sentence, for what has no name.
+    """
+
+    def __init__(self, hint: str | None, name: Any, owner: Any, *, is_variable: bool) -> None:
         super().__init__(hint, name)
-        self.hint, self.name, self.owner = hint, name, owner
+        self.hint, self.name, self.owner, self.is_variable = hint, name, owner, is_variable
 
 
 class UnexpectedError(TemplateSyntaxError):
@@ -70,8 +84,8 @@ class _Missing(StrictUndefined):
     __slots__ = ()
 
     def _fail_with_undefined_error(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        owner = None if self._undefined_obj is missing else self._undefined_obj
-        raise MissingError(self._undefined_hint, self._undefined_name, owner)
+        owner = self._undefined_obj
+        raise MissingError(self._undefined_hint, self._undefined_name, owner, is_variable=owner is missing)
 
     def __getattr__(self, name: str) -> Any:
         if name[:2] == name[-2:] == "__":
@@ -97,7 +111,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.begin()
         for name in ("lipsum", "cycler"):
             del self.globals[name]
-        self.filters = {**FILTERS, **limits.bounded_filters(self.charge)}
+        self.filters = {**FILTERS, **bounded_filters(self.charge)}
         del self.filters["random"]
         self.filters["tojson"] = self._tojson
         self.filters |= {"_printed": self._printed, "_counted": self._counted, "_joined": self._joined}
@@ -110,29 +124,29 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Count `chars` of a value that is about to be made. Raises `RenderError` if it or all are too many."""
         self._work += chars
         if chars > MAX_CHARS or self._work > _MAX_WORK:
-            raise RenderError(limits.TOO_LARGE)
+            raise RenderError(TOO_LARGE)
 
     def printed(self, chars: int) -> None:
         """Count `chars` of output. Raises `RenderError` once there are too many."""
         self._chars += chars
         if self._chars > MAX_CHARS:
-            raise RenderError(limits.TOO_LARGE)
+            raise RenderError(TOO_LARGE)
 
     def emit(self, chars: int) -> None:
         """Count `chars` that the template has given. Raises `RenderError` once there are too many."""
         self._emitted += chars
         if self._emitted > MAX_CHARS:
-            raise RenderError(limits.TOO_LARGE)
+            raise RenderError(TOO_LARGE)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805, PYI063
         """Call `__obj`, a method or a macro, if its result is bounded."""
         __self._step()
-        limits.check_method(__obj, args, kwargs, __self.charge)
+        check_method(__obj, args, kwargs, __self.charge)
         return super().call(__context, __obj, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute `left operator right`, if the result is bounded."""
-        limits.check_operator(operator, left, right, self.charge)
+        check_operator(operator, left, right, self.charge)
         return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -143,7 +157,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Whether `obj.attr` may be used."""
-        return attr not in limits.REFUSED_METHODS and super().is_safe_attribute(obj, attr, value)
+        return attr not in REFUSED_METHODS and super().is_safe_attribute(obj, attr, value)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         return self.checked(super()._parse(source, name, filename))
@@ -184,7 +198,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _step(self) -> None:
         self._steps += 1
         if self._steps > MAX_STEPS:
-            raise RenderError(limits.TOO_LONG)
+            raise RenderError(TOO_LONG)
 
     def _counted(self, iterable: Iterable[Any], fixed: int) -> Iterator[Any]:
         """The items of a loop; each prints `fixed` characters of the template's own."""
@@ -205,7 +219,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(value, str | int | float | Undefined):
             text = str(value)
         elif isinstance(value, list | tuple | dict):
-            self.charge(limits.text_size(value))
+            self.charge(text_size(value))
             text = str(value)
         else:
             kind = type(value).__name__
@@ -215,17 +229,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _joined(self, values: list[Any]) -> str:
         """What `a ~ b` gives."""
-        self.charge(sum(limits.text_size(value) for value in values))
+        self.charge(sum(text_size(value) for value in values))
         return "".join(map(str, values))
 
     def _tojson(self, value: Any, indent: int | None = None) -> str:
         """`value` as JSON for a prompt: Jinja2's own writes `'` and `<` as escapes, for HTML."""
-        self.charge(limits.text_size(value))
+        self.charge(text_size(value))
         if isinstance(value, Undefined):
             str(value)
         if indent is None:
             return dumps(value).decode("utf-8", "surrogatepass")
-        return json.dumps(value, indent=min(int(indent), limits.MAX_INDENT), ensure_ascii=False)
+        return json.dumps(value, indent=min(int(indent), MAX_INDENT), ensure_ascii=False)
 
 
 def _filter(node: Any, name: str, *args: nodes.Expr) -> nodes.Filter:

@@ -7,25 +7,28 @@ the input.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from batchchat.core.bad import Bad
 from batchchat.core.output_columns import CARRIED, TECHNICAL
 from batchchat.errors import InputError
-from batchchat.job.spec import AUTO, NOT_REPLAYED
+from batchchat.job.spec import NOT_REPLAYED
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
 from batchchat.sources.first_rows import count_if_small, id_column_of, look_at_first_rows
 from batchchat.sources.format_detection import check_columns, check_ids, detect_format, summarize_entries
 from batchchat.sources.parquet import ColumnSelection, ParquetFooter, read_footer
 from batchchat.sources.readers import declared_columns, read_records, resolve_json_kind
+from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_builder import REFERENCE, Columns, RowBuilder
 from batchchat.sources.sampling import Sample, choose
 from batchchat.sources.unify import common_type, text_type
 from batchchat.sources.unsent_fields import UnsentFields
+from batchchat.text.numbers import rows as rows_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
     from batchchat.core.conversation import BadRow, Row
     from batchchat.job.spec import InputSpec
+    from batchchat.job.template import TemplateSpec
+    from batchchat.sources.files import Record
     from batchchat.sources.formats import Format
 
 __all__ = ["Source", "open_source"]
@@ -44,6 +49,7 @@ _NOUNS = {
     "request": "requests",
     "openai-batch": "openai-batch requests",
     "sharegpt": "sharegpt conversations",
+    TEMPLATE: "rows",
 }
 
 
@@ -55,7 +61,8 @@ class Source:
     random sample.
     `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
     `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
-    None where the job names it.
+    None where the job names it. `left_out` rows of the current pass are left out by `input.where`; they are in no other
+    count.
     """
 
     def __init__(
@@ -65,35 +72,32 @@ class Source:
         form: tuple[Format, str | None],
         footers: list[ParquetFooter],
         id_column: str | None,
+        *,
+        rendering: Rendering,
     ) -> None:
         self.format, self.recognised = form[0].name, form[1]
+        self.left_out = 0
+        self._all_read = False
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
         is_output = len(footers) == len(inputs.files) and all(footer.is_output for footer in footers)
-        self._columns = Columns(
-            form[0],
-            id_column,
-            spec.params,
-            spec.columns,
-            spec.trailing_assistant,
-            auto_id=spec.id == AUTO and form[0].id_column is None,
-            is_output=is_output,
-            replay=spec.replay,
-        )
-        self._unsent = UnsentFields(spec, form[0], id_column, CARRIED | TECHNICAL if is_output else frozenset())
+        self._columns = Columns(form[0], id_column, spec, is_output=is_output, rendering=rendering)
+        ours = CARRIED | TECHNICAL if is_output else frozenset[str]()
+        self._unsent = UnsentFields(spec, form[0], id_column, ours, rendering.names)
         self._unsent.note_media(name for footer in footers for name in footer.types)
         look_at_first_rows(spec, self._unsent, inputs.files)
         self.description = f"{_NOUNS[self.format]} from {summarize_entries(inputs.entries)}"
-        self.bytes_total = sum(file.size for file in inputs.files)
         self.bytes_read = 0
         self.rows_total: int | None = None
         self.column_types: dict[str, pa.DataType] = {}
         if len(footers) == len(inputs.files):
-            rows = sum(footer.rows for footer in footers)
-            self.rows_total = rows if spec.first is None else min(rows, spec.first)
+            if not rendering.has_where:
+                rows = sum(footer.rows for footer in footers)
+                self.rows_total = rows if spec.first is None else min(rows, spec.first)
             self.column_types = _common_types(footers, self._columns)
         self._selection = ColumnSelection(self._columns.wanted, self.column_types, frozenset(self._columns.texts))
+        rendering.declare(self.column_types)
         if self._columns.has_reference and self.column_types:
             renamed = {self._columns.output_name(name): kind for name, kind in self.column_types.items()}
             self.column_types = {**renamed, REFERENCE: pa.string()}
@@ -103,12 +107,8 @@ class Source:
             self.rows_total = self._sample.rows
             self.bytes_read = 0
         if self.rows_total is None:
-            self.rows_total = count_if_small(inputs.files, spec.first)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The paths of the files, in reading order."""
-        return tuple(file.path for file in self._inputs)
+            selection = self._selection if rendering.has_where else ColumnSelection(set())
+            self.rows_total = count_if_small(inputs.files, spec.first, selection, rendering.holds)
 
     @property
     def id_column(self) -> str | None:
@@ -117,8 +117,18 @@ class Source:
 
     @property
     def may_name_models(self) -> bool:
-        """Whether rows may have a model of their own."""
-        return self._columns.params is not None or self.format not in {"messages", "prompt", "turns", "sharegpt"}
+        """True if rows may have a model of their own."""
+        return self._columns.spec.params is not None or self.format in {"request", "openai-batch"}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        return tuple(file.path for file in self._inputs)
+
+    @property
+    def bytes_total(self) -> int:
+        """The size of the files."""
+        return sum(file.size for file in self._inputs)
 
     def estimated_rows(self, rows_read: int) -> int | None:
         """About how many rows there are, by the bytes of the `rows_read`; None before any was read."""
@@ -135,10 +145,14 @@ class Source:
     @property
     def notes(self) -> list[str]:
         """What is to be said of the rows read so far, the first ones included: fields that are not sent, and names."""
-        return self._unsent.sentences()
+        sentences = self._unsent.sentences()
+        if self._all_read and self.left_out:
+            sentences.append(f"{rows_left_out(self.left_out)} left out by `input.where`.")
+        return sentences
 
     def _rows(self) -> Iterator[Row | BadRow]:
-        self.bytes_read = before = 0
+        self.bytes_read = before = self.left_out = 0
+        self._all_read = False
         builder = RowBuilder(self._columns, self._unsent)
         remaining = self._first
         for file in self._inputs:
@@ -148,26 +162,48 @@ class Source:
                 self.bytes_read = start + of_this_file
 
             sparse = file.kind is FileKind.PARQUET
-            for line, columns in islice(read_records(file, self._selection, on_progress), remaining):
-                yield builder.build(file.label, line, columns, sparse=sparse)
+            records = read_records(file, self._selection, on_progress)
+            if self._columns.rendering.has_where:
+                yield from islice(self._taken(builder, file.label, records, sparse=sparse), remaining)
+            else:
+                for line, columns in islice(records, remaining):
+                    yield builder.build(file.label, line, columns, sparse=sparse)
             before += file.size
             self.bytes_read = before
             if self._first is not None:
                 remaining = self._first - builder.rows
                 if not remaining:
-                    return
+                    break
+        self._all_read = True
+
+    def _taken(
+        self, builder: RowBuilder, label: str, records: Iterator[Record], *, sparse: bool
+    ) -> Iterator[Row | BadRow]:
+        """The rows of those `records` of which `input.where` holds, or is not decided."""
+        for line, columns in records:
+            holds = True if isinstance(columns, Bad) else self._columns.rendering.holds(columns)
+            if holds is False:
+                self.left_out += 1
+            else:
+                yield builder.build(
+                    label, line, columns, sparse=sparse, problem=holds if isinstance(holds, Bad) else None
+                )
 
 
-def open_source(spec: InputSpec) -> Source:
+def open_source(
+    spec: InputSpec, template: TemplateSpec | None = None, systems: Mapping[str, str] | None = None
+) -> Source:
     """Find the files of the input `spec`, detect their format, and choose the rows of a random sample.
 
-    Raises `InputError` with one sentence that says what is wrong and what to do.
+    `template` makes the conversations, where the job has one; `systems` are its system messages by variant. Raises
+    `InputError` with one sentence that says what is wrong and what to do.
     """
+    rendering = Rendering(template, systems, spec.where)
     named = find_files(spec.paths, spec.as_given)
     inputs = InputFiles(tuple(resolve_json_kind(file) for file in named.files), named.entries)
     footers = [read_footer(file) for file in inputs.files if file.kind is FileKind.PARQUET]
     headers = [header for file in inputs.files if (header := declared_columns(file)) is not None]
-    form = detect_format(spec, inputs.files)
+    form = detect_format(spec, inputs.files, rendering.form)
     if spec.replay and form[0].name in NOT_REPLAYED:
         raise InputError(
             f"{summarize_entries(inputs.entries)} has {_NOUNS[form[0].name]}, and `input.replay` plays the user's turns"
@@ -175,11 +211,12 @@ def open_source(spec: InputSpec) -> Source:
         )
     if len(footers) + len(headers) == len(inputs.files):
         declared: list[Iterable[str]] = [*(footer.types for footer in footers), *headers]
-        check_columns(spec, form[0], dict.fromkeys(name for names in declared for name in names))
+        names = dict.fromkeys(name for names in declared for name in names)
+        check_columns(spec, form[0], names, rendering.required)
     id_column = id_column_of(spec, form[0], inputs.files, footers)
     if id_column is not None:
         check_ids(id_column, (footer.types.get(id_column) for footer in footers))
-    return Source(spec, inputs, form, footers, id_column)
+    return Source(spec, inputs, form, footers, id_column, rendering=rendering)
 
 
 def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:

@@ -174,7 +174,7 @@ def _missing(error: MissingError, columns: Mapping[str, Any]) -> str:
     if error.hint is not None:
         return _sentence(error.hint)
     name = scrub(str(error.name))
-    if error.owner is None or error.owner is columns:
+    if error.is_variable or error.owner is columns:
         near = did_you_mean(name, columns) or f" There is {list_columns(columns)}."
         return f"there is no column `{name}`.{near}"
     if isinstance(error.owner, dict):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from batchchat.job.spec import InputSpec
     from batchchat.sources.formats import Format
+    from batchchat.sources.templates import Names
 
 __all__ = ["UnsentFields"]
 
@@ -32,18 +33,31 @@ class UnsentFields:
     """Gathers what the rows of an input, read by `form`, have and the job doesn't send.
 
     Columns that are called so for another reason (`ours`, of an output of batchchat) are not meant to be sent.
+    `rendered` are the columns that the job's templates read.
     """
 
     def __init__(
-        self, spec: InputSpec, form: Format, id_column: str | None, ours: frozenset[str] = frozenset()
+        self,
+        spec: InputSpec,
+        form: Format,
+        id_column: str | None,
+        ours: frozenset[str] = frozenset(),
+        rendered: Names | None = None,
     ) -> None:
         self._spec, self._form = spec, form
         params = spec.params
         self._listed = () if params is None or isinstance(params, str) else params
+        self._rendered = frozenset() if rendered is None else rendered.read
         own = {*form.columns, *form.optional, *self._listed, id_column, params if isinstance(params, str) else None}
+        own |= self._rendered
+        if rendered is not None and rendered.reads_row:
+            own |= ROW_FIELDS.keys() | _SYSTEM_TEXTS | _PROMPT_PARTS
+            self._rendered |= _MEDIA
         self._candidates = set() if form.name in _SENDS_ALL else {*ROW_FIELDS} - AMBIGUOUS - own - ours
         texts = _SYSTEM_TEXTS | _PROMPT_PARTS if form.name == "prompt" else _SYSTEM_TEXTS
         self._texts = set() if form.name in _SENDS_ALL else {*texts} - own
+        if form.name == "template":  # it says which texts are sent
+            self._texts = set()
         self._unsent_texts: list[str] = []
         self.columns: list[str] = []
         self._media: dict[str, None] = {}
@@ -83,7 +97,7 @@ class UnsentFields:
 
     def note_media(self, names: Iterable[str]) -> None:
         """Take note of those of `names`, columns that have values, that hold images, audio or video."""
-        is_sent = {*self._form.columns, *self._form.optional, *self._listed}
+        is_sent = {*self._form.columns, *self._form.optional, *self._listed, *self._rendered}
         self._media |= dict.fromkeys(name for name in names if name in _MEDIA and name not in is_sent)
 
     def note_missing(self, names: Iterable[str], rows: int) -> None:

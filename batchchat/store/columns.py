@@ -229,8 +229,8 @@ COLUMNS: tuple[Column, ...] = (
         "raw",
         _TEXT,
         _field("raw"),
-        "the response's JSON as it came, a stream joined; without `output.raw` only of replies with images or audio, and"
-        " the first MiB of a 2xx that could not be used",
+        "the response's JSON as it came, a stream joined; without `output.raw` only of replies with images or audio,"
+        " and the first MiB of a 2xx that could not be used",
     ),
 )
 

@@ -29,7 +29,7 @@ def chunk(content: str, finish_reason: str | None = None, **more: Any) -> bytes:
 
 
 HALF = HEAD + chunk("Half of ") + chunk("it")
-REST = [chunk(", and all.") + chunk("", "stop", usage=USAGE) + DONE, End.CLOSE]
+REST: list[Step] = [chunk(", and all.") + chunk("", "stop", usage=USAGE) + DONE, End.CLOSE]
 
 
 def contents(job: Job) -> list[dict[str, Any]]:

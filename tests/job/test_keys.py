@@ -63,14 +63,14 @@ def test_every_key_is_declared_completely() -> None:
         ),
         ("", "max_cost", "`max_cost` is not a key of a job. Did you mean `budget.max_cost`?"),
         ("output", "x", "`x` is not a key of `output`. It takes path, order, part_rows and raw."),
-        ("", "template", "`template` is not in this version of batchchat yet; leave it out."),
+        ("", "samples", "`samples` is not in this version of batchchat yet; leave it out."),
         (
             "",
             "a\nb",
             (
-                "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, concurrency, "
-                "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
-                "on_finish and output."
+                "`a\\nb` is not a key of a job. A job takes name, input, template, system, model, endpoint, params, "
+                "concurrency, adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, "
+                "estimate, on_finish and output."
             ),
         ),
     ],

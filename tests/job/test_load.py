@@ -190,7 +190,7 @@ timeout: {connect: yes, total: true}
         "job.yaml:9: `api_key` is not a key of `endpoint`. Did you mean `api_key_env`?",
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
         (
-            "job.yaml:11: `foo` is not a key of a job. A job takes name, input, system, model, "
+            "job.yaml:11: `foo` is not a key of a job. A job takes name, input, template, system, model, "
             "endpoint, params, concurrency, "
             "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
             "on_finish and output."

@@ -54,6 +54,7 @@ def test_rendered_text(text: str, rendered: str) -> None:
             "{{ by.item }}",
             '`template`, line 1: there is no key `item` in {"items":2}, an object. Did you mean `items`?',
         ),
+        ("{{ note.x }}", "`template`, line 1: there is no `x` in null."),
         ("{{ score.x }}", "`template`, line 1: there is no `x` in 4, a number."),
         ("{{ note }}", "`template`, line 1: `note` is null. Write `{{ note or '' }}` to print nothing."),
         ("\n\n{{ 1 / 0 }}", "`template`, line 3: division by zero."),
