@@ -382,3 +382,19 @@ def test_the_limits_of_a_row_bind_over_its_turns_and_runs(job: Job) -> None:
         hangs = False
         assert job.run("--resend", "failed").code == 0
     assert [asked.text for asked in server.asked[3:]] == ["Two?"]
+
+
+def test_an_estimate_has_all_turns(job: Job) -> None:
+    """Replies and prompts of every request, replies in prompts included; a cap's worst case is that of all of them."""
+    keys = {"params": {"max_tokens": 100}, "price": {"input": 1, "output": 1}}
+    job.write([{"id": "a", "turns": ["One?", "Two?", "Three?"]}], input__id=None, **keys)
+    before = json.loads(job.run("estimate", "job.yaml", "--json").out)
+    assert before["completion_tokens"] == {"low": 30, "expected": 150, "worst": 300}
+    text = before["prompt_tokens"] - 3 * 50
+    assert before["cost_usd"]["worst"] == pytest.approx((text + 3 * 100 + 300) / 1e6)
+    assert job.run().code == 0
+    after = json.loads(job.run("estimate", "job.yaml", "--json").out)
+    (row,) = job.table()
+    assert after["prompt_tokens"] == row["prompt_tokens"] > text
+    assert after["completion_tokens"]["expected"] == row["completion_tokens"]
+    assert after["cost_usd"]["expected"] == row["cost_usd"]
