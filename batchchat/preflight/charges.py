@@ -43,7 +43,7 @@ def observed_charge(rows: Sequence[ObservedRow], listed: Charge | None, where: s
     `where` says in words where the rows come from, such as `in the pilot`.
     """
     charged = [row for row in rows if row.cost_reported and row.cost_usd is not None]
-    prompts = [float(row.prompt if row.reported is None else row.reported) for row in charged]
+    prompts = [float(row.sent_prompt if row.reported is None else row.reported) for row in charged]
     completions = [float(row.completion) for row in charged]
     costs = [row.cost_usd or 0.0 for row in charged]
     if not math.fsum(prompts) + math.fsum(completions):

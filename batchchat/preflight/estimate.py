@@ -242,6 +242,11 @@ def _notes_of_pilot(pilot_result: PilotResult, figures: Forecast) -> list[str]:
 
 def _notes_of_rows(load: Load, model: str) -> list[str]:
     notes = []
+    if load.left_resends:
+        notes.append(
+            "each later turn of a row is sent with the replies before it; they are counted in its prompt at their"
+            " expected length."
+        )
     if load.undecided:
         notes.append(
             f"{numbers.rows(load.undecided)} changed since {'it was' if load.undecided == 1 else 'they were'} answered;"

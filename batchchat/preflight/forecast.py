@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from batchchat.preflight.charges import Charge, observed_charge
@@ -102,7 +103,12 @@ def forecast(
         return _without_evidence(load, listed, prompt_source)
     scale = _prompt_scale(evidence)
     price = observed_charge(evidence.rows, listed, evidence.where) if evidence.same_price else listed
-    strata = strata_of(evidence.rows, load.bands)
+    if load.left_resends and not evidence.is_calibrating:
+        strata = Strata(
+            [evidence.rows], [load.left]
+        )  # their prompts may have replies in them, and say nothing of length
+    else:
+        strata = strata_of(evidence.rows, load.bands)
     extrapolation = _Extrapolation(
         load, strata, price, scale, seed, has_interval=evidence.is_random_sample, same_price=evidence.same_price
     )
@@ -141,10 +147,11 @@ def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> 
     completion = Range(low, expected, worst) if load.left else Range(*[float(load.known_completion)] * 3)
     cost = None
     if listed is not None:
+        # A reply that is sent again with later turns costs as prompt each time.
+        token_usd = listed.output_usd + load.resent(listed.input_usd)
         base_usd = listed.cost_usd(load.left_prompt, 0) + load.known_cost
-        cost = Range(
-            *(_with_replies(base_usd, listed.output_usd, tokens, load.known_completion) for tokens in completion)
-        )
+        cost = Range(*(_with_replies(base_usd, token_usd, tokens, load.known_completion) for tokens in completion))
+    resent = 0.0 if expected is None else load.resent(expected - load.known_completion)
     if is_assumed or not load.left:
         length_source = f"assumed: {ASSUMED[0]:.0%} and {ASSUMED[1]:.0%} of the maximum"
     else:
@@ -152,7 +159,7 @@ def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> 
             "reply lengths unknown" if load.unbounded else "reply lengths unknown; the worst fills the context"
         )
     return Forecast(
-        prompt_tokens=load.known_prompt + load.left_prompt,
+        prompt_tokens=round(load.known_prompt + load.left_prompt + resent),
         completion_tokens=completion,
         cost_usd=cost,
         duration_s=None,
@@ -167,7 +174,7 @@ def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> 
     )
 
 
-@dataclass(slots=True)
+@dataclass
 class _Extrapolation:
     """The figures of all rows of `load`, extrapolated from sampled rows in `strata`.
 
@@ -186,7 +193,12 @@ class _Extrapolation:
     @property
     def left_prompt(self) -> float:
         """The prompt tokens of the rows left, as the endpoint is expected to report them."""
-        return self.load.left_prompt * (self.scale or 1.0)
+        return (self.load.left_prompt + self.load.resent(self._left_completion)) * (self.scale or 1.0)
+
+    @cached_property
+    def _left_completion(self) -> float:
+        """The expected completion tokens of the rows left."""
+        return self._sum(lambda row: float(row.completion), 0.0)[0] if self.load.left_resends else 0.0
 
     def completion_tokens(self) -> tuple[Range, Interval | None]:
         load, base = self.load, self.load.known_completion
@@ -198,19 +210,22 @@ class _Extrapolation:
         price = self.price
         if price is None:
             return None, None
-        # The prompt of every row is known, so only the cost beyond it is extrapolated.
-        base_usd, scale = self.load.known_cost + price.cost_usd(self.left_prompt, 0), self.scale or 1.0
+        # The text of every row is known, so only the cost beyond it is extrapolated: of replies, and of those that are
+        # sent again with later turns.
+        scale = self.scale or 1.0
+        base_usd = self.load.known_cost + price.cost_usd(self.load.left_prompt * scale, 0)
+        resend_usd = self.load.resent(price.cost_usd(scale, 0))
 
         def beyond_prompt_usd(row: ObservedRow) -> float:
-            prompt = row.prompt * scale
+            prompt = row.sent_prompt * scale
             usd = row.cost_usd if self.same_price and (row.cost_reported or price.source != "job") else None
             if usd is None:
                 usd = price.cost_usd(prompt, row.completion) if row.answered else 0.0
-            return usd - price.cost_usd(prompt, 0)
+            return usd - price.cost_usd(prompt, 0) + resend_usd * row.completion
 
         expected, span = self._sum(beyond_prompt_usd, base_usd)
         low, worst = (
-            _with_replies(base_usd, price.output_usd, tokens, self.load.known_completion)
+            _with_replies(base_usd, price.output_usd + resend_usd, tokens, self.load.known_completion)
             for tokens in (completion.low, completion.worst)
         )
         return _ordered(low, expected, worst), span
@@ -230,7 +245,7 @@ class _Extrapolation:
                 return None
             bounds = [distribution.makespan_s(busy_s, load.left, limits.concurrency, quantile)]
             if limits.requests_per_minute is not None:
-                bounds.append(load.left / limits.requests_per_minute * 60)
+                bounds.append(load.left_requests / limits.requests_per_minute * 60)
             if limits.tokens_per_minute is not None:
                 left_tokens = (tokens or 0.0) - load.known_completion + self.left_prompt
                 bounds.append(left_tokens / limits.tokens_per_minute * 60)
@@ -270,7 +285,7 @@ def _prompt_scale(evidence: Evidence) -> float | None:
     """The ratio of reported to counted prompt tokens; None where it is about 1 or unknown."""
     if not evidence.is_calibrating:
         return None
-    pairs = [(row.reported, row.prompt) for row in evidence.rows if row.reported and row.prompt]
+    pairs = [(row.reported, row.sent_prompt) for row in evidence.rows if row.reported and row.prompt]
     counted = sum(prompt for _, prompt in pairs)
     ratio = sum(reported for reported, _ in pairs) / counted if counted else 1.0
     return None if abs(ratio - 1) < _MIN_SCALE_DIFFERENCE else ratio

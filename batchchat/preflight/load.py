@@ -27,7 +27,8 @@ class ObservedRow(NamedTuple):
     """A row that was sent before, as evidence for the rows that were not.
 
     `prompt` are its prompt tokens as counted here, `reported` as the endpoint reported them, `completion` its
-    completion tokens; None is unknown. The `completion` of a failed row is 0 where it has no usage.
+    completion tokens; None is unknown. The `completion` of a failed row is 0 where it has no usage. All are sums over
+    its requests; `resent` are the tokens of replies that were sent again with later turns, which are in no `prompt`.
     """
 
     prompt: int
@@ -37,15 +38,22 @@ class ObservedRow(NamedTuple):
     cost_reported: bool
     latency_s: float
     answered: bool
+    resent: int = 0
+
+    @property
+    def sent_prompt(self) -> int:
+        """All prompt tokens as counted here."""
+        return self.prompt + self.resent
 
 
 @dataclass(slots=True)
 class Load:
     """The rows of an input under one model, in sums.
 
-    `left` rows are still to be sent: `left_prompt` are their prompt tokens as counted here, `left_max_completion` the
-    maximum of their completion tokens. `kept` rows are answered and `kept_failed` have failed; `known_*` are the
-    tokens and the cost of both.
+    `left` rows are still to be sent: `left_prompt` are their prompt tokens as counted here, without replies that are
+    sent again, `left_max_completion` the maximum of their completion tokens, `left_requests` the number of their
+    requests and `left_resends` how often one of their replies is sent again. `kept` rows are answered and `kept_failed`
+    have failed; `known_*` are the tokens and the cost of both.
     """
 
     rows: int = 0
@@ -61,6 +69,8 @@ class Load:
     left: int = 0
     left_prompt: int = 0
     left_max_completion: int = 0
+    left_requests: int = 0
+    left_resends: int = 0
     unbounded: int = 0
     """Rows left whose reply has no known maximum."""
     by_context: int = 0
@@ -73,12 +83,15 @@ class Load:
     """Answered rows whose usage was not reported."""
     unknown_cost: int = 0
 
-    def send(self, prompt: int, max_completion: int | None, *, by_context: bool) -> None:
+    def send(self, prompt: int, max_completion: int | None, *, by_context: bool, requests: int = 1) -> None:
         """Count a row to be sent, with its prompt tokens and the maximum of its reply's, None where there is none.
 
-        `by_context` says that the maximum is what the context leaves.
+        `by_context` says that the maximum is what the context leaves. Both are sums over its `requests`, each of which
+        has the replies to those before it in its prompt.
         """
         self.left += 1
+        self.left_requests += requests
+        self.left_resends += requests * (requests - 1) // 2
         self.left_prompt += prompt
         self.bands[band(prompt)] += 1
         if max_completion is None:
@@ -86,6 +99,10 @@ class Load:
         else:
             self.left_max_completion += max_completion
             self.by_context += by_context
+
+    def resent(self, completion: float) -> float:
+        """The tokens of replies that the rows left send again, if their replies have `completion` tokens together."""
+        return completion * self.left_resends / self.left_requests if self.left_resends else 0.0
 
     def refuse(self, key: str) -> None:
         """Count the row with the id `key`, which does not fit the context."""
@@ -97,7 +114,7 @@ class Load:
         """Count a finished `row`; `tokens_known` says whether its usage was reported."""
         self.kept += row.answered
         self.kept_failed += not row.answered
-        self.known_prompt += row.prompt if row.reported is None else row.reported
+        self.known_prompt += row.sent_prompt if row.reported is None else row.reported
         self.known_completion += row.completion
         self.unknown_tokens += not tokens_known and row.answered
         self.known_cost += row.cost_usd or 0.0

@@ -72,7 +72,10 @@ class ModelEstimate:
 
 
 class SampledRow(NamedTuple):
-    """A row of a pilot: whether it is still to be sent, its prompt tokens, and the limit of its reply's tokens."""
+    """A row of a pilot: whether it is still to be sent, its prompt tokens, and the limit of its reply's tokens.
+
+    Of a row of several turns they are sums over its requests; prompts have the longest replies in them.
+    """
 
     sends: bool
     prompt: int
@@ -192,40 +195,52 @@ class _Scanner:
 
     def good(self, task: RowTask) -> None:
         self._result.good += 1
-        row, requests = task.row, task.script.preview
+        row, first = task.row, task.script.preview[0]
         params = merged_params(self._job.params, row)
         if params is not self._bound[0]:  # most rows have the job's own
             self._bound = (params, max_reply_tokens(params))
-        prompts: dict[int, int] = {}
+        counts: dict[int, list[int]] = {}
         for lane in self._lanes:
-            if (prompt := prompts.get(id(lane.tokenizer))) is None:
-                count, tools = lane.tokenizer.count, params.get("tools")
-                prompt = prompts[id(lane.tokenizer)] = sum(count(request.messages, tools) for request in requests)
-            lane.load.other_models += requests[0].model != self._job.model
+            if (prompts := counts.get(id(lane.tokenizer))) is None:
+                messages = ([*first.messages, *row.turns[:turn]] for turn in range(len(row.turns) + 1))
+                tools = params.get("tools")
+                prompts = counts[id(lane.tokenizer)] = [lane.tokenizer.count(known, tools) for known in messages]
+            lane.load.other_models += first.model != self._job.model
             if lane.own and not task.disposition.sends:
-                self._finished(lane.load, task, prompt)
+                self._finished(lane, task, sum(prompts), params.get("tools"))
             else:
-                self._to_send(lane, row.key, prompt, self._bound[1])
+                self._to_send(lane, row.key, prompts, self._bound[1])
 
-    def _to_send(self, lane: ModelEstimate, key: Key, prompt: int, most: int | None) -> None:
-        room = None if lane.context_length is None else lane.context_length - prompt
+    def _to_send(self, lane: ModelEstimate, key: Key, prompts: Sequence[int], most: int | None) -> None:
+        """Count a row whose requests have `prompts` tokens without replies, and a reply of at most `most` each."""
+        length, requests = lane.context_length, len(prompts)
+        room = None if length is None else length - prompts[0]
         if room is not None and (room <= 0 or (most is not None and most > room)):
             lane.load.refuse(key.id)
             return
-        by_context = most is None
-        most = room if most is None else most
-        lane.load.send(prompt, most, by_context=by_context)
+        max_prompt, max_completion = sum(prompts), None
+        if most is not None:
+            max_completion = most * requests
+            max_prompt += most * (requests * (requests - 1) // 2)
+        elif length is not None:
+            max_completion = sum(max(length - prompt, 0) for prompt in prompts)
+            max_prompt = prompts[0] + length * (requests - 1)
+        lane.load.send(sum(prompts), max_completion, by_context=most is None, requests=requests)
         if lane.own and self._draw is not None:
-            self._draw.add(key, SampledRow(sends=True, prompt=prompt, most=most))
+            self._draw.add(key, SampledRow(sends=True, prompt=max_prompt, most=max_completion))
 
-    def _finished(self, load: Load, task: RowTask, prompt: int) -> None:
+    def _finished(self, lane: ModelEstimate, task: RowTask, prompt: int, tools: Any) -> None:
         assert task.entry is not None, "a row that is not sent has a record"
+        load = lane.load
         load.undecided += task.disposition is Disposition.UNDECIDED
         record, key, result = self._ledger.read(task.entry), task.row.key, self._result
         reply: Mapping[str, Any] = record.get("reply") or {}
         load.cut_off += record["status"] == Status.ANSWERED and reply.get("finish_reason") == "length"
-        observed = observed_row(record, prompt)
-        load.keep(observed or _without_length(record, prompt), tokens_known=observed is not None)
+        observed, without_length = observed_row(record, prompt), _without_length(record, prompt)
+        if turns := task.row.turns:
+            without_length = _with_turns(without_length, record, len(turns), lane.tokenizer, tools)
+            observed = observed and _with_turns(observed, record, len(turns), lane.tokenizer, tools)
+        load.keep(observed or without_length, tokens_known=observed is not None)
         if task.disposition is not Disposition.KEEP:  # another request than the one that is in the input
             return
         if self._draw is not None:
@@ -258,6 +273,14 @@ def observed_row(record: RowRecord, prompt: int) -> ObservedRow | None:
     if completion is not None and prompt_tokens is not None and total is not None:
         completion = max(completion, total - prompt_tokens)
     return _without_length(record, prompt)._replace(completion=completion or 0)
+
+
+def _with_turns(row: ObservedRow, record: RowRecord, turns: int, tokenizer: Tokenizer, tools: Any) -> ObservedRow:
+    """`row`, which had so many further `turns`: each request had the replies before it, and took about as long."""
+    messages = record.get("messages") or []
+    ends = range(len(messages) - 2 * turns, len(messages) + 1, 2)
+    sent = sum(tokenizer.count(messages[:end], tools) for end in ends if end > 0)
+    return row._replace(resent=max(sent - row.prompt, 0), latency_s=row.latency_s * (turns + 1))
 
 
 def _without_length(record: RowRecord, prompt: int) -> ObservedRow:

@@ -177,7 +177,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("sample", _SMALL, _field("sample"), "which completion of the conversation, from 0"),
     Column("status", _TEXT, _field("status"), "answered, failed or invalid"),
     Column("response", _TEXT, _in("reply", "text"), "the reply's text"),
-    Column("finish_reason", _TEXT, _in("reply", "finish_reason"), "why the model stopped"),
+    Column(
+        "finish_reason",
+        _TEXT,
+        _in("reply", "finish_reason"),
+        "why the model stopped; of several turns the last, or length where one before it was cut off",
+    ),
     Column("messages", MESSAGES, Accessor(_messages, _set_messages), "the conversation with the reply"),
     Column(
         "messages_json",
@@ -193,7 +198,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("model_requested", _TEXT, _field("model"), "the model as requested"),
     Column("service_tier", _TEXT, _in("reply", "service_tier"), "the tier as served"),
     Column("response_id", _TEXT, _in("reply", "response_id"), "the endpoint's id of the response"),
-    Column("prompt_tokens", _INT, _in("usage", "prompt_tokens"), "as reported, of the last attempt that did"),
+    Column(
+        "prompt_tokens",
+        _INT,
+        _in("usage", "prompt_tokens"),
+        "as reported, of the last attempt that did; the tokens of several turns are sums",
+    ),
     Column(
         "completion_tokens",
         _INT,

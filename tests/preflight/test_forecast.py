@@ -177,3 +177,54 @@ def test_limits_set_the_duration() -> None:
     left = tokens.completion_tokens.expected - sum(row.completion for row in rows[:100])
     assert tokens.duration_s.expected is not None
     assert tokens.duration_s.expected > left / 1_000 * 60
+
+
+def three_turns(seed: int, rows: int) -> list[ObservedRow]:
+    """Rows of three requests with 60 tokens of text; the endpoint counts a tenth more, and charges the list's price."""
+    random, observed = Random(seed), []
+    for _ in range(rows):
+        first, second, third = (int(random.lognormvariate(4, 0.5)) for _ in range(3))
+        prompt, completion = round(1.1 * (60 + 2 * first + second)), first + second + third
+        cost_usd = 0.48e-6 * (prompt + completion)
+        observed.append(
+            ObservedRow(60, prompt, completion, cost_usd, cost_reported=True, latency_s=3.0, answered=True)._replace(
+                resent=2 * first + second
+            )
+        )
+    return observed
+
+
+def test_replies_that_are_sent_again_count_as_prompt() -> None:
+    """Every reply is in the prompts of the turns after it: with and without evidence, of this job or of another."""
+    rows = three_turns(1, 600)
+    load = Load(rows=500)
+    for row in rows[:100]:
+        load.keep(row, tokens_known=True)
+    for row in rows[100:]:
+        load.send(row.prompt, 3 * 100, by_context=False, requests=3)
+    cost_usd = sum(row.cost_usd or 0.0 for row in rows)
+    prompt = sum(row.reported or 0 for row in rows)
+    evidence = Evidence(rows[:100], "in the pilot", "x", is_random_sample=True)
+    own = forecast(load, evidence, LISTED, LIMITS, prompt_source="counted", seed=1)
+    assert own.sources["prompt_tokens"] == "counted, times 1.100 as reported in the pilot"
+    assert own.prompt_tokens == pytest.approx(prompt, rel=0.05)
+    assert own.cost_usd is not None
+    assert own.cost_usd.expected == pytest.approx(cost_usd, rel=0.05)
+    assert own.cost_interval is not None
+    assert own.cost_interval.low < cost_usd < own.cost_interval.high
+    other = [row._replace(prompt=row.reported or 0, resent=0) for row in rows[:100]]
+    like = Evidence(other, "in y", "lengths from y", is_calibrating=False, same_price=False)
+    fresh = Load(rows=500)
+    for row in rows[100:]:
+        fresh.send(row.prompt, 3 * 100, by_context=False, requests=3)
+    by_like = forecast(fresh, like, LISTED, LIMITS, prompt_source="counted")
+    assert by_like.cost_usd is not None
+    text_and_replies = sum(row.sent_prompt + row.completion for row in rows[100:])
+    assert by_like.cost_usd.expected == pytest.approx(text_and_replies * 0.48e-6, rel=0.05)
+    assumed = forecast(fresh, None, LISTED, LIMITS, prompt_source="counted")
+    assert assumed.prompt_tokens == 500 * (60 + 3 * 50)
+    assert assumed.cost_usd is not None
+    assert assumed.cost_usd.worst == pytest.approx(500 * (60 + 3 * 100 + 300) * 0.48e-6)
+    slow = forecast(fresh, like, None, SendLimits(50, requests_per_minute=10), prompt_source="counted")
+    assert slow.duration_s is not None
+    assert slow.duration_s.expected == pytest.approx(500 * 3 / 10 * 60)
