@@ -88,7 +88,7 @@ FREE_FORM: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.schema.g
 SECRET: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.secret)
 """The keys whose values are never shown."""
 
-PLANNED: frozenset[str] = frozenset({"template", "samples", "expect"})
+PLANNED: frozenset[str] = frozenset({"template", "expect"})
 """The names of keys that later versions bring."""
 
 _MAX_SHOWN_LENGTH = 16

@@ -19,7 +19,7 @@ def test_every_key_is_declared_completely() -> None:
         assert key.name not in PLANNED
         assert key.default is None or not key.required
     assert SECRET == ("endpoint.headers", "on_finish")
-    assert FREE_FORM == ("endpoint.headers", "params")
+    assert FREE_FORM == ("endpoint.headers", "params", "matrix")
     assert tuple(SECTIONS) == (
         "input",
         "endpoint",
@@ -44,11 +44,7 @@ def test_every_key_is_declared_completely() -> None:
         (
             "",
             "sample",
-            (
-                "`sample` is not a key of a job. `samples` is near, and not in this version of "
-                "batchchat yet; "
-                "leave it out."
-            ),
+            "`sample` is not a key of a job. Did you mean `samples`?",
         ),
         ("endpoint", "api_key", "`api_key` is not a key of `endpoint`. Did you mean `api_key_env`?"),
         (
@@ -68,8 +64,9 @@ def test_every_key_is_declared_completely() -> None:
             "",
             "a\nb",
             (
-                "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, concurrency, "
-                "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
+                "`a\\nb` is not a key of a job. A job takes name, input, system, model, endpoint, params, samples, "
+                "matrix, dedupe, concurrency, adaptive, limits, timeout, retry, resume, drain, budget, "
+                "confirm_above, price, prices, estimate, "
                 "on_finish and output."
             ),
         ),

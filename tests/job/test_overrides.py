@@ -75,7 +75,7 @@ def test_null_is_the_default() -> None:
             "retry.max_wait.x=5",
             ("--set retry.max_wait.x: `retry.max_wait.x` is not a key of a job. Did you mean `retry.max_wait`?"),
         ),
-        ("samples=3", "--set samples: `samples` is not in this version of batchchat yet; leave it out."),
+        ("template=x", "--set template: `template` is not in this version of batchchat yet; leave it out."),
         (
             "limits.requests_per_minute=0",
             ("--set limits.requests_per_minute=0: `limits.requests_per_minute` is 0. It takes a number above 0."),

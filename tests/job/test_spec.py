@@ -30,6 +30,7 @@ EXAMPLES = {
     "endpoint.base_url": "http://localhost:8000/v1",
     "endpoint.headers": {"X-Team": "red"},
     "params": {"temperature": 0.5},
+    "matrix": {"model": ["a", "b"]},
     "output.path": "other.parquet",
 }
 
