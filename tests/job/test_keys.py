@@ -59,7 +59,22 @@ def test_every_key_is_declared_completely() -> None:
         ),
         ("", "max_cost", "`max_cost` is not a key of a job. Did you mean `budget.max_cost`?"),
         ("output", "x", "`x` is not a key of `output`. It takes path, order, part_rows and raw."),
-        ("", "template", "`template` is not in this version of batchchat yet; leave it out."),
+        (
+            "",
+            "workers",
+            (
+                "`workers` is not in this version of batchchat yet. Run one process, or split the input and run a job "
+                "for each part."
+            ),
+        ),
+        (
+            "",
+            "worker",
+            (
+                "`worker` is not a key of a job. `workers` is near, and not in this version of batchchat yet. "
+                "Run one process, or split the input and run a job for each part."
+            ),
+        ),
         (
             "",
             "a\nb",
@@ -82,7 +97,7 @@ def test_planned_keys_are_refused(name: str) -> None:
     """Keys of later versions are refused by name, null or not, never accepted and ignored."""
     section, _, leaf = name.rpartition(".")
     line = {"input": 1, "output": 3}.get(section, 5)
-    sentence = f"job.yaml:{line}: `{name}` is not in this version of batchchat yet; leave it out."
+    sentence = f"job.yaml:{line}: `{name}` is not in this version of batchchat yet. {PLANNED[name]}"
     for value in ("null", "{max_cost: 3}", "7"):
         if section:
             text = MOCK.replace(f"{section}: {{", f"{section}: {{{leaf}: {value}, ")

@@ -159,7 +159,7 @@ endpoint: {api_key: zzzz}
 system: ${NOPE}
 foo: bar
 price: {input: 1}
-template: x
+workers: 2
 timeout: {connect: yes, total: true}
 """
     assert faults(text) == [
@@ -196,7 +196,8 @@ timeout: {connect: yes, total: true}
             "on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
-        "job.yaml:13: `template` is not in this version of batchchat yet; leave it out.",
+        "job.yaml:13: `workers` is not in this version of batchchat yet. Run one process, or split the input and run a "
+        "job for each part.",
         'job.yaml:14: `timeout.connect` is "yes", text. It takes a number above 0.',
         "job.yaml:14: `timeout.total` is true, a boolean. It takes a number above 0.",
     ]
