@@ -8,7 +8,7 @@ What is made for every row is a named tuple: frozen dataclasses take three times
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -305,6 +305,10 @@ class Script(Protocol):
     @property
     def row(self) -> Row:
         """The row whose requests it decides."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of the requests it sends."""
 
     @property
     def identity(self) -> int:

@@ -112,7 +112,7 @@ class Planned:
 
     Among the `kept` are the `undecided`, whose request changed, and the `taken_over`, whose answer another row had that
     is gone from the input or has another request there. `refreshed` rows have new values in passthrough columns.
-    `used_up` rows have no attempt left, and fail without being sent.
+    `used_up` rows have no attempt left, and fail without being sent; `shared` ones have the answer of another row.
     """
 
     total: int
@@ -129,6 +129,7 @@ class Planned:
     taken_over: int = 0
     refreshed: int = 0
     used_up: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)

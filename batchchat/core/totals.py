@@ -19,7 +19,7 @@ from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
 from batchchat.core.row_counts import RowCounts
 
-__all__ = ["BUCKETS_PER_E", "CUT_OFF", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
+__all__ = ["BUCKETS_PER_E", "CUT_OFF", "SHARED", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
 
 # Latencies are kept in buckets 0.2 % wide: three significant digits on a screen need no more, and a million rows
 # need little more memory than a thousand.
@@ -29,6 +29,8 @@ _ANSWERED, _INVALID = Status.ANSWERED.value, Status.INVALID.value
 _NONE: dict[str, int] = {}
 _ZERO = Decimal(0)
 TOKEN_FIELDS = ("prompt_tokens", "completion_tokens", "cached_tokens")
+SHARED = "shared"
+"""The `cost_source` of a row that has the answer of a row with an equal request."""
 CUT_OFF = "length"
 """The `finish_reason` of a reply that ended at the limit of its tokens."""
 _NO_REPLY: dict[str, Any] = {}
@@ -179,12 +181,13 @@ class Totals:
             self._count_cost(row.get("cost_source", "reported"), cost, sign)
         elif answered:
             self.unknown_cost_rows += sign
-        self._count_tokens(row.get("usage"), sign, answered=answered)
+        self._count_tokens(row.get("usage"), sign, answered=answered and row.get("cost_source") != SHARED)
         if answered:
             self._count_answer(row, sign)
 
     def _count_answer(self, row: RowRecord, sign: int) -> None:
-        self.latency_buckets[_bucket(row["latency_s"])] += sign
+        if (latency_s := row.get("latency_s")) is not None:  # an answer of another row's has none
+            self.latency_buckets[_bucket(latency_s)] += sign
         if "mock" in row:
             self.mock_answers += sign
         if row.get("reply", _NO_REPLY).get("finish_reason") == CUT_OFF:

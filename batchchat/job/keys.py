@@ -1,6 +1,7 @@
 """The keys of a job, read off the fields of `JobSpec` that declare them, and the sentences about unknown keys.
 
-A key is accepted only once it does something; the names in `PLANNED`, which later versions bring, are refused.
+A key is accepted only once it does something; the names in `PLANNED`, which later versions bring, are refused with
+what can be done today.
 """
 
 from __future__ import annotations
@@ -88,8 +89,16 @@ FREE_FORM: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.schema.g
 SECRET: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.secret)
 """The keys whose values are never shown."""
 
-PLANNED: frozenset[str] = frozenset({"samples", "expect"})
-"""The names of keys that later versions bring."""
+PLANNED: Mapping[str, str] = {
+    "expect": "Set `params.response_format`, and check the replies in the column `response` of the output.",
+    "transport": "Rows are sent live; at some endpoints `params.service_tier: flex` is cheaper.",
+    "deadline": "Set `budget.stop_at`, and choose the tier in `params.service_tier`.",
+    "endpoints": "Run the job once for each endpoint: --set endpoint.base_url=URL --output out/NAME.parquet",
+    "workers": "Run one process, or split the input and run a job for each part.",
+    "metrics": "Read `batchchat status JOB --json`, or the lines of `batchchat run JOB --progress log`.",
+    "heartbeat_env": "Call the URL from `on_finish`, which also runs where a run ends early.",
+}
+"""The keys that later versions bring, each with what can be done today."""
 
 _MAX_SHOWN_LENGTH = 16
 _HIDDEN = "a name (not shown, in case it is an API key)"
@@ -111,13 +120,13 @@ def not_a_key(section: str, leaf: str) -> str:
     """The sentence about `leaf` under `section` ("" is the top), which is no key, or not yet one."""
     dotted = f"{section}.{leaf}" if section else leaf
     if dotted in PLANNED:
-        return f"`{dotted}` is not in this version of batchchat yet; leave it out."
+        return f"`{dotted}` is not in this version of batchchat yet. {PLANNED[dotted]}"
     owner = f"`{section}`" if section else "a job"
     may_be_secret = section == "endpoint" and len(leaf) > _MAX_SHOWN_LENGTH and not is_plain_name(leaf)
     start = f"{_HIDDEN if may_be_secret else f'`{printable(leaf)}`'} is not a key of {owner}."
     candidate = nearest(section, leaf)
-    if candidate in PLANNED:
-        return f"{start} `{candidate}` is near, and not in this version of batchchat yet; leave it out."
+    if candidate is not None and candidate in PLANNED:
+        return f"{start} `{candidate}` is near, and not in this version of batchchat yet. {PLANNED[candidate]}"
     if candidate and section and not candidate.startswith(f"{section}."):
         return f"{start} Did you mean `{candidate}`, at the top of the job?"
     if candidate:

@@ -26,7 +26,7 @@ from batchchat.job.value_types import Read, ValueType, collect, indexed_items, i
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["WELL_KNOWN", "json_value", "params"]
+__all__ = ["WELL_KNOWN", "json_value", "parameter", "params"]
 
 # Parameters of the OpenAI API; only for the message that suggests `params.top_p` for `top_p` at the top of a job.
 WELL_KNOWN = (
@@ -89,8 +89,11 @@ def _mapping(name: str, node: MappingNode, read: Read) -> dict[str, Any]:
 
 
 def _param(name: str, node: Node) -> Any:
-    """One parameter as a JSON value; the known ones are checked."""
-    key = name.partition(".")[2]
+    return parameter(name.partition(".")[2], name, node)
+
+
+def parameter(key: str, name: str, node: Node) -> Any:
+    """The parameter `key` as a JSON value; the known ones are checked. `name` is what messages call it."""
     if key in _ELSEWHERE:
         raise RefusedError(Diagnostic(node.location, f"`{name}` {_ELSEWHERE[key]}"))
     if isinstance(node, InvalidNode) or is_null(node):

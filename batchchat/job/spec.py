@@ -14,10 +14,12 @@ from batchchat.core.price import Price
 from batchchat.job.bounds import BudgetSpec, LimitsSpec, PriceSpec, ResumeSpec, RetrySpec, TimeoutSpec
 from batchchat.job.declaration import key, section
 from batchchat.job.endpoint import MOCK, base_url, headers, key_name
+from batchchat.job.matrix import Axis, matrix
 from batchchat.job.params import params
 from batchchat.job.paths import input_paths, output_path
 from batchchat.job.template import TemplateSpec, template
 from batchchat.job.value_types import (
+    auto_or_boolean,
     boolean,
     command,
     integer,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO",
     "MAX_CONCURRENCY",
+    "MAX_SAMPLES",
     "NOT_REPLAYED",
     "EndpointSpec",
     "EstimateSpec",
@@ -55,6 +58,7 @@ AUTO = "auto"
 MAX_CONCURRENCY = 10_000
 NOT_REPLAYED = ("prompt", "turns")
 """The values of `input.format` whose rows are no conversation that `input.replay` could play."""
+MAX_SAMPLES = 10_000
 
 _COLUMN = line("the name of a column")
 _COUNT = integer(1)
@@ -236,6 +240,25 @@ class JobSpec:
     params: Mapping[str, Any] = field(
         default_factory=dict, metadata=key(params(), "parameters of the request, sent unchanged")
     )
+    samples: int = field(
+        default=1,
+        metadata=key(
+            integer(1, MAX_SAMPLES), "completions of each conversation, each a row of its own; a seed is seed + k"
+        ),
+    )
+    matrix: tuple[Axis, ...] | None = field(
+        default=None,
+        metadata=key(
+            matrix(), "values of `model`, `system` and `params.<name>`: every combination of them for each row"
+        ),
+    )
+    dedupe: bool | str = field(
+        default=AUTO,
+        metadata=key(
+            auto_or_boolean(),
+            "equal requests of different rows are sent once: at temperature 0 (auto), always, or never",
+        ),
+    )
     concurrency: int = field(
         default=200,
         metadata=key(
@@ -275,7 +298,8 @@ class JobSpec:
     @property
     def systems(self) -> Mapping[str, str]:
         """The system messages of the job, by the name of their variant; "" is the name of the job's own."""
-        return {} if self.system is None else {"": self.system}
+        own = {} if self.system is None else {"": self.system}
+        return own | {label: text for axis in self.matrix or () if axis.key == "system" for label, text in axis.values}
 
     @property
     def is_mock(self) -> bool:

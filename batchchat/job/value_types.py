@@ -18,6 +18,7 @@ from batchchat.secret import Secret
 __all__ = [
     "Read",
     "ValueType",
+    "auto_or_boolean",
     "boolean",
     "collect",
     "command",
@@ -180,6 +181,18 @@ def boolean() -> ValueType:
         return node.value
 
     return ValueType(takes, {"type": "boolean"}, read)
+
+
+def auto_or_boolean() -> ValueType:
+    """`auto`, `true` or `false`."""
+    takes = "auto, true or false"
+
+    def read(name: str, node: Node) -> str | bool:
+        if not isinstance(node, Scalar) or not (isinstance(node.value, bool) or node.value == "auto"):
+            raise wrong_type(name, node, takes)
+        return "auto" if node.value == "auto" else bool(node.value)
+
+    return ValueType(takes, {"enum": ["auto", True, False]}, read)
 
 
 def string_list() -> ValueType:

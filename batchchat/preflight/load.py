@@ -63,6 +63,8 @@ class Load:
     cut_off: int = 0
     """Answered rows whose reply reached its maximum length."""
     undecided: int = 0
+    shared: int = 0
+    """Rows that share the answer of another row."""
     other_models: int = 0
     too_long: int = 0
     first_too_long: list[str] = field(default_factory=list)

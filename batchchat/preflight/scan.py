@@ -22,9 +22,8 @@ from batchchat.pricing.rates import Rates
 from batchchat.run.disposition import Disposition, OnChanged
 from batchchat.run.messages import mixed_mock
 from batchchat.run.reuse import FreeAnswers, free_answers, wants_answer
-from batchchat.run.tasks import ResumeRules, RowTask, ScriptFor, looked_up_tasks, tasks
+from batchchat.run.tasks import ResumeRules, RowTask, Scripts, looked_up_tasks, tasks
 from batchchat.run.wiring import scripts_for
-from batchchat.script.single import merged_params
 from batchchat.sources import Source, open_source
 from batchchat.store.folder import folder_of
 from batchchat.store.index import Index
@@ -128,12 +127,12 @@ def scan_input(
 
     `draw` is given all rows that can be in a pilot; with `drawn`, only rows of that one are seen.
     """
-    source, script_for = open_source(job.input, job.template, job.systems), scripts_for(job, rates)
+    source, scripts = open_source(job.input, job.template, job.systems), scripts_for(job, rates)
     rules = sending.rules or ResumeRules(changed=OnChanged(job.resume.changed))
     with journal_of(job, fresh=sending.fresh) as ledger:
-        free = _free_answers(source, script_for, ledger, rules)
+        free = _free_answers(source, scripts, ledger, rules)
         scanner = _Scanner(job, lanes, ledger, draw=draw, drawn=drawn)
-        for task in looked_up_tasks(source, script_for, ledger.index, rules):
+        for task in looked_up_tasks(source, scripts, ledger.index, rules):
             for lane in lanes:
                 lane.load.rows += 1
             if isinstance(task, BadRow):
@@ -143,7 +142,7 @@ def scan_input(
     return scanner.result()
 
 
-def _free_answers(source: Source, script_for: ScriptFor, ledger: Ledger, rules: ResumeRules) -> FreeAnswers | None:
+def _free_answers(source: Source, scripts: Scripts, ledger: Ledger, rules: ResumeRules) -> FreeAnswers | None:
     """The answers that rows of `source` would take over from others; None where nothing was answered.
 
     The rows are read for it, and added to the index, as in a run.
@@ -151,7 +150,7 @@ def _free_answers(source: Source, script_for: ScriptFor, ledger: Ledger, rules: 
     index = ledger.index
     if not ledger.totals.answered:
         return None
-    rows = tasks(source, script_for, index, rules)
+    rows = tasks(source, scripts, index, rules)
     free = free_answers(
         ((task.entry, task.script.identity) for task in rows if isinstance(task, RowTask) and task.entry is not None),
         index,
@@ -196,7 +195,7 @@ class _Scanner:
     def good(self, task: RowTask) -> None:
         self._result.good += 1
         row, first = task.row, task.script.preview[0]
-        params = merged_params(self._job.params, row)
+        params = task.script.params
         if params is not self._bound[0]:  # most rows have the job's own
             self._bound = (params, max_reply_tokens(params))
         counts: dict[int, list[int]] = {}
@@ -204,9 +203,13 @@ class _Scanner:
             if (prompts := counts.get(id(lane.tokenizer))) is None:
                 messages = ([*first.messages, *row.turns[:turn]] for turn in range(len(row.turns) + 1))
                 tools = params.get("tools")
-                prompts = counts[id(lane.tokenizer)] = [lane.tokenizer.count(known, tools) for known in messages]
+                prompts = counts[id(lane.tokenizer)] = [
+                    lane.tokenizer.count(conversation, tools) for conversation in messages
+                ]
             lane.load.other_models += first.model != self._job.model
-            if lane.own and not task.disposition.sends:
+            if task.disposition is Disposition.SHARE:
+                lane.load.shared += 1
+            elif lane.own and not task.disposition.sends:
                 self._finished(lane, task, sum(prompts), params.get("tools"))
             else:
                 self._to_send(lane, row.key, prompts, self._bound[1])

@@ -88,6 +88,7 @@ class ValidationResult:
 
 
 _FIRST_BAD = 10
+_LEFT = {Disposition.UNDECIDED, Disposition.SHARE}
 # Models are counted by name; those after this many distinct ones are counted under one name.
 _MAX_MODELS = 1_000
 _OTHERS = "others"
@@ -103,7 +104,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
     source = open_source(job.input, job.template, job.systems)
     check_output(job.output.path, job.output.as_given, source.files, fresh=True)
     rates = rates_for(job)
-    check = _Check(ContextCheck(context_for(job, rates), job.params))
+    check = _Check(ContextCheck(context_for(job, rates)))
     with journal_of(job, fresh=False) as ledger:
         for task in looked_up_tasks(source, scripts_for(job, rates), ledger.index, ResumeRules()):
             if isinstance(task, BadRow):
@@ -143,7 +144,7 @@ class _Check:
 
     def good(self, task: RowTask) -> None:
         row = task.row
-        self.left += task.disposition.sends or task.disposition is Disposition.UNDECIDED
+        self.left += task.disposition.sends or task.disposition in _LEFT
         if (excess := self._context_check.too_long(task.script)) is not None:
             self.too_long += 1
             self.unfit += excess.exact

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchchat.core.conversation import Status
-from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, TOKEN_FIELDS
+from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, SHARED, TOKEN_FIELDS
 from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups, group_key
 from batchchat.results.values import batch_values
 from batchchat.store.published import records_of
@@ -76,7 +76,8 @@ def _add(stats: GroupStats, batch: pa.RecordBatch) -> None:
         stats.add(row)
     if not answers.num_rows:
         return
-    totals, latency_s = stats.totals, answers.column("latency_s").to_numpy()
+    totals = stats.totals
+    latency_s = answers.column("latency_s").drop_null().to_numpy()  # an answer of another row's has none
     totals.rows[_ANSWERED] += answers.num_rows
     totals.attempts += _sum(answers, "attempts")
     totals.cut_off += _pc.sum(_pc.equal(answers.column("finish_reason"), CUT_OFF)).as_py() or 0
@@ -92,7 +93,9 @@ def _add(stats: GroupStats, batch: pa.RecordBatch) -> None:
         if name in reported:
             totals.tokens[name] += _sum(answers, name)
     stats.add_latencies(latency_s.astype(np.float64).tobytes())
-    has_usage = np.zeros(answers.num_rows, dtype=bool)
+    # What shares another row's answer has no usage of its own, as in `Totals`.
+    shared = _pc.fill_null(_pc.equal(answers.column("cost_source"), SHARED), fill_value=False)
+    has_usage = shared.to_numpy(zero_copy_only=False).copy()
     for name in reported:
         has_usage |= answers.column(name).is_valid().to_numpy(zero_copy_only=False)
     totals.without_usage += int((~has_usage).sum())

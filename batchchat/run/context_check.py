@@ -9,24 +9,21 @@ from batchchat.core.attempt import Failure, Request, Script
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.record import RowRecord, record_of_unsent
 from batchchat.script.replay import unsent
-from batchchat.script.single import merged_params
 from batchchat.tokens.context_window import ContextWindow, TooLong
 
 __all__ = ["ContextCheck", "unfit_for"]
 
 
 class ContextCheck:
-    """Looks at each row that is to be sent; `params` are the job's own."""
+    """Looks at each row that is to be sent."""
 
-    def __init__(self, context: ContextWindow, params: Mapping[str, Any]) -> None:
+    def __init__(self, context: ContextWindow) -> None:
         self._context = context
-        self._params = params
 
     def too_long(self, script: Script) -> TooLong | None:
         """Which of the requests that `script` is known to make is too long; None where all fit."""
-        params = merged_params(self._params, script.row)
         for request in script.preview:
-            if (too_long := self._context.too_long(request, params)) is not None:
+            if (too_long := self._context.too_long(request, script.params)) is not None:
                 return too_long
         return None
 

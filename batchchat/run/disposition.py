@@ -7,6 +7,8 @@ answered                 the same            keep
 answered                 another             keep or send as the user says; undecided without a word
 failed                   the same            keep
 failed                   another             send: its request changed
+
+A row that would be sent shares the answer of an earlier row instead, where the job wants equal requests sent once.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class Disposition(Enum):
     SEND_FAILED = "failed before"
     SEND_AGAIN = "answered, and asked for again"
     SEND_CHANGED = "its request changed"
+    SHARE = "the answer of an earlier row with an equal request"
     UNDECIDED = "answered, and its request changed"
     LATER = "to be sent, but not now: a pilot sends its own rows alone"
 

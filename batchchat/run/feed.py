@@ -19,6 +19,7 @@ from batchchat.core.row_history import RowHistory
 from batchchat.dispatch.work import Work
 from batchchat.run.disposition import Disposition
 from batchchat.run.plan import ROWS_A_TURN
+from batchchat.run.sharing import shared_record
 from batchchat.run.tasks import RowTask, new_record_of_bad_row
 from batchchat.run.unsendable import UnsendableRows
 from batchchat.script.replay import replayed
@@ -32,7 +33,8 @@ class Feed:
     """Takes rows from `tasks`, which read `source`; `keep` is given the records of those that are not sent.
 
     At most `limit` rows are sent. `total` is the number of the input's rows, where the plan has counted them.
-    `kept` counts the rows that were finished without being sent.
+    `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
+    not yet when they were read. An input row becomes `rows_each` rows.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Feed:
         *,
         limit: int | None,
         total: int | None,
+        rows_each: int = 1,
         unsendable: UnsendableRows,
     ) -> None:
         self._tasks = tasks
@@ -52,6 +55,7 @@ class Feed:
         self._keep = keep
         self._left = limit
         self._total = total
+        self._rows_each = rows_each
         self._unsendable = unsendable
         self._broken = False
         self._total_at_least = 0
@@ -60,6 +64,7 @@ class Feed:
         self.taken = 0
         self.kept = 0
         self.exhausted = False
+        self.unshared = 0
         self.first_bad: str | None = None
 
     async def take(self) -> Work | None:
@@ -81,7 +86,9 @@ class Feed:
                     self._put(record)
             else:
                 self.good_rows += 1
-                if task.disposition.sends:
+                if task.disposition is Disposition.SHARE:
+                    self._share(task)
+                elif task.disposition.sends:
                     history = self._ledger.unfinished.history(task.row.key, task.script.identity)
                     answered = self._answered(task, history)
                     if not self._refused(task, history, answered):
@@ -109,6 +116,14 @@ class Feed:
         for attempt in answered:
             spend = spend.with_next_request(attempt.usage)
         return spend
+
+    def _share(self, task: RowTask) -> None:
+        record = shared_record(task, self._ledger)
+        if record is None:
+            self.unshared += 1
+            return
+        self._put(record)
+        self.taken += 1
 
     def _refused(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> bool:
         """True if the row can't be sent; it is then recorded as failed."""
@@ -158,6 +173,7 @@ class Feed:
         if self._total is not None:
             return self._total, False
         if self._source.rows_total is not None:
-            return self._source.rows_total, False
-        estimate = self._source.estimated_rows(self.rows_read)
-        return None if estimate is None else max(self.rows_read, self._total_at_least, estimate), True
+            return self._source.rows_total * self._rows_each, False
+        estimate = self._source.estimated_rows(-(-self.rows_read // self._rows_each))
+        rows = None if estimate is None else estimate * self._rows_each
+        return None if rows is None else max(self.rows_read, self._total_at_least, rows), True

@@ -94,7 +94,7 @@ class PlanCounts:
     @property
     def nothing_new(self) -> bool:
         """True if there is nothing to send and nothing to record."""
-        return not self.to_send and not self.used_up and not self.invalid_new
+        return not self.to_send and not self.rows[Disposition.SHARE] and not self.used_up and not self.invalid_new
 
     @property
     def good(self) -> int:
@@ -113,6 +113,8 @@ class PlanCounts:
         self.max_row_cost_usd = max(self.max_row_cost_usd, task.bound.cost_usd or _NO_USD)
         if disposition.sends:
             self.max_cost.add(task.script)
+            self.replaced += has_record
+        elif disposition is Disposition.SHARE:
             self.replaced += has_record
         elif disposition is Disposition.UNDECIDED:
             self.max_cost_undecided.add(task.script)
@@ -167,6 +169,7 @@ class PlanCounts:
             invalid=self.invalid,
             gone=gone,
             later=rows[Disposition.LATER],
+            shared=rows[Disposition.SHARE],
         )
 
 

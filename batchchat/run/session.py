@@ -10,17 +10,16 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchchat import __version__
+from batchchat.core.conversation import BadRow
 from batchchat.core.events import InputNoted, Replayed, Started
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
-from batchchat.job.paths import relative_inputs
 from batchchat.pricing.for_job import context_for, no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.run import wiring
@@ -38,15 +37,15 @@ from batchchat.run.planning import Planner
 from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
-from batchchat.run.tasks import tasks
+from batchchat.run.run_record import run_record
+from batchchat.run.sharing import share_answers
+from batchchat.run.tasks import RowTask, tasks
 from batchchat.run.unsendable import UnsendableRows
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
-from batchchat.store.passthrough_columns import schema_text
-from batchchat.store.records import FORMAT
 from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import Scan, scan, segments
 
@@ -172,11 +171,11 @@ class _Session:
         try:
             counts = await self._planner.plan(rates) if looks_first else None
             self._tell_notes()
-            if self._signals.received is not None or (counts is not None and counts.nothing_new):
+            if self._stopped() or (counts is not None and counts.nothing_new):
                 assert self._result is not None
                 result = self._result
                 amended = self._recorder is not None
-                result.is_noop = self._signals.received is None and not result.undecided and not amended
+                result.is_noop = not self._stopped() and not result.undecided and not amended
             else:
                 result = await self._send(rates, counts)
         finally:
@@ -241,7 +240,7 @@ class _Session:
         self._recorder = Recorder(
             partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
         )
-        self._recorder.keep(self._run_record())
+        self._recorder.keep(run_record(self._context, self._source))
         return self._recorder
 
     def _counted(self, counts: PlanCounts) -> None:
@@ -292,6 +291,8 @@ class _Session:
                 loop = RunLoop(engine, recorder, feed, progress, self._signals)
                 try:
                     result.stop = await loop.run()
+                    if feed.unshared and not self._stopped():
+                        await share_answers(self._tasks(rates), self._ledger, recorder, self._stopped)
                     await feed.count_rest(_COUNT_REST_S)
                 except BatchchatError as error:
                     result.error = error
@@ -304,39 +305,26 @@ class _Session:
         self._check_input(feed, result)
         return result
 
+    def _stopped(self) -> bool:
+        return self._signals.received is not None
+
+    def _tasks(self, rates: Rates) -> Iterator[RowTask | BadRow]:
+        return tasks(self._source, wiring.scripts_for(self._job, rates), self._ledger.index, self._planner.rules)
+
     def _feed(self, rates: Rates, recorder: Recorder, total: int | None) -> Feed:
-        job, ledger = self._job, self._ledger
+        job = self._job
         return Feed(
-            tasks(self._source, wiring.scripts_for(job, rates), ledger.index, self._planner.rules),
+            self._tasks(rates),
             self._source,
-            ledger,
+            self._ledger,
             recorder.keep,
             limit=self._options.limit,
             total=total,
-            unsendable=UnsendableRows(ContextCheck(context_for(job, rates), job.params), wiring.limit_reached_for(job)),
+            rows_each=wiring.scripts_for(job, rates).expansion.rows_each,
+            unsendable=UnsendableRows(ContextCheck(context_for(job, rates)), wiring.limit_reached_for(job)),
         )
 
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
         """Raise `InputError` for an input that was read to its end and had no good row; nothing was sent then."""
         if feed.exhausted and not feed.good_rows and result.error is None:
             raise InputError(nothing_good(self._job, feed.first_bad, self._source.left_out))
-
-    def _run_record(self) -> dict[str, Any]:
-        """The `run` record of this session, without secrets."""
-        job = self._job
-        return {
-            "kind": "run",
-            "format": FORMAT,
-            "version": __version__,
-            "name": job.name,
-            "model": job.model,
-            "mock": job.is_mock,
-            "endpoint": job.host,
-            "inputs": relative_inputs(job.input.paths, job.output.path.parent),
-            "job": self._context.redactor.redact(job.text),
-            "columns": schema_text(self._source.column_types),
-            "resend": self._options.resend.label,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "at": time.time(),
-        }

@@ -6,7 +6,7 @@ Feed, plan, validate and estimate are folds over `tasks`, so that a run does wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from batchchat.core.attempt import MaxUsage, Script
@@ -14,13 +14,25 @@ from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import RowRecord, record_of_bad_row
 from batchchat.hash_table import stable_hash64
 from batchchat.run.disposition import Disposition, OnChanged, disposition
+from batchchat.run.equal_requests import EqualRequests, SharedSource
 from batchchat.run.resend import NO_RESEND, Resend
+from batchchat.script.variants import RowExpansion, Variant
 from batchchat.sources import Source
 from batchchat.store.index import Index
 
-__all__ = ["ResumeRules", "RowTask", "ScriptFor", "looked_up_tasks", "new_record_of_bad_row", "tasks"]
+__all__ = ["ResumeRules", "RowTask", "Scripts", "looked_up_tasks", "new_record_of_bad_row", "tasks"]
 
-ScriptFor = Callable[[Row], Script]
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """How input rows become scripts: a row becomes those of `expansion`, each with the script of `script_for`.
+
+    `shares` says whether a row may have the answer of another with an equal request.
+    """
+
+    script_for: Callable[[Row, Variant], Script]
+    expansion: RowExpansion = field(default_factory=RowExpansion)
+    shares: Callable[[Script], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +47,15 @@ class ResumeRules:
 class RowTask(NamedTuple):
     """A good row, its script, and its disposition.
 
-    `entry` is the row's number in the journal's index, None where it is in none.
+    `entry` is the row's number in the journal's index, None where it is in none; `shared` the row whose answer it
+    shares.
     """
 
     row: Row
     script: Script
     disposition: Disposition
     entry: int | None
+    shared: SharedSource | None = None
 
     @property
     def bound(self) -> MaxUsage:
@@ -49,20 +63,45 @@ class RowTask(NamedTuple):
         return self.script.bound
 
 
-def tasks(source: Source, script_for: ScriptFor, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
-    """Every row of `source`, bad rows unchanged; each gets its entry in `index`."""
-    for row in source.read():
+def tasks(source: Source, scripts: Scripts, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
+    """Every row that those of `source` become; each gets its entry in `index`."""
+
+    def entry_of(row: Row | BadRow) -> int:
         entry = index.add(row.key)
         index.set_ordinal(entry, row.ordinal)
-        yield row if isinstance(row, BadRow) else _task(row, script_for(row), index, entry, rules)
+        return entry
+
+    return _tasks(source, scripts, index, rules, entry_of)
 
 
-def looked_up_tasks(
-    source: Source, script_for: ScriptFor, index: Index, rules: ResumeRules
-) -> Iterator[RowTask | BadRow]:
+def looked_up_tasks(source: Source, scripts: Scripts, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
     """As `tasks`, without changing `index`, for callers that write nothing: memory does not grow with the input."""
-    for row in source.read():
-        yield row if isinstance(row, BadRow) else _task(row, script_for(row), index, index.find(row.key), rules)
+    return _tasks(source, scripts, index, rules, lambda row: index.find(row.key))
+
+
+def _tasks(
+    source: Source, scripts: Scripts, index: Index, rules: ResumeRules, entry_of: Callable[[Row | BadRow], int | None]
+) -> Iterator[RowTask | BadRow]:
+    expansion, equal = scripts.expansion, EqualRequests(index)
+    for input_row in source.read():
+        if isinstance(input_row, BadRow):
+            for bad_row in expansion.bad_rows(input_row):
+                entry_of(bad_row)
+                yield bad_row
+            continue
+        for row, variant in expansion.rows(input_row):
+            entry = entry_of(row)
+            task = _task(row, scripts.script_for(row, variant), index, entry, rules)
+            if scripts.shares is not None and scripts.shares(task.script):
+                yield _shared(task, equal)
+            else:
+                yield task
+
+
+def _shared(task: RowTask, equal: EqualRequests) -> RowTask:
+    """`task`, or where an earlier row has an equal request the task of sharing its answer."""
+    shared = equal.source_of(task.row.key, task.entry, task.script.identity, task.disposition)
+    return task if shared is None else task._replace(disposition=Disposition.SHARE, shared=shared)
 
 
 def _task(row: Row, script: Script, index: Index, entry: int | None, rules: ResumeRules) -> RowTask:

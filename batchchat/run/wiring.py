@@ -22,7 +22,7 @@ from batchchat.endpoint.reading import ReadingMemory
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
 from batchchat.job import JobSpec
-from batchchat.job.spec import MAX_CONCURRENCY
+from batchchat.job.spec import AUTO, MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
@@ -40,9 +40,10 @@ from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.engine import Engine
 from batchchat.run.recorder import Recorder
 from batchchat.run.spending import Spending
-from batchchat.run.tasks import ScriptFor
+from batchchat.run.tasks import Scripts
 from batchchat.script.single import single_message
 from batchchat.script.turns import Turns
+from batchchat.script.variants import RowExpansion, Variant, variants_of
 from batchchat.secret import Redactor, Secret, secrets_in_url
 from batchchat.store.ledger import Ledger
 
@@ -62,19 +63,30 @@ __all__ = [
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
 
 
-def scripts_for(job: JobSpec, rates: Rates) -> ScriptFor:
-    """The script of each row; where its model's price is known, its requests know the most they may cost."""
+def scripts_for(job: JobSpec, rates: Rates) -> Scripts:
+    """How rows become scripts; where a model's price is known, its requests know the most they may cost."""
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
     bounds = UsageBounds(rates.highest_price)
     if job.budget.max_cost is not None or rates.rate(job.model) is not None:
         compose = partial(wire.compose, max_usage_of=bounds)
     unfit = partial(unfit_for, context_for(job, rates))
 
-    def script_for(row: Row) -> Script:
-        first = single_message(row, model=job.model, params=job.params, system=job.system, compose=compose)
+    def script_for(row: Row, variant: Variant) -> Script:
+        first = single_message(
+            row, model=job.model, params=job.params, system=job.system, compose=compose, variant=variant
+        )
         return Turns(first, compose, bounds.longer, unfit) if row.turns else first
 
-    return script_for
+    shares = _always if job.dedupe is True else _at_temperature_0 if job.dedupe == AUTO else None
+    return Scripts(script_for, RowExpansion(variants_of(job.matrix or ()), job.samples), shares)
+
+
+def _always(_: Script) -> bool:
+    return True
+
+
+def _at_temperature_0(script: Script) -> bool:
+    return script.params.get("temperature") == 0
 
 
 def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:

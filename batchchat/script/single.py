@@ -8,8 +8,9 @@ from typing import Any
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
+from batchchat.script.variants import NO_VARIANT, Variant
 
-__all__ = ["Compose", "SingleMessage", "merged_params", "single_message", "with_system"]
+__all__ = ["Compose", "SingleMessage", "merged_params", "sent_params", "single_message", "with_system"]
 
 Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
 """(key, model, messages, params) -> the request for an endpoint."""
@@ -17,10 +18,11 @@ Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
 
 @dataclass(frozen=True, slots=True)
 class SingleMessage:
-    """Plays one row."""
+    """Plays one row; `params` are those of its request."""
 
     row: Row
     request: Request
+    params: Mapping[str, Any]
 
     @property
     def identity(self) -> int:
@@ -49,21 +51,44 @@ class SingleMessage:
 _REPLY_LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
-def merged_params(params: Mapping[str, Any], row: Row) -> Mapping[str, Any]:
-    """The parameters that are sent for `row`: its own over `params`, the job's."""
-    own = row.params
+def merged_params(params: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`own` parameters over `params`."""
     if not own:
         return params
     replaced = {other_name for name, other_name in _REPLY_LIMITS.items() if own.get(name) is not None}
     return {**{name: value for name, value in params.items() if name not in replaced}, **own}
 
 
+def sent_params(params: Mapping[str, Any], row: Row, variant: Variant = NO_VARIANT) -> Mapping[str, Any]:
+    """The parameters that are sent for `row`: its variant's over its own over `params`, the job's.
+
+    A seed is another for each sample; without one the endpoint draws it.
+    """
+    sent = merged_params(merged_params(params, row.params), variant.params)
+    if row.key.sample and type(seed := sent.get("seed")) is int:
+        sent = {**sent, "seed": seed + row.key.sample}
+    return sent
+
+
 def single_message(
-    row: Row, *, model: str, params: Mapping[str, Any], system: str | None, compose: Compose
+    row: Row,
+    *,
+    model: str,
+    params: Mapping[str, Any],
+    system: str | None,
+    compose: Compose,
+    variant: Variant = NO_VARIANT,
 ) -> SingleMessage:
-    """The script for `row`: its own model and params over the job's, `system` first where it has none."""
-    messages = with_system(row.messages, system if row.systems is None else row.systems.get("", system))
-    return SingleMessage(row, compose(row.key, row.model or model, messages, merged_params(params, row)))
+    """The script for `row`: its own model and params over the job's, `system` first where it has none.
+
+    What `variant` names wins over both, and its system message is put first in place of the job's.
+    """
+    label = ""
+    if variant.system_label is not None:
+        label, system = variant.system_label, variant.system
+    messages = with_system(row.messages, system if row.systems is None else row.systems.get(label, system))
+    sent = sent_params(params, row, variant)
+    return SingleMessage(row, compose(row.key, variant.model or row.model or model, messages, sent), sent)
 
 
 def with_system(messages: list[Message], system: str | None) -> list[Message]:

@@ -47,6 +47,11 @@ class Turns:
         return self.first.row
 
     @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of the first request: those that all have."""
+        return self.first.params
+
+    @property
     def identity(self) -> int:
         """A hash of the first request and of all further turns."""
         return identity_of(self.first.identity, self.row.turns)
@@ -54,7 +59,7 @@ class Turns:
     @property
     def bound(self) -> MaxUsage:
         """The sum over all requests, each with replies of the maximum length before its own."""
-        params, messages = self._params(), self.first.request.messages
+        params, messages = self.params, self.first.request.messages
         bounds = [self.first.bound]
         for number, turn in enumerate(self.row.turns, 1):
             messages = [*messages, turn]
@@ -81,7 +86,7 @@ class Turns:
             return Outcome(self.row, Status.ANSWERED, last.request.messages, _marked_cut_off(last, before))
         if (problem := _no_text(last.reply)) is not None:
             return self._failed(last, before, problem)
-        params = self._params()
+        params = self.params
         messages = [*last.request.messages, _message(last.reply), self.row.turns[len(before)]]
         request = self._compose(messages, params, len(attempts))
         if (failure := self.unfit(request, params)) is not None:
@@ -95,11 +100,6 @@ class Turns:
         text = f"turn {len(before) + 1} of {len(self.row.turns) + 1}: {why}"
         failure = Failure(ErrorKind.TURN_FAILED, text)
         return Outcome(self.row, Status.FAILED, last.request.messages, last, failure, resumable=tuple(before))
-
-    def _params(self) -> Mapping[str, Any]:
-        """The parameters of the first request: those that all have."""
-        content = lossless_json.loads(self.first.request.body)
-        return {name: value for name, value in content.items() if name not in {"model", "messages"}}
 
     def _compose(self, messages: list[Message], params: Mapping[str, Any], step: int) -> Request:
         first = self.first.request

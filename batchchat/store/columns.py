@@ -72,7 +72,7 @@ class Column:
 
 def record_of(values: Mapping[str, Any]) -> RowRecord:
     """The record of an output row from its cells in the JSON form of `cells`, as far as the output has it."""
-    record: dict[str, Any] = {"kind": "row", "variant": ""}
+    record: dict[str, Any] = {"kind": "row", "variant": "", "sample": 0}
     for column in COLUMNS:
         if (value := values.get(column.name)) is not None:
             column.accessor.put(record, value)
@@ -174,6 +174,7 @@ _INT, _SMALL, _FLOAT = pa.int64(), pa.int32(), pa.float64()
 
 COLUMNS: tuple[Column, ...] = (
     Column("id", _TEXT, _field("id"), "the row's id, given or derived from its conversation"),
+    Column("variant", _TEXT, _field("variant"), "which combination of the matrix, empty without one"),
     Column("sample", _SMALL, _field("sample"), "which completion of the conversation, from 0"),
     Column("status", _TEXT, _field("status"), "answered, failed or invalid"),
     Column("response", _TEXT, _in("reply", "text"), "the reply's text"),

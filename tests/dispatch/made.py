@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -61,6 +61,10 @@ class Steps:
     steps: int = 1
     model: str = "m"
     usd: str | None = None
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return {}
 
     @property
     def identity(self) -> int:

@@ -19,7 +19,7 @@ def test_every_key_is_declared_completely() -> None:
         assert key.name not in PLANNED
         assert key.default is None or not key.required
     assert SECRET == ("endpoint.headers", "on_finish")
-    assert FREE_FORM == ("endpoint.headers", "params")
+    assert FREE_FORM == ("endpoint.headers", "params", "matrix")
     assert tuple(SECTIONS) == (
         "input",
         "endpoint",
@@ -44,11 +44,7 @@ def test_every_key_is_declared_completely() -> None:
         (
             "",
             "sample",
-            (
-                "`sample` is not a key of a job. `samples` is near, and not in this version of "
-                "batchchat yet; "
-                "leave it out."
-            ),
+            "`sample` is not a key of a job. Did you mean `samples`?",
         ),
         ("endpoint", "api_key", "`api_key` is not a key of `endpoint`. Did you mean `api_key_env`?"),
         (
@@ -63,14 +59,29 @@ def test_every_key_is_declared_completely() -> None:
         ),
         ("", "max_cost", "`max_cost` is not a key of a job. Did you mean `budget.max_cost`?"),
         ("output", "x", "`x` is not a key of `output`. It takes path, order, part_rows and raw."),
-        ("", "samples", "`samples` is not in this version of batchchat yet; leave it out."),
+        (
+            "",
+            "workers",
+            (
+                "`workers` is not in this version of batchchat yet. Run one process, or split the input and run a job "
+                "for each part."
+            ),
+        ),
+        (
+            "",
+            "worker",
+            (
+                "`worker` is not a key of a job. `workers` is near, and not in this version of batchchat yet. "
+                "Run one process, or split the input and run a job for each part."
+            ),
+        ),
         (
             "",
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, template, system, model, endpoint, params, "
-                "concurrency, adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, "
-                "estimate, on_finish and output."
+                "samples, matrix, dedupe, concurrency, adaptive, limits, timeout, retry, resume, drain, budget, "
+                "confirm_above, price, prices, estimate, on_finish and output."
             ),
         ),
     ],
@@ -85,7 +96,7 @@ def test_planned_keys_are_refused(name: str) -> None:
     """Keys of later versions are refused by name, null or not, never accepted and ignored."""
     section, _, leaf = name.rpartition(".")
     line = {"input": 1, "output": 3}.get(section, 5)
-    sentence = f"job.yaml:{line}: `{name}` is not in this version of batchchat yet; leave it out."
+    sentence = f"job.yaml:{line}: `{name}` is not in this version of batchchat yet. {PLANNED[name]}"
     for value in ("null", "{max_cost: 3}", "7"):
         if section:
             text = MOCK.replace(f"{section}: {{", f"{section}: {{{leaf}: {value}, ")

@@ -159,7 +159,7 @@ endpoint: {api_key: zzzz}
 system: ${NOPE}
 foo: bar
 price: {input: 1}
-samples: 3
+workers: 2
 timeout: {connect: yes, total: true}
 """
     assert faults(text) == [
@@ -191,12 +191,13 @@ timeout: {connect: yes, total: true}
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, template, system, model, "
-            "endpoint, params, concurrency, "
+            "endpoint, params, samples, matrix, dedupe, concurrency, "
             "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
             "on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
-        "job.yaml:13: `samples` is not in this version of batchchat yet; leave it out.",
+        "job.yaml:13: `workers` is not in this version of batchchat yet. Run one process, or split the input and run a "
+        "job for each part.",
         'job.yaml:14: `timeout.connect` is "yes", text. It takes a number above 0.',
         "job.yaml:14: `timeout.total` is true, a boolean. It takes a number above 0.",
     ]

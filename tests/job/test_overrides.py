@@ -75,14 +75,19 @@ def test_null_is_the_default() -> None:
             "retry.max_wait.x=5",
             ("--set retry.max_wait.x: `retry.max_wait.x` is not a key of a job. Did you mean `retry.max_wait`?"),
         ),
-        ("samples=3", "--set samples: `samples` is not in this version of batchchat yet; leave it out."),
+        (
+            "workers=2",
+            "--set workers: `workers` is not in this version of batchchat yet. Run one process, or split the input and "
+            "run a job for each part.",
+        ),
         (
             "limits.requests_per_minute=0",
             ("--set limits.requests_per_minute=0: `limits.requests_per_minute` is 0. It takes a number above 0."),
         ),
         (
-            "expect.re_ask=1",
-            "--set expect.re_ask: `expect` is not in this version of batchchat yet; leave it out.",
+            "metrics.port=1",
+            "--set metrics.port: `metrics` is not in this version of batchchat yet. Read `batchchat status JOB "
+            "--json`, or the lines of `batchchat run JOB --progress log`.",
         ),
         ("modle=x", "--set modle: `modle` is not a key of a job. Did you mean `model`?"),
         (

@@ -31,6 +31,7 @@ EXAMPLES = {
     "endpoint.headers": {"X-Team": "red"},
     "params": {"temperature": 0.5},
     "template": "{{ text }}",
+    "matrix": {"model": ["a", "b"]},
     "output.path": "other.parquet",
 }
 

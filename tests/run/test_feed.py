@@ -14,7 +14,7 @@ from batchchat.core.attempt import MaxUsage, Request
 from batchchat.core.conversation import Row
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.feed import Feed
-from batchchat.run.tasks import ResumeRules, tasks
+from batchchat.run.tasks import ResumeRules, Scripts, tasks
 from batchchat.run.unsendable import UnsendableRows
 from batchchat.script.single import SingleMessage
 from batchchat.sources import Source
@@ -26,13 +26,13 @@ from tests.run.opened import opened
 
 def script(row: Row) -> SingleMessage:
     body = b" " * (5_000 if row.key.id == "long" else 10)
-    return SingleMessage(row, Request(row.key, 0, "microsoft/WizardLM-2-8x22B", row.messages, body, 1, MaxUsage()))
+    return SingleMessage(row, Request(row.key, 0, "microsoft/WizardLM-2-8x22B", row.messages, body, 1, MaxUsage()), {})
 
 
 def feed(source: Source, ledger: Ledger, keep: Callable[[Any], object], limit: int | None = None) -> Feed:
     context = ContextWindow(lambda _model: 1_000, tokenizer_for)
-    check = ContextCheck(context, {})
-    rows = tasks(source, script, ledger.index, ResumeRules())
+    check = ContextCheck(context)
+    rows = tasks(source, Scripts(lambda row, _: script(row)), ledger.index, ResumeRules())
     return Feed(rows, source, ledger, keep, limit=limit, total=None, unsendable=UnsendableRows(check))
 
 
@@ -104,13 +104,13 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
         raise RuntimeError(row.key.id)
 
     rows = Feed(
-        tasks(source, broken, Ledger(tmp_path).index, ResumeRules()),
+        tasks(source, Scripts(lambda row, _: broken(row)), Ledger(tmp_path).index, ResumeRules()),
         source,
         Ledger(tmp_path),
         lambda _record: None,
         limit=None,
         total=None,
-        unsendable=UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for), {})),
+        unsendable=UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for))),
     )
     with pytest.raises(RuntimeError, match="a"):
         asyncio.run(rows.take())

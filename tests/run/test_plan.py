@@ -79,6 +79,6 @@ def test_the_counts_add_up(rows: dict[Disposition, int], invalid: int, gone: int
     assert counts.rows[Disposition.UNDECIDED] == 0
     assert planned.total == good + invalid
     sent = planned.new + planned.resend_changed + planned.resend_answered + planned.retry_failed
-    assert planned.kept + sent + planned.later + planned.invalid == planned.total
+    assert planned.kept + sent + planned.shared + planned.later + planned.invalid == planned.total
     assert sent == counts.to_send
     assert planned.gone == gone

@@ -21,7 +21,7 @@ from batchchat.run.finished_rows import FinishedRows
 from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.spending import Spending
-from batchchat.run.tasks import ResumeRules, tasks
+from batchchat.run.tasks import ResumeRules, Scripts, tasks
 from batchchat.run.unsendable import UnsendableRows
 from batchchat.store.ledger import Ledger
 from batchchat.tokens.context_window import ContextWindow
@@ -54,8 +54,8 @@ def report(folder: Path, *records: Any, limit: int | None = None, outdated: int 
         spending = Spending(None, None, 8, recorder.hold, events.append)
         observer = AnomalyDetector(events.append, {})
         engine = Engine(sending, limits, spending, observer, drain_s=30, attempt_s=600)
-        check = ContextCheck(ContextWindow(lambda _model: None, tokenizer_for), {})
-        rows = tasks(source, Steps, ledger.index, ResumeRules())
+        check = ContextCheck(ContextWindow(lambda _model: None, tokenizer_for))
+        rows = tasks(source, Scripts(lambda row, _: Steps(row)), ledger.index, ResumeRules())
         feed = Feed(rows, source, ledger, recorder.keep, limit=limit, total=3, unsendable=UnsendableRows(check))
         dispatcher = Dispatcher(sending, feed.take, recorder, observer)
         reporter = ProgressReporter(

@@ -73,5 +73,4 @@ def test_the_rows_own_model_and_params_win() -> None:
 )
 def test_a_rows_limit_of_its_reply_is_the_only_one(own: dict[str, Any], merged: dict[str, Any]) -> None:
     """Two names mean one limit: endpoints refuse both at once, and the job's would be the larger."""
-    row = Row(Key("1"), 0, "f:1", [USER], params=own)
-    assert merged_params({"top_p": 1, "max_completion_tokens": 9}, row) == merged
+    assert merged_params({"top_p": 1, "max_completion_tokens": 9}, own) == merged

@@ -41,6 +41,7 @@ def test_the_columns_are_those_of_the_documentation() -> None:
     )
     assert [(column.name, column.type) for column in COLUMNS] == [
         ("id", text),
+        ("variant", text),
         ("sample", int32),
         ("status", text),
         ("response", text),
@@ -151,6 +152,7 @@ def test_a_lone_surrogate_breaks_no_column(name: str) -> None:
     )
     row: Any = answered(
         bad,
+        variant=bad,
         status=bad,
         model=bad,
         cost_source=bad,

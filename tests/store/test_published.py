@@ -85,8 +85,8 @@ def test_only_some_columns(tmp_path: Path) -> None:
     found = list(Published(tmp_path / "x.parquet").rows({"status", "cost_usd", "topic"}))
     assert found == [
         {
-            "kind": "row", "variant": "", "status": "answered", "cost_usd": 0.000123, "place": "", "ordinal": 0,
-            "carried": {"topic": "sauce"},
+            "kind": "row", "variant": "", "sample": 0, "status": "answered", "cost_usd": 0.000123, "place": "",
+            "ordinal": 0, "carried": {"topic": "sauce"},
         }
     ]  # fmt: skip
 
