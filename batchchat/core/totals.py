@@ -184,7 +184,8 @@ class Totals:
             self._count_answer(row, sign)
 
     def _count_answer(self, row: RowRecord, sign: int) -> None:
-        self.latency_buckets[_bucket(row["latency_s"])] += sign
+        if (latency_s := row.get("latency_s")) is not None:  # an imported answer has none
+            self.latency_buckets[_bucket(latency_s)] += sign
         if "mock" in row:
             self.mock_answers += sign
         if row.get("reply", _NO_REPLY).get("finish_reason") == CUT_OFF:

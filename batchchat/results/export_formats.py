@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from batchchat import lossless_json
 from batchchat.core.conversation import Message, Status
+from batchchat.core.custom_id import custom_id_of
 from batchchat.core.record import RowRecord, key_of
 from batchchat.hash_table import stable_hash64
 from batchchat.results.values import passthrough_values
@@ -97,14 +98,15 @@ def openai_batch(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat: 
 def _batch_line(row: RowRecord) -> dict[str, Any]:
     key = key_of(row)
     request = f"batch_req_{stable_hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
-    line: dict[str, Any] = {"id": request, "custom_id": key.id, "response": None, "error": None}
+    line: dict[str, Any] = {"id": request, "custom_id": custom_id_of(key), "response": None, "error": None}
     if row["status"] == Status.ANSWERED:
         body = _completion(row) if (raw := row.get("raw")) is None else _raw_body(raw)
         line["response"] = {"status_code": row.get("http_status", 200), "request_id": request, "body": body}
         return line
     error = {"message": row["error"], "type": row["error_kind"], "param": None, "code": row["error_kind"]}
     if (status := row.get("http_status", 0)) >= _ERROR_STATUS:
-        line["response"] = {"status_code": status, "request_id": request, "body": {"error": error}}
+        body = {"error": error} if (usage := _usage(row)) is None else {"error": error, "usage": usage}
+        line["response"] = {"status_code": status, "request_id": request, "body": body}
     else:
         line["error"] = {"code": row["error_kind"], "message": row["error"]}
     return line
@@ -124,7 +126,7 @@ def _completion(row: RowRecord) -> dict[str, Any]:
     body: dict[str, Any] = {
         "id": reply.get("response_id"),
         "object": "chat.completion",
-        "created": int(row["finished_at"]),
+        "created": int(row.get("finished_at", 0)),
         "model": reply.get("model", row["model"]),
         "choices": [
             {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.get("finish_reason")},
@@ -146,8 +148,8 @@ def _usage(row: RowRecord) -> dict[str, Any] | None:
         usage["prompt_tokens_details"] = {"cached_tokens": reported["cached_tokens"]}
     if "reasoning_tokens" in reported:
         usage["completion_tokens_details"] = {"reasoning_tokens": reported["reasoning_tokens"]}
-    if usage and row.get("cost_source") == "reported" and row["attempts"] == 1:
-        usage["estimated_cost"] = row["cost_usd"]
+    if row.get("cost_source") == "reported":
+        usage["estimated_cost"] = row["cost_usd"]  # of all attempts at the row
     return usage or None
 
 
