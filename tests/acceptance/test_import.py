@@ -258,3 +258,22 @@ def test_killed_in_the_middle(job: Job) -> None:
     assert [row["response"] for row in job.table()] == [str(n) for n in range(count)]
     ids = [record["id"] for record in job.journal() if record["kind"] == "row"]
     assert len(ids) == len(set(ids)) == count
+
+
+def test_conversations_of_turns_are_left_to_the_run(job: Job) -> None:
+    """Which turn a response answers, the file does not say: it is named, and nothing is recorded."""
+    with endpoint(lambda asked: ok(f"To {asked.text}")) as server:
+        job.write([{"id": "a", "turns": ["One", "Two"]}], endpoint__base_url=server.url, input__format="turns", **PRICE)
+        write(job.folder / "results.jsonl", [line("a", reply("zero"))])
+        ended = take_in(job)
+        assert ended.code == 3
+        assert 'note   1 line of a row that takes more than one request: "a"\n' in ended.err
+        assert job.run().code == 0
+        assert job.run("export", "job.yaml", "--to", "openai-batch", "-o", "again.jsonl").code == 0
+    (exported,) = [json.loads(text) for text in (job.folder / "again.jsonl").read_text().splitlines()]
+    assert exported["response"]["body"]["choices"][0]["message"]["content"] == "To Two"
+    assert [message["content"] for message in job.table()[0]["messages"]] == ["One", "To One", "Two", "To Two"]
+    for form in ("chat", "sharegpt"):
+        assert job.run("export", "job.yaml", "--to", form, "-o", f"{form}.jsonl").code == 0
+        (text,) = (job.folder / f"{form}.jsonl").read_text().splitlines()
+        assert [words in text for words in ("One", "To One", "Two", "To Two")] == [True] * 4
