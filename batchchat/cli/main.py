@@ -7,6 +7,7 @@ import click
 from batchchat import __version__
 from batchchat.cli.estimate import estimate
 from batchchat.cli.export import export
+from batchchat.cli.import_ import import_
 from batchchat.cli.init import init
 from batchchat.cli.mock_server import mock_server
 from batchchat.cli.output import prepare_streams
@@ -45,6 +46,7 @@ main.add_command(run)
 main.add_command(status)
 main.add_command(report)
 main.add_command(export)
+main.add_command(import_)
 main.add_command(prices)
 main.add_command(init)
 main.add_command(schema)

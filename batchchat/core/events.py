@@ -67,7 +67,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run begins. The ceiling of requests in flight is None where the endpoint is asked for it."""
+    """A run begins. The ceiling of requests in flight is None where the endpoint is asked, 0 where nothing is sent."""
 
     name: str
     model: str

@@ -186,7 +186,7 @@ class Totals:
             self._count_answer(row, sign)
 
     def _count_answer(self, row: RowRecord, sign: int) -> None:
-        if (latency_s := row.get("latency_s")) is not None:  # an answer of another row's has none
+        if (latency_s := row.get("latency_s")) is not None:  # an imported answer has none, nor one of another row's
             self.latency_buckets[_bucket(latency_s)] += sign
         if "mock" in row:
             self.mock_answers += sign

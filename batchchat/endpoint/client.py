@@ -21,7 +21,7 @@ from batchchat.core.attempt import Attempt, Billed, Failure, Request
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.endpoint import lookups, verdicts
 from batchchat.endpoint.body import NO_BODY, Body, read_body
-from batchchat.endpoint.judged_response import JudgedResponse, judge_response
+from batchchat.endpoint.judged_response import JudgedResponse, judge_response, raw_to_keep
 from batchchat.endpoint.lookups import ModelListLearner
 from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.network_failures import TOO_LARGE, describe, is_undecodable, judge_network_error
@@ -61,8 +61,6 @@ class Endpoint:
 _MAX_HEADER_BYTES = 64 << 10
 _MAX_HEADERS = 1024
 _MAX_REMEMBERED = 10_000
-_MAX_RAW_CHARS = 1 << 20
-_OK, _REDIRECT = 200, 300
 _NOTHING_RECEIVED = ReceivedBody(NO_BODY)
 _BEFORE_LIST = ("reported", "job")  # the sources of a cost that the endpoint's list does not change
 
@@ -183,7 +181,7 @@ class Client:
             self._dropped.add(request.key)
         latency_s = time.perf_counter() - start
         status = None if response is None else response.status
-        raw = self._raw(status, received.body, answer)
+        raw = raw_to_keep(status, received.body, answer, all_of_it=self._endpoint.keep_raw)
         streamed, first_token_at, received = received.body.streamed, received.first_token_at, _NOTHING_RECEIVED
         if self._model_list is not None and answer.reply is not None and answer.usage is not None:
             answer = await self._with_cost(self._model_list, answer, request)
@@ -229,18 +227,6 @@ class Client:
         # A stream that reported its usage before it broke off
         verdict = replace(failure.verdict, billed=Billed.YES)
         return failure._replace(verdict=verdict, usage=answer.usage, cost=answer.cost)
-
-    def _raw(self, status: int | None, body: Body, answer: JudgedResponse) -> str | None:
-        """The body for the column `raw`: where the job keeps it, and where what was paid for has no other column."""
-        if self._endpoint.keep_raw:
-            return body.raw or None
-        if status is None or not body.data:
-            return None
-        if not _OK <= status < _REDIRECT and answer.verdict.billed is not Billed.YES:
-            return None
-        if answer.failure is not None:
-            return body.raw[:_MAX_RAW_CHARS]
-        return body.raw if answer.reply is not None and answer.reply.parts else None
 
     async def _with_cost(self, models: ModelListLearner, answer: JudgedResponse, request: Request) -> JudgedResponse:
         """`answer` with its cost computed from the endpoint's list, where neither response nor job have one."""

@@ -14,9 +14,10 @@ from batchchat.endpoint.usage import read_usage
 from batchchat.pricing.cost import Pricing
 from batchchat.secret import Redactor
 
-__all__ = ["JudgedResponse", "judge_response"]
+__all__ = ["JudgedResponse", "judge_response", "raw_to_keep"]
 
 _OK, _REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
+_MAX_RAW_CHARS = 1 << 20
 
 
 class JudgedResponse(NamedTuple):
@@ -79,6 +80,19 @@ def judge_response(
 
 def _judge_unreadable(status: int, body: Body, *, billed: bool = False) -> tuple[Verdict, Failure]:
     return reply_verdicts.judge_unreadable(status, body.data, complete=body.complete, billed=billed, size=body.size)
+
+
+def raw_to_keep(status: int | None, body: Body, answer: JudgedResponse, *, all_of_it: bool) -> str | None:
+    """The body for the column `raw`: where the job keeps it, and where what was paid for has no other column."""
+    if all_of_it:
+        return body.raw or None
+    if status is None or not body.data:
+        return None
+    if not _OK <= status < _REDIRECT and answer.verdict.billed is not Billed.YES:
+        return None
+    if answer.failure is not None:
+        return body.raw[:_MAX_RAW_CHARS]
+    return body.raw if answer.reply is not None and answer.reply.parts else None
 
 
 def _unwrapped(payload: Any) -> Any:

@@ -12,7 +12,7 @@ from batchchat.core.attempt import Cost, Reply, Usage
 from batchchat.core.price import Price
 from batchchat.pricing.rates import Rates
 
-__all__ = ["Pricing", "cost_usd", "pricing"]
+__all__ = ["Pricing", "batch_pricing", "cost_usd", "pricing"]
 
 _MILLION = Decimal(1_000_000)
 
@@ -42,3 +42,17 @@ def pricing(rates: Rates) -> Pricing:
         return None if rate is None or computed is None else Cost(computed, rate.source)
 
     return cost_of
+
+
+def batch_pricing(rates: Rates) -> Pricing:
+    """The same for the responses of a batch: without a reported cost, by the job's own price or not at all.
+
+    Lists and tables have the prices of live requests, and batches cost half of those at many providers.
+    """
+    cost_of = pricing(rates)
+
+    def cost_in_batch(usage: Usage, requested_model: str, reply: Reply | None) -> Cost | None:
+        cost = cost_of(usage, requested_model, reply)
+        return cost if cost is None or cost.source in {"reported", "job"} else None
+
+    return cost_in_batch

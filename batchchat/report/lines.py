@@ -137,7 +137,7 @@ def _unreported(off_row: OffRowCosts) -> str:
 def latency_lines(totals: Totals) -> list[LabelledLine]:
     """How long answers took."""
     shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
-    if not totals.answered:
+    if totals.latency_s(1) is None:
         return []
     return [
         LabelledLine(

@@ -76,8 +76,7 @@ def _add(stats: GroupStats, batch: pa.RecordBatch) -> None:
         stats.add(row)
     if not answers.num_rows:
         return
-    totals = stats.totals
-    latency_s = answers.column("latency_s").drop_null().to_numpy()  # an answer of another row's has none
+    totals, latency_s = stats.totals, answers.column("latency_s").drop_null().to_numpy()
     totals.rows[_ANSWERED] += answers.num_rows
     totals.attempts += _sum(answers, "attempts")
     totals.cut_off += _pc.sum(_pc.equal(answers.column("finish_reason"), CUT_OFF)).as_py() or 0

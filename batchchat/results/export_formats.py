@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from batchchat import lossless_json
+from batchchat.core.bad import Bad
 from batchchat.core.conversation import Message, Status
+from batchchat.core.custom_id import custom_id_of
 from batchchat.core.record import RowRecord, key_of
 from batchchat.hash_table import stable_hash64
+from batchchat.results.sharegpt_turns import sharegpt_turns
 from batchchat.results.values import passthrough_values
+from batchchat.sources.row_params import read_field
 from batchchat.store.columns import COLUMNS, conversation, passthrough_names
 from batchchat.store.parquet import PassthroughColumn
 
@@ -22,7 +26,6 @@ __all__ = ["EXPORT_FORMATS", "TRAINING_FORMATS", "ExportFormat", "Skipped", "csv
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 _ERROR_STATUS = 400
-_GPT_NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 
 
 class Skipped(NamedTuple):
@@ -97,14 +100,15 @@ def openai_batch(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat: 
 def _batch_line(row: RowRecord) -> dict[str, Any]:
     key = key_of(row)
     request = f"batch_req_{stable_hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
-    line: dict[str, Any] = {"id": request, "custom_id": key.id, "response": None, "error": None}
+    line: dict[str, Any] = {"id": request, "custom_id": custom_id_of(key), "response": None, "error": None}
     if row["status"] == Status.ANSWERED:
         body = _completion(row) if (raw := row.get("raw")) is None else _raw_body(raw)
         line["response"] = {"status_code": row.get("http_status", 200), "request_id": request, "body": body}
         return line
     error = {"message": row["error"], "type": row["error_kind"], "param": None, "code": row["error_kind"]}
     if (status := row.get("http_status", 0)) >= _ERROR_STATUS:
-        line["response"] = {"status_code": status, "request_id": request, "body": {"error": error}}
+        body = {"error": error} if (usage := _usage(row)) is None else {"error": error, "usage": usage}
+        line["response"] = {"status_code": status, "request_id": request, "body": body}
     else:
         line["error"] = {"code": row["error_kind"], "message": row["error"]}
     return line
@@ -124,7 +128,7 @@ def _completion(row: RowRecord) -> dict[str, Any]:
     body: dict[str, Any] = {
         "id": reply.get("response_id"),
         "object": "chat.completion",
-        "created": int(row["finished_at"]),
+        "created": int(row.get("finished_at", 0)),
         "model": reply.get("model", row["model"]),
         "choices": [
             {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.get("finish_reason")},
@@ -146,13 +150,13 @@ def _usage(row: RowRecord) -> dict[str, Any] | None:
         usage["prompt_tokens_details"] = {"cached_tokens": reported["cached_tokens"]}
     if "reasoning_tokens" in reported:
         usage["completion_tokens_details"] = {"reasoning_tokens": reported["reasoning_tokens"]}
-    if usage and row.get("cost_source") == "reported" and row["attempts"] == 1:
-        usage["estimated_cost"] = row["cost_usd"]
+    if row.get("cost_source") == "reported":
+        usage["estimated_cost"] = row["cost_usd"]  # of all attempts at the row
     return usage or None
 
 
 def sharegpt(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:
-    """`{id, conversations: [{from, value}], …passthrough}`: a training set of what was answered in plain text."""
+    """`{id, conversations: [{from, value}], …passthrough}`: a training set, which the same reader reads back."""
     exported = {name: column for name, column in passthrough.items() if name not in {"id", "conversations"}}
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
@@ -163,30 +167,37 @@ def sharegpt(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:
 
 
 def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | Skipped:
-    if row["status"] != Status.ANSWERED:
-        return Skipped("without an answer")
-    messages = _training_messages(row)
-    if not all(map(_is_plain, messages)):
-        return Skipped("with more than text, or a role that ShareGPT has no name for, in a message")
-    turns = [{"from": _GPT_NAMES[message["role"]], "value": message["content"]} for message in messages]
-    return lossless_json.dumps({"id": row["id"], "conversations": turns, **values}) + b"\n"
+    if (unfit := _unfit_for_training(row)) is not None:
+        return unfit
+    turns = sharegpt_turns(_training_messages(row))
+    if turns is None:
+        return Skipped("that ShareGPT can't hold: more than text in a message, text beside a call, another role")
+    return lossless_json.dumps({"id": custom_id_of(key_of(row)), "conversations": turns, **values}) + b"\n"
 
 
-def chat(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:  # noqa: ARG001 (fine-tuning takes no more)
-    """`{"messages": [...]}` a line, the reply last, as fine-tuning takes it."""
+def chat(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:
+    """`{"messages": [...]}` a line, the reply last, and `tools` of a column, as fine-tuning takes it."""
+    column = {name: kind for name, kind in passthrough.items() if name == "tools"}
 
     def lines(rows: Sequence[RowRecord]) -> list[bytes | Skipped]:
-        return [_chat_line(row) for row in rows]
+        return [_chat_line(row, values) for row, values in zip(rows, _passthrough_rows(rows, column), strict=True)]
 
     return ExportFormat(b"", lines)
 
 
-def _chat_line(row: RowRecord) -> bytes | Skipped:
+def _chat_line(row: RowRecord, values: Mapping[str, Any]) -> bytes | Skipped:
+    if (unfit := _unfit_for_training(row)) is not None:
+        return unfit
+    tools = read_field("tools", values.get("tools"))
+    if isinstance(tools, Bad):
+        return Skipped(f"whose column {tools.sentence.removesuffix('.')}")
+    return lossless_json.dumps({"messages": _training_messages(row), **({"tools": tools} if tools else {})}) + b"\n"
+
+
+def _unfit_for_training(row: RowRecord) -> Skipped | None:
     if row["status"] != Status.ANSWERED:
         return Skipped("without an answer")
-    if "refusal" in row["reply"]:
-        return Skipped("with a refusal in place of an answer")
-    return lossless_json.dumps({"messages": _training_messages(row)}) + b"\n"
+    return Skipped("with a refusal in place of an answer") if "refusal" in row["reply"] else None
 
 
 def _training_messages(row: RowRecord) -> list[Message]:
@@ -199,11 +210,6 @@ def _training_messages(row: RowRecord) -> list[Message]:
     if beginning.keys() != {"role", "content"} or not isinstance(start, str) or not isinstance(text, str):
         return messages
     return [*before, {**reply, "content": text if text.startswith(start) else start + text}]
-
-
-def _is_plain(message: Message) -> bool:
-    plain = message.keys() == {"role", "content"} and isinstance(message["content"], str)
-    return plain and message["role"] in _GPT_NAMES
 
 
 def _passthrough_rows(rows: Sequence[RowRecord], passthrough: Mapping[str, PassthroughColumn]) -> list[dict[str, Any]]:

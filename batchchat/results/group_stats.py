@@ -44,9 +44,8 @@ class GroupStats:
     def add(self, row: RowRecord) -> None:
         """Count a finished row."""
         self.totals.add(row)
-        if row["status"] == _ANSWERED:
-            if (latency_s := row.get("latency_s")) is not None:
-                self._latencies.append(latency_s)
+        if row["status"] == _ANSWERED and (latency_s := row.get("latency_s")) is not None:
+            self._latencies.append(latency_s)
             self._sorted = None
 
     def add_latencies(self, latencies_s: bytes) -> None:

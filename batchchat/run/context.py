@@ -13,6 +13,7 @@ from batchchat.run.resend import NO_RESEND, Resend
 from batchchat.run.signals import Signals
 from batchchat.run.subscribers import Subscribers
 from batchchat.secret import Redactor
+from batchchat.sources.batch_output import BatchOutput
 
 __all__ = ["RunContext", "RunOptions"]
 
@@ -39,6 +40,8 @@ class RunOptions:
     ask: Callable[[str], OnChanged] | None = None
     only: Callable[[Key], bool] | None = None
     began: float | None = None
+    batch: BatchOutput | None = None
+    """The responses that are imported, where that is what the run does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Feed:
         limit: int | None,
         total: int | None,
         rows_each: int = 1,
-        unsendable: UnsendableRows,
+        unsendable: UnsendableRows | None,
     ) -> None:
         self._tasks = tasks
         self._source = source
@@ -127,7 +127,7 @@ class Feed:
 
     def _refused(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> bool:
         """True if the row can't be sent; it is then recorded as failed."""
-        record = self._unsendable.record(task.script, history, answered)
+        record = None if self._unsendable is None else self._unsendable.record(task.script, history, answered)
         if record is None:
             return False
         spend = self._spend(task.row.key, answered)

@@ -156,6 +156,16 @@ class Recorder:
         self._appended += 1
         return self._appended
 
+    def imported(self, work: Work, outcome: Outcome) -> int:
+        """Record a row whose response another program got: when it was sent is not known, and perhaps not its end."""
+        record = record_of_outcome(outcome, work.script.identity, work.spend, 0.0)
+        del record["started_at"], record["latency_s"], record["wait_s"]
+        if not record["finished_at"]:
+            del record["finished_at"]
+        if self._mock:
+            record["mock"] = True
+        return self.keep(record)
+
     def hold(self, fields: Mapping[str, Any]) -> int:
         """What may be billed and not be recorded if the process dies from here on."""
         return self.keep({"kind": "hold", **fields, "at": time.time()})

@@ -1,4 +1,4 @@
-"""The record that a session begins with in the journal."""
+"""The `run` record of the journal: which program runs which job from here on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["run_record"]
 
 
 def run_record(context: RunContext, source: Source) -> dict[str, Any]:
-    """The `run` record of the session in `context`, without secrets; `source` is its input."""
+    """The record of the session of `context`, whose input is `source`, without secrets."""
     job = context.job
     return {
         "kind": "run",

@@ -22,6 +22,7 @@ from batchchat.job import JobSpec
 from batchchat.run.context import RunContext, RunOptions
 from batchchat.run.ending import RunResult
 from batchchat.run.exit_reason import error_reason
+from batchchat.run.import_session import ImportSession
 from batchchat.run.on_finish import run_command
 from batchchat.run.session import run_session
 from batchchat.run.signals import Signals
@@ -70,7 +71,7 @@ async def run_job(
             opened(folder)
 
         try:
-            result = await run_session(context, open_logs)
+            result = await run_session(context, open_logs, None if options.batch is None else ImportSession)
         except BaseException as error:
             await _refuse(context, stack, state, error, refused)
             raise

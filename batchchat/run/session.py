@@ -49,20 +49,25 @@ from batchchat.store.lock import Lock
 from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import Scan, scan, segments
 
-__all__ = ["run_session"]
+__all__ = ["Session", "run_session"]
 
 _COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
 _MAX_UNSYNCED = 1000
 """Of the records that are written before anything is sent."""
 
 
-async def run_session(context: RunContext, opened: Callable[[Path], None]) -> RunResult:
-    """Run or resume the job. `opened` is called with the run folder once its lock is held.
+async def run_session(
+    context: RunContext, opened: Callable[[Path], None], session_type: type[Session] | None = None
+) -> RunResult:
+    """Run or resume the job, as a session of `session_type` (None: one that sends what is to be sent).
+
+    `opened` is called with the run folder once its lock is held.
 
     Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
     """
     job, output = context.job, context.job.output
-    stop_at = _stop_at(context)
+    session_type = session_type or Session
+    stop_at = _stop_at(context) if session_type.sends else None
     if (entry := overlapping_entry(job.input, output.path)) is not None:
         raise OutputError(own_input(output.as_given, entry))
     source = open_source(job.input, job.template, job.systems)
@@ -82,7 +87,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None]) -> Ru
         with context.signals.handled():
             ledger = Ledger(folder)
             try:
-                return await _told(_Session(context, folder, source, ledger, stop_at), aside)
+                return await _told(session_type(context, folder, source, ledger, stop_at), aside)
             finally:
                 ledger.close()
     finally:
@@ -115,7 +120,7 @@ def _set_aside(context: RunContext) -> list[Path]:
         raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
 
 
-async def _told(session: _Session, aside: list[Path]) -> RunResult:
+async def _told(session: Session, aside: list[Path]) -> RunResult:
     """Run `session`; whatever refuses it or breaks it off is told with the figures there are, and raised."""
     try:
         return await session.run(aside)
@@ -124,8 +129,11 @@ async def _told(session: _Session, aside: list[Path]) -> RunResult:
         raise
 
 
-class _Session:
+class Session:
     """A run whose folder is locked. `source` has the input's rows, `ledger` the state of the journal in `folder`."""
+
+    sends = True
+    """Whether rows are sent to the endpoint."""
 
     def __init__(
         self, context: RunContext, folder: Path, source: Source, ledger: Ledger, stop_at: float | None
@@ -155,7 +163,7 @@ class _Session:
                 job.name,
                 job.model,
                 job.host,
-                None if job.ask_concurrency else job.concurrency,
+                0 if not self.sends else None if job.ask_concurrency else job.concurrency,
                 self._source.description,
                 self._source.recognised,
                 job.output.as_given,
@@ -167,7 +175,7 @@ class _Session:
         self._check_mock()
         rates = await self._rates()
         resumes = bool(len(ledger.index))
-        looks_first = resumes or options.strict or job.budget.max_cost is not None
+        looks_first = resumes or options.strict or job.budget.max_cost is not None or not self.sends
         try:
             counts = await self._planner.plan(rates) if looks_first else None
             self._tell_notes()
@@ -180,8 +188,10 @@ class _Session:
                 result = await self._send(rates, counts)
         finally:
             self._close_recorder()  # it is open still where rows were amended and nothing was sent
-        ended = finish(self._context, self._folder, ledger, result, rates)
-        return replace(ended, set_aside=aside)
+        return replace(self._finish(result, rates), set_aside=aside)
+
+    def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
+        return finish(self._context, self._folder, self._ledger, result, rates)
 
     def _tell_notes(self) -> None:
         """Say what is new of the notes about the input: at first of its first rows, at the end of all."""

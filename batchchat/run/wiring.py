@@ -10,12 +10,13 @@ from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
-from batchchat.core.attempt import MaxUsage, Request, Script, Usage
+from batchchat.core.attempt import Attempt, MaxUsage, Request, Script, Usage
 from batchchat.core.conversation import Key, Message, Row
 from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
 from batchchat.dispatch.work import RetryPolicies, Send, Sending
 from batchchat.endpoint import network, wire
+from batchchat.endpoint.batch_response import judged_attempt
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance
 from batchchat.endpoint.reading import ReadingMemory
@@ -30,8 +31,8 @@ from batchchat.policy.decision import Policy
 from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait, limit_reached
 from batchchat.policy.token_bucket import RequestRate, TokenRate
-from batchchat.pricing.cost import cost_usd, pricing
-from batchchat.pricing.for_job import context_for
+from batchchat.pricing.cost import batch_pricing, cost_usd, pricing
+from batchchat.pricing.for_job import context_for, rates_for
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.run.anomaly_detector import AnomalyDetector
@@ -45,14 +46,18 @@ from batchchat.script.single import single_message
 from batchchat.script.turns import Turns
 from batchchat.script.variants import RowExpansion, Variant, variants_of
 from batchchat.secret import Redactor, Secret, secrets_in_url
+from batchchat.sources.batch_output import BatchResponse
 from batchchat.store.ledger import Ledger
 
 __all__ = [
+    "BatchJudge",
     "Sender",
+    "batch_judge_for",
     "budget_for",
     "engine_for",
     "limit_reached_for",
     "price_label",
+    "rates_for",
     "redactor_for",
     "scripts_for",
     "sender_for",
@@ -94,6 +99,20 @@ def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str
     request = wire.compose(key, model, messages, params)
     most = params.get("max_tokens", params.get("max_completion_tokens"))
     return request._replace(max_usage=MaxUsage(len(request.body), most if type(most) is int and most >= 0 else None))
+
+
+BatchJudge = Callable[[Request, BatchResponse], Attempt]
+"""(request, its response in a batch's output file) -> the attempt."""
+
+
+def batch_judge_for(job: JobSpec, rates: Rates) -> BatchJudge:
+    """What makes an attempt of a response that a batch gave to a request of `job`."""
+    cost_of, keep_raw = batch_pricing(rates), job.output.raw
+
+    def judge(request: Request, response: BatchResponse) -> Attempt:
+        return judged_attempt(request, response.status, response.body, response.error, cost_of, keep_raw=keep_raw)
+
+    return judge
 
 
 def engine_for(

@@ -10,7 +10,7 @@ from enum import Enum
 
 from batchchat.errors import InputError
 
-__all__ = ["MAX_MAGIC_BYTES", "READS", "FileKind", "Packing", "check_head", "file_kind"]
+__all__ = ["MAX_MAGIC_BYTES", "READS", "FileKind", "Packing", "check_head", "file_kind", "packing_of_head"]
 
 READS = "It reads .jsonl, .ndjson, .json and .csv, each also as .gz or .zst, and .parquet."
 MAX_MAGIC_BYTES = 4
@@ -62,6 +62,13 @@ def file_kind(name: str) -> tuple[FileKind, Packing] | None:
     if kind is None or (kind is FileKind.PARQUET and packing is not Packing.PLAIN):
         return None
     return kind, packing
+
+
+def packing_of_head(head: bytes) -> Packing:
+    """The compression of a file whose first bytes are `head`, whatever its name."""
+    if head.startswith(b"\x1f\x8b"):
+        return Packing.GZIP
+    return Packing.ZSTD if head == _ZSTD or head[1:] == _ZSTD_SKIPPED else Packing.PLAIN
 
 
 def check_head(as_given: str, kind: FileKind, packing: Packing, head: bytes) -> None:

@@ -14,7 +14,7 @@ from batchchat.lossless_json import dumps
 from batchchat.sources.conversations import check_messages
 from batchchat.sources.json_value import describe, parse_text
 
-__all__ = ["BESIDE", "is_sharegpt", "parse_sharegpt"]
+__all__ = ["BESIDE", "SENT_TOO", "is_sharegpt", "parse_sharegpt"]
 
 BESIDE = ("system", "tools")
 """The columns beside the conversation that are sent with it."""
@@ -42,7 +42,8 @@ _TAKES = (
     "It takes system, human, gpt, function_call or observation (or user, assistant, chatgpt, model, tool, function)."
 )
 _CALL_TAKES = 'A function_call holds {"name": ..., "arguments": {...}}, or a list of these.'
-_SENT_TOO = ("name", "tool_calls", "tool_call_id", "function_call", "refusal")
+SENT_TOO = ("name", "tool_calls", "tool_call_id", "function_call", "refusal")
+"""The keys of a turn that are sent beside its role and content."""
 
 
 def is_sharegpt(value: Any) -> bool:
@@ -116,7 +117,7 @@ def _message(turn: Any, where: str, calls: _Calls) -> dict[str, Any] | Bad:
 def _text_message(turn: dict[str, Any], role: str, name: str, where: str, calls: _Calls) -> dict[str, Any] | Bad:
     """The message of a turn whose content is its `name`."""
     content = turn.get(name)
-    more = {key: turn[key] for key in _SENT_TOO if turn.get(key) is not None}
+    more = {key: turn[key] for key in SENT_TOO if turn.get(key) is not None}
     if content is None and not (role == "assistant" and more):
         return Bad(f"`{where}.{name}` is {'null' if name in turn else 'missing'}. It takes text.")
     if content is not None and type(content) is not str and (name == "value" or type(content) is not list):

@@ -27,6 +27,8 @@ def event_line(event: Event, *, utc: bool = False) -> str | None:
 def _started(event: events.Started) -> str:
     if event.concurrency is None:
         in_flight = "as many in flight as the endpoint allows"
+    elif not event.concurrency:
+        in_flight = "nothing is sent"
     else:
         in_flight = f"up to {numbers.count(event.concurrency)} in flight"
     recognised = f" (recognised: {event.recognised})" if event.recognised else ""

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 
-__all__ = ["load_dataset", "read_by_all"]
+__all__ = ["load_dataset", "load_splits", "read_by_all"]
 
 
 def load_dataset(form: str, files: str, cache: Path) -> Any:
@@ -21,6 +21,15 @@ def load_dataset(form: str, files: str, cache: Path) -> Any:
         import datasets  # type: ignore[import-untyped]
 
         return datasets.load_dataset(form, data_files=files, split="train", cache_dir=str(cache))
+
+
+def load_splits(form: str, files: dict[str, str], cache: Path) -> Any:
+    """What Hugging Face `datasets` makes of the `files` of several splits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import datasets
+
+        return datasets.load_dataset(form, data_files=files, cache_dir=str(cache))
 
 
 def read_by_all(path: Path, cache: Path) -> None:

@@ -23,7 +23,6 @@ from batchchat.arrow import cells
 from batchchat.arrow.widening import Kind
 from batchchat.core.record import RowRecord
 from batchchat.results.export_formats import EXPORT_FORMATS, Skipped
-from batchchat.sources.sharegpt import parse_sharegpt
 from batchchat.store.columns import COLUMNS
 from batchchat.store.parquet import PassthroughColumn
 from tests.store.given import answered, failed, invalid
@@ -174,43 +173,60 @@ def test_openai_batch_of_raw_responses() -> None:
     assert line["response"]["body"] == json.loads(raw)
 
 
-conversations = st.lists(
-    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": texts}),
-    min_size=1,
-    max_size=4,
-)
+def test_openai_batch_has_the_variant_and_the_sample() -> None:
+    """Of a row that has one, in its `custom_id`, which stays unique; a reported cost is that of all attempts."""
+    rows = [
+        answered("a", sample=1, attempts=2, cost_usd=0.3, cost_source="reported"),
+        answered("a", variant="m=x", cost_source="table"),
+    ]
+    lines = [json.loads(line) for line in written("openai-batch", rows).splitlines()]
+    assert [line["custom_id"] for line in lines] == ["a [#1]", "a [m=x#0]"]
+    usages = [line["response"]["body"]["usage"] for line in lines]
+    assert [usage.get("estimated_cost") for usage in usages] == [0.3, None]
 
 
-@given(messages=conversations, reply=texts)
-def test_sharegpt_comes_back(messages: list[dict[str, Any]], reply: str) -> None:
-    """What is answered in text is a conversation with the reply last, each role under one name and back again."""
-    line = json.loads(
-        written("sharegpt", [answered("x", messages=messages, reply={"text": reply})], {"topic": Kind.TEXT})
-    )
-    assert (line["id"], line["topic"]) == ("x", "sauce")
-    reply_turn = line["conversations"].pop()
-    if messages[-1]["role"] == "assistant":  # the beginning of the answer, which may repeat it
-        assert reply_turn["value"] in {reply, messages[-1]["content"] + reply}
-    else:
-        assert reply_turn == {"from": "gpt", "value": reply}
-        assert parse_sharegpt(line["conversations"], "conversations") == messages
+def test_sharegpt_has_the_reply_last_and_columns_of_the_input() -> None:
+    """Under the row's id, which says the sample too."""
+    row = answered("x", sample=2, messages=[{"role": "user", "content": "Hi"}], reply={"text": "Ho"})
+    assert json.loads(written("sharegpt", [row], {"topic": Kind.TEXT})) == {
+        "id": "x [#2]",
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}],
+        "topic": "sauce",
+    }
 
 
-def test_sharegpt_leaves_out_what_it_cannot_hold() -> None:
-    """Rows without an answer, and messages of more than text, are named and not bent to fit."""
-    named = [{"role": "user", "content": "Hi", "name": "Ada"}]
+def test_training_sets_leave_out_what_they_cannot_hold() -> None:
+    """Rows without an answer, and messages that ShareGPT has no turn for, are named and not bent to fit."""
+    image = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
     developer = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     rows = [
         failed(),
         invalid(),
-        answered(reply={"tool_calls": TOOL_CALLS}),
-        answered(messages=named),
+        answered(reply={"text": None, "refusal": "No."}),
+        answered(reply={"text": "Let me see.", "tool_calls": TOOL_CALLS}),
+        answered(messages=image),
         answered(messages=developer),
     ]
-    assert EXPORT_FORMATS["sharegpt"]({}).lines(rows) == [
-        Skipped("without an answer"),
-        Skipped("without an answer"),
-        Skipped("with more than text, or a role that ShareGPT has no name for, in a message"),
-        Skipped("with more than text, or a role that ShareGPT has no name for, in a message"),
-        Skipped("with more than text, or a role that ShareGPT has no name for, in a message"),
+    unfit = [Skipped("without an answer")] * 2 + [Skipped("with a refusal in place of an answer")]
+    cannot = Skipped("that ShareGPT can't hold: more than text in a message, text beside a call, another role")
+    assert EXPORT_FORMATS["sharegpt"]({}).lines(rows) == [*unfit, cannot, cannot, cannot]
+    lines = EXPORT_FORMATS["chat"]({}).lines(rows)
+    assert lines[:3] == unfit
+    assert [json.loads(line)["messages"][:-1] for line in lines[4:] if isinstance(line, bytes)] == [image, developer]
+
+
+def test_chat_has_the_tools_of_a_column() -> None:
+    """A list or its JSON, in OpenAI's form; without one there is none."""
+    tool = {"type": "function", "function": {"name": "f"}}
+    rows = [
+        answered(carried={"tools": json.dumps([{"name": "f"}])}, reply={"text": None, "tool_calls": TOOL_CALLS}),
+        answered(carried={"tools": [tool]}),
+        answered(carried={"tools": ""}),
+        answered(carried={"tools": "{"}),
     ]
+    *lines, bad = EXPORT_FORMATS["chat"]({"tools": Kind.TEXT}).lines(rows)
+    values = [json.loads(line) for line in lines if isinstance(line, bytes)]
+    assert [value.get("tools") for value in values] == [[tool], [tool], None]
+    assert values[0]["messages"][-1] == {"role": "assistant", "content": None, "tool_calls": TOOL_CALLS}
+    assert isinstance(bad, Skipped)
+    assert bad.reason.startswith("whose column `tools` is not JSON")
