@@ -30,6 +30,7 @@ class ExampleJobs:
 
 EXAMPLES = {
     "label": ExampleJobs(("label.yaml",), "a label for each row of a CSV"),
+    "regenerate": ExampleJobs(("regenerate.yaml",), "new answers for the conversations of a ShareGPT file"),
 }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from batchchat.cli.examples import EXAMPLES, PACKAGED, example_files
@@ -35,18 +37,39 @@ def test_it_says_what_to_type_next() -> None:
     )
 
 
+def check_label() -> None:
+    """Each review has a label."""
+    assert pq.read_table("out/labels.parquet", columns=["response"])["response"].null_count == 0
+
+
+def check_regenerate() -> None:
+    """The export has the users' messages of the file with new answers; the old ones are in `reference`."""
+    assert call("export", "regenerate.yaml", "--to", "sharegpt", "-o", "new.jsonl").code == 0
+    original = json.loads(Path("conversations.sharegpt.json").read_text())
+    written = [json.loads(line) for line in Path("new.jsonl").read_text().splitlines()]
+    assert len(written) == len(original) == 12
+    for old, new in zip(original, written, strict=True):
+        before, after = old["conversations"], new["conversations"]
+        assert [turn["from"] for turn in before] == [turn["from"] for turn in after]
+        for old_turn, new_turn in zip(before, after, strict=True):
+            assert (old_turn["value"] == new_turn["value"]) == (old_turn["from"] != "gpt")
+        assert json.loads(new["reference"]) == [turn["value"] for turn in before if turn["from"] == "gpt"]
+
+
+# What an example's run leaves, as its job file promises.
+CHECKS = {"label": check_label, "regenerate": check_regenerate}
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written into a folder, an example runs without a key and answers every row, and its paths are of that folder."""
+    """Written into a folder, an example runs without a key, reads and writes there, and does what its job file says."""
     monkeypatch.delenv("DEEPINFRA_TOKEN", raising=False)
     assert call("init", "--example", name).code == 0
     texts = [Path(job).read_text() for job in EXAMPLES[name].jobs]
     assert not any(re.search(r"\.\./|jobs/|sample_data", text) for text in texts)
     called = call("run", *EXAMPLES[name].jobs)
     assert called.code == 0, called.err
-    outputs = re.findall(r"^  path: (out/\S+)", "\n".join(texts), re.MULTILINE)
-    assert outputs
-    assert all(Path(output).exists() for output in outputs)
+    CHECKS[name]()
 
 
 def test_several_examples_share_a_folder() -> None:
