@@ -315,3 +315,17 @@ def test_a_refusal_in_the_second_job_keeps_the_first(job: Job, server: Raw) -> N
     summary = json.loads(job.run(*BOTH, "--json").out)
     assert [of_job["exit_code"] for of_job in summary["jobs"]] == [0, 2]
     assert summary["exit_code"] == 2
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out"])
+def test_an_output_whose_run_was_stopped_is_told(job: Job, server: Raw, output: str) -> None:
+    """The judge alone, over a file that lacks what its run has answered since: a note, before anything is sent."""
+    write_both(job, server, rows(2), input={"path": output, "format": "prompt", "column": "response"})
+    job.write(output__path=output)
+    assert job.run(*BOTH).code == 0
+    assert "note" not in job.run("run", "judge.yaml").err
+    with job.journal_file.open("a") as journal:
+        journal.write('{"kind":"row"')
+    note = f"{output} does not have all that its run has by now, which goes on or was stopped. Run its job first for"
+    assert f"note   {note}" in job.run("run", "judge.yaml").err
+    assert note in " ".join(job.run("validate", "judge.yaml").out.split())
