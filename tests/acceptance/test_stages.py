@@ -280,6 +280,12 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...], list[str]]] = {
         BOTH[1:],
         ["judge.yaml: in.jsonl/verdicts.parquet can't be written: "],
     ),
+    "a cap that can't hold": (
+        {"budget": {"max_cost": 1}, "params": {"temperature": 0}},
+        BOTH[1:],
+        ["judge.yaml: `budget.max_cost` can't hold: a reply has no upper bound of cost. Set `params.max_tokens`"],
+    ),
+    "no such table of prices": ({"prices": "gone.csv"}, BOTH[1:], ["judge.yaml", "gone.csv"]),
     "an option of one job": ({}, (*BOTH[1:], "--max-cost", "3"), ["--max-cost can't be used with several jobs. It is"]),
     "an input for both": ({}, (*BOTH[1:], "--input", "x"), ["--input can't be used with several jobs. Set `input"]),
 }
