@@ -46,8 +46,8 @@ _TRAILING = (
 class Columns:
     """The roles of a record's columns. `wanted` are the columns to read, None for all.
 
-    `spec` is the job's `input`, `form` the format of its rows and `id` the column of their ids. `technical` is not
-    None where the files are an output of ours, whose ids repeat over variants and samples: its columns that stay behind.
+    `spec` is the job's `input`, `form` the format of its rows and `id` the column of their ids. `technical` are
+    the columns that stay behind of an output of ours, whose ids repeat over variants and samples, None of other files.
     `rendering` knows the columns that the job's templates read.
     """
 

@@ -335,3 +335,60 @@ def test_an_output_whose_run_was_stopped_is_told(job: Job, server: Raw, output: 
     note = f"{output} does not have all that its run has by now, which goes on or was stopped. Run its job first for"
     assert f"note   {note}" in job.run("run", "judge.yaml").err
     assert note in " ".join(job.run("validate", "judge.yaml").out.split())
+
+
+JUDGES: dict[str, Any] = {
+    "input": {"path": "out.parquet", "where": "status == 'answered'"},
+    "template": "Q: {{ messages[0].content }}\nA: {{ response }}",
+}
+
+
+def test_a_row_that_was_not_answered_is_not_judged(job: Job, server: Raw) -> None:
+    """`where` leaves it out; a judgement that it had stays in the journal, with its cost, and serves again."""
+    input_rows = rows(4)
+    write_both(job, server, input_rows, **JUDGES)
+    assert job.run(*BOTH).code == 0
+    assert len(verdicts(job)) == 4
+    odd = http(400, {"error": {"message": "odd"}})
+    server.answer = lambda asked: odd if asked.said == "Mended" else good(asked)
+    job.write([*input_rows[:3], {"id": "r0003", "messages": conversation("Mended")}])
+    server.asked.clear()
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (3, {"gen": 1})
+    assert "note   1 row left out by `input.where`." in ended.err
+    assert [row["id"] for row in verdicts(job)] == ["r0000", "r0001", "r0002"]
+    summary = json.loads(job.run("run", "judge.yaml", "--json").out)
+    assert (summary["rows"]["total"], summary["cost_usd"]["known"]) == (3, 0.000008)
+    assert summary["cost_usd"]["superseded"] == 0.000002
+    job.write(input_rows)
+    server.answer = good
+    server.asked.clear()
+    assert job.run(*BOTH).code == 0
+    assert sent(server) == {"gen": 1}
+    assert len(verdicts(job)) == 4
+
+
+def test_what_only_took_another_time_is_not_judged_again(job: Job, server: Raw) -> None:
+    """An answer that is given once more in the same words is the same to the judge; its cost and time are new."""
+    write_both(job, server, rows(6), **JUDGES)
+    job.run(*BOTH)
+    server.asked.clear()
+    ended = job.run("run", "job.yaml", "--fresh")
+    assert ended.code == 0
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (0, {"gen": 6})
+
+
+def test_a_template_that_reads_no_such_column_is_told_when_it_can_be(job: Job, server: Raw) -> None:
+    """A template that is none, before the first job; a column that the first job's output lacks, once it is there."""
+    write_both(job, server, rows(30), **{**JUDGES, "template": "{{ response"})
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (2, {})
+    assert ended.errors[0].startswith("error: judge.yaml: `template`")
+    write_judge(job, server, **{**JUDGES, "template": "{{ answer }}"})
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (2, {"gen": 30})
+    assert "`answer`" in ended.errors[0]
+    write_judge(job, server, **JUDGES)
+    assert job.run(*BOTH).code == 0
+    assert sent(server) == {"gen": 30, "judge": 30}
