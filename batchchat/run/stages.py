@@ -14,10 +14,12 @@ from pathlib import Path
 
 from batchchat.errors import InputError, OutputError, UsageError
 from batchchat.job import JobSpec
+from batchchat.pricing.for_job import rates_for
 from batchchat.sources import open_source
 from batchchat.sources.output_overlap import entries_reading
 from batchchat.sources.rendering import Rendering
 from batchchat.store.folder import check_output, folder_of
+from batchchat.tokens.reply_limit import max_reply_tokens
 
 __all__ = ["faults_of_stages", "reads_earlier"]
 
@@ -51,9 +53,10 @@ def _fault(job: JobSpec, earlier: Sequence[JobSpec], later: Sequence[JobSpec], *
     try:
         _check_input(job, earlier)
         check_output(job.output.path, job.output.as_given, (), fresh=fresh)
+        rates_for(job)  # its own table of prices
     except UsageError as error:
         return error
-    return _unwritable(job)
+    return _unwritable(job) or _unbounded(job)
 
 
 def _check_input(job: JobSpec, earlier: Sequence[JobSpec]) -> None:
@@ -78,6 +81,18 @@ def _unwritable(job: JobSpec) -> OutputError | None:
         return None
     reason = "permission denied" if folder.is_dir() else "it is no folder"
     return OutputError(f"{job.output.as_given} can't be written: {folder}: {reason}. Name another `output.path`.")
+
+
+def _unbounded(job: JobSpec) -> UsageError | None:
+    """The error of a cap that can't hold, whatever the rows are: a reply could cost anything."""
+    formats = {"request", "openai-batch", "auto"} if job.template is None else frozenset[str]()
+    has_own = job.input.params is not None or job.input.format in formats
+    if job.budget.max_cost is None or has_own or max_reply_tokens(job.params) is not None:
+        return None
+    return UsageError(
+        "`budget.max_cost` can't hold: a reply has no upper bound of cost. Set `params.max_tokens`, or leave"
+        " `budget.max_cost` out."
+    )
 
 
 def _real(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from batchchat.core.bad import Bad, BadReason
 from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.core.key_spelling import spelled_key
-from batchchat.core.output_columns import KEY_COLUMNS, TECHNICAL
+from batchchat.core.output_columns import KEY_COLUMNS
 from batchchat.job.spec import AUTO, InputSpec
 from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
@@ -46,8 +46,8 @@ _TRAILING = (
 class Columns:
     """The roles of a record's columns. `wanted` are the columns to read, None for all.
 
-    `spec` is the job's `input`, `form` the format of its rows and `id` the column of their ids. `is_output`: the files
-    are an output of ours, whose ids repeat over variants and samples, and whose technical columns stay behind.
+    `spec` is the job's `input`, `form` the format of its rows and `id` the column of their ids. `technical` are
+    the columns that stay behind of an output of ours, whose ids repeat over variants and samples, None of other files.
     `rendering` knows the columns that the job's templates read.
     """
 
@@ -57,7 +57,7 @@ class Columns:
         id_column: str | None,
         spec: InputSpec,
         *,
-        is_output: bool = False,
+        technical: frozenset[str] | None = None,
         rendering: Rendering | None = None,
     ) -> None:
         self.form = form
@@ -73,11 +73,10 @@ class Columns:
         self.structs = (*form.columns, *self.own_params)
         self.texts = {str(name) for name in (*self.structs, *rendered.read, id_column) if name is not None}
         """The columns that are read as text where they are binary."""
-        self.is_key = is_output and id_column == KEY_COLUMNS[0]
+        self.is_key = technical is not None and id_column == KEY_COLUMNS[0]
         """Whether a row's id is made of all columns of its key."""
         own = {None if self.is_key else id_column, params if isinstance(params, str) else None} - {None}
-        technical = TECHNICAL if is_output else frozenset[str]()
-        self.excluded = frozenset({*(str(name) for name in own), *form.excluded, *technical})
+        self.excluded = frozenset({*(str(name) for name in own), *form.excluded, *(technical or ())})
         self._typed_id = id_column if passthrough is None and id_column in own - {*self.structs} else None
         used = {*own, *form.excluded, *self.structs, *(KEY_COLUMNS if self.is_key else ())}
         self.wanted = None if passthrough is None else {*(str(name) for name in used), *rendered.read, *passthrough}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from batchchat.core.bad import Bad
-from batchchat.core.output_columns import CARRIED, TECHNICAL
+from batchchat.core.output_columns import CARRIED, KEY_COLUMNS, TECHNICAL
 from batchchat.errors import InputError
 from batchchat.job.spec import NOT_REPLAYED
 from batchchat.sources.file_types import FileKind
@@ -82,7 +82,9 @@ class Source:
         self._first = spec.first
         self._sample: Sample | None = None
         is_output = len(footers) == len(inputs.files) and all(footer.is_output for footer in footers)
-        self._columns = Columns(form[0], id_column, spec, is_output=is_output, rendering=rendering)
+        self._columns = Columns(
+            form[0], id_column, spec, technical=_technical(footers) if is_output else None, rendering=rendering
+        )
         ours = CARRIED | TECHNICAL if is_output else frozenset[str]()
         self._unsent = UnsentFields(spec, form[0], id_column, ours, rendering.names)
         self._unsent.note_media(name for footer in footers for name in footer.types)
@@ -217,6 +219,12 @@ def open_source(
     if id_column is not None:
         check_ids(id_column, (footer.types.get(id_column) for footer in footers))
     return Source(spec, inputs, form, footers, id_column, rendering=rendering)
+
+
+def _technical(footers: list[ParquetFooter]) -> frozenset[str]:
+    """The columns of an output that stay behind; its id, too, where it has the id of its own input with its type."""
+    id_, *_ = KEY_COLUMNS
+    return TECHNICAL | {id_} if any(f"input_{id_}" in footer.types for footer in footers) else TECHNICAL
 
 
 def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:

@@ -280,6 +280,12 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...], list[str]]] = {
         BOTH[1:],
         ["judge.yaml: in.jsonl/verdicts.parquet can't be written: "],
     ),
+    "a cap that can't hold": (
+        {"budget": {"max_cost": 1}, "params": {"temperature": 0}},
+        BOTH[1:],
+        ["judge.yaml: `budget.max_cost` can't hold: a reply has no upper bound of cost. Set `params.max_tokens`"],
+    ),
+    "no such table of prices": ({"prices": "gone.csv"}, BOTH[1:], ["judge.yaml", "gone.csv"]),
     "an option of one job": ({}, (*BOTH[1:], "--max-cost", "3"), ["--max-cost can't be used with several jobs. It is"]),
     "an input for both": ({}, (*BOTH[1:], "--input", "x"), ["--input can't be used with several jobs. Set `input"]),
 }
@@ -315,3 +321,74 @@ def test_a_refusal_in_the_second_job_keeps_the_first(job: Job, server: Raw) -> N
     summary = json.loads(job.run(*BOTH, "--json").out)
     assert [of_job["exit_code"] for of_job in summary["jobs"]] == [0, 2]
     assert summary["exit_code"] == 2
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out"])
+def test_an_output_whose_run_was_stopped_is_told(job: Job, server: Raw, output: str) -> None:
+    """The judge alone, over a file that lacks what its run has answered since: a note, before anything is sent."""
+    write_both(job, server, rows(2), input={"path": output, "format": "prompt", "column": "response"})
+    job.write(output__path=output)
+    assert job.run(*BOTH).code == 0
+    assert "note" not in job.run("run", "judge.yaml").err
+    with job.journal_file.open("a") as journal:
+        journal.write('{"kind":"row"')
+    note = f"{output} does not have all that its run has by now, which goes on or was stopped. Run its job first for"
+    assert f"note   {note}" in job.run("run", "judge.yaml").err
+    assert note in " ".join(job.run("validate", "judge.yaml").out.split())
+
+
+JUDGES: dict[str, Any] = {
+    "input": {"path": "out.parquet", "where": "status == 'answered'"},
+    "template": "Q: {{ messages[0].content }}\nA: {{ response }}",
+}
+
+
+def test_a_row_that_was_not_answered_is_not_judged(job: Job, server: Raw) -> None:
+    """`where` leaves it out; a judgement that it had stays in the journal, with its cost, and serves again."""
+    input_rows = rows(4)
+    write_both(job, server, input_rows, **JUDGES)
+    assert job.run(*BOTH).code == 0
+    assert len(verdicts(job)) == 4
+    odd = http(400, {"error": {"message": "odd"}})
+    server.answer = lambda asked: odd if asked.said == "Mended" else good(asked)
+    job.write([*input_rows[:3], {"id": "r0003", "messages": conversation("Mended")}])
+    server.asked.clear()
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (3, {"gen": 1})
+    assert "note   1 row left out by `input.where`." in ended.err
+    assert [row["id"] for row in verdicts(job)] == ["r0000", "r0001", "r0002"]
+    summary = json.loads(job.run("run", "judge.yaml", "--json").out)
+    assert (summary["rows"]["total"], summary["cost_usd"]["known"]) == (3, 0.000008)
+    assert summary["cost_usd"]["superseded"] == 0.000002
+    job.write(input_rows)
+    server.answer = good
+    server.asked.clear()
+    assert job.run(*BOTH).code == 0
+    assert sent(server) == {"gen": 1}
+    assert len(verdicts(job)) == 4
+
+
+def test_what_only_took_another_time_is_not_judged_again(job: Job, server: Raw) -> None:
+    """An answer that is given once more in the same words is the same to the judge; its cost and time are new."""
+    write_both(job, server, rows(6), **JUDGES)
+    job.run(*BOTH)
+    server.asked.clear()
+    ended = job.run("run", "job.yaml", "--fresh")
+    assert ended.code == 0
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (0, {"gen": 6})
+
+
+def test_a_template_that_reads_no_such_column_is_told_when_it_can_be(job: Job, server: Raw) -> None:
+    """A template that is none, before the first job; a column that the first job's output lacks, once it is there."""
+    write_both(job, server, rows(30), **{**JUDGES, "template": "{{ response"})
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (2, {})
+    assert ended.errors[0].startswith("error: judge.yaml: `template`")
+    write_judge(job, server, **{**JUDGES, "template": "{{ answer }}"})
+    ended = job.run(*BOTH)
+    assert (ended.code, sent(server)) == (2, {"gen": 30})
+    assert "`answer`" in ended.errors[0]
+    write_judge(job, server, **JUDGES)
+    assert job.run(*BOTH).code == 0
+    assert sent(server) == {"gen": 30, "judge": 30}

@@ -71,6 +71,17 @@ def test_how_an_answer_came_about_is_not_carried(folder: Folder) -> None:
     assert isinstance(row, Row)
 
 
+def test_the_id_of_the_first_input_goes_through_all_jobs(folder: Folder) -> None:
+    """An id that was a number stays one, under the same name, for a join with the table that it came from."""
+    folder.write("out.parquet", output(answer("81", input_id=81), answer("81", sample=1, input_id=81)))
+    source = folder.open("out.parquet")
+    rows = list(source.read())
+    assert [row.key.id for row in rows] == ["81", "81##1"]
+    assert [row.passthrough["input_id"] for row in rows] == [81, 81]
+    assert "id" not in source.column_types
+    assert source.column_types["input_id"] == pa.int64()
+
+
 def test_a_table_without_the_metadata_is_read_as_any_other(folder: Folder) -> None:
     """Also where only one of two files has it."""
     folder.write("plain.parquet", output(*SAMPLES).replace_schema_metadata(None))
