@@ -102,6 +102,11 @@ class CheckedScript:
         return self.inner.row
 
     @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of the inner script, without what asks for JSON."""
+        return self.inner.params
+
+    @property
     def identity(self) -> int:
         """A hash of what the inner script sends and of what is expected; not of the `response_format` it takes."""
         return self.inner.identity ^ self.checking.expectation.salt
