@@ -269,7 +269,8 @@ class Dispatcher:
             self._recovery.count_answer()
             self._observer.answered(step)
         if (reason := self._streak.add(step, failed_before=work.history.failed)) is not None:
-            self.stop(Halt(reason, step.attempt))
+            # Why the row failed, though its last attempt may have been accepted.
+            self.stop(Halt(reason, step.attempt._replace(failure=step.reason)))
 
     async def _pause(self, seconds: float) -> None:
         try:

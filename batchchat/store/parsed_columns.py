@@ -41,6 +41,8 @@ def fields_of_schema(schema: Mapping[str, Any]) -> list[ParsedField]:
     """A field for each property at the top of the JSON `schema`, in its order."""
     fields = []
     for name, subschema in schema.get("properties", {}).items():
+        if lossless_json.scrub(name) != name:  # no Arrow field can be called so
+            continue
         dtype = _type_of(subschema, schema, 0)
         fields.append(pa.field(name, _TEXT, metadata=_JSON) if dtype is None else pa.field(name, dtype))
     return fields
@@ -82,9 +84,12 @@ def _type_of(schema: Any, root: Mapping[str, Any], depth: int) -> pa.DataType | 
 
 def _struct_of(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> pa.DataType | None:
     """The struct of an object that has no other properties than those named; else a part of it would be lost."""
+    names = schema.get("properties", {})
     if schema.get("additionalProperties") is not False or schema.get("patternProperties"):
         return None
-    types = {name: _type_of(value, root, depth + 1) for name, value in schema.get("properties", {}).items()}
+    if any(lossless_json.scrub(name) != name for name in names):
+        return None
+    types = {name: _type_of(value, root, depth + 1) for name, value in names.items()}
     fields = [pa.field(name, dtype) for name, dtype in types.items() if dtype is not None]
     return pa.struct(fields) if fields and len(fields) == len(types) else None
 
@@ -116,7 +121,7 @@ class ParsedColumns:
         """Of each column its name, the property, and what makes a cell of its value."""
         self.columns: dict[str, PassthroughColumn] = {}
         for field in fields:
-            name = lossless_json.scrub(field.name)
+            name = field.name
             while name in taken:
                 name = f"parsed_{name}"
             taken.add(name)

@@ -339,6 +339,34 @@ def test_a_cap_counts_re_asks(job: Job) -> None:
     assert sum(Decimal(repr(row["cost_usd"])) for row in job.table()) == 80 * Decimal(repr(COST_USD))
 
 
+def test_a_schema_that_no_reply_fits_stops_the_run(job: Job) -> None:
+    """After as many rows as `retry.stop_after_failures` says: a night of failures is of no use."""
+    with endpoint(lambda _: reply("No.")) as server:
+        expecting(job, server, 60, concurrency=1, retry__stop_after_failures=5)
+        ended = job.run()
+        assert len(server.asked) == 5
+    assert ended.code == 5
+    alike = "the first 5 rows failed with the same error, schema: the reply has no JSON object or list in it."
+    assert f"stopped: {alike} Fix the cause and continue with --retry-failed." in ended.err
+    assert {row["error"] for row in job.table()} == {"the reply has no JSON object or list in it"}
+
+
+def test_another_schema_is_another_request(job: Job) -> None:
+    """Answers are kept until the user decides; the format and the number of re-asks change nothing."""
+    with endpoint(lambda _: reply(json.dumps(GOOD))) as server:
+        expecting(job, server, 2)
+        assert job.run().code == 0
+        job.write(expect__response_format="json_object", expect__re_ask=3)
+        assert job.run().code == 0
+        assert len(server.asked) == 2
+        job.write(expect__json_schema={"type": "object"})
+        ended = job.run()
+        assert (ended.code, len(server.asked)) == (3, 2)
+        assert "before their params or expect changed" in ended.err
+        assert job.run("--resend", "changed").code == 0
+        assert len(server.asked) == 4
+
+
 @pytest.mark.parametrize("re_ask", [0, 2])
 def test_bad_json_of_the_mock(job: Job, re_ask: int) -> None:
     """Fenced, chatty, cut and wrong JSON: every answered row is valid, and the cost is the server's own sum."""
