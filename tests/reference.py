@@ -176,6 +176,7 @@ _WORDINGS = {
     "rate": (wordings.RATE_CODES, wordings.RATE),
     "busy": (wordings.BUSY_CODES, None),
     "stream options": (frozenset(), wordings.STREAM_OPTIONS),
+    "no such format": (wordings.FORMAT_CODES, wordings.FORMAT),
 }
 
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
+from batchchat.core.response_format import ResponseFormat
 from batchchat.core.usage import Usage
 
 __all__ = [
@@ -53,7 +54,8 @@ class MaxUsage:
 class Request(NamedTuple):
     """One body to send. `step` counts the requests of a row from 0; `fingerprint` hashes messages, model and params.
 
-    Attempts at the same request share its body. `messages` are those of the body, for the output row.
+    Attempts at the same request share its body. `messages` are those of the body, for the output row, without what was
+    added to ask for JSON. `response_format` is how the body asks for it, None where that is not ours to choose.
     """
 
     key: Key
@@ -63,6 +65,7 @@ class Request(NamedTuple):
     body: bytes
     fingerprint: int
     max_usage: MaxUsage = MaxUsage()
+    response_format: ResponseFormat | None = None
 
 
 class Action(StrEnum):

@@ -18,10 +18,12 @@ from batchchat.core.notices import (
     FirstFailure,
     GatewayTimeoutFound,
     IdsNotInInput,
+    Notice,
     OtherModelServed,
     OtherTierServed,
     PriceRatioRaised,
     PromptTruncated,
+    ResponseFormatRefused,
     RowOverdue,
     StreamNoticed,
 )
@@ -58,6 +60,7 @@ __all__ = [
     "Publishing",
     "Refused",
     "Replayed",
+    "ResponseFormatRefused",
     "RowOverdue",
     "Started",
     "StreamNoticed",
@@ -320,31 +323,19 @@ Event = (
     | InputNoted
     | Replayed
     | Planned
-    | ChangedRowsLeft
-    | IdsNotInInput
     | Budgeted
-    | PriceRatioRaised
-    | CostOutlier
     | LimitsRead
     | CeilingLowered
     | CeilingRaised
     | EndpointDown
     | EndpointUp
-    | EndpointHeld
     | Progress
     | Environment
-    | OtherModelServed
-    | OtherTierServed
-    | StreamNoticed
-    | GatewayTimeoutFound
-    | PromptTruncated
-    | ContextLimitFound
-    | FirstFailure
-    | RowOverdue
     | Draining
     | Publishing
     | Finished
     | Refused
     | OnFinishFailed
+    | Notice
 )
 Subscriber = Callable[[Event], None]

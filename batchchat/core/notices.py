@@ -15,10 +15,12 @@ __all__ = [
     "FirstFailure",
     "GatewayTimeoutFound",
     "IdsNotInInput",
+    "Notice",
     "OtherModelServed",
     "OtherTierServed",
     "PriceRatioRaised",
     "PromptTruncated",
+    "ResponseFormatRefused",
     "RowOverdue",
     "StreamNoticed",
 ]
@@ -71,6 +73,16 @@ class OtherTierServed:
 
     requested: str
     served: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormatRefused:
+    """The endpoint refused the `response_format` called `refused` for `model`, in its `words`: now `following`."""
+
+    model: str
+    refused: str
+    following: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +156,21 @@ class IdsNotInInput:
 
     path: str
     count: int
+
+
+Notice = (
+    ChangedRowsLeft
+    | ContextLimitFound
+    | CostOutlier
+    | EndpointHeld
+    | FirstFailure
+    | GatewayTimeoutFound
+    | IdsNotInInput
+    | OtherModelServed
+    | OtherTierServed
+    | PriceRatioRaised
+    | PromptTruncated
+    | ResponseFormatRefused
+    | RowOverdue
+    | StreamNoticed
+)

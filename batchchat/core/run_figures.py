@@ -51,6 +51,7 @@ class RunFigures:
     """Of the attempts that may have been billed, those at finished rows."""
     tokens: Mapping[str, int | None] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    replies: Mapping[str, int] = field(default_factory=dict)
     of_mock: bool = False
     """Whether the embedded mock answered: then nothing was paid, whatever the figures."""
     running_s: float = 0.0

@@ -19,7 +19,17 @@ from batchchat.core.quantile import quantile
 from batchchat.core.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
 from batchchat.core.row_counts import RowCounts
 
-__all__ = ["BUCKETS_PER_E", "CUT_OFF", "SHARED", "TOKEN_FIELDS", "Example", "OffRowCosts", "Totals"]
+__all__ = [
+    "BUCKETS_PER_E",
+    "CUT_OFF",
+    "REPAIRED",
+    "RE_ASKS",
+    "SHARED",
+    "TOKEN_FIELDS",
+    "Example",
+    "OffRowCosts",
+    "Totals",
+]
 
 # Latencies are kept in buckets 0.2 % wide: three significant digits on a screen need no more, and a million rows
 # need little more memory than a thousand.
@@ -33,6 +43,7 @@ SHARED = "shared"
 """The `cost_source` of a row that has the answer of a row with an equal request."""
 CUT_OFF = "length"
 """The `finish_reason` of a reply that ended at the limit of its tokens."""
+REPAIRED, RE_ASKS = "repaired", "re_asks"
 _NO_REPLY: dict[str, Any] = {}
 
 
@@ -96,6 +107,7 @@ class Totals:
     """Sums over the rows of an output: `attempts` counts requests, `cost_usd` and `known_cost_rows` are by source.
 
     `tokens` has the fields that any row reported. `cut_off` answers ended at the limit of their tokens.
+    `replies` counts those whose JSON was `repaired`, and the `re_asks`, those asked for again since they did not fit.
 
     Not in the cost are upper bounds at the job's price: `possibly_billed_usd` for attempts that broke off, except the
     `unbounded` ones among them; `unreported_usd` for answers without usage.
@@ -114,6 +126,7 @@ class Totals:
     unreported_usd: Decimal = _ZERO
     mock_answers: int = 0
     cut_off: int = 0
+    replies: Counter[str] = field(default_factory=Counter)
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Example] = field(default_factory=dict)
@@ -142,6 +155,10 @@ class Totals:
     def counts(self, left: int | None, undecided: int = 0) -> RowCounts:
         """How the rows stand, with those `left` (None: not known) and the answered ones that are `undecided`."""
         return RowCounts(self.answered, self.failed, self.invalid, left, self.cut_off, undecided)
+
+    def replies_json(self) -> dict[str, int]:
+        """The object `replies` of every JSON: how many were repaired, and how many were asked for again."""
+        return {name: self.replies[name] for name in (REPAIRED, RE_ASKS)}
 
     @property
     def known_cost_usd(self) -> Decimal | None:
@@ -173,6 +190,8 @@ class Totals:
         self.attempts += sign * row["attempts"]
         if attempts := row["possibly_billed"]:
             self._count_possibly_billed(row, attempts, sign)
+        if "re_asks" in row:
+            self.replies[RE_ASKS] += sign * row["re_asks"]
         if "unreported_usd" in row:
             self.unreported_usd += sign * unreported_usd_of(row)
         for kind, count in row.get("retries", _NONE).items():
@@ -190,6 +209,8 @@ class Totals:
             self.latency_buckets[_bucket(latency_s)] += sign
         if "mock" in row:
             self.mock_answers += sign
+        if "parse_repaired" in row:
+            self.replies[REPAIRED] += sign
         if row.get("reply", _NO_REPLY).get("finish_reason") == CUT_OFF:
             self.cut_off += sign
 

@@ -251,12 +251,13 @@ class Dispatcher:
             self.stop(halt)
 
     def _advance(self, work: Work, attempt: Attempt) -> int | None:
-        """Give the script `attempt`, which was accepted or ends the row; the number of the record of it."""
+        """Give the script `attempt`, which was accepted or failed for good; the number of the record of it."""
         work.attempts.append(attempt)
         step = work.step = work.script.next(work.attempts)
         if not isinstance(step, Request):
             return self._recorder.row(work, step)
-        work.spend = work.spend.with_next_request(attempt.usage)
+        if attempt.verdict.action is Action.ACCEPT:  # else the same is sent in another form
+            work.spend = work.spend.with_next_request(attempt.usage)
         return self._recorder.attempt(work, attempt)
 
     def _observe_end(self, work: Work) -> None:
@@ -268,7 +269,8 @@ class Dispatcher:
             self._recovery.count_answer()
             self._observer.answered(step)
         if (reason := self._streak.add(step, failed_before=work.history.failed)) is not None:
-            self.stop(Halt(reason, step.attempt))
+            # Why the row failed, though its last attempt may have been accepted.
+            self.stop(Halt(reason, step.attempt._replace(failure=step.reason)))
 
     async def _pause(self, seconds: float) -> None:
         try:

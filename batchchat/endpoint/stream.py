@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from batchchat import lossless_json
 from batchchat.core.attempt import Action, Attempt, Request
+from batchchat.endpoint import wordings
 from batchchat.endpoint.body import Body, add_events, joined_body, read_body
 from batchchat.endpoint.reading import FREE_BYTES, BodyTooLargeError, OpenBody
 from batchchat.endpoint.sse import ChunkJoiner, EventParser
@@ -141,7 +142,7 @@ class StreamSender:
         body = as_stream(request.body, usage=self._with_usage)
         attempt = await self._send(request, body)
         field = attempt.verdict.refused_field
-        if field is None or (plain := as_stream(request.body, usage=False)) == body:
+        if field != wordings.STREAM_FIELD or (plain := as_stream(request.body, usage=False)) == body:
             return attempt
         attempt = await self._send(request, plain)
         if attempt.verdict.action is not Action.ACCEPT:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from batchchat.core.attempt import Action, Billed, Failure, Scope, Verdict
 from batchchat.core.conversation import ErrorKind
+from batchchat.core.response_format import RESPONSE_FORMAT
 from batchchat.endpoint import wordings
 from batchchat.endpoint.error_body import MAX_ERROR_CHARS, ErrorBody, one_line
 
@@ -97,12 +98,20 @@ RULES: tuple[Rule, ...] = (
     # llama.cpp: "Context size has been exceeded." of all the rows in its slots together
     Rule(ErrorKind.OVERLOADED, _RETRY, {500}, message=wordings.TOO_LONG),
     Rule(ErrorKind.CONTENT_FILTER, _FAIL, {400, 403, 421, 422, 451, 500}, message=wordings.FILTERED),
+    # What the job asks for and the endpoint has not, or its model did not bring about
+    Rule(ErrorKind.SCHEMA, _RETRY, {400}, codes=wordings.NO_JSON_CODES, billed=_MAYBE),
+    Rule(
+        ErrorKind.BAD_REQUEST, _FAIL, {400, 404, 422, 501}, codes=wordings.FORMAT_CODES, refused_field=RESPONSE_FORMAT
+    ),
+    Rule(ErrorKind.BAD_REQUEST, _FAIL, {400, 404, 422, 501}, message=wordings.FORMAT, refused_field=RESPONSE_FORMAT),
     # What passes, and what the first row shows
     Rule(ErrorKind.OVERLOADED, _RETRY, {429, 500}, codes=wordings.BUSY_CODES, scope=_ENDPOINT),
     Rule(ErrorKind.BAD_RESPONSE, _RETRY_IF_ANSWERED, {400, 500}, message=wordings.NO_ENDPOINT),
     Rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, {400, 403, 404, 422}, codes=wordings.NO_MODEL_CODES),
     Rule(ErrorKind.NOT_FOUND, _STOP_IF_NEW, {400, 422}, message=wordings.NO_MODEL),
-    Rule(ErrorKind.BAD_REQUEST, _FAIL, {400, 422}, message=wordings.STREAM_OPTIONS, refused_field="stream_options"),
+    Rule(
+        ErrorKind.BAD_REQUEST, _FAIL, {400, 422}, message=wordings.STREAM_OPTIONS, refused_field=wordings.STREAM_FIELD
+    ),
     # By status
     Rule(ErrorKind.RATE_LIMIT, _RETRY, {420, 429}, scope=_ENDPOINT),
     Rule(ErrorKind.UNAUTHORIZED, _STOP, {401, 407}),
@@ -142,7 +151,7 @@ def judge_error(status: int, headers: Mapping[str, str], error: ErrorBody) -> tu
     # OpenAI's own clients obey this header. It is about the request, so it changes neither a verdict about the endpoint
     # nor a 5xx, which may come from a gateway.
     should_retry = headers.get("x-should-retry")
-    if should_retry == "true" and verdict.action is Action.FAIL_ROW:
+    if should_retry == "true" and verdict.action is Action.FAIL_ROW and verdict.refused_field is None:
         verdict = replace(verdict, action=Action.RETRY)
     elif should_retry == "false" and (verdict.action, verdict.scope) == (_RETRY, Scope.ROW) and status < _SERVER_ERRORS:
         verdict = replace(verdict, action=Action.FAIL_ROW)

@@ -14,15 +14,19 @@ __all__ = [
     "BUSY_CODES",
     "FILTERED",
     "FILTER_CODES",
+    "FORMAT",
+    "FORMAT_CODES",
     "KEY",
     "KEY_CODES",
     "NO_ENDPOINT",
+    "NO_JSON_CODES",
     "NO_MODEL",
     "NO_MODEL_CODES",
     "PURSE",
     "PURSE_CODES",
     "RATE",
     "RATE_CODES",
+    "STREAM_FIELD",
     "STREAM_OPTIONS",
     "TOO_LARGE",
     "TOO_LARGE_CODES",
@@ -222,6 +226,26 @@ NO_ENDPOINT = _any(
     r"speaking plain HTTP to an SSL-enabled|combination of host and port requires TLS",
 )
 
+FORMAT_CODES = frozenset(
+    {
+        "invalid_json_schema",  # OpenAI, of a schema that its strict mode does not take
+        "unsupported_response_format",
+    }
+)
+NO_JSON_CODES = frozenset({"json_validate_failed"})  # Groq: what the model wrote is not JSON of the schema
+# A rule that this decides takes effect only for a request which has a `response_format`.
+FORMAT = _any(
+    # As OpenAI ("'response_format' of type 'json_schema' is not supported with this model"), DeepSeek ("This
+    # response_format type is unavailable now"), Groq, vLLM, DeepInfra, TGI, llama.cpp, LM Studio and Azure say it
+    r"response[_ ]format\b",
+    r"\bjson.(schema|mode|object)\b[^.]{0,60}(not |un)(supported|available|enabled|allowed|implemented)",  # Together
+    r"(not |n't |un)support(ed|s)?\b[^.]{0,60}(json.(schema|mode|object)|structured outputs?|guided json)",
+    r"structured outputs?[^.]{0,60}(not |un)(supported|available|enabled|allowed)",  # Bedrock, Perplexity
+    r"generation_?config\.response_(json_)?schema",  # Gemini, of keywords that it does not know
+    r"unsupported json schema|json schema[^.]{0,40}(unsupported|invalid|not valid)",  # Cerebras, Fireworks
+    r"must contain the word '?\"?json",  # OpenAI, Groq, of `json_object`
+)
+
 RATE_CODES = frozenset(
     {
         "rate_limit_exceeded",  # OpenAI
@@ -246,6 +270,7 @@ RATE = _any(
 # OpenAI and New API ("Unknown parameter: 'stream_options'"), Azure ("Extra parameters ['stream_options'] are not
 # allowed", "Validation error at #/stream_options"), Mistral ("body.stream_options.include_usage: Extra inputs are not
 # permitted"). A mention is enough: whether that is what was refused, the same request without it shows.
+STREAM_FIELD = "stream_options"
 STREAM_OPTIONS = _any(r"\bstream_options\b|\binclude_usage\b")
 
 BUSY_CODES = frozenset(

@@ -90,7 +90,6 @@ SECRET: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.secret)
 """The keys whose values are never shown."""
 
 PLANNED: Mapping[str, str] = {
-    "expect": "Set `params.response_format`, and check the replies in the column `response` of the output.",
     "transport": "Rows are sent live; at some endpoints `params.service_tier: flex` is cheaper.",
     "deadline": "Set `budget.stop_at`, and choose the tier in `params.service_tier`.",
     "endpoints": "Run the job once for each endpoint: --set endpoint.base_url=URL --output out/NAME.parquet",

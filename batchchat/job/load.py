@@ -12,6 +12,7 @@ from batchchat.errors import JobError, refuse_pipe
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
+from batchchat.job.expect_check import resolve_expect
 from batchchat.job.keys import KEYS, SECTIONS, children
 from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
 from batchchat.job.paths import resolved, resolved_input
@@ -60,9 +61,11 @@ def load_job(
         location = SourceLocation.of_option(f"--output {printable(str(output))}", len(overrides))
         overridden = put(overridden, ("output", "path"), "", Scalar(location, str(output), str(output), str(output)))
     checked = check(overridden, environ, suppressed, reads_key=reads_key, checks_key_name=checks_key_name)
+    schema = resolve_expect(checked, path.parent, environ)
     if diagnostics := [*diagnostics, *override_diagnostics, *checked.diagnostics]:
         raise job_error(diagnostics)
     redacted = _kept_text(text, tree, overrides, output, checked)
+    checked.values["expect.json_schema"] = schema
     return _job(path, redacted, checked, environ, Path.cwd() if output is not None else path.parent)
 
 

@@ -14,6 +14,7 @@ from batchchat.core.price import Price
 from batchchat.job.bounds import BudgetSpec, LimitsSpec, PriceSpec, ResumeSpec, RetrySpec, TimeoutSpec
 from batchchat.job.declaration import key, section
 from batchchat.job.endpoint import MOCK, base_url, headers, key_name
+from batchchat.job.expect import ExpectSpec
 from batchchat.job.matrix import Axis, matrix
 from batchchat.job.params import params
 from batchchat.job.paths import input_paths, output_path
@@ -259,6 +260,7 @@ class JobSpec:
             "equal requests of different rows are sent once: at temperature 0 (auto), always, or never",
         ),
     )
+    expect: ExpectSpec = field(default=ExpectSpec(), metadata=section(ExpectSpec))
     concurrency: int = field(
         default=200,
         metadata=key(

@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Decimal
 
 from batchchat.core.conversation import ErrorKind
-from batchchat.core.totals import TOKEN_FIELDS, OffRowCosts, Totals
+from batchchat.core.totals import RE_ASKS, REPAIRED, TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine, labelled
 
@@ -18,6 +18,7 @@ __all__ = [
     "failure_lines",
     "latency_lines",
     "paid_usd",
+    "reply_lines",
     "retry_lines",
     "token_lines",
 ]
@@ -43,6 +44,14 @@ def cut_off_words(count: int) -> str:
 def cut_off_lines(totals: Totals) -> list[LabelledLine]:
     """Answers that ended at the limit of their tokens, if there are any."""
     return [LabelledLine("cut off", cut_off_words(totals.cut_off))] if totals.cut_off else []
+
+
+def reply_lines(totals: Totals) -> list[LabelledLine]:
+    """Replies that were repaired or asked for again, if there are any."""
+    repaired, re_asks = totals.replies[REPAIRED], totals.replies[RE_ASKS]
+    parts = [f"{numbers.count(repaired)} repaired"] if repaired else []
+    parts += [f"{numbers.count(re_asks)} asked for again"] if re_asks else []
+    return [LabelledLine("replies", " · ".join(parts))] if parts else []
 
 
 def token_lines(totals: Totals) -> list[LabelledLine]:

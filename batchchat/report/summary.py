@@ -17,6 +17,7 @@ from batchchat.report.lines import (
     failure_lines,
     latency_lines,
     paid_usd,
+    reply_lines,
     retry_lines,
     token_lines,
 )
@@ -62,6 +63,7 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
     lines += budget_lines(totals, run.off_row_costs, run.max_cost_usd)
     lines += latency_lines(totals)
     lines += retry_lines(totals, run.off_row_costs)
+    lines += reply_lines(totals)
     lines += cut_off_lines(totals)
     lines += failure_lines(totals)
     lines += [LabelledLine("", "")] if run.output or run.set_aside else []

@@ -13,6 +13,7 @@ from batchchat.report.lines import (
     cut_off_lines,
     failure_lines,
     paid_usd,
+    reply_lines,
     retry_lines,
     token_lines,
 )
@@ -85,7 +86,8 @@ def report_text(report_input: ReportInput) -> str:
         lines.append(LabelledLine("", numbers.money_a_row(cost, totals.answered)))
     lines += [LabelledLine("latency", _latencies(report_input.stats))] if totals.answered else []
     lines.append(LabelledLine("attempts", numbers.count(totals.attempts)))
-    lines += [*retry_lines(totals, report_input.off_row_costs), *cut_off_lines(totals), *failure_lines(totals)]
+    lines += [*retry_lines(totals, report_input.off_row_costs), *reply_lines(totals), *cut_off_lines(totals)]
+    lines += failure_lines(totals)
     return f"{report_input.sentence(report_input.path)}\n\n{labelled_list(lines)}"
 
 

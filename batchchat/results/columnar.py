@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchchat.core.conversation import Status
-from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, SHARED, TOKEN_FIELDS
+from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, RE_ASKS, REPAIRED, SHARED, TOKEN_FIELDS
 from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups, group_key
 from batchchat.results.values import batch_values
 from batchchat.store.published import records_of
@@ -26,7 +26,7 @@ _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens",
 TALLIED = frozenset(
     {
         *("id", "sample", "status", "cost_usd", "cost_source", "attempts", "possibly_billed_attempts", "latency_s"),
-        *("error_kind", "error", "finish_reason"),
+        *("error_kind", "error", "finish_reason", "parse_repaired", "re_asks"),
         *_USAGE,
     }
 )
@@ -80,6 +80,9 @@ def _add(stats: GroupStats, batch: pa.RecordBatch) -> None:
     totals.rows[_ANSWERED] += answers.num_rows
     totals.attempts += _sum(answers, "attempts")
     totals.cut_off += _pc.sum(_pc.equal(answers.column("finish_reason"), CUT_OFF)).as_py() or 0
+    if "re_asks" in answers.schema.names:  # an output of an earlier version has none
+        totals.replies[RE_ASKS] += _sum(answers, "re_asks")
+        totals.replies[REPAIRED] += _pc.sum(answers.column("parse_repaired")).as_py() or 0
     possibly_billed = _sum(answers, "possibly_billed_attempts")
     totals.possibly_billed += possibly_billed
     totals.unbounded += possibly_billed  # an output has no bound of a row's attempts

@@ -69,6 +69,7 @@ class GroupStats:
             "latency_s": {name: self.latency_s(share) for name, share in _SHARES.items()},
             "attempts": totals.attempts,
             "possibly_billed_attempts": totals.possibly_billed,
+            "replies": totals.replies_json(),
             "failures": [
                 {
                     "error_kind": kind,

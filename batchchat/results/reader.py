@@ -24,6 +24,7 @@ from batchchat.store.folder import folder_of, is_there
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import holder
 from batchchat.store.parquet import PassthroughColumn, batches_of, metadata_of
+from batchchat.store.parsed_columns import ParsedColumns, fields_of_text
 from batchchat.store.published import Published
 from batchchat.store.run_json import read_state
 from batchchat.store.segments import LineReader, end_of, scan
@@ -130,11 +131,11 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         ledger.end_session()
     run = ledger.last_run
     ledger.recount_passthrough()
-    passthrough = ledger.passthrough.columns()
+    columns = ParsedColumns(fields_of_text(run.get("parsed_columns")), ledger.passthrough.columns())
 
     def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
         wanted = set(places)
-        return ((at, row) for at, (row, _) in enumerate(rows_in_order(ledger, lines)) if at in wanted)
+        return ((at, row) for at, (row, _) in enumerate(rows_in_order(ledger, lines, columns)) if at in wanted)
 
     return Results(
         output=output,
@@ -142,10 +143,12 @@ def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) ->
         model=run.get("model"),
         endpoint=run.get("endpoint"),
         inputs=absolute_inputs(run.get("inputs", ()), output.parent),
-        passthrough=passthrough,
+        passthrough=columns.columns,
         off_row_costs=ledger.off_row_costs,
-        rows=lambda: rows_in_order(ledger, lines),
-        columns=lambda columns: batches_of((row for row, _ in rows_in_order(ledger, lines)), passthrough, columns),
+        rows=lambda: rows_in_order(ledger, lines, columns),
+        columns=lambda names: batches_of(
+            (row for row, _ in rows_in_order(ledger, lines, columns)), columns.columns, names
+        ),
         rows_at=rows_at,
         published=False,
         run=info_of_run(output, ledger.sessions),

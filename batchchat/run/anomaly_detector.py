@@ -1,7 +1,8 @@
 """What an endpoint does without saying so: noticed from its responses, and reported once each.
 
 It serves another model or service tier than was requested; its gateway ends long generations; it truncates prompts or
-replies at its context limit and answers as if it had not. Nothing here changes what becomes of a row.
+replies at its context limit and answers as if it had not. Nothing here changes what becomes of a row. Which
+`response_format` it refuses is noted here, too, for the rows that follow.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from batchchat.core.events import (
     OtherModelServed,
     OtherTierServed,
     PromptTruncated,
+    ResponseFormatRefused,
     RowOverdue,
     StreamNoticed,
     Subscriber,
 )
+from batchchat.core.response_format import RESPONSE_FORMAT, ResponseFormat
+from batchchat.policy.format_ladder import FormatLadder
 from batchchat.policy.stragglers import Overdue
 
 __all__ = ["AnomalyDetector"]
@@ -48,11 +52,19 @@ _REQUESTED_TIERS = frozenset({"flex", "priority"})
 class AnomalyDetector:
     """Observes the attempts and the answers of a run. `params` are the job's; a row's own win over them.
 
-    `streams`: replies are asked for as streams.
+    `streams`: replies are asked for as streams. `formats` learns which `response_format` the endpoint takes.
     """
 
-    def __init__(self, tell: Subscriber, params: Mapping[str, Any], *, streams: bool = False) -> None:
+    def __init__(
+        self,
+        tell: Subscriber,
+        params: Mapping[str, Any],
+        formats: FormatLadder | None = None,
+        *,
+        streams: bool = False,
+    ) -> None:
         self._tell = tell
+        self._formats = formats or FormatLadder()
         self._params = params
         self._streams = streams
         self._reported: set[Any] = set()
@@ -63,6 +75,9 @@ class AnomalyDetector:
 
     def failed(self, attempt: Attempt) -> None:
         """An attempt was not accepted."""
+        response_format = attempt.request.response_format
+        if attempt.verdict.refused_field == RESPONSE_FORMAT and response_format is not None:
+            self._refused_format(attempt, response_format)
         if attempt.http_status not in _GATEWAY_STATUSES or attempt.latency_s < MIN_GATEWAY_TIMEOUT_S:
             return
         timeouts = self._timeouts
@@ -70,6 +85,12 @@ class AnomalyDetector:
         if len(timeouts) == _TIMEOUTS and max(timeouts) - min(timeouts) <= _SPREAD * max(timeouts):
             mean_s = sum(timeouts) / _TIMEOUTS
             self._once(GatewayTimeoutFound(attempt.http_status, mean_s, _TIMEOUTS, self._streams), GatewayTimeoutFound)
+
+    def _refused_format(self, attempt: Attempt, response_format: ResponseFormat) -> None:
+        model, failure = attempt.request.model, attempt.failure
+        if self._formats.refuse(model, response_format):
+            words = "" if failure is None else failure.text
+            self._tell(ResponseFormatRefused(model, response_format, response_format.fallback, words))
 
     def overdue(self, overdue: Overdue) -> None:
         """An attempt at the end of the run hangs, and is cancelled."""
@@ -83,6 +104,8 @@ class AnomalyDetector:
         if attempt.verdict.refused_field is not None:
             self._once(StreamNoticed("no usage", outcome.row.key.id), attempt.verdict.refused_field)
         reply, usage, request = attempt.reply, attempt.usage, attempt.request
+        if request.response_format is not None:
+            self._formats.accept(request.model, request.response_format)
         if reply is not None:
             if reply.model is not None and reply.model != request.model:
                 self._once(OtherModelServed(request.model, reply.model), (request.model, reply.model))

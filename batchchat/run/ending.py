@@ -63,14 +63,15 @@ def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopRes
         next_step = reason.next_step.with_limit(limit - result.count)
         stopped_by = f"at --limit {limit}" if reason.text is None and result.left else reason.stopped_by
         reason = reason._replace(next_step=next_step, stopped_by=stopped_by)
-    content = publish.content_of(ledger, job.output)
+    parsed = publish.parsed_fields(job.expect)
+    content = publish.content_of(ledger, job.output, parsed)
     is_published = publish.is_published(job.output.path, folder, content, rows)
     if reason.exit_code in _PUBLISHED and not is_published:
         context.tell(Publishing(rows))
         metadata = {**_metadata(context, rates), "content": content, "ended": _ended(reason)}
         try:
             with context.signals.left_alone():
-                publish.publish(job.output, folder, ledger, metadata, result.left)
+                publish.publish(job.output, folder, ledger, metadata, result.left, parsed=parsed)
         except MachineError as error:
             reason = error_reason(error)
     figures = figures_of(result, ledger)
@@ -127,6 +128,7 @@ def figures_of(result: RunLoopResult, ledger: Ledger) -> RunFigures:
         broke_off_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.max_price_ratio,
         tokens={name: totals.tokens.get(name) for name in TOKEN_FIELDS},
         failures={kind: count for kind, count in totals.failures.items() if count},
+        replies=totals.replies_json(),
         of_mock=bool(totals.mock_answers),
         # This run's own time is of a clock that can't jump.
         running_s=running_s(ledger.sessions[:-1] if result.elapsed_s else ledger.sessions) + result.elapsed_s,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchchat.dispatch.work import Sending
+from batchchat.policy.format_ladder import FormatLadder
 from batchchat.run.anomaly_detector import AnomalyDetector
 from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.spending import Spending
@@ -17,7 +18,7 @@ class Engine:
     """`sending` is what the dispatcher needs; `limits` and `spending` are those of its policies that say more.
 
     Times in seconds: `drain_s` is what requests in flight get after a signal, no attempt takes longer than `attempt_s`,
-    and `stop_at` is when the run is to end, since the epoch.
+    and `stop_at` is when the run is to end, since the epoch. `formats` are what requests for JSON begin with.
     """
 
     sending: Sending
@@ -27,3 +28,4 @@ class Engine:
     drain_s: float
     attempt_s: float
     stop_at: float | None = None
+    formats: FormatLadder = field(default_factory=FormatLadder)

@@ -123,7 +123,7 @@ class PlanCounts:
         """Count an answer whose request has changed to the one of `script`: its cost, and what changed."""
         if record["status"] != Status.ANSWERED:
             return
-        self.changed_parts.update(changed_parts(record, script.preview[0], script.row.turns))
+        self.changed_parts.update(changed_parts(record, script))
         if (cost := record.get("cost_usd")) is None:
             self.changed_unknown_cost += 1
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -12,17 +12,24 @@ from batchchat import __version__
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.job import OutputSpec
+from batchchat.job.expect import ExpectSpec
 from batchchat.store.amendments import read_row
 from batchchat.store.ledger import Ledger
 from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
+from batchchat.store.parsed_columns import ParsedColumns, ParsedField, declared_text, fields_of_schema
 from batchchat.store.segments import LineReader, end_of
 
-__all__ = ["content_of", "is_published", "publish"]
+__all__ = ["content_of", "is_published", "parsed_fields", "publish", "rows_in_order"]
 
 
-def content_of(ledger: Ledger, output: OutputSpec) -> str:
-    """A hash of which records are in the output, in which order, and how it is split into parts."""
-    digest = blake2b(digest_size=16)
+def parsed_fields(expect: ExpectSpec) -> list[ParsedField]:
+    """The columns that are made of the parsed replies, where the job wants them."""
+    return fields_of_schema(expect.json_schema) if expect.columns and expect.json_schema is not None else []
+
+
+def content_of(ledger: Ledger, output: OutputSpec, parsed: Sequence[ParsedField] = ()) -> str:
+    """A hash of which records are in the output, in which order, how it is split, and of its `parsed` columns."""
+    digest = blake2b((declared_text(parsed) or "").encode(), digest_size=16)
     if output.is_folder:
         digest.update(output.part_rows.to_bytes(8, "little"))
     for entry in _entries(ledger, output.order):
@@ -45,10 +52,19 @@ def is_published(output: Path, folder: Path, content: str, rows: int) -> bool:
     )
 
 
-def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, Any], left: int | None) -> None:
+def publish(
+    output: OutputSpec,
+    folder: Path,
+    ledger: Ledger,
+    job: Mapping[str, Any],
+    left: int | None,
+    *,
+    parsed: Sequence[ParsedField] = (),
+) -> None:
     """Write the output, of whose input `left` rows are to be finished (None: not known).
 
-    `job` is what the metadata holds of it, its `content` included. Raises `MachineError`.
+    `job` is what the metadata holds of it, its `content` included; `parsed` are the columns made of the parsed replies.
+    Raises `MachineError`.
     """
     totals = ledger.totals
     cost = totals.known_cost_usd
@@ -73,7 +89,8 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
     ledger.recount_passthrough()
     lines = LineReader(folder)
     try:
-        rows, carried = rows_in_order(ledger, lines, output.order), ledger.passthrough.columns()
+        columns = ParsedColumns(parsed, ledger.passthrough.columns())
+        rows, carried = rows_in_order(ledger, lines, columns, output.order), columns.columns
         if output.is_folder:
             write_parts(output.path, rows, carried, metadata, output.part_rows)
         else:
@@ -82,13 +99,15 @@ def publish(output: OutputSpec, folder: Path, ledger: Ledger, job: Mapping[str, 
         lines.close()
 
 
-def rows_in_order(ledger: Ledger, lines: LineReader, order: str = "input") -> Iterator[tuple[RowRecord, int]]:
-    """The records of the output with their lengths in bytes; `order` is the job's `output.order`."""
+def rows_in_order(
+    ledger: Ledger, lines: LineReader, columns: ParsedColumns, order: str = "input"
+) -> Iterator[tuple[RowRecord, int]]:
+    """The records of the output with their lengths in bytes and `columns`; `order` is the job's `output.order`."""
     spelling = ledger.passthrough.retyped()
     for entry in _entries(ledger, order):
         at = ledger.index.journal_offset(entry)
         row, length = read_row(lines, at)
-        yield spelling.of(at, row), length
+        yield columns.of(spelling.of(at, row)), length
 
 
 def _entries(ledger: Ledger, order: str) -> Iterator[int]:

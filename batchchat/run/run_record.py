@@ -10,7 +10,9 @@ from typing import Any
 from batchchat import __version__
 from batchchat.job.paths import relative_inputs
 from batchchat.run.context import RunContext
+from batchchat.run.publish import parsed_fields
 from batchchat.sources import Source
+from batchchat.store.parsed_columns import declared_text
 from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
 
@@ -31,6 +33,7 @@ def run_record(context: RunContext, source: Source) -> dict[str, Any]:
         "inputs": relative_inputs(job.input.paths, job.output.path.parent),
         "job": context.redactor.redact(job.text),
         "columns": schema_text(source.column_types),
+        "parsed_columns": declared_text(parsed_fields(job.expect)),
         "resend": context.options.resend.label,
         "pid": os.getpid(),
         "host": socket.gethostname(),

@@ -27,6 +27,7 @@ from batchchat.run.context import RunContext
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.disposition import Disposition
 from batchchat.run.ending import RunResult, finish, tell_broken
+from batchchat.run.engine import Engine
 from batchchat.run.exit_reason import RunLoopResult
 from batchchat.run.feed import Feed
 from batchchat.run.finished_rows import FinishedRows
@@ -296,13 +297,13 @@ class Session:
                     tell=self._tell,
                     stop_at=self._stop_at,
                 )
-                feed = self._feed(rates, recorder, None if counts is None else counts.total)
+                feed = self._feed(rates, recorder, engine, None if counts is None else counts.total)
                 progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
                 loop = RunLoop(engine, recorder, feed, progress, self._signals)
                 try:
                     result.stop = await loop.run()
                     if feed.unshared and not self._stopped():
-                        await share_answers(self._tasks(rates), self._ledger, recorder, self._stopped)
+                        await share_answers(self._tasks(rates, engine), self._ledger, recorder, self._stopped)
                     await feed.count_rest(_COUNT_REST_S)
                 except BatchchatError as error:
                     result.error = error
@@ -318,13 +319,14 @@ class Session:
     def _stopped(self) -> bool:
         return self._signals.received is not None
 
-    def _tasks(self, rates: Rates) -> Iterator[RowTask | BadRow]:
-        return tasks(self._source, wiring.scripts_for(self._job, rates), self._ledger.index, self._planner.rules)
+    def _tasks(self, rates: Rates, engine: Engine) -> Iterator[RowTask | BadRow]:
+        scripts = wiring.scripts_for(self._job, rates, engine.formats)
+        return tasks(self._source, scripts, self._ledger.index, self._planner.rules)
 
-    def _feed(self, rates: Rates, recorder: Recorder, total: int | None) -> Feed:
+    def _feed(self, rates: Rates, recorder: Recorder, engine: Engine, total: int | None) -> Feed:
         job = self._job
         return Feed(
-            self._tasks(rates),
+            self._tasks(rates, engine),
             self._source,
             self._ledger,
             recorder.keep,

@@ -46,6 +46,7 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], figures: RunFigures | Non
         "possibly_billed_attempts": None if figures is None else figures.possibly_billed,
         "tokens": None if figures is None else dict(figures.tokens),
         "failures": None if figures is None else dict(figures.failures),
+        "replies": None if figures is None else dict(figures.replies),
         "name": job.name,
         "model": job.model,
         "endpoint": job.host,

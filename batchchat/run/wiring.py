@@ -28,6 +28,7 @@ from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.decision import Policy
+from batchchat.policy.format_ladder import FormatLadder
 from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait, limit_reached
 from batchchat.policy.token_bucket import RequestRate, TokenRate
@@ -36,12 +37,14 @@ from batchchat.pricing.for_job import context_for, rates_for
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.run.anomaly_detector import AnomalyDetector
+from batchchat.run.checking import checking_for, format_ladder_for
 from batchchat.run.context_check import unfit_for
 from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.engine import Engine
 from batchchat.run.recorder import Recorder
 from batchchat.run.spending import Spending
 from batchchat.run.tasks import Scripts
+from batchchat.script.checked import CheckedScript
 from batchchat.script.single import single_message
 from batchchat.script.turns import Turns
 from batchchat.script.variants import RowExpansion, Variant, variants_of
@@ -68,8 +71,11 @@ __all__ = [
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
 
 
-def scripts_for(job: JobSpec, rates: Rates) -> Scripts:
-    """How rows become scripts; where a model's price is known, its requests know the most they may cost."""
+def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None) -> Scripts:
+    """How rows become scripts; where a model's price is known, its requests know the most they may cost.
+
+    `formats` is what requests for JSON begin with, None where nothing is sent.
+    """
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
     bounds = UsageBounds(rates.highest_price)
     if job.budget.max_cost is not None or rates.rate(job.model) is not None:
@@ -82,8 +88,16 @@ def scripts_for(job: JobSpec, rates: Rates) -> Scripts:
         )
         return Turns(first, compose, bounds.longer, unfit) if row.turns else first
 
+    checking = checking_for(job, compose, format_ladder_for(job) if formats is None else formats)
+
+    def checked(row: Row, variant: Variant) -> Script:
+        script = script_for(row, variant)
+        return script if checking is None else CheckedScript(script, checking)
+
     shares = _always if job.dedupe is True else _at_temperature_0 if job.dedupe == AUTO else None
-    return Scripts(script_for, RowExpansion(variants_of(job.matrix or ()), job.samples), shares)
+    return Scripts(
+        script_for if checking is None else checked, RowExpansion(variants_of(job.matrix or ()), job.samples), shares
+    )
 
 
 def _always(_: Script) -> bool:
@@ -146,11 +160,21 @@ def engine_for(
         answered_models=answered_models,
         model=job.model,
     )
-    observer = AnomalyDetector(tell, job.params, streams=job.endpoint.stream)
+    formats = format_ladder_for(job)
+    observer = AnomalyDetector(tell, job.params, formats, streams=job.endpoint.stream)
     # What was read and is not on disk yet takes memory as well.
     sender.memory.count_backlog(lambda: recorder.unsynced_bytes)
     recorder.subscribe(lambda _: sender.memory.wake(), sender.memory.wake)
-    return Engine(sending, limits, spending, observer, drain_s=job.drain, attempt_s=job.timeout.total, stop_at=stop_at)
+    return Engine(
+        sending,
+        limits,
+        spending,
+        observer,
+        drain_s=job.drain,
+        attempt_s=job.timeout.total,
+        stop_at=stop_at,
+        formats=formats,
+    )
 
 
 def _rate_policies(job: JobSpec) -> list[Policy]:

@@ -23,6 +23,7 @@ __all__ = ["COLUMNS", "MESSAGES", "Column", "conversation", "passthrough_names",
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _TEXT = pa.string()
 _TIME = pa.timestamp("us", "UTC")
+_NO_REPLY: dict[str, Any] = {}
 
 
 class Accessor(NamedTuple):
@@ -164,6 +165,24 @@ def _json_in(part: str, name: str) -> Accessor:
     )
 
 
+_PARSED = Accessor(
+    # JSON's null is a value of its own, "null".
+    lambda rows: [
+        lossless_json.dumps(row["reply"]["parsed"]).decode() if "parsed" in row.get("reply", _NO_REPLY) else None
+        for row in rows
+    ],
+    _json_in("reply", "parsed").put,
+)
+_REPAIRED = Accessor(
+    lambda rows: ["parse_repaired" in row if "parsed" in row.get("reply", _NO_REPLY) else None for row in rows],
+    lambda row, value: row.update({"parse_repaired": True}) if value else None,
+)
+_RE_ASKS = Accessor(
+    lambda rows: [row.get("re_asks", 0) if "attempts" in row else None for row in rows],
+    lambda row, value: row.update({"re_asks": value}) if value else None,
+)
+
+
 def _set_messages(row: dict[str, Any], messages: list[dict[str, Any]]) -> None:
     # A conversation that was sent may end with the assistant's turn too (`prefill`); then there is a reply behind it.
     has_reply = "reply" in row or row.get("status") == "answered"
@@ -192,7 +211,13 @@ COLUMNS: tuple[Column, ...] = (
         "the same as JSON, only where role and content can't hold it",
     ),
     Column("tool_calls", _TEXT, _json_in("reply", "tool_calls"), "the reply's tool calls, as JSON"),
-    Column("parsed", _TEXT, _json_in("reply", "parsed"), "the reply parsed by a schema, as JSON"),
+    Column("parsed", _TEXT, _PARSED, "the reply read as JSON that fits `expect.json_schema`, as JSON"),
+    Column(
+        "parse_repaired",
+        pa.bool_(),
+        _REPAIRED,
+        "whether that JSON was cut out of other text or repaired; null where there is none",
+    ),
     Column("reasoning", _TEXT, _in("reply", "reasoning"), "the reasoning the endpoint showed"),
     Column("refusal", _TEXT, _in("reply", "refusal"), "the refusal the endpoint marked as one"),
     Column("model", _TEXT, _in("reply", "model"), "the model as served"),
@@ -228,6 +253,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("attempts", _SMALL, _field("attempts"), "requests sent for the row"),
     Column("possibly_billed_attempts", _SMALL, _field("possibly_billed"), "those that ended without a known bill"),
+    Column("re_asks", _SMALL, _RE_ASKS, "how often a reply that did not fit `expect` was asked for again"),
     Column("latency_s", _FLOAT, _field("latency_s"), "seconds the last attempt took"),
     Column("first_token_s", _FLOAT, _field("first_token_s"), "seconds until its first token, where it was streamed"),
     Column("wait_s", _FLOAT, _field("wait_s"), "seconds in queue and backoff before it"),

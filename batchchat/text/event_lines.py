@@ -201,6 +201,12 @@ def _other_tier_served(event: events.OtherTierServed) -> str:
     return f"the endpoint serves tier {event.served} where {event.requested} was asked for; the price differs"
 
 
+def _response_format_refused(event: events.ResponseFormatRefused) -> str:
+    following = f"{event.following} with the schema in the prompt" if event.following != "none" else "the prompt alone"
+    words = numbers.shorten(event.words, 120)
+    return f"{event.model} is refused response_format {event.refused} ({words}): asking by {following} from here on"
+
+
 def _stream_noticed(event: events.StreamNoticed) -> str:
     match event.what:
         case "unasked":
@@ -305,6 +311,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.StreamNoticed: _stream_noticed,
     events.GatewayTimeoutFound: _gateway_timeout_found,
     events.PromptTruncated: _prompt_truncated,
+    events.ResponseFormatRefused: _response_format_refused,
     events.ContextLimitFound: _context_limit_found,
     events.FirstFailure: _first_failure,
     events.RowOverdue: _row_overdue,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchchat.core.attempt import Action, Scope, Verdict
+from batchchat.core.attempt import Action, Billed, Scope, Verdict
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint.body import read_body
 from batchchat.endpoint.judged_response import judge_response
@@ -261,3 +261,52 @@ def test_the_wait_that_google_asks_for_in_the_body() -> None:
     delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}
     verdict, _ = judged(429, gemini(429, QUOTA_A_MINUTE, "RESOURCE_EXHAUSTED", delay))
     assert verdict.wait_s == 34.0
+
+
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (400, openai("Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.")),
+        (400, openai("Invalid schema for response_format 'reply'", code="invalid_json_schema")),
+        (400, openai("'messages' must contain the word 'json' in some form, to use 'response_format'")),
+        (400, openai("This response_format type is unavailable now", type="invalid_request_error")),
+        (400, openai("This model does not support response format `json_schema`. See supported models at docs")),
+        (400, openai('response_format type must be one of "text" or "json_object", but got: json_schema')),
+        (400, openai("'response_format.type' must be 'json_schema' or 'text'")),
+        (
+            422,
+            {"detail": [{"loc": ["body", "response_format", "type"], "msg": "Input should be 'text'", "type": "enum"}]},
+        ),
+        (422, {"error": "Failed to deserialize the JSON body: response_format: unknown variant `json_schema`"}),
+        (400, openai("JSON mode is not supported for this model")),
+        (400, openai("This model doesn't support structured outputs")),
+        (400, gemini(400, "Unknown name \"x\" at 'generation_config.response_schema'", "INVALID_ARGUMENT")),
+        (404, openai("No endpoints found that support response_format", code=404)),
+    ],
+)
+def test_a_format_that_is_refused(status: int, payload: Any) -> None:
+    """The row fails; a request that asked for JSON is sent in another way."""
+    verdict, _ = judged(status, payload)
+    assert (verdict.kind, verdict.action, verdict.refused_field) == (K.BAD_REQUEST, A.FAIL_ROW, "response_format")
+
+
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (400, openai("This model's maximum context length is 4096 tokens, response_format included.")),
+        (429, openai("Rate limit reached for response_format requests")),
+        (400, openai("messages: field required")),
+        (400, openai("Failed to validate JSON.", code="json_validate_failed")),
+        (500, openai("response_format is broken")),
+    ],
+)
+def test_what_refuses_no_format(status: int, payload: Any) -> None:
+    """Another reason, another status; what the model wrote."""
+    verdict, _ = judged(status, payload)
+    assert verdict.refused_field is None
+
+
+def test_a_model_that_wrote_no_json() -> None:
+    """Groq checks it itself: the request is made again, and may have been billed."""
+    verdict, _ = judged(400, openai("Failed to validate JSON.", code="json_validate_failed"))
+    assert (verdict.kind, verdict.action, verdict.billed) == (K.SCHEMA, A.RETRY, Billed.MAYBE)

@@ -37,6 +37,7 @@ def test_the_json_form() -> None:
         "latency_s": {"p50": 1.5, "p95": 1.95, "p99": 1.99, "max": 2.0},
         "attempts": 5,
         "possibly_billed_attempts": 1,
+        "replies": {"repaired": 0, "re_asks": 0},
         "failures": [
             {"error_kind": "timeout", "rows": 1, "example_id": "c", "example": "no answer in 600 s"},
             {"error_kind": "invalid_input", "rows": 1, "example_id": "d", "example": "`messages` is empty"},

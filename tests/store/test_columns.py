@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.record import RowRecord
-from batchchat.store.columns import COLUMNS, MESSAGES, conversation, passthrough_names
+from batchchat.store.columns import COLUMNS, MESSAGES, conversation, passthrough_names, record_of
 from tests.store.given import answered, failed, invalid
 
 BY_NAME = {column.name: column for column in COLUMNS}
@@ -47,13 +47,16 @@ def test_the_columns_are_those_of_the_documentation() -> None:
         ("response", text),
         ("finish_reason", text),
         ("messages", pa.list_(pa.struct([("role", text), ("content", text)]))),
-        *((name, text) for name in ("messages_json", "tool_calls", "parsed", "reasoning", "refusal")),
+        *((name, text) for name in ("messages_json", "tool_calls", "parsed")),
+        ("parse_repaired", pa.bool_()),
+        *((name, text) for name in ("reasoning", "refusal")),
         *((name, text) for name in ("model", "model_requested", "service_tier", "response_id")),
         *((f"{what}_tokens", int64) for what in ("prompt", "completion", "total", "cached", "reasoning")),
         ("cost_usd", float64),
         ("cost_source", text),
         ("attempts", int32),
         ("possibly_billed_attempts", int32),
+        ("re_asks", int32),
         ("latency_s", float64),
         ("first_token_s", float64),
         ("wait_s", float64),
@@ -88,6 +91,20 @@ def test_an_answer_and_a_failure() -> None:
     assert values["started_at"][0] == dt.datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=dt.UTC)
     assert values["messages"][1:] == [[{"role": "user", "content": "What is a roux?"}], None]
     assert values["messages_json"] == [None, None, None]
+
+
+def test_what_was_read_of_a_reply() -> None:
+    """JSON's null is a value; whether it was repaired is known of parsed replies, re-asks of rows that were sent."""
+    rows = [answered(reply={"text": "x", "parsed": value}) for value in (None, {"a": 1})]
+    rows[1] |= {"parse_repaired": True, "re_asks": 2}
+    rows += [answered(), failed(re_asks=1), invalid()]
+    assert cells("parsed", *rows) == ["null", '{"a":1}', None, None, None]
+    assert cells("parse_repaired", *rows) == [False, True, None, None, None]
+    assert cells("re_asks", *rows) == [0, 2, 0, 1, None]
+    names = ("status", "attempts", "parsed", "parse_repaired", "re_asks")
+    read = [record_of({name: cells(name, row)[0] for name in names}) for row in rows]
+    for name in names:
+        assert cells(name, *read) == cells(name, *rows)
 
 
 PLAIN_REPLY = {"role": "assistant", "content": "Yes."}
@@ -192,7 +209,7 @@ def test_json_values_are_plain() -> None:
     assert BY_NAME["started_at"].json(answered()) == "2023-11-14T22:13:20.250000Z"
     assert BY_NAME["messages"].json(failed(messages=[USER])) == [USER]
     assert BY_NAME["cost_usd"].json(answered()) == 0.000123
-    assert [column.json(invalid()) for column in COLUMNS if column.name not in invalid()] == [None] * 28
+    assert [column.json(invalid()) for column in COLUMNS if column.name not in invalid()] == [None] * 30
 
 
 def test_messages_is_one_type() -> None:

@@ -119,6 +119,15 @@ TEXTS = [
         " replies off, which may be billed all the same. Lower `params.max_tokens`",
     ),
     (
+        events.ResponseFormatRefused("m", "json_schema", "json_object", "no such type"),
+        "m is refused response_format json_schema (no such type): asking by json_object with the schema in the prompt"
+        " from here on",
+    ),
+    (
+        events.ResponseFormatRefused("m", "json_object", "none", "no such type"),
+        "m is refused response_format json_object (no such type): asking by the prompt alone from here on",
+    ),
+    (
         events.PromptTruncated("r7", 210_000, 4096),
         "row r7 was answered after 4,096 prompt tokens, too few for its 210 kB of text: the endpoint seems to cut long"
         " prompts without saying so. Raise its context (Ollama: num_ctx)",

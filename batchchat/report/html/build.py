@@ -21,7 +21,7 @@ from batchchat.report.html.pictures import (
 )
 from batchchat.report.html.row_columns import RowColumns
 from batchchat.report.html.sample import most_expensive
-from batchchat.report.lines import cost_lines, cut_off_lines, retry_lines, token_lines
+from batchchat.report.lines import cost_lines, cut_off_lines, reply_lines, retry_lines, token_lines
 from batchchat.report.tables import ReportInput
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine
@@ -235,7 +235,7 @@ def _notes(page_input: PageInput) -> list[list[str]]:
     report_input = page_input.report_input
     totals = report_input.stats.totals
     costs = cost_lines(totals, report_input.off_row_costs, of_mock=report_input.of_mock)
-    lines = [*costs, *page_input.billed, *token_lines(totals), *cut_off_lines(totals)]
+    lines = [*costs, *page_input.billed, *token_lines(totals), *reply_lines(totals), *cut_off_lines(totals)]
     standing = report_input.standing
     if standing.reason and standing.state == "stopped":
         lines.insert(0, LabelledLine("stopped", " ".join(standing.reason.split())))

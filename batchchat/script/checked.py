@@ -1,0 +1,214 @@
+"""The script of a row whose reply is checked: another script, and the same question again where its reply does not fit.
+
+The reply is the one that ends the row: of several turns the last. The inner script knows nothing of it: it is given its
+own requests with their replies. Asked again, the model is shown its last reply and what is wrong with it, and nothing
+of those before. The conversation of the output is that of the inner script with the last reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from batchchat import lossless_json
+from batchchat.core.attempt import (
+    Action,
+    Attempt,
+    Billed,
+    Failure,
+    MaxUsage,
+    Outcome,
+    Reply,
+    Request,
+    Script,
+    Verdict,
+)
+from batchchat.core.conversation import ErrorKind, Message, Row, Status
+from batchchat.core.response_format import RESPONSE_FORMAT, ResponseFormat
+from batchchat.script.expectation import MAX_WORDS_BYTES, Expectation, ReplyCheck
+from batchchat.script.response_format import asking_for
+from batchchat.script.single import Compose
+from batchchat.tokens.reply_limit import max_reply_tokens
+
+__all__ = ["CheckedScript", "Checking"]
+
+_ORDER = list(ResponseFormat)
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """How the replies of a job are checked, the same for all its rows.
+
+    `response_format(model)` is what a request begins with, and `falls_back` whether another is tried where the endpoint
+    refuses that. `schema` is None where no JSON is expected.
+    """
+
+    expectation: Expectation
+    schema: Mapping[str, Any] | None
+    re_ask: int
+    compose: Compose
+    response_format: Callable[[str], ResponseFormat]
+    falls_back: bool
+
+    def asking(self, plain: Request, step: int, response_format: ResponseFormat, again: Sequence[Message]) -> Request:
+        """The request for the inner script's `plain` one, by `response_format` and with the messages `again` behind."""
+        if self.schema is None and not again:
+            return plain._replace(step=step)
+        content = lossless_json.loads(plain.body)
+        params: Mapping[str, Any] = {
+            name: value for name, value in content.items() if name not in {"model", "messages"}
+        }
+        messages, own = plain.messages, params.get("response_format") is not None
+        if self.schema is not None:
+            messages, params = asking_for(response_format, self.schema, messages, params)
+        request = self.compose(plain.key, plain.model, [*messages, *again], params)
+        sent_format = None if own or self.schema is None else response_format
+        return request._replace(
+            step=step, messages=plain.messages, fingerprint=plain.fingerprint, response_format=sent_format
+        )
+
+
+class _Again(NamedTuple):
+    """A reply that is asked for again, and what the model is told of it."""
+
+    reply: Reply
+    words: str
+
+
+class _Position(NamedTuple):
+    """Where a row is: the inner script's request, and how many requests were accepted before its next one.
+
+    `refused` is the format that the endpoint refused last, `again` the last reply where it is asked for again.
+    """
+
+    plain: Request
+    step: int = 0
+    refused: ResponseFormat | None = None
+    re_asks: int = 0
+    again: _Again | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedScript:
+    """Plays `inner` until a reply fits, or `checking.re_ask` further requests gave none that does."""
+
+    inner: Script
+    checking: Checking
+
+    @property
+    def row(self) -> Row:
+        """The row of the inner script."""
+        return self.inner.row
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of the inner script, without what asks for JSON."""
+        return self.inner.params
+
+    @property
+    def identity(self) -> int:
+        """A hash of what the inner script sends and of what is expected; not of the `response_format` it takes."""
+        return self.inner.identity ^ self.checking.expectation.salt
+
+    @property
+    def bound(self) -> MaxUsage:
+        """What the inner script may use, and each time it may be asked again."""
+        checking, last = self.checking, self.inner.preview[-1]
+        first = self._first(last, 0).max_usage
+        bound = _sum([self.inner.bound, first], last.max_usage)
+        if not checking.re_ask or first.completion_tokens is None:
+            return MaxUsage() if checking.re_ask else bound
+        # The longest reply has no more tokens in the next prompt than it was allowed to have.
+        reply, words = Reply("x" * first.completion_tokens), "x" * MAX_WORDS_BYTES
+        again = _sum([bound, self._again(last, 1, self._format(last), reply, words).max_usage], first)
+        return _sum([bound, *[again] * checking.re_ask])
+
+    @property
+    def preview(self) -> Sequence[Request]:
+        """The requests of the inner script as they are sent."""
+        first, *others = self.inner.preview
+        return [self._first(first, 0) if self._is_last(first, ()) else first, *others]
+
+    def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
+        """The next request or the end; pure but for the format that requests begin with."""
+        settled: list[Attempt] = []
+        first = self.inner.next(settled)
+        if isinstance(first, Outcome):
+            return first
+        at = _Position(first)
+        for attempt in attempts:
+            if self._is_refused_format(attempt):
+                at = at._replace(refused=attempt.request.response_format)
+                continue
+            own = attempt._replace(request=at.plain)
+            following = self.inner.next([*settled, own])
+            if isinstance(following, Request):
+                settled.append(own)
+                at = _Position(following, at.step + 1, at.refused)
+                continue
+            end = self._end(following, attempt, at)
+            if isinstance(end, Outcome):
+                return end
+            at = at._replace(step=at.step + 1, re_asks=at.re_asks + 1, again=end)
+        return self._request(at, settled)
+
+    def _end(self, ended: Outcome, attempt: Attempt, at: _Position) -> Outcome | _Again:
+        """What becomes of a row that has `ended` for the inner script, with `attempt`."""
+        # The inner script may have marked the reply.
+        ended = ended._replace(attempt=ended.attempt._replace(request=attempt.request), re_asks=at.re_asks)
+        if attempt.reply is None or ended.status is not Status.ANSWERED:
+            return ended
+        checked = self._check(attempt.reply, at.plain)
+        if checked.problem is None:
+            return ended._replace(parsed=checked.parsed)
+        if checked.words is not None and at.re_asks < self.checking.re_ask:
+            return _Again(attempt.reply, checked.words)
+        return ended._replace(status=Status.FAILED, failure=Failure(ErrorKind.SCHEMA, checked.problem))
+
+    def _request(self, at: _Position, settled: Sequence[Attempt]) -> Request:
+        response_format = self._format(at.plain)
+        if at.refused is not None and _ORDER.index(at.refused) >= _ORDER.index(response_format):
+            response_format = at.refused.fallback
+        if at.again is not None:
+            return self._again(at.plain, at.step, response_format, *at.again)
+        if self._is_last(at.plain, settled):
+            return self.checking.asking(at.plain, at.step, response_format, ())
+        return at.plain._replace(step=at.step)
+
+    def _is_last(self, plain: Request, settled: Sequence[Attempt]) -> bool:
+        """Whether an answer to `plain`, after the attempts `settled`, ends the row: that one is checked."""
+        verdict = Verdict(Action.ACCEPT, billed=Billed.YES)
+        answered = Attempt(plain, verdict, 0.0, 0.0, 0.0, reply=Reply("Fine.", "stop"))
+        ended = self.inner.next([*settled, answered])
+        return isinstance(ended, Outcome) and ended.status is Status.ANSWERED
+
+    def _first(self, plain: Request, step: int) -> Request:
+        return self.checking.asking(plain, step, self._format(plain), ())
+
+    def _again(self, plain: Request, step: int, response_format: ResponseFormat, reply: Reply, words: str) -> Request:
+        again: list[Message] = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": words}]
+        return self.checking.asking(plain, step, response_format, again)
+
+    def _format(self, plain: Request) -> ResponseFormat:
+        return self.checking.response_format(plain.model)
+
+    def _is_refused_format(self, attempt: Attempt) -> bool:
+        """Whether the endpoint refused how the request asked for JSON, and another way is left."""
+        is_refused = attempt.verdict.refused_field == RESPONSE_FORMAT and attempt.request.response_format is not None
+        return self.checking.falls_back and is_refused and attempt.request.response_format is not ResponseFormat.NONE
+
+    def _check(self, reply: Reply, plain: Request) -> ReplyCheck:
+        content: Mapping[str, Any] = {} if reply.finish_reason == "stop" else lossless_json.loads(plain.body)
+        return self.checking.expectation.check(reply, max_reply_tokens(content))
+
+
+def _sum(parts: Sequence[MaxUsage], without: MaxUsage | None = None) -> MaxUsage:
+    """The sum of `parts` less `without`; None in what is None in any of them."""
+
+    def total(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        less = 0 if without is None else getattr(without, name)
+        return None if less is None or None in values else sum(values) - less
+
+    return MaxUsage(total("prompt_tokens"), total("completion_tokens"), total("cost_usd"))
