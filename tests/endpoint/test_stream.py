@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Attempt, Billed
+from batchchat.core.attempt import Action, Attempt, Billed, StreamCancelledError
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import stream
 from batchchat.endpoint.body import Body
@@ -412,6 +412,33 @@ def test_a_connection_that_stays_open_behind_the_end(monkeypatch: pytest.MonkeyP
     assert [attempt.verdict.action for attempt in attempts] == [Action.ACCEPT] * 2
     assert all(attempt.latency_s < 10 for attempt in attempts)
     assert server.connections == 2
+
+
+@pytest.mark.parametrize(("parts", "raw"), [([HALF], "Half of it"), ([b": keep-alive\n\n"], None), ([], None)])
+def test_an_attempt_that_is_cancelled(parts: list[bytes], raw: str | None) -> None:
+    """The cancellation has what had come of the reply, and is one like any other where that is nothing."""
+
+    class Hanging(Parts):
+        async def next_part(self) -> tuple[bytes, BaseException | None]:
+            if not self.parts:
+                await asyncio.Event().wait()
+            return await super().next_part()
+
+    async def main() -> BaseException:
+        body: Any = Hanging(parts)
+        reading = asyncio.create_task(read_stream(body, Redactor()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await reading
+        return cancelled.value
+
+    error = LOOP.run_until_complete(main())
+    said = (
+        json.loads(error.raw)["choices"][0]["message"]["content"] if isinstance(error, StreamCancelledError) else None
+    )
+    assert said == raw
 
 
 REFUSALS = {
