@@ -186,6 +186,16 @@ RECORDED: dict[str, tuple[bytes, dict[str, Any]]] = {
         chunk({"content": "On"}) + chunk({"content": "ce"}, "length", service_tier="flex") + DONE,
         whole({"content": "Once"}, "length", service_tier="flex"),
     ),
+    "a character in two chunks, as halves of UTF-16": (
+        chunk({"content": "\ud83e"}) + chunk({"content": "\udd89"}, "stop") + DONE,
+        whole({"content": "🦉"}),
+    ),
+    "raw control characters and bytes that are no UTF-8 in a text": (
+        chunk({"content": "a\\tb"}).replace(b"\\\\t", b"\t")
+        + chunk({"content": "c?"}, "stop").replace(b"?", b"\xff")
+        + DONE,
+        whole({"content": "a\tbc\udcff"}),
+    ),
     "nothing in it": (
         chunk({"role": "assistant", "content": ""}) + chunk({}, "stop", usage=USED) + DONE,
         whole({"content": ""}, usage=USED),
@@ -226,6 +236,15 @@ def test_a_byte_at_a_time(name: str) -> None:
     """The smallest pieces are no other case."""
     recorded, _ = RECORDED[name]
     assert judged(read(*(recorded[at : at + 1] for at in range(len(recorded)))).body) == judged_whole(name)
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=5),
+    st.sampled_from([b"", b"data: ", b"event: error\ndata: {"]),
+)
+def test_any_bytes_are_read(parts: list[bytes], start: bytes) -> None:
+    """Nothing is an error of ours: whatever comes has a verdict."""
+    judged(read(*filter(None, (start, *parts))).body)
 
 
 HALF = chunk({"role": "assistant", "content": "Half of "}) + chunk({"content": "it"})
