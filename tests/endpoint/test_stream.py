@@ -336,6 +336,16 @@ def test_a_stream_may_be_longer_than_what_it_says() -> None:
         read(*parts, *[b": keep-alive\n\n" * 100] * 400, max_bytes=10_000)
 
 
+def test_what_a_stream_says_is_counted() -> None:
+    """Looked at once for each MiB that comes; the framing is not in it."""
+    for text, low, high in (("a", 1 << 10, 64 << 10), ("a" * 10_000, 3 << 20, 5 << 20)):
+        part = chunk({"content": text})
+        parts = Parts([part * 100] * (-(-(4 << 20) // (100 * len(part)))))
+        body: Any = parts
+        LOOP.run_until_complete(read_stream(body, Redactor()))
+        assert low < parts.counted < high
+
+
 # Over a connection
 
 
