@@ -8,6 +8,7 @@ What is made for every row is a named tuple: frozen dataclasses take three times
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -34,6 +35,7 @@ __all__ = [
     "Scope",
     "Script",
     "Spend",
+    "StreamCancelledError",
     "Usage",
     "Verdict",
 ]
@@ -178,6 +180,14 @@ class Attempt(NamedTuple):
     def may_be_billed(self) -> bool:
         """Whether the provider has or may have charged for it."""
         return self.verdict.billed is not Billed.NO or self.cost is not None
+
+
+class StreamCancelledError(CancelledError):
+    """An attempt was cancelled while its reply came as a stream; `raw` is the response that this made up to there."""
+
+    def __init__(self, raw: str) -> None:
+        super().__init__()
+        self.raw = raw
 
 
 @dataclass(frozen=True, slots=True)

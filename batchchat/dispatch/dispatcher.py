@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 
-from batchchat.core.attempt import Action, Attempt, Outcome, Request
+from batchchat.core.attempt import Action, Attempt, Outcome, Request, StreamCancelledError
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.gate import NEW_ROWS_PER_RETRY, Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
@@ -195,20 +195,21 @@ class Dispatcher:
         await self.gate.acquire(request.max_usage, again=because is not None)
         if because is not None or work.history.billed:
             await self._begin_again(work, request, because)
-        sent = number = None
+        sent = number = raw = None
         serial = self._sending.refused_rows.sent(again=because is not None)
         in_flight = self.in_flight.begin(request.key, work.limit_of_next)
         try:
             try:
                 sent = await self._sending.send(request)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as cancelled:
+                raw = cancelled.raw if isinstance(cancelled, StreamCancelledError) else None
                 if self._abandoned or not in_flight.was_overdue():
                     raise
             if sent is not None:
                 attempt = self._judge.judge(self._clock(), sent)
             else:
                 assert in_flight.overdue is not None
-                attempt = overdue_attempt(request, in_flight.overdue)
+                attempt = overdue_attempt(request, in_flight.overdue)._replace(raw=raw)
             action = attempt.verdict.action
             work.spend = work.spend.with_attempt(attempt)
             if action is Action.RETRY or action is Action.STOP_RUN:
@@ -216,7 +217,9 @@ class Dispatcher:
             else:
                 number = self._advance(work, attempt)
         except BaseException:  # cancelled, so that nobody knows what it cost; or a defect, and its cost must be kept
-            number = self._recorder.cancelled(work, request) if sent is None else self._recorder.attempt(work, sent)
+            number = (
+                self._recorder.cancelled(work, request, raw) if sent is None else self._recorder.attempt(work, sent)
+            )
             raise
         finally:
             accepted = sent if sent is not None and sent.verdict.action is Action.ACCEPT else None

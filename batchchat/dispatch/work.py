@@ -57,8 +57,8 @@ class AttemptRecorder(Protocol):
     def attempt(self, work: Work, attempt: Attempt) -> int | None:
         """An attempt did not end its row. None where it was not billed, and nothing is to be recorded."""
 
-    def cancelled(self, work: Work, request: Request) -> int:
-        """A request was in flight when we cancelled it: it may have been billed."""
+    def cancelled(self, work: Work, request: Request, raw: str | None) -> int:
+        """A request in flight that we cancelled: it may have been billed. `raw`: what had come of its stream."""
 
     def row(self, work: Work, outcome: Outcome) -> int:
         """A row came to its end."""

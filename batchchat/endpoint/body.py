@@ -18,8 +18,10 @@ from batchchat import lossless_json
 from batchchat.endpoint.sse import DONE, ChunkJoiner, EventParser
 from batchchat.secret import Redactor
 
-__all__ = ["NO_BODY", "Body", "add_events", "joined_body", "read_body"]
+__all__ = ["MAX_RAW_CHARS", "NO_BODY", "Body", "add_events", "joined_body", "read_body"]
 
+MAX_RAW_CHARS = 1 << 20
+"""As much is kept of a body that was paid for and can't be used."""
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 _NOT_TEXT = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 _BOMS = (  # UTF-32's little-endian mark begins with UTF-16's

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from batchchat.core.attempt import Billed, Cost, Failure, Reply, Usage, Verdict
 from batchchat.endpoint import reply_verdicts, verdicts, wire
-from batchchat.endpoint.body import Body
+from batchchat.endpoint.body import MAX_RAW_CHARS, Body
 from batchchat.endpoint.error_body import ErrorBody, read_error, read_error_in_reply
 from batchchat.endpoint.usage import read_usage
 from batchchat.pricing.cost import Pricing
@@ -17,7 +17,6 @@ from batchchat.secret import Redactor
 __all__ = ["JudgedResponse", "judge_response", "raw_to_keep"]
 
 _OK, _REDIRECT, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
-_MAX_RAW_CHARS = 1 << 20
 
 
 class JudgedResponse(NamedTuple):
@@ -91,7 +90,7 @@ def raw_to_keep(status: int | None, body: Body, answer: JudgedResponse, *, all_o
     if not _OK <= status < _REDIRECT and answer.verdict.billed is not Billed.YES:
         return None
     if answer.failure is not None:
-        return body.raw[:_MAX_RAW_CHARS]
+        return body.raw[:MAX_RAW_CHARS]
     return body.raw if answer.reply is not None and answer.reply.parts else None
 
 

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from batchchat import lossless_json
-from batchchat.core.attempt import Action, Attempt, Request
+from batchchat.core.attempt import Action, Attempt, Request, StreamCancelledError
 from batchchat.endpoint import wordings
-from batchchat.endpoint.body import Body, add_events, joined_body, read_body
+from batchchat.endpoint.body import MAX_RAW_CHARS, Body, add_events, joined_body, read_body
 from batchchat.endpoint.reading import FREE_BYTES, BodyTooLargeError, OpenBody
 from batchchat.endpoint.sse import ChunkJoiner, EventParser
 from batchchat.endpoint.wire import as_stream
@@ -80,14 +80,22 @@ class _Joining:
                 return ReceivedBody(self._joined(complete=broken is None), broken, self._first_token_at)
             if self._size - self._measured_at >= min(FREE_BYTES, self._body.max_bytes):
                 await self._measure()
-            if self._joiner.ended:
-                part, broken = await self._next_after_end()
-            else:
-                part, broken = await self._body.next_part()
+            part, broken = await self._next_part()
             is_at_end = not part
 
-    async def _next_after_end(self) -> tuple[bytes, BaseException | None]:
-        """What comes behind the end of the stream, b"" where nothing does: then its connection can't be used again."""
+    async def _next_part(self) -> tuple[bytes, BaseException | None]:
+        """The next piece; behind the end of the stream b"" where none comes: its connection can't be used again then.
+
+        Raises `StreamCancelledError` where the attempt is cancelled.
+        """
+        if not self._joiner.ended:
+            try:
+                return await self._body.next_part()
+            except asyncio.CancelledError:
+                partial = self._joined(complete=False)
+                if partial.partial is None:
+                    raise
+                raise StreamCancelledError(partial.raw[:MAX_RAW_CHARS]) from None
         try:
             async with asyncio.timeout(AFTER_END_S):
                 return await self._body.next_part()

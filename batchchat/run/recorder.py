@@ -122,13 +122,14 @@ class Recorder:
             record["raw"] = attempt.raw  # it was paid for, and the row's own record has that of its last attempt alone
         return self.keep(record)
 
-    def cancelled(self, work: Work, request: Request) -> int:
-        """A request that was in flight when we cancelled it: it may have been billed."""
+    def cancelled(self, work: Work, request: Request, raw: str | None = None) -> int:
+        """A request in flight that we cancelled: it may have been billed. `raw`: what had come of its stream."""
         self.cancelled_count += 1
         work.noted = False
         spend = NO_SPEND.with_cancelled(request)
         script = work.script
-        return self.keep(record_of_step(script.row.key, script.identity, request, spend, CANCELLED, at=time.time()))
+        record = record_of_step(script.row.key, script.identity, request, spend, CANCELLED, at=time.time())
+        return self.keep(record if raw is None else {**record, "raw": raw})
 
     async def sending(self, work: Work, request: Request) -> None:
         """Note that a row is sent again, so that it counts if we are killed; returns once that is synced."""

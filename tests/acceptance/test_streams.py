@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from batchchat.mock import Fault
+from batchchat.policy import stragglers
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import mock_thread
 from tests.field.endpoint import Asked, End, Step, endpoint, error, ok
@@ -146,6 +147,34 @@ def test_killed_while_streaming(job: Job) -> None:
     uncertain = re.search(r" not in it: up to (\d+) requests that were in flight", ended.out)
     assert uncertain is not None
     assert int(uncertain[1]) >= 3
+
+
+def test_the_last_stream_that_hangs(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut off and sent again like any last row, and what it had said each time is kept."""
+    monkeypatch.setattr(stragglers, "FLOOR_S", 0.1)
+    with endpoint(lambda asked: [HALF, End.HANG] if asked.text == "Question 109" else [HALF, *REST]) as server:
+        job.write(rows(110), endpoint__base_url=server.url, endpoint__stream=True, timeout__total=30)
+        ended = job.run()
+    assert ended.code == 3, ended.err
+    last = job.table()[-1]
+    assert (last["attempts"], last["possibly_billed_attempts"], last["error_kind"]) == (3, 3, "timeout")
+    kept = [record["raw"] for record in job.journal() if record.get("id") == "r0109" and "raw" in record]
+    assert [json.loads(raw)["choices"][0]["message"]["content"] for raw in kept] == ["Half of it"] * 3
+    assert last["raw"] == kept[-1]
+
+
+@pytest.mark.field
+def test_streams_that_are_cut_off_after_a_signal(job: Job) -> None:
+    """What they had said when the drain was over is kept, and counts as possibly billed."""
+    with endpoint(lambda _: [HALF, End.HANG]) as server:
+        job.write(rows(3), endpoint__base_url=server.url, endpoint__stream=True, drain=0.2)
+        running = job.start()
+        until(lambda: len(server.asked) == 3)
+        running.signal(signal.SIGTERM)
+        assert running.end().code == 143
+    steps = [record for record in job.journal() if record["kind"] == "step"]
+    assert [(step["why"], step["possibly_billed"]) for step in steps] == [("cut", 1)] * 3
+    assert all("Half of it" in step["raw"] for step in steps)
 
 
 @pytest.mark.field

@@ -5,7 +5,7 @@ core. CPU a row is the slope between two sizes of input, user and system time of
 start-up is what the line leaves at zero rows. Rounds are interleaved, since machines drift; medians are printed, and
 the ratios of each round as min, median and max. Nothing is asserted: a goal is met or it is not.
 
-    python tests/benchmarks/bench.py [--rounds 3] [--sizes 10000,100000] [--in-flight 64,256] [--profile]
+    python tests/benchmarks/bench.py [--rounds 3] [--sizes 10000,100000] [--in-flight 64,256] [--stream] [--profile]
 """
 
 from __future__ import annotations
@@ -71,10 +71,11 @@ class Round:
 
 
 class Bench:
-    """A folder, a server, and the commands to be measured."""
+    """A folder, a server, and the commands to be measured; with `stream` batchchat has the replies streamed."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, stream: bool) -> None:
         self._folder = folder
+        self._stream = str(stream).lower()
         self._url = f"http://127.0.0.1:{port}/v1/openai"
 
     def source(self, rows: int) -> Path:
@@ -104,7 +105,7 @@ class Bench:
         job.write_text(
             f"input: {{path: {self.source(rows).name}, id: id}}\n"
             "model: benchmark\n"
-            f"endpoint: {{base_url: '{self._url}'}}\n"
+            f"endpoint: {{base_url: '{self._url}', stream: {self._stream}}}\n"
             "params: {temperature: 0.7, max_tokens: 512}\n"
             f"concurrency: {in_flight}\n"
             "output: {path: out/answers.parquet}\n"
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", type=pair, default=(10_000, 100_000), help="two sizes of input")
     parser.add_argument("--in-flight", default="64,256")
+    parser.add_argument("--stream", action="store_true", help="batchchat asks for streams, of 400 chunks each")
     parser.add_argument("--profile", action="store_true", help="print a profile of one run instead")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
@@ -213,7 +215,7 @@ def main() -> None:
         pin(server.pid, 1)
         assert server.stdout is not None
         with tempfile.TemporaryDirectory(prefix="batchchat-bench-") as folder:
-            bench = Bench(Path(folder), int(server.stdout.readline()))
+            bench = Bench(Path(folder), int(server.stdout.readline()), stream=options.stream)
             if options.profile:
                 profile(bench, options.sizes[0])
                 return

@@ -83,7 +83,7 @@ class House:
         (self.steps if attempt.verdict.action is Action.ACCEPT else self.tries).append(attempt)
         return self._numbered()
 
-    def cancelled(self, work: Work, request: Request) -> int:
+    def cancelled(self, work: Work, request: Request, raw: str | None) -> int:
         self.cuts.append(request.key.id)
         return self._numbered()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from batchchat.endpoint.reading import ReadingMemory
+from batchchat.endpoint.reading import FREE_BYTES, OpenBody, ReadingMemory
 
 
 async def settle() -> None:
@@ -66,5 +67,28 @@ def test_what_waits_to_be_written_counts() -> None:
         backlog = 0
         memory.wake()
         await asyncio.wait_for(taking, 5)
+
+    asyncio.run(main())
+
+
+def test_what_is_kept_of_a_body_counts_beyond_its_free_bytes() -> None:
+    """It may be counted again and again as it grows, and waits where there is no room."""
+
+    class Response:
+        headers: dict[str, str] = {}  # noqa: RUF012
+
+    async def main() -> None:
+        memory, response = ReadingMemory(10), Response()
+        other = object()
+        await memory.take(other, 4)
+        any_response: Any = response
+        body = OpenBody(any_response, 100, memory, object())
+        for size in (FREE_BYTES, FREE_BYTES + 2, FREE_BYTES + 6, FREE_BYTES + 6):
+            await asyncio.wait_for(body.count(size), 5)
+        counting = asyncio.create_task(body.count(FREE_BYTES + 7))
+        await settle()
+        assert not counting.done()
+        memory.release(other)
+        await asyncio.wait_for(counting, 5)
 
     asyncio.run(main())

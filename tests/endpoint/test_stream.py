@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchchat.core.attempt import Action, Attempt, Billed
+from batchchat.core.attempt import Action, Attempt, Billed, StreamCancelledError
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import stream
 from batchchat.endpoint.body import Body
@@ -186,6 +186,16 @@ RECORDED: dict[str, tuple[bytes, dict[str, Any]]] = {
         chunk({"content": "On"}) + chunk({"content": "ce"}, "length", service_tier="flex") + DONE,
         whole({"content": "Once"}, "length", service_tier="flex"),
     ),
+    "a character in two chunks, as halves of UTF-16": (
+        chunk({"content": "\ud83e"}) + chunk({"content": "\udd89"}, "stop") + DONE,
+        whole({"content": "🦉"}),
+    ),
+    "raw control characters and bytes that are no UTF-8 in a text": (
+        chunk({"content": "a\\tb"}).replace(b"\\\\t", b"\t")
+        + chunk({"content": "c?"}, "stop").replace(b"?", b"\xff")
+        + DONE,
+        whole({"content": "a\tbc\udcff"}),
+    ),
     "nothing in it": (
         chunk({"role": "assistant", "content": ""}) + chunk({}, "stop", usage=USED) + DONE,
         whole({"content": ""}, usage=USED),
@@ -226,6 +236,15 @@ def test_a_byte_at_a_time(name: str) -> None:
     """The smallest pieces are no other case."""
     recorded, _ = RECORDED[name]
     assert judged(read(*(recorded[at : at + 1] for at in range(len(recorded)))).body) == judged_whole(name)
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=5),
+    st.sampled_from([b"", b"data: ", b"event: error\ndata: {"]),
+)
+def test_any_bytes_are_read(parts: list[bytes], start: bytes) -> None:
+    """Nothing is an error of ours: whatever comes has a verdict."""
+    judged(read(*filter(None, (start, *parts))).body)
 
 
 HALF = chunk({"role": "assistant", "content": "Half of "}) + chunk({"content": "it"})
@@ -315,6 +334,16 @@ def test_a_stream_may_be_longer_than_what_it_says() -> None:
         read(*parts, b"data: ", *[b"x" * 1000] * 20, max_bytes=10_000)
     with pytest.raises(BodyTooLargeError):
         read(*parts, *[b": keep-alive\n\n" * 100] * 400, max_bytes=10_000)
+
+
+def test_what_a_stream_says_is_counted() -> None:
+    """Looked at once for each MiB that comes; the framing is not in it."""
+    for text, low, high in (("a", 1 << 10, 64 << 10), ("a" * 10_000, 3 << 20, 5 << 20)):
+        part = chunk({"content": text})
+        parts = Parts([part * 100] * (-(-(4 << 20) // (100 * len(part)))))
+        body: Any = parts
+        LOOP.run_until_complete(read_stream(body, Redactor()))
+        assert low < parts.counted < high
 
 
 # Over a connection
@@ -412,6 +441,33 @@ def test_a_connection_that_stays_open_behind_the_end(monkeypatch: pytest.MonkeyP
     assert [attempt.verdict.action for attempt in attempts] == [Action.ACCEPT] * 2
     assert all(attempt.latency_s < 10 for attempt in attempts)
     assert server.connections == 2
+
+
+@pytest.mark.parametrize(("parts", "raw"), [([HALF], "Half of it"), ([b": keep-alive\n\n"], None), ([], None)])
+def test_an_attempt_that_is_cancelled(parts: list[bytes], raw: str | None) -> None:
+    """The cancellation has what had come of the reply, and is one like any other where that is nothing."""
+
+    class Hanging(Parts):
+        async def next_part(self) -> tuple[bytes, BaseException | None]:
+            if not self.parts:
+                await asyncio.Event().wait()
+            return await super().next_part()
+
+    async def main() -> BaseException:
+        body: Any = Hanging(parts)
+        reading = asyncio.create_task(read_stream(body, Redactor()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await reading
+        return cancelled.value
+
+    error = LOOP.run_until_complete(main())
+    said = (
+        json.loads(error.raw)["choices"][0]["message"]["content"] if isinstance(error, StreamCancelledError) else None
+    )
+    assert said == raw
 
 
 REFUSALS = {
