@@ -319,6 +319,21 @@ def test_a_reply_that_cannot_be_sent_back_ends_the_row(job: Job, message: dict[s
     assert [asked.text for asked in server.asked] == ["One?", "One?"]
 
 
+def test_rows_that_all_fail_at_a_turn_stop_the_run(job: Job) -> None:
+    """In the words of the rows, whether an endpoint refused the turn or its reply can't be sent back."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {}}]}
+    rows = [{"id": str(n), "turns": ["One?", "Two?"]} for n in range(9)]
+    keys = {"retry__stop_after_failures": 3, "concurrency": 1}
+    with endpoint(lambda asked: error(422, "No.") if asked.text == "Two?" else ok()) as server:
+        ended = play(job, server, rows, **keys)
+        assert ended.code == 5
+        assert "the first 3 rows failed with the same error, turn_failed: turn 2 of 2: bad_request: No." in ended.err
+        server.answer = lambda _: ok(message=call)
+        ended = play(job, server, rows, output__path="calls.parquet", **keys)
+        assert ended.code == 5
+        assert "the first 3 rows failed with the same error, turn_failed: turn 1 of 2: the reply has tool" in ended.err
+
+
 def test_reasoning_is_not_sent_back_and_a_refusal_is_as_text(job: Job) -> None:
     """The assistant's message is what an endpoint takes: role and content."""
     refusal = {"role": "assistant", "content": None, "refusal": "I won't."}
