@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.job import Ended, Job, Running, conversation, until
@@ -396,6 +398,31 @@ def test_replay_plays_the_users_turns_again(job: Job) -> None:
     assert (json.loads(a["reference"]), a["input_reference"]) == (["Old 1.", "Old 2."], "mine")
     assert b["messages"] == replied("Three?", "New to Three?", "Four?", "New to Four?")
     assert (b["reference"], c["reference"]) == ("Old 3.", None)
+
+
+def test_turns_of_tables(job: Job) -> None:
+    """In CSV a JSON list in a cell, in Parquet a list of texts; a list of messages there is replayed."""
+    messages = [said("system", "Be kind."), *replied("One?", "Old.", "Two?")]
+    csv = 'id,turns,topic\na,"[""One?"", ""Two?""]",x\nb,How are you?,y\n'
+    (job.folder / "in.csv").write_text(csv)
+    columns: dict[str, list[Any]] = {"id": ["a"], "turns": [["One?", "Two?"]], "messages": [messages]}
+    pq.write_table(pa.table(columns), job.folder / "in.parquet")
+    with endpoint(lambda asked: ok(f"To {asked.text}")) as server:
+        assert play(job, server, [], input__path="in.csv", output__path="csv.parquet").code == 3
+        played, bad = job.table(job.folder / "csv.parquet")
+        conversation = replied("One?", "To One?", "Two?", "To Two?")
+        assert (played["messages"], played["topic"]) == (conversation, "x")
+        assert (bad["status"], bad["topic"]) == ("invalid", "y")
+        assert bad["error"] == "`turns` is not JSON: expecting value at column 1"
+        keys: dict[str, Any] = {"input__path": "in.parquet", "input__format": "turns"}
+        assert play(job, server, [], output__path="turns.parquet", **keys).code == 0
+        (played,) = job.table(job.folder / "turns.parquet")
+        assert played["input_messages"] == messages
+        assert played["messages"] == conversation
+        keys = {"input__path": "in.parquet", "input__format": "messages", "input__replay": True}
+        assert play(job, server, [], output__path="replay.parquet", **keys).code == 0
+        (played,) = job.table(job.folder / "replay.parquet")
+        assert (played["messages"], played["reference"]) == ([messages[0], *conversation], "Old.")
 
 
 def test_replay_of_sharegpt_and_its_export(job: Job) -> None:
