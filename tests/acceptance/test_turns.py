@@ -151,11 +151,17 @@ def test_mt_bench_killed_ten_times(job: Job, seed: int) -> None:
 
 @pytest.mark.field
 def test_a_cap_holds_over_turns_and_kills(job: Job) -> None:
-    """A cap that the whole job does not fit in ends it, and is not exceeded, counted by the server."""
+    """A cap that the whole job does not fit in ends it, and is not exceeded, counted by the server.
+
+    A higher one goes on where the rows were.
+    """
     with mock_thread(latency_s=0.05, latency_jitter_s=0.1) as mock:
         ended, stats = run_with_kills(job, mock, kills=10, seed=7, max_cost=0.025)
-    assert ended.code == 4, ended.err
-    assert stats["billed_rows"] < 2 * len(QUESTIONS)
+        assert ended.code == 4, ended.err
+        assert stats["billed_rows"] < 2 * len(QUESTIONS)
+        ended = job.run("--max-cost", "0.5")
+        assert ended.code == 0, ended.err
+        check_whole(job, mock.stats())
 
 
 def play(job: Job, server: Endpoint, rows: list[Any], *arguments: str, **keys: Any) -> Ended:
