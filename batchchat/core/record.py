@@ -97,7 +97,8 @@ def spend_of(record: RowRecord) -> Spend:
 
 def accepted_replies_of(record: RowRecord) -> list[AcceptedReply]:
     """The replies of a failed row's accepted requests, in their order, which a resend need not pay for again."""
-    return [AcceptedReply(turn["reply"], turn.get("usage")) for turn in record.get("turns", ())]
+    at = record.get("finished_at")
+    return [AcceptedReply(turn["reply"], turn.get("usage"), at) for turn in record.get("turns", ())]
 
 
 def possibly_billed_usd_of(record: RowRecord) -> Decimal:

@@ -19,10 +19,14 @@ we cancelled in flight, and a note that a row is about to be sent again."""
 
 
 class AcceptedReply(NamedTuple):
-    """The reply and the usage of an accepted request, by field, as the journal keeps them; None is not reported."""
+    """The reply and the usage of an accepted request, by field, as the journal keeps them; None is not reported.
+
+    `at` is when it was recorded, in seconds since the epoch, None where the journal does not say it.
+    """
 
     reply: Mapping[str, Any]
     usage: Mapping[str, int] | None = None
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,7 @@ class Dispatcher:
             self._recovery.count_answer()
             self._observer.answered(step)
         if (reason := self._streak.add(step, failed_before=work.history.failed)) is not None:
-            # Why the row failed, though its last attempt may have been accepted.
+            # What failed the row need not be the attempt's own failure: an accepted reply can be refused by the script.
             self.stop(Halt(reason, step.attempt._replace(failure=step.reason)))
 
     async def _pause(self, seconds: float) -> None:

@@ -201,11 +201,9 @@ class _Scanner:
         counts: dict[int, list[int]] = {}
         for lane in self._lanes:
             if (prompts := counts.get(id(lane.tokenizer))) is None:
-                messages = ([*first.messages, *row.turns[:turn]] for turn in range(len(row.turns) + 1))
+                requests = ([*first.messages, *row.turns[:turn]] for turn in range(len(row.turns) + 1))
                 tools = params.get("tools")
-                prompts = counts[id(lane.tokenizer)] = [
-                    lane.tokenizer.count(conversation, tools) for conversation in messages
-                ]
+                prompts = counts[id(lane.tokenizer)] = [lane.tokenizer.count(messages, tools) for messages in requests]
             lane.load.other_models += first.model != self._job.model
             if task.disposition is Disposition.SHARE:
                 lane.load.shared += 1

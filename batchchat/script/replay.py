@@ -27,7 +27,8 @@ def replayed(script: Script, replies: Iterable[AcceptedReply]) -> list[Attempt]:
             break
         reply = Reply(**{name: value for name, value in accepted.reply.items() if name in _REPLY_FIELDS})
         usage = None if accepted.usage is None else Usage(**accepted.usage)
-        attempts.append(Attempt(request, _ACCEPTED, 0.0, 0.0, 0.0, _OK, reply, usage=usage))
+        at = accepted.at or 0.0
+        attempts.append(Attempt(request, _ACCEPTED, at, at, 0.0, _OK, reply, usage=usage))
     return attempts
 
 

@@ -170,6 +170,8 @@ def _parse_prompt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
         hint = ""
         if _is_conversation(prompt):
             hint = f" `input.format: messages` with `input.column: {where}` reads a list of messages."
+        elif _is_list_of_texts(prompt):
+            hint = f" `input.format: turns` with `input.column: {where}` plays a list of texts one by one."
         reason = BadReason.NO_CONVERSATION if prompt is None else BadReason.MESSAGES
         return Bad(f"`{where}` is {describe(prompt)}. It takes text.{hint}", reason)
     if not prompt or prompt.isspace():

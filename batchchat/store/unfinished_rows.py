@@ -53,7 +53,7 @@ class UnfinishedRows:
             row = self._rows[key] = _Unfinished(identity)
         row.noted = why == SENT
         if why == ACCEPTED and (reply := record.get("reply")) is not None:
-            row.accept(record.get("step", 0), AcceptedReply(reply, record.get("usage")))
+            row.accept(record.get("step", 0), AcceptedReply(reply, record.get("usage"), record.get("at")))
         if row.noted or why == ACCEPTED or not (attempts := record.get("attempts", 0)):
             return
         row.billed[why] = row.billed.get(why, 0) + attempts

@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.job import Ended, Job, Running, conversation, until
@@ -149,11 +151,17 @@ def test_mt_bench_killed_ten_times(job: Job, seed: int) -> None:
 
 @pytest.mark.field
 def test_a_cap_holds_over_turns_and_kills(job: Job) -> None:
-    """A cap that the whole job does not fit in ends it, and is not exceeded, counted by the server."""
+    """A cap that the whole job does not fit in ends it, and is not exceeded, counted by the server.
+
+    A higher one goes on where the rows were.
+    """
     with mock_thread(latency_s=0.05, latency_jitter_s=0.1) as mock:
         ended, stats = run_with_kills(job, mock, kills=10, seed=7, max_cost=0.025)
-    assert ended.code == 4, ended.err
-    assert stats["billed_rows"] < 2 * len(QUESTIONS)
+        assert ended.code == 4, ended.err
+        assert stats["billed_rows"] < 2 * len(QUESTIONS)
+        ended = job.run("--max-cost", "0.5")
+        assert ended.code == 0, ended.err
+        check_whole(job, mock.stats())
 
 
 def play(job: Job, server: Endpoint, rows: list[Any], *arguments: str, **keys: Any) -> Ended:
@@ -319,6 +327,21 @@ def test_a_reply_that_cannot_be_sent_back_ends_the_row(job: Job, message: dict[s
     assert [asked.text for asked in server.asked] == ["One?", "One?"]
 
 
+def test_rows_that_all_fail_at_a_turn_stop_the_run(job: Job) -> None:
+    """In the words of the rows, whether an endpoint refused the turn or its reply can't be sent back."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {}}]}
+    rows = [{"id": str(n), "turns": ["One?", "Two?"]} for n in range(9)]
+    keys = {"retry__stop_after_failures": 3, "concurrency": 1}
+    with endpoint(lambda asked: error(422, "No.") if asked.text == "Two?" else ok()) as server:
+        ended = play(job, server, rows, **keys)
+        assert ended.code == 5
+        assert "the first 3 rows failed with the same error, turn_failed: turn 2 of 2: bad_request: No." in ended.err
+        server.answer = lambda _: ok(message=call)
+        ended = play(job, server, rows, output__path="calls.parquet", **keys)
+        assert ended.code == 5
+        assert "the first 3 rows failed with the same error, turn_failed: turn 1 of 2: the reply has tool" in ended.err
+
+
 def test_reasoning_is_not_sent_back_and_a_refusal_is_as_text(job: Job) -> None:
     """The assistant's message is what an endpoint takes: role and content."""
     refusal = {"role": "assistant", "content": None, "refusal": "I won't."}
@@ -381,6 +404,31 @@ def test_replay_plays_the_users_turns_again(job: Job) -> None:
     assert (json.loads(a["reference"]), a["input_reference"]) == (["Old 1.", "Old 2."], "mine")
     assert b["messages"] == replied("Three?", "New to Three?", "Four?", "New to Four?")
     assert (b["reference"], c["reference"]) == ("Old 3.", None)
+
+
+def test_turns_of_tables(job: Job) -> None:
+    """In CSV a JSON list in a cell, in Parquet a list of texts; a list of messages there is replayed."""
+    messages = [said("system", "Be kind."), *replied("One?", "Old.", "Two?")]
+    csv = 'id,turns,topic\na,"[""One?"", ""Two?""]",x\nb,How are you?,y\n'
+    (job.folder / "in.csv").write_text(csv)
+    columns: dict[str, list[Any]] = {"id": ["a"], "turns": [["One?", "Two?"]], "messages": [messages]}
+    pq.write_table(pa.table(columns), job.folder / "in.parquet")
+    with endpoint(lambda asked: ok(f"To {asked.text}")) as server:
+        assert play(job, server, [], input__path="in.csv", output__path="csv.parquet").code == 3
+        played, bad = job.table(job.folder / "csv.parquet")
+        conversation = replied("One?", "To One?", "Two?", "To Two?")
+        assert (played["messages"], played["topic"]) == (conversation, "x")
+        assert (bad["status"], bad["topic"]) == ("invalid", "y")
+        assert bad["error"] == "`turns` is not JSON: expecting value at column 1"
+        keys: dict[str, Any] = {"input__path": "in.parquet", "input__format": "turns"}
+        assert play(job, server, [], output__path="turns.parquet", **keys).code == 0
+        (played,) = job.table(job.folder / "turns.parquet")
+        assert played["input_messages"] == messages
+        assert played["messages"] == conversation
+        keys = {"input__path": "in.parquet", "input__format": "messages", "input__replay": True}
+        assert play(job, server, [], output__path="replay.parquet", **keys).code == 0
+        (played,) = job.table(job.folder / "replay.parquet")
+        assert (played["messages"], played["reference"]) == ([messages[0], *conversation], "Old.")
 
 
 def test_replay_of_sharegpt_and_its_export(job: Job) -> None:

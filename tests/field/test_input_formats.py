@@ -283,7 +283,10 @@ def test_a_key_twice(job: Job) -> None:
         ({"messages": {"role": "user", "content": "hi"}}, '{"role":"user","content":"hi"}, an object. It takes a list'),
         ({"messages": None}, "`messages` is null. It takes a list of messages"),
         ({"messages": "[{"}, "`messages` is not JSON"),
-        ({"prompt": ["a", "b"]}, '`prompt` is ["a","b"], a list. It takes text'),
+        (
+            {"prompt": ["a", "b"]},
+            '`prompt` is ["a","b"], a list. It takes text. `input.format: turns` with `input.column: prompt` plays',
+        ),
         ({"conversations": "x"}, "`conversations` is not JSON"),
         ({"dialog": HI}, "`input.column: dialog` reads the messages there."),
         ({"turns": ["a", 3]}, "`turns[1]` is 3, a number. It takes text"),

@@ -67,9 +67,9 @@ def test_the_replies_that_a_row_goes_on_from(tmp_path: Path, records: list[Any],
 def test_an_accepted_request_is_no_failure(tmp_path: Path) -> None:
     """It counts against no limit of the row, and its reply comes with its usage."""
     ledger = Ledger(tmp_path)
-    for record in (step(0), step(1, "sent", attempts=0), step(1, "timeout", error="no answer")):
+    for record in (step(0, at=5.5), step(1, "sent", attempts=0), step(1, "timeout", error="no answer")):
         ledger.apply(0, record)
     history = ledger.unfinished.history(KEY, FP)
     assert history.billed == {"timeout": 1}
-    assert history.accepted == {0: AcceptedReply({"text": "0"}, {"total_tokens": 0})}
+    assert history.accepted == {0: AcceptedReply({"text": "0"}, {"total_tokens": 0}, 5.5)}
     assert ledger.unfinished.history(KEY, OTHER_FP) == NO_HISTORY
