@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from batchchat import lossless_json
 from batchchat.core.bad import Bad
 from batchchat.core.conversation import Message, Status
-from batchchat.core.custom_id import custom_id_of
+from batchchat.core.key_spelling import spelled_key
 from batchchat.core.record import RowRecord, key_of
 from batchchat.hash_table import stable_hash64
 from batchchat.results.sharegpt_turns import sharegpt_turns
@@ -100,7 +100,7 @@ def openai_batch(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat: 
 def _batch_line(row: RowRecord) -> dict[str, Any]:
     key = key_of(row)
     request = f"batch_req_{stable_hash64(repr(key).encode('utf-8', 'surrogatepass')):016x}"
-    line: dict[str, Any] = {"id": request, "custom_id": custom_id_of(key), "response": None, "error": None}
+    line: dict[str, Any] = {"id": request, "custom_id": spelled_key(key), "response": None, "error": None}
     if row["status"] == Status.ANSWERED:
         body = _completion(row) if (raw := row.get("raw")) is None else _raw_body(raw)
         line["response"] = {"status_code": row.get("http_status", 200), "request_id": request, "body": body}
@@ -172,7 +172,7 @@ def _sharegpt_line(row: RowRecord, values: dict[str, Any]) -> bytes | Skipped:
     turns = sharegpt_turns(_training_messages(row))
     if turns is None:
         return Skipped("that ShareGPT can't hold: more than text in a message, text beside a call, another role")
-    return lossless_json.dumps({"id": custom_id_of(key_of(row)), "conversations": turns, **values}) + b"\n"
+    return lossless_json.dumps({"id": spelled_key(key_of(row)), "conversations": turns, **values}) + b"\n"
 
 
 def chat(passthrough: Mapping[str, PassthroughColumn]) -> ExportFormat:

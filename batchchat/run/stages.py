@@ -86,7 +86,7 @@ def _unwritable(job: JobSpec) -> OutputError | None:
 def _unbounded(job: JobSpec) -> UsageError | None:
     """The error of a cap that can't hold, whatever the rows are: a reply could cost anything."""
     formats = {"request", "openai-batch", "auto"} if job.template is None else frozenset[str]()
-    has_own = job.input.params is not None or job.input.format in formats
+    has_own = job.input.params is not None or job.input.format in formats or job.matrix is not None
     if job.budget.max_cost is None or has_own or max_reply_tokens(job.params) is not None:
         return None
     return UsageError(

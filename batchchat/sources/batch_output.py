@@ -16,8 +16,8 @@ from typing import IO, Any, NamedTuple
 
 from batchchat.core.bad import Bad
 from batchchat.core.conversation import Key
-from batchchat.core.custom_id import custom_id_of, key_of_custom_id
 from batchchat.core.import_counts import ImportCounts
+from batchchat.core.key_spelling import key_of_spelling, spelled_key
 from batchchat.errors import InputError
 from batchchat.hash_table import HashTable, process_hash
 from batchchat.lossless_json import loads_lenient
@@ -73,7 +73,7 @@ class BatchOutput:
             return
         assert not isinstance(line, Bad)
         custom_id, _ = response
-        entry, is_new = self._table.add(process_hash(key_of_custom_id(custom_id)))
+        entry, is_new = self._table.add(process_hash(key_of_spelling(custom_id)))
         if not is_new:
             counts.repeated += 1
             first = f"{self._label}:{number}: {short_json(custom_id)}, first at line {self._numbers[entry]:,}"
@@ -124,7 +124,7 @@ class BatchOutput:
         """Count the response for the row of `key`, which takes more than one."""
         counts = self.counts
         counts.unfinished += 1
-        counts.first_unfinished = _with(counts.first_unfinished, short_json(custom_id_of(key)))
+        counts.first_unfinished = _with(counts.first_unfinished, short_json(spelled_key(key)))
 
     def count_lines(self, rows_left: int | None) -> None:
         """Complete the counts once the whole input was read and matched; `rows_left` of it have no record."""

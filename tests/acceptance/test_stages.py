@@ -392,3 +392,31 @@ def test_a_template_that_reads_no_such_column_is_told_when_it_can_be(job: Job, s
     write_judge(job, server, **JUDGES)
     assert job.run(*BOTH).code == 0
     assert sent(server) == {"gen": 30, "judge": 30}
+
+
+def test_each_sample_is_judged_and_raising_them_judges_the_new_ones(job: Job, server: Raw) -> None:
+    """The ids of the second job stay what they were."""
+    write_both(job, server, rows(3), **JUDGES)
+    job.write(samples=2)
+    assert job.run(*BOTH).code == 0
+    ids = {"r0000", "r0000##1", "r0001", "r0001##1", "r0002", "r0002##1"}
+    assert {row["id"] for row in verdicts(job)} == ids
+    assert {(row["input_id"], row["input_sample"]) for row in verdicts(job)} == {
+        (f"r000{n}", sample) for n in range(3) for sample in range(2)
+    }
+    server.asked.clear()
+    job.write(samples=3)
+    assert job.run(*BOTH).code == 0
+    assert sent(server) == {"gen": 3, "judge": 3}
+    assert {row["id"] for row in verdicts(job)} == ids | {f"r000{n}##2" for n in range(3)}
+
+
+def test_each_variant_is_judged_under_its_name(job: Job, server: Raw) -> None:
+    """And its values are columns by which the verdicts can be grouped."""
+    write_both(job, server, rows(2), **JUDGES)
+    job.write(matrix={"params.temperature": [0, 1]})
+    assert job.run(*BOTH).code == 0
+    generated = {(row["id"], row["variant"]) for row in job.table()}
+    assert {(row["input_id"], row["input_variant"]) for row in verdicts(job)} == generated
+    assert len({row["id"] for row in verdicts(job)}) == 4
+    assert {row["variant_temperature"] for row in verdicts(job)} == {0, 1}

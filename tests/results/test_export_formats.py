@@ -180,7 +180,7 @@ def test_openai_batch_has_the_variant_and_the_sample() -> None:
         answered("a", variant="m=x", cost_source="table"),
     ]
     lines = [json.loads(line) for line in written("openai-batch", rows).splitlines()]
-    assert [line["custom_id"] for line in lines] == ["a [#1]", "a [m=x#0]"]
+    assert [line["custom_id"] for line in lines] == ["a##1", "a#m=x#0"]
     usages = [line["response"]["body"]["usage"] for line in lines]
     assert [usage.get("estimated_cost") for usage in usages] == [0.3, None]
 
@@ -189,7 +189,7 @@ def test_sharegpt_has_the_reply_last_and_columns_of_the_input() -> None:
     """Under the row's id, which says the sample too."""
     row = answered("x", sample=2, messages=[{"role": "user", "content": "Hi"}], reply={"text": "Ho"})
     assert json.loads(written("sharegpt", [row], {"topic": Kind.TEXT})) == {
-        "id": "x [#2]",
+        "id": "x##2",
         "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}],
         "topic": "sauce",
     }

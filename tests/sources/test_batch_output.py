@@ -40,9 +40,7 @@ def opened(tmp_path: Path) -> Iterator[Any]:
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress], ids=["", "gz", "zst"])
 def test_it_is_read_whatever_its_name(opened: Any, pack: Any) -> None:
     """Compressed or not, with a byte order mark, blank lines, CRLF and no line feed at its end."""
-    content = (
-        b"\xef\xbb\xbf" + lines("a") + b"\n  \n" + lines(7, "b [x#2]").replace(b"\n", b"\r\n").removesuffix(b"\r\n")
-    )
+    content = b"\xef\xbb\xbf" + lines("a") + b"\n  \n" + lines(7, "b#x#2").replace(b"\n", b"\r\n").removesuffix(b"\r\n")
     batch: BatchOutput = opened(pack(content))
     assert (len(batch), batch.counts.lines) == (3, 3)
     assert [batch.match(key) for key in (Key("a"), Key("b", "x", 2), Key("7"), Key("b"))] == [0, 2, 1, None]
