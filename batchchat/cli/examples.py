@@ -30,6 +30,7 @@ class ExampleJobs:
 
 EXAMPLES = {
     "label": ExampleJobs(("label.yaml",), "a label for each row of a CSV"),
+    "compare": ExampleJobs(("compare.yaml",), "the same questions to several models, side by side"),
     "regenerate": ExampleJobs(("regenerate.yaml",), "new answers for the conversations of a ShareGPT file"),
 }
 

@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -42,6 +43,15 @@ def check_label() -> None:
     assert pq.read_table("out/labels.parquet", columns=["response"])["response"].null_count == 0
 
 
+def check_compare() -> None:
+    """Every question has an answer of each model at each temperature, and the page is written."""
+    answers = "select variant_model, count(*), count(distinct id) from 'out/compared.parquet' group by all"
+    assert [row[1:] for row in duckdb.execute(answers).fetchall()] == [(40, 20), (40, 20)]
+    report = call("report", "compare.yaml", "--by", "variant_model", "--html", "out/compare.html")
+    assert report.code == 0
+    assert Path("out/compare.html").exists()
+
+
 def check_regenerate() -> None:
     """The export has the users' messages of the file with new answers; the old ones are in `reference`."""
     assert call("export", "regenerate.yaml", "--to", "sharegpt", "-o", "new.jsonl").code == 0
@@ -57,7 +67,7 @@ def check_regenerate() -> None:
 
 
 # What an example's run leaves, as its job file promises.
-CHECKS = {"label": check_label, "regenerate": check_regenerate}
+CHECKS = {"label": check_label, "compare": check_compare, "regenerate": check_regenerate}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
