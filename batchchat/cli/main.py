@@ -11,6 +11,7 @@ from batchchat.cli.import_ import import_
 from batchchat.cli.init import init
 from batchchat.cli.mock_server import mock_server
 from batchchat.cli.output import prepare_streams
+from batchchat.cli.preview import preview
 from batchchat.cli.prices import prices
 from batchchat.cli.report import report
 from batchchat.cli.run import run
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 main.add_command(validate)
+main.add_command(preview)
 main.add_command(estimate)
 main.add_command(run)
 main.add_command(status)
