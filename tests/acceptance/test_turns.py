@@ -330,7 +330,7 @@ def test_a_reply_that_cannot_be_sent_back_ends_the_row(job: Job, message: dict[s
 def test_rows_that_all_fail_at_a_turn_stop_the_run(job: Job) -> None:
     """In the words of the rows, whether an endpoint refused the turn or its reply can't be sent back."""
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {}}]}
-    rows = [{"id": str(n), "turns": ["One?", "Two?"]} for n in range(9)]
+    rows = [{"id": str(n), "turns": [f"One {n}?", "Two?"]} for n in range(9)]
     keys = {"retry__stop_after_failures": 3, "concurrency": 1}
     with endpoint(lambda asked: error(422, "No.") if asked.text == "Two?" else ok()) as server:
         ended = play(job, server, rows, **keys)
