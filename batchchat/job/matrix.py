@@ -22,7 +22,7 @@ _PARAMS = "params."
 class Axis(NamedTuple):
     """One key of the matrix (`model`, `system` or `params.<name>`), with its values, each behind its label.
 
-    Null is the job's own system message, where it has one, and a parameter that is sent as null.
+    Of `system` null is no system message; of a parameter it is sent as null.
 
     `labelled`: the job names the values, and columns have the names.
     """
@@ -82,7 +82,7 @@ def _axis(key: str, name: str, node: Node) -> Axis:
 
 def _value(key: str, name: str, node: Node) -> Any:
     if key == "system" and is_null(node):
-        return None  # the job's own, or none
+        return None  # no system message
     if key == "model":
         return line("the name of a model").read(name, node)
     if key == "system":

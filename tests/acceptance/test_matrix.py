@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from typing import Any
@@ -13,7 +14,7 @@ from tests.acceptance.job import Job, Running, conversation, rows, until
 from tests.acceptance.servers import Mock, mock_thread
 from tests.field.endpoint import Asked, endpoint, error, ok
 
-MATRIX = {"model": ["m1", "m2"], "params.temperature": [0.2, 0.6, 1]}
+MATRIX: dict[str, list[Any]] = {"model": ["m1", "m2"], "params.temperature": [0.2, 0.6, 1]}
 CONCURRENCY = 32
 PRICE = {"input": 1, "output": 1}
 KEY = ("id", "variant", "sample")
@@ -292,3 +293,67 @@ def test_an_answer_that_is_taken_over_is_shared(job: Job) -> None:
         assert job.run().code == 0
         assert [row["response"] for row in job.table()] == before * 2
         assert mock.stats()["requests"] == 3
+
+
+def figures(job: Job, *arguments: str) -> dict[str, Any]:
+    ended = job.run("estimate", "job.yaml", "--json", *arguments)
+    assert ended.code == 0, ended.err
+    estimate: dict[str, Any] = json.loads(ended.out)
+    return estimate
+
+
+def test_each_model_is_estimated_at_its_own_price(job: Job) -> None:
+    """The sum is of all models, each at its price; rows that share are free and left."""
+    (job.folder / "prices.csv").write_text(
+        "model,host,input,output,cached_input,context_length,source,as_of\n"
+        "m1,api.deepinfra.com,1,1,,,a,2026-11-01\nm2,api.deepinfra.com,10,10,,,a,2026-11-01\n"
+    )
+    job.write(
+        equal_rows(10, 5),
+        prices="prices.csv",
+        params={"temperature": 0, "max_tokens": 10},
+        matrix={"model": ["m1", "m2"]},
+        samples=2,
+    )
+    whole = figures(job)
+    assert [model["model"] for model in whole["models"]] == ["m1, m2", "m1", "m2"]
+    assert (whole["rows"]["total"], whole["rows"]["left"], whole["rows_left"], whole["shared_rows"]) == (40, 40, 20, 20)
+    first, second = (model["cost_usd"]["worst"] for model in whole["models"][1:])
+    assert second == pytest.approx(10 * first)
+    assert whole["cost_usd"]["worst"] == pytest.approx(first + second)
+    assert not any("model of their own" in note for note in whole["notes"])
+
+
+def test_a_pilot_takes_all_variants_and_samples_of_its_rows(job: Job) -> None:
+    """And the finished job is estimated at what it cost, the rows that share an answer among it."""
+    job.write(rows(6), matrix={"model": ["m1", "m2"]}, samples=3, params__max_tokens=10)
+    refused = job.run("estimate", "job.yaml", "--pilot", "2")
+    assert "a pilot of 12 rows (all variants and samples of 2 input rows)" in " ".join(refused.err.split())
+    assert job.run("estimate", "job.yaml", "--pilot", "2", "--yes").code == 0
+    answered = [key(record) for record in job.journal() if record["kind"] == "row"]
+    assert len(answered) == 12
+    assert len({id_ for id_, *_ in answered}) == 2
+    assert figures(job)["answered_rows"] == 12
+    assert job.run().code == 0
+    job.write([{**row, "id": f"again-{row['id']}"} for row in rows(6)] + rows(6), dedupe=True)
+    assert job.run().code == 0
+    assert figures(job)["shared_rows"] == 36
+    assert not any("did not report" in note for note in figures(job)["notes"])
+
+
+def test_a_cap_needs_the_price_of_each_model(job: Job) -> None:
+    """It is refused before anything is sent, naming the model that has none."""
+    with endpoint(lambda _: ok("yes")) as server:
+        job.write(
+            rows(2),
+            endpoint__base_url=server.url,
+            price=PRICE,
+            params__max_tokens=5,
+            matrix={"model": ["m", "m2"]},
+            budget__max_cost=1,
+        )
+        ended = job.run()
+        assert ended.code == 2
+        assert "needs a known price" in ended.err
+        assert "for m2 at" in ended.err
+        assert not server.asked

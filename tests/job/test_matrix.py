@@ -11,7 +11,7 @@ TAKES = "It takes a mapping of lists, such as {model: [a, b], params.temperature
 
 
 def test_lists_and_named_values() -> None:
-    """A list's values are their own names; a mapping names them; null is the job's own system message."""
+    """A list's values are their own names; a mapping names them; null is no system message."""
     job = load(MOCK + "matrix: {model: [a, b], params.temperature: [0, 0.5], system: {none: null, short: Be short.}}\n")
     assert job.matrix == (
         Axis("model", (("a", "a"), ("b", "b")), labelled=False),
