@@ -130,6 +130,8 @@ def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:
     if plan.max_usd is not None:
         cost = f"maximum cost {numbers.money(plan.max_usd)} at {plan.price}"
     rows = f"a pilot of {numbers.rows(plan.rows)}"
+    if plan.rows != plan.input_rows:
+        rows += f" (all variants and samples of {numbers.quantity(plan.input_rows, 'input row')})"
     if plan.rows == plan.left:
         rows = "the remaining row" if plan.rows == 1 else f"the remaining {numbers.rows(plan.rows)}"
     return f"{job.name}: sending {rows} to {job.host}; {cost}. The run keeps the answers."

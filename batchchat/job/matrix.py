@@ -22,6 +22,8 @@ _PARAMS = "params."
 class Axis(NamedTuple):
     """One key of the matrix (`model`, `system` or `params.<name>`), with its values, each behind its label.
 
+    Of `system` null is no system message; of a parameter it is sent as null.
+
     `labelled`: the job names the values, and columns have the names.
     """
 
@@ -79,8 +81,8 @@ def _axis(key: str, name: str, node: Node) -> Axis:
 
 
 def _value(key: str, name: str, node: Node) -> Any:
-    if is_null(node) and not key.startswith(_PARAMS):
-        raise wrong_type(name, node, "the name of a model" if key == "model" else "text")
+    if key == "system" and is_null(node):
+        return None  # no system message
     if key == "model":
         return line("the name of a model").read(name, node)
     if key == "system":

@@ -301,7 +301,14 @@ class JobSpec:
     def systems(self) -> Mapping[str, str]:
         """The system messages of the job, by the name of their variant; "" is the name of the job's own."""
         own = {} if self.system is None else {"": self.system}
-        return own | {label: text for axis in self.matrix or () if axis.key == "system" for label, text in axis.values}
+        axes = (axis for axis in self.matrix or () if axis.key == "system")
+        return own | {label: text for axis in axes for label, text in axis.values if text is not None}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that rows are sent to unless they name one of their own: those of the matrix, else `model`."""
+        axis = next((axis for axis in self.matrix or () if axis.key == "model"), None)
+        return (self.model,) if axis is None else tuple(dict.fromkeys(value for _, value in axis.values))
 
     @property
     def is_mock(self) -> bool:

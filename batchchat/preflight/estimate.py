@@ -15,10 +15,11 @@ from batchchat.core.record import key_of
 from batchchat.errors import InputError, OutputError
 from batchchat.job import JobSpec
 from batchchat.preflight.assumptions import Assumptions, ModelList, price_missing, prompt_source
-from batchchat.preflight.charges import observed_charge
+from batchchat.preflight.charges import Charge, observed_charge
 from batchchat.preflight.forecast import Evidence, Forecast, SendLimits, forecast
 from batchchat.preflight.job_estimate import JobEstimate, PilotResult
 from batchchat.preflight.load import Load, ObservedRow
+from batchchat.preflight.models_sum import sum_of_models
 from batchchat.preflight.scan import (
     MOST_SEEN,
     ModelEstimate,
@@ -43,10 +44,12 @@ _IN_OWN_ANSWERS = "in the answers so far"
 class PilotPlan:
     """A pilot that is to be sent: `rows` of the `left` rows of the job; `has` is True for their keys.
 
-    `max_usd` is their maximum cost at `price`, which is a description for users; None is unknown.
+    They are all variants and samples of `input_rows`. `max_usd` is their maximum cost at `price`, which is a
+    description for users; None is unknown.
     """
 
     rows: int
+    input_rows: int
     left: int
     max_usd: float | None
     price: str | None
@@ -73,6 +76,8 @@ def estimate(
 ) -> list[JobEstimate]:
     """The estimate of `job`, and one for each model in `compare`, each at its own price.
 
+    Where the job's matrix has several models, each has one too, behind that of the whole job.
+
     `like` is another output whose answers give the reply lengths; `models` is the endpoint's list. Raises `InputError`
     and `OutputError` where a run would, and `OutputError` where `like` has no answers.
     """
@@ -81,64 +86,99 @@ def estimate(
     evidence = None if like is None else _evidence_of_output(job, like)
     assumptions = Assumptions(job, models)
     candidates = _models(job, assumptions, compare)
-    sample = None if pilot is None else StableSample[SampledRow](pilot.rows, pilot.seed)
+    sample = None if pilot is None else StableSample[list[SampledRow]](pilot.rows, pilot.seed)
     scanned = scan_input(job, assumptions.rates, candidates, sending, draw=sample)
     if not scanned.good:
         raise InputError(nothing_good(job, scanned.first_bad))
     pilot_result = None
     if pilot is not None and sample is not None:
-        if any(row.sends for row in sample.items):
-            pilot.send(_plan(candidates[0], sample, scanned))
+        if any(row.sends for rows in sample.items for row in rows):
+            pilot.send(_plan(candidates, sample))
         candidates = _models(job, assumptions, compare)
         scanned = scan_input(job, assumptions.rates, candidates, sending, drawn=sample)
-        evidence, pilot_result = _evidence_of_pilot(scanned, pilot.seed)
+    own = [model for model in candidates if model.own]
+    if pilot is not None:
+        evidence, pilot_result = _evidence_of_pilot(own, scanned, pilot.seed)
     elif evidence is None:
-        evidence = _evidence_of_job(scanned)
+        evidence = _evidence_of_job(own)
     seed = 0 if pilot is None else pilot.seed
-    return [_estimate(job, model, evidence, pilot_result, models, seed=seed) for model in candidates]
+    estimates = [
+        _estimate(job, model, _of_model(evidence, model, own), pilot_result, models, seed=seed) for model in candidates
+    ]
+    if len(own) == 1:
+        return estimates
+    whole = sum_of_models(estimates[: len(own)], evidence, _limits(job), pilot_result, seed)
+    return [whole, *estimates]
 
 
 def _models(job: JobSpec, assumptions: Assumptions, compare: Sequence[str]) -> list[ModelEstimate]:
-    """The job's own model, then those of `compare`, each once."""
+    """The job's own models, then those of `compare`, each once."""
     return [
         ModelEstimate(
             name,
             assumptions.tokenizer(name),
             assumptions.context_length(name),
             assumptions.charge(name),
-            own=name == job.model,
+            own=name in job.models,
         )
-        for name in dict.fromkeys([job.model, *compare])
+        for name in dict.fromkeys([*job.models, *compare])
     ]
 
 
-def _plan(model: ModelEstimate, sample: StableSample[SampledRow], scanned: ScanResult) -> PilotPlan:
+def _plan(models: Sequence[ModelEstimate], sample: StableSample[list[SampledRow]]) -> PilotPlan:
     """The rows of `sample` that are still to be sent, and their maximum cost."""
-    rows = [row for row in sample.items if row.sends]
-    charge = observed_charge(scanned.observed, model.charge, _IN_OWN_ANSWERS)
-    max_usd = None
-    if charge is not None and all(row.most is not None for row in rows):
-        margin = 1.0 + (model.tokenizer.error or 0.0)
-        max_usd = sum(charge.cost_usd(row.prompt * margin, row.most or 0) for row in rows)
-    return PilotPlan(len(rows), model.load.left, max_usd, None if charge is None else charge.description, sample.has)
+    own = [model for model in models if model.own]
+    rows = [row for rows in sample.items for row in rows if row.sends]
+    charges = {model.model: observed_charge(model.observed, model.charge, _IN_OWN_ANSWERS) for model in own}
+    costs = [_max_usd(row, charges[row.model.model]) for row in rows]
+    prices = dict.fromkeys(charge.description for charge in charges.values() if charge is not None)
+    return PilotPlan(
+        rows=len(rows),
+        input_rows=sum(any(row.sends for row in rows) for rows in sample.items),
+        left=sum(model.load.left + model.load.shared for model in own),
+        max_usd=None if None in costs else sum(usd or 0.0 for usd in costs),
+        price=" and ".join(prices) or None,
+        has=sample.has,
+    )
 
 
-def _evidence_of_job(scanned: ScanResult) -> Evidence | None:
-    """The job's own answers; None where it has none."""
-    if not scanned.observed:
+def _max_usd(row: SampledRow, charge: Charge | None) -> float | None:
+    if charge is None or row.most is None:
         return None
-    answered = numbers.rows(scanned.answers)
-    part = "" if len(scanned.observed) == scanned.answers else f"{numbers.count(len(scanned.observed))} of "
-    return Evidence(scanned.observed, _IN_OWN_ANSWERS, f"lengths from {part}the {answered} that this job has answered")
+    return charge.cost_usd(row.prompt * (1.0 + (row.model.tokenizer.error or 0.0)), row.most)
 
 
-def _evidence_of_pilot(scanned: ScanResult, seed: int) -> tuple[Evidence, PilotResult]:
+def _of_model(evidence: Evidence | None, model: ModelEstimate, own: Sequence[ModelEstimate]) -> Evidence | None:
+    """What of `evidence`, which is of all models of the job's `own`, applies to `model`, which is one of them.
+
+    Where it has no answer yet, only the lengths of the others' do.
+    """
+    if evidence is None or len(own) == 1 or not model.own or not evidence.of_job:
+        return evidence
+    if any(row.answered for row in model.observed):
+        return replace(evidence, rows=model.observed)
+    return replace(evidence, is_calibrating=False, is_random_sample=False, same_price=False)
+
+
+def _evidence_of_job(own: Sequence[ModelEstimate]) -> Evidence | None:
+    """The job's own answers; None where it has none."""
+    observed = [row for model in own for row in model.observed]
+    if not observed:
+        return None
+    answers = sum(model.answers for model in own)
+    part = "" if len(observed) == answers else f"{numbers.count(len(observed))} of "
+    source = f"lengths from {part}the {numbers.rows(answers)} that this job has answered"
+    return Evidence(observed, _IN_OWN_ANSWERS, source, of_job=True)
+
+
+def _evidence_of_pilot(own: Sequence[ModelEstimate], scanned: ScanResult, seed: int) -> tuple[Evidence, PilotResult]:
     """The finished rows of the pilot, and their counts and cost."""
-    costs = [row.cost_usd for row in scanned.observed if row.answered or row.cost_usd is not None]
+    observed = [row for model in own for row in model.observed]
+    costs = [row.cost_usd for row in observed if row.answered or row.cost_usd is not None]
     cost_usd = sum(usd for usd in costs if usd is not None) if costs and None not in costs else None
     length_source = f"lengths from a pilot of {numbers.rows(scanned.piloted)}, seed {seed}"
     return (
-        Evidence(scanned.observed, "in the pilot", length_source, is_random_sample=True),
+        Evidence(observed, "in the pilot", length_source, is_random_sample=True, of_job=True),
         PilotResult(scanned.piloted, scanned.piloted_failed, seed, cost_usd),
     )
 
@@ -182,13 +222,13 @@ def _estimate(
     """The estimate of `job` under `model`, with its notes; `models` is the endpoint's list."""
     tokenizer = model.tokenizer
     if evidence is not None and not model.own:  # only the reply lengths of another model apply
-        length_source = f"{evidence.length_source}, of {job.model}"
+        length_source = f"{evidence.length_source}, of {' and '.join(job.models)}"
         evidence = replace(
             evidence, length_source=length_source, is_calibrating=False, is_random_sample=False, same_price=False
         )
-    limits = SendLimits(job.concurrency, job.limits.requests_per_minute, job.limits.tokens_per_minute)
-    figures = forecast(model.load, evidence, model.charge, limits, prompt_source=prompt_source(tokenizer), seed=seed)
-    if not model.own and figures.duration_s is not None:
+    source = prompt_source(tokenizer)
+    figures = forecast(model.load, evidence, model.charge, _limits(job), prompt_source=source, seed=seed)
+    if (not model.own or len(job.models) > 1) and figures.duration_s is not None:
         figures.duration_s, figures.sources["duration_s"] = None, None
     pilot_result = pilot_result if model.own else None
     if figures.charge is None:
@@ -205,6 +245,10 @@ def _estimate(
         context_length=model.context_length,
         pilot=pilot_result,
     )
+
+
+def _limits(job: JobSpec) -> SendLimits:
+    return SendLimits(job.concurrency, job.limits.requests_per_minute, job.limits.tokens_per_minute)
 
 
 def _notes(model: ModelEstimate, figures: Forecast, pilot_result: PilotResult | None) -> list[str]:

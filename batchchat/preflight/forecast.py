@@ -51,7 +51,7 @@ class Evidence:
     `lengths from a pilot of 100 rows`. `is_calibrating`: their prompts were counted as the job's are, so the ratio of
     reported to counted tokens applies. `is_random_sample`: they are a random sample of the job's rows, so an interval
     can be given. `same_price`: they were charged at the prices that the job will be charged at; of others only the
-    lengths and latencies count.
+    lengths and latencies count. `of_job`: they are rows of the job, so that of each of its models its own apply.
     """
 
     rows: Sequence[ObservedRow]
@@ -60,6 +60,7 @@ class Evidence:
     is_calibrating: bool = True
     is_random_sample: bool = False
     same_price: bool = True
+    of_job: bool = False
 
 
 @dataclass(slots=True)

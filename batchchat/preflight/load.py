@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import NamedTuple
 
@@ -64,7 +64,9 @@ class Load:
     """Answered rows whose reply reached its maximum length."""
     undecided: int = 0
     shared: int = 0
-    """Rows that share the answer of another row."""
+    """Rows that will share the answer of another row, and are not sent."""
+    kept_shared: int = 0
+    """Rows among the `kept` and `kept_failed` that share it."""
     other_models: int = 0
     too_long: int = 0
     first_too_long: list[str] = field(default_factory=list)
@@ -84,6 +86,16 @@ class Load:
     unknown_tokens: int = 0
     """Answered rows whose usage was not reported."""
     unknown_cost: int = 0
+
+    @classmethod
+    def of_all(cls, loads: Sequence[Load]) -> Load:
+        """The sum of `loads`, which have no row in common."""
+        total = cls()
+        for load in loads:
+            for declared in fields(cls):
+                setattr(total, declared.name, getattr(total, declared.name) + getattr(load, declared.name))
+        del total.first_too_long[_MAX_NAMED:]
+        return total
 
     def send(self, prompt: int, max_completion: int | None, *, by_context: bool, requests: int = 1) -> None:
         """Count a row to be sent, with its prompt tokens and the maximum of its reply's, None where there is none.
@@ -111,6 +123,12 @@ class Load:
         self.too_long += 1
         if len(self.first_too_long) < _MAX_NAMED:
             self.first_too_long.append(key)
+
+    def keep_shared(self, *, answered: bool) -> None:
+        """Count a finished row that has the answer of another, for nothing."""
+        self.kept_shared += 1
+        self.kept += answered
+        self.kept_failed += not answered
 
     def keep(self, row: ObservedRow, *, tokens_known: bool) -> None:
         """Count a finished `row`; `tokens_known` says whether its usage was reported."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from batchchat.core.conversation import BadRow, Key, Status
 from batchchat.core.record import RowRecord
+from batchchat.core.totals import SHARED
 from batchchat.errors import OutputError
 from batchchat.job import JobSpec
 from batchchat.preflight.charges import Charge
@@ -60,7 +61,11 @@ class SendOptions:
 
 @dataclass(slots=True)
 class ModelEstimate:
-    """A model under which the input is counted. Only the job's `own` has answers already."""
+    """A model under which the input is counted. Only the job's `own` have answers already.
+
+    Of several of its own each has its rows; another has all. `observed` are the rows of a pilot, or a bounded sample of
+    its `answers`.
+    """
 
     model: str
     tokenizer: Tokenizer
@@ -68,14 +73,17 @@ class ModelEstimate:
     charge: Charge | None
     own: bool = True
     load: Load = field(default_factory=Load)
+    observed: list[ObservedRow] = field(default_factory=list)
+    answers: int = 0
 
 
 class SampledRow(NamedTuple):
-    """A row of a pilot: whether it is still to be sent, its prompt tokens, and the limit of its reply's tokens.
+    """A row of a pilot: its model, whether it may be sent, its prompt tokens, and the limit of its reply's tokens.
 
     Of a row of several turns they are sums over its requests; prompts have the longest replies in them.
     """
 
+    model: ModelEstimate
     sends: bool
     prompt: int
     most: int | None
@@ -83,17 +91,15 @@ class SampledRow(NamedTuple):
 
 @dataclass(slots=True)
 class ScanResult:
-    """The results except the loads. `observed` are the rows of a pilot, or a bounded sample of all answers.
+    """The results except those of each model.
 
     `piloted` rows of the pilot have ended, `piloted_failed` of them without an answer.
     """
 
     good: int = 0
     first_bad: str | None = None
-    answers: int = 0
     piloted: int = 0
     piloted_failed: int = 0
-    observed: list[ObservedRow] = field(default_factory=list)
 
 
 @contextmanager
@@ -120,12 +126,12 @@ def scan_input(
     lanes: Sequence[ModelEstimate],
     sending: SendOptions,
     *,
-    draw: StableSample[SampledRow] | None = None,
-    drawn: StableSample[SampledRow] | None = None,
+    draw: StableSample[list[SampledRow]] | None = None,
+    drawn: StableSample[list[SampledRow]] | None = None,
 ) -> ScanResult:
-    """Read the input once into the loads of `lanes`, the first being the job's own.
+    """Read the input once into `lanes`, the job's own first.
 
-    `draw` is given all rows that can be in a pilot; with `drawn`, only rows of that one are seen.
+    `draw` is given all rows that can be in a pilot, by their ids; with `drawn`, only rows of that one are seen.
     """
     source, scripts = open_source(job.input, job.template, job.systems), scripts_for(job, rates)
     rules = sending.rules or ResumeRules(changed=OnChanged(job.resume.changed))
@@ -133,8 +139,6 @@ def scan_input(
         free = _free_answers(source, scripts, ledger, rules)
         scanner = _Scanner(job, lanes, ledger, draw=draw, drawn=drawn)
         for task in looked_up_tasks(source, scripts, ledger.index, rules):
-            for lane in lanes:
-                lane.load.rows += 1
             if isinstance(task, BadRow):
                 scanner.bad(task)
             else:
@@ -175,42 +179,50 @@ class _Scanner:
         lanes: Sequence[ModelEstimate],
         ledger: Ledger,
         *,
-        draw: StableSample[SampledRow] | None,
-        drawn: StableSample[SampledRow] | None,
+        draw: StableSample[list[SampledRow]] | None,
+        drawn: StableSample[list[SampledRow]] | None,
     ) -> None:
-        self._job = job
-        self._lanes = lanes
+        self._models = frozenset(job.models)
+        self._own = {lane.model: lane for lane in lanes if lane.own}
+        self._first = lanes[0]
+        self._compared = [lane for lane in lanes if not lane.own]
         self._ledger = ledger
         self._draw = draw
+        self._drawing: tuple[str, list[SampledRow]] = ("", [])
         self._drawn = drawn
         self._bound: tuple[Mapping[str, Any] | None, int | None] = (None, None)
-        self._sample = StableSample[ObservedRow](MOST_SEEN, 0)
+        self._samples = {lane.model: StableSample[ObservedRow](MOST_SEEN, 0) for lane in lanes if lane.own}
         self._result = ScanResult()
 
     def bad(self, row: BadRow) -> None:
         self._result.first_bad = self._result.first_bad or f"{row.location}: {row.error}"
-        for lane in self._lanes:
+        for lane in (self._first, *self._compared):
+            lane.load.rows += 1
             lane.load.invalid += 1
 
     def good(self, task: RowTask) -> None:
         self._result.good += 1
-        row, first = task.row, task.script.preview[0]
-        params = task.script.params
+        row, first, params = task.row, task.script.preview[0], task.script.params
         if params is not self._bound[0]:  # most rows have the job's own
             self._bound = (params, max_reply_tokens(params))
         counts: dict[int, list[int]] = {}
-        for lane in self._lanes:
+        model, tools, most = first.model, params.get("tools"), self._bound[1]
+        shares = task.disposition is Disposition.SHARE
+        record = None if shares or task.disposition.sends or task.entry is None else self._ledger.read(task.entry)
+        shares = shares or (record is not None and record.get("cost_source") == SHARED)
+        for lane in (self._own.get(model, self._first), *self._compared):
+            lane.load.rows += 1
+            lane.load.other_models += model not in self._models
             if (prompts := counts.get(id(lane.tokenizer))) is None:
                 requests = ([*first.messages, *row.turns[:turn]] for turn in range(len(row.turns) + 1))
-                tools = params.get("tools")
                 prompts = counts[id(lane.tokenizer)] = [lane.tokenizer.count(messages, tools) for messages in requests]
-            lane.load.other_models += first.model != self._job.model
-            if task.disposition is Disposition.SHARE:
+            if lane.own and record is not None:
+                self._finished(lane, task, record, sum(prompts))
+            elif shares:
                 lane.load.shared += 1
-            elif lane.own and not task.disposition.sends:
-                self._finished(lane, task, sum(prompts), params.get("tools"))
+                self._draw_row(row.key, _sampled(lane, prompts, most))  # it is sent where the other is not in the pilot
             else:
-                self._to_send(lane, row.key, prompts, self._bound[1])
+                self._to_send(lane, row.key, prompts, most)
 
     def _to_send(self, lane: ModelEstimate, key: Key, prompts: Sequence[int], most: int | None) -> None:
         """Count a row whose requests have `prompts` tokens without replies, and a reply of at most `most` each."""
@@ -219,47 +231,65 @@ class _Scanner:
         if room is not None and (room <= 0 or (most is not None and most > room)):
             lane.load.refuse(key.id)
             return
-        max_prompt, max_completion = sum(prompts), None
-        if most is not None:
-            max_completion = most * requests
-            max_prompt += most * (requests * (requests - 1) // 2)
-        elif length is not None:
-            max_completion = sum(max(length - prompt, 0) for prompt in prompts)
-            max_prompt = prompts[0] + length * (requests - 1)
-        lane.load.send(sum(prompts), max_completion, by_context=most is None, requests=requests)
-        if lane.own and self._draw is not None:
-            self._draw.add(key, SampledRow(sends=True, prompt=max_prompt, most=max_completion))
+        sampled = _sampled(lane, prompts, most)
+        lane.load.send(sum(prompts), sampled.most, by_context=most is None, requests=requests)
+        self._draw_row(key, sampled)
 
-    def _finished(self, lane: ModelEstimate, task: RowTask, prompt: int, tools: Any) -> None:
-        assert task.entry is not None, "a row that is not sent has a record"
-        load = lane.load
+    def _draw_row(self, key: Key, row: SampledRow) -> None:
+        """Offer `row` to the pilot, which takes all variants and samples of an id."""
+        if self._draw is None or not row.model.own:
+            return
+        if self._drawing[0] != key.id or not self._drawing[1]:
+            self._drawing = (key.id, [])
+            self._draw.add(Key(key.id), self._drawing[1])
+        self._drawing[1].append(row)
+
+    def _finished(self, lane: ModelEstimate, task: RowTask, record: RowRecord, prompt: int) -> None:
+        load, key, result = lane.load, task.row.key, self._result
         load.undecided += task.disposition is Disposition.UNDECIDED
-        record, key, result = self._ledger.read(task.entry), task.row.key, self._result
         reply: Mapping[str, Any] = record.get("reply") or {}
         load.cut_off += record["status"] == Status.ANSWERED and reply.get("finish_reason") == "length"
+        answered, shares = record["status"] == Status.ANSWERED, record.get("cost_source") == SHARED
         observed, without_length = observed_row(record, prompt), _without_length(record, prompt)
         if turns := task.row.turns:
+            tools = task.script.params.get("tools")
             without_length = _with_turns(without_length, record, len(turns), lane.tokenizer, tools)
             observed = observed and _with_turns(observed, record, len(turns), lane.tokenizer, tools)
-        load.keep(observed or without_length, tokens_known=observed is not None)
+        if shares:
+            observed = None
+            load.keep_shared(answered=answered)
+        else:
+            load.keep(observed or without_length, tokens_known=observed is not None)
         if task.disposition is not Disposition.KEEP:  # another request than the one that is in the input
             return
-        if self._draw is not None:
-            self._draw.add(key, SampledRow(sends=False, prompt=prompt, most=None))
-        answered = record["status"] == Status.ANSWERED
-        result.answers += answered
+        self._draw_row(key, SampledRow(lane, sends=False, prompt=prompt, most=None))
+        lane.answers += answered and not shares
         if self._drawn is not None:
             if self._drawn.has(key):
                 result.piloted += 1
                 result.piloted_failed += not answered
-                result.observed += [] if observed is None else [observed]
+                lane.observed += [] if observed is None else [observed]
         elif observed is not None and observed.answered:
-            self._sample.add(key, observed)
+            self._samples[lane.model].add(key, observed)
 
     def result(self) -> ScanResult:
         """The results, after the last row."""
-        self._result.observed += self._sample.items
+        for model, sample in self._samples.items():
+            self._own[model].observed += sample.items
         return self._result
+
+
+def _sampled(model: ModelEstimate, prompts: Sequence[int], most: int | None) -> SampledRow:
+    """A row to be sent whose requests have `prompts` tokens without replies, and a reply of at most `most` each."""
+    length, requests = model.context_length, len(prompts)
+    prompt, completion = sum(prompts), None
+    if most is not None:
+        completion = most * requests
+        prompt += most * (requests * (requests - 1) // 2)
+    elif length is not None:
+        completion = sum(max(length - tokens, 0) for tokens in prompts)
+        prompt = prompts[0] + length * (requests - 1)
+    return SampledRow(model, sends=True, prompt=prompt, most=completion)
 
 
 def observed_row(record: RowRecord, prompt: int) -> ObservedRow | None:

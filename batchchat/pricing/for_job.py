@@ -38,17 +38,17 @@ def context_for(job: JobSpec, rates: Rates) -> ContextWindow:
     return ContextWindow(rates.context_length, lambda model: tokenizer_for(model, job.estimate.tokenizer))
 
 
-def no_price(job: JobSpec, no_list: str | None = None) -> str:
-    """The error where `budget.max_cost` is set and no price is known: a cost is reserved before a request is sent.
+def no_price(job: JobSpec, model: str, no_list: str | None = None) -> str:
+    """The error where `budget.max_cost` is set and `model` has no known price: a cost is reserved before it is sent.
 
     `no_list` says why the endpoint gave no list of models, where it may have one.
     """
     table = "the price table" if job.prices is None else job.prices.as_given
-    of_model = f"for {job.model} at {job.host}"
+    of_model = f"for {model} at {job.host}"
     lack = f"neither the endpoint nor {table} has one {of_model}"
     if no_list is not None:
         lack = f"{table} has none {of_model}, whose list of models can't be read ({no_list})"
-    return (
-        f"{job.path}: `budget.max_cost` needs a known price, and {lack}. Add"
-        " `price: {input: ..., output: ...}`, USD per million tokens, from the endpoint's price list."
-    )
+    way_out = "Add `price: {input: ..., output: ...}`, USD per million tokens, from the endpoint's price list."
+    if model != job.model:  # the job's price is that of its own model
+        way_out = "Name a price table of your own in `prices`, with a line for it."
+    return f"{job.path}: `budget.max_cost` needs a known price, and {lack}. {way_out}"

@@ -92,6 +92,9 @@ def _labelled_lines(estimate: JobEstimate) -> list[LabelledLine]:
     lines.append(("rows", f"{numbers.count(load.rows)} · {to_send}"))
     if load.kept:
         lines.append(("free", f"{numbers.rows(load.kept)} {'is' if load.kept == 1 else 'are'} answered already"))
+    if shared := load.shared + load.kept_shared:
+        share = "shares" if shared == 1 else "share"
+        lines.append(("free", f"{numbers.rows(shared)} {share} the answer of an equal request"))
     if load.kept_failed:
         lines.append(("failed", f"{numbers.rows(load.kept_failed)} failed before; --retry-failed sends them again"))
     if load.too_long and estimate.context_length is not None:
@@ -143,7 +146,7 @@ def _json(estimate: JobEstimate) -> dict[str, Any]:
             "answered": load.kept,
             "failed": load.kept_failed,
             "invalid": load.invalid,
-            "left": load.left + load.too_long,
+            "left": load.left + load.too_long + load.shared,
             "cut_off": load.cut_off,
             "undecided": load.undecided,
         },
@@ -152,6 +155,7 @@ def _json(estimate: JobEstimate) -> dict[str, Any]:
         "failed_rows": load.kept_failed,
         "invalid_rows": load.invalid,
         "too_long_rows": load.too_long,
+        "shared_rows": load.shared + load.kept_shared,
         "context_length": estimate.context_length,
         "tokenizer": {"name": name, "exact": exact, "error": error},
         "prompt_tokens": forecast.prompt_tokens,

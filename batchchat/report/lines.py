@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Decimal
 
 from batchchat.core.conversation import ErrorKind
-from batchchat.core.totals import RE_ASKS, REPAIRED, TOKEN_FIELDS, OffRowCosts, Totals
+from batchchat.core.totals import RE_ASKS, REPAIRED, SHARED, TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine, labelled
 
@@ -92,11 +92,14 @@ def cost_lines(totals: Totals, off_row: OffRowCosts, *, of_mock: bool = False) -
     known_costs = [
         f"{numbers.money(cost)} {_MOCK if of_mock and source == _REPORTED else _SOURCES.get(source, source)}"
         for source, cost in sorted(totals.cost_usd.items())
-        if cost or totals.answered
+        if (cost or totals.answered) and source != SHARED
     ]
     lines = [" + ".join(known_costs)] if known_costs else []
     if not known_costs and not totals.answered:
         lines.append("none known")
+    if shared := totals.known_cost_rows.get(SHARED, 0):
+        share = "shares" if shared == 1 else "share"
+        lines.append(f"nothing for {numbers.rows(shared)} that {share} the answer of an equal request")
     if totals.unknown_cost_rows:
         lines.append(f"unknown for {numbers.rows(totals.unknown_cost_rows)}: {_unreported(off_row)}")
     possibly = totals.possibly_billed + off_row.pending_possibly_billed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from decimal import Decimal
 
 from batchchat.core.attempt import Attempt, Scope, Script
@@ -209,8 +210,14 @@ def _refusals(job: JobSpec, attempt: Attempt, reply: str, status: str) -> dict[E
     }
 
 
-def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, counts: PlanCounts, limit: int | None) -> Budgeted:
-    """The budget at the start of a run; what a `limit` leaves to be sent has no figure of its own."""
+def budgeted(
+    budget: Budget, rates: Sequence[Rate | None], ledger: Ledger, counts: PlanCounts, limit: int | None
+) -> Budgeted:
+    """The budget at the start of a run, by the `rates` of the job's models.
+
+    What a `limit` leaves to be sent has no figure of its own.
+    """
+    listed = dict.fromkeys(rate.description for rate in rates if rate is not None and rate.source != "job")
     return Budgeted(
         max_cost_usd=budget.max_cost_usd,
         paid_usd=ledger.paid_usd,
@@ -219,7 +226,7 @@ def budgeted(budget: Budget, rate: Rate | None, ledger: Ledger, counts: PlanCoun
         rows=counts.to_send if limit is None or limit >= counts.to_send else 0,
         max_rows_usd=counts.max_cost.usd * max(budget.learned.max_ratio, Decimal(1)),
         learning=(LEARNING_IN_FLIGHT, LEARNING_ANSWERS) if budget.is_learning else None,
-        price=None if rate is None or rate.source == "job" else rate.description,
+        price=" and ".join(listed) or None,
     )
 
 

@@ -162,7 +162,7 @@ class Session:
         self._tell(
             Started(
                 job.name,
-                job.model,
+                ", ".join(job.models),
                 job.host,
                 0 if not self.sends else None if job.ask_concurrency else job.concurrency,
                 self._source.description,
@@ -229,15 +229,16 @@ class Session:
         job, context, rates, no_list = self._job, self._context, rates_for(self._job), None
         if job.budget.max_cost is None:
             return rates
-        if not job.is_mock and (job.price is None or self._source.may_name_models):
+        if not job.is_mock and (job.price is None or job.models != (job.model,) or self._source.may_name_models):
             async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
                 answer = await sender.listing()
             if isinstance(answer, Unavailable):
                 no_list = answer.sentence if answer.retryable else None
             else:
                 rates.learn(answer)
-        if rates.rate(job.model) is None:
-            raise UsageError(no_price(job, no_list))
+        for model in job.models:
+            if rates.rate(model) is None:
+                raise UsageError(no_price(job, model, no_list))
         return rates
 
     def _open_recorder(self, apply: Callable[[int, Any], None], max_unsynced: int) -> Recorder:
@@ -276,7 +277,7 @@ class Session:
         job, context, limit = self._job, self._context, self._options.limit
         budget = wiring.budget_for(job, rates, self._ledger)
         if budget is not None and counts is not None:
-            self._tell(budgeted(budget, rates.rate(job.model), self._ledger, counts, limit))
+            self._tell(budgeted(budget, [rates.rate(model) for model in job.models], self._ledger, counts, limit))
         async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
             if job.ask_concurrency:
                 job, limits_read = await wiring.with_endpoint_limits(job, sender)

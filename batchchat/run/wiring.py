@@ -78,7 +78,7 @@ def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None)
     """
     compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
     bounds = UsageBounds(rates.highest_price)
-    if job.budget.max_cost is not None or rates.rate(job.model) is not None:
+    if job.budget.max_cost is not None or any(rates.rate(model) is not None for model in job.models):
         compose = partial(wire.compose, max_usage_of=bounds)
     unfit = partial(unfit_for, context_for(job, rates))
 
@@ -158,7 +158,7 @@ def engine_for(
         stop_after_failures=job.retry.stop_after_failures,
         stragglers=_stragglers_for(job, ledger.totals),
         answered_models=answered_models,
-        model=job.model,
+        model=job.model if len(job.models) == 1 else None,
     )
     formats = format_ladder_for(job)
     observer = AnomalyDetector(tell, job.params, formats, streams=job.endpoint.stream)
@@ -245,13 +245,16 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
 
 
 def price_label(job: JobSpec, rates: Rates) -> str | None:
-    """What the journal calls the price of the job's model; None where it is not known."""
-    if (rate := rates.rate(job.model)) is None:
-        return None
-    price = rate.price
-    prices = "/".join(str(usd) for usd in (price.input, price.output, price.cached_input) if usd is not None)
+    """What the journal calls the prices of the job's models; None where one is not known."""
+    labels = []
+    for model in job.models:
+        if (rate := rates.rate(model)) is None:
+            return None
+        price = rate.price
+        prices = (price.input, price.output, price.cached_input)
+        labels.append(f"{model} {'/'.join(str(usd) for usd in prices if usd is not None)}")
     # What is billed for a price depends on who bills it, and for what.
-    return f"{job.host} {job.model} {prices}"
+    return f"{job.host} {', '.join(labels)}"
 
 
 def redactor_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:

@@ -77,6 +77,7 @@ def _planned(event: events.Planned) -> str:
         (event.resend_answered, f"answered before {_are(event.resend_answered)} sent again"),
         (event.resend_changed, f"{_are(event.resend_changed)} sent again (request changed)"),
         (event.new, "new"),
+        (event.shared, f"{'shares' if event.shared == 1 else 'share'} the answer of an equal request"),
         (event.used_up, f"{'has' if event.used_up == 1 else 'have'} no attempt left (`retry`)"),
         (event.later, "left for the run"),
         (event.invalid, "invalid"),

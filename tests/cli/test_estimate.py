@@ -115,7 +115,17 @@ def test_the_json_form() -> None:
     write(100, more="{\n")
     figures = estimate_json()
     assert set(figures) == {
-        *("job", "model", "rows", "rows_left", "answered_rows", "failed_rows", "invalid_rows", "too_long_rows"),
+        *(
+            "job",
+            "model",
+            "rows",
+            "rows_left",
+            "answered_rows",
+            "failed_rows",
+            "invalid_rows",
+            "too_long_rows",
+            "shared_rows",
+        ),
         *("context_length", "tokenizer", "prompt_tokens", "completion_tokens", "cost_usd", "price", "duration_s"),
         *("left_cost_usd", "pilot", "sources", "notes"),
     }

@@ -307,6 +307,6 @@ def test_the_budget_at_the_start(tmp_path: Path) -> None:
     budget = Budget(Decimal(20), lambda _model, _usage: None, learned=PriceRatio("p", 20, Decimal("1.5")))
     spend = ledger(tmp_path, 1.0, unsure=0.5)
     expected = Budgeted(Decimal(20), Decimal(1), Decimal("0.5"), 0, 4, Decimal("4.5"))
-    assert messages.budgeted(budget, None, spend, counts, None) == expected
-    assert messages.budgeted(budget, None, spend, counts, 4).rows == 4
-    assert messages.budgeted(budget, None, spend, counts, 3).rows == 0
+    assert messages.budgeted(budget, [None], spend, counts, None) == expected
+    assert messages.budgeted(budget, [None], spend, counts, 4).rows == 4
+    assert messages.budgeted(budget, [None], spend, counts, 3).rows == 0
