@@ -74,7 +74,7 @@ def exported(row: Any) -> Any:
 def test_an_answer_comes_back(reply: Reply, usage: dict[str, int], cost: float | None) -> None:
     """The reply in all its parts, its tokens, and its cost to the last digit, or computed once more."""
     assume(has_content(reply))
-    money = {"cost_usd": cost, "cost_source": None if cost is None else "reported"}
+    money: dict[str, Any] = {"cost_usd": cost, "cost_source": None if cost is None else "reported"}
     response = exported(answered(reply=reply_fields(reply), usage=usage, **money))["response"]
     attempt = judged_attempt(REQUEST, response["status_code"], response["body"], None, PRICING, keep_raw=False)
     assert attempt.verdict.action is Action.ACCEPT
