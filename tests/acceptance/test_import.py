@@ -314,3 +314,24 @@ def test_a_shared_answer_is_paid_once_in_an_export(job: Job) -> None:
         assert take_in(job).code == 0
     costs = [[row["cost_usd"] for row in job.table(path)] for path in (job.output, job.folder / "again.parquet")]
     assert costs[0] == costs[1] == [costs[0][0], 0.0]
+
+
+def test_an_answer_that_does_not_fit_is_asked_about_by_the_run(job: Job) -> None:
+    """It was paid for and is kept; imported again it is not paid for twice, and the run asks once more."""
+    schema = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
+    expect = {"json_schema": schema, "re_ask": 1, "response_format": "none"}
+    with endpoint(lambda _: ok('{"score": 5}')) as server:
+        job.write(rows(2), endpoint__base_url=server.url, expect=expect, **PRICE)
+        write(
+            job.folder / "results.jsonl", [line("r0000", reply('{"score": 4}')), line("r0001", reply('{"score": "x"}'))]
+        )
+        for _ in range(2):
+            ended = take_in(job)
+            assert ended.code == 3
+            assert 'note   1 line of a row that takes more than one request: "r0001"\n' in ended.err
+        steps = [record for record in job.journal() if record["kind"] == "step" and record["cost_usd"]]
+        assert len(steps) == 1
+        assert job.run().code == 0
+        assert len(server.asked) == 1
+    assert [json.loads(row["parsed"]) for row in job.table()] == [{"score": 4}, {"score": 5}]
+    assert job.table()[1]["attempts"] == 2
