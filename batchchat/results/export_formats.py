@@ -14,6 +14,7 @@ from batchchat.core.bad import Bad
 from batchchat.core.conversation import Message, Status
 from batchchat.core.key_spelling import spelled_key
 from batchchat.core.record import RowRecord, key_of
+from batchchat.core.totals import SHARED
 from batchchat.hash_table import stable_hash64
 from batchchat.results.sharegpt_turns import sharegpt_turns
 from batchchat.results.values import passthrough_values
@@ -141,7 +142,12 @@ def _completion(row: RowRecord) -> dict[str, Any]:
     return body
 
 
+_NOTHING_USED = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "estimated_cost": 0.0}
+
+
 def _usage(row: RowRecord) -> dict[str, Any] | None:
+    if row.get("cost_source") == SHARED:
+        return _NOTHING_USED  # it was paid for once, in another row
     reported = row.get("usage", {})
     usage: dict[str, Any] = {
         name: reported[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in reported

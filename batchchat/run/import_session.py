@@ -60,7 +60,7 @@ class ImportSession(Session):
     ) -> None:
         assert context.options.batch is not None
         super().__init__(_for_plan(context, context.options.batch), folder, source, ledger, stop_at)
-        self._context, self._job, self._options = context, context.job, context.options
+        self._context, self._options = context, context.options
         self._batch = context.options.batch
 
     async def _rates(self) -> Rates:
@@ -132,11 +132,14 @@ class ImportSession(Session):
 
 
 def _for_plan(context: RunContext, batch: BatchOutput) -> RunContext:
-    """`context` as the plan sees it: no cap to hold the rows against, and only those sent that the file answers."""
+    """`context` as the plan sees it: only those rows sent that the file answers, and no cap to hold them against.
+
+    No row shares the answer of another: what was paid for each is in the file.
+    """
     job, options = context.job, context.options
     return replace(
         context,
-        job=replace(job, budget=replace(job.budget, max_cost=None)),
+        job=replace(job, budget=replace(job.budget, max_cost=None), dedupe=False),
         options=replace(
             options,
             resend=_FailedInFile(batch=batch),

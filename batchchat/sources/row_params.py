@@ -176,7 +176,7 @@ def _number(value: Any, *, whole: bool) -> float | None:
                 return None
     if type(value) is int:
         return value
-    if type(value) is not float:
+    if not isinstance(value, float):  # an infinity is one, and has a refusal of its own
         return None
     if whole:
         return int(value) if isfinite(value) and value.is_integer() else None

@@ -277,3 +277,61 @@ def test_conversations_of_turns_are_left_to_the_run(job: Job) -> None:
         assert job.run("export", "job.yaml", "--to", form, "-o", f"{form}.jsonl").code == 0
         (text,) = (job.folder / f"{form}.jsonl").read_text().splitlines()
         assert [words in text for words in ("One", "To One", "Two", "To Two")] == [True] * 4
+
+
+def test_samples_and_variants(job: Job) -> None:
+    """Each is a line of its own, and comes back as itself; rows with equal requests each have their own answer."""
+    with endpoint(lambda asked: ok(f"{asked.body['model']} {asked.number}")) as server:
+        job.write(
+            [*rows(2), {"id": "again", "messages": conversation("Question 0")}],
+            endpoint__base_url=server.url, samples=2, matrix={"model": ["a", "b#[c"]}, dedupe=False,
+        )  # fmt: skip
+        assert job.run().code == 0
+        before = job.table()
+        assert job.run("export", "job.yaml", "--to", "openai-batch", "-o", "results.jsonl").code == 0
+        job.write(output__path="again.parquet", dedupe=True)
+        assert take_in(job).code == 0
+        after = job.table(job.folder / "again.parquet")
+        assert len(server.asked) == 12
+        assert job.run().code == 0
+        assert len(server.asked) == 12
+    compared = before[0].keys() - NOT_IN_A_BATCH
+    assert len({(row["id"], row["variant"], row["sample"]) for row in after}) == 12
+    assert [{name: row[name] for name in compared} for row in after] == [
+        {name: row[name] for name in compared} for row in before
+    ]
+
+
+def test_a_shared_answer_is_paid_once_in_an_export(job: Job) -> None:
+    """What a row shared costs nothing there either."""
+    with endpoint(lambda _: ok()) as server:
+        job.write(
+            [{"id": id_, "messages": conversation("Same")} for id_ in "ab"], endpoint__base_url=server.url, dedupe=True
+        )
+        assert job.run().code == 0
+        assert job.run("export", "job.yaml", "--to", "openai-batch", "-o", "results.jsonl").code == 0
+        job.write(output__path="again.parquet")
+        assert take_in(job).code == 0
+    costs = [[row["cost_usd"] for row in job.table(path)] for path in (job.output, job.folder / "again.parquet")]
+    assert costs[0] == costs[1] == [costs[0][0], 0.0]
+
+
+def test_an_answer_that_does_not_fit_is_asked_about_by_the_run(job: Job) -> None:
+    """It was paid for and is kept; imported again it is not paid for twice, and the run asks once more."""
+    schema = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
+    expect = {"json_schema": schema, "re_ask": 1, "response_format": "none"}
+    with endpoint(lambda _: ok('{"score": 5}')) as server:
+        job.write(rows(2), endpoint__base_url=server.url, expect=expect, **PRICE)
+        write(
+            job.folder / "results.jsonl", [line("r0000", reply('{"score": 4}')), line("r0001", reply('{"score": "x"}'))]
+        )
+        for _ in range(2):
+            ended = take_in(job)
+            assert ended.code == 3
+            assert 'note   1 line of a row that takes more than one request: "r0001"\n' in ended.err
+        steps = [record for record in job.journal() if record["kind"] == "step" and record["cost_usd"]]
+        assert len(steps) == 1
+        assert job.run().code == 0
+        assert len(server.asked) == 1
+    assert [json.loads(row["parsed"]) for row in job.table()] == [{"score": 4}, {"score": 5}]
+    assert job.table()[1]["attempts"] == 2
