@@ -31,6 +31,8 @@ class ExampleJobs:
 EXAMPLES = {
     "label": ExampleJobs(("label.yaml",), "a label for each row of a CSV"),
     "compare": ExampleJobs(("compare.yaml",), "the same questions to several models, side by side"),
+    "extract": ExampleJobs(("extract.yaml",), "JSON with typed columns from free text"),
+    "judge": ExampleJobs(("generate.yaml", "judge.yaml"), "answers that are judged, to keep the good ones"),
     "regenerate": ExampleJobs(("regenerate.yaml",), "new answers for the conversations of a ShareGPT file"),
 }
 

@@ -38,9 +38,19 @@ def test_it_says_what_to_type_next() -> None:
     )
 
 
+def sql_of(job: str) -> str:
+    """The SQL in the comments at the end of a job file."""
+    _, _, tail = Path(job).read_text().partition("in DuckDB:\n")
+    return "\n".join(line.removeprefix("#") for line in tail.splitlines())
+
+
 def check_label() -> None:
-    """Each review has a label."""
-    assert pq.read_table("out/labels.parquet", columns=["response"])["response"].null_count == 0
+    """Each review has a label and a score, which the job's own SQL joins to the table."""
+    labels = duckdb.execute("select label, score from 'out/labels.parquet'").fetchall()
+    assert len(labels) == 30
+    assert {label for label, _ in labels} == {"positive", "negative", "mixed"}
+    assert all(1 <= score <= 5 for _, score in labels)
+    assert len(duckdb.execute(sql_of("label.yaml")).fetchall()) == 30
 
 
 def check_compare() -> None:
@@ -50,6 +60,32 @@ def check_compare() -> None:
     report = call("report", "compare.yaml", "--by", "variant_model", "--html", "out/compare.html")
     assert report.code == 0
     assert Path("out/compare.html").exists()
+
+
+def check_extract() -> None:
+    """What the schema asks for is in columns with its types."""
+    table = pq.read_table("out/extracted.parquet")
+    assert {str(table.schema.field(name).type) for name in ("customer", "topic")} == {"string"}
+    assert str(table.schema.field("urgent").type) == "bool"
+    assert all(item["quantity"] >= 1 for items in table["items"].to_pylist() for item in items or [])
+    assert {topic for topic, _, _ in duckdb.execute(sql_of("extract.yaml")).fetchall()} <= set(
+        table["topic"].to_pylist()
+    )
+
+
+def check_judge() -> None:
+    """Each answer has a score, the good ones are written as conversations, and a changed question is judged anew."""
+    duckdb.execute(sql_of("judge.yaml"))
+    lines = [json.loads(line) for line in Path("out/train.jsonl").read_text().splitlines()]
+    judged = duckdb.execute("select score, question, input_response from 'out/judged.parquet'").fetchall()
+    whole = duckdb.execute("select 1 from 'out/generated.parquet' where finish_reason = 'stop'").fetchall()
+    assert len(judged) == len(whole) > 35
+    good = {(question, response) for score, question, response in judged if score >= 4}
+    assert {tuple(message["content"] for message in line["messages"]) for line in lines} == good
+    questions = Path("questions.csv")
+    questions.write_text(questions.read_text().replace("Why does bread dough need to rest?", "Why does dough rest?"))
+    called = call("run", "generate.yaml", "judge.yaml", "--json")
+    assert [job["this_run"]["rows"] for job in json.loads(called.out)["jobs"]] == [2, 2]
 
 
 def check_regenerate() -> None:
@@ -67,7 +103,13 @@ def check_regenerate() -> None:
 
 
 # What an example's run leaves, as its job file promises.
-CHECKS = {"label": check_label, "compare": check_compare, "regenerate": check_regenerate}
+CHECKS = {
+    "label": check_label,
+    "compare": check_compare,
+    "extract": check_extract,
+    "judge": check_judge,
+    "regenerate": check_regenerate,
+}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
