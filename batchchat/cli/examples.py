@@ -30,6 +30,7 @@ class ExampleJobs:
 
 EXAMPLES = {
     "label": ExampleJobs(("label.yaml",), "a label for each row of a CSV"),
+    "judge": ExampleJobs(("judge-generate.yaml", "judge.yaml"), "answers, and a verdict on each"),
     "compare": ExampleJobs(("compare.yaml",), "the same questions to several models, side by side"),
     "regenerate": ExampleJobs(("regenerate.yaml",), "new answers for the conversations of a ShareGPT file"),
 }

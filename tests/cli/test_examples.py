@@ -66,8 +66,18 @@ def check_regenerate() -> None:
         assert json.loads(new["reference"]) == [turn["value"] for turn in before if turn["from"] == "gpt"]
 
 
+def check_judge() -> None:
+    """Each answer has a verdict, and the line of SQL at the end of the judge writes the good ones as training data."""
+    scores = [row["score"] for row in pq.read_table("out/verdicts.parquet").to_pylist()]
+    (sql,) = re.findall(r"^#   (copy (?:.|\n#  )+?train.jsonl')$", Path("judge.yaml").read_text(), re.MULTILINE)
+    duckdb.sql(sql.replace("\n#", "\n"))
+    lines = [json.loads(line) for line in Path("out/train.jsonl").read_text().splitlines()]
+    assert 0 < len(lines) == sum(score >= 4 for score in scores) < len(scores) == 80
+    assert all([message["role"] for message in line["messages"]] == ["user", "assistant"] for line in lines)
+
+
 # What an example's run leaves, as its job file promises.
-CHECKS = {"label": check_label, "compare": check_compare, "regenerate": check_regenerate}
+CHECKS = {"label": check_label, "judge": check_judge, "compare": check_compare, "regenerate": check_regenerate}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
