@@ -21,6 +21,7 @@ from batchchat.core.attempt import Attempt, Billed, Failure, Request
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.endpoint import lookups, verdicts
 from batchchat.endpoint.body import NO_BODY, Body, read_body
+from batchchat.endpoint.file_parts import FilePartSender, Files, names_files
 from batchchat.endpoint.judged_response import JudgedResponse, judge_response, raw_to_keep
 from batchchat.endpoint.lookups import ModelListLearner
 from batchchat.endpoint.network import Proxy, keepalive_socket
@@ -44,7 +45,7 @@ MAX_BODY_BYTES = 64 << 20
 class Endpoint:
     """Where and how to send; times in seconds. With `keep_raw` an attempt has the body as received.
 
-    With `stream` replies are asked for as streams, and joined.
+    With `stream` replies are asked for as streams, and joined. `files` reads local files that messages name.
     """
 
     url: str
@@ -56,6 +57,7 @@ class Endpoint:
     keep_raw: bool = False
     models_url: str = ""
     stream: bool = False
+    files: Files | None = None
 
 
 _MAX_HEADER_BYTES = 64 << 10
@@ -88,6 +90,7 @@ class Client:
         self._max_body_bytes = max_body_bytes
         self.memory = ReadingMemory()
         self._streamed = StreamSender(self._send) if endpoint.stream else None
+        self._with_files = None if endpoint.files is None else FilePartSender(endpoint.files, self._send_body)
         self._url = URL(endpoint.url)
         self._host = self._url.host or ""
         self._sessions: list[aiohttp.ClientSession] = []
@@ -154,6 +157,11 @@ class Client:
 
     async def send(self, request: Request) -> Attempt:
         """Send `request` once; the attempt says how it ended, with a reply or a failure."""
+        if self._with_files is not None and names_files(request.body):
+            return await self._with_files(request)
+        return await self._send_body(request)
+
+    async def _send_body(self, request: Request) -> Attempt:
         if self._streamed is not None:
             return await self._streamed(request)
         return await self._send(request, request.body)

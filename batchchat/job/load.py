@@ -156,7 +156,10 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
     folder = path.parent
     inputs: tuple[str, ...] = checked["input.path"]
     derived: dict[str, dict[str, Any]] = {
-        "input": {"paths": tuple(resolved_input(as_given, folder, environ) for as_given in inputs)},
+        "input": {
+            "paths": tuple(resolved_input(as_given, folder, environ) for as_given in inputs),
+            "folder": folder.absolute(),
+        },
         "endpoint": {"api_key_env": checked.api_key_env, "api_key": checked.api_key},
         "output": {"path": resolved(checked["output.path"], output_folder, environ)},
     }

@@ -70,7 +70,8 @@ _DRAIN_S = number(minimum=0)
 class InputSpec:
     """Where rows come from.
 
-    `as_given` are the paths as the job writes them, `paths` the same made absolute; globs stay globs.
+    `as_given` are the paths as the job writes them, `paths` the same made absolute; globs stay globs. `folder` is the
+    job file's, to which local files that messages name are relative; None is the working folder.
     """
 
     paths: tuple[str, ...]
@@ -129,6 +130,13 @@ class InputSpec:
         default=None,
         metadata=key(string_list(), "columns carried to the output", default_words="all but the conversation"),
     )
+    allow_outside_files: bool = field(
+        default=False,
+        metadata=key(
+            boolean(), "whether messages may name local files (`file:`) outside of the job file's folder as parts"
+        ),
+    )
+    folder: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ from batchchat.script.turns import Turns
 from batchchat.script.variants import RowExpansion, Variant, variants_of
 from batchchat.secret import Redactor, Secret, secrets_in_url
 from batchchat.sources.batch_output import BatchResponse
+from batchchat.sources.local_files import LocalFiles
 from batchchat.store.ledger import Ledger
 
 __all__ = [
@@ -349,4 +351,5 @@ def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoi
         keep_raw=job.output.raw,
         models_url=models_url(base_url),
         stream=job.endpoint.stream,
+        files=LocalFiles(job.input.folder or Path(), outside=job.input.allow_outside_files),
     )

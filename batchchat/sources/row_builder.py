@@ -6,6 +6,7 @@ One `RowBuilder` serves one pass over the input. Each record becomes exactly one
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from batchchat.core.bad import Bad, BadReason
@@ -16,6 +17,7 @@ from batchchat.job.spec import AUTO, InputSpec
 from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
+from batchchat.sources.local_files import LocalFiles
 from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
 from batchchat.sources.row_params import (
@@ -117,6 +119,7 @@ class RowBuilder:
         self.rows = 0
         self._unsent = unsent
         self._columns = columns
+        self._files = LocalFiles(columns.spec.folder or Path(), outside=columns.spec.allow_outside_files)
         self._column_ids = None if columns.id is None else ColumnIds()
         self._content_ids = ContentIds()
 
@@ -159,7 +162,8 @@ class RowBuilder:
         request = self._parse(record, sparse=sparse)
         if isinstance(request, Bad):
             return request, None
-        if (problem := non_finite_in(request.messages)) is not None:
+        problem = non_finite_in(request.messages) or self._files.problem_in(request.messages)
+        if problem is not None:
             return problem, None
         if self._columns.spec.replay:
             return self._replayed(request)

@@ -21,7 +21,7 @@ NAMES = {"Decimal": Decimal, "Mapping": Mapping, "Path": Path}
 # Fields that no key sets: the loader works them out, or makes the value of several keys one.
 DERIVED = {
     "": {"ask_concurrency", "path", "text"},
-    "input": {"paths"},
+    "input": {"folder", "paths"},
     "endpoint": {"api_key"},
     "output": {"path"},
 }

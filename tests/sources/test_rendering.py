@@ -46,7 +46,10 @@ def test_a_text_is_the_user_message(folder: Folder, name: str) -> None:
 def test_a_list_of_messages(folder: Folder) -> None:
     """Contents are rendered, parts too; other keys stay."""
     folder.write("in.jsonl", REVIEWS)
-    parts = [{"type": "text", "text": "{{ review }}"}, {"type": "image_url", "image_url": {"url": "file:{{ id }}.jpg"}}]
+    parts = [
+        {"type": "text", "text": "{{ review }}"},
+        {"type": "image_url", "image_url": {"url": "https://x/{{ id }}.jpg"}},
+    ]
     template = (
         {"role": "system", "content": "Label."},
         {"role": "user", "content": parts, "name": "{{ x }}"},
@@ -59,7 +62,7 @@ def test_a_list_of_messages(folder: Folder) -> None:
             "role": "user",
             "content": [
                 {"type": "text", "text": "good"},
-                {"type": "image_url", "image_url": {"url": "file:a.jpg"}},
+                {"type": "image_url", "image_url": {"url": "https://x/a.jpg"}},
             ],
             "name": "{{ x }}",
         },
