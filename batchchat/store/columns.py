@@ -249,7 +249,8 @@ COLUMNS: tuple[Column, ...] = (
         "cost_source",
         _TEXT,
         _field("cost_source"),
-        "who says so: reported, or computed from the price of the job, the endpoint's list or the table",
+        "who says so: reported, or computed from the price of the job, the endpoint's list or the table; or shared:"
+        " the answer of an equal request, for nothing",
     ),
     Column("attempts", _SMALL, _field("attempts"), "requests sent for the row"),
     Column("possibly_billed_attempts", _SMALL, _field("possibly_billed"), "those that ended without a known bill"),

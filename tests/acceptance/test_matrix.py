@@ -335,7 +335,7 @@ def test_a_pilot_takes_all_variants_and_samples_of_its_rows(job: Job) -> None:
     assert len({id_ for id_, *_ in answered}) == 2
     assert figures(job)["answered_rows"] == 12
     assert job.run().code == 0
-    job.write([{**row, "id": f"again-{row['id']}"} for row in rows(6)] + rows(6), dedupe=True)
+    job.write(rows(6) + [{**row, "id": f"again-{row['id']}"} for row in rows(6)], dedupe=True)
     assert job.run().code == 0
     assert figures(job)["shared_rows"] == 36
     assert not any("did not report" in note for note in figures(job)["notes"])
