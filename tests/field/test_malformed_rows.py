@@ -101,7 +101,10 @@ MALFORMED: dict[str, list[tuple[str, str]]] = {
         ('{"prompt": " \\n"}', "`prompt` is empty"),
         ('{"prompt": 7}', "`prompt` is 7, a number. It takes text."),
         ('{"prompt": true}', "`prompt` is true. It takes text."),
-        ('{"prompt": ["Hi"]}', '`prompt` is ["Hi"], a list. It takes text.'),
+        (
+            '{"prompt": ["Hi"]}',
+            '`prompt` is ["Hi"], a list. It takes text. `input.format: turns` with `input.column: prompt` plays a list of texts one by one.',
+        ),
         (
             '{"prompt": [{"role": "user", "content": "Hi"}]}',
             '`prompt` is [{"role":"user","content":"Hi"}], a list. It takes text. `input.format: messages` with `input.column: prompt` reads a list of messages.',
