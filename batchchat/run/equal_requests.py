@@ -1,6 +1,7 @@
 """Which rows of an input ask the same as an earlier one, and share what comes of it; memory is 17 bytes a request.
 
 The first row of an input with a request is sent, or keeps what came of it; a later one that would be sent shares that.
+So does a row that asks what another was answered in an earlier run.
 The samples of a row are never one: only equal samples of different rows are.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from array import array
 from typing import NamedTuple
 
-from batchchat.core.conversation import Key
+from batchchat.core.conversation import Key, Status
 from batchchat.hash_table import HashTable, stable_hash64
 from batchchat.run.disposition import Disposition
 from batchchat.store.index import Index
@@ -27,19 +28,26 @@ class SharedSource(NamedTuple):
 
 
 class EqualRequests:
-    """The rows of one pass over the input, by what they ask."""
+    """The rows of one pass over the input, by what they ask.
 
-    def __init__(self, index: Index) -> None:
+    With `one_sample` of each row the answers of earlier runs count as well, wherever in the input their rows are.
+    """
+
+    def __init__(self, index: Index, *, one_sample: bool = False) -> None:
         self._index = index
+        self._counts_answers = one_sample
         self._requests = HashTable()
         self._entries = array("Q")
         self._sends = bytearray()
 
     def source_of(self, key: Key, entry: int | None, identity: int, disposition: Disposition) -> SharedSource | None:
-        """The earlier row that the row of `key` shares the answer of; None where it is the first, or keeps its own.
+        """The row that the row of `key` shares the answer of; None where it is the first, or keeps its own.
 
         The entry of a row that is in no index is none of an index.
         """
+        if self._counts_answers:
+            self._counts_answers = False
+            self._add_answers()
         sends = disposition.sends
         if not sends and not self._keeps_answer_to(identity, entry, disposition):
             return None
@@ -49,10 +57,21 @@ class EqualRequests:
             self._entries.append(_NO_ENTRY if entry is None else entry)
             self._sends.append(sends)
             return None
+        if not sends:
+            return None
         source_sends = bool(self._sends[number])
-        if not sends or (disposition is Disposition.SEND_AGAIN and not source_sends):
+        if disposition is Disposition.SEND_AGAIN and not source_sends:  # it is sent, and those behind it share that
+            self._entries[number] = _NO_ENTRY if entry is None else entry
+            self._sends[number] = True
             return None
         return SharedSource(self._entries[number], source_sends)
+
+    def _add_answers(self) -> None:
+        index = self._index
+        for entry in index.finished():
+            if index.status(entry) == Status.ANSWERED and self._requests.add(index.fingerprint(entry))[1]:
+                self._entries.append(entry)
+                self._sends.append(False)
 
     def _keeps_answer_to(self, identity: int, entry: int | None, disposition: Disposition) -> bool:
         return disposition is Disposition.KEEP and entry is not None and self._index.fingerprint(entry) == identity

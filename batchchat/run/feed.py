@@ -86,9 +86,7 @@ class Feed:
                     self._put(record)
             else:
                 self.good_rows += 1
-                if task.disposition is Disposition.SHARE:
-                    self._share(task)
-                elif task.disposition.sends:
+                if not self._shared(task) and (task.shared is not None or task.disposition.sends):
                     history = self._ledger.unfinished.history(task.row.key, task.script.identity)
                     answered = self._answered(task, history)
                     if not self._refused(task, history, answered):
@@ -117,13 +115,16 @@ class Feed:
             spend = spend.with_next_request(attempt.usage)
         return spend
 
-    def _share(self, task: RowTask) -> None:
-        record = shared_record(task, self._ledger)
-        if record is None:
-            self.unshared += 1
-            return
-        self._put(record)
-        self.taken += 1
+    def _shared(self, task: RowTask) -> bool:
+        """True if the row has the answer of another row, or waits for it; where that is gone the row is sent."""
+        if task.shared is None:
+            return False
+        if (record := shared_record(task, self._ledger)) is not None:
+            self._put(record)
+            self.taken += 1
+            return True
+        self.unshared += task.shared.sends
+        return task.shared.sends
 
     def _refused(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> bool:
         """True if the row can't be sent; it is then recorded as failed."""

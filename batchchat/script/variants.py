@@ -75,7 +75,7 @@ class RowExpansion:
         self.rows_each = len(variants) * samples
         """How many rows an input row becomes."""
         self._variants = variants
-        self._samples = samples
+        self.samples = samples
         self._changes_nothing = self.rows_each == 1 and variants[0] is NO_VARIANT
 
     def rows(self, row: Row) -> Iterator[tuple[Row, Variant]]:
@@ -86,7 +86,7 @@ class RowExpansion:
         ordinal = row.ordinal * self.rows_each
         for variant in self._variants:
             passthrough = _with_columns(row.passthrough, variant.columns)
-            for sample in range(self._samples):
+            for sample in range(self.samples):
                 key = Key(row.key.id, variant.name, sample)
                 yield replace(row, key=key, ordinal=ordinal, passthrough=passthrough), variant
                 ordinal += 1
@@ -99,7 +99,7 @@ class RowExpansion:
         ordinal = row.ordinal * self.rows_each
         for variant in self._variants:
             passthrough = _with_columns(row.passthrough, variant.columns)
-            for sample in range(self._samples):
+            for sample in range(self.samples):
                 key = Key(row.key.id, variant.name, sample)
                 yield replace(row, key=key, ordinal=ordinal, passthrough=passthrough)
                 ordinal += 1

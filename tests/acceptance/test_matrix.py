@@ -187,6 +187,19 @@ def test_equal_requests_at_temperature_0_are_sent_once(job: Job) -> None:
         assert mock.stats()["requests"] == 20
 
 
+def test_a_new_row_in_front_of_an_equal_one_is_not_paid(job: Job) -> None:
+    """What was answered in an earlier run is shared wherever the new row stands."""
+    old = [{"id": "old", "prompt": "Same"}, {"id": "else", "prompt": "Another"}]
+    job.write(old, params={"temperature": 0})
+    assert job.run().code == 0
+    job.write([{"id": "new", "prompt": "Same"}, *old], params={"temperature": 0})
+    ended = job.run()
+    assert ended.code == 0, ended.err
+    sources = {row["id"]: (row["response"], row["cost_source"]) for row in job.table()}
+    assert sources["new"] == (sources["old"][0], "shared")
+    assert sources["old"][1] != "shared"
+
+
 def test_samples_of_a_row_are_never_one(job: Job) -> None:
     """Equal rows share sample by sample; without a temperature nothing is shared, `dedupe: true` shares always."""
     with mock_thread() as mock:

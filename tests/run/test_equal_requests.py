@@ -38,7 +38,20 @@ def test_a_row_that_is_asked_for_again_is_sent() -> None:
     kept = EqualRequests(index)
     kept.source_of(Key("a"), 0, index.fingerprint(0), KEEP)
     assert kept.source_of(Key("b"), 1, index.fingerprint(0), AGAIN) is None
-    assert kept.source_of(Key("c"), 2, index.fingerprint(0), NEW) == SharedSource(0, sends=False)
+    assert kept.source_of(Key("c"), 2, index.fingerprint(0), NEW) == SharedSource(1, sends=True)
     again = EqualRequests(index)
     again.source_of(Key("a"), 0, 7, AGAIN)
     assert again.source_of(Key("b"), 1, 7, AGAIN) == SharedSource(0, sends=True)
+
+
+def test_what_was_answered_before_counts_wherever_it_is() -> None:
+    """A row that is new in front of an equal one, or takes its place, is not paid; with samples the first is sought."""
+    index = Index()
+    index.finish(index.add(Key("old")), "answered", 7, 0)
+    index.finish(index.add(Key("bad")), "failed", 8, 0)
+    equal = EqualRequests(index, one_sample=True)
+    assert equal.source_of(Key("new"), 2, 7, NEW) == SharedSource(0, sends=False)
+    assert equal.source_of(Key("newer"), 3, 8, NEW) is None, "what failed is no answer"
+    assert equal.source_of(Key("old"), 0, 7, AGAIN) is None, "it is sent"
+    assert equal.source_of(Key("next"), 4, 7, AGAIN) == SharedSource(0, sends=True)
+    assert EqualRequests(index).source_of(Key("new"), 2, 7, NEW) is None
