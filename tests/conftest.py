@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -14,7 +15,7 @@ settings.load_profile("house")
 @pytest.fixture
 def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal that no sentence is too long for: what is said is tested apart from where its lines end."""
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setattr("batchchat.text.labelled.get_terminal_size", lambda: os.terminal_size((500, 50)))
 
 
 def pytest_configure() -> None:

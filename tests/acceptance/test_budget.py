@@ -211,6 +211,7 @@ def test_more_than_the_start_allows_for_is_an_overrun_and_told(job: Job) -> None
     assert re.search(r"  budget    \$0.00\d\d of \$0.00\d\d · \$0.00\d\d over\n", ended.out)
 
 
+@pytest.mark.usefixtures("wide_terminal")
 @pytest.mark.parametrize(("priced", "at_risk"), [(True, range(IN_FLIGHT, 21)), (False, [2 * IN_FLIGHT])])
 def test_a_cap_that_is_set_after_a_kill_counts_what_was_in_flight(
     job: Job, *, priced: bool, at_risk: Sequence[int]

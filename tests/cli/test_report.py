@@ -188,7 +188,7 @@ def test_the_output_is_never_written_over() -> None:
         (["job.yaml"], "job.yaml: there is no such file."),
         (["x.parquet", "--by", "topik"], "x.parquet has no column `topik` to group by. Did you mean `topic`?"),
         (["x.parquet", "--by", "messages"], "`messages` is a column of lists. Group by one of single values."),
-        (["x.parquet", "--by", "q"], "x.parquet has no column `q` to group by. There is `topic`, `id`, `sample`, `status`, `response`, `finish_reason`, `messages_json`, `tool_calls` and 24 more."),
+        (["x.parquet", "--by", "q"], "x.parquet has no column `q` to group by. There is `topic`, `id`, `variant`, `sample`, `status`, `response`, `finish_reason`, `messages_json` and 28 more."),
     ],
 )  # fmt: skip
 def test_what_is_refused(arguments: list[str], said: str) -> None:
@@ -248,7 +248,7 @@ def test_an_export_goes_through_links_and_pipes(here: Path) -> None:
     assert call("export", "x.parquet", "--to", "csv", "-o", "link.csv").code == 0
     assert Path("link.csv").is_symlink()
     text = Path("far/y.csv").read_text()
-    assert text.startswith("id,sample,status,")
+    assert text.startswith("id,variant,sample,status,")
     os.mkfifo("pipe")
     with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True) as reader:
         assert call("export", "x.parquet", "--to", "csv", "-o", "pipe").code == 0
@@ -257,7 +257,7 @@ def test_an_export_goes_through_links_and_pipes(here: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (text, "")
     head = subprocess.run(f"{shlex.join(command)} | head -1", shell=True, capture_output=True, text=True, check=True)
-    assert (head.stdout.startswith("id,sample,"), head.stderr) == (True, "")
+    assert (head.stdout.startswith("id,variant,sample,"), head.stderr) == (True, "")
     assert call("export", "x.parquet", "--to", "parquet", "-o", "pipe").err == (
         "error: pipe is no regular file, and Parquet can't be written to a stream.\n"
     )

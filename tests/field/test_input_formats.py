@@ -15,6 +15,8 @@ import pytest
 from tests.acceptance.job import Job, conversation
 from tests.field.endpoint import Asked, endpoint, ok
 
+pytestmark = pytest.mark.usefixtures("wide_terminal")
+
 HI = conversation("Hi")
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 

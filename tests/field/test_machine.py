@@ -302,7 +302,7 @@ def test_a_folder_of_another_user(job: Job) -> None:
 def test_a_disk_that_breaks_while_it_runs_is_exit_6(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the system in any place that has no words of its own, after requests were sent."""
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), "/mnt/out")
 
     monkeypatch.setattr("batchchat.run.publish.publish", broken)

@@ -13,6 +13,8 @@ from tests.acceptance.job import Job, conversation
 from tests.field.endpoint import Asked, endpoint, ok
 from tests.field.test_input_formats import notes
 
+pytestmark = pytest.mark.usefixtures("wide_terminal")
+
 ORIENT = "`to_json(..., orient='records', lines=True)`"
 TURNS = [{"from": "human", "value": "Hi"}, {"from": "bing", "value": "Hello"}, {"from": "human", "value": "Who?"}]
 
