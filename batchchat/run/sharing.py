@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
+from batchchat.core.attempt import NO_SPEND
 from batchchat.core.conversation import BadRow
-from batchchat.core.record import RowRecord, record_head
+from batchchat.core.record import RowRecord, add_spend, record_head
 from batchchat.core.totals import SHARED
 from batchchat.run.recorder import Recorder
 from batchchat.run.tasks import RowTask
@@ -44,15 +45,26 @@ def shared_record(task: RowTask, ledger: Ledger) -> RowRecord | None:
     """
     if (shared := task.shared) is None:
         return None
-    index, since = ledger.index, ledger.runs[-1][0]
-    if task.entry is not None and index.status(task.entry) and index.journal_offset(task.entry) >= since:
+    if task.entry is not None and _ended_in_this_run(ledger, task.entry):
         return None  # shared already
-    source = shared.entry
+    index, source = ledger.index, shared.entry
     if not index.status(source) or index.fingerprint(source) != task.script.identity:
         return None
-    if shared.sends and index.journal_offset(source) < since:
+    if shared.sends and not _ended_in_this_run(ledger, source):
         return None
-    return _copy(ledger.read(source), task)
+    record = _copy(ledger.read(source), task)
+    spend = ledger.spend_before(task.row.key)
+    if spend != NO_SPEND:  # the row was sent before it shared
+        add_spend(record, spend)
+    return record
+
+
+def _ended_in_this_run(ledger: Ledger, entry: int) -> bool:
+    """Whether the row of `entry` was finished in this run; that this run amended an earlier record is not enough."""
+    index, since = ledger.index, ledger.runs[-1][0]
+    if not index.status(entry) or index.journal_offset(entry) < since:
+        return False
+    return ledger.locate(entry)[1] >= since
 
 
 def _copy(answer: RowRecord, task: RowTask) -> RowRecord:

@@ -308,6 +308,55 @@ def test_an_answer_that_is_taken_over_is_shared(job: Job) -> None:
         assert mock.stats()["requests"] == 3
 
 
+def test_rows_that_share_and_have_other_columns_at_once(job: Job) -> None:
+    """A request and a column are changed in one edit: the rows that share get the new answer in the same run."""
+    with endpoint(lambda asked: ok(f"answer to {asked.text}")) as server:
+        texts = ("x", "x", "z")
+        edited = [{"id": f"r{n}", "messages": conversation(text), "c": "p"} for n, text in enumerate(texts)]
+        keys: dict[str, Any] = {"endpoint__base_url": server.url, "params__temperature": 0}
+        job.write(edited, resume__changed="resend", **keys)
+        assert job.run().code == 0
+        job.write([{**row, "messages": conversation("y"), "c": "q"} for row in edited[:2]] + edited[2:])
+        assert job.run().code == 0
+        assert [row["response"] for row in job.table()] == ["answer to y", "answer to y", "answer to z"]
+        assert [row["c"] for row in job.table()] == ["q", "q", "p"]
+        assert len(server.asked) == 3
+
+
+def test_failures_with_other_columns_are_shared_once_they_are_sent_again(job: Job) -> None:
+    """A failure of an earlier run is not shared while its row waits to be sent, though its columns were amended."""
+    good = False
+    with endpoint(lambda asked: ok("answer") if good else error(400, "no")) as server:
+        rows_of_one = [{"id": f"r{n}", "messages": conversation("x"), "c": "p"} for n in range(3)]
+        job.write(rows_of_one, endpoint__base_url=server.url, params__temperature=0)
+        assert job.run().code == 3
+        good = True
+        job.write([{**row, "c": "q"} for row in rows_of_one])
+        assert job.run("--retry-failed").code == 0
+        assert [(row["response"], row["c"]) for row in job.table()] == [("answer", "q")] * 3
+        assert len(server.asked) == 2
+
+
+def test_what_a_row_cost_before_it_shared_stays_its_cost(job: Job) -> None:
+    """It was sent for itself and failed; the failure's money is in no other row."""
+    good = False
+
+    def answer(_: Asked) -> bytes:
+        usage = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10, "estimated_cost": 0.25}
+        return ok("answer", usage=usage) if good else ok("", finish_reason="content_filter", usage=usage)
+
+    with endpoint(answer) as server:
+        job.write(equal_rows(2, 1), endpoint__base_url=server.url, params__temperature=0, dedupe=False)
+        assert job.run().code == 3
+        good = True
+        job.write(dedupe=True)
+        assert job.run("--retry-failed").code == 0
+        assert len(server.asked) == 3
+    assert [row["cost_usd"] for row in job.table()] == [0.5, 0.25]
+    report = json.loads(job.run("report", "job.yaml", "--json").out)["outputs"][0]
+    assert report["cost_usd"]["known"] == 0.75
+
+
 def figures(job: Job, *arguments: str) -> dict[str, Any]:
     ended = job.run("estimate", "job.yaml", "--json", *arguments)
     assert ended.code == 0, ended.err
