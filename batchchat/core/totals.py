@@ -15,8 +15,9 @@ from decimal import Decimal
 from typing import Any
 
 from batchchat.core.conversation import Status
+from batchchat.core.key_spelling import spelled_key
 from batchchat.core.quantile import quantile
-from batchchat.core.record import RowRecord, possibly_billed_usd_of, unbounded_of, unreported_usd_of
+from batchchat.core.record import RowRecord, key_of, possibly_billed_usd_of, unbounded_of, unreported_usd_of
 from batchchat.core.row_counts import RowCounts
 
 __all__ = [
@@ -49,9 +50,13 @@ _NO_REPLY: dict[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of a kind of failure, to be shown: its id, its location in the input, its reason."""
+    """One row of a kind of failure, to be shown: its id, its location in the input, its reason.
+
+    `name` is its id with its variant and sample, where it has any.
+    """
 
     id: str
+    name: str
     place: str
     text: str
 
@@ -169,14 +174,14 @@ class Totals:
         """Count a finished row."""
         self._count(row, 1)
         if row["status"] != _ANSWERED:
-            example = Example(row["id"], row["place"], row.get("error", ""))
+            example = Example(row["id"], spelled_key(key_of(row)), row["place"], row.get("error", ""))
             self.examples.setdefault(row["error_kind"], example)
 
     def remove(self, row: RowRecord) -> None:
         """Undo `add` of the same row."""
         self._count(row, -1)
         kind = row.get("error_kind", "")
-        if (example := self.examples.get(kind)) and example.id == row["id"]:
+        if (example := self.examples.get(kind)) and example.name == spelled_key(key_of(row)):
             del self.examples[kind]
 
     def _count(self, row: RowRecord, sign: int) -> None:

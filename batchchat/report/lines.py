@@ -178,7 +178,7 @@ def failure_lines(totals: Totals) -> list[LabelledLine]:
         texts = []
         for kind, count in kinds:
             example = totals.examples.get(kind)
-            where = "" if example is None else example.place if is_invalid else example.id
+            where = "" if example is None else example.place if is_invalid else example.name
             text = "" if example is None else f"  {where}: {numbers.shorten(example.text, _EXAMPLE_WIDTH)}"
             label = "" if is_invalid else f" {kind}"
             texts.append(f"{numbers.count(count)}{label}{text}")

@@ -16,6 +16,7 @@ from batchchat.report.tables import report_input_of
 from batchchat.results.figures import Figures, figures_in
 from batchchat.results.reader import Results, open_results
 from batchchat.results.since import Since
+from batchchat.results.variants import variant_figures
 from batchchat.text.labelled import LabelledLine
 
 __all__ = ["Page", "page_of_outputs"]
@@ -69,6 +70,12 @@ def _page_output(
     report_input = report_input_of(figures, shown(figures.output))
     columns = read_row_columns(results.columns(READ.union(by)), by)
     page_input = PageInput(
-        report_input, columns, " · ".join(by) or None, results.published, results.run.sessions, billed
+        report_input,
+        columns,
+        " · ".join(by) or None,
+        results.published,
+        results.run.sessions,
+        billed,
+        variant_figures(results),
     )
     return OpenOutput(page_input, results.rows_at, results.columns)

@@ -25,7 +25,17 @@ __all__ = ["TALLIED", "tally_batches"]
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 TALLIED = frozenset(
     {
-        *("id", "sample", "status", "cost_usd", "cost_source", "attempts", "possibly_billed_attempts", "latency_s"),
+        *(
+            "id",
+            "variant",
+            "sample",
+            "status",
+            "cost_usd",
+            "cost_source",
+            "attempts",
+            "possibly_billed_attempts",
+            "latency_s",
+        ),
         *("error_kind", "error", "finish_reason", "parse_repaired", "re_asks"),
         *_USAGE,
     }

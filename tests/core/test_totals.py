@@ -95,7 +95,7 @@ def test_nothing_known_is_not_nothing() -> None:
 def test_each_kind_of_failure_has_an_example() -> None:
     """The first of a kind is shown; when it is answered after all, the next that comes."""
     totals = total([failed("a", error="one"), failed("b", error="two"), invalid("c")])
-    assert totals.examples["timeout"] == Example("a", "in.jsonl:1", "one")
+    assert totals.examples["timeout"] == Example("a", "a", "in.jsonl:1", "one")
     assert totals.examples["invalid_input"].id == "c"
     totals.remove(failed("b", error="two"))
     assert totals.examples["timeout"].id == "a"

@@ -16,6 +16,7 @@ from batchchat.report.html.differ import COMPARED, answers_of, difference
 from batchchat.report.html.labels import labels_of
 from batchchat.report.html.page import LIMIT, embedded, page_of
 from batchchat.report.html.sample import chosen_rows, fitted
+from batchchat.report.html.variant_table import reply_tokens, row_cost_usd
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
 
@@ -100,24 +101,14 @@ def _reply(row: RowRecord) -> str:
     return text if len(text) <= _DIFFERING_TEXT else f"{text[:_DIFFERING_TEXT]}…"
 
 
-def _cost_a_row(tally: GroupStats) -> float | None:
-    cost = tally.totals.known_cost_usd
-    return float(cost / tally.totals.answered) if cost is not None and tally.totals.answered else None
-
-
-def _reply_tokens(stats: GroupStats) -> float | None:
-    tokens, reporting_rows = stats.json()["completion_tokens"], stats.totals.answered - stats.totals.without_usage
-    return tokens / reporting_rows if tokens is not None and reporting_rows else None
-
-
 def _failed(tally: GroupStats) -> float | None:
     totals = tally.totals
     return (totals.failed + totals.invalid) / totals.finished if totals.finished else None
 
 
 _MEASURES: tuple[tuple[str, str, str, Callable[[GroupStats], float | None]], ...] = (
-    ("Which is cheaper?", "USD an answered row", "money", _cost_a_row),
-    ("Which says more?", "reply tokens an answer that reports them", "count", _reply_tokens),
+    ("Which is cheaper?", "USD an answered row", "money", row_cost_usd),
+    ("Which says more?", "reply tokens an answer that reports them", "count", reply_tokens),
     ("Which is faster?", "median latency, seconds", "seconds", lambda tally: tally.latency_s(0.5)),
     (
         "Which is slow at worst?",

@@ -21,8 +21,10 @@ from batchchat.report.html.pictures import (
 )
 from batchchat.report.html.row_columns import RowColumns
 from batchchat.report.html.sample import most_expensive
+from batchchat.report.html.variant_table import variant_table
 from batchchat.report.lines import cost_lines, cut_off_lines, reply_lines, retry_lines, token_lines
 from batchchat.report.tables import ReportInput
+from batchchat.results.variants import VariantFigures
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine
 from batchchat.text.run_sentence import Standing
@@ -39,7 +41,7 @@ class PageInput(NamedTuple):
     """What the page shows of an output. `by` names the column to group by; `published`: not read from a journal.
 
     `sessions` are the beginning and end of each of its runs, empty where that is not known; `billed` are lines of a
-    comparison with what the endpoint billed.
+    comparison with what the endpoint billed, and `variants` the figures of each variant of a matrix.
     """
 
     report_input: ReportInput
@@ -48,6 +50,7 @@ class PageInput(NamedTuple):
     published: bool
     sessions: Sequence[Sequence[float]] = ()
     billed: Sequence[LabelledLine] = ()
+    variants: VariantFigures | None = None
 
 
 def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str, Any]:
@@ -61,6 +64,8 @@ def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str,
         "sentence": f"{sentence(report_input, clock)}.",
         "figures": _figures(report_input, clock),
         "notes": _notes(page_input),
+        "variants": None if page_input.variants is None else variant_table(page_input.variants),
+        "samples": columns.samples,
         "spent": _spent(page_input),
         "time": None if clock is None else over_time(columns, clock, answered),
         "latency": histogram(columns.latency_s[answered]),
@@ -274,7 +279,7 @@ def _failures(page_input: PageInput) -> list[dict[str, Any]]:
             {
                 "kind": numbers.shorten(kind, 60),
                 "rows": count,
-                "id": "" if example is None else numbers.shorten(example.id, 80),
+                "id": "" if example is None else numbers.shorten(example.name, 80),
                 "text": "" if example is None else numbers.shorten(example.text, _MAX_EXAMPLE_CHARS),
                 "at": int(positions[0]) if len(positions) else None,
             }

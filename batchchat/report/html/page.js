@@ -28,7 +28,7 @@
     const [value, unit] = Math.round(n / 1e3) < 1000 ? [n / 1e3, "k"] : [n / 1e6, " M"];
     return (value < 10 ? String(Number(value.toFixed(1))) : value.toFixed(0)) + unit;
   };
-  const share = (part) => (part === 0 ? "0 %" : part < 0.0001 ? "<0.01 %" : (part * 100).toFixed(part < 0.1 ? 2 : 1) + " %");
+  const share = (part) => (part === 0 || part === 1 ? `${100 * part} %` : part < 0.0001 ? "<0.01 %" : Math.min(part * 100, 99.9).toFixed(part < 0.1 ? 2 : 1) + " %");
   const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
   // Elements: `el("td.num", {title: "x"}, "text", child)`; strings become text nodes, nothing else.
@@ -109,6 +109,44 @@
         text: (item) => (has_cost ? money(item.cost) : compact(item.tokens)),
         small: (item) => plural(item.rows, "row"),
       })));
+  }
+
+  // The variants of a matrix: a group of lines for each model and a column for each prompt, or a line for each variant.
+  const FORMS = { money: moneyOfRow, seconds, count, share };
+  function variants(output) {
+    const table = output.variants;
+    if (!table) return null;
+    const cells = table.lines.flatMap((line) => line.cells).filter(Boolean);
+    const same = new Set(cells.map((cell) => cell.rows)).size === 1;
+    const texts = table.measures.map(({ form }) => (value) => (value == null ? DASH : FORMS[form](value)));
+    // Values that are written alike are equally good; where all are, none is the best.
+    const best = table.measures.map((measure, m) => {
+      const known = cells.map((cell) => cell.values[m]).filter((value) => value != null);
+      if (!measure.best || !known.length) return null;
+      const text = texts[m](Math[measure.best](...known));
+      return known.length > 1 && known.some((value) => texts[m](value) !== text) ? text : null;
+    });
+    const figures = (cell) => table.measures.map((_, m) => {
+      const text = cell ? texts[m](cell.values[m]) : DASH;
+      return el("td.num", null, cell && text === best[m] ? el("strong", { title: "the best" }, text) : text);
+    });
+    const rows = (cell) => el("td.num", null, cell ? count(cell.rows) : DASH);
+    const labels = table.measures.map((measure) => measure.label);
+    const head = table.columns
+      ? [el("td", null), ...table.columns.map((name) => el("th.num", { scope: "col" }, name))]
+      : [...table.head.map((name) => el("th", { scope: "col" }, name)), same ? null : el("th.num", { scope: "col" }, "rows"), ...labels.map((label) => el("th.num", { scope: "col" }, label))];
+    const group = (line) => {
+      const columns = line.cells.map(figures);
+      return el("tbody", null,
+        el("tr", null, el("th.group", { scope: "rowgroup", colspan: line.cells.length + 1 }, el("span", null, line.labels[0]))),
+        same ? null : el("tr", null, el("th", { scope: "row" }, "rows"), line.cells.map(rows)),
+        labels.map((label, m) => el("tr", null, el("th", { scope: "row" }, label), columns.map((column) => column[m]))));
+    };
+    const lines = (line) => el("tr", null, line.labels.map((label) => el("th.own", { scope: "row" }, label)), same ? null : rows(line.cells[0]), figures(line.cells[0]));
+    return el("section", { id: "variants" }, figure(table.title, [same ? `${plural(cells[0].rows, "row")} of each; costs are of answered ones.` : "Costs are of answered rows.", best.some(Boolean) ? "The best values are bold." : ""].filter(Boolean).join(" "),
+      el("div.scroll", { tabindex: "0", role: "region", "aria-label": table.title }, el("table.variants" + (table.columns ? ".grid" : ""), null,
+        el("thead", null, el("tr", null, head)), table.columns ? table.lines.map(group) : el("tbody", null, table.lines.map(lines)))),
+      table.left_out ? el("p.quiet", null, `and ${count(table.left_out)} more; report --by ${table.by} --csv FILE has all`) : null));
   }
 
   const steps = (edges, values) => values.map((y, i) => ({ x1: edges[i], x2: edges[i + 1], x: (edges[i] + edges[i + 1]) / 2, y }));
@@ -279,9 +317,11 @@
       : el("span", null, item.id);
   }
 
+  // Of several samples or variants, an id alone does not say which row it is.
+  const nameOf = (output, row) => [row.id, row.variant, output.samples > 1 ? `sample ${row.sample}` : ""].filter(Boolean).join(" · ");
   function mostExpensive(output, rows, open) {
     const named = output.dearest.map((item) => ({ ...item, row: rows.find((row) => row.at === item.at) })).filter((item) => item.row)
-      .map((item) => ({ ...item, name: item.row.id }));
+      .map((item) => ({ ...item, name: nameOf(output, item.row) }));
     if (!named.length) return null;
     return el("section", null, figure("Which rows cost the most?", "USD a row, all its attempts", bars(named, {
       value: (item) => item.cost, text: (item) => moneyOfRow(item.cost), open: (item) => open(item.at), room: 210,
@@ -292,6 +332,8 @@
   // The table of rows.
   const COLUMNS = [
     { name: "id", get: (r) => r.id, cls: "id" },
+    { name: "variant", get: (r) => r.variant, cls: "short", only: (o) => o.variants, off: true },
+    { name: "sample", get: (r) => r.sample, num: true, only: (o) => o.samples > 1 },
     { name: "status", get: (r) => r.status + (r.kind ? ` ${r.kind}` : ""), show: (r) => (r.status === "answered" ? r.status : `${r.status}: ${r.kind || "unknown"}`), bad: (r) => r.status !== "answered" },
     { name: "by", get: (r) => r.by, only: (o) => o.by, head: (o) => o.by, cls: "short", off: true },
     { name: "model", get: (r) => r.model, cls: "short", only: (o) => o.models > 1 && o.by !== "model", off: true },
@@ -304,7 +346,7 @@
   ];
   const UNITS = { prompt: "prompt tokens", reply: "reply tokens" };
   const answerOf = (r) => (r.error || (r.talk.length ? r.talk.at(-1)[1] : "")).slice(0, 160);
-  const haystack = (r) => (r.hay ||= [r.id, r.status, r.kind, r.model, r.by, r.error, ...r.talk.flat(), ...(r.more || []).flat()].join("\n").toLowerCase());
+  const haystack = (r) => (r.hay ||= [r.id, r.variant, r.status, r.kind, r.model, r.by, r.error, ...r.talk.flat(), ...(r.more || []).flat()].join("\n").toLowerCase());
   const PAGE = 50;
   const PRINTED = 25; // by the style
 
@@ -368,13 +410,13 @@
     const go = (to) => around[to] && openRow(output, rows, around[to].at, around);
     const facts = [
       ["status", row.status + (row.finish ? ` (${row.finish})` : "")], ["model", row.model], [output.by, row.by],
-      ["sample", row.sample], ["prompt", row.prompt != null && `${count(row.prompt)} tokens`], ["reply", row.reply != null && `${count(row.reply)} tokens`],
+      ["variant", row.variant], ["sample", output.samples > 1 && `${row.sample} (0 to ${output.samples - 1})`], ["prompt", row.prompt != null && `${count(row.prompt)} tokens`], ["reply", row.reply != null && `${count(row.reply)} tokens`],
       ["cost", row.attempts != null && (row.cost == null ? "unknown" : `$${row.cost} ${row.source || ""}`.trim())],
       ["latency", row.latency != null && seconds(row.latency)], ["waited", row.wait != null && seconds(row.wait)], ["attempts", row.attempts],
       ["possibly billed", row.unsure && plural(row.unsure, "attempt")],
       ...(row.more || []).filter(([name]) => name !== output.by),
     ].filter(([name, value]) => name && value != null && value !== false && value !== "");
-    show(row.id, [
+    show(nameOf(output, row), [
       el("button", { type: "button", disabled: place <= 0, "aria-label": "Row before", onclick: () => go(place - 1) }, "←"),
       el("button", { type: "button", disabled: place < 0 || place >= around.length - 1, "aria-label": "Row after", onclick: () => go(place + 1) }, "→"),
     ], [
@@ -429,7 +471,7 @@
     return [
       el("dl.four", null, output.figures.map((f) => el("div", null, el("dt", null, f.label), el("dd.value", null, f.value), el("dd.note", null, f.note)))),
       el("dl.notes", null, output.notes.flatMap(([topic, line]) => [el("dt", null, topic), el("dd", null, line)])),
-      pair(spent(output)), pair(overTime(output)), pair(latencies(output)), pair(lengths(output)), limit(output),
+      variants(output), pair(spent(output)), pair(overTime(output)), pair(latencies(output)), pair(lengths(output)), limit(output),
       failures(output, open), mostExpensive(output, rows, open), rowsTable(output, rows, open),
     ].filter(Boolean);
   }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batchchat import lossless_json
 from batchchat.results.values import batch_values
@@ -16,10 +17,12 @@ from batchchat.results.values import batch_values
 __all__ = ["READ", "Codes", "RowColumns", "read_row_columns"]
 
 Floats = npt.NDArray[np.float64]
+# The stubs lack overloads for some of its calls.
+_pc: Any = pc
 _NUMBERS = ("prompt_tokens", "completion_tokens", "cost_usd", "attempts", "latency_s", "wait_s")
 _TIMES = ("started_at", "finished_at")
 _NAMES = ("status", "model", "error_kind")
-READ = frozenset({*_NUMBERS, *_TIMES, *_NAMES, "model_requested"})
+READ = frozenset({*_NUMBERS, *_TIMES, *_NAMES, "model_requested", "sample"})
 """The columns that are read, but for those to group by."""
 
 
@@ -38,12 +41,16 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class RowColumns:
-    """NaN is unknown; times are seconds since the epoch. `model` is as served, else as asked for."""
+    """NaN is unknown; times are seconds since the epoch. `model` is as served, else as asked for.
+
+    `samples` is how many an input row has at most.
+    """
 
     status: Codes
     model: Codes
     error_kind: Codes
     by: Codes | None
+    samples: int
     prompt_tokens: Floats
     completion_tokens: Floats
     cost_usd: Floats
@@ -63,7 +70,7 @@ def read_row_columns(batches: Iterable[pa.RecordBatch], by: Sequence[str]) -> Ro
     """The columns `READ`, and those of `by` as one, of `batches` that have them."""
     numbers: dict[str, list[Floats]] = {name: [] for name in (*_NUMBERS, *_TIMES)}
     coders = {name: _Coder() for name in _NAMES}
-    by_coder = _Coder()
+    by_coder, max_sample = _Coder(), 0
     for batch in batches:
         for name in _NUMBERS:
             numbers[name].append(_floats(batch.column(name)))
@@ -76,12 +83,13 @@ def read_row_columns(batches: Iterable[pa.RecordBatch], by: Sequence[str]) -> Ro
         )
         coders["status"].add(batch.column("status").to_pylist())
         coders["error_kind"].add(batch.column("error_kind").to_pylist())
+        max_sample = max(max_sample, _pc.max(batch.column("sample")).as_py() or 0)
         if by:
             columns = [map(_written, batch_values(batch, name)) for name in by]
             by_coder.add([" · ".join(values) for values in zip(*columns, strict=True)])
     arrays: dict[str, Any] = {name: _joined(parts) for name, parts in numbers.items()}
     arrays |= {name: coder.codes() for name, coder in coders.items()}
-    return RowColumns(**arrays, by=by_coder.codes() if by else None)
+    return RowColumns(**arrays, by=by_coder.codes() if by else None, samples=max_sample + 1)
 
 
 def _written(value: Any) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from batchchat.arrow.widening import Kind
 from batchchat.core.record import RowRecord
 from batchchat.report.page import page_of_outputs
+from batchchat.store.parquet import write_parquet
 from tests.report.html.chromium import FOUND, Page, opened
-from tests.report.html.given import output_of, run_of
+from tests.report.html.given import METADATA, output_of, run_of
 from tests.store.given import answered, failed, invalid
 
 pytestmark = [
@@ -123,6 +125,60 @@ def test_a_page_is_drawn_searched_sorted_and_read(tmp_path: Path) -> None:
         assert await page.ask("document.activeElement.cells[0].textContent") == opened_
 
     within(look, path)
+
+
+def matrix_rows(prompts: Sequence[str]) -> list[RowRecord]:
+    """Two rows of two models with `prompts`, two samples of each; the second model is the slow one."""
+    return [
+        answered(
+            f"q{n}",
+            variant=f"model=x/m{model},system={prompt}",
+            sample=sample,
+            latency_s=1.0 + model,
+            cost_usd=0.5,
+            carried={"variant_model": f"x/m{model}", "variant_system": prompt, "topic": "soup"},
+        )
+        for n in range(2)
+        for model in range(2)
+        for prompt in prompts
+        for sample in range(2)
+    ]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_matrix_is_a_table_of_models_and_prompts(tmp_path: Path, width: int) -> None:
+    """The best values are marked, where not all are the same; it scrolls in its own box; a row says which it is."""
+    rows = matrix_rows(["short", "long", "a prompt with a label that takes much room on a narrow screen", "x" * 60])
+    columns = {"topic": Kind.TEXT, "variant_model": Kind.TEXT, "variant_system": Kind.TEXT}
+    output = tmp_path / "x.parquet"
+    write_parquet(output, ((row, 2_000) for row in rows), columns, METADATA)
+    path = page_at(tmp_path / "x.html", [output], by=())
+
+    async def look(page: Page) -> None:
+        assert await page.ask("document.documentElement.scrollWidth <= innerWidth")
+        assert await page.ask("document.querySelector('#variants h2').textContent") == "Which model with which prompt?"
+        assert await page.ask("[...document.querySelectorAll('#variants .group')].map((th) => th.textContent)") == [
+            "m0",
+            "m1",
+        ]
+        assert (
+            await page.ask("[...document.querySelectorAll('#variants strong')].map((td) => td.textContent)")
+            == ["1.00 s"] * 4
+        )
+        type_ = (
+            "const s = document.getElementById('search'); s.value = 'system=long'; s.dispatchEvent(new Event('input'));"
+        )
+        await page.ask(f"(() => {{{type_}}})()")
+        assert await page.ask(f"{ROWS}.length") == 8
+        head = "[...document.querySelectorAll('#rows th button')].find((b) => b.textContent === 'sample')"
+        await page.ask(f"{head}.click()")
+        assert await page.ask(f"{ROWS}.map((row) => row.cells[2].textContent)") == ["1"] * 4 + ["0"] * 4
+        await page.ask(f"{ROWS}[0].click()")
+        title = await page.ask("document.querySelector('dialog h2').textContent")
+        assert title == "q0 · model=x/m0,system=long · sample 1"
+        assert "sample1 (0 to 1)" in await page.ask("document.querySelector('dialog .facts').textContent")
+
+    within(look, path, width=width)
 
 
 def test_payloads_in_every_field_are_text(tmp_path: Path) -> None:
