@@ -21,3 +21,8 @@ class ResponseFormat(StrEnum):
     def fallback(self) -> ResponseFormat:
         """What is tried where an endpoint refuses this one; `NONE` for itself, which no endpoint can refuse."""
         return ResponseFormat.JSON_OBJECT if self is ResponseFormat.JSON_SCHEMA else ResponseFormat.NONE
+
+    def is_stricter_than(self, alternative: ResponseFormat) -> bool:
+        """Whether this one is tried before `alternative`."""
+        order = list(ResponseFormat)
+        return order.index(self) < order.index(alternative)

@@ -2,9 +2,9 @@
 
 A worker takes a row, sends its request as a plain await and, if that ends the row, takes the next. With the
 first failure the row moves to a task of its own, where tenacity drives it: its backoff holds no permit, and new rows
-are taken meanwhile. Rows alive are bounded whatever the input (`_Recovery`). A row that is itself the cause of its
-refusals is shown to the gate's policies as such (`policy.refused_rows`). When the input is at its end, or the run is
-stopped, and all rows alive are in flight, `policy.stragglers` may cut one that hangs.
+are taken meanwhile. Rows alive are bounded whatever the input (`dispatch.recovery`). A row that is itself the cause of
+its refusals is shown to the gate's policies as such (`policy.refused_rows`). When the input is at its end, or the run
+is stopped, and all rows alive are in flight, `policy.stragglers` may cut one that hangs.
 
 What an attempt cost, or may have cost, is recorded before its permit is released: `AttemptRecorder.attempt` or `row`
 gives the number of the record, and the gate passes it to its policies with the release.
@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
 from batchchat.core.attempt import Action, Attempt, Outcome, Request, StreamCancelledError
 from batchchat.core.conversation import ErrorKind, Status
-from batchchat.dispatch.gate import NEW_ROWS_PER_RETRY, Closed, Gate
+from batchchat.dispatch.gate import Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
+from batchchat.dispatch.recovery import Recovery
+from batchchat.dispatch.task_set import TaskSet
 from batchchat.dispatch.work import AttemptRecorder, Observer, Sending, Work
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
 from batchchat.policy.decision import Halt
@@ -32,8 +34,6 @@ from batchchat.policy.refusal_judge import ENDPOINT_REFUSES, RefusalJudge
 from batchchat.policy.retry import retrying
 
 __all__ = ["Dispatcher"]
-
-_MAX_RECOVERY_ROWS, _MAX_RECOVERY_BYTES = 20_000, 256 << 20
 
 
 class Dispatcher:
@@ -56,14 +56,11 @@ class Dispatcher:
         self._streak = FailureStreak(
             sending.stop_after_failures, answered_before=bool(sending.answered_models), model=sending.model
         )
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._idle = asyncio.Event()
+        self._tasks = TaskSet(self.stop)
         self._stopping = asyncio.Event()
-        self._abandoned = False
-        self._defect: BaseException | None = None
         self.gate = Gate((*sending.policies, self._judge), clock, self.stop)
         # Even with few workers, enough rows must fail at once to show an outage.
-        self._recovery = _Recovery(max(sending.workers, FAILURES_TO_OPEN), clock)
+        self._recovery = Recovery(max(sending.workers, FAILURES_TO_OPEN), clock)
         self.in_flight = InFlightAttempts(sending.stragglers, clock, self._all_in_flight, observer.overdue)
         self.stopped: Halt | None = None
 
@@ -83,17 +80,16 @@ class Dispatcher:
         Raises what went wrong in ourselves, the recorder or the observer, after the same. Cancelled, it abandons.
         """
         for _ in range(self._sending.workers):
-            self._start(self._worker())
+            self._tasks.start(self._worker())
         try:
-            await self._idle.wait()
+            await self._tasks.ended()
         except asyncio.CancelledError:
             self.abandon()
-            await self._idle.wait()
+            await self._tasks.ended()
             raise
         finally:
             self.in_flight.unwatch()
-        if self._defect is not None:
-            raise self._defect
+        self._tasks.raise_defect()
 
     def stop(self, why: Halt | None = None) -> None:
         """Send nothing more; rows in backoff are left unfinished. Only the first reason counts."""
@@ -108,28 +104,7 @@ class Dispatcher:
     def abandon(self) -> None:
         """Cancel what is in flight; `run` returns as soon as that is done."""
         self.stop()
-        self._abandoned = True
-        for task in self._tasks:
-            task.cancel()
-
-    def _start(self, play: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(play)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-        return task
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error: BaseException | None
-        if task.cancelled():
-            error = None if self._abandoned else RuntimeError("a row was cancelled, and not by us")
-        else:
-            error = task.exception()
-        if error is not None:
-            self._defect = self._defect or error
-            self.stop()
-        if not self._tasks:
-            self._idle.set()
+        self._tasks.cancel()
 
     async def _worker(self) -> None:
         with suppress(Closed):
@@ -161,7 +136,7 @@ class Dispatcher:
                 # Counted here and not by the task: the worker continues before that runs.
                 size = len(attempt.request.body)
                 self._recovery.begin(size)
-                self._start(self._recover(work, attempt)).add_done_callback(partial(self._recovery.end, size))
+                self._tasks.start(self._recover(work, attempt)).add_done_callback(partial(self._recovery.end, size))
                 return
 
     async def _recover(self, work: Work, failed: Attempt) -> None:
@@ -203,7 +178,7 @@ class Dispatcher:
                 sent = await self._sending.send(request)
             except asyncio.CancelledError as cancelled:
                 raw = cancelled.raw if isinstance(cancelled, StreamCancelledError) else None
-                if self._abandoned or not in_flight.was_overdue():
+                if self._tasks.cancelled or not in_flight.was_overdue():
                     raise
             if sent is not None:
                 attempt = self._judge.judge(self._clock(), sent)
@@ -282,67 +257,3 @@ class Dispatcher:
         except TimeoutError:
             return
         raise Closed
-
-
-class _Recovery:
-    """Counts the rows in recovery, and says when no new ones are taken.
-
-    That is where there are more than `min_rows` and as many as were answered within the last minute or two: an endpoint
-    that answers gets new rows however many fail, and one that answers nothing no more than seven with each retry
-    that fails, in the gate's order: a new row may be answered where those before it are refused for something in
-    themselves. And where their requests take more than 256 MiB.
-    """
-
-    def __init__(self, min_rows: int, clock: Callable[[], float]) -> None:
-        self.rows = 0
-        self._min_rows = min_rows
-        self._clock = clock
-        self._bytes = 0
-        self._minute, self._answers, self._answers_before = 0, 0, 0
-        self._failed_retries = 0  # since the latest answer
-        self._changed = asyncio.Event()
-
-    def is_full(self) -> bool:
-        """Whether no new rows are to be taken."""
-        if self.rows <= self._min_rows:
-            return self._bytes > _MAX_RECOVERY_BYTES and self.rows > 0
-        self._count_minutes()
-        room = self._min_rows + self._answers + self._answers_before + NEW_ROWS_PER_RETRY * self._failed_retries
-        return self.rows > min(room, _MAX_RECOVERY_ROWS) or self._bytes > _MAX_RECOVERY_BYTES
-
-    def count_answer(self) -> None:
-        """A row was answered."""
-        self._count_minutes()
-        self._answers += 1
-        self._failed_retries = 0
-
-    def begin(self, size: int) -> None:
-        """A row begins to recover, whose request has `size` bytes."""
-        self.rows += 1
-        self._bytes += size
-
-    def end(self, size: int, _task: asyncio.Task[None]) -> None:
-        """A row's recovery is over."""
-        self.rows -= 1
-        self._bytes -= size
-        self._changed.set()
-
-    def wake(self) -> None:
-        """Let those who wait look again."""
-        self._changed.set()
-
-    def count_failure(self) -> None:
-        """A row in recovery failed again."""
-        self._failed_retries += 1
-        self._changed.set()
-
-    async def changed(self) -> None:
-        """Returns at the next end of a recovery, or `wake`."""
-        self._changed.clear()
-        await self._changed.wait()
-
-    def _count_minutes(self) -> None:
-        minute = int(self._clock() // 60)
-        if minute != self._minute:
-            self._answers_before = self._answers if minute == self._minute + 1 else 0
-            self._minute, self._answers = minute, 0

@@ -43,7 +43,7 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._serving = False
         self._closed = False
-        self.failures = 0  # consecutive
+        self._failures = 0  # consecutive
         self.in_flight = 0
         self.max_in_flight = 0
 
@@ -68,7 +68,7 @@ class Gate:
             policy.release(now, max_usage, attempt, record)
         self.in_flight -= 1
         if attempt is not None:
-            self.failures = self.failures + 1 if attempt.verdict.action is Action.RETRY else 0
+            self._failures = self._failures + 1 if attempt.verdict.action is Action.RETRY else 0
         if (self._again or self._fresh) and not self._serving:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._serve)
@@ -125,7 +125,7 @@ class Gate:
 
     def _next_line(self) -> _Line:
         """Retries go before new rows; after a failure, seven new rows go before the next of them."""
-        if self._again and self._fresh and self.failures % (1 + NEW_ROWS_PER_RETRY):
+        if self._again and self._fresh and self._failures % (1 + NEW_ROWS_PER_RETRY):
             return self._fresh
         return self._again or self._fresh
 

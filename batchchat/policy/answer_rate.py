@@ -27,18 +27,22 @@ class AnswerRate:
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=_MAX_TIMES)
+        self._began_at = float("-inf")
+
+    def begin(self, now: float) -> None:
+        """The first request is sent."""
+        self._began_at = now
 
     def add(self, now: float) -> None:
         """A request was answered."""
         self._times.append(now)
 
-    def in_line(self, now: float, cut_off_s: float, known_s: float, in_flight: int) -> int | None:
+    def in_line(self, now: float, cut_off_s: float, since: float, in_flight: int) -> int | None:
         """How many are answered in `cut_off_s`, where the others of `in_flight` stand in line; None where none does.
 
-        Answers of the last `known_s` seconds tell, which are at least `cut_off_s`: before, another number was in
-        flight.
+        Only answers after `since`, at least `cut_off_s` ago, count: before, another number was in flight.
         """
-        spans = min(max(1.0, _ENOUGH / in_flight), known_s / cut_off_s)
+        spans = min(max(1.0, _ENOUGH / in_flight), (now - max(since, self._began_at)) / cut_off_s)
         expected = min(in_flight * spans, _MAX_TIMES)
         answers = self._count_since(now - spans * cut_off_s, expected)
         share = answers / expected

@@ -112,8 +112,6 @@ class CircuitBreaker:
         self._failing_rows: dict[Key, None] = {}
         self._probes = _Probes(0.0)
         self._history = OutageHistory()
-        self._latest_answered = float("-inf")
-        """When the latest request that was answered had been sent."""
         self._halt: Halt | None = None
         self._news: list[WentDown | CameBack] = []
 
@@ -166,8 +164,6 @@ class CircuitBreaker:
             self._failed(now, attempt)
             return
         self._reached = True
-        if sent_at > self._latest_answered:  # noqa: PLR1730 (once a request, and `max` takes three times as long)
-            self._latest_answered = sent_at
         if failures is not None or self._failing_rows or self._state is RECOVERING:
             self._answered(now, sent_at, attempt)
 

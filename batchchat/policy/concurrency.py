@@ -101,7 +101,6 @@ class Concurrency:
         self._state = FIXED if not adaptive else STARTING if self.ceiling < max_in_flight else STEADY
         self.in_flight = 0
         self._sent = 0
-        self._first_at = _NEVER  # when the first request was sent
         self._peak_ceiling = self.ceiling  # since the last cut by a factor
         self._step_at = _NEVER
         self._cut = _Cut()
@@ -139,7 +138,7 @@ class Concurrency:
             elif self._step_at == _NEVER:
                 self._step_at = now + _STEP_S
         if not self._sent:
-            self._first_at = now
+            self._answer_rate.begin(now)
         self.in_flight += 1
         self._sent += 1
         self._signs.add_sent(now)
@@ -235,8 +234,7 @@ class Concurrency:
         in_flight = self.in_flight + 1
         if self._state is FIXED or sent_at <= self._cut.at or in_flight == 1:
             return  # sent before the cut: that was to be expected
-        since = max(self._cut.at, self._first_at)
-        answers = self._answer_rate.in_line(now, now - sent_at, now - since, in_flight)
+        answers = self._answer_rate.in_line(now, now - sent_at, self._cut.at, in_flight)
         if answers is None:
             if not (self._overloads and self._growth.before):
                 return

@@ -9,8 +9,6 @@ from batchchat.core.response_format import ResponseFormat
 
 __all__ = ["FormatLadder"]
 
-_ORDER = list(ResponseFormat)
-
 
 class FormatLadder:
     """Begins with `first` for every model; it only goes down."""
@@ -31,7 +29,7 @@ class FormatLadder:
     def refuse(self, model: str, response_format: ResponseFormat) -> bool:
         """The endpoint refused `response_format` for `model`; True where later rows begin with another for that."""
         present = self.present(model)
-        is_news = _ORDER.index(response_format.fallback) > _ORDER.index(present)
+        is_news = present.is_stricter_than(response_format.fallback)
         if not is_news or (model, response_format) in self._accepted:
             return False
         self._present[model] = response_format.fallback

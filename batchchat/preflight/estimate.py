@@ -256,10 +256,10 @@ def _notes(model: ModelEstimate, figures: Forecast, pilot_result: PilotResult | 
     load, notes = model.load, list[str]()
     if model.tokenizer.note is not None:
         notes.append(model.tokenizer.note)
-    if load.unbounded:
+    if load.to_send.unbounded:
         notes.append(
-            f"{numbers.rows(load.unbounded)} set no max_tokens, and the context of {model.model} is not known, so"
-            " the worst case has no limit. Set `params.max_tokens`."
+            f"{numbers.rows(load.to_send.unbounded)} set no max_tokens, and the context of {model.model} is not known,"
+            " so the worst case has no limit. Set `params.max_tokens`."
         )
     if pilot_result is not None and load.left:
         notes += _notes_of_pilot(pilot_result, figures)
@@ -286,7 +286,7 @@ def _notes_of_pilot(pilot_result: PilotResult, figures: Forecast) -> list[str]:
 
 def _notes_of_rows(load: Load, model: str) -> list[str]:
     notes = []
-    if load.left_resends:
+    if load.to_send.resends:
         notes.append(
             "each later turn of a row is sent with the replies before it; they are counted in its prompt at their"
             " expected length."

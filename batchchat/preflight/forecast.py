@@ -104,12 +104,12 @@ def forecast(
         return _without_evidence(load, listed, prompt_source)
     scale = _prompt_scale(evidence)
     price = observed_charge(evidence.rows, listed, evidence.where) if evidence.same_price else listed
-    if load.left_resends and not evidence.is_calibrating:
+    if load.to_send.resends and not evidence.is_calibrating:
         strata = Strata(
             [evidence.rows], [load.left]
         )  # their prompts may have replies in them, and say nothing of length
     else:
-        strata = strata_of(evidence.rows, load.bands)
+        strata = strata_of(evidence.rows, load.to_send.bands)
     extrapolation = _Extrapolation(
         load, strata, price, scale, seed, has_interval=evidence.is_random_sample, same_price=evidence.same_price
     )
@@ -140,27 +140,27 @@ def forecast(
 
 def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> Forecast:
     """The forecast without an answer: worst is the maximum of replies, low and expected are assumed or unknown."""
-    worst = None if load.unbounded else load.known_completion + load.left_max_completion
-    is_assumed = worst is not None and not load.by_context
+    worst = None if load.to_send.unbounded else load.known_completion + load.to_send.max_completion
+    is_assumed = worst is not None and not load.to_send.by_context
     low, expected = (
-        load.known_completion + share * load.left_max_completion if is_assumed else None for share in ASSUMED
+        load.known_completion + share * load.to_send.max_completion if is_assumed else None for share in ASSUMED
     )
     completion = Range(low, expected, worst) if load.left else Range(*[float(load.known_completion)] * 3)
     cost = None
     if listed is not None:
         # A reply that is sent again with later turns costs as prompt each time.
         token_usd = listed.output_usd + load.resent(listed.input_usd)
-        base_usd = listed.cost_usd(load.left_prompt, 0) + load.known_cost
+        base_usd = listed.cost_usd(load.to_send.prompt, 0) + load.known_cost
         cost = Range(*(_with_replies(base_usd, token_usd, tokens, load.known_completion) for tokens in completion))
     resent = 0.0 if expected is None else load.resent(expected - load.known_completion)
     if is_assumed or not load.left:
         length_source = f"assumed: {ASSUMED[0]:.0%} and {ASSUMED[1]:.0%} of the maximum"
     else:
         length_source = (
-            "reply lengths unknown" if load.unbounded else "reply lengths unknown; the worst fills the context"
+            "reply lengths unknown" if load.to_send.unbounded else "reply lengths unknown; the worst fills the context"
         )
     return Forecast(
-        prompt_tokens=round(load.known_prompt + load.left_prompt + resent),
+        prompt_tokens=round(load.known_prompt + load.to_send.prompt + resent),
         completion_tokens=completion,
         cost_usd=cost,
         duration_s=None,
@@ -194,17 +194,17 @@ class _Extrapolation:
     @property
     def left_prompt(self) -> float:
         """The prompt tokens of the rows left, as the endpoint is expected to report them."""
-        return (self.load.left_prompt + self.load.resent(self._left_completion)) * (self.scale or 1.0)
+        return (self.load.to_send.prompt + self.load.resent(self._left_completion)) * (self.scale or 1.0)
 
     @cached_property
     def _left_completion(self) -> float:
         """The expected completion tokens of the rows left."""
-        return self._sum(lambda row: float(row.completion), 0.0)[0] if self.load.left_resends else 0.0
+        return self._sum(lambda row: float(row.completion), 0.0)[0] if self.load.to_send.resends else 0.0
 
     def completion_tokens(self) -> tuple[Range, Interval | None]:
         load, base = self.load, self.load.known_completion
         expected, span = self._sum(lambda row: float(row.completion), base)
-        worst = None if load.unbounded else float(base + load.left_max_completion)
+        worst = None if load.to_send.unbounded else float(base + load.to_send.max_completion)
         return _ordered(base + load.left * self._low_completion(), expected, worst), span
 
     def cost_usd(self, completion: Range) -> tuple[Range | None, Interval | None]:
@@ -214,7 +214,7 @@ class _Extrapolation:
         # The text of every row is known, so only the cost beyond it is extrapolated: of replies, and of those that are
         # sent again with later turns.
         scale = self.scale or 1.0
-        base_usd = self.load.known_cost + price.cost_usd(self.load.left_prompt * scale, 0)
+        base_usd = self.load.known_cost + price.cost_usd(self.load.to_send.prompt * scale, 0)
         resend_usd = self.load.resent(price.cost_usd(scale, 0))
 
         def beyond_prompt_usd(row: ObservedRow) -> float:
@@ -238,7 +238,7 @@ class _Extrapolation:
         answered = [row for sample in self.strata.samples for row in sample if row.answered]
         latencies_s = [row.latency_s for row in answered]
         base_s, token_s = _latency_line([float(row.completion) for row in answered], latencies_s)
-        max_s = 0.0 if load.unbounded else base_s + token_s * load.left_max_completion / load.left
+        max_s = 0.0 if load.to_send.unbounded else base_s + token_s * load.to_send.max_completion / load.left
         distribution = LatencyDistribution.of(latencies_s, max_s)
 
         def run_s(busy_s: float | None, tokens: float | None, quantile: float = MEDIAN) -> float | None:
@@ -246,7 +246,7 @@ class _Extrapolation:
                 return None
             bounds = [distribution.makespan_s(busy_s, load.left, limits.concurrency, quantile)]
             if limits.requests_per_minute is not None:
-                bounds.append(load.left_requests / limits.requests_per_minute * 60)
+                bounds.append(load.to_send.requests / limits.requests_per_minute * 60)
             if limits.tokens_per_minute is not None:
                 left_tokens = (tokens or 0.0) - load.known_completion + self.left_prompt
                 bounds.append(left_tokens / limits.tokens_per_minute * 60)
@@ -256,7 +256,7 @@ class _Extrapolation:
         busy_s = (
             load.left * (base_s + token_s * self._low_completion()),
             expected,
-            None if load.unbounded else load.left * base_s + token_s * load.left_max_completion,
+            None if load.to_send.unbounded else load.left * base_s + token_s * load.to_send.max_completion,
         )
         figures = _ordered(*map(run_s, busy_s, completion))
         if span is None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from batchchat.preflight.interval import Stratum
 
-__all__ = ["Load", "ObservedRow", "Strata", "band", "strata_of"]
+__all__ = ["Load", "ObservedRow", "RowsToSend", "Strata", "band", "strata_of"]
 
 _MIN_STRATUM_ROWS = 25
 _MAX_STRATA = 4
@@ -47,13 +47,48 @@ class ObservedRow(NamedTuple):
 
 
 @dataclass(slots=True)
+class RowsToSend:
+    """The `rows` still to be sent: what they may take, in sums.
+
+    `prompt` are their prompt tokens as counted here, without replies that are sent again, `max_completion` the maximum
+    of their completion tokens, `requests` the number of their requests, and `resends` how often one of their replies is
+    sent again.
+    """
+
+    rows: int = 0
+    prompt: int = 0
+    max_completion: int = 0
+    requests: int = 0
+    resends: int = 0
+    unbounded: int = 0
+    """Rows whose reply has no known maximum."""
+    by_context: int = 0
+    """Rows whose reply is limited by the context only."""
+    bands: Counter[int] = field(default_factory=Counter)
+
+    def __add__(self, further: RowsToSend) -> RowsToSend:
+        """The sum of both, which have no row in common."""
+        return RowsToSend(*(getattr(self, own.name) + getattr(further, own.name) for own in fields(self)))
+
+    def add(self, prompt: int, max_completion: int | None, *, by_context: bool, requests: int) -> None:
+        """Count a row, as `Load.send` says."""
+        self.rows += 1
+        self.requests += requests
+        self.resends += requests * (requests - 1) // 2
+        self.prompt += prompt
+        self.bands[band(prompt)] += 1
+        if max_completion is None:
+            self.unbounded += 1
+        else:
+            self.max_completion += max_completion
+            self.by_context += by_context
+
+
+@dataclass(slots=True)
 class Load:
     """The rows of an input under one model, in sums.
 
-    `left` rows are still to be sent: `left_prompt` are their prompt tokens as counted here, without replies that are
-    sent again, `left_max_completion` the maximum of their completion tokens, `left_requests` the number of their
-    requests and `left_resends` how often one of their replies is sent again. `kept` rows are answered and `kept_failed`
-    have failed; `known_*` are the tokens and the cost of both.
+    `kept` rows are answered and `kept_failed` have failed; `known_*` are the tokens and the cost of both.
     """
 
     rows: int = 0
@@ -70,16 +105,7 @@ class Load:
     other_models: int = 0
     too_long: int = 0
     first_too_long: list[str] = field(default_factory=list)
-    left: int = 0
-    left_prompt: int = 0
-    left_max_completion: int = 0
-    left_requests: int = 0
-    left_resends: int = 0
-    unbounded: int = 0
-    """Rows left whose reply has no known maximum."""
-    by_context: int = 0
-    """Rows left whose reply is limited by the context only."""
-    bands: Counter[int] = field(default_factory=Counter)
+    to_send: RowsToSend = field(default_factory=RowsToSend)
     known_prompt: int = 0
     known_completion: int = 0
     known_cost: float = 0.0
@@ -97,26 +123,23 @@ class Load:
         del total.first_too_long[_MAX_NAMED:]
         return total
 
+    @property
+    def left(self) -> int:
+        """How many rows are still to be sent."""
+        return self.to_send.rows
+
     def send(self, prompt: int, max_completion: int | None, *, by_context: bool, requests: int = 1) -> None:
         """Count a row to be sent, with its prompt tokens and the maximum of its reply's, None where there is none.
 
         `by_context` says that the maximum is what the context leaves. Both are sums over its `requests`, each of which
         has the replies to those before it in its prompt.
         """
-        self.left += 1
-        self.left_requests += requests
-        self.left_resends += requests * (requests - 1) // 2
-        self.left_prompt += prompt
-        self.bands[band(prompt)] += 1
-        if max_completion is None:
-            self.unbounded += 1
-        else:
-            self.left_max_completion += max_completion
-            self.by_context += by_context
+        self.to_send.add(prompt, max_completion, by_context=by_context, requests=requests)
 
     def resent(self, completion: float) -> float:
         """The tokens of replies that the rows left send again, if their replies have `completion` tokens together."""
-        return completion * self.left_resends / self.left_requests if self.left_resends else 0.0
+        to_send = self.to_send
+        return completion * to_send.resends / to_send.requests if to_send.resends else 0.0
 
     def refuse(self, key: str) -> None:
         """Count the row with the id `key`, which does not fit the context."""

@@ -16,8 +16,8 @@ from batchchat.errors import InputError
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import rates_for
 from batchchat.run.messages import nothing_good
+from batchchat.run.scripts import scripts_for
 from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
-from batchchat.run.wiring import scripts_for
 from batchchat.sources import Source, open_source
 from batchchat.store.index import Index
 

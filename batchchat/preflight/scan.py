@@ -23,8 +23,8 @@ from batchchat.pricing.rates import Rates
 from batchchat.run.disposition import Disposition, OnChanged
 from batchchat.run.messages import mixed_mock
 from batchchat.run.reuse import FreeAnswers, free_answers, wants_answer
+from batchchat.run.scripts import scripts_for
 from batchchat.run.tasks import ResumeRules, RowTask, Scripts, looked_up_tasks, tasks
-from batchchat.run.wiring import scripts_for
 from batchchat.sources import Source, open_source
 from batchchat.store.folder import folder_of
 from batchchat.store.index import Index

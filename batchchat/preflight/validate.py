@@ -22,8 +22,9 @@ from batchchat.run.context_check import ContextCheck
 from batchchat.run.disposition import Disposition
 from batchchat.run.input_notes import input_notes
 from batchchat.run.messages import own_input
+from batchchat.run.scripts import scripts_for
 from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
-from batchchat.run.wiring import redactor_for, scripts_for
+from batchchat.run.wiring import redactor_for
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output
 

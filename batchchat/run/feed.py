@@ -18,47 +18,41 @@ from batchchat.core.record import RowRecord, add_spend
 from batchchat.core.row_history import RowHistory
 from batchchat.dispatch.work import Work
 from batchchat.run.disposition import Disposition
+from batchchat.run.input_total import InputTotal
 from batchchat.run.plan import ROWS_A_TURN
 from batchchat.run.sharing import shared_record
 from batchchat.run.tasks import RowTask, new_record_of_bad_row
 from batchchat.run.unsendable import UnsendableRows
 from batchchat.script.replay import replayed
-from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 
 __all__ = ["Feed"]
 
 
 class Feed:
-    """Takes rows from `tasks`, which read `source`; `keep` is given the records of those that are not sent.
+    """Takes rows from `tasks`; `keep` is given the records of those that are not sent, at most `limit` are.
 
-    At most `limit` rows are sent. `total` is the number of the input's rows, where the plan has counted them.
     `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
-    not yet when they were read. An input row becomes `rows_each` rows.
+    not yet when they were read.
     """
 
     def __init__(
         self,
         tasks: Iterator[RowTask | BadRow],
-        source: Source,
         ledger: Ledger,
         keep: Callable[[RowRecord], object],
+        total: InputTotal,
         *,
         limit: int | None,
-        total: int | None,
-        rows_each: int = 1,
         unsendable: UnsendableRows | None,
     ) -> None:
         self._tasks = tasks
-        self._source = source
         self._ledger = ledger
         self._keep = keep
         self._left = limit
         self._total = total
-        self._rows_each = rows_each
         self._unsendable = unsendable
         self._broken = False
-        self._total_at_least = 0
         self.rows_read = 0
         self.good_rows = 0
         self.taken = 0
@@ -77,7 +71,8 @@ class Feed:
                 self._broken = True  # the next `take` returns None, although the input is not at its end
                 raise
             if task is None:
-                self.exhausted = not self._broken
+                if not self._broken:
+                    self.exhausted, self._total.counted = True, self.rows_read
                 return None
             self.rows_read += 1
             if isinstance(task, BadRow):
@@ -152,9 +147,9 @@ class Feed:
             if number % ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
                 if time.monotonic() > deadline:
-                    self._total_at_least = count
+                    self._total.at_least = count
                     return
-        self._total = count
+        self._total.counted = count
 
     def _work(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> Work:
         self.taken += 1
@@ -169,12 +164,4 @@ class Feed:
 
     def total(self) -> tuple[int | None, bool]:
         """Rows of the input, and whether that is an estimate from the bytes read so far."""
-        if self.exhausted:
-            return self.rows_read, False
-        if self._total is not None:
-            return self._total, False
-        if self._source.rows_total is not None:
-            return self._source.rows_total * self._rows_each, False
-        estimate = self._source.estimated_rows(-(-self.rows_read // self._rows_each))
-        rows = None if estimate is None else estimate * self._rows_each
-        return None if rows is None else max(self.rows_read, self._total_at_least, rows), True
+        return self._total.rows(self.rows_read)

@@ -23,9 +23,11 @@ from batchchat.run.ending import RunResult
 from batchchat.run.exit_reason import RunLoopResult
 from batchchat.run.feed import Feed
 from batchchat.run.finished_rows import FinishedRows
+from batchchat.run.input_total import InputTotal
 from batchchat.run.plan import PlanCounts
 from batchchat.run.recorder import Recorder
 from batchchat.run.resend import Resend
+from batchchat.run.scripts import scripts_for
 from batchchat.run.session import Session
 from batchchat.run.tasks import tasks
 from batchchat.sources import Source
@@ -75,8 +77,9 @@ class ImportSession(Session):
         finished = FinishedRows(ledger, counts.replaced, self._tell)
         recorder = self._open_recorder(finished.apply, _MAX_UNSYNCED)
         # Neither a context window nor the limits of `retry` bound what was answered already.
-        rows = tasks(self._source, wiring.scripts_for(self._job, rates), ledger.index, self._planner.rules)
-        feed = Feed(rows, self._source, ledger, recorder.keep, limit=None, total=counts.total, unsendable=None)
+        rows = tasks(self._source, scripts_for(self._job, rates), ledger.index, self._planner.rules)
+        total = InputTotal(self._source, counted=counts.total)
+        feed = Feed(rows, ledger, recorder.keep, total, limit=None, unsendable=None)
         try:
             try:
                 await self._take_in(feed, recorder, wiring.batch_judge_for(self._job, rates))

@@ -20,6 +20,7 @@ from batchchat.run.messages import changed_rows_question, no_bound, nothing_good
 from batchchat.run.plan import PlanCounts, plan
 from batchchat.run.recorder import Recorder
 from batchchat.run.reuse import FreeAnswers
+from batchchat.run.scripts import scripts_for
 from batchchat.run.tasks import ResumeRules, tasks
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
@@ -103,11 +104,11 @@ class Planner:
         return self._context.signals.received is not None
 
     async def _count(self, rates: Rates) -> PlanCounts:
-        rows = tasks(self._source, wiring.scripts_for(self._job, rates), self._ledger.index, self.rules)
+        rows = tasks(self._source, scripts_for(self._job, rates), self._ledger.index, self.rules)
         return await plan(rows, self._ledger, self._stopped, wiring.limit_reached_for(self._job))
 
     async def _amend(self, rates: Rates, free: FreeAnswers) -> Amended:
-        rows = tasks(self._source, wiring.scripts_for(self._job, rates), self._ledger.index, self.rules)
+        rows = tasks(self._source, scripts_for(self._job, rates), self._ledger.index, self.rules)
         return await amend(rows, self._ledger, free, self._open_recorder(), self._stopped)
 
     def _continue_resend(self) -> None:

@@ -27,11 +27,11 @@ from batchchat.run.context import RunContext
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.disposition import Disposition
 from batchchat.run.ending import RunResult, finish, tell_broken
-from batchchat.run.engine import Engine
 from batchchat.run.exit_reason import RunLoopResult
 from batchchat.run.feed import Feed
 from batchchat.run.finished_rows import FinishedRows
 from batchchat.run.input_notes import input_notes
+from batchchat.run.input_total import InputTotal
 from batchchat.run.messages import budgeted, mixed_mock, nothing_good, own_input, stop_at_passed
 from batchchat.run.plan import PlanCounts
 from batchchat.run.planning import Planner
@@ -39,8 +39,9 @@ from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.run_loop import RunLoop
 from batchchat.run.run_record import run_record
+from batchchat.run.scripts import scripts_for
 from batchchat.run.sharing import share_answers
-from batchchat.run.tasks import RowTask, tasks
+from batchchat.run.tasks import RowTask, Scripts, tasks
 from batchchat.run.unsendable import UnsendableRows
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
@@ -298,13 +299,14 @@ class Session:
                     tell=self._tell,
                     stop_at=self._stop_at,
                 )
-                feed = self._feed(rates, recorder, engine, None if counts is None else counts.total)
+                scripts = scripts_for(self._job, rates, engine.formats)
+                feed = self._feed(rates, recorder, scripts, counts)
                 progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
                 loop = RunLoop(engine, recorder, feed, progress, self._signals)
                 try:
                     result.stop = await loop.run()
                     if feed.unshared and not self._stopped():
-                        await share_answers(self._tasks(rates, engine), self._ledger, recorder, self._stopped)
+                        await share_answers(self._tasks(scripts), self._ledger, recorder, self._stopped)
                     await feed.count_rest(_COUNT_REST_S)
                 except BatchchatError as error:
                     result.error = error
@@ -320,20 +322,17 @@ class Session:
     def _stopped(self) -> bool:
         return self._signals.received is not None
 
-    def _tasks(self, rates: Rates, engine: Engine) -> Iterator[RowTask | BadRow]:
-        scripts = wiring.scripts_for(self._job, rates, engine.formats)
+    def _tasks(self, scripts: Scripts) -> Iterator[RowTask | BadRow]:
         return tasks(self._source, scripts, self._ledger.index, self._planner.rules)
 
-    def _feed(self, rates: Rates, recorder: Recorder, engine: Engine, total: int | None) -> Feed:
-        job = self._job
+    def _feed(self, rates: Rates, recorder: Recorder, scripts: Scripts, counts: PlanCounts | None) -> Feed:
+        job, counted = self._job, None if counts is None else counts.total
         return Feed(
-            self._tasks(rates, engine),
-            self._source,
+            self._tasks(scripts),
             self._ledger,
             recorder.keep,
+            InputTotal(self._source, counted=counted, rows_each=scripts.expansion.rows_each),
             limit=self._options.limit,
-            total=total,
-            rows_each=wiring.scripts_for(job, rates).expansion.rows_each,
             unsendable=UnsendableRows(ContextCheck(context_for(job, rates)), wiring.limit_reached_for(job)),
         )
 

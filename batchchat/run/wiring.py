@@ -9,14 +9,13 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from batchchat.core.attempt import Attempt, MaxUsage, Request, Script, Usage
-from batchchat.core.conversation import Key, Message, Row
+from batchchat.core.attempt import Attempt, Request, Usage
 from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
 from batchchat.dispatch.work import RetryPolicies, Send, Sending
-from batchchat.endpoint import network, wire
+from batchchat.endpoint import network
 from batchchat.endpoint.batch_response import judged_attempt
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance
@@ -24,31 +23,23 @@ from batchchat.endpoint.reading import ReadingMemory
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
 from batchchat.job import JobSpec
-from batchchat.job.spec import AUTO, MAX_CONCURRENCY
+from batchchat.job.spec import MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.decision import Policy
-from batchchat.policy.format_ladder import FormatLadder
 from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait, limit_reached
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.pricing.cost import batch_pricing, cost_usd, pricing
-from batchchat.pricing.for_job import context_for, rates_for
-from batchchat.pricing.max_usage import UsageBounds
+from batchchat.pricing.for_job import rates_for
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.run.anomaly_detector import AnomalyDetector
-from batchchat.run.checking import checking_for, format_ladder_for
-from batchchat.run.context_check import unfit_for
 from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.engine import Engine
 from batchchat.run.recorder import Recorder
+from batchchat.run.scripts import format_ladder_for
 from batchchat.run.spending import Spending
-from batchchat.run.tasks import Scripts
-from batchchat.script.checked import CheckedScript
-from batchchat.script.single import single_message
-from batchchat.script.turns import Turns
-from batchchat.script.variants import RowExpansion, Variant, variants_of
 from batchchat.secret import Redactor, Secret, secrets_in_url
 from batchchat.sources.batch_output import BatchResponse
 from batchchat.sources.local_files import LocalFiles
@@ -64,57 +55,12 @@ __all__ = [
     "price_label",
     "rates_for",
     "redactor_for",
-    "scripts_for",
     "sender_for",
     "with_endpoint_limits",
 ]
 
 # Headers whose values may stand in a reply: who asks, and from where.
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
-
-
-def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None) -> Scripts:
-    """How rows become scripts; where a model's price is known, its requests know the most they may cost.
-
-    `formats` is what requests for JSON begin with, None where nothing is sent.
-    """
-    compose = _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
-    bounds = UsageBounds(rates.highest_price)
-    if job.budget.max_cost is not None or any(rates.rate(model) is not None for model in job.models):
-        compose = partial(wire.compose, max_usage_of=bounds)
-    unfit = partial(unfit_for, context_for(job, rates))
-
-    def script_for(row: Row, variant: Variant) -> Script:
-        first = single_message(
-            row, model=job.model, params=job.params, system=job.system, compose=compose, variant=variant
-        )
-        return Turns(first, compose, bounds.longer, unfit) if row.turns else first
-
-    checking = checking_for(job, compose, format_ladder_for(job) if formats is None else formats)
-
-    def checked(row: Row, variant: Variant) -> Script:
-        script = script_for(row, variant)
-        return script if checking is None else CheckedScript(script, checking)
-
-    shares = _always if job.dedupe is True else _at_temperature_0 if job.dedupe == AUTO else None
-    return Scripts(
-        script_for if checking is None else checked, RowExpansion(variants_of(job.matrix or ()), job.samples), shares
-    )
-
-
-def _always(_: Script) -> bool:
-    return True
-
-
-def _at_temperature_0(script: Script) -> bool:
-    return script.params.get("temperature") == 0
-
-
-def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
-    """A request with the tokens it may use at most, as far as that is seen without a tokenizer."""
-    request = wire.compose(key, model, messages, params)
-    most = params.get("max_tokens", params.get("max_completion_tokens"))
-    return request._replace(max_usage=MaxUsage(len(request.body), most if type(most) is int and most >= 0 else None))
 
 
 BatchJudge = Callable[[Request, BatchResponse], Attempt]

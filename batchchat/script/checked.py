@@ -33,8 +33,6 @@ from batchchat.tokens.reply_limit import max_reply_tokens
 
 __all__ = ["CheckedScript", "Checking"]
 
-_ORDER = list(ResponseFormat)
-
 
 @dataclass(frozen=True, slots=True)
 class Checking:
@@ -168,7 +166,7 @@ class CheckedScript:
 
     def _request(self, at: _Position, settled: Sequence[Attempt]) -> Request:
         response_format = self._format(at.plain)
-        if at.refused is not None and _ORDER.index(at.refused) >= _ORDER.index(response_format):
+        if at.refused is not None and not at.refused.is_stricter_than(response_format):
             response_format = at.refused.fallback
         if at.again is not None:
             return self._again(at.plain, at.step, response_format, *at.again)

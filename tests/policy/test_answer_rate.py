@@ -24,7 +24,7 @@ def test_who_stands_in_line(in_flight: int, answers: int, in_line: int | None) -
     rate.add(1.0)
     for _ in range(answers):
         rate.add(12.0)
-    assert rate.in_line(15.0, 5.0, 5.0, in_flight) == in_line
+    assert rate.in_line(15.0, 5.0, 10.0, in_flight) == in_line
 
 
 def test_a_few_in_flight_are_looked_at_over_several_spans() -> None:
@@ -32,4 +32,4 @@ def test_a_few_in_flight_are_looked_at_over_several_spans() -> None:
     rate = AnswerRate()
     for number in range(8):
         rate.add(80.1 + 2.5 * number)
-    assert rate.in_line(100.0, 5.0, 60.0, 4) == 2
+    assert rate.in_line(100.0, 5.0, 40.0, 4) == 2

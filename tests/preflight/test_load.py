@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.preflight.load import Load, ObservedRow, band, strata_of
+from batchchat.preflight.load import Load, ObservedRow, RowsToSend, band, strata_of
 
 PROMPTS = st.integers(0, 1 << 20)
 
@@ -43,12 +43,14 @@ def test_what_is_sent_and_kept() -> None:
     load.keep(observed(10, 7), tokens_known=True)
     load.keep(observed(10)._replace(cost_usd=None, completion=0, reported=None), tokens_known=False)
     load.keep(observed(10, 0, answered=False)._replace(cost_usd=None), tokens_known=True)
-    assert (load.left, load.left_prompt, load.left_max_completion, load.unbounded, load.by_context) == (
-        3,
-        230,
-        950,
-        1,
-        1,
+    assert load.to_send == RowsToSend(
+        rows=3,
+        prompt=230,
+        max_completion=950,
+        requests=3,
+        unbounded=1,
+        by_context=1,
+        bands=Counter({band(100): 2, band(30): 1}),
     )
     assert (load.kept, load.kept_failed, load.known_prompt, load.known_completion) == (2, 1, 30, 7)
     assert (load.known_cost, load.unknown_cost, load.unknown_tokens) == (0.1, 1, 1)

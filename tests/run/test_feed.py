@@ -14,6 +14,7 @@ from batchchat.core.attempt import MaxUsage, Request
 from batchchat.core.conversation import Row
 from batchchat.run.context_check import ContextCheck
 from batchchat.run.feed import Feed
+from batchchat.run.input_total import InputTotal
 from batchchat.run.tasks import ResumeRules, Scripts, tasks
 from batchchat.run.unsendable import UnsendableRows
 from batchchat.script.single import SingleMessage
@@ -33,7 +34,7 @@ def feed(source: Source, ledger: Ledger, keep: Callable[[Any], object], limit: i
     context = ContextWindow(lambda _model: 1_000, tokenizer_for)
     check = ContextCheck(context)
     rows = tasks(source, Scripts(lambda row, _: script(row)), ledger.index, ResumeRules())
-    return Feed(rows, source, ledger, keep, limit=limit, total=None, unsendable=UnsendableRows(check))
+    return Feed(rows, ledger, keep, InputTotal(source), limit=limit, unsendable=UnsendableRows(check))
 
 
 def taken(source: Feed) -> list[str]:
@@ -105,11 +106,10 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
 
     rows = Feed(
         tasks(source, Scripts(lambda row, _: broken(row)), Ledger(tmp_path).index, ResumeRules()),
-        source,
         Ledger(tmp_path),
         lambda _record: None,
+        InputTotal(source),
         limit=None,
-        total=None,
         unsendable=UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for))),
     )
     with pytest.raises(RuntimeError, match="a"):

@@ -18,6 +18,7 @@ from batchchat.run.endpoint_limits import EndpointLimits
 from batchchat.run.engine import Engine
 from batchchat.run.feed import Feed
 from batchchat.run.finished_rows import FinishedRows
+from batchchat.run.input_total import InputTotal
 from batchchat.run.progress import ProgressReporter
 from batchchat.run.recorder import Recorder
 from batchchat.run.spending import Spending
@@ -56,7 +57,8 @@ def report(folder: Path, *records: Any, limit: int | None = None, outdated: int 
         engine = Engine(sending, limits, spending, observer, drain_s=30, attempt_s=600)
         check = ContextCheck(ContextWindow(lambda _model: None, tokenizer_for))
         rows = tasks(source, Scripts(lambda row, _: Steps(row)), ledger.index, ResumeRules())
-        feed = Feed(rows, source, ledger, recorder.keep, limit=limit, total=3, unsendable=UnsendableRows(check))
+        total = InputTotal(source, counted=3)
+        feed = Feed(rows, ledger, recorder.keep, total, limit=limit, unsendable=UnsendableRows(check))
         dispatcher = Dispatcher(sending, feed.take, recorder, observer)
         reporter = ProgressReporter(
             engine, feed, finished, Counter({"timeout": 2}), events.append, limit=limit, clock=lambda: now
