@@ -22,6 +22,7 @@ from batchchat.report.lines import (
     token_lines,
 )
 from batchchat.text import numbers
+from batchchat.text.expansion import each_row_words, product_words
 from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
 from batchchat.text.run_sentence import Standing, run_sentence
 
@@ -32,7 +33,10 @@ _REPLY_WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What the summary prints. `next_commands` can be pasted; `this_run` is told apart where it was not the first."""
+    """What the summary prints. `next_commands` can be pasted; `this_run` is told apart where it was not the first.
+
+    Each input row is a row for each of `samples` of each of `variants`.
+    """
 
     name: str
     totals: Totals
@@ -44,6 +48,8 @@ class RunSummary:
     next_commands: Sequence[str]
     set_aside: Sequence[str] = ()
     max_cost_usd: Decimal | None = None
+    variants: int = 1
+    samples: int = 1
 
 
 def summary(run: RunSummary) -> str:
@@ -77,7 +83,9 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
 def _rows(run: RunSummary) -> str:
     standing = run.standing
     rows = standing.rows
-    parts = [f"{numbers.count(rows.answered)} answered"]
+    each = each_row_words(run.variants, run.samples)
+    total = f" of {product_words(rows.total, run.variants, run.samples)}" if each and rows.total else ""
+    parts = [f"{numbers.count(rows.answered)} answered{total}"]
     parts += [
         f"{numbers.count(number)} {word}"
         for number, word in (
