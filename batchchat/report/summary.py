@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from batchchat.core.conversation import Status
-from batchchat.core.record import RowRecord
+from batchchat.core.key_spelling import spelled_key
+from batchchat.core.record import RowRecord, key_of
 from batchchat.core.run_figures import ThisRun
 from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.report.lines import (
@@ -22,7 +23,7 @@ from batchchat.report.lines import (
     token_lines,
 )
 from batchchat.text import numbers
-from batchchat.text.expansion import each_row_words, product_words
+from batchchat.text.expansion import factor_words, product_words
 from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
 from batchchat.text.run_sentence import Standing, run_sentence
 
@@ -83,8 +84,8 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
 def _rows(run: RunSummary) -> str:
     standing = run.standing
     rows = standing.rows
-    each = each_row_words(run.variants, run.samples)
-    total = f" of {product_words(rows.total, run.variants, run.samples)}" if each and rows.total else ""
+    factors = factor_words(run.variants, run.samples)
+    total = f" of {product_words(rows.total, run.variants, run.samples)}" if factors and rows.total else ""
     parts = [f"{numbers.count(rows.answered)} answered{total}"]
     parts += [
         f"{numbers.count(number)} {word}"
@@ -121,7 +122,7 @@ def replies(rows: Sequence[RowRecord]) -> str:
         )
         content = last_user_message.get("content") if last_user_message else None
         prompt = content if isinstance(content, str) else "(not text)"
-        lines.append(f"{row['id']}  {numbers.shorten(prompt, _REPLY_WIDTH)}")
+        lines.append(f"{spelled_key(key_of(row))}  {numbers.shorten(prompt, _REPLY_WIDTH)}")
         lines.append(f"    {_reply(row)}")
     return "\n".join(lines)
 

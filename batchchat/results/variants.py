@@ -68,7 +68,7 @@ class _Matrix:
     def observed(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches, each looked at."""
         for batch in batches:
-            variants: list[str] = batch.column("variant").to_pylist()
+            variants: list[Any] = batch.column("variant").to_pylist()
             self.variants.update(dict.fromkeys(variants))
             for name, values in list(self.columns.items()):
                 if not _agree(values, variants, batch_values(batch, name)):

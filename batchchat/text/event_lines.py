@@ -11,7 +11,7 @@ from typing import Any
 from batchchat.core import events
 from batchchat.core.events import Event
 from batchchat.text import numbers
-from batchchat.text.expansion import each_row_words, product_words
+from batchchat.text.expansion import factor_words, product_words
 
 __all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "changed_rows", "event_line"]
 
@@ -33,8 +33,8 @@ def _started(event: events.Started) -> str:
     else:
         in_flight = f"up to {numbers.count(event.concurrency)} in flight"
     recognised = f" (recognised: {event.recognised})" if event.recognised else ""
-    each = each_row_words(event.variants, event.samples)
-    source = f"{event.source}{recognised}{f' · each row as {each}' if each else ''}"
+    factors = factor_words(event.variants, event.samples)
+    source = f"{event.source}{recognised}{f' · each row as {factors}' if factors else ''}"
     return f"{event.name} · {event.model} at {event.host} · {in_flight}\ninput  {source}"
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from batchchat.text import numbers
 
-__all__ = ["each_row_words", "product_words"]
+__all__ = ["factor_words", "product_words"]
 
 
-def each_row_words(variants: int, samples: int) -> str:
+def factor_words(variants: int, samples: int) -> str:
     """`6 variants × 3 samples`; empty where an input row is one row."""
     parts = [numbers.quantity(variants, "variant")] if variants > 1 else []
     parts += [numbers.quantity(samples, "sample")] if samples > 1 else []
@@ -16,7 +16,9 @@ def each_row_words(variants: int, samples: int) -> str:
 
 def product_words(rows: int, variants: int, samples: int) -> str:
     """`1,800 rows (100 × 6 variants × 3 samples)` of all `rows`, or only their number."""
-    each = each_row_words(variants, samples)
+    factors = factor_words(variants, samples)
     return (
-        f"{numbers.rows(rows)} ({numbers.count(rows // (variants * samples))} × {each})" if each else numbers.rows(rows)
+        f"{numbers.rows(rows)} ({numbers.count(rows // (variants * samples))} × {factors})"
+        if factors
+        else numbers.rows(rows)
     )
