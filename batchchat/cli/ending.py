@@ -120,6 +120,8 @@ def run_summary(job: JobSpec, result: RunResult, commands: list[str]) -> RunSumm
         next_commands=commands,
         set_aside=[shown_path(path) for path in result.set_aside],
         max_cost_usd=job.budget.max_cost,
+        variants=job.variants,
+        samples=job.samples,
     )
 
 

@@ -70,7 +70,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run begins. The ceiling of requests in flight is None where the endpoint is asked, 0 where nothing is sent."""
+    """A run begins. The ceiling of requests in flight is None where the endpoint is asked, 0 where nothing is sent.
+
+    Each input row becomes a row for each of `samples` of each of `variants`.
+    """
 
     name: str
     model: str
@@ -79,6 +82,8 @@ class Started:
     source: str
     recognised: str | None
     output: str
+    variants: int = 1
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ class Planned:
     Among the `kept` are the `undecided`, whose request changed, and the `taken_over`, whose answer another row had that
     is gone from the input or has another request there. `refreshed` rows have new values in passthrough columns.
     `used_up` rows have no attempt left, and fail without being sent; `shared` ones have the answer of another row.
+    Each input row is a row for each of `samples` of each of `variants`.
     """
 
     total: int
@@ -133,6 +139,8 @@ class Planned:
     refreshed: int = 0
     used_up: int = 0
     shared: int = 0
+    variants: int = 1
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True)

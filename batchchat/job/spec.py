@@ -7,6 +7,7 @@ The order of the fields is the order of the keys in the reference.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -317,6 +318,11 @@ class JobSpec:
         """The models that rows are sent to unless they name one of their own: those of the matrix, else `model`."""
         axis = next((axis for axis in self.matrix or () if axis.key == "model"), None)
         return (self.model,) if axis is None else tuple(dict.fromkeys(value for _, value in axis.values))
+
+    @property
+    def variants(self) -> int:
+        """How many combinations the matrix has; 1 without one."""
+        return prod(len(axis.values) for axis in self.matrix or ())
 
     @property
     def is_mock(self) -> bool:

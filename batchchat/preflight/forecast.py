@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from batchchat.preflight.charges import Charge, observed_charge
 from batchchat.preflight.interval import Interval, Stratum, interval, total
-from batchchat.preflight.load import Load, ObservedRow, Strata, strata_of
+from batchchat.preflight.load import Load, ObservedRow, Strata, has_rows_of_one_id, strata_of
 from batchchat.preflight.makespan import HIGH_QUANTILE, LOW_QUANTILE, MEDIAN, LatencyDistribution
 
 __all__ = ["ASSUMED", "Evidence", "Forecast", "Range", "SendLimits", "forecast"]
@@ -104,10 +104,10 @@ def forecast(
         return _without_evidence(load, listed, prompt_source)
     scale = _prompt_scale(evidence)
     price = observed_charge(evidence.rows, listed, evidence.where) if evidence.same_price else listed
-    if load.to_send.resends and not evidence.is_calibrating:
-        strata = Strata(
-            [evidence.rows], [load.left]
-        )  # their prompts may have replies in them, and say nothing of length
+    # Their prompts may have replies in them, and say nothing of length; or strata would part what was drawn together.
+    is_whole = bool(load.to_send.resends) and not evidence.is_calibrating
+    if is_whole or (evidence.is_random_sample and has_rows_of_one_id(evidence.rows)):
+        strata = Strata([evidence.rows], [load.left])
     else:
         strata = strata_of(evidence.rows, load.to_send.bands)
     extrapolation = _Extrapolation(
@@ -267,7 +267,7 @@ class _Extrapolation:
 
     def _sum(self, value: Callable[[ObservedRow], float], base: float) -> tuple[float, Interval | None]:
         """`base` plus the expected sum of `value` over the rows left, and the interval of that, if there is one."""
-        strata: list[Stratum] = self.strata.with_values(value)
+        strata: list[Stratum] = self.strata.with_values(value, by_id=self.has_interval)
         expected = total(strata)
         assert expected is not None
         span = interval(strata, self.seed) if self.has_interval else None

@@ -45,10 +45,13 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Similar rows: the `values` of those that were sampled, and how many were not."""
+    """Similar rows: the `values` of those that were sampled, and how many were not.
+
+    Of several samples or variants of each input row a value is the sum over all of one, and the count is of those too.
+    """
 
     values: Sequence[float]
-    unsampled_count: int
+    unsampled_count: float
 
 
 @dataclass(frozen=True, slots=True)

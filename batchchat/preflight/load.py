@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from batchchat.preflight.interval import Stratum
 
-__all__ = ["Load", "ObservedRow", "RowsToSend", "Strata", "band", "strata_of"]
+__all__ = ["Load", "ObservedRow", "RowsToSend", "Strata", "band", "has_rows_of_one_id", "strata_of"]
 
 _MIN_STRATUM_ROWS = 25
 _MAX_STRATA = 4
@@ -29,6 +29,7 @@ class ObservedRow(NamedTuple):
     `prompt` are its prompt tokens as counted here, `reported` as the endpoint reported them, `completion` its
     completion tokens; None is unknown. The `completion` of a failed row is 0 where it has no usage. All are sums over
     its requests; `resent` are the tokens of replies that were sent again with later turns, which are in no `prompt`.
+    Rows with the same `id` are samples or variants of one input row.
     """
 
     prompt: int
@@ -39,6 +40,7 @@ class ObservedRow(NamedTuple):
     latency_s: float
     answered: bool
     resent: int = 0
+    id: str = ""
 
     @property
     def sent_prompt(self) -> int:
@@ -177,12 +179,34 @@ class Strata:
     samples: Sequence[Sequence[ObservedRow]]
     left_counts: Sequence[int]
 
-    def with_values(self, value: Callable[[ObservedRow], float]) -> list[Stratum]:
-        """The strata of `value` over the sampled rows."""
+    def with_values(self, value: Callable[[ObservedRow], float], *, by_id: bool = False) -> list[Stratum]:
+        """The strata of `value` over the sampled rows; with `by_id` rows of one id are one value, their sum.
+
+        They were drawn together and are alike, so that they say less than as many rows of their own.
+        """
+        stratum_of = _by_id if by_id else _by_row
         return [
-            Stratum([value(row) for row in sample], left_count)
+            stratum_of(sample, left_count, value)
             for sample, left_count in zip(self.samples, self.left_counts, strict=True)
         ]
+
+
+def _by_row(sample: Sequence[ObservedRow], left_count: int, value: Callable[[ObservedRow], float]) -> Stratum:
+    return Stratum([value(row) for row in sample], left_count)
+
+
+def _by_id(sample: Sequence[ObservedRow], left_count: int, value: Callable[[ObservedRow], float]) -> Stratum:
+    """Where an id lacks some of its rows, the mean of the others stands for these."""
+    values: dict[str | int, list[float]] = {}
+    for number, row in enumerate(sample):
+        values.setdefault(row.id or number, []).append(value(row))
+    rows_each = len(sample) / len(values) if values else 1.0
+    return Stratum([rows_each * math.fsum(of_id) / len(of_id) for of_id in values.values()], left_count / rows_each)
+
+
+def has_rows_of_one_id(sample: Sequence[ObservedRow]) -> bool:
+    """Whether an input row is in `sample` more than once, as several samples or variants."""
+    return len({row.id or number for number, row in enumerate(sample)}) < len(sample)
 
 
 def strata_of(sample: Sequence[ObservedRow], left_bands: Counter[int]) -> Strata:

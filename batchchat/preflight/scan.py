@@ -324,4 +324,5 @@ def _without_length(record: RowRecord, prompt: int) -> ObservedRow:
         cost_reported=record.get("cost_source") == "reported",
         latency_s=record.get("latency_s") or 0.0,
         answered=record["status"] == Status.ANSWERED,
+        id=record["id"],
     )

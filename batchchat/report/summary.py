@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from batchchat.core.conversation import Status
-from batchchat.core.record import RowRecord
+from batchchat.core.key_spelling import spelled_key
+from batchchat.core.record import RowRecord, key_of
 from batchchat.core.run_figures import ThisRun
 from batchchat.core.totals import OffRowCosts, Totals
 from batchchat.report.lines import (
@@ -22,6 +23,7 @@ from batchchat.report.lines import (
     token_lines,
 )
 from batchchat.text import numbers
+from batchchat.text.expansion import factor_words, product_words
 from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
 from batchchat.text.run_sentence import Standing, run_sentence
 
@@ -32,7 +34,10 @@ _REPLY_WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What the summary prints. `next_commands` can be pasted; `this_run` is told apart where it was not the first."""
+    """What the summary prints. `next_commands` can be pasted; `this_run` is told apart where it was not the first.
+
+    Each input row is a row for each of `samples` of each of `variants`.
+    """
 
     name: str
     totals: Totals
@@ -44,6 +49,8 @@ class RunSummary:
     next_commands: Sequence[str]
     set_aside: Sequence[str] = ()
     max_cost_usd: Decimal | None = None
+    variants: int = 1
+    samples: int = 1
 
 
 def summary(run: RunSummary) -> str:
@@ -77,7 +84,9 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
 def _rows(run: RunSummary) -> str:
     standing = run.standing
     rows = standing.rows
-    parts = [f"{numbers.count(rows.answered)} answered"]
+    factors = factor_words(run.variants, run.samples)
+    total = f" of {product_words(rows.total, run.variants, run.samples)}" if factors and rows.total else ""
+    parts = [f"{numbers.count(rows.answered)} answered{total}"]
     parts += [
         f"{numbers.count(number)} {word}"
         for number, word in (
@@ -113,7 +122,7 @@ def replies(rows: Sequence[RowRecord]) -> str:
         )
         content = last_user_message.get("content") if last_user_message else None
         prompt = content if isinstance(content, str) else "(not text)"
-        lines.append(f"{row['id']}  {numbers.shorten(prompt, _REPLY_WIDTH)}")
+        lines.append(f"{spelled_key(key_of(row))}  {numbers.shorten(prompt, _REPLY_WIDTH)}")
         lines.append(f"    {_reply(row)}")
     return "\n".join(lines)
 

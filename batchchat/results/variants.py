@@ -68,7 +68,7 @@ class _Matrix:
     def observed(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches, each looked at."""
         for batch in batches:
-            variants = batch_values(batch, "variant")
+            variants: list[Any] = batch_values(batch, "variant")
             self.variants.update(dict.fromkeys(variants))
             for name, values in list(self.columns.items()):
                 if not _agree(values, variants, batch_values(batch, name)):

@@ -142,7 +142,8 @@ class Planner:
     def _tell(self, counts: PlanCounts, amended: Amended) -> None:
         ledger, tell = self._ledger, self._context.tell
         if ledger.totals.finished or ledger.not_in_input.rows:
-            tell(counts.planned(ledger.not_in_input.rows, amended))
+            planned, job = counts.planned(ledger.not_in_input.rows, amended), self._job
+            tell(replace(planned, variants=job.variants, samples=job.samples))
         if counts.rows[Disposition.UNDECIDED]:
             tell(counts.changed_rows())
         for ids in self.rules.resend.id_lists:

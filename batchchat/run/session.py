@@ -169,6 +169,8 @@ class Session:
                 self._source.description,
                 self._source.recognised,
                 job.output.as_given,
+                job.variants,
+                job.samples,
             )
         )
         self._tell_notes()

@@ -11,6 +11,7 @@ from typing import Any
 from batchchat.core import events
 from batchchat.core.events import Event
 from batchchat.text import numbers
+from batchchat.text.expansion import factor_words, product_words
 
 __all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "changed_rows", "event_line"]
 
@@ -32,7 +33,9 @@ def _started(event: events.Started) -> str:
     else:
         in_flight = f"up to {numbers.count(event.concurrency)} in flight"
     recognised = f" (recognised: {event.recognised})" if event.recognised else ""
-    return f"{event.name} · {event.model} at {event.host} · {in_flight}\ninput  {event.source}{recognised}"
+    factors = factor_words(event.variants, event.samples)
+    source = f"{event.source}{recognised}{f' · each row as {factors}' if factors else ''}"
+    return f"{event.name} · {event.model} at {event.host} · {in_flight}\ninput  {source}"
 
 
 def _input_noted(event: events.InputNoted) -> str:
@@ -87,6 +90,8 @@ def _planned(event: events.Planned) -> str:
             parts.append(f"{numbers.count(count)} {words}")
     if not (event.retry_failed or event.resend_answered or event.resend_changed or event.new):
         parts.append("nothing to send")
+    if event.variants * event.samples > 1:
+        parts[0] = f"{product_words(event.total, event.variants, event.samples)}: {parts[0]}"
     line = "resume " + " · ".join(parts)
     if event.refreshed:
         have = "has" if event.refreshed == 1 else "have"

@@ -419,3 +419,51 @@ def test_a_cap_needs_the_price_of_each_model(job: Job) -> None:
         assert "needs a known price" in ended.err
         assert "for m2 at" in ended.err
         assert not server.asked
+
+
+def test_prompts_of_a_matrix_are_templates_in_a_folder(job: Job) -> None:
+    """Each label's own system message is sent, of its row's columns; the folder has a row for each, with its name."""
+    table = [{"id": f"r{n}", "topic": topic, "lang": "de"} for n, topic in enumerate(["soup", "bread", "tea"])]
+    systems = {"long": "Explain {{ topic }} in {{ lang }}.", "short": "{{ topic }}: brief.", "none": None}
+
+    def answer(asked: Asked) -> bytes:
+        return error(400, "no") if "tea" in json.dumps(asked.body) and asked.body["seed"] == 8 else ok("fine")
+
+    with endpoint(answer) as server:
+        job.write(
+            table,
+            endpoint__base_url=server.url,
+            template="What is {{ topic }}?",
+            matrix={"system": systems},
+            samples=2,
+            params={"seed": 7},
+            output__path="out",
+            output__part_rows=4,
+        )
+        ended = job.run("--limit", "6")
+        assert ended.code == 0, ended.err
+        assert "· each row as 3 variants × 2 samples\n" in ended.err
+        ended = job.run()
+        assert ended.code == 3, ended.err
+        assert "resume 18 rows (3 × 3 variants × 2 samples): 6 finished before are kept" in ended.err
+        assert "15 answered of 18 rows (3 × 3 variants × 2 samples) · 3 failed" in ended.out
+        assert re.search(r"failed +3 bad_request  r2#system=(long|short|none)#1: no\n", ended.out)
+        sent = Counter(
+            (asked.body["seed"], *(message["content"] for message in asked.body["messages"])) for asked in server.asked
+        )
+        assert sent == Counter(
+            (seed, *system, f"What is {topic}?")
+            for topic in ("soup", "bread", "tea")
+            for seed in (7, 8)
+            for system in ([f"Explain {topic} in de."], [f"{topic}: brief."], [])
+        )
+    output = job.folder / "out"
+    assert len(list(output.glob("*.parquet"))) == 5
+    assert [(*key(row), row["variant_system"]) for row in job.table(output)] == [
+        (f"r{n}", f"system={label}", sample, label) for n in range(3) for label in systems for sample in range(2)
+    ]
+    report = job.run("report", "out", "--by", "variant_system", "--html", "page.html")
+    assert [line.split()[:3] for line in report.out.splitlines()[-3:]] == [
+        [label, "6", "1"] for label in ("long", "short", "none")
+    ]
+    assert b'"title":"Which prompt?"' in (job.folder / "page.html").read_bytes()

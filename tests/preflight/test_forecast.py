@@ -87,6 +87,21 @@ def test_a_pilot_of_all_rows_is_the_truth() -> None:
     assert figures.prompt_tokens == sum(row.reported or 0 for row in rows)
 
 
+def test_samples_of_one_row_are_no_rows_of_their_own() -> None:
+    """Four rows of each id that are alike say as much as one: the interval is as wide, and covers the truth."""
+    covered, widths = 0, []
+    for seed in range(15):
+        each = answered_by_the_mock(seed, 600)
+        rows = [row._replace(id=str(n)) for n, row in enumerate(each) for _ in range(4)]
+        alone, four = piloted(each, 50).completion_interval, piloted(rows, 200).completion_interval
+        assert alone is not None
+        assert four is not None
+        covered += four.low <= sum(row.completion for row in rows) <= four.high
+        widths.append((four.high - four.low) / (4 * (alone.high - alone.low)))
+    assert covered >= 11, covered
+    assert 0.9 < sum(widths) / len(widths) < 1.4, widths
+
+
 def test_a_pilot_of_one_has_figures_and_no_interval() -> None:
     """One row gives a mean, but no standard error."""
     figures = piloted(answered_by_the_mock(2, 40), 1)
