@@ -55,3 +55,18 @@ def test_what_was_answered_before_counts_wherever_it_is() -> None:
     assert equal.source_of(Key("old"), 0, 7, AGAIN) is None, "it is sent"
     assert equal.source_of(Key("next"), 4, 7, AGAIN) == SharedSource(0, sends=True)
     assert EqualRequests(index).source_of(Key("new"), 2, 7, NEW) is None
+
+
+def test_a_resend_that_goes_on_shares_what_it_has_got() -> None:
+    """Rows that it has not sent yet share an answer that it had before it was stopped, not an older one."""
+    index = Index()
+    for number, (id_, offset) in enumerate((("old", 1), ("new", 9), ("other", 2))):
+        index.finish(index.add(Key(id_)), "answered", 7, offset)
+        assert index.find(Key(id_)) == number
+    for one_sample in (True, False):
+        equal = EqualRequests(index, one_sample=one_sample, resent_since=5)
+        if not one_sample:
+            assert equal.source_of(Key("new"), 1, 7, KEEP) is None
+        assert equal.source_of(Key("other"), 2, 7, AGAIN) == SharedSource(1, sends=False)
+        index.amend(2, 20)
+        assert equal.source_of(Key("old"), 0, 7, AGAIN) == SharedSource(1, sends=False), "an amended one is old"
