@@ -1,6 +1,6 @@
 """What is known of each row: its fingerprint, its journal offset, its ordinal in the input; no Python object per row.
 
-A row is identified by a 64-bit hash of its key (see `hash_table`). About 55 bytes a row, table included.
+A row is identified by a 64-bit hash of its key (see `hash_table`). About 60 bytes a row, table included.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Index:
         self._fingerprints = array("Q")
         self._journal_offsets = array("Q")
         self._ordinals = array("q")
+        self._samples = array("I")
         self._statuses = bytearray()
         self._details = bytearray()
         self._passthrough_hashes = array("Q")
@@ -54,6 +55,7 @@ class Index:
             self._fingerprints.append(0)
             self._journal_offsets.append(_NO_OFFSET)
             self._ordinals.append(_NOT_IN_INPUT)
+            self._samples.append(key.sample)
             self._statuses.append(0)
             self._details.append(0)
             self._passthrough_hashes.append(_NOT_NOTED)
@@ -119,6 +121,10 @@ class Index:
     def status(self, entry: int) -> str:
         """The row's status; empty for an unfinished row."""
         return _STATUSES[self._statuses[entry]]
+
+    def sample(self, entry: int) -> int:
+        """Which sample of its input row the row is."""
+        return self._samples[entry]
 
     def is_cut_off(self, entry: int) -> bool:
         """Whether the row has an answer that ended at the limit of its tokens."""

@@ -408,6 +408,24 @@ def test_columns_that_change_while_a_resend_is_stopped(job: Job) -> None:
         assert sorted(asked.text for asked in server.asked[6:]) == ["1", "2"]
 
 
+def test_a_row_in_front_of_its_equal_shares_each_of_its_samples(job: Job) -> None:
+    """A pilot, or an earlier input, has answered a later row: the first one is not paid for once more."""
+    with mock_thread() as mock:
+        keys: dict[str, Any] = {
+            "endpoint__base_url": mock.url,
+            "dedupe": True,
+            "samples": 2,
+            "matrix": {"model": ["a", "b"]},
+        }
+        job.write(equal_rows(3, 3), **keys)
+        assert job.run().code == 0
+        before = {key(row)[1:]: row["response"] for row in job.table() if row["id"] == "r0002"}
+        job.write([{"id": "front", "messages": conversation("Question 2")}, *equal_rows(3, 3)])
+        assert job.run().code == 0
+        assert mock.stats()["requests"] == 12
+        assert {key(row)[1:]: row["response"] for row in job.table() if row["id"] == "front"} == before
+
+
 def figures(job: Job, *arguments: str) -> dict[str, Any]:
     ended = job.run("estimate", "job.yaml", "--json", *arguments)
     assert ended.code == 0, ended.err
