@@ -30,12 +30,15 @@ class SharedSource(NamedTuple):
 class EqualRequests:
     """The rows of one pass over the input, by what they ask.
 
-    With `one_sample` of each row the answers of earlier runs count as well, wherever in the input their rows are.
+    The answers of earlier runs count as well, wherever in the input their rows are.
+    Answers at `resent_since` in the journal or behind it are of the resend that goes on: they are shared by rows that
+    it has not sent yet.
     """
 
-    def __init__(self, index: Index, *, one_sample: bool = False) -> None:
+    def __init__(self, index: Index, *, resent_since: int | None = None) -> None:
         self._index = index
-        self._counts_answers = one_sample
+        self._resent_since = resent_since
+        self._has_answers = False
         self._requests = HashTable()
         self._entries = array("Q")
         self._sends = bytearray()
@@ -45,22 +48,22 @@ class EqualRequests:
 
         The entry of a row that is in no index is none of an index.
         """
-        if self._counts_answers:
-            self._counts_answers = False
+        if not self._has_answers:
+            self._has_answers = True
             self._add_answers()
         sends = disposition.sends
         if not sends and not self._keeps_answer_to(identity, entry, disposition):
             return None
-        request = stable_hash64(b"%016x %d" % (identity, key.sample)) if key.sample else identity
-        number, is_new = self._requests.add(request)
+        number, is_new = self._requests.add(_request(identity, key.sample))
         if is_new:
             self._entries.append(_NO_ENTRY if entry is None else entry)
             self._sends.append(sends)
             return None
+        source_sends = bool(self._sends[number])
         if not sends:
             return None
-        source_sends = bool(self._sends[number])
-        if disposition is Disposition.SEND_AGAIN and not source_sends:  # it is sent, and those behind it share that
+        is_new_answer = source_sends or self._is_resent(self._entries[number])
+        if disposition is Disposition.SEND_AGAIN and not is_new_answer:  # it is sent, and those behind it share that
             self._entries[number] = _NO_ENTRY if entry is None else entry
             self._sends[number] = True
             return None
@@ -69,9 +72,25 @@ class EqualRequests:
     def _add_answers(self) -> None:
         index = self._index
         for entry in index.finished():
-            if index.status(entry) == Status.ANSWERED and self._requests.add(index.fingerprint(entry))[1]:
+            if index.status(entry) != Status.ANSWERED:
+                continue
+            number, is_new = self._requests.add(_request(index.fingerprint(entry), index.sample(entry)))
+            if is_new:
                 self._entries.append(entry)
                 self._sends.append(False)
+            elif self._is_resent(entry):
+                self._entries[number] = entry
+
+    def _is_resent(self, entry: int) -> bool:
+        """Whether the resend that goes on had this row answered before it was stopped."""
+        index, since = self._index, self._resent_since
+        if since is None or entry == _NO_ENTRY:
+            return False
+        return index.status(entry) == Status.ANSWERED and index.was_finished_since(entry, since)
 
     def _keeps_answer_to(self, identity: int, entry: int | None, disposition: Disposition) -> bool:
         return disposition is Disposition.KEEP and entry is not None and self._index.fingerprint(entry) == identity
+
+
+def _request(identity: int, sample: int) -> int:
+    return stable_hash64(b"%016x %d" % (identity, sample)) if sample else identity

@@ -68,7 +68,7 @@ class Resend:
             return self.failed or listed or index.error_kind(entry) in self.kinds
         if status != Status.ANSWERED or not (listed or (self.cut_off and index.is_cut_off(entry))):
             return False
-        return self.since is None or index.journal_offset(entry) < self.since
+        return self.since is None or not index.was_finished_since(entry, self.since)
 
     @property
     def label(self) -> list[str]:

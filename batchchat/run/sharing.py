@@ -45,26 +45,18 @@ def shared_record(task: RowTask, ledger: Ledger) -> RowRecord | None:
     """
     if (shared := task.shared) is None:
         return None
-    if task.entry is not None and _ended_in_this_run(ledger, task.entry):
+    index, source, since = ledger.index, shared.entry, ledger.runs[-1][0]
+    if task.entry is not None and index.was_finished_since(task.entry, since):
         return None  # shared already
-    index, source = ledger.index, shared.entry
     if not index.status(source) or index.fingerprint(source) != task.script.identity:
         return None
-    if shared.sends and not _ended_in_this_run(ledger, source):
+    if shared.sends and not index.was_finished_since(source, since):
         return None
     record = _copy(ledger.read(source), task)
     spend = ledger.spend_before(task.row.key)
     if spend != NO_SPEND:  # the row was sent before it shared
         add_spend(record, spend)
     return record
-
-
-def _ended_in_this_run(ledger: Ledger, entry: int) -> bool:
-    """Whether the row of `entry` was finished in this run; that this run amended an earlier record is not enough."""
-    index, since = ledger.index, ledger.runs[-1][0]
-    if not index.status(entry) or index.journal_offset(entry) < since:
-        return False
-    return ledger.locate(entry)[1] >= since
 
 
 def _copy(answer: RowRecord, task: RowTask) -> RowRecord:

@@ -82,7 +82,7 @@ def looked_up_tasks(source: Source, scripts: Scripts, index: Index, rules: Resum
 def _tasks(
     source: Source, scripts: Scripts, index: Index, rules: ResumeRules, entry_of: Callable[[Row | BadRow], int | None]
 ) -> Iterator[RowTask | BadRow]:
-    expansion, equal = scripts.expansion, EqualRequests(index, one_sample=scripts.expansion.samples == 1)
+    expansion, equal = scripts.expansion, EqualRequests(index, resent_since=rules.resend.since)
     for input_row in source.read():
         if isinstance(input_row, BadRow):
             for bad_row in expansion.bad_rows(input_row):

@@ -1,6 +1,6 @@
 """What is known of each row: its fingerprint, its journal offset, its ordinal in the input; no Python object per row.
 
-A row is identified by a 64-bit hash of its key (see `hash_table`). About 55 bytes a row, table included.
+A row is identified by a 64-bit hash of its key (see `hash_table`). About 60 bytes a row, table included.
 """
 
 from __future__ import annotations
@@ -38,9 +38,12 @@ class Index:
         self._fingerprints = array("Q")
         self._journal_offsets = array("Q")
         self._ordinals = array("q")
+        self._samples = array("I")
         self._statuses = bytearray()
         self._details = bytearray()
         self._passthrough_hashes = array("Q")
+        self._row_offsets: array[int] | None = None
+        """Where a row was amended: the offsets of all rows' own records."""
 
     def __len__(self) -> int:
         return len(self._table)
@@ -52,9 +55,12 @@ class Index:
             self._fingerprints.append(0)
             self._journal_offsets.append(_NO_OFFSET)
             self._ordinals.append(_NOT_IN_INPUT)
+            self._samples.append(key.sample)
             self._statuses.append(0)
             self._details.append(0)
             self._passthrough_hashes.append(_NOT_NOTED)
+            if self._row_offsets is not None:
+                self._row_offsets.append(_NO_OFFSET)
         return entry
 
     def find(self, key: Key) -> int | None:
@@ -83,18 +89,24 @@ class Index:
         self._statuses[entry] = _CODES[status]
         self._fingerprints[entry] = fingerprint
         self._journal_offsets[entry] = journal_offset
+        if self._row_offsets is not None:
+            self._row_offsets[entry] = journal_offset
         self._details[entry] = _CUT_OFF if cut_off else _DETAIL_CODES.get(error_kind, 0)
 
     def move(self, source: int, target: int) -> None:
         """The finished row of `source` is now that of `target`; `source` is as if it had never been sent."""
         for column in (self._statuses, self._fingerprints, self._journal_offsets, self._details):
             column[target] = column[source]
+        if self._row_offsets is not None:
+            self._row_offsets[target], self._row_offsets[source] = self._row_offsets[source], _NO_OFFSET
         self._statuses[source] = self._details[source] = 0
         self._passthrough_hashes[source] = _NOT_NOTED
         self._fingerprints[source], self._journal_offsets[source] = 0, _NO_OFFSET
 
-    def set_journal_offset(self, entry: int, journal_offset: int) -> None:
-        """The finished row's record is now the one at `journal_offset`."""
+    def amend(self, entry: int, journal_offset: int) -> None:
+        """The finished row's record is now amended by the one at `journal_offset`."""
+        if self._row_offsets is None:
+            self._row_offsets = self._journal_offsets[:]
         self._journal_offsets[entry] = journal_offset
 
     def set_passthrough(self, entry: int, values: Mapping[str, Any]) -> None:
@@ -109,6 +121,10 @@ class Index:
     def status(self, entry: int) -> str:
         """The row's status; empty for an unfinished row."""
         return _STATUSES[self._statuses[entry]]
+
+    def sample(self, entry: int) -> int:
+        """Which sample of its input row the row is."""
+        return self._samples[entry]
 
     def is_cut_off(self, entry: int) -> bool:
         """Whether the row has an answer that ended at the limit of its tokens."""
@@ -125,6 +141,11 @@ class Index:
     def journal_offset(self, entry: int) -> int:
         """The journal offset of the row's record; only of a finished row."""
         return self._journal_offsets[entry]
+
+    def was_finished_since(self, entry: int, journal_offset: int) -> bool:
+        """Whether what came of the row is in the journal at `journal_offset` or behind it; an amendment is not that."""
+        offsets = self._journal_offsets if self._row_offsets is None else self._row_offsets
+        return bool(self._statuses[entry]) and offsets[entry] >= journal_offset
 
     def finished(self) -> Iterator[int]:
         """Entries with a record, in the order they were added."""

@@ -272,7 +272,7 @@ class Ledger:
             if status := index.status(target):
                 self._replace(target, status, index.status(source))
             index.move(source, target)
-        index.set_journal_offset(target, journal_offset)
+        index.amend(target, journal_offset)
         index.set_passthrough(target, record["carried"])
         self.passthrough.add(record["carried"], record["ordinal"])
         self._amended = True

@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.job import Job, Running, conversation, rows, until
 from tests.acceptance.servers import Mock, mock_thread
-from tests.field.endpoint import Asked, endpoint, error, ok
+from tests.field.endpoint import Asked, End, endpoint, error, ok
 
 MATRIX: dict[str, list[Any]] = {"model": ["m1", "m2"], "params.temperature": [0.2, 0.6, 1]}
 CONCURRENCY = 32
@@ -355,6 +355,75 @@ def test_what_a_row_cost_before_it_shared_stays_its_cost(job: Job) -> None:
     assert [row["cost_usd"] for row in job.table()] == [0.5, 0.25]
     report = json.loads(job.run("report", "job.yaml", "--json").out)["outputs"][0]
     assert report["cost_usd"]["known"] == 0.75
+
+
+def test_a_resend_that_was_killed_shares_what_it_had_answered(job: Job) -> None:
+    """A row was sent again and answered; those with equal requests share that in the next run, and are not sent."""
+    reason, hangs = "length", False
+
+    def answer(asked: Asked) -> bytes | End:
+        if hangs and asked.text == "z":
+            return End.HANG
+        return ok(f"answer {asked.number}", finish_reason=reason)
+
+    with endpoint(answer) as server:
+        texts = ("x", "x", "x", "z")
+        job.write(
+            [{"id": f"r{n}", "messages": conversation(text)} for n, text in enumerate(texts)],
+            endpoint__base_url=server.url,
+            params__temperature=0,
+        )
+        assert job.run().code == 0
+        reason, hangs, before = "stop", True, job.acknowledged()
+        running = job.start("--resend", "cut-off")
+        until(lambda: job.acknowledged() > before and len(server.asked) == 4)
+        running.process.kill()
+        running.end()
+        hangs = False
+        assert job.run("--resend", "cut-off").code == 0
+        assert [asked.text for asked in server.asked[4:]] == ["z"]
+        assert {row["finish_reason"] for row in job.table()} == {"stop"}
+        assert len({row["response"] for row in job.table()[:3]}) == 1
+
+
+def test_columns_that_change_while_a_resend_is_stopped(job: Job) -> None:
+    """A row whose columns were amended since is still one that the resend has not sent."""
+    reason, hangs = "length", False
+
+    def answer(asked: Asked) -> bytes | End:
+        return End.HANG if hangs and asked.text != "0" else ok("answer", finish_reason=reason)
+
+    with endpoint(answer) as server:
+        data = [{"id": f"r{n}", "messages": conversation(str(n)), "c": 1} for n in range(3)]
+        job.write(data, endpoint__base_url=server.url)
+        assert job.run().code == 0
+        reason, hangs, before = "stop", True, job.acknowledged()
+        running = job.start("--resend", "cut-off")
+        until(lambda: job.acknowledged() > before and len(server.asked) == 6)
+        running.process.kill()
+        running.end()
+        hangs = False
+        job.write([data[0], {**data[1], "c": 2}, data[2]])
+        assert job.run("--resend", "cut-off").code == 0
+        assert sorted(asked.text for asked in server.asked[6:]) == ["1", "2"]
+
+
+def test_a_row_in_front_of_its_equal_shares_each_of_its_samples(job: Job) -> None:
+    """A pilot, or an earlier input, has answered a later row: the first one is not paid for once more."""
+    with mock_thread() as mock:
+        keys: dict[str, Any] = {
+            "endpoint__base_url": mock.url,
+            "dedupe": True,
+            "samples": 2,
+            "matrix": {"model": ["a", "b"]},
+        }
+        job.write(equal_rows(3, 3), **keys)
+        assert job.run().code == 0
+        before = {key(row)[1:]: row["response"] for row in job.table() if row["id"] == "r0002"}
+        job.write([{"id": "front", "messages": conversation("Question 2")}, *equal_rows(3, 3)])
+        assert job.run().code == 0
+        assert mock.stats()["requests"] == 12
+        assert {key(row)[1:]: row["response"] for row in job.table() if row["id"] == "front"} == before
 
 
 def figures(job: Job, *arguments: str) -> dict[str, Any]:

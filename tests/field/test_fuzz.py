@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.job import Job
 from tests.field.endpoint import endpoint
 from tests.field.fuzz import Customer, Provider
+from tests.field.fuzz_shapes import Bookkeeper, Generator
 
 STEPS = 6
 
@@ -42,3 +43,35 @@ def test_a_few_runs_at_random(job: Job, seed: int) -> None:
 def test_three_hundred_runs_at_random(job: Job, seed: int) -> None:
     """The same for forty customers of eight runs each."""
     play(job, 1000 + seed)
+
+
+def generate(job: Job, seed: int, steps: int = STEPS) -> None:
+    """`steps` runs of a job of some shape; the last one is calm and finishes."""
+    dice = random.Random(seed)
+    books = Bookkeeper(random.Random(seed + 1), bool(seed % 2), refuses_format=dice.choice([0.0, 0.3, 1.0]))
+    with endpoint(books.answer) as server:
+        generator = Generator(job, server, books, dice)
+        try:
+            generator.run()
+            generator.check()
+            for _ in range(steps):
+                generator.step()
+            books.calm = True
+            generator.run()
+            generator.check()
+        except BaseException:
+            print(f"seed {seed}: " + "\n".join(generator.log))
+            raise
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_few_shapes_at_random(job: Job, seed: int) -> None:
+    """Turns, schemas, re-asks, streams, samples, a matrix and equal requests, in any combination."""
+    generate(job, seed, steps=2)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(40))
+def test_three_hundred_runs_of_random_shapes(job: Job, seed: int) -> None:
+    """The same for forty jobs of eight runs each."""
+    generate(job, 2000 + seed)

@@ -45,13 +45,27 @@ def test_a_row_that_is_asked_for_again_is_sent() -> None:
 
 
 def test_what_was_answered_before_counts_wherever_it_is() -> None:
-    """A row that is new in front of an equal one, or takes its place, is not paid; with samples the first is sought."""
+    """A row that is new in front of an equal one, or takes its place, is not paid; an answer is to its sample."""
     index = Index()
     index.finish(index.add(Key("old")), "answered", 7, 0)
     index.finish(index.add(Key("bad")), "failed", 8, 0)
-    equal = EqualRequests(index, one_sample=True)
+    index.finish(index.add(Key("old", "", 1)), "answered", 7, 0)
+    equal = EqualRequests(index)
+    assert equal.source_of(Key("new", "", 1), 5, 7, NEW) == SharedSource(2, sends=False)
+    assert equal.source_of(Key("new", "", 2), 6, 7, NEW) is None, "another sample"
     assert equal.source_of(Key("new"), 2, 7, NEW) == SharedSource(0, sends=False)
     assert equal.source_of(Key("newer"), 3, 8, NEW) is None, "what failed is no answer"
     assert equal.source_of(Key("old"), 0, 7, AGAIN) is None, "it is sent"
     assert equal.source_of(Key("next"), 4, 7, AGAIN) == SharedSource(0, sends=True)
-    assert EqualRequests(index).source_of(Key("new"), 2, 7, NEW) is None
+
+
+def test_a_resend_that_goes_on_shares_what_it_has_got() -> None:
+    """Rows that it has not sent yet share an answer that it had before it was stopped, not an older one."""
+    index = Index()
+    for number, (id_, offset) in enumerate((("old", 1), ("new", 9), ("other", 2))):
+        index.finish(index.add(Key(id_)), "answered", 7, offset)
+        assert index.find(Key(id_)) == number
+    equal = EqualRequests(index, resent_since=5)
+    assert equal.source_of(Key("other"), 2, 7, AGAIN) == SharedSource(1, sends=False)
+    index.amend(2, 20)
+    assert equal.source_of(Key("old"), 0, 7, AGAIN) == SharedSource(1, sends=False), "an amended one is old"

@@ -85,3 +85,22 @@ def test_rows_may_be_added_while_the_order_is_read() -> None:
     assert next(walk) == 0
     index.set_ordinal(index.add(Key("new")), 3)
     assert list(walk) == [1, 2]
+
+
+def test_an_amendment_is_no_new_end_of_a_row() -> None:
+    """The row was finished where its own record is, under whatever key, until it is finished again."""
+    index = Index()
+    first, second = index.add(Key("a")), index.add(Key("b"))
+    assert not index.was_finished_since(first, 0)
+    index.finish(first, "answered", 7, 10)
+    index.finish(second, "answered", 8, 11)
+    index.amend(first, 20)
+    assert (index.journal_offset(first), index.was_finished_since(first, 11)) == (20, False)
+    assert (index.was_finished_since(first, 10), index.was_finished_since(second, 11)) == (True, True)
+    third = index.add(Key("c"))
+    index.move(first, third)
+    index.amend(third, 30)
+    assert not index.was_finished_since(first, 0)
+    assert (index.was_finished_since(third, 10), index.was_finished_since(third, 11)) == (True, False)
+    index.finish(third, "answered", 9, 40)
+    assert index.was_finished_since(third, 40)
