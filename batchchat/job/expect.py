@@ -10,7 +10,7 @@ from batchchat.core.response_format import ResponseFormat
 from batchchat.job.declaration import key
 from batchchat.job.params import json_value
 from batchchat.job.tree import MappingNode, Node, Scalar, wrong_type
-from batchchat.job.value_types import ValueType, boolean, integer, one_of, text
+from batchchat.job.value_types import ValueType, boolean, integer, line, one_of, text
 
 __all__ = ["FORMAT_AUTO", "ExpectSpec", "SchemaSource"]
 
@@ -31,6 +31,10 @@ def _schema_or_path() -> ValueType:
     takes = "a JSON Schema: a mapping, or the path of a JSON or YAML file"
 
     def read(name: str, node: Node) -> SchemaSource:
+        if isinstance(node, MappingNode) and [*node.entries] == ["path"]:  # as `template` takes it
+            return SchemaSource(
+                node, path=line("the path of a JSON or YAML file").read(f"{name}.path", node.entries["path"])
+            )
         if isinstance(node, MappingNode):
             return SchemaSource(node, json_value(name, node))
         if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():

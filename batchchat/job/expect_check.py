@@ -146,9 +146,7 @@ def _check_schema(schema: Mapping[str, Any], source: SchemaSource) -> None:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{printable(part)}" for part in problem.path)
         within = "" if source.path is None else f" ({printable(source.path)})"
         where = f"`expect.json_schema{path}`{within}"
-        diagnostics.append(
-            Diagnostic(_location(source.node, problem.path), f"{where} is no valid JSON Schema: {problem.sentence}.")
-        )
+        diagnostics.append(Diagnostic(_location(source.node, problem.path), f"{where} {problem.sentence}"))
     raise RefusedError(*diagnostics)
 
 

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 from batchchat import lossless_json
 from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.params import parameter
+from batchchat.job.request_fields import PARAMETERS
 from batchchat.job.tree import MappingNode, Node, SequenceNode, is_null, kind_of, printable, wrong_type
 from batchchat.job.value_types import ValueType, collect, indexed_items, line, text
+from batchchat.text.nearest import did_you_mean
 
 __all__ = ["Axis", "matrix"]
 
@@ -16,6 +18,7 @@ _TAKES = "a mapping of lists, such as {model: [a, b], params.temperature: [0, 1]
 _VALUES = "a list of values, or a mapping of names to values"
 _MAX_VARIANTS = 10_000
 _MAX_LABEL_CHARS = 80
+_KEYS = ("model", "system")
 _PARAMS = "params."
 
 
@@ -66,8 +69,10 @@ def _axis(key: str, name: str, node: Node) -> Axis:
         raise RefusedError(
             Diagnostic(node.location, f"{sentence} --set endpoint.base_url=URL --output out/NAME.parquet")
         )
-    if key not in {"model", "system"} and not (key.startswith(_PARAMS) and len(key) > len(_PARAMS)):
-        sentence = f"`{name}` is not a key of a matrix. It takes model, system, and params.<name>."
+    if key not in _KEYS and not (key.startswith(_PARAMS) and len(key) > len(_PARAMS)):
+        as_parameter = f" Did you mean `{_PARAMS}{key}`?" if key in PARAMETERS else ""
+        hint = did_you_mean(key, _KEYS) or as_parameter
+        sentence = f"`{name}` is not a key of a matrix. It takes model, system, and params.<name>.{hint}"
         raise RefusedError(Diagnostic(node.location, sentence))
     if isinstance(node, MappingNode) and node.entries:
         labels = list(node.entries)
@@ -102,5 +107,5 @@ def _labelled(name: str, node: Node, labels: list[str], values: list[Any]) -> tu
             raise RefusedError(Diagnostic(node.location, sentence))
     duplicate = next((label for label in labels if labels.count(label) > 1), None)
     if duplicate is not None:
-        raise RefusedError(Diagnostic(node.location, f"`{name}` has {printable(duplicate)} twice."))
+        raise RefusedError(Diagnostic(node.location, f"`{name}` has `{printable(duplicate)}` twice."))
     return tuple(zip(labels, values, strict=True))

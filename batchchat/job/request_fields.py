@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AMBIGUOUS", "NOT_SENT_FROM_ROWS", "PARAMETERS", "ROW_FIELDS", "FieldType", "misspelt_parameter"]
+__all__ = [
+    "AMBIGUOUS",
+    "NOT_SENT_FROM_ROWS",
+    "PARAMETERS",
+    "ROW_FIELDS",
+    "FieldType",
+    "misspelt_parameter",
+    "one_letter_off",
+]
 
 
 class FieldType(Enum):
@@ -102,10 +110,11 @@ def misspelt_parameter(name: str) -> str | None:
     if name in ROW_FIELDS or name == "messages":
         return None
     candidates = (parameter for parameter in PARAMETERS if len(parameter) >= _SHORTEST_ASKED_ABOUT)
-    return next((parameter for parameter in candidates if _one_letter_off(name, parameter)), None)
+    return next((parameter for parameter in candidates if one_letter_off(name, parameter)), None)
 
 
-def _one_letter_off(name: str, parameter: str) -> bool:
+def one_letter_off(name: str, parameter: str) -> bool:
+    """True where one letter is missing, too many or another, or two neighbours are exchanged; also for equal names."""
     if abs(len(name) - len(parameter)) > 1:
         return False
     pairs = enumerate(zip(name, parameter, strict=False))

@@ -167,7 +167,8 @@ def _cost(state: Mapping[str, Any]) -> str:
     cap = "" if state["max_cost"] is None else f" of at most {numbers.money(state['max_cost'])}"
     runs = state["state"] == "running"
     pace = f" · {numbers.per_hour(state['cost_per_hour'])}" if runs and state.get("cost_per_hour") else ""
-    return f"{numbers.money(state['cost_usd'])}{cap}{pace}"
+    of_mock = " (mock)" if state.get("mock") and state["cost_usd"] is not None else ""
+    return f"{numbers.money(state['cost_usd'])}{of_mock}{cap}{pace}"
 
 
 def _next(status: RunStatus, output: str) -> list[str]:

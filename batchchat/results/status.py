@@ -87,6 +87,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "cost_per_hour": _NUMBER,
     "stopped_by": _TEXT,
     "outdated": _WHOLE,
+    "mock": (bool,),
 }
 KEYS = tuple(_KEYS)
 _ROWS = tuple(RowCounts().json())

@@ -18,7 +18,9 @@ __all__ = ["input_notes"]
 
 def input_notes(job: JobSpec, source: Source) -> Sequence[str]:
     """A sentence for each likely misspelt parameter, each outdated file, and what the rows read so far show."""
-    misspelt = [(name, meant) for name in job.params if (meant := misspelt_parameter(name)) is not None]
+    of_matrix = [axis.name for axis in job.matrix or () if axis.key not in {"model", "system"}]
+    names = [*job.params, *of_matrix]
+    misspelt = [(name, meant) for name in names if (meant := misspelt_parameter(name)) is not None]
     of_job = [f"`params.{name}` is sent as it stands. Did you mean `{meant}`?" for name, meant in misspelt]
     return [*of_job, *_unfinished(source.files), *source.notes]
 

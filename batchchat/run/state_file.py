@@ -68,6 +68,7 @@ class StateFile:
     ) -> None:
         self._writes = writes
         self._options = options
+        self._is_mock = job.is_mock
         max_cost = job.budget.max_cost
         self._folder = folder
         self._output = job.output.path
@@ -96,6 +97,7 @@ class StateFile:
             "ceiling": None,
             "rows_per_s": 0.0,
             "cost_usd": before.get("cost_usd"),
+            "mock": job.is_mock if before.get("cost_usd") is None else before.get("mock"),
             "max_cost": None if max_cost is None else float(max_cost),
             "eta_s": None,
             "exit_code": None,
@@ -136,6 +138,7 @@ class StateFile:
             "outdated": figures.outdated,
             "estimated_total": figures.estimated_total,
             "cost_usd": _number(figures.paid_usd),
+            "mock": figures.of_mock,
             "running_s": round(figures.running_s, 3),
             "this_run": {
                 "rows": figures.this_run.rows,
@@ -194,6 +197,7 @@ class StateFile:
             "ceiling": event.ceiling,
             "rows_per_s": round(event.rows_per_s, 3),
             "cost_usd": _number(event.cost_usd),
+            "mock": self._is_mock,
             "cost_per_hour": None if event.cost_per_hour_usd is None else round(event.cost_per_hour_usd, 6),
             "eta_s": None if event.eta_s is None or down else round(event.eta_s, 1),
         }

@@ -25,7 +25,7 @@ FORM: dict[str, tuple[type, ...]] = {
     "max_cost": (int, float, NONE), "eta_s": (int, float, NONE), "exit_code": (int, NONE), "next_command": (str, NONE),
     "estimated_total": (int, NONE),
     "cost_per_hour": (int, float, NONE),
-    "stopped_by": (str, NONE), "outdated": (int, NONE),
+    "stopped_by": (str, NONE), "outdated": (int, NONE), "mock": (bool, NONE),
 }  # fmt: skip
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 SPAN = r"[\d.]+s"
@@ -176,3 +176,16 @@ def test_watching(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     assert going
     assert all(re.match(r"7/8 rows · \d\.\d rows/s · 1 of up to 16 in flight · <\$0\.0001", line) for line in going)
     assert re.fullmatch(rf"job\.yaml: finished {SPAN} ago", end)
+
+
+def test_of_the_mock(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of the embedded mock says so of its cost; a refused run of a real endpoint keeps that."""
+    monkeypatch.chdir(job.folder)
+    job.write(rows(2), endpoint__base_url="mock")
+    assert job.run().code == 0
+    assert state_of("job.yaml")["mock"] is True
+    assert re.search(r"  cost      \S+ \(mock\)\n", look("job.yaml").out)
+
+    job.write(rows(3), endpoint__base_url="http://127.0.0.1:9/v1")
+    assert job.run().code == 2
+    assert state_of("job.yaml")["mock"] is True

@@ -95,6 +95,36 @@ def test_a_schema_that_is_one(tmp_path: Path, schema: Any) -> None:
     assert loaded(tmp_path, inline(schema)).expect.json_schema == schema
 
 
+@pytest.mark.parametrize(
+    ("schema", "wrong"),
+    [
+        ({"propertis": {}}, "propertis` is no keyword of JSON Schema. Did you mean `properties`?"),
+        ({"properties": {"a": {"maxlength": 5}}}, "properties.a.maxlength` is no keyword of JSON Schema. Did you mean"),
+        (
+            {"properties": {"a": {}}, "required": ["a", "b"], "additionalProperties": False},
+            "required` can't be met: `properties` has no `b`, and `additionalProperties` is false.",
+        ),
+    ],
+)
+def test_a_schema_that_is_not_meant_so(tmp_path: Path, schema: Any, wrong: str) -> None:
+    """Of a keyword's misspelling a validator says nothing; what no reply can fit would be paid for each row."""
+    (fault,) = faults(tmp_path, inline(schema))
+    assert fault.startswith(f"job.yaml:6: `expect.json_schema.{wrong}")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"example": {"a": 1}, "x-item": 1, "properties": {"propertis": {"nullable": True}}},
+        {"anyOf": [{"required": ["b"], "additionalProperties": False}, {"type": "string"}]},
+        {"required": ["b"], "additionalProperties": False, "patternProperties": {"^b": {}}},
+    ],
+)
+def test_a_schema_that_may_be_meant_so(tmp_path: Path, schema: Any) -> None:
+    """Names of the user's own, and what another part of the schema lets fit."""
+    assert loaded(tmp_path, inline(schema)).expect.json_schema == schema
+
+
 def test_the_line_of_a_keyword(tmp_path: Path) -> None:
     """Where the schema is written over lines."""
     expect = "expect:\n  json_schema:\n    type: object\n    properties:\n      a: {type: text}\n"
@@ -130,6 +160,8 @@ def test_files(tmp_path: Path) -> None:
             )
         ).expect
     )
+    as_path = loaded(tmp_path, "expect: {json_schema: {path: s.json}}\n", s__json=json.dumps(schema))
+    assert as_path.expect.json_schema == schema
     missing = faults(tmp_path, "expect: {json_schema: none.json}\n")
     assert missing == ["job.yaml:5: `expect.json_schema` is none.json, and there is no such file."]
     (broken,) = faults(tmp_path, "expect: {json_schema: b.yaml}\n", b__yaml="type: object\nproperties:\n  a: [1\n")

@@ -38,14 +38,20 @@ def test_an_override_sets_one_axis() -> None:
         ("{}", f"`matrix` is empty. {TAKES}"),
         (
             "{temperature: [0]}",
-            "`matrix.temperature` is not a key of a matrix. It takes model, system, and params.<name>.",
+            "`matrix.temperature` is not a key of a matrix. It takes model, system, and params.<name>. Did you mean"
+            " `params.temperature`?",
+        ),
+        (
+            "{models: [a, b]}",
+            "`matrix.models` is not a key of a matrix. It takes model, system, and params.<name>. Did you mean"
+            " `model`?",
         ),
         ("{params.: [0]}", "`matrix.params.` is not a key of a matrix. It takes model, system, and params.<name>."),
         ("{model: []}", "`matrix.model` is a list. It takes a list of values, or a mapping of names to values."),
         ("{model: a}", "`matrix.model` is text. It takes a list of values, or a mapping of names to values."),
         ("{model: [a, 3]}", "`matrix.model[1]` is 3, a whole number. It takes the name of a model."),
         ("{model: [a, null]}", "`matrix.model[1]` is empty. It takes the name of a model."),
-        ("{model: [a, b, a]}", "`matrix.model` has a twice."),
+        ("{model: [a, b, a]}", "`matrix.model` has `a` twice."),
         ("{params.max_tokens: [0]}", "`matrix.params.max_tokens[0]` is 0. It takes a whole number above 0."),
         ("{params.n: [1, 2]}", "`matrix.params.n[1]` is 2. batchchat keeps one reply a request; leave it out."),
         ("{params.model: [a]}", "`matrix.params.model[0]` is not taken there; set `model` instead."),

@@ -16,7 +16,7 @@ STATE: dict[str, Any] = {
     "started_at": "2026-11-25T18:02:00.000Z", "updated_at": "2026-11-25T18:21:00.000Z", "rows": ROWS, "in_flight": 200,
     "ceiling": 200, "rows_per_s": 7.3, "cost_usd": 4.12, "max_cost": None, "eta_s": 580.0, "exit_code": None,
     "next_command": "batchchat run jobs/chef.yaml", "estimated_total": None, "reason": None, "waiting_for": None,
-    "down_since": None, "stopped_by": None, "outdated": 0,
+    "down_since": None, "stopped_by": None, "outdated": 0, "mock": False,
 }  # fmt: skip
 NEXT = "next  batchchat run jobs/chef.yaml\n      batchchat report out/chef.parquet"
 
@@ -43,6 +43,14 @@ def test_running() -> None:
         "\n"
         "next  batchchat export out/chef.parquet --to parquet -o so-far.parquet"
     )
+
+
+def test_of_the_mock() -> None:
+    """What the mock's answers cost was not paid, and says so; an unknown cost is unknown."""
+    of_mock = standing(mock=True, cost_per_hour=12.481, max_cost=5.0)
+    assert "  cost      $4.1200 (mock) of at most $5.0000 · $12.48/h\n" in status_text(of_mock, "out/chef.parquet")
+    assert " · $4.1200 (mock) of at most $5.0000 · $12.48/h · " in status_line(of_mock)
+    assert "  cost      unknown\n" in status_text(standing(mock=True, cost_usd=None), "out/chef.parquet")
 
 
 def test_stopped() -> None:

@@ -29,7 +29,7 @@ def told(**more: Any) -> dict[str, Any]:
         "rows": {"total": 9, "answered": 4, "failed": 1, "invalid": 0, "left": 4, "cut_off": 2, "undecided": 0},
         "in_flight": 3, "ceiling": 16, "rows_per_s": 1.5, "cost_usd": 0.25, "max_cost": None, "eta_s": 2.5,
         "exit_code": None, "next_command": "batchchat run job.yaml", "estimated_total": None, "cost_per_hour": None,
-        "reason": None, "waiting_for": None, "down_since": None, "stopped_by": None, "outdated": 0,
+        "reason": None, "waiting_for": None, "down_since": None, "stopped_by": None, "outdated": 0, "mock": False,
         "version": "0.1", "environment": {}, **more,
     }  # fmt: skip
 
