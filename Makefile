@@ -29,7 +29,7 @@ bench: .venv/installed
 
 field: .venv/installed
 	$(BIN)/python -m pytest -n 4 tests/field
-	$(BIN)/python -m pytest -n 4 tests/field -m field
+	$(BIN)/python -m pytest -n 4 tests -m field
 
 soak: .venv/installed
 	$(BIN)/python -m pytest -m soak

@@ -64,6 +64,8 @@ def sent_params(params: Mapping[str, Any], row: Row, variant: Variant = NO_VARIA
 
     A seed is another for each sample; without one the endpoint draws it.
     """
+    if variant is NO_VARIANT and not row.params and not row.key.sample:
+        return params
     sent = merged_params(merged_params(params, row.params), variant.params)
     if row.key.sample and type(seed := sent.get("seed")) is int:
         sent = {**sent, "seed": seed + row.key.sample}

@@ -7,7 +7,7 @@ stops half-way has about as many rows of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -78,11 +78,11 @@ class RowExpansion:
         self.samples = samples
         self._changes_nothing = self.rows_each == 1 and variants[0] is NO_VARIANT
 
-    def rows(self, row: Row) -> Iterator[tuple[Row, Variant]]:
+    def rows(self, row: Row) -> Iterable[tuple[Row, Variant]]:
         """The rows of `row`, each with its variant. Their ordinals follow each other."""
-        if self._changes_nothing:
-            yield row, NO_VARIANT
-            return
+        return ((row, NO_VARIANT),) if self._changes_nothing else self._rows(row)
+
+    def _rows(self, row: Row) -> Iterator[tuple[Row, Variant]]:
         ordinal = row.ordinal * self.rows_each
         for variant in self._variants:
             passthrough = _with_columns(row.passthrough, variant.columns)

@@ -38,7 +38,7 @@ def test_a_plain_row_stays_the_object_it_is() -> None:
     """Nothing is copied where there are no samples and no matrix."""
     plain = row()
     assert list(RowExpansion().rows(plain)) == [(plain, NO_VARIANT)]
-    assert next(RowExpansion().rows(plain))[0] is plain
+    assert next(iter(RowExpansion().rows(plain)))[0] is plain
 
 
 def test_rows_are_interleaved_and_numbered() -> None:
