@@ -443,7 +443,9 @@ class Generator:
                 if record["status"] == "answered":
                     answered[key] = record["fp"]
         ids = Counter(record["reply"]["response_id"] for record in self.job.journal() if _is_own_reply(record))
-        assert not [id_ for id_, count in ids.items() if count > 1], "a reply is kept twice"
+        twice = {id_ for id_, count in ids.items() if count > 1}
+        records = [record for record in self.job.journal() if _is_own_reply(record)]
+        assert not twice, [record for record in records if record["reply"]["response_id"] in twice]
         lost = self.books.whole - set(ids)
         assert len(lost) <= 3 * CONCURRENCY * self.kills, f"whole replies are in no record: {lost}"
 
@@ -539,4 +541,5 @@ def key_of(row: dict[str, Any]) -> Key:
 
 
 def _is_own_reply(record: dict[str, Any]) -> bool:
-    return "response_id" in record.get("reply", {}) and record.get("cost_source") != "shared"
+    """Whether the reply of `record` was sent to its own row: one that is shared has no times."""
+    return "response_id" in record.get("reply", {}) and ("started_at" in record or record["kind"] == "step")
