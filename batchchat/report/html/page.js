@@ -332,11 +332,11 @@
   // The table of rows.
   const COLUMNS = [
     { name: "id", get: (r) => r.id, cls: "id" },
-    { name: "variant", get: (r) => r.variant, cls: "short", only: (o) => o.variants, off: true },
+    { name: "variant", get: (r) => r.variant, show: (r) => r.variant && r.variant.replace(/(^|,)model=[^,]*\//, "$1model="), cls: "variant", only: (o) => o.variants, off: true },
     { name: "sample", get: (r) => r.sample, num: true, only: (o) => o.samples > 1 },
     { name: "status", get: (r) => r.status + (r.kind ? ` ${r.kind}` : ""), show: (r) => (r.status === "answered" ? r.status : `${r.status}: ${r.kind || "unknown"}`), bad: (r) => r.status !== "answered" },
     { name: "by", get: (r) => r.by, only: (o) => o.by, head: (o) => o.by, cls: "short", off: true },
-    { name: "model", get: (r) => r.model, cls: "short", only: (o) => o.models > 1 && o.by !== "model", off: true },
+    { name: "model", get: (r) => r.model, cls: "short", only: (o) => o.models > 1 && o.by !== "model" && !(o.variants && o.variants.by.includes("variant_model")), off: true },
     { name: "prompt", get: (r) => r.prompt, num: true, show: (r) => count(r.prompt), off: true },
     { name: "reply", get: (r) => r.reply, num: true, show: (r) => count(r.reply) },
     { name: "cost", get: (r) => r.cost, num: true, show: (r) => (r.cost == null ? DASH : moneyOfRow(r.cost)) },
