@@ -233,7 +233,7 @@ def _estimate(
     pilot_result = pilot_result if model.own else None
     if figures.charge is None:
         figures.notes.append(price_missing(job, model.model, models))
-    figures.notes += _notes(model, figures, pilot_result)
+    figures.notes += _notes(job, model, figures, pilot_result)
     return JobEstimate(
         job=job.name,
         model=model.model,
@@ -251,11 +251,16 @@ def _limits(job: JobSpec) -> SendLimits:
     return SendLimits(job.concurrency, job.limits.requests_per_minute, job.limits.tokens_per_minute)
 
 
-def _notes(model: ModelEstimate, figures: Forecast, pilot_result: PilotResult | None) -> list[str]:
+def _notes(job: JobSpec, model: ModelEstimate, figures: Forecast, pilot_result: PilotResult | None) -> list[str]:
     """Sentences on what the figures do not include or assume, each with the way out."""
     load, notes = model.load, list[str]()
     if model.tokenizer.note is not None:
-        notes.append(model.tokenizer.note)
+        of_model = f"{model.model}: " if len(job.models) > 1 else ""
+        notes.append(f"{of_model}{model.tokenizer.note}")
+    if job.expect.re_ask and load.left:
+        times = "once" if job.expect.re_ask == 1 else f"up to {job.expect.re_ask} times"
+        counted = "counted as often as measured, and not in the worst case" if figures.measured else "not counted"
+        notes.append(f"a reply that does not fit `expect` is asked for again {times}, which is paid: {counted} here.")
     if load.to_send.unbounded:
         notes.append(
             f"{numbers.rows(load.to_send.unbounded)} set no max_tokens, and the context of {model.model} is not known,"

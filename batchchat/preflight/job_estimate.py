@@ -33,3 +33,5 @@ class JobEstimate:
     tokenizer: tuple[str, bool, float | None]
     context_length: int | None
     pilot: PilotResult | None = None
+    is_sum: bool = False
+    """Whether it is the sum over the models of a matrix."""

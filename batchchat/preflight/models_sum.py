@@ -26,7 +26,6 @@ def sum_of_models(
     added up end to end: the rows of a pilot are the same for each model, so their errors may be as well.
     """
     first, load = estimates[0], Load.of_all([estimate.load for estimate in estimates])
-    forecasts = [estimate.forecast for estimate in estimates]
     together = forecast(load, evidence, None, limits, prompt_source="", seed=seed)
     return JobEstimate(
         job=first.job,
@@ -34,16 +33,18 @@ def sum_of_models(
         host=first.host,
         concurrency=first.concurrency,
         load=load,
-        forecast=_sum(forecasts, together),
+        forecast=_sum(estimates, together),
         tokenizer=first.tokenizer
         if len({estimate.tokenizer for estimate in estimates}) == 1
         else ("several", all(estimate.tokenizer[1] for estimate in estimates), None),
         context_length=next((part for part in estimates if part.load.too_long), first).context_length,
         pilot=pilot,
+        is_sum=True,
     )
 
 
-def _sum(forecasts: Sequence[Forecast], together: Forecast) -> Forecast:
+def _sum(estimates: Sequence[JobEstimate], together: Forecast) -> Forecast:
+    forecasts = [estimate.forecast for estimate in estimates]
     charges = {forecast.charge for forecast in forecasts}
     return replace(
         together,
@@ -55,15 +56,29 @@ def _sum(forecasts: Sequence[Forecast], together: Forecast) -> Forecast:
         completion_interval=_intervals([forecast.completion_interval for forecast in forecasts]),
         cost_interval=_intervals([forecast.cost_interval for forecast in forecasts]),
         measured=all(forecast.measured for forecast in forecasts),
-        sources={name: _sources(forecasts, name) for name in ("prompt_tokens", "completion_tokens", "cost_usd")}
-        | {"duration_s": together.sources["duration_s"]},
+        sources={
+            "prompt_tokens": _sources(estimates, "prompt_tokens"),
+            "completion_tokens": _sources(estimates, "completion_tokens"),
+            "cost_usd": _price_source(forecasts),
+            "duration_s": together.sources["duration_s"],
+        },
         notes=list(dict.fromkeys(note for forecast in forecasts for note in forecast.notes)),
     )
 
 
-def _sources(forecasts: Sequence[Forecast], name: str) -> str | None:
-    sources = [forecast.sources[name] for forecast in forecasts]
+def _price_source(forecasts: Sequence[Forecast]) -> str | None:
+    sources = [forecast.sources["cost_usd"] for forecast in forecasts]
     return sources[0] if len({*sources}) == 1 else "each model's own, as below"
+
+
+def _sources(estimates: Sequence[JobEstimate], name: str) -> str | None:
+    """The source of the figure `name`; where models have several, each with the models that it is for."""
+    models: dict[str | None, list[str]] = {}
+    for estimate in estimates:
+        models.setdefault(estimate.forecast.sources[name], []).append(estimate.model)
+    if len(models) == 1:
+        return next(iter(models))
+    return "; ".join(f"{source or 'unknown'} for {', '.join(names)}" for source, names in models.items())
 
 
 def _ranges(ranges: Sequence[Range | None]) -> Range | None:

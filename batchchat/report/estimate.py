@@ -119,12 +119,18 @@ def _comparison(estimates: Sequence[JobEstimate]) -> str:
     for estimate in estimates:
         forecast = estimate.forecast
         cost = forecast.cost_usd or Range(None, None, None)
-        price = numbers.UNKNOWN
+        price = numbers.NONE if estimate.is_sum else numbers.UNKNOWN
         if forecast.charge is not None:
             price = f"${forecast.charge.input_usd * _MILLION:.4g} / ${forecast.charge.output_usd * _MILLION:.4g}"
         replies = _tokens(forecast.completion_tokens.expected)
         rows.append(
-            (estimate.model, numbers.count(forecast.prompt_tokens), replies, *(_usd(usd) for usd in cost), price)
+            (
+                "all" if estimate.is_sum else estimate.model,
+                numbers.count(forecast.prompt_tokens),
+                replies,
+                *(_usd(usd) for usd in cost),
+                price,
+            )
         )
     return table(rows)
 

@@ -149,7 +149,7 @@ def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
     return {
         "name": job.name,
         "job": context.redactor.redact(job.text),
-        "model": job.model,
+        "model": ", ".join(job.models),
         "endpoint": job.host,
         "mock": job.is_mock,
         "inputs": relative_inputs(job.input.paths, job.output.path.parent),

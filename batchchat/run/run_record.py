@@ -27,7 +27,7 @@ def run_record(context: RunContext, source: Source) -> dict[str, Any]:
         "format": FORMAT,
         "version": __version__,
         "name": job.name,
-        "model": job.model,
+        "model": ", ".join(job.models),
         "mock": job.is_mock,
         "endpoint": job.host,
         "inputs": relative_inputs(job.input.paths, job.output.path.parent),

@@ -50,6 +50,7 @@ class Format:
     optional: tuple[str, ...] = ()
 
 
+_JSON_STARTS = ("", "[", "{", '"', "(")  # a list of Python begins like one of JSON
 _BODY_COLUMNS = tuple(name for name in ROW_FIELDS if name not in NOT_SENT_FROM_ROWS)
 """The columns of a row of format `request` that are sent."""
 
@@ -159,7 +160,12 @@ def _cell(where: str, columns: dict[str, Any]) -> Any:
     try:
         return _as_list(_from_json(value))
     except ValueError as error:
-        return bad_json(f"`{where}`", error, BadReason.MESSAGES)
+        bad = bad_json(f"`{where}`", error, BadReason.MESSAGES)
+        begins = value.lstrip()[:1] if isinstance(value, str) else ""
+        if begins in _JSON_STARTS or "\ud800" <= begins <= "\udfff":  # a byte that is not UTF-8
+            return bad
+        hint = f"`input.format: prompt` with `input.column: {where}` sends text as it is."
+        return bad._replace(sentence=f"{bad.sentence}. {hint}")
 
 
 def _parse_prompt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:

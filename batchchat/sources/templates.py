@@ -9,6 +9,7 @@ Jinja2 is imported when the first of them is parsed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +28,16 @@ __all__ = ["ROW", "Condition", "Names", "Template", "is_template"]
 ROW = "row"
 """The name under which a template has the whole row, where no column has it."""
 _MAX_ERROR_CHARS = 200
+_COMPARISON = re.compile(r"'([<>]=?)' not supported between instances of '(\w+)' and '(\w+)'")
+_PLAIN_TYPES = {
+    "str": "text",
+    "int": "a number",
+    "float": "a number",
+    "NoneType": "null",
+    "list": "a list",
+    "dict": "an object",
+    "bool": "true or false",
+}
 _OPERATORS = {
     "=": " `==` compares.",
     "&&": " Write `and`.",
@@ -167,6 +178,10 @@ def _sentence_of(error: Exception, columns: Mapping[str, Any]) -> str:
         return _missing(error, columns)
     if isinstance(error, RecursionError):
         return "calls itself without end."
+    if comparison := _COMPARISON.fullmatch(str(error)):
+        operator, *types = comparison.groups()
+        left, right = (_PLAIN_TYPES.get(name, name) for name in types)
+        return f"`{operator}` can't compare {left} with {right}."
     return _sentence(str(error) or type(error).__name__)
 
 

@@ -26,7 +26,7 @@ __all__ = ["openai_vocabulary", "tokenizer_json"]
 
 _TIKTOKEN = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 _MESSAGE_TOKENS, _REPLY_TOKENS = 4, 3
-_UNKNOWN = "No tokenizer is known for this model; name its tokenizer.json in `estimate.tokenizer`"
+_UNKNOWN = "No tokenizer is known for this model; name its tokenizer.json in `estimate.tokenizer`."
 
 
 class _Vocabulary:

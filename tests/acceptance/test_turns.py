@@ -420,7 +420,7 @@ def test_turns_of_tables(job: Job) -> None:
         conversation = replied("One?", "To One?", "Two?", "To Two?")
         assert (played["messages"], played["topic"]) == (conversation, "x")
         assert (bad["status"], bad["topic"]) == ("invalid", "y")
-        assert bad["error"] == "`turns` is not JSON: expecting value at column 1"
+        assert bad["error"].startswith("`turns` is not JSON: expecting value at column 1. `input.format: prompt` with")
         keys: dict[str, Any] = {"input__path": "in.parquet", "input__format": "turns"}
         assert play(job, server, [], output__path="turns.parquet", **keys).code == 0
         (played,) = job.table(job.folder / "turns.parquet")

@@ -548,3 +548,14 @@ def test_memory_is_flat() -> None:
     peak(10)
     small, large = peak(2_000), peak(8_000)
     assert large - small < 6_000 * 60
+
+
+def test_models_of_a_matrix_and_re_asks() -> None:
+    """The sum is called all, not by the models' names at length; what the figures leave out is a note."""
+    write(2, more="", job=JOB.replace("price: {input: 0.5, output: 2}\n", "") + "matrix: {model: [a, b]}\n")
+    called = call("estimate", "job.yaml", "--set", "expect.matches=.", "--set", "expect.re_ask=2")
+    assert (called.code, called.err) == (0, "")
+    text = " ".join(called.out.split())
+    assert " all " in next(line for line in called.out.splitlines() if line.startswith("  all"))
+    assert "a reply that does not fit `expect` is asked for again up to 2 times, which is paid: not counted" in text
+    assert "a: No tokenizer is known for this model; name its tokenizer.json in `estimate.tokenizer`." in text

@@ -34,7 +34,11 @@ MALFORMED: dict[str, list[tuple[str, str]]] = {
             '`messages` is null. It takes a list of messages: [{"role": "user", "content": "..."}].',
         ),
         ('{"messages": ""}', "`messages` is empty"),
-        ('{"messages": "Hi"}', "`messages` is not JSON: expecting value at column 1"),
+        (
+            '{"messages": "Hi"}',
+            "`messages` is not JSON: expecting value at column 1. `input.format: prompt` with `input.column: messages`"
+            " sends text as it is.",
+        ),
         ('{"messages": "[{"}', "`messages` is not JSON: expecting property name enclosed in double quotes at column 3"),
         (
             '{"messages": 7}',

@@ -146,13 +146,13 @@ def test_replies_are_read_in_the_order_of_the_input() -> None:
     """A small run shows prompts and replies, a line each, shortened; failures with their reason."""
     rows = [
         failed(3, "bad_request", "no such field"),
-        answered(2, reply={"tool_calls": [{}, {}]}),
+        answered(2, sample=1, reply={"tool_calls": [{}, {}]}),
         answered(1, reply={"text": "word " * 100}),
         answered(4, reply={"refusal": "I can't."}, messages=[{"role": "user", "content": [{"type": "image_url"}]}]),
     ]
     lines = replies(rows).splitlines()
     assert lines[0] == "r1  Hello!"
     assert lines[1] == "    " + ("word " * 100)[:159] + "…"
-    assert lines[3] == "    (2 tool calls)"
+    assert lines[2:4] == ["r2##1  Hello!", "    (2 tool calls)"]
     assert lines[5] == "    bad_request: no such field"
     assert lines[6:] == ["r4  (not text)", "    refused: I can't."]

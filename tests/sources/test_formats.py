@@ -50,7 +50,12 @@ def test_what_a_row_asks(name: str, column: str | None, columns: dict[str, Any],
     [
         ("messages", {"id": 1, "text": "x"}, "`messages` is missing. There is `id`, `text`."),
         ("messages", {}, "`messages` is missing. There is no column."),
-        ("messages", {"messages": "hi"}, "`messages` is not JSON: expecting value at column 1"),
+        (
+            "messages",
+            {"messages": "hi"},
+            "`messages` is not JSON: expecting value at column 1."
+            " `input.format: prompt` with `input.column: messages` sends text as it is.",
+        ),
         ("messages", {"messages": "\ud800"}, "`messages` is not UTF-8: byte 1 is 0xed"),
         ("messages", {"messages": []}, "`messages` is empty"),
         ("prompt", {"text": "x"}, "`prompt` is missing. There is `text`."),

@@ -210,14 +210,13 @@ def test_conditions(text: str, columns: dict[str, Any], it_holds: bool) -> None:
         (
             "score > 3",
             {"score": "4"},
-            "`input.where`: '>' not supported between instances of 'str' and 'int'."
+            "`input.where`: `>` can't compare text with a number."
             ' `score` is "4", text. `score|float` reads a number from text.',
         ),
         (
             "score > 3",
             {"score": None},
-            "`input.where`: '>' not supported between instances of 'NoneType' and 'int'."
-            " `score` is null. Write `score is not none and ...`.",
+            "`input.where`: `>` can't compare null with a number. `score` is null. Write `score is not none and ...`.",
         ),
         (
             "good",

@@ -78,7 +78,8 @@ TURN_ERRORS = [
     ({"turns": True}, f"`turns` is true. {TAKES}"),
     ({"turns": {"a": 1}}, f'`turns` is {{"a":1}}, an object. {TAKES}'),
     ({"turns": '"a"'}, f'`turns` is "a", text. {TAKES}'),
-    ({"turns": "How are you?"}, "`turns` is not JSON: expecting value at column 1"),
+    ({"turns": "How are you?"}, "`turns` is not JSON: expecting value at column 1."
+     " `input.format: prompt` with `input.column: turns` sends text as it is."),
     ({"turns": "['a', 'b']"}, "`turns` is not JSON: expecting value at column 2. It is written as Python shows a value"
      " (pandas' to_csv does so): write it with json.dumps."),
     ({"turns": '["a", "b"'}, "`turns` is not JSON: expecting ',' delimiter at column 10"),

@@ -24,4 +24,4 @@ def test_without_a_tokenizer_the_rule_of_thumb_counts() -> None:
     """A model without a known tokenizer is counted by it, and its note says how to name one."""
     tokenizer = tokenizer_for("Qwen/Qwen3-32B")
     assert tokenizer.name == "rule of thumb, 128k vocabulary"
-    assert tokenizer.note == "No tokenizer is known for this model; name its tokenizer.json in `estimate.tokenizer`"
+    assert tokenizer.note == "No tokenizer is known for this model; name its tokenizer.json in `estimate.tokenizer`."
