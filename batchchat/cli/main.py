@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from batchchat import __version__
@@ -39,6 +41,10 @@ zsh: zsh_source · fish: _BATCHCHAT_COMPLETE=fish_source batchchat | source
 def main() -> None:
     """Send files of conversations to a chat completions endpoint; get replies, usage and cost as Parquet."""
     prepare_streams()
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise click.UsageError("the working directory was removed: `cd` to one that is there.") from None
 
 
 main.add_command(validate)

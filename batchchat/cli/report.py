@@ -69,7 +69,7 @@ def report(
         from batchchat.results.figures import figures_of
         from batchchat.results.reader import output_of
         from batchchat.results.since import Since
-        from batchchat.results.write_target import check_target
+        from batchchat.results.write_target import check_target, refuse_named_pipe
 
         by = _columns(columns)
         after = None if since is None else Since(since, time.time())
@@ -80,6 +80,8 @@ def report(
         named_jobs = [source if source != output else None for source, output in zip(sources, outputs, strict=True)]
         if as_json and str(csv) == "-":
             raise UsageError("--json and `--csv -` both write to stdout. Give --csv a file.")
+        if html is not None:
+            refuse_named_pipe(html)
         for target in (csv, html):
             if target is not None and str(target) != "-":
                 check_target(outputs, target, jobs=sources)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchchat.core.conversation import ErrorKind
+from batchchat.errors import refuse_pipe
 from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -59,11 +60,13 @@ def resend_of(words: Iterable[str]) -> Resend:
 
 def _ids(path: str) -> Iterator[str]:
     try:
+        refuse_pipe(Path(path))
         with Path(path).open(encoding="utf-8-sig") as lines:
             for line in lines:
                 if id_ := line.rstrip("\r\n"):
                     yield id_
-    except OSError as error:
-        raise click.UsageError(f"{RESEND} @{path}: the file can't be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise click.UsageError(f"{RESEND} @{path}: the file is not UTF-8. It takes one id a line.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise click.UsageError(f"{RESEND} @{path}: the file can't be read: {reason}.") from None

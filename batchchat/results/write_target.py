@@ -17,7 +17,7 @@ from batchchat.store.atomic import replacing
 from batchchat.store.parquet import files_of
 from batchchat.store.segments import segments
 
-__all__ = ["check_target", "is_stream", "write_target", "writing"]
+__all__ = ["check_target", "is_stream", "refuse_named_pipe", "write_target", "writing"]
 
 
 def check_target(
@@ -43,6 +43,12 @@ def check_target(
         raise OutputError(f"{target} is in {folder.name}, where a run keeps its journal. Name a file elsewhere.")
     if _is_input(target, inputs):
         raise OutputError(f"{target} is where the job reads its input. Name a file elsewhere.")
+
+
+def refuse_named_pipe(target: Path) -> None:
+    """Raise `OutputError` where `target` is one, other than `/dev/stdout`: without a reader, it is never opened."""
+    if target.is_fifo() and not target.is_relative_to("/dev"):
+        raise OutputError(f"{target} is a pipe. Name a file, or /dev/stdout to write to a pipe.")
 
 
 def _same(left: Path, right: Path) -> bool:

@@ -15,7 +15,7 @@ from batchchat.core.bad import Bad
 from batchchat.core.totals import CUT_OFF
 from batchchat.hash_table import stable_hash64
 from batchchat.script.json_reply import JsonReading, read_json
-from batchchat.script.json_schema import SchemaCheck, TimeLimitedSearch
+from batchchat.script.json_schema import CheckTimeoutError, SchemaCheck, TimeLimitedSearch
 from batchchat.text import numbers
 
 __all__ = ["MAX_WORDS_BYTES", "Expectation", "ReplyCheck"]
@@ -77,6 +77,8 @@ class Expectation:
         except TimeoutError:
             problem = f"a `pattern` of `expect.json_schema` {_TOO_LONG}"
             return ReplyCheck(problem=problem)
+        except CheckTimeoutError:
+            return ReplyCheck(problem="the reply takes too long to check against `expect.json_schema`")
 
     def _check_match(self, text: str, pattern: str, parsed: Parsed | None) -> ReplyCheck:
         try:

@@ -13,21 +13,27 @@ from typing import Any
 
 from batchchat.text import numbers
 
-__all__ = ["MAX_ERRORS", "SEARCH_S", "SchemaCheck", "TimeLimitedSearch"]
+__all__ = ["MAX_ERRORS", "SEARCH_S", "CheckTimeoutError", "SchemaCheck", "TimeLimitedSearch"]
 
 SEARCH_S = 0.25
 """Seconds that the regular expressions may take for one reply: the event loop waits meanwhile."""
 _MAX_MORE_S = 2.0
+CHECK_S = 3.0
+"""Seconds that the check of one reply may take in all: one that refers to itself may take twice as long a level."""
 MAX_ERRORS = 10
 _ERROR_WIDTH = 200
 _FEW_ITEMS = 50
+
+
+class CheckTimeoutError(Exception):
+    """A reply takes too long to check against its schema."""
 
 
 class TimeLimitedSearch:
     """Searches with regular expressions for a bounded time from each `begin` on; then it raises `TimeoutError`.
 
     That is `SEARCH_S` seconds of CPU in all, and up to two more for a long reply. What the machine does meanwhile does
-    not count, nor what the validator does between two searches.
+    not count. What the validator does between two searches has `CHECK_S`.
     """
 
     def __init__(self) -> None:
@@ -35,10 +41,17 @@ class TimeLimitedSearch:
 
         self._search = regex.search
         self._left_s = SEARCH_S
+        self.begin(0)
 
     def begin(self, size: int) -> None:
         """All the time is left again, for a reply of `size` characters."""
         self._left_s = SEARCH_S + min(_MAX_MORE_S, size / 1e6)
+        self._deadline = time.thread_time() + CHECK_S
+
+    def check_time(self) -> None:
+        """Raise `CheckTimeoutError` where the check has taken too long in all."""
+        if time.thread_time() > self._deadline:
+            raise CheckTimeoutError
 
     def __call__(self, pattern: str, text: str) -> bool:
         """Whether `pattern` matches somewhere in `text`. Raises `TimeoutError`."""
@@ -67,7 +80,7 @@ class SchemaCheck:
     def errors(self, value: Any) -> list[str]:
         """What does not fit, each with its JSON path, at most `MAX_ERRORS`; empty where `value` is valid.
 
-        Raises `TimeoutError` where a regular expression takes too long.
+        Raises `TimeoutError` where a regular expression takes too long, `CheckTimeoutError` where all of it does.
         """
         try:
             errors = islice(self._validator.iter_errors(value), MAX_ERRORS)
@@ -79,7 +92,7 @@ class SchemaCheck:
 
 
 class _Keywords:
-    """The keywords that search, and the one that takes quadratic time, in place of the `library`'s."""
+    """The `library`'s keywords, bounded in time; own are those that search, and one that takes quadratic time."""
 
     def __init__(self, library: Mapping[str, Any], search: TimeLimitedSearch) -> None:
         self._library = library
@@ -90,8 +103,15 @@ class _Keywords:
             "additionalProperties": self._additional_properties,
             "uniqueItems": self._unique_items,
         }
-        self.checks = {name: check for name, check in own.items() if name in library}
+        self.checks = {name: self._timed(own.get(name, check)) for name, check in library.items()}
         """Those that the draft has; each as the library calls it."""
+
+    def _timed(self, check: Any) -> Any:
+        def run(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
+            self._search.check_time()
+            return check(validator, value, instance, schema)
+
+        return run
 
     def _pattern(self, validator: Any, pattern: str, instance: Any, _: Any) -> Iterator[Any]:
         if validator.is_type(instance, "string") and not self._search(pattern, instance):

@@ -2,8 +2,8 @@
 
 The only module that imports jinja2, which takes 40 ms: `templates` imports it once a job has a template or a condition.
 
-What Jinja2's own sandbox leaves open is closed here. No value and no output grows over `MAX_CHARS`, the steps and the
-text made on the way are bounded, values of the row can't be changed, and nothing gives another text at each run
+What Jinja2's own sandbox leaves open is closed here. No value and no output grows over `MAX_CHARS`, the steps, the time
+and the text made on the way are bounded, values of the row can't be changed, and nothing gives another text at each run
 (addresses of objects, `random`): a request that changes between two runs would be paid twice.
 """
 
@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 from jinja2 import meta, nodes
 from jinja2.exceptions import TemplateSyntaxError
-from jinja2.filters import FILTERS
 from jinja2.parser import Parser
 from jinja2.runtime import Context, StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -23,14 +22,12 @@ from jinja2.utils import missing
 
 from batchchat.lossless_json import dumps
 from batchchat.sources.sandbox_limits import (
-    MAX_CHARS,
     MAX_INDENT,
-    MAX_STEPS,
     REFUSED_METHODS,
-    TOO_LARGE,
-    TOO_LONG,
+    Meter,
     RenderError,
     bounded_filters,
+    bounded_tests,
     check_method,
     check_operator,
     text_size,
@@ -49,8 +46,6 @@ __all__ = [
 _RESULT = "batchchat_result"
 """The variable in which a condition leaves its value."""
 
-_MAX_WORK = 1 << 30
-"""The most characters that one rendering may make on its way."""
 _GUARDS = {"defined", "undefined", "default", "d"}
 _FILE_NAME = "<template>"
 _REFUSED_STATEMENTS: dict[type[nodes.Node], str] = {
@@ -102,52 +97,34 @@ class _Missing(StrictUndefined):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment of one template or condition; `begin` resets what one rendering has used up."""
+    """The environment of one template or condition; `meter` counts what one rendering uses up."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self) -> None:
         super().__init__(undefined=_Missing, autoescape=False, keep_trailing_newline=False)
-        self.begin()
+        self.meter = Meter()
         for name in ("lipsum", "cycler"):
             del self.globals[name]
-        self.filters = {**FILTERS, **bounded_filters(self.charge)}
+        filters: Any = bounded_filters(self.meter, {"tojson": self._tojson})  # Jinja2's types say less
+        self.filters = filters
         del self.filters["random"]
-        self.filters["tojson"] = self._tojson
         self.filters |= {"_printed": self._printed, "_counted": self._counted, "_joined": self._joined}
-
-    def begin(self) -> None:
-        """Start a rendering."""
-        self._steps = self._chars = self._emitted = self._work = 0
-
-    def charge(self, chars: int) -> None:
-        """Count `chars` of a value that is about to be made. Raises `RenderError` if it or all are too many."""
-        self._work += chars
-        if chars > MAX_CHARS or self._work > _MAX_WORK:
-            raise RenderError(TOO_LARGE)
-
-    def printed(self, chars: int) -> None:
-        """Count `chars` of output. Raises `RenderError` once there are too many."""
-        self._chars += chars
-        if self._chars > MAX_CHARS:
-            raise RenderError(TOO_LARGE)
-
-    def emit(self, chars: int) -> None:
-        """Count `chars` that the template has given. Raises `RenderError` once there are too many."""
-        self._emitted += chars
-        if self._emitted > MAX_CHARS:
-            raise RenderError(TOO_LARGE)
+        self.filters["_collected"] = self.meter.checked
+        tests: Any = bounded_tests(self.meter)
+        self.tests = tests
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805, PYI063
         """Call `__obj`, a method or a macro, if its result is bounded."""
-        __self._step()
-        check_method(__obj, args, kwargs, __self.charge)
-        return super().call(__context, __obj, *args, **kwargs)
+        __self.meter.step()
+        check_method(__obj, args, kwargs, __self.meter.charge)
+        return __self.meter.checked(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute `left operator right`, if the result is bounded."""
-        check_operator(operator, left, right, self.charge)
-        return super().call_binop(context, operator, left, right)
+        check_operator(operator, left, right, self.meter.charge)
+        value = super().call_binop(context, operator, left, right)
+        return self.meter.checked(value) if isinstance(value, list | tuple) else value
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`: of an object of the row its key, before a method of that name."""
@@ -180,7 +157,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for loop in list(tree.find_all(nodes.For)):
             fixed = sum(len(data.data) for data in loop.find_all(nodes.TemplateData))
             loop.iter = _filter(loop.iter, "_counted", nodes.Const(fixed))
-        _replace_concat(tree)
+        _replace_values(tree)
         return tree
 
     def _check_name(self, node: nodes.Node) -> None:
@@ -195,11 +172,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         kind = "filter" if is_filter else "test"
         raise TemplateSyntaxError(f"there is no {kind} `{node.name}`.{did_you_mean(node.name, public)}", node.lineno)
 
-    def _step(self) -> None:
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise RenderError(TOO_LONG)
-
     def _counted(self, iterable: Iterable[Any], fixed: int) -> Iterator[Any]:
         """The items of a loop; each prints `fixed` characters of the template's own."""
         iterator = iter(iterable)  # an undefined value fails here, on its line
@@ -207,8 +179,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _items(self, iterator: Iterator[Any], fixed: int) -> Iterator[Any]:
         for item in iterator:
-            self._step()
-            self.printed(fixed)
+            self.meter.step()
+            self.meter.printed(fixed)
             yield item
 
     def _printed(self, value: Any, source: str) -> str:
@@ -219,22 +191,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(value, str | int | float | Undefined):
             text = str(value)
         elif isinstance(value, list | tuple | dict):
-            self.charge(text_size(value))
+            self.meter.charge(text_size(value))
             text = str(value)
         else:
             kind = type(value).__name__
             raise RenderError(f"{source or 'a value'} is a {kind}, which has no text. `|list` or `|join` makes one.")
-        self.printed(len(text))
+        self.meter.printed(len(text))
         return text
 
     def _joined(self, values: list[Any]) -> str:
         """What `a ~ b` gives."""
-        self.charge(sum(text_size(value) for value in values))
+        self.meter.charge(sum(text_size(value) for value in values))
         return "".join(map(str, values))
 
     def _tojson(self, value: Any, indent: int | None = None) -> str:
         """`value` as JSON for a prompt: Jinja2's own writes `'` and `<` as escapes, for HTML."""
-        self.charge(text_size(value))
+        self.meter.charge(text_size(value))
         if isinstance(value, Undefined):
             str(value)
         if indent is None:
@@ -246,21 +218,23 @@ def _filter(node: Any, name: str, *args: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
 
 
-def _replace_concat(node: nodes.Node) -> None:
-    """Replace each `a ~ b` under `node` by a filter that is bounded."""
+def _replace_values(node: nodes.Node) -> None:
+    """Replace each `a ~ b`, list and object under `node` by what is bounded."""
     for field, value in node.iter_fields():
         if isinstance(value, list):
-            setattr(node, field, [_without_concat(item) for item in value])
+            setattr(node, field, [_bounded(item) for item in value])
         else:
-            setattr(node, field, _without_concat(value))
+            setattr(node, field, _bounded(value))
 
 
-def _without_concat(value: Any) -> Any:
+def _bounded(value: Any) -> Any:
     if not isinstance(value, nodes.Node):
         return value
-    _replace_concat(value)
+    _replace_values(value)
     if isinstance(value, nodes.Concat):
         return _filter(nodes.List(value.nodes, lineno=value.lineno), "_joined")
+    if isinstance(value, nodes.List | nodes.Dict) or (isinstance(value, nodes.Tuple) and value.ctx == "load"):
+        return _filter(value, "_collected")
     return value
 
 
@@ -299,16 +273,16 @@ class Program:
 
     def text(self, variables: dict[str, Any]) -> str:
         """What the template gives. Raises whatever its expressions raise."""
-        self._sandbox.begin()
+        self._sandbox.meter.begin()
         chunks: list[str] = []
         for chunk in self._template.root_render_func(self._template.new_context(variables)):
-            self._sandbox.emit(len(chunk))
+            self._sandbox.meter.emit(len(chunk))
             chunks.append(chunk)
         return "".join(chunks)
 
     def value(self, variables: dict[str, Any]) -> Any:
         """What the condition gives. Raises whatever its expression raises."""
-        self._sandbox.begin()
+        self._sandbox.meter.begin()
         context = self._template.new_context(variables)
         for _ in self._template.root_render_func(context):
             pass

@@ -16,7 +16,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from batchchat.cli import main
 from batchchat.store.folder import folder_of
 from tests.acceptance.job import Job, rows, until
 from tests.field.endpoint import endpoint, ok
@@ -164,6 +166,33 @@ def test_a_pipe_in_the_way_is_refused(job: Job, where: str) -> None:
     ended = job.run()
     assert ended.code == 2
     assert "is a pipe, socket or device" in ended.err
+
+
+def test_a_pipe_is_no_page_and_no_list_of_ids(job: Job) -> None:
+    """Neither waits for another end that may never come."""
+    job.write(rows(1))
+    assert job.run().code == 0
+    os.mkfifo(job.folder / "pipe")
+    ended = job.run("report", "out.parquet", "--html", "pipe")
+    assert (ended.code, ended.err) == (2, "error: pipe is a pipe. Name a file, or /dev/stdout to write to a pipe.\n")
+    ended = job.run("--resend", "@pipe")
+    assert ended.code == 2
+    assert "--resend @pipe: the file can't be read: it is a pipe, socket or device, and no file." in ended.err
+
+
+def test_a_working_directory_that_was_removed(job: Job) -> None:
+    """It is named, in place of "No such file or directory"."""
+    job.write(rows(1))
+    gone = job.folder / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    try:
+        result = CliRunner().invoke(main, ["status", str(job.file)])
+    finally:
+        os.chdir(job.folder)
+    assert result.exit_code == 2
+    assert "the working directory was removed" in result.stderr
 
 
 def test_a_socket_in_the_way_is_refused(job: Job) -> None:

@@ -131,3 +131,13 @@ def test_what_is_expected_has_a_hash() -> None:
     salts = [Expectation(*content).salt for content in ((SCHEMA, None), (SCHEMA, "a"), (None, "a"), ({}, None))]
     assert len(set(salts)) == 4
     assert Expectation(dict(reversed(SCHEMA.items())), None).salt == salts[0]
+
+
+def test_the_check_against_a_schema_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ways at each level are 65,536 at 16 levels; the event loop waits meanwhile."""
+    monkeypatch.setattr("batchchat.script.json_schema.CHECK_S", 0.05)
+    level = {"type": "array", "items": {"$ref": "#/$defs/n"}}
+    schema = {"$defs": {"n": {"anyOf": [level, level, {"type": "string"}]}}, "$ref": "#/$defs/n"}
+    check = Expectation(schema, None).check(Reply("[" * 16 + "1" + "]" * 16, "stop"))
+    assert check.problem == "the reply takes too long to check against `expect.json_schema`"
+    assert check.words is None

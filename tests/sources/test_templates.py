@@ -100,6 +100,8 @@ def test_texts_that_are_no_template(text: str, sentence: str) -> None:
 
 TOO_LARGE = "gives more than 16 MiB of text."
 TOO_LONG = "takes more than 200,000 steps: a loop has no end, or loops stand in each other."
+TOO_SLOW = "takes more than 2 s of CPU."
+PAIRS = "{%% set ns = namespace(x=[1], y=[1]) %%}{%% for i in range(60) %%}%s{%% endfor %%}{{ ns.x == ns.y }}"
 DOUBLING = "{%% set ns = namespace(x=%s) %%}{%% for i in range(60) %%}{%% set ns.x = %s %%}{%% endfor %%}{{ ns.x }}"
 
 
@@ -129,6 +131,14 @@ DOUBLING = "{%% set ns = namespace(x=%s) %%}{%% for i in range(60) %%}{%% set ns
         (DOUBLING % ("'aa'", "ns.x ~ ns.x"), TOO_LARGE),
         (DOUBLING % ("'aa'", "ns.x + ns.x"), TOO_LARGE),
         (DOUBLING % ("[1]", "[ns.x, ns.x]"), TOO_LARGE),
+        (DOUBLING % ("[1]", "[ns.x]|batch(2, ns.x)|first"), TOO_LARGE),
+        (PAIRS % "{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}", TOO_LARGE),
+        ("{{ '{a:1000000000}'.format_map({'a': 1}) }}", "the method `format_map` is not taken."),
+        ("{{ ('x' * 10**7)|list }}", TOO_LARGE),
+        ("{{ ('x ' * 10**6).split() }}", TOO_LARGE),
+        ("{{ ('x' * 10**6)|wordwrap(1) }}", TOO_LARGE),
+        ("{{ ('-' * 10**7)|wordwrap(10) }}", TOO_LARGE),
+        ("{{ ('(' * 10**6)|urlize }}", TOO_LARGE),
         ("{{ 10 ** (10 ** 10) }}", "makes a number of more than 30,000 digits."),
         ("{{ 5|round(-10**9) }}", "rounds to -1,000,000,000 digits."),
         ("{{ [[1]]|sum(start=[]) }}", "`sum` takes numbers."),
@@ -144,6 +154,50 @@ DOUBLING = "{%% set ns = namespace(x=%s) %%}{%% for i in range(60) %%}{%% set ns
 def test_templates_without_end(text: str, end: str) -> None:
     """Neither memory nor time runs away, whichever way a template goes about it."""
     assert render(text) == Bad(f"`template`, line {1 + text.count(chr(10))}: {end}", BadReason.TEMPLATE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for i in range(99999) %}{{ range(99999)|sum }}{% endfor %}",
+        "{% set big = 'x' * 10**7 %}{% for i in range(99999) %}{% set at = big.count('y') %}{% endfor %}",
+        "{{ range(99999)|map('string')|select('in', 'x' * 10**7)|list }}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(50) }}",
+    ],
+)
+def test_the_time_of_a_rendering_is_bounded(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Few steps may take long, too: the time is looked at before each of them."""
+    monkeypatch.setattr("batchchat.sources.sandbox_limits.MAX_RENDER_S", 0.05)
+    assert render(text) == Bad(f"`template`, line 1: {TOO_SLOW}", BadReason.TEMPLATE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'x' ~ self }}",
+        "{{ self|string }}",
+        "{{ self|upper }}",
+        "{{ '%s' % self }}",
+        "{{ '{}'.format(self) }}",
+        "{{ [self] }}",
+        "{{ [self]|tojson }}",
+        "{{ [self]|join }}",
+        "{{ [1]|map('string')|upper }}",
+    ],
+)
+def test_addresses_of_objects_are_no_text(text: str) -> None:
+    """They differ at each run, and so would the request: the row would be paid again."""
+    problem = render(text)
+    assert isinstance(problem, Bad)
+    assert " has no text." in problem.sentence
+
+
+def test_what_is_missing_is_an_error_within_a_list_too() -> None:
+    """It was printed as `Undefined`."""
+    problem = render("{{ [d]|map(attribute='b')|list }}", {"d": {"a": 1}})
+    assert isinstance(problem, Bad)
+    assert "there is no key `b`" in problem.sentence
+    assert render("{{ [d]|map(attribute='b')|select('defined')|list }}", {"d": {"a": 1}}) == "[]"
 
 
 def test_large_columns_pass() -> None:
