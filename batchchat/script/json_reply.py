@@ -29,6 +29,7 @@ _MAX_REPAIRED_CHARS = 1 << 18
 _MAX_FENCES = _MAX_VALUES = 100
 
 _REASONING_END = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_REASONING_START = re.compile(r"\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9_+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 _JSON_FENCES = {"", "json", "json5", "jsonc", "javascript", "js"}
 _BRACKETS = re.compile(r"[\[{][\[{\s]*")
@@ -75,6 +76,8 @@ def read_json(text: str) -> JsonReading | Bad:
     reply = _REASONING_END.split(stripped)[-1].strip()
     if len(reply) < len(stripped) and not isinstance(value := _strict(reply), Bad):
         return JsonReading((value,), repaired=True)
+    if _REASONING_START.match(reply):
+        return Bad("ends in its reasoning, which has no end")
     fences = islice(_FENCE.finditer(reply), _MAX_FENCES)
     try:
         values = [value for match in fences if match[1].lower() in _JSON_FENCES for value in _fenced(match[2])]

@@ -7,6 +7,7 @@ output; what is in the file takes its place when the request is sent: as a data 
 from __future__ import annotations
 
 import mimetypes
+import os
 import stat
 from base64 import b64encode
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ __all__ = ["MAX_FILE_BYTES", "LocalFiles"]
 MAX_FILE_BYTES = 20 << 20
 """A larger file is refused; OpenAI takes 20 MB an image, others less."""
 _PREFIX = "file:"
+_EMPTY = "it is empty"
 _MAGIC_BYTES = 16
 _MAGIC = (
     (b"\x89PNG", "image/png"),
@@ -96,12 +98,12 @@ class LocalFiles:
             if isinstance(content_type, Bad):
                 return content_type
             try:
-                with path.open("rb") as file:
+                with open(path, "rb", opener=_open) as file:
                     data = file.read(MAX_FILE_BYTES + 1)
             except OSError as error:
                 return _bad(reference, f"it can't be read: {error.strerror}")
-            if len(data) > MAX_FILE_BYTES:
-                return _bad(reference, _TOO_LARGE)
+            if not data or len(data) > MAX_FILE_BYTES:
+                return _bad(reference, _TOO_LARGE if data else _EMPTY)
             encoded = b64encode(data).decode()
             reference.holder[reference.field] = f"data:{content_type};base64,{encoded}" if reference.is_url else encoded
         return dumps(content) if references else None
@@ -123,7 +125,7 @@ class LocalFiles:
         if not stat.S_ISREG(status.st_mode):
             return _bad(reference, "it is no file")
         if not status.st_size:
-            return _bad(reference, "it is empty")
+            return _bad(reference, _EMPTY)
         return _bad(reference, _TOO_LARGE) if status.st_size > MAX_FILE_BYTES else path
 
 
@@ -169,3 +171,8 @@ def _content_type(path: Path, reference: _Reference) -> str | Bad:
         return "image/webp"
     media_type = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
     return media_type or _bad(reference, "its kind is not known, neither by its name nor by its first bytes")
+
+
+def _open(path: str, flags: int) -> int:
+    """A pipe in the place of a file that was checked must not make its reader wait: it is opened, and has no bytes."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ def test_files_outside_where_they_are_allowed(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     (tmp_path / "a.jpg").write_bytes(b"jpeg")
     assert sent(tmp_path / "job", image("file:../a.jpg"), outside=True)[0] == image("data:image/jpeg;base64,anBlZw==")
+
+
+def test_a_pipe_in_the_place_of_a_file_that_was_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes nobody wait: it has no bytes, and a row that names it fails."""
+    (tmp_path / "a.jpg").write_bytes(b"jpeg")
+    checked = (tmp_path / "a.jpg").stat()
+    (tmp_path / "a.jpg").unlink()
+    os.mkfifo(tmp_path / "a.jpg")
+    monkeypatch.setattr(Path, "stat", lambda _self, **_options: checked)
+    assert isinstance(sent(tmp_path, image("file:a.jpg"), outside=True), Bad)
 
 
 def test_a_run(job: Job) -> None:

@@ -94,6 +94,8 @@ def test_what_leaves_no_doubt_is_repaired(text: str, value: Any) -> None:
         ("[" * 100_000 + "1", f"is nested more than {MAX_DEPTH} levels deep"),
         ("[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2), f"is nested more than {MAX_DEPTH} levels deep"),
         ('{"a":' * 100_000, f"is nested more than {MAX_DEPTH} levels deep"),
+        ('<think>It may be {"a": 1}', "ends in its reasoning, which has no end"),
+        ('x</think><think>{"a": 1}', "ends in its reasoning, which has no end"),
         (f'{{"a": {"9" * 5000}}}', "has a number that is none, or has no end"),
     ],
 )

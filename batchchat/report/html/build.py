@@ -298,9 +298,9 @@ def _retries(page_input: PageInput) -> dict[str, Any]:
         "text": words
         or (
             f"{numbers.rows(len(again))} took {numbers.count(float((again - 1).sum()))} more"
-            f" {'attempt' if (again - 1).sum() == 1 else 'attempts'}"
+            f" {'request' if (again - 1).sum() == 1 else 'requests'}: further turns, questions asked again, or retries"
             if len(again)
-            else "no row took more than one attempt"
+            else "no row took more than one request"
         ),
         "kinds": [{"kind": kind, "count": count} for kind, count in kinds.most_common(_MAX_KINDS)],
     }
