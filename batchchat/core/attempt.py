@@ -123,7 +123,7 @@ class Cost(NamedTuple):
 class Reply(NamedTuple):
     """What the model said. `tool_calls` is the list as it came; `model` is the one that served.
 
-    `parts` is what is neither text nor a tool call: images, audio and the like, as JSON.
+    `parts` is what is neither text nor a tool call: images, audio and the like, as JSON. `logprobs` are as they came.
     """
 
     text: str | None
@@ -135,6 +135,7 @@ class Reply(NamedTuple):
     service_tier: str | None = None
     response_id: str | None = None
     parts: list[Any] | None = None
+    logprobs: dict[str, Any] | None = None
 
 
 class Quota(NamedTuple):

@@ -299,6 +299,7 @@ def reply_fields(reply: Reply) -> dict[str, Any]:
             ("tool_calls", reply.tool_calls),
             ("refusal", reply.refusal),
             ("reasoning", reply.reasoning),
+            ("logprobs", reply.logprobs),
             ("model", reply.model),
             ("service_tier", reply.service_tier),
             ("response_id", reply.response_id),

@@ -92,6 +92,7 @@ def read_reply(payload: dict[str, Any]) -> Reply | None:
         _text(payload.get("service_tier")),
         _text(payload.get("id")),
         parts,
+        logprobs if isinstance(logprobs := choice.get("logprobs"), dict) and logprobs else None,
     )
 
 

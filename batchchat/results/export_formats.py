@@ -126,14 +126,13 @@ def _completion(row: RowRecord) -> dict[str, Any]:
         message["tool_calls"] = reply["tool_calls"]
     if "reasoning" in reply:
         message["reasoning_content"] = reply["reasoning"]
+    choice = {"index": 0, "message": message, "logprobs": reply.get("logprobs")}
     body: dict[str, Any] = {
         "id": reply.get("response_id"),
         "object": "chat.completion",
         "created": int(row.get("finished_at", 0)),
         "model": reply.get("model", row["model"]),
-        "choices": [
-            {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.get("finish_reason")},
-        ],
+        "choices": [{**choice, "finish_reason": reply.get("finish_reason")}],
     }
     if "service_tier" in reply:
         body["service_tier"] = reply["service_tier"]

@@ -220,6 +220,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("reasoning", _TEXT, _in("reply", "reasoning"), "the reasoning the endpoint showed"),
     Column("refusal", _TEXT, _in("reply", "refusal"), "the refusal the endpoint marked as one"),
+    Column("logprobs", _TEXT, _json_in("reply", "logprobs"), "the log probabilities of its tokens, as JSON"),
     Column("model", _TEXT, _in("reply", "model"), "the model as served"),
     Column("model_requested", _TEXT, _field("model"), "the model as requested"),
     Column("service_tier", _TEXT, _in("reply", "service_tier"), "the tier as served"),

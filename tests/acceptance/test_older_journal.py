@@ -25,7 +25,7 @@ from tests.acceptance.servers import raw_server
 NOT_FIGURES = {"job", "output", "next_command", "sources", "notes", "latency_s"}
 """Paths, which the older version's `run.json` gives, sentences, and what differs from one resume to the next."""
 
-NEW_COLUMNS = {"first_token_s", "parse_repaired", "re_asks", "variant"}
+NEW_COLUMNS = {"first_token_s", "logprobs", "parse_repaired", "re_asks", "variant"}
 """Those that the older version's output has not."""
 AT_RISK_USD = {"killed-with-budget": Decimal("0.003075")}
 """What was in flight at a kill, at most: the older version's JSON report left it out of `possibly_billed`."""

@@ -188,7 +188,7 @@ def test_the_output_is_never_written_over() -> None:
         (["job.yaml"], "job.yaml: there is no such file."),
         (["x.parquet", "--by", "topik"], "x.parquet has no column `topik` to group by. Did you mean `topic`?"),
         (["x.parquet", "--by", "messages"], "`messages` is a column of lists. Group by one of single values."),
-        (["x.parquet", "--by", "q"], "x.parquet has no column `q` to group by. There is `topic`, `id`, `variant`, `sample`, `status`, `response`, `finish_reason`, `messages_json` and 28 more."),
+        (["x.parquet", "--by", "q"], "x.parquet has no column `q` to group by. There is `topic`, `id`, `variant`, `sample`, `status`, `response`, `finish_reason`, `messages_json` and 29 more."),
     ],
 )  # fmt: skip
 def test_what_is_refused(arguments: list[str], said: str) -> None:

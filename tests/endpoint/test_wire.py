@@ -73,6 +73,11 @@ def test_the_fingerprint_knows_content_and_not_order(params: dict[str, Any]) -> 
         ({"choices": [{"message": {"content": "a", "reasoning_content": "r"}}]}, Reply("a", reasoning="r")),
         ({"choices": [{"message": {"content": "a", "reasoning": "r"}}]}, Reply("a", reasoning="r")),
         (
+            {"choices": [{"message": {"content": "a"}, "logprobs": {"content": [{"token": "a", "logprob": -0.5}]}}]},
+            Reply("a", logprobs={"content": [{"token": "a", "logprob": -0.5}]}),
+        ),
+        ({"choices": [{"message": {"content": "a"}, "logprobs": None}]}, Reply("a")),
+        (
             {
                 "choices": [
                     {"message": {"content": [{"type": "thinking"}, {"text": "a"}, {"text": "b"}, 7, {"text": 7}]}}

@@ -49,7 +49,7 @@ def test_the_columns_are_those_of_the_documentation() -> None:
         ("messages", pa.list_(pa.struct([("role", text), ("content", text)]))),
         *((name, text) for name in ("messages_json", "tool_calls", "parsed")),
         ("parse_repaired", pa.bool_()),
-        *((name, text) for name in ("reasoning", "refusal")),
+        *((name, text) for name in ("reasoning", "refusal", "logprobs")),
         *((name, text) for name in ("model", "model_requested", "service_tier", "response_id")),
         *((f"{what}_tokens", int64) for what in ("prompt", "completion", "total", "cached", "reasoning")),
         ("cost_usd", float64),
@@ -177,10 +177,10 @@ def test_a_lone_surrogate_breaks_no_column(name: str) -> None:
         error=bad,
         raw=bad,
         messages=[{"role": bad, "content": bad}],
-        reply=reply | {"tool_calls": [bad], "parsed": bad},
+        reply=reply | {"tool_calls": [bad], "parsed": bad, "logprobs": {"content": [{"token": bad}]}},
     )
     found = cells(name, row, answered("b"))
-    if name in {"messages_json", "tool_calls", "parsed"}:
+    if name in {"messages_json", "tool_calls", "parsed", "logprobs"}:
         assert "\ud800" in json.dumps(json.loads(found[0]), ensure_ascii=False)
     else:
         assert found[0] == "a\ufffdb"
@@ -209,7 +209,7 @@ def test_json_values_are_plain() -> None:
     assert BY_NAME["started_at"].json(answered()) == "2023-11-14T22:13:20.250000Z"
     assert BY_NAME["messages"].json(failed(messages=[USER])) == [USER]
     assert BY_NAME["cost_usd"].json(answered()) == 0.000123
-    assert [column.json(invalid()) for column in COLUMNS if column.name not in invalid()] == [None] * 30
+    assert [column.json(invalid()) for column in COLUMNS if column.name not in invalid()] == [None] * 31
 
 
 def test_messages_is_one_type() -> None:
