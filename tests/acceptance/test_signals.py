@@ -243,7 +243,7 @@ def test_continuing_a_trial(job: Job) -> None:
 def test_signal_while_the_output_is_written(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, with its exit code and the command that goes on; that one publishes, and sends nothing."""
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
 

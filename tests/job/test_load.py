@@ -326,7 +326,7 @@ def test_named_option() -> None:
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(
-    lambda word: "${" not in word and "://" not in word and not word.startswith("~")
+    lambda word: "${" not in word and "://" not in word and not word.startswith("~") and word != "-"
 )
 scalars: st.SearchStrategy[Any] = (
     st.none()

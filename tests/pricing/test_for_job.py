@@ -188,6 +188,7 @@ def test_a_row_that_may_not_fit_is_sent() -> None:
         assert mock.stats()["requests"] == 1
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_validate_names_the_rows_that_can_not_fit() -> None:
     """By file, line and id, with the figures and the tokenizer; the table has the context of WizardLM-2-8x22B."""
     write("mock", "a", TOO_LONG, model=WIZARD, endpoint={"base_url": "mock", "context_length": 400})
@@ -205,6 +206,7 @@ def test_validate_names_the_rows_that_can_not_fit() -> None:
     assert (called.code, called.out.split("\n")[0]) == (0, "job: 1 of 1 rows can be sent")
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_validate_shows_the_price_that_a_cap_uses() -> None:
     """The table's price with its source and date; or that the run must find it out."""
     write("mock", "a", model=WIZARD, budget={"max_cost": 1})
