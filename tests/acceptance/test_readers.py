@@ -19,12 +19,12 @@ from tests.acceptance.servers import completion, http, raw_server
 DECLARED = """
 id: string, variant: string, sample: int32, status: string, response: string, finish_reason: string,
 messages: list<element: struct<role: string, content: string>>, messages_json: string, tool_calls: string,
-parsed: string, parse_repaired: bool, reasoning: string, refusal: string, logprobs: string, model: string, model_requested: string,
-service_tier: string, response_id: string, prompt_tokens: int64, completion_tokens: int64, total_tokens: int64,
-cached_tokens: int64, reasoning_tokens: int64, cost_usd: double, cost_source: string, attempts: int32,
-possibly_billed_attempts: int32, re_asks: int32, latency_s: double, first_token_s: double, wait_s: double,
-started_at: timestamp[us, tz=UTC], finished_at: timestamp[us, tz=UTC], http_status: int32, error_kind: string,
-error: string, raw: string
+parsed: string, parse_repaired: bool, reasoning: string, refusal: string, logprobs: string, model: string,
+model_requested: string, service_tier: string, response_id: string, prompt_tokens: int64, completion_tokens: int64,
+total_tokens: int64, cached_tokens: int64, reasoning_tokens: int64, cost_usd: double, cost_source: string,
+attempts: int32, possibly_billed_attempts: int32, re_asks: int32, latency_s: double, first_token_s: double,
+wait_s: double, started_at: timestamp[us, tz=UTC], finished_at: timestamp[us, tz=UTC], http_status: int32,
+error_kind: string, error: string, raw: string
 """
 
 
