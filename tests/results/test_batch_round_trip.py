@@ -48,6 +48,7 @@ replies = st.builds(
     service_tier=st.none() | words,
     response_id=st.none() | words,
     parts=st.none(),
+    logprobs=st.none() | st.builds(lambda token: {"content": [{"token": token, "logprob": -0.5}]}, texts),
 )
 counts = st.integers(1, 10**6)
 
