@@ -329,6 +329,10 @@ class Script(Protocol):
         """A 64-bit hash of everything the row will send, which a resume compares; equal scripts have equal ones."""
 
     @property
+    def request_count(self) -> int:
+        """How many requests a row is answered by, if none has to be made again."""
+
+    @property
     def bound(self) -> MaxUsage:
         """The most that all requests of the row may use together; None in what has no bound."""
 

@@ -259,8 +259,11 @@ def _notes(job: JobSpec, model: ModelEstimate, figures: Forecast, pilot_result: 
         notes.append(f"{of_model}{model.tokenizer.note}")
     if job.expect.re_ask and load.left:
         times = "once" if job.expect.re_ask == 1 else f"up to {job.expect.re_ask} times"
-        counted = "counted as often as measured, and not in the worst case" if figures.measured else "not counted"
-        notes.append(f"a reply that does not fit `expect` is asked for again {times}, which is paid: {counted} here.")
+        measured = ", and as often as measured in the others" if figures.measured else ""
+        notes.append(
+            f"a reply that does not fit `expect` is asked for again {times}, which is paid: counted in the worst"
+            f" case{measured}."
+        )
     if load.to_send.unbounded:
         notes.append(
             f"{numbers.rows(load.to_send.unbounded)} set no max_tokens, and the context of {model.model} is not known,"

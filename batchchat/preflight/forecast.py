@@ -140,7 +140,7 @@ def forecast(
 
 def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> Forecast:
     """The forecast without an answer: worst is the maximum of replies, low and expected are assumed or unknown."""
-    worst = None if load.to_send.unbounded else load.known_completion + load.to_send.max_completion
+    worst = _worst_completion(load)
     is_assumed = worst is not None and not load.to_send.by_context
     low, expected = (
         load.known_completion + share * load.to_send.max_completion if is_assumed else None for share in ASSUMED
@@ -151,7 +151,11 @@ def _without_evidence(load: Load, listed: Charge | None, prompt_source: str) -> 
         # A reply that is sent again with later turns costs as prompt each time.
         token_usd = listed.output_usd + load.resent(listed.input_usd)
         base_usd = listed.cost_usd(load.to_send.prompt, 0) + load.known_cost
-        cost = Range(*(_with_replies(base_usd, token_usd, tokens, load.known_completion) for tokens in completion))
+        low_usd, expected_usd, worst_usd = (
+            _with_replies(base_usd, token_usd, tokens, load.known_completion) for tokens in completion
+        )
+        re_asked_usd = listed.cost_usd(load.to_send.re_asked_prompt, 0)
+        cost = Range(low_usd, expected_usd, None if worst_usd is None else worst_usd + re_asked_usd)
     resent = 0.0 if expected is None else load.resent(expected - load.known_completion)
     if is_assumed or not load.left:
         length_source = f"assumed: {ASSUMED[0]:.0%} and {ASSUMED[1]:.0%} of the maximum"
@@ -204,8 +208,7 @@ class _Extrapolation:
     def completion_tokens(self) -> tuple[Range, Interval | None]:
         load, base = self.load, self.load.known_completion
         expected, span = self._sum(lambda row: float(row.completion), base)
-        worst = None if load.to_send.unbounded else float(base + load.to_send.max_completion)
-        return _ordered(base + load.left * self._low_completion(), expected, worst), span
+        return _ordered(base + load.left * self._low_completion(), expected, _worst_completion(load)), span
 
     def cost_usd(self, completion: Range) -> tuple[Range | None, Interval | None]:
         price = self.price
@@ -229,7 +232,8 @@ class _Extrapolation:
             _with_replies(base_usd, price.output_usd + resend_usd, tokens, self.load.known_completion)
             for tokens in (completion.low, completion.worst)
         )
-        return _ordered(low, expected, worst), span
+        re_asked_usd = price.cost_usd(self.load.to_send.re_asked_prompt * scale, 0)
+        return _ordered(low, expected, None if worst is None else worst + re_asked_usd), span
 
     def duration_s(self, limits: SendLimits, completion: Range) -> tuple[Range | None, Interval | None]:
         load = self.load
@@ -256,7 +260,7 @@ class _Extrapolation:
         busy_s = (
             load.left * (base_s + token_s * self._low_completion()),
             expected,
-            None if load.to_send.unbounded else load.left * base_s + token_s * load.to_send.max_completion,
+            _worst_busy_s(load, base_s, token_s),
         )
         figures = _ordered(*map(run_s, busy_s, completion))
         if span is None:
@@ -280,6 +284,20 @@ class _Extrapolation:
         """The completion tokens of a short reply: the 10th percentile of the sample."""
         lengths = sorted(row.completion for sample in self.strata.samples for row in sample if row.answered)
         return float(lengths[int(_LOW_QUANTILE * (len(lengths) - 1))])
+
+
+def _worst_completion(load: Load) -> float | None:
+    """The most completion tokens of the rows of `load`, with all replies that may be asked for again."""
+    rows = load.to_send
+    return None if rows.unbounded else float(load.known_completion + rows.max_completion + rows.re_asked_completion)
+
+
+def _worst_busy_s(load: Load, base_s: float, token_s: float) -> float | None:
+    """The most seconds of answering, where a reply takes `base_s` and `token_s` a token."""
+    rows = load.to_send
+    if rows.unbounded:
+        return None
+    return (rows.rows + rows.re_asks) * base_s + token_s * (rows.max_completion + rows.re_asked_completion)
 
 
 def _prompt_scale(evidence: Evidence) -> float | None:

@@ -54,7 +54,7 @@ class RowsToSend:
 
     `prompt` are their prompt tokens as counted here, without replies that are sent again, `max_completion` the maximum
     of their completion tokens, `requests` the number of their requests, and `resends` how often one of their replies is
-    sent again.
+    sent again. `re_asks` is how often their replies may be asked for again, `re_asked_*` the most that takes on top.
     """
 
     rows: int = 0
@@ -62,6 +62,9 @@ class RowsToSend:
     max_completion: int = 0
     requests: int = 0
     resends: int = 0
+    re_asks: int = 0
+    re_asked_prompt: int = 0
+    re_asked_completion: int = 0
     unbounded: int = 0
     """Rows whose reply has no known maximum."""
     by_context: int = 0
@@ -84,6 +87,12 @@ class RowsToSend:
         else:
             self.max_completion += max_completion
             self.by_context += by_context
+
+    def ask_again(self, times: int, prompt: int, completion: int) -> None:
+        """Count that a row's reply may be asked for again, each time at most with so many tokens."""
+        self.re_asks += times
+        self.re_asked_prompt += times * prompt
+        self.re_asked_completion += times * completion
 
 
 @dataclass(slots=True)

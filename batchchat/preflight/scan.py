@@ -25,6 +25,7 @@ from batchchat.run.messages import mixed_mock
 from batchchat.run.reuse import FreeAnswers, free_answers, wants_answer
 from batchchat.run.scripts import scripts_for
 from batchchat.run.tasks import ResumeRules, RowTask, Scripts, looked_up_tasks, tasks
+from batchchat.script.expectation import MAX_WORDS_BYTES
 from batchchat.sources import Source, open_source
 from batchchat.store.folder import folder_of
 from batchchat.store.index import Index
@@ -183,6 +184,7 @@ class _Scanner:
         drawn: StableSample[list[SampledRow]] | None,
     ) -> None:
         self._models = frozenset(job.models)
+        self._re_asks = job.expect.re_ask
         self._own = {lane.model: lane for lane in lanes if lane.own}
         self._first = lanes[0]
         self._compared = [lane for lane in lanes if not lane.own]
@@ -233,6 +235,10 @@ class _Scanner:
             return
         sampled = _sampled(lane, prompts, most)
         lane.load.send(sum(prompts), sampled.most, by_context=most is None, requests=requests)
+        if self._re_asks and sampled.most is not None:
+            # The last request once more, with its reply and what is wrong with it.
+            reply = -(-sampled.most // requests)
+            lane.load.to_send.ask_again(self._re_asks, prompts[-1] + requests * reply + MAX_WORDS_BYTES, reply)
         self._draw_row(key, sampled)
 
     def _draw_row(self, key: Key, row: SampledRow) -> None:

@@ -11,22 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from batchchat import lossless_json
 from batchchat.core.attempt import (
-    Action,
     Attempt,
-    Billed,
     Failure,
     MaxUsage,
     Outcome,
     Reply,
     Request,
     Script,
-    Verdict,
 )
 from batchchat.core.conversation import ErrorKind, Message, Row, Status
 from batchchat.core.response_format import RESPONSE_FORMAT, ResponseFormat
-from batchchat.script.expectation import MAX_WORDS_BYTES, Expectation, ReplyCheck
+from batchchat.script.expectation import MAX_WORDS_BYTES, Expectation
 from batchchat.script.response_format import asking_for
 from batchchat.script.single import Compose
 from batchchat.tokens.reply_limit import max_reply_tokens
@@ -49,14 +45,17 @@ class Checking:
     response_format: Callable[[str], ResponseFormat]
     falls_back: bool
 
-    def asking(self, plain: Request, step: int, response_format: ResponseFormat, again: Sequence[Message]) -> Request:
-        """The request for the inner script's `plain` one, by `response_format` and with the messages `again` behind."""
+    def asking(
+        self,
+        plain: Request,
+        params: Mapping[str, Any],
+        step: int,
+        response_format: ResponseFormat,
+        again: Sequence[Message] = (),
+    ) -> Request:
+        """The request for the inner script's `plain` one with `params`, by `response_format`; `again` goes last."""
         if self.schema is None and not again:
             return plain._replace(step=step)
-        content = lossless_json.loads(plain.body)
-        params: Mapping[str, Any] = {
-            name: value for name, value in content.items() if name not in {"model", "messages"}
-        }
         messages, own = plain.messages, params.get("response_format") is not None
         if self.schema is not None:
             messages, params = asking_for(response_format, self.schema, messages, params)
@@ -110,6 +109,11 @@ class CheckedScript:
         return self.inner.identity ^ self.checking.expectation.salt
 
     @property
+    def request_count(self) -> int:
+        """That of the inner script."""
+        return self.inner.request_count
+
+    @property
     def bound(self) -> MaxUsage:
         """What the inner script may use, and each time it may be asked again."""
         checking, last = self.checking, self.inner.preview[-1]
@@ -126,7 +130,7 @@ class CheckedScript:
     def preview(self) -> Sequence[Request]:
         """The requests of the inner script as they are sent."""
         first, *others = self.inner.preview
-        return [self._first(first, 0) if self._is_last(first, ()) else first, *others]
+        return [self._first(first, 0) if self.request_count == 1 else first, *others]
 
     def next(self, attempts: Sequence[Attempt]) -> Request | Outcome:
         """The next request or the end; pure but for the format that requests begin with."""
@@ -157,7 +161,7 @@ class CheckedScript:
         ended = ended._replace(attempt=ended.attempt._replace(request=attempt.request), re_asks=at.re_asks)
         if attempt.reply is None or ended.status is not Status.ANSWERED:
             return ended
-        checked = self._check(attempt.reply, at.plain)
+        checked = self.checking.expectation.check(attempt.reply, max_reply_tokens(self.params))
         if checked.problem is None:
             return ended._replace(parsed=checked.parsed)
         if checked.words is not None and at.re_asks < self.checking.re_ask:
@@ -170,23 +174,16 @@ class CheckedScript:
             response_format = at.refused.fallback
         if at.again is not None:
             return self._again(at.plain, at.step, response_format, *at.again)
-        if self._is_last(at.plain, settled):
-            return self.checking.asking(at.plain, at.step, response_format, ())
+        if len(settled) == self.request_count - 1:  # the reply to this one is checked
+            return self.checking.asking(at.plain, self.params, at.step, response_format)
         return at.plain._replace(step=at.step)
 
-    def _is_last(self, plain: Request, settled: Sequence[Attempt]) -> bool:
-        """Whether an answer to `plain`, after the attempts `settled`, ends the row: that one is checked."""
-        verdict = Verdict(Action.ACCEPT, billed=Billed.YES)
-        answered = Attempt(plain, verdict, 0.0, 0.0, 0.0, reply=Reply("Fine.", "stop"))
-        ended = self.inner.next([*settled, answered])
-        return isinstance(ended, Outcome) and ended.status is Status.ANSWERED
-
     def _first(self, plain: Request, step: int) -> Request:
-        return self.checking.asking(plain, step, self._format(plain), ())
+        return self.checking.asking(plain, self.params, step, self._format(plain))
 
     def _again(self, plain: Request, step: int, response_format: ResponseFormat, reply: Reply, words: str) -> Request:
         again: list[Message] = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": words}]
-        return self.checking.asking(plain, step, response_format, again)
+        return self.checking.asking(plain, self.params, step, response_format, again)
 
     def _format(self, plain: Request) -> ResponseFormat:
         return self.checking.response_format(plain.model)
@@ -195,10 +192,6 @@ class CheckedScript:
         """Whether the endpoint refused how the request asked for JSON, and another way is left."""
         is_refused = attempt.verdict.refused_field == RESPONSE_FORMAT and attempt.request.response_format is not None
         return self.checking.falls_back and is_refused and attempt.request.response_format is not ResponseFormat.NONE
-
-    def _check(self, reply: Reply, plain: Request) -> ReplyCheck:
-        content: Mapping[str, Any] = {} if reply.finish_reason == "stop" else lossless_json.loads(plain.body)
-        return self.checking.expectation.check(reply, max_reply_tokens(content))
 
 
 def _sum(parts: Sequence[MaxUsage], without: MaxUsage | None = None) -> MaxUsage:

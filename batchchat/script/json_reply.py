@@ -19,6 +19,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from batchchat.core.bad import Bad
+from batchchat.lossless_json import is_deeper
 
 __all__ = ["MAX_DEPTH", "JsonReading", "read_json"]
 
@@ -106,7 +107,7 @@ def _strict(text: str) -> Any | Bad:
         return Bad(_too_deep())
     except ValueError as error:
         return Bad(str(error) if isinstance(error, _TwiceError) else "has a number that is none, or has no end")
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH):
         return Bad(_too_deep())
     return value
 
@@ -133,20 +134,6 @@ def _number(text: str) -> float:
     if not isfinite(number):
         raise ValueError(text)
     return number
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for outer in level
-            if isinstance(outer, dict | list)
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return any(isinstance(item, dict | list) for item in level)
 
 
 def _values_in(text: str) -> Iterator[Any]:

@@ -30,6 +30,11 @@ class SingleMessage:
         return self.request.fingerprint
 
     @property
+    def request_count(self) -> int:
+        """One."""
+        return 1
+
+    @property
     def bound(self) -> MaxUsage:
         """What its one request may use."""
         return self.request.max_usage

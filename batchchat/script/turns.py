@@ -57,6 +57,11 @@ class Turns:
         return identity_of(self.first.identity, self.row.turns)
 
     @property
+    def request_count(self) -> int:
+        """One for each turn."""
+        return 1 + len(self.row.turns)
+
+    @property
     def bound(self) -> MaxUsage:
         """The sum over all requests, each with replies of the maximum length before its own."""
         params, messages = self.params, self.first.request.messages
@@ -82,7 +87,7 @@ class Turns:
         last, before = attempts[-1], attempts[:-1]
         if last.verdict.action is not Action.ACCEPT:
             return self._failed(last, before, _words(last.failure))
-        if len(before) == len(self.row.turns):
+        if len(attempts) == self.request_count:
             return Outcome(self.row, Status.ANSWERED, last.request.messages, _marked_cut_off(last, before))
         if (problem := _no_text(last.reply)) is not None:
             return self._failed(last, before, problem)
@@ -97,7 +102,7 @@ class Turns:
 
     def _failed(self, last: Attempt, before: Sequence[Attempt], why: str) -> Outcome:
         """The row failed at `last`, after the accepted attempts `before`; `why` says it in words."""
-        text = f"turn {len(before) + 1} of {len(self.row.turns) + 1}: {why}"
+        text = f"turn {len(before) + 1} of {self.request_count}: {why}"
         failure = Failure(ErrorKind.TURN_FAILED, text)
         return Outcome(self.row, Status.FAILED, last.request.messages, last, failure, resumable=tuple(before))
 

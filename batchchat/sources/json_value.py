@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from batchchat.core.bad import Bad, BadReason
-from batchchat.lossless_json import NonFinite, dumps, loads, scrub
+from batchchat.lossless_json import NonFinite, dumps, is_deeper, loads, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
         raise ValueError(f"{_on_line(start)}can't be read: {str(error).split(' for ')[0].lower()}") from None
     # A value with fewer brackets than the limit can't be nested too deep.
     marks = data.translate(None, _NOT_MARKS) if len(data) > 2 * _MAX_DEPTH else data
-    if marks.count(b"[") + marks.count(b"{") > _MAX_DEPTH and _deeper_than(value, _MAX_DEPTH):
+    if marks.count(b"[") + marks.count(b"{") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
         raise ValueError(f"{_on_line(start)}is nested more than {_MAX_DEPTH} deep")
     if b"{" in marks and (path := _repeated_key(data, marks, value)) is not None:
         name = scrub(path if len(path) <= _MAX_SHOWN else f"…{path[1 - _MAX_SHOWN :]}")
@@ -154,16 +154,6 @@ def _location(error: json.JSONDecodeError, start: tuple[int, int] | None) -> str
         return f"column {error.colno:,}"
     line, column = start
     return f"line {line + error.lineno - 1:,}, column {error.colno + (column - 1 if error.lineno == 1 else 0):,}"
-
-
-def _deeper_than(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        children = (child for node in level for child in (node.values() if isinstance(node, dict) else node))
-        level = [child for child in children if isinstance(child, dict | list)]
-        if not level:
-            return False
-    return True
 
 
 def short_json(value: Any) -> str:

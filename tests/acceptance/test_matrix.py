@@ -74,7 +74,6 @@ def run_with_kills(job: Job, mock: Mock, count: int) -> None:
     assert mock.stats()["requests"] == stats["requests"], "a finished run sends nothing"
 
 
-@pytest.mark.field
 def test_a_matrix_with_samples_is_killed_twice(job: Job) -> None:
     """Each combination of each row is there once, and paid once but for what was in flight."""
     with mock_thread(latency_s=0.05, latency_jitter_s=0.05) as mock:

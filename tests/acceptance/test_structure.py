@@ -339,6 +339,19 @@ def test_a_cap_counts_re_asks(job: Job) -> None:
     assert sum(Decimal(repr(row["cost_usd"])) for row in job.table()) == 80 * Decimal(repr(COST_USD))
 
 
+def test_an_estimate_counts_re_asks_in_its_worst_case(job: Job) -> None:
+    """Where no reply ever fits, a run takes more than its rows times `max_tokens`, and no more than was said."""
+    usage = {"prompt_tokens": 40, "completion_tokens": 20, "total_tokens": 60}
+    with endpoint(lambda _: ok("No", usage=usage)) as server:
+        money = {"price": {"input": 1, "output": 1}, "params__max_tokens": 20}
+        job.write(rows(4), endpoint__base_url=server.url, expect__matches="Yes", expect__re_ask=2, **money)
+        estimate = json.loads(job.run("estimate", "job.yaml", "--json").out)
+        assert job.run().code == 3
+    table = job.table()
+    assert sum(row["completion_tokens"] for row in table) == estimate["completion_tokens"]["worst"] == 4 * 3 * 20
+    assert sum(row["cost_usd"] for row in table) <= estimate["cost_usd"]["worst"]
+
+
 def test_a_schema_that_no_reply_fits_stops_the_run(job: Job) -> None:
     """After as many rows as `retry.stop_after_failures` says: a night of failures is of no use."""
     with endpoint(lambda _: reply("No.")) as server:

@@ -237,7 +237,6 @@ def test_a_failure_says_at_which_turn_and_a_resend_goes_on_there(job: Job) -> No
     assert (row["prompt_tokens"], row["cost_usd"], row["attempts"], row["status"]) == (60, 0.003, 4, "answered")
 
 
-@pytest.mark.field
 def test_a_resend_that_is_killed_goes_on_at_its_turn(job: Job) -> None:
     """What the resend has paid for stands behind what the failed row had."""
     fails = {"Two?"}

@@ -557,5 +557,8 @@ def test_models_of_a_matrix_and_re_asks() -> None:
     assert (called.code, called.err) == (0, "")
     text = " ".join(called.out.split())
     assert " all " in next(line for line in called.out.splitlines() if line.startswith("  all"))
-    assert "a reply that does not fit `expect` is asked for again up to 2 times, which is paid: not counted" in text
+    assert (
+        "a reply that does not fit `expect` is asked for again up to 2 times, which is paid: counted in the worst case."
+        in text
+    )
     assert "a: No tokenizer is known for this model; name its tokenizer.json in `estimate.tokenizer`." in text

@@ -71,6 +71,10 @@ class Steps:
         return hash((self.row.key, self.steps, self.model)) & (1 << 64) - 1
 
     @property
+    def request_count(self) -> int:
+        return self.steps
+
+    @property
     def bound(self) -> MaxUsage:
         return MaxUsage(cost_usd=None if self.usd is None else Decimal(self.usd) * self.steps)
 
