@@ -17,10 +17,10 @@ FLOORS: list[set[str]] = [
     {"job", "tokens"},
     {"sources", "script", "pricing", "policy", "store"},
     {"endpoint", "dispatch"},
-    {"run"},
+    {"execution"},
     {"results"},
     {"preflight"},
-    {"report"},
+    {"reporting"},
     {"cli"},
     {"__main__"},
 ]
@@ -33,10 +33,10 @@ LIBRARIES = {
         "endpoint/reading.py",
         "mock/",
     },
-    "pyarrow": {"arrow/", "sources/", "store/", "results/", "report/"},
+    "pyarrow": {"arrow/", "sources/", "store/", "results/", "reporting/"},
     "zstandard": {"sources/decompressed_file.py"},
-    "numpy": {"results/", "report/"},
-    "pandas": {"report/"},
+    "numpy": {"results/", "reporting/"},
+    "pandas": {"reporting/"},
     "tqdm": {"text/progress.py"},
     "tenacity": {"policy/"},
     "yaml": {"job/"},
@@ -48,8 +48,8 @@ LIBRARIES = {
     "tiktoken": {"tokens/vocabulary.py"},
     "tokenizers": {"tokens/vocabulary.py"},
 }
-# run/wiring.py alone knows more than this many stations.
-STATIONS = {"sources", "script", "endpoint", "policy", "pricing", "store", "dispatch", "mock", "report"}
+# execution/wiring.py alone knows more than this many stations.
+STATIONS = {"sources", "script", "endpoint", "policy", "pricing", "store", "dispatch", "mock", "reporting"}
 MOST_STATIONS = 4
 
 
@@ -116,8 +116,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_only_the_wiring_knows_many_stations(path: Path) -> None:
-    """No module but run/wiring.py knows more than four stations."""
-    if name_of(path) != "run/wiring.py":
+    """No module but execution/wiring.py knows more than four stations."""
+    if name_of(path) != "execution/wiring.py":
         assert len(rooms_imported(path) & STATIONS) <= MOST_STATIONS
 
 

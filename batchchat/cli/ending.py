@@ -12,8 +12,8 @@ from batchchat.job import JobSpec
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
-    from batchchat.report.summary import RunSummary
-    from batchchat.run.ending import RunResult
+    from batchchat.execution.ending import RunResult
+    from batchchat.reporting.summary import RunSummary
     from batchchat.text.run_sentence import Standing
 
 __all__ = ["Ending", "JsonEnding", "TextEnding", "coloured", "put_replies", "run_summary", "tell_stopped"]
@@ -39,7 +39,7 @@ class TextEnding:
 
     def ended(self, job: JobSpec, result: RunResult, commands: list[str]) -> None:
         """Print the summary."""
-        from batchchat.report.summary import summary
+        from batchchat.reporting.summary import summary
 
         tell_stopped(result)
         put_replies(result)
@@ -96,8 +96,8 @@ def tell_stopped(result: RunResult) -> None:
 
 def put_replies(result: RunResult, title: str = "") -> None:
     """The replies of a run small enough to be read, under a `title`."""
-    from batchchat.report.summary import replies
-    from batchchat.run.finished_rows import READABLE_ROWS
+    from batchchat.execution.finished_rows import READABLE_ROWS
+    from batchchat.reporting.summary import replies
 
     if 0 < len(result.rows) <= READABLE_ROWS and result.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
         put(f"{title}{replies(result.rows)}\n")
@@ -105,7 +105,7 @@ def put_replies(result: RunResult, title: str = "") -> None:
 
 def run_summary(job: JobSpec, result: RunResult, commands: list[str]) -> RunSummary:
     """What the summary of a run prints."""
-    from batchchat.report.summary import RunSummary
+    from batchchat.reporting.summary import RunSummary
     from batchchat.store.parquet import files_of
 
     output = job.output.path

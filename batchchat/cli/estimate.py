@@ -64,12 +64,12 @@ def estimate(
             raise click.UsageError("--pilot and --like contradict each other: reply lengths come from one of them.")
         spec = _load(job, sets, needs_key=pilot is not None)
         from batchchat import lossless_json
+        from batchchat.execution.wiring import redactor_for
         from batchchat.preflight.assumptions import model_list
         from batchchat.preflight.estimate import Pilot
         from batchchat.preflight.estimate import estimate as estimate_job
-        from batchchat.report.estimate import estimate_json, estimate_text
+        from batchchat.reporting.estimate import estimate_json, estimate_text
         from batchchat.results.reader import output_of
-        from batchchat.run.wiring import redactor_for
 
         arguments = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
         run_command = shlex.join(["batchchat", "run", *arguments])
@@ -139,10 +139,10 @@ def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:
 
 def _run_pilot(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:
     """Run the pilot's rows as a run of the job, and say why it stopped if it did; returns its exit code."""
-    from batchchat.run.context import RunOptions
-    from batchchat.run.disposition import OnChanged
-    from batchchat.run.runner import run_job
-    from batchchat.run.wiring import redactor_for
+    from batchchat.execution.context import RunOptions
+    from batchchat.execution.disposition import OnChanged
+    from batchchat.execution.runner import run_job
+    from batchchat.execution.wiring import redactor_for
 
     boundary.redact = redactor_for(job, os.environ).redact
 

@@ -23,8 +23,8 @@ from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
     from batchchat.cli.errors import ErrorBoundary
-    from batchchat.run.context import RunOptions
-    from batchchat.run.ending import RunResult
+    from batchchat.execution.context import RunOptions
+    from batchchat.execution.ending import RunResult
     from batchchat.sources.batch_output import BatchOutput
 
 __all__ = ["import_"]
@@ -57,8 +57,8 @@ def import_(file: Path, *, job: Path, yes: bool, sets: tuple[str, ...], as_json:
         ending = JsonEnding(job) if as_json else TextEnding()
         boundary.on_error = ending.failed
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ)
-        from batchchat.run.context import RunOptions
-        from batchchat.run.wiring import redactor_for
+        from batchchat.execution.context import RunOptions
+        from batchchat.execution.wiring import redactor_for
         from batchchat.sources.batch_output import open_batch_output
 
         redactor = redactor_for(spec, os.environ)
@@ -74,7 +74,7 @@ def import_(file: Path, *, job: Path, yes: bool, sets: tuple[str, ...], as_json:
 
 def _check_cost(job: JobSpec, batch: BatchOutput) -> None:
     """Refuse answers whose cost would stay unknown though they were paid for, before anything is recorded."""
-    from batchchat.run.import_price import price_to_be_set
+    from batchchat.execution.import_price import price_to_be_set
 
     if (refusal := price_to_be_set(job, batch)) is not None:
         raise InputError(refusal)
@@ -82,7 +82,7 @@ def _check_cost(job: JobSpec, batch: BatchOutput) -> None:
 
 def _import(job: JobSpec, options: RunOptions, command: RunCommand, boundary: ErrorBoundary, ending: Ending) -> int:
     """Import the responses and print how that ended; returns the exit code."""
-    from batchchat.run.runner import run_job
+    from batchchat.execution.runner import run_job
 
     assert options.batch is not None
     counts, redact = options.batch.counts, boundary.redact

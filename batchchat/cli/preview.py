@@ -42,7 +42,7 @@ def preview(job: Path, *, count: int, sets: tuple[str, ...], as_json: bool) -> N
     with guarded():
         spec = load_job(job, overrides=[override(text) for text in sets], environ=os.environ, reads_key=False)
         from batchchat.preflight.preview import preview as preview_of
-        from batchchat.report.preview import preview_lines, preview_text
+        from batchchat.reporting.preview import preview_lines, preview_text
 
         result = preview_of(spec, count)
         put("\n".join(preview_lines(result)) if as_json else preview_text(result))

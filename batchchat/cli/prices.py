@@ -32,7 +32,7 @@ def prices(model: str | None, *, file: Path | None, as_json: bool, as_csv: bool)
             raise UsageError("--json and --csv exclude each other.")
         from batchchat import lossless_json
         from batchchat.pricing.price_table import builtin_table, read_table
-        from batchchat.report.prices import old_prices_warning, price_csv, price_json, price_text
+        from batchchat.reporting.prices import old_prices_warning, price_csv, price_json, price_text
 
         table = builtin_table() if file is None else read_table(file, str(file))
         entries = list(table.entries) if model is None else table.find_all(model)

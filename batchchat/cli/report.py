@@ -87,8 +87,8 @@ def report(
                 check_target(outputs, target, jobs=sources)
         compared = _compared(jobs)
         if html is not None:
-            from batchchat.report.page import page_of_outputs
-            from batchchat.report.reconcile import reconcile_lines
+            from batchchat.reporting.page import page_of_outputs
+            from batchchat.reporting.reconcile import reconcile_lines
 
             billed = {output: reconcile_lines(*bill) for output, bill in compared.items()}
             content, all_figures = page_of_outputs(outputs, by, shown_path, named_jobs, billed=billed, since=after)
@@ -96,7 +96,7 @@ def report(
         else:
             all_figures = [figures_of(output, by, job, after) for output, job in zip(outputs, named_jobs, strict=True)]
         if csv is not None:
-            from batchchat.report.flat import figures_csv
+            from batchchat.reporting.flat import figures_csv
 
             content = figures_csv(_lines(all_figures, by))
             if str(csv) == "-":
@@ -180,8 +180,8 @@ def _json(figures: Figures, by: list[str], compared: tuple[Reconciliation, str] 
 
 
 def _text(all_figures: list[Figures], by: list[str], compared: dict[Path, tuple[Reconciliation, str]]) -> str:
-    from batchchat.report.reconcile import reconcile_lines
-    from batchchat.report.tables import group_table, report_input_of, report_text
+    from batchchat.reporting.reconcile import reconcile_lines
+    from batchchat.reporting.tables import group_table, report_input_of, report_text
     from batchchat.text.labelled import labelled_list
 
     blocks = []

@@ -13,7 +13,7 @@ from batchchat.errors import refuse_pipe
 from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
-    from batchchat.run.resend import Resend
+    from batchchat.execution.resend import Resend
 
 __all__ = ["CHANGED", "FAILED", "check_resend", "resend_of", "resend_words"]
 
@@ -42,7 +42,7 @@ def resend_words(words: Iterable[str]) -> list[str]:
 
 def resend_of(words: Iterable[str]) -> Resend:
     """What `words` ask for. Raises `click.UsageError` for a file of ids that can't be read or has none."""
-    from batchchat.run.resend import NO_RESEND, IdList, Resend
+    from batchchat.execution.resend import NO_RESEND, IdList, Resend
 
     named = set(words)
     files = sorted(word[1:] for word in named if word.startswith("@"))

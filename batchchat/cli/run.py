@@ -30,10 +30,10 @@ from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
     from batchchat.core.events import Subscriber
-    from batchchat.run.context import RunOptions
-    from batchchat.run.disposition import OnChanged
-    from batchchat.run.ending import RunResult
-    from batchchat.run.signals import Signals
+    from batchchat.execution.context import RunOptions
+    from batchchat.execution.disposition import OnChanged
+    from batchchat.execution.ending import RunResult
+    from batchchat.execution.signals import Signals
 
 __all__ = ["run"]
 
@@ -106,8 +106,8 @@ def run(
         short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
         specs = load_jobs(jobs, sets, short, output)
         # After the jobs are read: a typo is reported without the half second that the libraries take to load.
-        from batchchat.run.context import RunOptions
-        from batchchat.run.disposition import OnChanged
+        from batchchat.execution.context import RunOptions
+        from batchchat.execution.disposition import OnChanged
 
         flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
         command = RunCommand(
@@ -141,7 +141,7 @@ def _ending(jobs: tuple[Path, ...], *, as_json: bool) -> Ending:
 
 def _run_stages(stages: Sequence[Stage], progress: str, boundary: ErrorBoundary, ending: Ending) -> int:
     """Run one after the other until one stops; returns the exit code of the command."""
-    from batchchat.run.signals import Signals
+    from batchchat.execution.signals import Signals
 
     if isinstance(ending, StagesEnding):
         check_stages(stages, ending)
@@ -171,11 +171,11 @@ def _text(value: object) -> str | None:
 
 def _confirm(job: JobSpec, options: RunOptions, ending: Ending) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
+    from batchchat.execution.disposition import OnChanged
+    from batchchat.execution.tasks import ResumeRules
     from batchchat.preflight.assumptions import model_list
     from batchchat.preflight.confirm_above import confirmation_for
     from batchchat.preflight.scan import SendOptions
-    from batchchat.run.disposition import OnChanged
-    from batchchat.run.tasks import ResumeRules
 
     changed = OnChanged(job.resume.changed) if options.changed is None else options.changed
     sending = SendOptions(ResumeRules(options.resend, changed), fresh=options.fresh)
@@ -185,7 +185,7 @@ def _confirm(job: JobSpec, options: RunOptions, ending: Ending) -> None:
     try:
         confirm(question, "Run it?", yes=False, without_terminal="There is no terminal to ask on; --yes runs it.")
     except BatchchatError as error:
-        from batchchat.run.runner import refuse
+        from batchchat.execution.runner import refuse
 
         event_loop(refuse(job, options, error, os.environ, ending.refused))
         raise
@@ -201,8 +201,8 @@ def _run(
     ending: Ending,
 ) -> int:
     """Run a job, add its result to `results`, and print how it ended; returns the exit code."""
-    from batchchat.run.runner import run_job
-    from batchchat.run.wiring import redactor_for
+    from batchchat.execution.runner import run_job
+    from batchchat.execution.wiring import redactor_for
 
     job, command = stage.job, stage.command
     boundary.folder = None
@@ -250,7 +250,7 @@ def _tell_left(code: object, again: str) -> None:
 
 
 def _ask(question: str) -> OnChanged:
-    from batchchat.run.disposition import OnChanged
+    from batchchat.execution.disposition import OnChanged
 
     text = f"{escaped(question)}\nSend them again (y), keep the answers there are (k), or stop here (n)? [y/k/N]"
     try:

@@ -13,7 +13,7 @@ from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError
 
 if TYPE_CHECKING:
-    from batchchat.run.ending import RunResult
+    from batchchat.execution.ending import RunResult
 
 __all__ = ["KEEP_CHANGED", "LIMIT", "RETRY_FAILED", "RunCommand", "next_commands", "next_commands_of_stages"]
 

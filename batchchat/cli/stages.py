@@ -16,7 +16,7 @@ from batchchat.errors import JobError
 from batchchat.job import JobSpec
 
 if TYPE_CHECKING:
-    from batchchat.run.context import RunOptions
+    from batchchat.execution.context import RunOptions
 
 __all__ = ["Stage", "check_stages"]
 
@@ -38,8 +38,8 @@ class Stage:
 
 def check_stages(stages: Sequence[Stage], ending: StagesEnding) -> None:
     """Refuse what would stop a later job, before the first begins; each refusal is told as every end of a run is."""
-    from batchchat.run.runner import refuse
-    from batchchat.run.stages import faults_of_stages, reads_earlier
+    from batchchat.execution.runner import refuse
+    from batchchat.execution.stages import faults_of_stages, reads_earlier
 
     ending.begin(stages[0].command.text())
     jobs = [stage.job for stage in stages]

@@ -12,9 +12,9 @@ from batchchat.errors import EXIT_OK
 from batchchat.job import JobSpec
 
 if TYPE_CHECKING:
-    from batchchat.report.stages_summary import Refusal
-    from batchchat.report.summary import RunSummary
-    from batchchat.run.ending import RunResult
+    from batchchat.execution.ending import RunResult
+    from batchchat.reporting.stages_summary import Refusal
+    from batchchat.reporting.summary import RunSummary
 
 __all__ = ["StagesEnding"]
 
@@ -48,7 +48,7 @@ class StagesEnding:
 
     def refused(self, summary: Mapping[str, Any]) -> None:
         """An error ended the run of a job, whose `summary` is that of `on_finish`."""
-        from batchchat.report.stages_summary import Refusal
+        from batchchat.reporting.stages_summary import Refusal
 
         self._summaries.append(summary)
         self._stages.append(Refusal(summary["name"], summary["text"]))
@@ -68,7 +68,7 @@ class StagesEnding:
             self._put_text(exit_code)
 
     def _put_text(self, exit_code: int) -> None:
-        from batchchat.report.stages_summary import sentence_of, stages_summary
+        from batchchat.reporting.stages_summary import sentence_of, stages_summary
 
         if exit_code == EXIT_OK and all(result.is_noop for result in self._results):
             put("\n".join(f"{coloured(sentence_of(stage), exit_code)}: nothing to send" for stage in self._stages))
@@ -83,7 +83,7 @@ class StagesEnding:
 
     def _put_json(self, exit_code: int, reason: str | None) -> None:
         from batchchat import lossless_json
-        from batchchat.run.stages_json import summary_of_stages
+        from batchchat.execution.stages_json import summary_of_stages
 
         summaries = self._summaries
         summary = summary_of_stages(

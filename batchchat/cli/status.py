@@ -41,7 +41,7 @@ def status(source: Path, *, as_json: bool, watch: bool) -> None:
     """
     with guarded():
         from batchchat import lossless_json
-        from batchchat.report.status import status_line, status_text
+        from batchchat.reporting.status import status_line, status_text
         from batchchat.results.reader import output_of
         from batchchat.results.status import status_of
 

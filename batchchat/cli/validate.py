@@ -37,7 +37,7 @@ def validate(job: Path, *, sets: tuple[str, ...]) -> None:
         )
         from batchchat.preflight.validate import NextCommands
         from batchchat.preflight.validate import validate as validate_job
-        from batchchat.report.validation import validation_text
+        from batchchat.reporting.validation import validation_text
 
         arguments = [str(job), *(word for text in sets for word in ("--set", text))]
         commands = NextCommands(

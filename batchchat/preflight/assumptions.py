@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import BatchchatError
+from batchchat.execution.wiring import redactor_for, sender_for
 from batchchat.job import JobSpec
 from batchchat.preflight.charges import Charge
 from batchchat.pricing.for_job import rates_for
 from batchchat.pricing.rates import ListedModel, Rates
-from batchchat.run.wiring import redactor_for, sender_for
 from batchchat.tokens.for_model import Tokenizer, tokenizer_for
 
 __all__ = ["Assumptions", "ModelList", "model_list", "price_missing", "prompt_source"]

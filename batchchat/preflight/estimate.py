@@ -13,6 +13,7 @@ from pathlib import Path
 from batchchat.core.conversation import Key, Status
 from batchchat.core.record import key_of
 from batchchat.errors import InputError, OutputError
+from batchchat.execution.messages import nothing_good, own_input
 from batchchat.job import JobSpec
 from batchchat.preflight.assumptions import Assumptions, ModelList, price_missing, prompt_source
 from batchchat.preflight.charges import Charge, observed_charge
@@ -31,7 +32,6 @@ from batchchat.preflight.scan import (
 )
 from batchchat.preflight.stable_sample import StableSample
 from batchchat.results.reader import Results, open_results
-from batchchat.run.messages import nothing_good, own_input
 from batchchat.sources import overlapping_entry
 from batchchat.text import numbers
 

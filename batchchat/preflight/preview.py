@@ -13,11 +13,11 @@ from batchchat import lossless_json
 from batchchat.core.conversation import BadRow, Key, Message
 from batchchat.endpoint.wire import as_stream
 from batchchat.errors import InputError
+from batchchat.execution.messages import nothing_good
+from batchchat.execution.scripts import scripts_for
+from batchchat.execution.tasks import ResumeRules, RowTask, looked_up_tasks
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import rates_for
-from batchchat.run.messages import nothing_good
-from batchchat.run.scripts import scripts_for
-from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
 from batchchat.sources import Source, open_source
 from batchchat.store.index import Index
 

@@ -15,16 +15,16 @@ from batchchat.core.conversation import BadRow, Key, Status
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import SHARED
 from batchchat.errors import OutputError
+from batchchat.execution.disposition import Disposition, OnChanged
+from batchchat.execution.messages import mixed_mock
+from batchchat.execution.reuse import FreeAnswers, free_answers, wants_answer
+from batchchat.execution.scripts import scripts_for
+from batchchat.execution.tasks import ResumeRules, RowTask, Scripts, looked_up_tasks, tasks
 from batchchat.job import JobSpec
 from batchchat.preflight.charges import Charge
 from batchchat.preflight.load import Load, ObservedRow
 from batchchat.preflight.stable_sample import StableSample
 from batchchat.pricing.rates import Rates
-from batchchat.run.disposition import Disposition, OnChanged
-from batchchat.run.messages import mixed_mock
-from batchchat.run.reuse import FreeAnswers, free_answers, wants_answer
-from batchchat.run.scripts import scripts_for
-from batchchat.run.tasks import ResumeRules, RowTask, Scripts, looked_up_tasks, tasks
 from batchchat.script.expectation import MAX_WORDS_BYTES
 from batchchat.sources import Source, open_source
 from batchchat.store.folder import folder_of

@@ -13,18 +13,18 @@ from typing import NamedTuple
 from batchchat.core.bad import BadReason
 from batchchat.core.conversation import BadRow
 from batchchat.errors import OutputError
+from batchchat.execution.context_check import ContextCheck
+from batchchat.execution.disposition import Disposition
+from batchchat.execution.input_notes import input_notes
+from batchchat.execution.messages import own_input
+from batchchat.execution.scripts import scripts_for
+from batchchat.execution.tasks import ResumeRules, RowTask, looked_up_tasks
+from batchchat.execution.wiring import redactor_for
 from batchchat.job import JobSpec
 from batchchat.job.spec import AUTO
 from batchchat.preflight.scan import journal_of
 from batchchat.pricing.for_job import context_for, rates_for
 from batchchat.pricing.rates import Rates
-from batchchat.run.context_check import ContextCheck
-from batchchat.run.disposition import Disposition
-from batchchat.run.input_notes import input_notes
-from batchchat.run.messages import own_input
-from batchchat.run.scripts import scripts_for
-from batchchat.run.tasks import ResumeRules, RowTask, looked_up_tasks
-from batchchat.run.wiring import redactor_for
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output
 

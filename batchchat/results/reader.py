@@ -16,10 +16,10 @@ from typing import Any, cast
 from batchchat.core.record import RowRecord, key_of
 from batchchat.core.totals import OffRowCosts
 from batchchat.errors import OutputError
+from batchchat.execution.publish import rows_in_order
 from batchchat.job import load_output
 from batchchat.job.paths import absolute_inputs
 from batchchat.results.run_info import RunInfo, info_of_output, info_of_run, sessions_of
-from batchchat.run.publish import rows_in_order
 from batchchat.store.folder import folder_of, is_there
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import holder

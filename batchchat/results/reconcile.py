@@ -10,11 +10,11 @@ from typing import Any
 
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import EndpointError, UsageError
+from batchchat.execution.wiring import redactor_for, sender_for
 from batchchat.job import JobSpec, load_job
 from batchchat.pricing.for_job import rates_for
 from batchchat.results.reader import open_results
 from batchchat.results.reconciliation import Claim, Reconciliation
-from batchchat.run.wiring import redactor_for, sender_for
 
 __all__ = ["job_to_reconcile", "reconciled"]
 

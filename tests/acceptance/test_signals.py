@@ -250,7 +250,7 @@ def test_signal_while_the_output_is_written(job: Job, monkeypatch: pytest.Monkey
     with mock_thread() as mock:
         job.write(rows(3), endpoint__base_url=mock.url)
         with monkeypatch.context() as patch:
-            patch.setattr("batchchat.run.publish.publish", interrupted)
+            patch.setattr("batchchat.execution.publish.publish", interrupted)
             ended = job.run()
         assert ended.code == 130
         assert ended.err.endswith(

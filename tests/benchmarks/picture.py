@@ -12,7 +12,7 @@ from pathlib import Path
 from batchchat.cli import main
 from batchchat.mock.faults import Fault
 from tests.acceptance.servers import mock_thread
-from tests.report.html.chromium import FOUND, opened
+from tests.reporting.html.chromium import FOUND, opened
 
 HOUSE = Path(__file__).parents[2]
 QUESTIONS = HOUSE / "sample_data" / "mt_bench_first_questions.jsonl"

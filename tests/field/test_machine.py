@@ -334,7 +334,7 @@ def test_a_disk_that_breaks_while_it_runs_is_exit_6(job: Job, monkeypatch: pytes
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), "/mnt/out")
 
-    monkeypatch.setattr("batchchat.run.publish.publish", broken)
+    monkeypatch.setattr("batchchat.execution.publish.publish", broken)
     job.write(rows(2), on_finish="cat > told")
     ended = job.run()
     assert ended.code == 6

@@ -14,7 +14,7 @@ import pytest
 from batchchat.text.run_sentence import Standing, run_sentence
 from tests.acceptance.job import Job, rows
 from tests.field.endpoint import endpoint, error, ok
-from tests.report.html.test_page import data_of
+from tests.reporting.html.test_page import data_of
 
 ROWS = ["total", "answered", "failed", "invalid", "left", "cut_off", "undecided"]
 

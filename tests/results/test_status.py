@@ -174,7 +174,7 @@ JSON = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_whatever_run_json_holds(output: Path, state: dict[str, Any], word: str) -> None:
     """Of a run.json with any values at all the form holds, can be printed as JSON, and be told in words."""
-    from batchchat.report.status import status_line, status_text
+    from batchchat.reporting.status import status_line, status_text
 
     write(output, {**state, "state": word})
     found = status_of(output, "out.parquet")

@@ -1,0 +1,56 @@
+"""What every part of a run gets: the job, the options of the command, and the subscribers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from batchchat.core.conversation import Key
+from batchchat.core.next_step import NextStep
+from batchchat.execution.disposition import OnChanged
+from batchchat.execution.resend import NO_RESEND, Resend
+from batchchat.execution.signals import Signals
+from batchchat.execution.subscribers import Subscribers
+from batchchat.job import JobSpec
+from batchchat.secret import Redactor
+from batchchat.sources.batch_output import BatchOutput
+
+__all__ = ["RunContext", "RunOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of the command, which are not part of the job.
+
+    `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags.
+    `changed` says what to do about rows whose request changed, None: what the job says. `ask` asks a person (ASK:
+    stop), and is None where nobody can answer. With `yes` the output of another job is continued. `only` rows of such
+    keys are sent: a pilot. `began` is when the command began, in seconds since the epoch, where other jobs ran before:
+    a time of day in `budget.stop_at` is the next one after it.
+    """
+
+    again: Callable[[NextStep], str]
+    plain: str
+    limit: int | None = None
+    resend: Resend = NO_RESEND
+    changed: OnChanged | None = None
+    fresh: bool = False
+    strict: bool = False
+    yes: bool = False
+    ask: Callable[[str], OnChanged] | None = None
+    only: Callable[[Key], bool] | None = None
+    began: float | None = None
+    batch: BatchOutput | None = None
+    """The responses that are imported, where that is what the run does."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run of `job`. Nothing that `redactor` knows may be written anywhere."""
+
+    job: JobSpec
+    options: RunOptions
+    environ: Mapping[str, str]
+    signals: Signals
+    redactor: Redactor
+    tell: Subscribers

@@ -1,0 +1,167 @@
+"""Supplies the dispatcher with the rows to send, one after the other.
+
+Bad rows, rows that can't fit their model's context, and rows whose attempts in earlier runs have reached a limit are
+recorded on the way. The event loop gets its turn every few hundred rows: a million kept rows must not hold up the
+replies that are on their way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from batchchat.core.attempt import NO_SPEND, Attempt, Spend
+from batchchat.core.conversation import BadRow, Key
+from batchchat.core.record import RowRecord, add_spend
+from batchchat.core.row_history import RowHistory
+from batchchat.dispatch.work import Work
+from batchchat.execution.disposition import Disposition
+from batchchat.execution.input_total import InputTotal
+from batchchat.execution.plan import ROWS_A_TURN
+from batchchat.execution.sharing import shared_record
+from batchchat.execution.tasks import RowTask, new_record_of_bad_row
+from batchchat.execution.unsendable import UnsendableRows
+from batchchat.script.replay import replayed
+from batchchat.store.ledger import Ledger
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """Takes rows from `tasks`; `keep` is given the records of those that are not sent, at most `limit` are.
+
+    `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
+    not yet when they were read.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterator[RowTask | BadRow],
+        ledger: Ledger,
+        keep: Callable[[RowRecord], object],
+        total: InputTotal,
+        *,
+        limit: int | None,
+        unsendable: UnsendableRows | None,
+    ) -> None:
+        self._tasks = tasks
+        self._ledger = ledger
+        self._keep = keep
+        self._left = limit
+        self._total = total
+        self._unsendable = unsendable
+        self._broken = False
+        self.rows_read = 0
+        self.good_rows = 0
+        self.taken = 0
+        self.kept = 0
+        self.exhausted = False
+        self.unshared = 0
+        self.first_bad: str | None = None
+
+    async def take(self) -> Work | None:
+        """The next row to send, or None at the input's end or the limit."""
+        while self._left != 0:
+            # No await between reading a row and returning it: several workers call this at once.
+            try:
+                task = next(self._tasks, None)
+            except BaseException:
+                self._broken = True  # the next `take` returns None, although the input is not at its end
+                raise
+            if task is None:
+                if not self._broken:
+                    self.exhausted, self._total.counted = True, self.rows_read
+                return None
+            self.rows_read += 1
+            if isinstance(task, BadRow):
+                self.first_bad = self.first_bad or f"{task.location}: {task.error}"
+                if (record := new_record_of_bad_row(task, self._ledger.index)) is not None:
+                    self._put(record)
+            else:
+                self.good_rows += 1
+                if not self._shared(task) and (task.shared is not None or task.disposition.sends):
+                    history = self._ledger.unfinished.history(task.row.key, task.script.identity)
+                    answered = self._answered(task, history)
+                    if not self._refused(task, history, answered):
+                        return self._work(task, history, answered)
+            if self.rows_read % ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+        return None
+
+    def _put(self, record: RowRecord) -> None:
+        self.kept += 1
+        self._keep(record)
+
+    def _answered(self, task: RowTask, history: RowHistory) -> list[Attempt]:
+        """The requests of the row that were accepted in earlier runs: it goes on with the one after them."""
+        if not history.accepted and task.disposition is not Disposition.SEND_FAILED:
+            return []
+        script = task.script
+        return replayed(script, self._ledger.accepted_replies(task.row.key, script.identity, history))
+
+    def _spend(self, key: Key, answered: list[Attempt]) -> Spend:
+        """What earlier runs used up for the row of `key`; of its usage that of the requests `answered`, if any."""
+        spend = self._ledger.spend_before(key)
+        if answered:
+            spend = replace(spend, usage=None)
+        for attempt in answered:
+            spend = spend.with_next_request(attempt.usage)
+        return spend
+
+    def _shared(self, task: RowTask) -> bool:
+        """True if the row has the answer of another row, or waits for it; where that is gone the row is sent."""
+        if task.shared is None:
+            return False
+        if (record := shared_record(task, self._ledger)) is not None:
+            self._put(record)
+            self.taken += 1
+            return True
+        self.unshared += task.shared.sends
+        return task.shared.sends
+
+    def _refused(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> bool:
+        """True if the row can't be sent; it is then recorded as failed."""
+        record = None if self._unsendable is None else self._unsendable.record(task.script, history, answered)
+        if record is None:
+            return False
+        spend = self._spend(task.row.key, answered)
+        if spend != NO_SPEND:
+            add_spend(record, spend)
+        self._put(record)
+        self.taken += 1
+        return True
+
+    async def at_end(self) -> bool:
+        """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
+        return self._left == 0 or await self.take() is None
+
+    async def count_rest(self, within_s: float) -> None:
+        """Count the rows that were not taken, so that it is known how many are left. Gives up after `within_s`."""
+        if self.exhausted or self._broken or not self.total()[1]:
+            return
+        deadline, count = time.monotonic() + within_s, self.rows_read
+        for number, _task in enumerate(self._tasks, 1):
+            count += 1
+            if number % ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+                if time.monotonic() > deadline:
+                    self._total.at_least = count
+                    return
+        self._total.counted = count
+
+    def _work(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> Work:
+        self.taken += 1
+        if self._left is not None:
+            self._left -= 1
+        ledger = self._ledger
+        sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
+        spend = self._spend(task.row.key, answered) if sent_before else NO_SPEND
+        if task.disposition is Disposition.SEND_FAILED:
+            history = replace(history, failed=True)
+        return Work(task.script, time.monotonic(), spend, history, attempts=answered)
+
+    def total(self) -> tuple[int | None, bool]:
+        """Rows of the input, and whether that is an estimate from the bytes read so far."""
+        return self._total.rows(self.rows_read)

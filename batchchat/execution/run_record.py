@@ -1,0 +1,41 @@
+"""The `run` record of the journal: which program runs which job from here on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+from batchchat import __version__
+from batchchat.execution.context import RunContext
+from batchchat.execution.publish import parsed_fields
+from batchchat.job.paths import relative_inputs
+from batchchat.sources import Source
+from batchchat.store.parsed_columns import declared_text
+from batchchat.store.passthrough_columns import schema_text
+from batchchat.store.records import FORMAT
+
+__all__ = ["run_record"]
+
+
+def run_record(context: RunContext, source: Source) -> dict[str, Any]:
+    """The record of the session of `context`, whose input is `source`, without secrets."""
+    job = context.job
+    return {
+        "kind": "run",
+        "format": FORMAT,
+        "version": __version__,
+        "name": job.name,
+        "model": ", ".join(job.models),
+        "mock": job.is_mock,
+        "endpoint": job.host,
+        "inputs": relative_inputs(job.input.paths, job.output.path.parent),
+        "job": context.redactor.redact(job.text),
+        "columns": schema_text(source.column_types),
+        "parsed_columns": declared_text(parsed_fields(job.expect)),
+        "resend": context.options.resend.label,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "at": time.time(),
+    }

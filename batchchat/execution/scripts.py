@@ -1,0 +1,93 @@
+"""How the rows of a job become scripts: which requests are made of a row, how its reply is checked, what it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from batchchat.core.attempt import MaxUsage, Request, Script
+from batchchat.core.conversation import Key, Message, Row
+from batchchat.core.response_format import ResponseFormat
+from batchchat.endpoint import wire
+from batchchat.execution.context_check import unfit_for
+from batchchat.execution.tasks import Scripts
+from batchchat.job import JobSpec
+from batchchat.job.expect import FORMAT_AUTO
+from batchchat.job.spec import AUTO
+from batchchat.policy.format_ladder import FormatLadder
+from batchchat.pricing.for_job import context_for
+from batchchat.pricing.max_usage import UsageBounds
+from batchchat.pricing.rates import Rates
+from batchchat.script.checked import CheckedScript, Checking
+from batchchat.script.expectation import Expectation
+from batchchat.script.single import Compose, single_message
+from batchchat.script.turns import Turns
+from batchchat.script.variants import RowExpansion, Variant, variants_of
+
+__all__ = ["format_ladder_for", "scripts_for"]
+
+
+def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None) -> Scripts:
+    """How the rows of `job` become scripts.
+
+    `formats` is what requests for JSON begin with, None where nothing is sent.
+    """
+    compose, bounds = _compose_for(job, rates), UsageBounds(rates.highest_price)
+    unfit = partial(unfit_for, context_for(job, rates))
+    checking = _checking_for(job, compose, format_ladder_for(job) if formats is None else formats)
+
+    def script_for(row: Row, variant: Variant) -> Script:
+        script: Script
+        script = first = single_message(
+            row, model=job.model, params=job.params, system=job.system, compose=compose, variant=variant
+        )
+        if row.turns:
+            script = Turns(first, compose, bounds.longer, unfit)
+        return script if checking is None else CheckedScript(script, checking)
+
+    shares = _always if job.dedupe is True else _at_temperature_0 if job.dedupe == AUTO else None
+    return Scripts(script_for, RowExpansion(variants_of(job.matrix or ()), job.samples), shares)
+
+
+def _compose_for(job: JobSpec, rates: Rates) -> Compose:
+    """Makes the requests; where a model's price is known, or a limit counts tokens, they know the most they may use."""
+    if job.budget.max_cost is not None or any(rates.rate(model) is not None for model in job.models):
+        return partial(wire.compose, max_usage_of=UsageBounds(rates.highest_price))
+    return _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
+
+
+def _always(_: Script) -> bool:
+    return True
+
+
+def _at_temperature_0(script: Script) -> bool:
+    return script.params.get("temperature") == 0
+
+
+def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
+    """A request with the tokens it may use at most, as far as that is seen without a tokenizer."""
+    request = wire.compose(key, model, messages, params)
+    limit = params.get("max_tokens", params.get("max_completion_tokens"))
+    return request._replace(max_usage=MaxUsage(len(request.body), limit if type(limit) is int and limit >= 0 else None))
+
+
+def format_ladder_for(job: JobSpec) -> FormatLadder:
+    """What requests of `job` begin with where they ask for JSON."""
+    form = job.expect.response_format
+    return FormatLadder(ResponseFormat.JSON_SCHEMA if form == FORMAT_AUTO else ResponseFormat(form))
+
+
+def _checking_for(job: JobSpec, compose: Compose, formats: FormatLadder) -> Checking | None:
+    """How replies are checked; None where any will do."""
+    expect = job.expect
+    if expect.json_schema is None and expect.matches is None:
+        return None
+    return Checking(
+        Expectation(expect.json_schema, expect.matches),
+        expect.json_schema,
+        expect.re_ask,
+        compose,
+        formats.present,
+        falls_back=expect.response_format == FORMAT_AUTO,
+    )

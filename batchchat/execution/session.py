@@ -1,0 +1,344 @@
+"""One run of one job, from its lock to its exit code.
+
+The order is a promise. What can be refused is refused before anything is sent: input, output, lock, journal, a missing
+decision. A row is in the journal before it is reported. The Parquet is made of the journal alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from batchchat.core.conversation import BadRow
+from batchchat.core.events import InputNoted, Replayed, Started
+from batchchat.endpoint.unavailable import Unavailable
+from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
+from batchchat.execution import wiring
+from batchchat.execution.context import RunContext
+from batchchat.execution.context_check import ContextCheck
+from batchchat.execution.disposition import Disposition
+from batchchat.execution.ending import RunResult, finish, tell_broken
+from batchchat.execution.exit_reason import RunLoopResult
+from batchchat.execution.feed import Feed
+from batchchat.execution.finished_rows import FinishedRows
+from batchchat.execution.input_notes import input_notes
+from batchchat.execution.input_total import InputTotal
+from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input, stop_at_passed
+from batchchat.execution.plan import PlanCounts
+from batchchat.execution.planning import Planner
+from batchchat.execution.progress import ProgressReporter
+from batchchat.execution.recorder import Recorder
+from batchchat.execution.run_loop import RunLoop
+from batchchat.execution.run_record import run_record
+from batchchat.execution.scripts import scripts_for
+from batchchat.execution.sharing import share_answers
+from batchchat.execution.tasks import RowTask, Scripts, tasks
+from batchchat.execution.unsendable import UnsendableRows
+from batchchat.pricing.for_job import context_for, no_price, rates_for
+from batchchat.pricing.rates import Rates
+from batchchat.sources import Source, open_source, overlapping_entry
+from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
+from batchchat.store.journal import Journal
+from batchchat.store.ledger import Ledger
+from batchchat.store.lock import Lock
+from batchchat.store.segment_file import ResumePoint
+from batchchat.store.segments import Scan, scan, segments
+
+__all__ = ["Session", "run_session"]
+
+_COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
+_MAX_UNSYNCED = 1000
+"""Of the records that are written before anything is sent."""
+
+
+async def run_session(
+    context: RunContext, opened: Callable[[Path], None], session_type: type[Session] | None = None
+) -> RunResult:
+    """Run or resume the job, as a session of `session_type` (None: one that sends what is to be sent).
+
+    `opened` is called with the run folder once its lock is held.
+
+    Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
+    """
+    job, output = context.job, context.job.output
+    session_type = session_type or Session
+    stop_at = _stop_at(context) if session_type.sends else None
+    if (entry := overlapping_entry(job.input, output.path)) is not None:
+        raise OutputError(own_input(output.as_given, entry))
+    source = open_source(job.input, job.template, job.systems)
+    fresh = context.options.fresh
+    check_output(output.path, output.as_given, source.files, fresh=fresh)
+    folder = make_folder(output.path, output.as_given)
+    lock = _lock(context, folder)
+    aside: list[Path] = []
+    try:
+        check_writable(output.path, output.as_given)
+        if fresh and (segments(folder) or output.path.exists()):
+            aside = _set_aside(context)
+            folder = make_folder(output.path, output.as_given)
+            lock.release()
+            lock = _lock(context, folder)
+        opened(folder)
+        with context.signals.handled():
+            ledger = Ledger(folder)
+            try:
+                return await _told(session_type(context, folder, source, ledger, stop_at), aside)
+            finally:
+                ledger.close()
+    finally:
+        lock.release()
+
+
+def _stop_at(context: RunContext) -> float | None:
+    """When the run is to end, in seconds since the epoch."""
+    stop_at = context.job.budget.stop_at
+    if stop_at is None:
+        return None
+    now, began = time.time(), context.options.began
+    moment = stop_at.on(now if began is None or stop_at.after_s is not None else began)
+    if moment <= now:
+        raise UsageError(stop_at_passed(stop_at.written))
+    return moment
+
+
+def _lock(context: RunContext, folder: Path) -> Lock:
+    output = context.job.output
+    path = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
+    return Lock.take(folder, output.as_given, f"batchchat status {shlex.quote(path)}")
+
+
+def _set_aside(context: RunContext) -> list[Path]:
+    output = context.job.output
+    try:
+        return set_aside(output.path)
+    except OSError as error:
+        raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
+
+
+async def _told(session: Session, aside: list[Path]) -> RunResult:
+    """Run `session`; whatever refuses it or breaks it off is told with the figures there are, and raised."""
+    try:
+        return await session.run(aside)
+    except BaseException as error:
+        session.tell_broken(error)
+        raise
+
+
+class Session:
+    """A run whose folder is locked. `source` has the input's rows, `ledger` the state of the journal in `folder`."""
+
+    sends = True
+    """Whether rows are sent to the endpoint."""
+
+    def __init__(
+        self, context: RunContext, folder: Path, source: Source, ledger: Ledger, stop_at: float | None
+    ) -> None:
+        self._context = context
+        self._job = context.job
+        self._options = context.options
+        self._signals = context.signals
+        self._tell = context.tell
+        self._folder = folder
+        self._source = source
+        self._ledger = ledger
+        self._stop_at = stop_at
+        self._notes: list[str] = []
+        self._result: RunLoopResult | None = None
+        """What is known of the run before it has ended; None until its journal was read."""
+        self._replayed: Scan | None = None
+        self._recorder: Recorder | None = None
+        open_recorder = partial(self._open_recorder, ledger.apply, _MAX_UNSYNCED)
+        self._planner = Planner(context, source, ledger, open_recorder, self._counted)
+
+    async def run(self, aside: list[Path]) -> RunResult:
+        """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
+        job, options, ledger = self._job, self._options, self._ledger
+        self._tell(
+            Started(
+                job.name,
+                ", ".join(job.models),
+                job.host,
+                0 if not self.sends else None if job.ask_concurrency else job.concurrency,
+                self._source.description,
+                self._source.recognised,
+                job.output.as_given,
+                job.variants,
+                job.samples,
+            )
+        )
+        self._tell_notes()
+        with self._signals.left_alone():
+            self._replayed = self._replay()
+        self._check_mock()
+        rates = await self._rates()
+        resumes = bool(len(ledger.index))
+        looks_first = resumes or options.strict or job.budget.max_cost is not None or not self.sends
+        try:
+            counts = await self._planner.plan(rates) if looks_first else None
+            self._tell_notes()
+            if self._stopped() or (counts is not None and counts.nothing_new):
+                assert self._result is not None
+                result = self._result
+                amended = self._recorder is not None
+                result.is_noop = not self._stopped() and not result.undecided and not amended
+            else:
+                result = await self._send(rates, counts)
+        finally:
+            self._close_recorder()  # it is open still where rows were amended and nothing was sent
+        return replace(self._finish(result, rates), set_aside=aside)
+
+    def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
+        return finish(self._context, self._folder, self._ledger, result, rates)
+
+    def _tell_notes(self) -> None:
+        """Say what is new of the notes about the input: at first of its first rows, at the end of all."""
+        notes = [note for note in input_notes(self._job, self._source) if note not in self._notes]
+        if notes:
+            self._notes += notes
+            self._tell(InputNoted(tuple(notes)))
+
+    def _replay(self) -> Scan:
+        """Apply the existing journal to the ledger; returns the pass over it, which knows where to continue."""
+        ledger, journal = self._ledger, scan(self._folder)
+        for location, record in journal:
+            ledger.replay(location, record)
+        ledger.end_session()
+        if journal.damages or ledger.at_risk.requests:
+            self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk.requests))
+        self._result = RunLoopResult(paid_before_usd=ledger.paid_usd)
+        return journal
+
+    def tell_broken(self, error: BaseException) -> None:
+        """Report that `error` ended the run, where its journal was read; else its figures are not known."""
+        if self._result is not None:
+            tell_broken(self._context, error, self._result, self._ledger)
+
+    def _check_mock(self) -> None:
+        """Refuse to mix answers of the mock with those of a real endpoint."""
+        totals = self._ledger.totals
+        foreign = totals.answered - totals.mock_answers if self._job.is_mock else totals.mock_answers
+        if foreign:
+            raise OutputError(mixed_mock(self._job, foreign))
+
+    async def _rates(self) -> Rates:
+        """The known prices. A cap needs them before anything is sent: then the endpoint is asked for its list."""
+        job, context, rates, no_list = self._job, self._context, rates_for(self._job), None
+        if job.budget.max_cost is None:
+            return rates
+        if not job.is_mock and (job.price is None or job.models != (job.model,) or self._source.may_name_models):
+            async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
+                answer = await sender.listing()
+            if isinstance(answer, Unavailable):
+                no_list = answer.sentence if answer.retryable else None
+            else:
+                rates.learn(answer)
+        for model in job.models:
+            if rates.rate(model) is None:
+                raise UsageError(no_price(job, model, no_list))
+        return rates
+
+    def _open_recorder(self, apply: Callable[[int, Any], None], max_unsynced: int) -> Recorder:
+        """The journal, continued; its records are given to `apply` from here on."""
+        if self._recorder is not None:
+            self._recorder.redirect(apply, max_unsynced)
+            return self._recorder
+        assert self._replayed is not None, "it is replayed before it is continued"
+        apart = bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname()
+        point = ResumePoint(self._replayed.end, self._replayed.last, apart)
+        self._recorder = Recorder(
+            partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
+        )
+        self._recorder.keep(run_record(self._context, self._source))
+        return self._recorder
+
+    def _counted(self, counts: PlanCounts) -> None:
+        """What is known of the run before anything is sent; rows that are gone are out of the totals."""
+        ledger = self._ledger
+        self._result = RunLoopResult(
+            left=counts.total - ledger.totals.finished,
+            paid_before_usd=ledger.paid_usd,
+            undecided=counts.rows[Disposition.UNDECIDED],
+        )
+
+    def _close_recorder(self) -> None:
+        """Write what is queued, and close the journal where it is open; where that fails, the result has the error."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            assert self._result is not None, "the journal is replayed before it is continued"
+            unwritten = recorder.close()
+            self._result.error = self._result.error or unwritten
+
+    async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
+        """Send the rows that are to be sent; returns the result of the run loop."""
+        job, context, limit = self._job, self._context, self._options.limit
+        budget = wiring.budget_for(job, rates, self._ledger)
+        if budget is not None and counts is not None:
+            self._tell(budgeted(budget, [rates.rate(model) for model in job.models], self._ledger, counts, limit))
+        async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
+            if job.ask_concurrency:
+                job, limits_read = await wiring.with_endpoint_limits(job, sender)
+                self._tell(limits_read)
+            outdated, undecided = (0, 0) if counts is None else (counts.replaced, counts.rows[Disposition.UNDECIDED])
+            finished = FinishedRows(self._ledger, outdated, self._tell, undecided)
+            recorder = self._open_recorder(finished.apply, job.concurrency)
+            assert self._result is not None
+            result = self._result
+            try:
+                engine = wiring.engine_for(
+                    job,
+                    rates=rates,
+                    sender=sender,
+                    recorder=recorder,
+                    ledger=self._ledger,
+                    budget=budget,
+                    tell=self._tell,
+                    stop_at=self._stop_at,
+                )
+                scripts = scripts_for(self._job, rates, engine.formats)
+                feed = self._feed(rates, recorder, scripts, counts)
+                progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
+                loop = RunLoop(engine, recorder, feed, progress, self._signals)
+                try:
+                    result.stop = await loop.run()
+                    if feed.unshared and not self._stopped():
+                        await share_answers(self._tasks(scripts), self._ledger, recorder, self._stopped)
+                    await feed.count_rest(_COUNT_REST_S)
+                except BatchchatError as error:
+                    result.error = error
+            finally:
+                self._close_recorder()  # whatever ended it: what was paid is kept before the lock is given up
+        self._tell_notes()
+        result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
+        result.estimated_total = progress.estimated_total()
+        result.cancelled, result.outdated, result.count = recorder.cancelled_count, finished.outdated, finished.count
+        self._check_input(feed, result)
+        return result
+
+    def _stopped(self) -> bool:
+        return self._signals.received is not None
+
+    def _tasks(self, scripts: Scripts) -> Iterator[RowTask | BadRow]:
+        return tasks(self._source, scripts, self._ledger.index, self._planner.rules)
+
+    def _feed(self, rates: Rates, recorder: Recorder, scripts: Scripts, counts: PlanCounts | None) -> Feed:
+        job, counted = self._job, None if counts is None else counts.total
+        return Feed(
+            self._tasks(scripts),
+            self._ledger,
+            recorder.keep,
+            InputTotal(self._source, counted=counted, rows_each=scripts.expansion.rows_each),
+            limit=self._options.limit,
+            unsendable=UnsendableRows(ContextCheck(context_for(job, rates)), wiring.limit_reached_for(job)),
+        )
+
+    def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
+        """Raise `InputError` for an input that was read to its end and had no good row; nothing was sent then."""
+        if feed.exhausted and not feed.good_rows and result.error is None:
+            raise InputError(nothing_good(self._job, feed.first_bad, self._source.left_out))

@@ -1,0 +1,43 @@
+"""Rows that end as failed without a request: they can't fit their model's context, or have no attempt left. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from batchchat.core.attempt import Attempt, Failure, Script
+from batchchat.core.conversation import ErrorKind
+from batchchat.core.record import RowRecord, record_of_unsent
+from batchchat.core.row_history import RowHistory
+from batchchat.execution.context_check import ContextCheck
+from batchchat.script.replay import unsent
+
+__all__ = ["UnsendableRows"]
+
+
+class UnsendableRows:
+    """Looks at each row that is to be sent.
+
+    `limit_reached` says why a row may not be sent again after the attempts of earlier runs, counted by kind.
+    """
+
+    def __init__(
+        self, context_check: ContextCheck, limit_reached: Callable[[Mapping[str, int]], str | None] = lambda _: None
+    ) -> None:
+        self._context_check = context_check
+        self._limit_reached = limit_reached
+
+    def record(self, script: Script, history: RowHistory, answered: Sequence[Attempt] = ()) -> RowRecord | None:
+        """The record of the row of `script` if it can't be sent after its `history`; None where it can.
+
+        `answered` are its requests that earlier runs have had accepted.
+        """
+        return self._context_check.refused(script) or self._used_up(script, history, answered)
+
+    def _used_up(self, script: Script, history: RowHistory, answered: Sequence[Attempt]) -> RowRecord | None:
+        """The record of a row that earlier runs have sent as often as its limits allow; None where they have not."""
+        why = self._limit_reached(history.billed) if history.billed else None
+        if why is None:
+            return None
+        last = history.last or Failure(ErrorKind.OTHER, "")
+        text = f"{last.text or 'no earlier run could finish this row'}; {why}, in earlier runs"
+        return record_of_unsent(unsent(script, answered, Failure(last.kind, text)), script.identity)

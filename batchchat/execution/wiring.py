@@ -1,0 +1,301 @@
+"""A job's spec to the parts that run it. Only this module knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from batchchat.core.attempt import Attempt, Request, Usage
+from batchchat.core.events import LimitsRead, Subscriber
+from batchchat.core.totals import Totals
+from batchchat.dispatch.work import RetryPolicies, Send, Sending
+from batchchat.endpoint import network
+from batchchat.endpoint.batch_response import judged_attempt
+from batchchat.endpoint.client import Client, Endpoint
+from batchchat.endpoint.quota import Allowance
+from batchchat.endpoint.reading import ReadingMemory
+from batchchat.endpoint.unavailable import Unavailable
+from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
+from batchchat.execution.anomaly_detector import AnomalyDetector
+from batchchat.execution.endpoint_limits import EndpointLimits
+from batchchat.execution.engine import Engine
+from batchchat.execution.recorder import Recorder
+from batchchat.execution.scripts import format_ladder_for
+from batchchat.execution.spending import Spending
+from batchchat.job import JobSpec
+from batchchat.job.spec import MAX_CONCURRENCY
+from batchchat.policy import stragglers
+from batchchat.policy.budget import Budget, PriceRatio
+from batchchat.policy.circuit_breaker import CircuitBreaker
+from batchchat.policy.decision import Policy
+from batchchat.policy.refused_rows import RefusedRows
+from batchchat.policy.retry import RowStop, RowWait, limit_reached
+from batchchat.policy.token_bucket import RequestRate, TokenRate
+from batchchat.pricing.cost import batch_pricing, cost_usd, pricing
+from batchchat.pricing.for_job import rates_for
+from batchchat.pricing.rates import ListedModel, Rates
+from batchchat.secret import Redactor, Secret, secrets_in_url
+from batchchat.sources.batch_output import BatchResponse
+from batchchat.sources.local_files import LocalFiles
+from batchchat.store.ledger import Ledger
+
+__all__ = [
+    "BatchJudge",
+    "Sender",
+    "batch_judge_for",
+    "budget_for",
+    "engine_for",
+    "limit_reached_for",
+    "price_label",
+    "rates_for",
+    "redactor_for",
+    "sender_for",
+    "with_endpoint_limits",
+]
+
+# Headers whose values may stand in a reply: who asks, and from where.
+_NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
+
+
+BatchJudge = Callable[[Request, BatchResponse], Attempt]
+"""(request, its response in a batch's output file) -> the attempt."""
+
+
+def batch_judge_for(job: JobSpec, rates: Rates) -> BatchJudge:
+    """What makes an attempt of a response that a batch gave to a request of `job`."""
+    cost_of, keep_raw = batch_pricing(rates), job.output.raw
+
+    def judge(request: Request, response: BatchResponse) -> Attempt:
+        return judged_attempt(request, response.status, response.body, response.error, cost_of, keep_raw=keep_raw)
+
+    return judge
+
+
+def engine_for(
+    job: JobSpec,
+    *,
+    rates: Rates,
+    sender: Sender,
+    recorder: Recorder,
+    ledger: Ledger,
+    budget: Budget | None,
+    tell: Subscriber,
+    stop_at: float | None,
+) -> Engine:
+    """What the requests of `job` go through; `stop_at` is when the run is to end, in seconds since the epoch."""
+    random = Random()  # noqa: S311 (jitter)
+    answered_models = frozenset(ledger.answered_models.get(job.host, ()))
+    # A resume may come before the network does: where it has answered before, the address is not wrong.
+    breaker = CircuitBreaker(job.retry.max_outage, random, reached=bool(answered_models))
+    limits = EndpointLimits(job.concurrency, breaker, _rate_policies(job), adaptive=job.adaptive)
+    # Without a price as many may be billed as may be in flight, and as many that are not yet synced.
+    spending = Spending(price_label(job, rates), budget, 2 * job.concurrency, recorder.hold, tell)
+    refused_rows = RefusedRows(job.retry.max_attempts)
+    sending = Sending(
+        send=sender.send,
+        policies=(*limits.policies, *spending.policies),
+        retry=_retry_for(job, random, breaker, refused_rows),
+        refused_rows=refused_rows,
+        workers=job.concurrency,
+        stop_after_failures=job.retry.stop_after_failures,
+        stragglers=_stragglers_for(job, ledger.totals),
+        answered_models=answered_models,
+        model=job.model if len(job.models) == 1 else None,
+    )
+    formats = format_ladder_for(job)
+    observer = AnomalyDetector(tell, job.params, formats, streams=job.endpoint.stream)
+    # What was read and is not on disk yet takes memory as well.
+    sender.memory.count_backlog(lambda: recorder.unsynced_bytes)
+    recorder.subscribe(lambda _: sender.memory.wake(), sender.memory.wake)
+    return Engine(
+        sending,
+        limits,
+        spending,
+        observer,
+        drain_s=job.drain,
+        attempt_s=job.timeout.total,
+        stop_at=stop_at,
+        formats=formats,
+    )
+
+
+def _rate_policies(job: JobSpec) -> list[Policy]:
+    limits, policies = job.limits, list[Policy]()
+    if limits.requests_per_minute is not None:
+        policies.append(RequestRate(limits.requests_per_minute))
+    if limits.tokens_per_minute is not None:
+        policies.append(TokenRate(limits.tokens_per_minute))
+    return policies
+
+
+def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker, refused_rows: RefusedRows) -> RetryPolicies:
+    """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
+    retry, attempt_s = job.retry, job.timeout.total
+    return lambda: (
+        RowStop(
+            retry.max_attempts,
+            retry.max_elapsed,
+            attempt_s,
+            breaker.was_in_outage,
+            retry.max_possibly_billed,
+            cause_of_refusals=refused_rows.cause,
+        ),
+        RowWait(retry.max_wait, random, refused_rows.is_cause),
+    )
+
+
+def limit_reached_for(job: JobSpec) -> Callable[[Mapping[str, int]], str | None]:
+    """Why a row may not be sent again after so many attempts that were or may have been billed."""
+    retry = job.retry
+
+    def words(billed: Mapping[str, int]) -> str | None:
+        limit = limit_reached(billed, retry.max_attempts, retry.max_possibly_billed)
+        return None if limit is None else limit.words
+
+    return words
+
+
+def _stragglers_for(job: JobSpec, totals: Totals) -> stragglers.StragglerPolicy:
+    """When a last row that hangs is sent again: never where a row has but one attempt. `totals`: of earlier runs.
+
+    Each that is cut off may have been billed, so it counts against the row's limits.
+    """
+    return stragglers.StragglerPolicy(
+        max_resends=min(stragglers.MAX_RESENDS, job.retry.max_attempts - 1, job.retry.max_possibly_billed - 1),
+        floor_s=stragglers.FLOOR_S,
+        earlier_p99_s=totals.latency_s(0.99) if totals.answered >= stragglers.MIN_ANSWERS else None,
+    )
+
+
+def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
+    """The cap on the job's cost, where it has one, with all that was spent before and what that taught of the price."""
+    max_cost, label = job.budget.max_cost, price_label(job, rates)
+    if max_cost is None or label is None:
+        return None
+
+    def computed(model: str, usage: Usage) -> Decimal | None:
+        own = rates.rate(model)
+        return None if own is None else cost_usd(usage, own.price)
+
+    return Budget(
+        max_cost,
+        computed,
+        paid_usd=ledger.paid_usd,
+        uncertain=ledger.uncertain_cost,
+        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
+    )
+
+
+def price_label(job: JobSpec, rates: Rates) -> str | None:
+    """What the journal calls the prices of the job's models; None where one is not known."""
+    labels = []
+    for model in job.models:
+        if (rate := rates.rate(model)) is None:
+            return None
+        price = rate.price
+        prices = (price.input, price.output, price.cached_input)
+        labels.append(f"{model} {'/'.join(str(usd) for usd in prices if usd is not None)}")
+    # What is billed for a price depends on who bills it, and for what.
+    return f"{job.host} {', '.join(labels)}"
+
+
+def redactor_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
+    """Knows the key, header values, what may be a key in the URL's query, and a proxy's password."""
+    headers = job.endpoint.headers
+    secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
+    secrets += secrets_in_url(job.endpoint.base_url)
+    if job.endpoint.api_key is not None:
+        secrets.append(job.endpoint.api_key)
+    if not job.is_mock and (proxy := network.proxy_for(job.endpoint.base_url, environ)) is not None:
+        secrets += [secret for secret in (proxy.password, proxy.url) if secret is not None]
+    return Redactor(secrets)
+
+
+class Sender(NamedTuple):
+    """An open client: `send` a request, or ask for something else.
+
+    That is the account's `allowance`, the endpoint's `listing` of models (`listing_once`: without trying again), or
+    what was `billed` for responses. Instead of what is asked for, `Unavailable` says why it is unknown. `memory` bounds
+    the responses that are being read.
+    """
+
+    send: Send
+    allowance: Callable[[], Awaitable[Allowance | Unavailable]]
+    listing: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
+    listing_once: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
+    billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
+    memory: ReadingMemory
+
+
+@asynccontextmanager
+async def sender_for(
+    job: JobSpec, rates: Rates, environ: Mapping[str, str], redactor: Redactor
+) -> AsyncIterator[Sender]:
+    """The open client, and the embedded mock where that is the endpoint; as many open files as they need meanwhile."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(network.own_file_limit())
+        network.raise_file_limit(job.concurrency)
+        base_url = job.endpoint.base_url
+        if job.is_mock:
+            from batchchat.mock import MockOptions, MockServer
+
+            # It answers about as a small model does, so that a first run shows how a real one looks.
+            mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
+            base_url, environ = f"{await mock.start()}/v1/openai", {}
+            stack.push_async_callback(mock.stop)
+        yield await stack.enter_async_context(_client(job, rates, base_url, environ, redactor))
+
+
+@asynccontextmanager
+async def _client(
+    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], redactor: Redactor
+) -> AsyncIterator[Sender]:
+    learn = None if job.is_mock or rates.has_list else rates.learn
+    async with Client(_endpoint(job, base_url, environ), redactor, pricing(rates), learn) as client:
+        yield Sender(
+            client.send,
+            partial(client.allowance, allowance_url(base_url)),
+            client.listing,
+            partial(client.listing, once=True),
+            partial(client.billed, costs_url(base_url)),
+            client.memory,
+        )
+
+
+async def with_endpoint_limits(job: JobSpec, sender: Sender) -> tuple[JobSpec, LimitsRead]:
+    """The job with the limits that the endpoint names; its own limit of tokens stays where that is lower."""
+    allowance = await sender.allowance()
+    if isinstance(allowance, Unavailable):
+        return job, LimitsRead(None, None, job.concurrency, allowance.sentence)
+    concurrency = job.concurrency if allowance.requests is None else min(allowance.requests, MAX_CONCURRENCY)
+    network.raise_file_limit(concurrency)
+    limits_of_tokens = (allowance.tokens_per_minute, job.limits.tokens_per_minute)
+    tokens_per_minute = min((limit for limit in limits_of_tokens if limit is not None), default=None)
+    limits_read = LimitsRead(allowance.requests, allowance.tokens_per_minute, concurrency)
+    limits = replace(job.limits, tokens_per_minute=tokens_per_minute)
+    return replace(job, concurrency=concurrency, limits=limits), limits_read
+
+
+def _endpoint(job: JobSpec, base_url: str, environ: Mapping[str, str]) -> Endpoint:
+    headers = dict(job.endpoint.headers)
+    key = job.endpoint.api_key
+    if key is not None and not any(name.lower() == "authorization" for name in headers):
+        headers["Authorization"] = Secret(f"Bearer {key.reveal()}")
+    return Endpoint(
+        url=completions_url(base_url),
+        headers=headers,
+        total_s=job.timeout.total,
+        connect_s=job.timeout.connect,
+        proxy=network.proxy_for(base_url, environ),
+        tls=network.tls_context(environ) if base_url.startswith("https:") else None,
+        keep_raw=job.output.raw,
+        models_url=models_url(base_url),
+        stream=job.endpoint.stream,
+        files=LocalFiles(job.input.folder or Path(), outside=job.input.allow_outside_files),
+    )
