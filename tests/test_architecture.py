@@ -40,6 +40,7 @@ LIBRARIES = {
     "tqdm": {"text/progress.py"},
     "tenacity": {"policy/"},
     "yaml": {"job/"},
+    "dotenv": {"job/env_file.py"},
     "jinja2": {"sources/sandbox"},
     "jsonschema": {"job/schema_check.py", "script/json_schema.py"},
     "regex": {"job/schema_check.py", "script/json_schema.py"},

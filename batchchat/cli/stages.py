@@ -48,12 +48,12 @@ def check_stages(stages: Sequence[Stage], ending: StagesEnding) -> None:
         options = next(stage.options for stage in stages if stage.job is job)
         event_loop(refuse(job, options, error, os.environ, ending.refused))
     if faults:
-        raise JobError([f"{job.path}: {error}" for job, error in faults])
+        raise JobError([f"{job.label}: {error}" for job, error in faults])
     for number, stage in enumerate(stages[1:], 1):
         job = stage.job
         if job.confirm_above is not None and not stage.options.yes and reads_earlier(job, jobs[:number]):
             way = "asks" if at_a_terminal() else "is refused"
             say(
-                f"note   what {job.path} costs is known only when its input is there: above `confirm_above` it {way}"
+                f"note   what {job.label} costs is known only when its input is there: above `confirm_above` it {way}"
                 " then. --yes runs it without asking."
             )

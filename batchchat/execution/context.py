@@ -22,15 +22,16 @@ __all__ = ["RunContext", "RunOptions"]
 class RunOptions:
     """The options of the command, which are not part of the job.
 
-    `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags.
+    `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags;
+    None where no command does: the keys of the job stand in a Python program.
     `changed` says what to do about rows whose request changed, None: what the job says. `ask` asks a person (ASK:
     stop), and is None where nobody can answer. With `yes` the output of another job is continued. `only` rows of such
     keys are sent: a pilot. `began` is when the command began, in seconds since the epoch, where other jobs ran before:
     a time of day in `budget.stop_at` is the next one after it.
     """
 
-    again: Callable[[NextStep], str]
-    plain: str
+    again: Callable[[NextStep], str | None]
+    plain: str | None
     limit: int | None = None
     resend: Resend = NO_RESEND
     changed: OnChanged | None = None

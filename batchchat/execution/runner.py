@@ -155,8 +155,12 @@ def _open_trace(context: RunContext, stack: ExitStack) -> StateFile:
 
 def _redacted(context: RunContext) -> RunOptions:
     """The options with commands that repeat no secret."""
-    options, text = context.options, context.redactor.redact
-    return replace(options, again=lambda step: text(options.again(step)), plain=text(options.plain))
+    options = context.options
+
+    def redacted(command: str | None) -> str | None:
+        return None if command is None else context.redactor.redact(command)
+
+    return replace(options, again=lambda step: redacted(options.again(step)), plain=redacted(options.plain))
 
 
 def _add_log(folder: Path, context: RunContext, stack: ExitStack) -> None:
@@ -182,7 +186,8 @@ async def _call_on_finish(context: RunContext, summary: Mapping[str, Any]) -> No
     job = context.job
     if job.on_finish is None or context.signals.impatient:
         return
-    command = partial(run_command, job.on_finish, summary, job.path.resolve().parent, context.redactor.redact_bytes)
+    folder = Path.cwd() if job.path is None else job.path.resolve().parent
+    command = partial(run_command, job.on_finish, summary, folder, context.redactor.redact_bytes)
     in_main_thread = threading.current_thread() is threading.main_thread()
     failure = command() if in_main_thread else await asyncio.to_thread(command)
     if failure is not None:

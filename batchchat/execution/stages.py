@@ -44,10 +44,10 @@ def reads_earlier(job: JobSpec, earlier: Sequence[JobSpec]) -> bool:
 def _fault(job: JobSpec, earlier: Sequence[JobSpec], later: Sequence[JobSpec], *, fresh: bool) -> UsageError | None:
     for other_job in earlier:
         if _real(folder_of(job.output.path)) == _real(folder_of(other_job.output.path)):
-            return OutputError(f"`output.path` is that of {other_job.path}, too. Give each job an output of its own.")
+            return OutputError(f"`output.path` is that of {other_job.label}, too. Give each job an output of its own.")
     for other_job in later:
         if entries := entries_reading(job.input, other_job.output.path):
-            return InputError(f"{entries[0]} is what {other_job.path} writes, which runs later. Name that job first.")
+            return InputError(f"{entries[0]} is what {other_job.label} writes, which runs later. Name that job first.")
     if not earlier:
         return None
     try:

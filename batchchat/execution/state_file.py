@@ -43,7 +43,7 @@ def environment_of(job: JobSpec) -> Environment:
         place=f"Python {platform.python_version()} · {platform.platform()}",
         pid=os.getpid(),
         host=socket.gethostname(),
-        job=os.path.relpath(job.path, job.output.path.parent),
+        job=job.name if job.path is None else os.path.relpath(job.path, job.output.path.parent),
         output=job.output.as_given,
         rules=rules,
     )
@@ -81,7 +81,7 @@ class StateFile:
         total = rows_before.get("total") if isinstance(rows_before, dict) else None
         self._total_before = total if isinstance(total, int) else None
         self._state: dict[str, Any] = {
-            "job": str(job.path.absolute()),
+            "job": None if job.path is None else str(job.path.absolute()),
             "output": str(job.output.path),
             "state": "running",
             "reason": None,

@@ -31,7 +31,7 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], figures: RunFigures | Non
     known_usd = _known_usd(state, figures)
     return {
         "text": _text(job, state, figures),
-        "job": str(job.path),
+        "job": None if job.path is None else str(job.path),
         "output": job.output.as_given,
         "exit_code": state["exit_code"],
         "reason": state["reason"],

@@ -2,8 +2,9 @@
 
 from batchchat.job.bounds import LimitsSpec, RetrySpec, TimeoutSpec
 from batchchat.job.keys import KEYS, PLANNED, JobKey
-from batchchat.job.load import load_job, load_output
+from batchchat.job.load import job_of, load_job, load_output
 from batchchat.job.overrides import Override
+from batchchat.job.source import JobSource, source_of_file, source_of_keys
 from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, OutputSpec
 
 __all__ = [
@@ -12,12 +13,16 @@ __all__ = [
     "EndpointSpec",
     "InputSpec",
     "JobKey",
+    "JobSource",
     "JobSpec",
     "LimitsSpec",
     "OutputSpec",
     "Override",
     "RetrySpec",
     "TimeoutSpec",
+    "job_of",
     "load_job",
     "load_output",
+    "source_of_file",
+    "source_of_keys",
 ]

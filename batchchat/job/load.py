@@ -8,15 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from batchchat.errors import JobError, refuse_pipe
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
+from batchchat.job.env_file import with_env_file
 from batchchat.job.expect_check import resolve_expect
 from batchchat.job.keys import KEYS, SECTIONS, children
 from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
 from batchchat.job.paths import resolved, resolved_input
 from batchchat.job.redact import redact
+from batchchat.job.source import JobSource, source_of_file
 from batchchat.job.spec import AUTO, JobSpec, PricesSpec
 from batchchat.job.template import TemplateFile, read_template_file
 from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
@@ -26,14 +27,9 @@ from batchchat.secret import Redactor, Secret, is_plain_name, secrets_in_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["load_job", "load_output"]
+__all__ = ["job_of", "load_job", "load_output"]
 
 S = TypeVar("S")
-
-MAX_BYTES = 1 << 20
-# Files that people pass by mistake: the input, or the output.
-_OTHER_SUFFIXES = {".parquet", ".jsonl", ".ndjson", ".csv", ".gz", ".zst"}
-_TOO_LARGE = "is over 1 MiB, which is no job file. The job comes here; the rows are named in its `input.path`."
 
 
 def load_job(
@@ -45,15 +41,35 @@ def load_job(
     reads_key: bool = True,
     checks_key_name: bool = False,
 ) -> JobSpec:
-    """Read the job at `path` with `overrides` applied to it.
+    """Read the job file at `path`: `job_of` its text."""
+    return job_of(
+        source_of_file(path),
+        overrides=overrides,
+        environ=environ,
+        output=output,
+        reads_key=reads_key,
+        checks_key_name=checks_key_name,
+    )
+
+
+def job_of(
+    source: JobSource,
+    *,
+    overrides: Sequence[Override] = (),
+    environ: Mapping[str, str],
+    output: Path | None = None,
+    reads_key: bool = True,
+    checks_key_name: bool = False,
+) -> JobSpec:
+    """The job of `source` with `overrides` applied to it; what `environ` lacks is read from a `.env` beside it.
 
     `output` is the path of `--output`, relative to the working directory. A command that sends no requests needs no
     API key and doesn't read it (`reads_key`), but may check the name of its variable (`checks_key_name`).
     Raises `JobError` with everything that is wrong, in the order of the file and then of the options.
     """
-    text = _text(path)
+    environ = with_env_file(environ, source.folder)
     try:
-        tree, diagnostics = _tree(text, path, environ)
+        tree, diagnostics = _tree(source, environ)
     except RefusedError as exc:
         raise job_error(exc.diagnostics) from None
     overridden, override_diagnostics, suppressed = apply_overrides(tree, overrides, environ)
@@ -61,12 +77,12 @@ def load_job(
         location = SourceLocation.of_option(f"--output {printable(str(output))}", len(overrides))
         overridden = put(overridden, ("output", "path"), "", Scalar(location, str(output), str(output), str(output)))
     checked = check(overridden, environ, suppressed, reads_key=reads_key, checks_key_name=checks_key_name)
-    schema = resolve_expect(checked, path.parent, environ)
+    schema = resolve_expect(checked, source.folder, environ)
     if diagnostics := [*diagnostics, *override_diagnostics, *checked.diagnostics]:
         raise job_error(diagnostics)
-    redacted = _kept_text(text, tree, overrides, output, checked)
+    redacted = _kept_text(source.text, tree, overrides, output, checked)
     checked.values["expect.json_schema"] = schema
-    return _job(path, redacted, checked, environ, Path.cwd() if output is not None else path.parent)
+    return _job(source, redacted, checked, environ, Path.cwd() if output is not None else source.folder)
 
 
 def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
@@ -74,8 +90,10 @@ def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
 
     Raises `JobError`, with everything that is wrong in the job if it has no output.
     """
+    source = source_of_file(path)
+    environ = with_env_file(environ, source.folder)
     try:
-        tree, _ = _tree(_text(path), path, environ)
+        tree, _ = _tree(source, environ)
         output = tree.entries.get("output")
         node = output.entries.get("path") if isinstance(output, MappingNode) else None
         if node is not None and not is_null(node):
@@ -84,47 +102,17 @@ def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
             return resolved(key.type.read("output.path", node), path.parent, environ)
     except RefusedError as exc:
         raise job_error(exc.diagnostics) from None
-    return load_job(path, environ=environ, reads_key=False).output.path
+    return job_of(source, environ=environ, reads_key=False).output.path
 
 
-def _text(path: Path) -> str:
-    """The text of the job file. Raises `JobError` if it can't be read as text."""
-    if path.suffix.lower() in _OTHER_SUFFIXES:
-        raise JobError([f"{path}: {path.suffix} is no job file. A job is YAML, and names its rows and its output."])
-    try:
-        if path.is_dir():
-            raise JobError([f"{path}: is a folder. Name the job file in it."])
-        if not path.is_relative_to("/dev"):  # a shell gives what a command writes as /dev/fd/N
-            refuse_pipe(path)
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise JobError([f"{path}: there is no such file."]) from None
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not a path"
-        raise JobError([f"{path}: can't be read: {reason}."]) from None
-    if len(data) > MAX_BYTES:
-        raise JobError([f"{path}: {_TOO_LARGE}"])
-    try:
-        return data.decode()
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        raise JobError(
-            [f"{path}:{line}: this is not UTF-8 (byte 0x{data[exc.start]:02x}). Save the file as UTF-8."]
-        ) from None
-
-
-def _tree(text: str, path: Path, environ: Mapping[str, str]) -> tuple[MappingNode, list[Diagnostic]]:
-    """The tree of the job in `text`, and what is wrong with its keys. Raises `RefusedError` if it is no mapping."""
-
-    def location_at(line: int, column: int) -> SourceLocation:
-        return SourceLocation.in_file(str(path), line, column)
-
-    root = parse(text, location_at)
-    node, diagnostics = (None, []) if root is None else resolve_nodes(root, location_at, environ)
+def _tree(source: JobSource, environ: Mapping[str, str]) -> tuple[MappingNode, list[Diagnostic]]:
+    """The tree of the job, and what is wrong with its keys. Raises `RefusedError` if it is no mapping."""
+    root = parse(source.text, source.location_at)
+    node, diagnostics = (None, []) if root is None else resolve_nodes(root, source.location_at, environ)
     if node is None or is_null(node):
         sentence = "is empty. A job has at least `input.path`, `model` and `output.path`."
-        raise RefusedError(Diagnostic(SourceLocation(str(path)), sentence))
+        where = "job" if source.path is None else str(source.path)
+        raise RefusedError(Diagnostic(SourceLocation(where), sentence))
     if not isinstance(node, MappingNode):
         sentence = f"a job is a mapping of keys such as `model: ...`, and this is {kind_of(node)}."
         raise RefusedError(Diagnostic(node.location, sentence))
@@ -148,12 +136,12 @@ def _kept_text(
     return Redactor(secrets).redact(redacted)
 
 
-def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
+def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, str], output_folder: Path) -> JobSpec:
     """The spec of a job that has passed `check`.
 
     A field has its key's value as it was read; the fields that are named here are those with another value.
     """
-    folder = path.parent
+    folder = source.folder
     inputs: tuple[str, ...] = checked["input.path"]
     derived: dict[str, dict[str, Any]] = {
         "input": {
@@ -168,8 +156,8 @@ def _job(path: Path, text: str, checked: Checked, environ: Mapping[str, str], ou
     sections = {name: _filled(spec, name, checked, derived.get(name, {})) for name, spec in SECTIONS.items()}
     price: PriceSpec = sections["price"]
     top: dict[str, Any] = {
-        "name": checked["name"] or path.stem,
-        "path": path,
+        "name": checked["name"] or source.name,
+        "path": source.path,
         "text": text,
         "price": price.as_price(),
     }

@@ -227,8 +227,8 @@ class JobSpec:
 
     `concurrency` is a ceiling; if `ask_concurrency`, the endpoint is asked for it, and `concurrency` holds if the
     endpoint doesn't say. `on_finish` is a text for the shell, or a list of words to run without one. `path` is the job
-    file as the command line names it, `text` the job as written: variables unexpanded, secrets redacted, overrides
-    as comment lines at the end.
+    file as the command line names it, None where a Python program gave the keys. `text` is the job as written:
+    variables unexpanded, secrets redacted, overrides as comment lines at the end.
     """
 
     name: str = field(
@@ -303,8 +303,13 @@ class JobSpec:
         metadata=key(command(), "command run when a run has ended, with its summary as JSON on stdin"),
     )
     output: OutputSpec = field(metadata=section(OutputSpec))
-    path: Path
+    path: Path | None
     text: str
+
+    @property
+    def label(self) -> str:
+        """What messages call the job: the path of its file, else its name."""
+        return self.name if self.path is None else str(self.path)
 
     @property
     def systems(self) -> Mapping[str, str]:

@@ -51,4 +51,4 @@ def no_price(job: JobSpec, model: str, no_list: str | None = None) -> str:
     way_out = "Add `price: {input: ..., output: ...}`, USD per million tokens, from the endpoint's price list."
     if model != job.model:  # the job's price is that of its own model
         way_out = "Name a price table of your own in `prices`, with a line for it."
-    return f"{job.path}: `budget.max_cost` needs a known price, and {lack}. {way_out}"
+    return f"{job.label}: `budget.max_cost` needs a known price, and {lack}. {way_out}"

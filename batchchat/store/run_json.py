@@ -60,7 +60,7 @@ def portable_state(state: Mapping[str, Any], output: Path) -> dict[str, Any]:
 
     return {
         **state,
-        **{name: relative(state[name]) for name in ("job", "output", "working_directory")},
+        **{name: relative(state[name]) for name in ("job", "output", "working_directory") if state[name] is not None},
         "next_command": _with_paths(state["next_command"], relative),
     }
 

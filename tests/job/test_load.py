@@ -48,6 +48,7 @@ def test_everything() -> None:
     """Every accepted key arrives in the spec."""
     job = load(EVERYTHING, environ={"LOCAL_KEY": " local-key-1234\n"})
     assert job.name == "chef-questions"
+    assert job.path is not None
     assert (job.path.name, job.system, job.model) == ("job.yaml", "Be brief.", "microsoft/WizardLM-2-8x22B")
     folder = job.path.parent
     assert job.input == InputSpec(
