@@ -1,5 +1,58 @@
-"""batchchat: concurrent chat completions over files, with a journal and a true bill."""
+"""batchchat: concurrent chat completions over files, with a journal and a true bill.
 
-__all__ = ["__version__"]
+Imported from Python it has `run`, `run_async`, `estimate`, `report`, `chat_frame`, `Job`, `Result`, and the errors that
+they raise. They are imported when they are first used, so that the command line stays quick to start.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchchat.api.job import Job
+    from batchchat.api.result import Result
+    from batchchat.api.run import run, run_async
+    from batchchat.errors import (
+        BatchchatError,
+        BudgetError,
+        EndpointError,
+        InputError,
+        JobError,
+        MachineError,
+        OutputError,
+        UsageError,
+    )
+
+__all__ = [
+    "BatchchatError",
+    "BudgetError",
+    "EndpointError",
+    "InputError",
+    "Job",
+    "JobError",
+    "MachineError",
+    "OutputError",
+    "Result",
+    "UsageError",
+    "__version__",
+    "run",
+    "run_async",
+]
 
 __version__ = "0.1.0"
+
+_MODULES = {"Job": "api.job", "Result": "api.result", "run": "api.run", "run_async": "api.run"}
+"""Where the names are that are no error."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"results"},
     {"preflight"},
     {"reporting"},
-    {"cli"},
+    {"cli", "api"},
     {"__main__"},
 ]
 # Who may import what, from outside; modules that are not named here may import none of these.
@@ -33,11 +33,11 @@ LIBRARIES = {
         "endpoint/reading.py",
         "mock/",
     },
-    "pyarrow": {"arrow/", "sources/", "store/", "results/", "reporting/"},
+    "pyarrow": {"api/", "arrow/", "sources/", "store/", "results/", "reporting/"},
     "zstandard": {"sources/decompressed_file.py"},
     "numpy": {"results/", "reporting/"},
-    "pandas": {"reporting/"},
-    "tqdm": {"text/progress.py"},
+    "pandas": {"api/", "reporting/"},
+    "tqdm": {"text/progress.py", "text/display.py"},
     "tenacity": {"policy/"},
     "yaml": {"job/"},
     "dotenv": {"job/env_file.py"},
@@ -102,6 +102,9 @@ def test_every_room_has_its_floor() -> None:
 def test_imports_go_down_only(path: Path) -> None:
     """A room imports itself and lower floors; what passes between rooms of one floor are the values of `core`."""
     room = room_of(path)
+    if room == "__init__":  # the face: its names are imported when they are first used
+        assert rooms_imported(path) <= {"api", "errors"}
+        return
     for other in rooms_imported(path) - {room}:
         on_the_ground = floor_of(room) == floor_of(other) == 0
         assert on_the_ground or floor_of(other) < floor_of(room), f"{room} -> {other}"
@@ -153,11 +156,11 @@ def test_there_are_no_import_cycles() -> None:
 
 
 def test_packages_only_hand_names_on() -> None:
-    """An `__init__.py` holds a docstring, imports and `__all__`, and nothing else (the version at the top excepted)."""
-    for path in PACKAGE.rglob("__init__.py"):
+    """An `__init__.py` holds a docstring, imports and `__all__`, and nothing else; the package's own imports lazily."""
+    for path in set(PACKAGE.rglob("__init__.py")) - {PACKAGE / "__init__.py"}:
         for node in ast.parse(path.read_text()).body:
             plain = isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)
             named = isinstance(node, ast.Assign) and all(
-                isinstance(target, ast.Name) and target.id in {"__all__", "__version__"} for target in node.targets
+                isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
             )
             assert plain or named, f"{path}: {ast.unparse(node)}"

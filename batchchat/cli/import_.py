@@ -14,10 +14,10 @@ import click
 from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import guarded
 from batchchat.cli.output import say_error
-from batchchat.cli.run_command import RunCommand, next_commands
 from batchchat.cli.runner import event_loop, follower_of
 from batchchat.cli.set_option import override, set_option
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, InputError, MachineError
+from batchchat.execution.run_command import RunCommand, next_commands
 from batchchat.job import JobSpec, load_job
 from batchchat.text.numbers import shown_path
 

@@ -11,6 +11,7 @@ import click
 from batchchat.cli.set_option import override
 from batchchat.errors import JobError
 from batchchat.job import JobSpec, Override, load_job
+from batchchat.job.paths import path_from_here
 
 __all__ = ["load_jobs"]
 
@@ -28,15 +29,9 @@ def _overrides(job: Path, sets: tuple[str, ...], short: Mapping[str, str | None]
     overrides = [override(text) for text in sets]
     for option, value in short.items():
         if value is not None:
-            overrides.append(Override(option, _SHORT[option], _from_here(value, job) if option == "--input" else value))
+            is_path = option == "--input" and not value.startswith("[")
+            overrides.append(Override(option, _SHORT[option], path_from_here(value, job.parent) if is_path else value))
     return overrides
-
-
-def _from_here(path: str, job: Path) -> str:
-    """`path`, which a person typed in the working folder, as the `job` in another folder would name it."""
-    if path.startswith(("/", "~", "[", "-")) or "://" in path or job.absolute().parent == Path.cwd():
-        return path
-    return os.path.relpath(path, job.absolute().parent)
 
 
 _OF_ONE_JOB = {

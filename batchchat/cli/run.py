@@ -17,13 +17,13 @@ from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.job_options import load_jobs
 from batchchat.cli.output import say, say_error, style
-from batchchat.cli.resend_option import CHANGED, FAILED, check_resend, resend_of, resend_words
-from batchchat.cli.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands_of_stages
+from batchchat.cli.resend_option import CHANGED, FAILED, resend_words, to_resend
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import set_option
 from batchchat.cli.stages import Stage, check_stages
 from batchchat.cli.stages_ending import StagesEnding
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
+from batchchat.execution.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands_of_stages
 from batchchat.job import JobSpec
 from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
@@ -102,7 +102,7 @@ def run(
     with guarded() as boundary:
         ending = _ending(jobs, as_json=as_json)
         boundary.on_error = ending.failed
-        check_resend(resend, keep_changed=keep_changed)
+        wanted = to_resend((*resend, FAILED) if retry_failed else resend, keep_changed=keep_changed)
         short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
         specs = load_jobs(jobs, sets, short, output)
         # After the jobs are read: a typo is reported without the half second that the libraries take to load.
@@ -121,7 +121,7 @@ def run(
             again=command.text,
             plain=command.plain().text(),
             limit=limit,
-            resend=resend_of((*resend, FAILED) if retry_failed else resend),
+            resend=wanted,
             changed=OnChanged.RESEND if CHANGED in resend else OnChanged.KEEP if keep_changed else None,
             fresh=fresh,
             strict=strict,

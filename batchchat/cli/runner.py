@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import click
-
-from batchchat.cli.output import say
-from batchchat.core.events import Event, OnFinishFailed, Subscriber
+from batchchat.core.events import Subscriber
 
 __all__ = ["at_a_terminal", "event_loop", "follower_of"]
 
@@ -26,23 +22,10 @@ def at_a_terminal() -> bool:
 
 
 def follower_of(progress: str) -> Subscriber:
-    """The progress display on stderr that `progress` names. A failed `on_finish` is reported even with `none`."""
-    from batchchat.text.event_lines import event_line
-    from batchchat.text.progress import Bar, Lines, Silent
+    """The progress display on stderr that `progress` names."""
+    from batchchat.text.display import display_for
 
-    if progress == "auto":
-        progress = "bar" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "log"
-    follower: Subscriber = Silent()
-    if progress != "none":
-        follower = Bar(sys.stderr) if progress == "bar" else Lines(lambda line: click.echo(line, err=True))
-
-    def follow(event: Event) -> None:
-        if isinstance(event, OnFinishFailed):
-            say(f"{event_line(event)}. The run's own exit code stays {event.exit_code}.")
-        else:
-            follower(event)
-
-    return follow
+    return display_for(progress, sys.stderr)
 
 
 def event_loop(running: Coroutine[Any, Any, T]) -> T:

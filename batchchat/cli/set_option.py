@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +11,6 @@ from click.shell_completion import CompletionItem
 from batchchat.job import KEYS, Override
 
 __all__ = ["override", "set_option", "shown_again"]
-
-_NOTHING = {"", "null"}
-_REFERENCE = re.compile(r"\$\{\w+\}")
 
 
 def override(text: str) -> Override:
@@ -26,15 +22,9 @@ def override(text: str) -> Override:
 
 
 def shown_again(text: str) -> str:
-    """The argument `text` of `--set`, for a command that is shown; a value that may be secret becomes a variable.
-
-    If such a command is pasted unchanged, it is refused with the name of the variable that is not set.
-    """
+    """The argument `text` of `--set`, for a command that is shown; a value that may be secret becomes a variable."""
     parsed = override(text)
-    if not parsed.is_secret or parsed.value in _NOTHING or _REFERENCE.fullmatch(parsed.value):
-        return text
-    name = re.sub("[^A-Za-z0-9]+", "_", parsed.key.rpartition(".")[2]).upper()
-    return f"{parsed.key}=${{{name}}}"
+    return text if parsed.may_be_shown else parsed.again
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -52,7 +52,7 @@ class Signals:
         loop = asyncio.get_running_loop()
 
         def handler(number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self._came, number)
+            loop.call_soon_threadsafe(self.receive, number)
 
         self._handled = [number for number in self._numbers if signal.getsignal(number) is not signal.SIG_IGN]
         with _handlers(self._handled, handler):
@@ -78,7 +78,8 @@ class Signals:
         finally:
             self._listeners.remove(listener)
 
-    def _came(self, number: int) -> None:
+    def receive(self, number: int) -> None:
+        """Act on signal `number`, in the thread of the event loop; who handles signals elsewhere calls it."""
         if self.received is not None:
             self.impatient = True
         else:

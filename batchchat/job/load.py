@@ -156,7 +156,7 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
     sections = {name: _filled(spec, name, checked, derived.get(name, {})) for name, spec in SECTIONS.items()}
     price: PriceSpec = sections["price"]
     top: dict[str, Any] = {
-        "name": checked["name"] or source.name,
+        "name": checked["name"] or source.name or Path(checked["output.path"]).stem,
         "path": source.path,
         "text": text,
         "price": price.as_price(),

@@ -7,6 +7,7 @@ label in messages shows the value only if it can't be a secret.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Override", "apply_overrides", "comment_lines", "put"]
 
+_PAIRS = ("--set", "")
+"""The options of which key and value are written together; "" is a keyword of Python."""
+_NOTHING = {"", "null"}
+_REFERENCE = re.compile(r"\$\{\w+\}")
 _NAMES = {key.name for key in KEYS}
 _FLOW = ("[", "{", '"', "'")
 _TEMPLATE = ("{{", "{%", "{#")  # no YAML begins so
@@ -29,7 +34,10 @@ _TEMPLATE = ("{{", "{%", "{#")  # no YAML begins so
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """`value` for the job's `key`, as typed after `option`: `--set retry.max_wait=5`, `--concurrency 64`."""
+    """`value` for the job's `key`, as typed after `option`: `--set retry.max_wait=5`, `--concurrency 64`.
+
+    Of a keyword of a Python program `option` is "", and `value` its value as `--set` would take it.
+    """
 
     option: str
     key: str
@@ -40,10 +48,26 @@ class Override:
         """Whether the value may be a header's, or a URL to post to: then it is never shown."""
         return self.key == "endpoint" or self.key.startswith(SECRET)
 
+    @property
+    def may_be_shown(self) -> bool:
+        """Whether the value is no secret, or only names the variable that has it."""
+        return not self.is_secret or self.value in _NOTHING or _REFERENCE.fullmatch(self.value) is not None
+
+    @property
+    def again(self) -> str:
+        """The argument of `--set` for a command that is shown; a value that may be secret becomes a variable.
+
+        If such a command is pasted unchanged, it is refused with the name of the variable that is not set.
+        """
+        if self.may_be_shown:
+            return f"{self.key}={self.value}"
+        return f"{self.key}=${{{re.sub('[^A-Za-z0-9]+', '_', self.key.rpartition('.')[2]).upper()}}}"
+
     def label(self, *, hidden: bool, mask: str = "") -> str:
         """The option as typed; if `hidden`, with `mask` for its value."""
         value = mask if hidden else printable(self.value)
-        name, equals = (f"{self.option} {self.key}", "=") if self.option == "--set" else (self.option, " ")
+        is_pair = self.option in _PAIRS
+        name, equals = (f"{self.option} {self.key}".strip(), "=") if is_pair else (self.option, " ")
         return f"{printable(name)}{equals}{value}" if value or not hidden else printable(name)
 
 

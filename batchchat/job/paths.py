@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["absolute_inputs", "input_paths", "output_path", "relative_inputs", "resolved", "resolved_input"]
+__all__ = [
+    "absolute_inputs",
+    "input_paths",
+    "output_path",
+    "path_from_here",
+    "relative_inputs",
+    "resolved",
+    "resolved_input",
+]
 
 # One slash: `--output` is a `pathlib.Path`, which turns `s3://b` into `s3:/b`.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
@@ -89,6 +97,13 @@ def resolved_input(as_given: str, folder: Path, environ: Mapping[str, str]) -> s
     home = _at_home(as_given, environ)
     base = str(folder.absolute())
     return os.path.join(glob.escape(base) if _MAGIC.search(as_given) else base, home)  # noqa: PTH118
+
+
+def path_from_here(path: str, folder: Path) -> str:
+    """`path`, which a person typed in the working folder, as a job in `folder` would name it."""
+    if path.startswith(("/", "~", "-")) or "://" in path or folder.absolute() == type(folder).cwd():
+        return path
+    return os.path.relpath(path, folder.absolute())
 
 
 def relative_inputs(paths: Iterable[str], folder: Path) -> list[str]:

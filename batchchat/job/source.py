@@ -23,7 +23,10 @@ _TOO_LARGE = "is over 1 MiB, which is no job file. The job comes here; the rows 
 
 @dataclass(frozen=True, slots=True)
 class JobSource:
-    """The YAML `text` of a job; relative paths in it are relative to `folder`. `path` is None where it is no file."""
+    """The YAML `text` of a job; relative paths in it are relative to `folder`.
+
+    `path` is None where it is no file, and `name` is "" then: the job is called after its output.
+    """
 
     text: str
     path: Path | None
@@ -45,7 +48,7 @@ def source_of_keys(keys: Mapping[str, Any], folder: Path) -> JobSource:
     text = yaml_text(keys)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise JobError(["job: is over 1 MiB. The rows are named in its `input.path`."])
-    return JobSource(text, None, folder, "job")
+    return JobSource(text, None, folder, "")
 
 
 def source_of_file(path: Path) -> JobSource:

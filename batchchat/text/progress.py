@@ -33,17 +33,17 @@ class Silent:
         """Print `event` where it has a line."""
 
 
-class _Tqdm(tqdm):  # type: ignore[type-arg]
+def _unwatched(base: Any) -> Any:
     """A bar that is refreshed by us alone, so that no thread need watch it; tqdm's own setting is left alone."""
-
-    monitor_interval = 0
+    return type("Bar", (base,), {"monitor_interval": 0})
 
 
 class Bar:
-    """One line that changes in place on a terminal; other events scroll above it."""
+    """One line that changes in place on a terminal; other events scroll above it. `base` is another class of tqdm's."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], base: Any = None) -> None:
         self._stream = stream
+        self._tqdm = _unwatched(base or tqdm)
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:
@@ -59,7 +59,9 @@ class Bar:
 
     def _show(self, event: Progress) -> None:
         if self._bar is None:
-            self._bar = _Tqdm(file=self._stream, dynamic_ncols=True, mininterval=0, leave=True, bar_format="{l_bar}")
+            self._bar = self._tqdm(
+                file=self._stream, dynamic_ncols=True, mininterval=0, leave=True, bar_format="{l_bar}"
+            )
         bar = self._bar
         bar.n, bar.total = event.done, event.total
         pace = f"{event.rows_per_s:.1f} rows/s"

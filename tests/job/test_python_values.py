@@ -94,7 +94,7 @@ def test_what_no_job_can_hold_is_refused_by_name() -> None:
 def test_a_job_of_keys_is_that_of_the_file() -> None:
     """The same spec as of the same keys in a file; faults have no line, and no value is taken from a variable."""
     job = job_of(source_of_keys({**JOB, "system": "${HOME}"}, Path("/jobs")), environ={"HOME": "/home/me"})
-    assert (job.path, job.label, job.system, job.output.path) == (None, "job", "${HOME}", Path("/jobs/o.parquet"))
+    assert (job.path, job.label, job.system, job.output.path) == (None, "o", "${HOME}", Path("/jobs/o.parquet"))
     assert load(job.text).system == "${HOME}"
     with pytest.raises(JobError, match=r"^job: `concurency` is not a key of a job"):
         job_of(source_of_keys({**JOB, "concurency": 3}, Path()), environ={})

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchchat.cli.run_command import KEEP_CHANGED, RETRY_FAILED, RunCommand, next_commands
 from batchchat.core.next_step import NextStep
 from batchchat.execution.ending import RunResult
+from batchchat.execution.run_command import KEEP_CHANGED, RETRY_FAILED, RunCommand, next_commands
 from batchchat.store.ledger import Ledger
 from tests.store.given import answered, failed
 

@@ -6,14 +6,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from batchchat.cli.set_option import shown_again
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError
-
-if TYPE_CHECKING:
-    from batchchat.execution.ending import RunResult
+from batchchat.execution.ending import RunResult
 
 __all__ = ["KEEP_CHANGED", "LIMIT", "RETRY_FAILED", "RunCommand", "next_commands", "next_commands_of_stages"]
 
@@ -25,7 +21,7 @@ _LASTING = {"invalid_input", "context_length", "content_filter", "too_large"}
 
 @dataclass(frozen=True, slots=True)
 class RunCommand:
-    """`batchchat run JOB`, with options that take a value, `--set` texts, and flags.
+    """`batchchat run JOB`, with options that take a value, texts of `--set` as they may be shown, and flags.
 
     `job` is the one that is run, and `jobs` are all that the command names, where these are several.
     """
@@ -44,7 +40,7 @@ class RunCommand:
             if value is not None and option not in step.options:
                 words += [option, value]
         for text in self.sets:
-            words += ["--set", shown_again(text)]
+            words += ["--set", text]
         words += [*self.flags, *step.options]
         if step.retry_failed and RETRY_FAILED not in self.flags:
             words.append(RETRY_FAILED)

@@ -1,0 +1,101 @@
+"""`Result`: how a run ended, and its rows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchchat.api.summary_table import summary_table
+from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, BudgetError, EndpointError, MachineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+__all__ = ["Result"]
+
+_STOPS = {error.exit_code: error for error in (BudgetError, EndpointError, MachineError)}
+_OF_FAILURES = ["id", "variant", "sample", "status", "error_kind", "error", "attempts", "cost_usd"]
+
+
+class Result:
+    """How a run ended, and the rows of its output, which are read when they are asked for."""
+
+    def __init__(self, path: Path, summary: Mapping[str, Any], exit_code: int, stopped: str | None) -> None:
+        self.path = path
+        """The Parquet file, or the folder of part files."""
+        self.summary: dict[str, Any] = {**summary, "exit_code": exit_code}
+        """What `batchchat run --json` prints: counts of rows, tokens, cost in USD, durations in seconds."""
+        self.exit_code = exit_code
+        """That of the command: 0 all answered, 3 some rows failed, 4 and 5 stopped by budget or endpoint, 6 by this
+        machine, 128 + n by signal n."""
+        self._stopped = stopped
+
+    def check(self) -> Result:
+        """This result, where the run went through its input: exit code 0, or 3 for some rows that failed.
+
+        Raises `BudgetError`, `EndpointError` or `MachineError` where that stopped the run, `BatchchatError` where a
+        signal did.
+        """
+        if self.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
+            return self
+        error = _STOPS.get(self.exit_code, BatchchatError)
+        raise error(f"{self.summary['text']}. {self._stopped or 'The run was stopped.'}")
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of the output as an Arrow table, or some `columns` of them; docs/output.md says what they are.
+
+        After a signal they are read from the journal: the rows that are finished. Raises `OutputError` where there is
+        neither.
+        """
+        import pyarrow.parquet as pq
+
+        from batchchat.results.export import export_run
+        from batchchat.results.reader import open_results
+        from batchchat.store.parquet import files_of
+
+        with open_results(self.path) as results:
+            is_published = results.published
+        if is_published:
+            return _read(pq, files_of(self.path), columns)
+        with tempfile.TemporaryDirectory(prefix="batchchat-") as folder:
+            target = Path(folder) / "rows.parquet"
+            export_run(self.path, [(target, None)], "parquet")
+            return _read(pq, [target], columns)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The rows of the output as a DataFrame, or some `columns` of them, as `pandas.read_parquet` gives them."""
+        return self.to_arrow(columns).to_pandas()
+
+    def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows of the output as a Polars DataFrame. Raises `ImportError` where Polars is not installed."""
+        try:
+            import polars as pl
+        except ImportError:
+            raise ImportError("Polars is not installed: pip install polars, or use to_pandas().") from None
+        frame = pl.from_arrow(self.to_arrow(columns))
+        assert isinstance(frame, pl.DataFrame), "a table is a frame, and no series"
+        return frame
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The rows that failed or are invalid, with the reason: `error_kind`, `error`, and what they cost in USD."""
+        rows = self.to_pandas(_OF_FAILURES)
+        return rows[rows["status"] != "answered"].reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        return f"<Result {self.summary['text']}; exit code {self.exit_code}; {str(self.path)!r}>"
+
+    def _repr_html_(self) -> str:
+        return summary_table(self.summary, self.path, self._stopped)
+
+
+def _read(pq: Any, files: Sequence[Path], columns: Sequence[str] | None) -> pa.Table:
+    import pyarrow as pa
+
+    names = None if columns is None else list(columns)
+    tables = [pq.ParquetFile(file).read(columns=names) for file in files]
+    return pa.concat_tables(tables)
