@@ -12,6 +12,7 @@ from batchchat.errors import JobError, refuse_pipe
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
+from batchchat.job.env_file import with_env_file
 from batchchat.job.expect_check import resolve_expect
 from batchchat.job.keys import KEYS, SECTIONS, children
 from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
@@ -49,9 +50,11 @@ def load_job(
 
     `output` is the path of `--output`, relative to the working directory. A command that sends no requests needs no
     API key and doesn't read it (`reads_key`), but may check the name of its variable (`checks_key_name`).
+    What `environ` lacks is taken from the `.env` beside the job, if there is one.
     Raises `JobError` with everything that is wrong, in the order of the file and then of the options.
     """
     text = _text(path)
+    environ = with_env_file(environ, path.parent)
     try:
         tree, diagnostics = _tree(text, path, environ)
     except RefusedError as exc:
@@ -75,6 +78,7 @@ def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
     Raises `JobError`, with everything that is wrong in the job if it has no output.
     """
     try:
+        environ = with_env_file(environ, path.parent)
         tree, _ = _tree(_text(path), path, environ)
         output = tree.entries.get("output")
         node = output.entries.get("path") if isinstance(output, MappingNode) else None
