@@ -47,11 +47,15 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One run of `job`. Nothing that `redactor` knows may be written anywhere."""
+    """One run of `job`. Nothing that `redactor` knows may be written anywhere.
+
+    `environ` is that of the process, and `job_environ` has the variables of the job's `.env` as well.
+    """
 
     job: JobSpec
     options: RunOptions
     environ: Mapping[str, str]
+    job_environ: Mapping[str, str]
     signals: Signals
     redactor: Redactor
     tell: Subscribers

@@ -1,8 +1,8 @@
 """`on_finish`: the user's own command at the end of a run, with the summary as one JSON object on its stdin.
 
 It runs after the output is published and the lock released, so that `batchchat report` works in it; in the job file's
-folder, with our environment, in a process group of its own, for at most a minute. What it prints goes to stderr: stdout
-is for results. Its failure is reported, and does not change how the run ended.
+folder, with our environment and the job's `.env`, in a process group of its own, for at most a minute. What it prints
+goes to stderr: stdout is for results. Its failure is reported, and does not change how the run ended.
 """
 
 from __future__ import annotations
@@ -38,15 +38,20 @@ def run_command(
     folder: Path,
     redact: Callable[[bytes], bytes],
     limit_s: float | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
 ) -> str | None:
-    """Run `command` to its end; why it failed, without repeating it, or None. `redact` removes secrets."""
+    """Run `command` to its end; why it failed, without repeating it, or None. `redact` removes secrets.
+
+    The command gets `environ`, by default that of this process.
+    """
     limit_s = LIMIT_S if limit_s is None else limit_s
     words = ["/bin/sh", "-c", command.reveal()] if isinstance(command, Secret) else [word.reveal() for word in command]
     summary_line = redact(lossless_json.dumps(dict(summary))) + b"\n"
     with _Signals() as signals:
         try:
             process = subprocess.Popen(  # noqa: S603 (the user's own command)
-                words, stdin=subprocess.PIPE, stdout=_STDERR, cwd=folder, start_new_session=True
+                words, stdin=subprocess.PIPE, stdout=_STDERR, cwd=folder, env=environ, start_new_session=True
             )
         except (OSError, ValueError) as error:
             return f"it can't be started: {getattr(error, 'strerror', None) or error}"

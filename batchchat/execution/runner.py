@@ -30,6 +30,7 @@ from batchchat.execution.subscribers import Subscribers
 from batchchat.execution.summary_json import summary_of
 from batchchat.execution.wiring import redactor_for
 from batchchat.job import JobSpec
+from batchchat.job.env_file import with_env_file
 from batchchat.store.folder import folder_of
 from batchchat.store.lock import Lock
 from batchchat.store.run_json import read_state
@@ -106,6 +107,7 @@ def _context(
         job=job,
         options=options,
         environ=environ,
+        job_environ=with_env_file(environ, job.input.folder or Path()),
         signals=Signals.here() if signals is None else signals,
         redactor=redactor_for(job, environ),
         tell=Subscribers(subscribers),
@@ -186,8 +188,14 @@ async def _call_on_finish(context: RunContext, summary: Mapping[str, Any]) -> No
     job = context.job
     if job.on_finish is None or context.signals.impatient:
         return
-    folder = Path.cwd() if job.path is None else job.path.resolve().parent
-    command = partial(run_command, job.on_finish, summary, folder, context.redactor.redact_bytes)
+    command = partial(
+        run_command,
+        job.on_finish,
+        summary,
+        Path.cwd() if job.path is None else job.path.resolve().parent,
+        context.redactor.redact_bytes,
+        environ=context.job_environ,
+    )
     in_main_thread = threading.current_thread() is threading.main_thread()
     failure = command() if in_main_thread else await asyncio.to_thread(command)
     if failure is not None:

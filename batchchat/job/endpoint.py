@@ -120,15 +120,19 @@ def read_key(variable: str, location: SourceLocation, environ: Mapping[str, str]
     key = environ.get(variable, "").strip()
     if not key:
         lacks = "is empty" if variable in environ else "is not set"
-        sentence = f"names {variable}, which {lacks}. Set it with: export {variable}=..."
+        sentence = f"names {variable}, which {lacks}. {_set_it(variable)}"
         raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
     if not key.isascii() or not key.isprintable() or " " in key:
         sentence = (
             f"names {variable}, whose value has a space, a control character or one outside ASCII in it"
-            f" (it is not shown). Set it again with: export {variable}=..."
+            f" (it is not shown). {_set_it(variable)}"
         )
         raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
     return Secret(key)
+
+
+def _set_it(variable: str) -> str:
+    return f"Set it with: export {variable}=..., or in a file .env beside the job: {variable}=..."
 
 
 def headers() -> ValueType:

@@ -202,3 +202,11 @@ def test_a_signal_runs_it_and_a_second_one_does_not(job: Job) -> None:
 def test_the_limit_is_a_minute() -> None:
     """Long enough for a mail, short enough for a cron job."""
     assert on_finish.LIMIT_S == 60
+
+
+def test_it_has_the_variables_of_the_jobs_env_file(job: Job) -> None:
+    """A webhook's URL stands in `.env`, where a job in a crontab finds it."""
+    (job.folder / ".env").write_text("HOOK=from-the-file\n")
+    job.write(rows(1), on_finish="printenv HOOK HOME > got")
+    assert job.run(env={"HOME": "/home/of-the-environment"}).code == 0
+    assert (job.folder / "got").read_text() == "from-the-file\n/home/of-the-environment\n"

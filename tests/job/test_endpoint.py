@@ -14,6 +14,7 @@ UNKNOWN_NAME = (
     "(the value is not shown, in case it is the key itself). "
     "Put the key into a variable and its name here, for example DEEPINFRA_TOKEN."
 )
+SET_IT = "Set it with: export DEEPINFRA_TOKEN=..., or in a file .env beside the job: DEEPINFRA_TOKEN=..."
 URL_TAKES = "It takes `mock` or a URL such as https://api.deepinfra.com/v1/openai."
 
 
@@ -118,29 +119,20 @@ def test_any_name_that_is_set(name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        (None, "which is not set. Set it with: export DEEPINFRA_TOKEN=..."),
-        ("", "which is empty. Set it with: export DEEPINFRA_TOKEN=..."),
-        (" \n", "which is empty. Set it with: export DEEPINFRA_TOKEN=..."),
+        (None, f"which is not set. {SET_IT}"),
+        ("", f"which is empty. {SET_IT}"),
+        (" \n", f"which is empty. {SET_IT}"),
         (
             "two words",
-            (
-                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
-                "Set it again with: export DEEPINFRA_TOKEN=..."
-            ),
+            ("whose value has a space, a control character or one outside ASCII in it (it is not shown). " + SET_IT),
         ),
         (
             "a\x00b",
-            (
-                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
-                "Set it again with: export DEEPINFRA_TOKEN=..."
-            ),
+            ("whose value has a space, a control character or one outside ASCII in it (it is not shown). " + SET_IT),
         ),
         (
             "kéy",
-            (
-                "whose value has a space, a control character or one outside ASCII in it (it is not shown). "
-                "Set it again with: export DEEPINFRA_TOKEN=..."
-            ),
+            ("whose value has a space, a control character or one outside ASCII in it (it is not shown). " + SET_IT),
         ),
     ],
 )
