@@ -153,7 +153,9 @@ def test_comments_stay_in_their_column() -> None:
 
 
 def test_the_wheel_has_them() -> None:
-    """The wheel's copies of jobs and data are where `init` looks for them."""
+    """The wheel has the jobs and data that `init` writes, where it looks for them, and the note on the data."""
     build = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     folder = PACKAGED.relative_to(REPOSITORY).as_posix()
-    assert build["force-include"] == {name: f"{folder}/{name}" for name in ("jobs", "sample_data")}
+    files = {file for name in EXAMPLES for file in example_files(name)} | {"README.md"}
+    paths = {f"{'jobs' if file.endswith('.yaml') else 'sample_data'}/{file}" for file in files}
+    assert build["force-include"] == {path: f"{folder}/{path}" for path in paths}
