@@ -15,7 +15,7 @@ from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import guarded
 from batchchat.cli.output import say_error
 from batchchat.cli.runner import event_loop, follower_of
-from batchchat.cli.set_option import override, set_option
+from batchchat.cli.set_option import override, set_option, shown_again
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, InputError, MachineError
 from batchchat.execution.run_command import RunCommand, next_commands
 from batchchat.job import JobSpec, load_job
@@ -63,7 +63,7 @@ def import_(file: Path, *, job: Path, yes: bool, sets: tuple[str, ...], as_json:
 
         redactor = redactor_for(spec, os.environ)
         boundary.redact = redactor.redact
-        command = RunCommand(job, {}, sets)
+        command = RunCommand(job, {}, tuple(map(shown_again, sets)))
         with open_batch_output(file, redactor.redact_bytes) as batch:
             if not yes:
                 _check_cost(spec, batch)

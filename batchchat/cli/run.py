@@ -19,7 +19,7 @@ from batchchat.cli.job_options import load_jobs
 from batchchat.cli.output import say, say_error, style
 from batchchat.cli.resend_option import CHANGED, FAILED, resend_words, to_resend
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
-from batchchat.cli.set_option import set_option
+from batchchat.cli.set_option import set_option, shown_again
 from batchchat.cli.stages import Stage, check_stages
 from batchchat.cli.stages_ending import StagesEnding
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
@@ -113,7 +113,7 @@ def run(
         command = RunCommand(
             jobs[0],
             {**short, "--output": _text(output), LIMIT: _text(limit)},
-            sets,
+            tuple(map(shown_again, sets)),
             (*(flag for flag, is_set in flags.items() if is_set), *resend_words(resend)),
             jobs if len(jobs) > 1 else (),
         )
