@@ -6,10 +6,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError
-from batchchat.execution.ending import RunResult
+
+if TYPE_CHECKING:  # it brings pyarrow, and every command imports this module
+    from batchchat.execution.ending import RunResult
 
 __all__ = ["KEEP_CHANGED", "LIMIT", "RETRY_FAILED", "RunCommand", "next_commands", "next_commands_of_stages"]
 
