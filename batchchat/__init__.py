@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchchat.api.estimate import Estimate, estimate
     from batchchat.api.job import Job
+    from batchchat.api.report import Report, report
     from batchchat.api.result import Result
     from batchchat.api.run import run, run_async
     from batchchat.errors import (
@@ -28,21 +30,34 @@ __all__ = [
     "BatchchatError",
     "BudgetError",
     "EndpointError",
+    "Estimate",
     "InputError",
     "Job",
     "JobError",
     "MachineError",
     "OutputError",
+    "Report",
     "Result",
     "UsageError",
     "__version__",
+    "estimate",
+    "report",
     "run",
     "run_async",
 ]
 
 __version__ = "0.1.0"
 
-_MODULES = {"Job": "api.job", "Result": "api.result", "run": "api.run", "run_async": "api.run"}
+_MODULES = {
+    "Estimate": "api.estimate",
+    "Job": "api.job",
+    "Report": "api.report",
+    "Result": "api.result",
+    "estimate": "api.estimate",
+    "report": "api.report",
+    "run": "api.run",
+    "run_async": "api.run",
+}
 """Where the names are that are no error."""
 
 

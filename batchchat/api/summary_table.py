@@ -10,7 +10,7 @@ from typing import Any
 from batchchat.text import numbers
 from batchchat.text.numbers import shown_path
 
-__all__ = ["summary_table"]
+__all__ = ["html_text", "summary_table"]
 
 
 def summary_table(summary: Mapping[str, Any], path: Path, stopped: str | None) -> str:
@@ -20,6 +20,11 @@ def summary_table(summary: Mapping[str, Any], path: Path, stopped: str | None) -
         for name, text in _lines(summary, path, stopped)
     )
     return f"<table><caption>{escape(str(summary['text']))}</caption><tbody>{lines}</tbody></table>"
+
+
+def html_text(text: str) -> str:
+    """A `text` whose columns are aligned, as HTML."""
+    return f"<pre>{escape(text)}</pre>"
 
 
 def _lines(summary: Mapping[str, Any], path: Path, stopped: str | None) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,20 +138,16 @@ def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:
 
 def _run_pilot(job: JobSpec, plan: PilotPlan, run_command: str, boundary: ErrorBoundary) -> int:
     """Run the pilot's rows as a run of the job, and say why it stopped if it did; returns its exit code."""
-    from batchchat.execution.context import RunOptions
-    from batchchat.execution.disposition import OnChanged
     from batchchat.execution.runner import run_job
     from batchchat.execution.wiring import redactor_for
+    from batchchat.preflight.pilot_run import pilot_run
 
     boundary.redact = redactor_for(job, os.environ).redact
 
     def opened(folder: Path) -> None:
         boundary.folder = folder
 
-    # A pilot is no end of the job: its command is not called.
-    job = replace(job, on_finish=None)
-    options = RunOptions(lambda _step: run_command, run_command, changed=OnChanged.KEEP, only=plan.has)
-    result = event_loop(run_job(job, options, [follower_of("auto")], opened=opened))
+    result = event_loop(run_job(*pilot_run(job, plan, run_command), [follower_of("auto")], opened=opened))
     if result.stopped:
         say(f"{style('stopped:', 'red')} {result.stopped}")
     return result.exit_code

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,11 +15,9 @@ from batchchat.cli.output import put, say
 from batchchat.errors import UsageError
 from batchchat.text import numbers
 from batchchat.text.numbers import shown_path
-from batchchat.text.times import iso_utc
 
 if TYPE_CHECKING:
     from batchchat.job import JobSpec
-    from batchchat.results.figures import Figures
     from batchchat.results.reconciliation import Reconciliation
 
 __all__ = ["report"]
@@ -66,6 +64,7 @@ def report(
     """
     with guarded():
         from batchchat import lossless_json
+        from batchchat.reporting.figures_report import FiguresReport
         from batchchat.results.figures import figures_of
         from batchchat.results.reader import output_of
         from batchchat.results.since import Since
@@ -95,19 +94,14 @@ def report(
             _write(html, content)
         else:
             all_figures = [figures_of(output, by, job, after) for output, job in zip(outputs, named_jobs, strict=True)]
+        figures_report = FiguresReport(all_figures, by, compared)
         if csv is not None:
-            from batchchat.reporting.flat import figures_csv
-
-            content = figures_csv(_lines(all_figures, by))
+            content = figures_report.csv()
             if str(csv) == "-":
                 put(content.decode().removesuffix("\n"))
                 return
             _write(csv, content)
-        if as_json:
-            report_json = {"outputs": [_json(figures, by, compared.get(figures.output)) for figures in all_figures]}
-            put(lossless_json.dumps(report_json).decode())
-        else:
-            put(_text(all_figures, by, compared))
+        put(lossless_json.dumps(figures_report.json()).decode() if as_json else figures_report.text())
 
 
 def _columns(options: tuple[str, ...]) -> list[str]:
@@ -125,23 +119,6 @@ def _write(target: Path, content: bytes) -> None:
     say(f"{shown_path(target)}: {numbers.size(len(content))}")
 
 
-def _lines(all_figures: list[Figures], by: list[str]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """A line for each group, its values first, or for each output."""
-    if not by:
-        return [
-            ({"path": shown_path(figures.output)}, figures.whole.json(figures.off_row_costs, figures.standing.rows))
-            for figures in all_figures
-        ]
-    return [
-        (
-            dict(zip(by, values, strict=True)) | ({"path": shown_path(figures.output)} if len(all_figures) > 1 else {}),
-            stats.json(),
-        )
-        for figures in all_figures
-        for values, stats in figures.groups
-    ]
-
-
 def _jobs(sources: tuple[Path, ...]) -> list[JobSpec]:
     from batchchat.results.reconcile import job_to_reconcile
 
@@ -155,45 +132,3 @@ def _compared(jobs: list[JobSpec]) -> dict[Path, tuple[Reconciliation, str]]:
     from batchchat.results.reconcile import reconciled
 
     return {job.output.path: (asyncio.run(reconciled(job, os.environ)), job.host) for job in jobs}
-
-
-def _json(figures: Figures, by: list[str], compared: tuple[Reconciliation, str] | None) -> dict[str, Any]:
-    standing = figures.standing
-    whole = {
-        "path": shown_path(figures.output),
-        "state": standing.state,
-        "reason": standing.reason,
-        **figures.whole.json(None if standing.since_s is not None else figures.off_row_costs, standing.rows),
-        "since": None if standing.since_s is None else iso_utc(standing.since_s),
-        "running_s": standing.running_s,
-        "mock": figures.of_mock,
-    }
-    if compared is not None:
-        whole["reconcile"] = compared[0].json()
-    left = 0 if standing.rows.left == 0 else None  # of which group the rows are that are left is not known
-    groups = [
-        # The value first, and instead of a figure of its name: `--by attempts`.
-        {**(of := dict(zip(by, values, strict=True))), **stats.json(rows=stats.totals.counts(left)), **of}
-        for values, stats in figures.groups
-    ]
-    return {**whole, "by": groups, "left": standing.rows.left}
-
-
-def _text(all_figures: list[Figures], by: list[str], compared: dict[Path, tuple[Reconciliation, str]]) -> str:
-    from batchchat.reporting.reconcile import reconcile_lines
-    from batchchat.reporting.tables import group_table, report_input_of, report_text
-    from batchchat.text.labelled import labelled_list
-
-    blocks = []
-    for figures in all_figures:
-        path = shown_path(figures.output)
-        blocks.append(report_text(report_input_of(figures, path)))
-        if figures.output in compared:
-            blocks.append(labelled_list(reconcile_lines(*compared[figures.output])))
-        if by:
-            blocks.append(group_table([f"by {by[0]}", *by[1:]], figures.groups))
-    if len(all_figures) > 1:
-        blocks.append(
-            group_table(["side by side"], [((shown_path(figures.output),), figures.whole) for figures in all_figures])
-        )
-    return "\n\n".join(blocks)

@@ -20,14 +20,14 @@ _NAME_WIDTH, _COLUMN_WIDTH, _LABEL_WIDTH = 16, 12, 11
 _USD_PLACES = 9  # nano-USD, the unit that endpoints bill in
 
 
-def estimate_text(estimates: Sequence[JobEstimate], next_command: str) -> str:
+def estimate_text(estimates: Sequence[JobEstimate], next_command: str | None) -> str:
     """The first of `estimates` in full, a comparison where there are several, and the command to type next."""
     first = estimates[0]
     lines = [f"{first.job} on {first.model} at {first.host}", "", *_figures(first), ""]
     lines.append(labelled_list(_labelled_lines(first), width=_LABEL_WIDTH))
     if len(estimates) > 1:
         lines += ["", _comparison(estimates)]
-    return "\n".join([*lines, "", next_lines([next_command])])
+    return "\n".join(lines if next_command is None else [*lines, "", next_lines([next_command])])
 
 
 def _figures(estimate: JobEstimate) -> list[str]:
