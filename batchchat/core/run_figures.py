@@ -26,6 +26,10 @@ class ThisRun:
     cost_usd: Decimal | None = None
     elapsed_s: float = 0.0
 
+    def is_a_part_of(self, rows: RowCounts) -> bool:
+        """Whether this run finished some of the job's `rows`, and other runs the others."""
+        return 0 < self.rows < rows.answered + rows.failed
+
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:

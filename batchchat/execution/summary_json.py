@@ -85,7 +85,16 @@ def _text(job: JobSpec, state: Mapping[str, Any], figures: RunFigures | None) ->
     usd, span_s = figures.paid_usd, figures.running_s
     line = run_sentence(job.name, standing, usd=usd, of_mock=figures.of_mock, span_s=span_s)
     why = f" ({' '.join(state['reason'].split())})" if state["exit_code"] in _TOLD_WHY else ""
-    return line + _trouble(rows) + why
+    return line + _trouble(rows) + why + _part(figures)
+
+
+def _part(figures: RunFigures) -> str:
+    """What this run did of it, where others did the rest: of a nightly job, the night."""
+    this_run = figures.this_run
+    if not this_run.is_a_part_of(figures.rows):
+        return ""
+    usd = "" if this_run.cost_usd is None else f" for {numbers.money(this_run.cost_usd)}"
+    return f"; this run: {numbers.rows(this_run.rows)} in {numbers.duration(this_run.elapsed_s)}{usd}"
 
 
 def _trouble(rows: RowCounts) -> str:

@@ -104,8 +104,8 @@ def _rows(run: RunSummary) -> str:
 
 def _this_run(run: RunSummary) -> list[LabelledLine]:
     """What this run did of it, where others did the rest."""
-    this_run, rows = run.this_run, run.standing.rows
-    if not this_run.rows or this_run.rows >= rows.answered + rows.failed:
+    this_run = run.this_run
+    if not this_run.is_a_part_of(run.standing.rows):
         return []
     parts = [numbers.rows(this_run.rows), numbers.duration(this_run.elapsed_s)]
     if this_run.cost_usd is not None:

@@ -64,6 +64,18 @@ def test_money_never_falls(job: Job) -> None:
     assert f" for ${costs[-1]:.4f}" in job.run("report", "out.parquet").out.splitlines()[0]
 
 
+def test_the_text_says_what_a_night_did(job: Job) -> None:
+    """With new rows each day the whole grows, and the morning message has the day's rows and money apart."""
+    for count in (3, 5):
+        job.write(rows(count), on_finish="cat >> told")
+        assert job.run().code == 0
+    night = r"; this run: 2 rows in [\d.]+s for <?\$[\d.]+"
+    first, second = (summary["text"] for summary in told(job))
+    assert first.startswith("job: 3 of 3 rows answered")
+    assert not re.search(night, first)
+    assert re.fullmatch(rf"job: 5 of 5 rows answered in [\d.]+s for <?\$[\d.]+ \(mock\){night}", second)
+
+
 def test_nothing_to_do_is_not_worth_a_message(job: Job) -> None:
     """A finished run that a timer starts again each hour is a no-op."""
     job.write(rows(3), on_finish="cat >> told")
