@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchchat.api.frame import chat_frame
     from batchchat.api.job import Job
     from batchchat.api.result import Result
     from batchchat.api.run import run, run_async
@@ -36,13 +37,20 @@ __all__ = [
     "Result",
     "UsageError",
     "__version__",
+    "chat_frame",
     "run",
     "run_async",
 ]
 
 __version__ = "0.1.0"
 
-_MODULES = {"Job": "api.job", "Result": "api.result", "run": "api.run", "run_async": "api.run"}
+_MODULES = {
+    "Job": "api.job",
+    "Result": "api.result",
+    "chat_frame": "api.frame",
+    "run": "api.run",
+    "run_async": "api.run",
+}
 """Where the names are that are no error."""
 
 
