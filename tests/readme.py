@@ -11,14 +11,14 @@ from pathlib import Path
 
 __all__ = ["files_of", "same", "sessions_of", "typed", "with_sessions"]
 
-_FILE = re.compile(r"^`([\w./-]+)` [^\n]*:\n\n```\w+\n(.*?)```", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"^`([\w./-]+)` (?:[^\n]|\n(?!\n))*\n\n```\w+\n(.*?)```", re.MULTILINE | re.DOTALL)
 _SESSION = re.compile(r"^(```console\n\$ ([^\n]+)\n)(.*?)(```)$", re.MULTILINE | re.DOTALL)
 # What differs from run to run: durations, and the sizes of files that hold them.
 _MEASURED = re.compile(r"\b\d+(\.\d+)? ?(s|kB)\b")
 
 
 def files_of(text: str) -> dict[str, str]:
-    """The files that a page shows: a line that begins with the name and ends in a colon, then the block."""
+    """The files that a page shows: a paragraph that begins with the name, then the block."""
     return dict(_FILE.findall(text))
 
 
