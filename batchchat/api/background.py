@@ -6,54 +6,119 @@ It is one way for a script, a thread, a running event loop and a notebook. The c
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import contextvars
 import signal
+import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Generic, TypeVar
 
-from batchchat.errors import BatchchatError
-from batchchat.execution.signals import HANDLED, Signals
+from batchchat.api.signal_relay import SignalRelay
+from batchchat.errors import BatchchatError, UsageError
+from batchchat.execution.signals import Signals
 
 __all__ = ["BackgroundRun", "wait", "wait_async"]
 
 T = TypeVar("T")
 _LOOK_EVERY_S = 0.2
 """A signal may arrive in another thread than the main one; its handler runs when that wakes."""
+_RELAY = SignalRelay()
+_UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class BackgroundRun(Generic[T]):
-    """A coroutine that runs in a thread. `start` makes it; it gets the signals that `interrupt` passes on."""
+    """A coroutine that runs in a thread, once it is started. It gets the signals that `interrupt` passes on."""
 
-    def __init__(self, start: Callable[[Signals], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, coroutine: Callable[[Signals], Coroutine[Any, Any, T]]) -> None:
         self.future: Future[T] = Future()
         self.signals = Signals(())
-        self._start = start
+        self._coroutine = coroutine
         self._loop = _new_event_loop()
+        self._is_disposable = threading.current_thread().daemon
         context = contextvars.copy_context()  # a notebook's output finds its cell by it
-        # Not a daemon: where the interpreter ends first, it waits until what is in flight has been kept.
         self._thread = threading.Thread(target=context.run, args=(self._work,), name="batchchat")
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin; who waits for the end handles the signals already. Raises `UsageError` where the program has ended."""
+        if _interpreter_ends.is_set():
+            self._loop.close()
+            raise UsageError(
+                "The program's main thread has ended, so that no run can begin. Let it wait for the thread that calls"
+                " this (`thread.join()`)."
+            )
+        _GOING_ON.add(self)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the machine has no thread left
+            _GOING_ON.discard(self)
+            self._loop.close()
+            raise
 
     def _work(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                result = runner.run(self._start(self.signals))
+                result = runner.run(self._coroutine(self.signals))
         except BaseException as error:  # noqa: BLE001 (it is raised where the caller waits)
             self.future.set_exception(error)
         else:
             self.future.set_result(result)
+        finally:
+            _GOING_ON.discard(self)
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
         """Stop as by signal `number`: the first lets what is in flight finish, the second ends the run at once."""
         if not self.future.done():
-            try:
+            with suppress(RuntimeError):  # the loop is closed: the run has just ended
                 self._loop.call_soon_threadsafe(self.signals.receive, number)
-            except RuntimeError:  # it is closed: the run has just ended
-                return
+
+    def sleep_until_done(self) -> None:
+        """Wait for the end. Raises whatever a handler of signals does meanwhile."""
+        done = threading.Event()
+        self.future.add_done_callback(lambda _: done.set())
+        while not done.wait(_LOOK_EVERY_S):
+            pass
+
+    def finish_before_exit(self) -> None:
+        """Wait for the end, in the main thread of an interpreter that ends; Ctrl-C stops the run.
+
+        Of a caller whose thread is a daemon, which is not waited for, it is stopped.
+        """
+        if self._is_disposable:
+            self.interrupt()
+        while True:
+            try:
+                return self.sleep_until_done()
+            except BaseException:  # noqa: BLE001 (the program has ended: nobody is there to catch it)
+                self.interrupt()
+
+    def join(self) -> None:
+        """Wait until the thread is gone, of a run that has ended."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+
+_GOING_ON: set[BackgroundRun[Any]] = set()
+
+
+_interpreter_ends = threading.Event()
+
+
+def _finish_before_exit() -> None:
+    _interpreter_ends.set()
+    for run in [*_GOING_ON]:
+        run.finish_before_exit()
+
+
+# Where the main thread ends before a thread that runs a job, the interpreter ends all executors first, that of the
+# journal too, and only then waits for threads. Nothing public is called before that; the last registered is first.
+assert concurrent.futures.thread, "it has registered itself"
+try:
+    getattr(threading, "_register_atexit", lambda _: None)(_finish_before_exit)
+except RuntimeError:
+    _interpreter_ends.set()
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
@@ -65,83 +130,84 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def wait(run: BackgroundRun[T]) -> T:
-    """The result of `run`; in the main thread its signals are passed on to it meanwhile.
+    """The result of `run`, which is started; in the main thread its signals are passed on to it meanwhile.
 
     Whatever interrupts the wait stops the run as Ctrl-C does, and is raised when the run has ended. A signal is passed
     on at the end to who handled it before: by default Ctrl-C raises `KeyboardInterrupt`, and others end the process.
     """
     interruption: BaseException | None = None
-    with _passed_on(run, is_ours=lambda handler: handler is not signal.SIG_IGN) as received:
-        while not run.future.done():
+    with _RELAY.passed_on(run.interrupt, lambda handler: handler is not signal.SIG_IGN) as to_raise:
+        try:
+            run.start()
+        except (RuntimeError, UsageError):
+            raise
+        except BaseException as error:  # noqa: BLE001 (raised below: the thread runs already)
+            interruption = error
+            run.interrupt()
+        while True:
             try:
-                _sleep_until_done(run)
+                run.sleep_until_done()
+                break
             except BaseException as error:  # noqa: BLE001 (raised below)
                 interruption = interruption or error
                 run.interrupt()
-    return _result(run, received, interruption)
+    return _result(run, to_raise, interruption)
 
 
 async def wait_async(run: BackgroundRun[T]) -> T:
-    """The result of `run`, in a running event loop, which has its own way with signals.
+    """The result of `run`, which is started, in a running event loop, which has its own way with signals.
 
     Those that nobody handles are passed on as in `wait`. A cancellation stops the run as Ctrl-C does, a second one at
     once; `CancelledError` is raised when it has ended.
     """
     interruption: BaseException | None = None
-    unclaimed = (signal.SIG_DFL, signal.default_int_handler)
-    with _passed_on(run, is_ours=lambda handler: handler in unclaimed) as received:
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def wake_from_thread(_: Future[T]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(wake)
+
+    run.future.add_done_callback(wake_from_thread)
+    with _RELAY.passed_on(run.interrupt, lambda handler: handler in _UNHANDLED) as to_raise:
+        run.start()
         while not run.future.done():
             try:
-                await asyncio.wait([asyncio.wrap_future(run.future)], timeout=_LOOK_EVERY_S * 5)
+                with nullcontext() if interruption is None else _shielded():
+                    await asyncio.wait([ended], timeout=_LOOK_EVERY_S * 5)
             except asyncio.CancelledError as error:
                 interruption = interruption or error
                 run.interrupt()
-    return _result(run, received, interruption)
+            except BaseException:  # the loop ends without us: nobody will wait
+                run.interrupt()
+                raise
+    return _result(run, to_raise, interruption)
 
 
-def _sleep_until_done(run: BackgroundRun[Any]) -> None:
-    done = threading.Event()
-    run.future.add_done_callback(lambda _: done.set())
-    while not done.wait(_LOOK_EVERY_S):
-        pass
+def _shielded() -> AbstractContextManager[Any]:
+    """In a cancelled scope of anyio each `await` is cancelled anew; that is one cancellation, and is had already."""
+    anyio: Any = sys.modules.get("anyio")
+    return nullcontext() if anyio is None else anyio.CancelScope(shield=True)
 
 
-def _result(run: BackgroundRun[T], received: list[int], interruption: BaseException | None) -> T:
+def _result(run: BackgroundRun[T], to_raise: Sequence[int], interruption: BaseException | None) -> T:
+    """What the caller gets. A signal that came is raised even where the run ended with an error."""
+    run.join()
     error = run.future.exception()
-    if error is None and received:
-        signal.raise_signal(received[0])
-    if interruption is not None:
-        raise interruption
+    for number in to_raise:
+        try:
+            signal.raise_signal(number)
+        except BaseException as raised:  # noqa: BLE001 (raised below, when no signal is left)
+            interruption = interruption or raised
     if isinstance(error, BatchchatError):
-        raise error.with_traceback(None) from None  # its sentence says all there is to know
+        error = error.with_traceback(None)  # its sentence says all there is to know
+        error.__suppress_context__ = True
+    if interruption is not None:
+        raise interruption from error
+    if isinstance(error, BatchchatError):
+        raise error from None
     return run.future.result()
-
-
-_Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
-
-
-@contextmanager
-def _passed_on(run: BackgroundRun[Any], is_ours: Callable[[_Handler], bool]) -> Iterator[list[int]]:
-    """Pass the process's signals on to `run`, those of which `is_ours` says so; gives the numbers that came.
-
-    Only the main thread may handle signals; elsewhere nothing is changed.
-    """
-    received: list[int] = []
-
-    def handler(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        run.interrupt(number)
-
-    before: dict[signal.Signals, _Handler] = {}
-    try:
-        if threading.current_thread() is threading.main_thread():
-            for number in HANDLED:
-                earlier = signal.getsignal(number)
-                if earlier is not None and is_ours(earlier):
-                    before[number] = earlier
-                    signal.signal(number, handler)
-        yield received
-    finally:
-        for number, earlier in before.items():
-            if signal.getsignal(number) is handler:  # else somebody else has taken it meanwhile
-                signal.signal(number, earlier)

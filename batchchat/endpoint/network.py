@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address, ip_network
 from types import ModuleType
 from typing import Any
@@ -126,27 +128,60 @@ def keepalive_socket(address: AddrInfo) -> socket.socket:
     return keepalive
 
 
+class _FileLimit:
+    """The process's limit on open files while runs need it raised: they may overlap, and the last restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connections: dict[object, int] = {}
+        self._before: tuple[int, int] | None = None
+
+    def enter(self, run: object) -> None:
+        with self._lock:
+            if not self._connections and resource is not None:
+                self._before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            self._connections[run] = 0
+
+    def raise_for(self, run: object, connections: int) -> None:
+        with self._lock:
+            raise_file_limit(connections, sum(self._connections.values()) - self._connections[run])
+            self._connections[run] = connections
+
+    def leave(self, run: object) -> None:
+        with self._lock:
+            del self._connections[run]
+            if not self._connections and resource is not None and self._before is not None:
+                with suppress(OSError, ValueError):
+                    resource.setrlimit(resource.RLIMIT_NOFILE, self._before)
+
+
+_FILE_LIMIT = _FileLimit()
+
+
 @contextmanager
-def own_file_limit() -> Iterator[None]:
-    """Give the process back the limit on open files that it had, whatever was raised inside."""
-    if resource is None:
-        yield
-        return
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+def own_file_limit() -> Iterator[Callable[[int], None]]:
+    """Give a function that allows this run so many connections, as `raise_file_limit`; at the end all is as before.
+
+    Runs may overlap, in several threads: each has its connections beside those of the others.
+    """
+    run = object()
+    _FILE_LIMIT.enter(run)
     try:
-        yield
+        yield partial(_FILE_LIMIT.raise_for, run)
     finally:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        _FILE_LIMIT.leave(run)
 
 
-def raise_file_limit(connections: int) -> None:
-    """Allow this process `connections` sockets. Raises `UsageError` where the machine doesn't."""
+def raise_file_limit(connections: int, of_others: int = 0) -> None:
+    """Allow this process `connections` sockets beside those `of_others`, the other runs that go on in it.
+
+    Raises `UsageError` where the machine doesn't.
+    """
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = None if hard == resource.RLIM_INFINITY else hard
-    other_files = _other_files(allowed)
+    other_files = _other_files(allowed) + of_others
     needed = connections + other_files
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
@@ -160,8 +195,8 @@ def raise_file_limit(connections: int) -> None:
     if allowed is not None and allowed < needed:
         raise UsageError(
             f"{connections:,} requests in flight need {needed:,} open files, and this machine allows {allowed:,}."
-            f" Raise it (`ulimit -Hn {needed}`) or set `concurrency` to {max(1, allowed - _other_files(allowed)):,} or"
-            " less."
+            f" Raise it (`ulimit -Hn {needed}`) or set `concurrency` to"
+            f" {max(1, allowed - _other_files(allowed) - of_others):,} or less."
         )
 
 

@@ -222,7 +222,7 @@ class Sender(NamedTuple):
 
     That is the account's `allowance`, the endpoint's `listing` of models (`listing_once`: without trying again), or
     what was `billed` for responses. Instead of what is asked for, `Unavailable` says why it is unknown. `memory` bounds
-    the responses that are being read.
+    the responses that are being read; `allow_connections` has the process open so many.
     """
 
     send: Send
@@ -231,6 +231,7 @@ class Sender(NamedTuple):
     listing_once: Callable[[], Awaitable[dict[str, ListedModel] | Unavailable]]
     billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
     memory: ReadingMemory
+    allow_connections: Callable[[int], None]
 
 
 @asynccontextmanager
@@ -239,8 +240,8 @@ async def sender_for(
 ) -> AsyncIterator[Sender]:
     """The open client, and the embedded mock where that is the endpoint; as many open files as they need meanwhile."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(network.own_file_limit())
-        network.raise_file_limit(job.concurrency)
+        allow_connections = stack.enter_context(network.own_file_limit())
+        allow_connections(job.concurrency)
         base_url = job.endpoint.base_url
         if job.is_mock:
             from batchchat.mock import MockOptions, MockServer
@@ -249,12 +250,20 @@ async def sender_for(
             mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
             base_url, environ = f"{await mock.start()}/v1/openai", {}
             stack.push_async_callback(mock.stop)
-        yield await stack.enter_async_context(_client(job, rates, base_url, environ, redactor))
+        yield await stack.enter_async_context(
+            _client(job, rates, base_url, environ, redactor, allow_connections=allow_connections)
+        )
 
 
 @asynccontextmanager
 async def _client(
-    job: JobSpec, rates: Rates, base_url: str, environ: Mapping[str, str], redactor: Redactor
+    job: JobSpec,
+    rates: Rates,
+    base_url: str,
+    environ: Mapping[str, str],
+    redactor: Redactor,
+    *,
+    allow_connections: Callable[[int], None],
 ) -> AsyncIterator[Sender]:
     learn = None if job.is_mock or rates.has_list else rates.learn
     async with Client(_endpoint(job, base_url, environ), redactor, pricing(rates), learn) as client:
@@ -265,6 +274,7 @@ async def _client(
             partial(client.listing, once=True),
             partial(client.billed, costs_url(base_url)),
             client.memory,
+            allow_connections,
         )
 
 
@@ -274,7 +284,7 @@ async def with_endpoint_limits(job: JobSpec, sender: Sender) -> tuple[JobSpec, L
     if isinstance(allowance, Unavailable):
         return job, LimitsRead(None, None, job.concurrency, allowance.sentence)
     concurrency = job.concurrency if allowance.requests is None else min(allowance.requests, MAX_CONCURRENCY)
-    network.raise_file_limit(concurrency)
+    sender.allow_connections(concurrency)
     limits_of_tokens = (allowance.tokens_per_minute, job.limits.tokens_per_minute)
     tokens_per_minute = min((limit for limit in limits_of_tokens if limit is not None), default=None)
     limits_read = LimitsRead(allowance.requests, allowance.tokens_per_minute, concurrency)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchchat.endpoint.network import keepalive_socket, proxy_for, raise_file_limit, tls_context
+from batchchat.endpoint.network import keepalive_socket, own_file_limit, proxy_for, raise_file_limit, tls_context
 from batchchat.errors import UsageError
 
 URL = "https://api.deepinfra.com/v1/openai"
@@ -159,3 +159,22 @@ def test_a_limit_that_is_high_enough_is_left_alone() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     raise_file_limit(1)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+def test_runs_that_overlap_share_the_file_limit() -> None:
+    """Each has its connections beside those of the others; the last gives back what there was before the first."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = before[1]
+    if hard != resource.RLIM_INFINITY and hard < 8192:
+        pytest.skip("the machine allows few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        first, second = own_file_limit(), own_file_limit()
+        first.__enter__()(2000)
+        second.__enter__()(2000)
+        first.__exit__(None, None, None)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 4256
+        second.__exit__(None, None, None)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1024, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
