@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from batchchat.errors import UsageError
 from batchchat.job import JobSource, JobSpec, Override, job_of, source_of_file, source_of_keys
+from batchchat.job.keys import children
 from batchchat.job.paths import path_from_here
 from batchchat.job.python_values import flow_text
+from batchchat.text.nearest import nearest_names
 
 __all__ = ["Job", "job_from"]
 
 _SHORT = {"input": "path", "output": "path", "endpoint": "base_url"}
 """Sections of which one value stands for a key."""
+_OF_RUN = ("limit", "resend", "keep_changed", "fresh", "strict", "yes", "progress")
+_FOR_FRAMES = " batchchat.chat_frame(frame, ...) asks about the rows of a DataFrame."
 
 
 @dataclass(frozen=True, slots=True)
 class _Definition:
     """What a job is read of, each time it is needed, and the changes to it; paths in it are relative to `folder`."""
 
-    read: Callable[[], JobSource]
+    source: Path | JobSource
     folder: Path
     overrides: tuple[Override, ...] = ()
+    typed_in: Path = field(default_factory=Path.cwd)
+    """The working directory to which the path of a job file is relative."""
+
+    def read(self) -> JobSource:
+        """The job's text as it is now. Raises `JobError`."""
+        if not isinstance(self.source, Path):
+            return self.source
+        return source_of_file(self.source if Path.cwd() == self.typed_in else self.typed_in / self.source)
 
 
 class Job:
@@ -38,7 +50,8 @@ class Job:
 
     `source` is the path of a job file, or a mapping with the keys of one; `keys` set further ones. `input`, `output`
     and `endpoint` may be a path or a URL instead of a mapping, and `max_cost` stands for `budget.max_cost`. Paths in a
-    job file are relative to it, all others to the working directory. A Pydantic model may stand for a JSON schema. Of
+    job file are relative to it, and so are those that `keys` set inside of a mapping or by a name with dots; all others
+    are relative to the working directory at the time. A Pydantic model may stand for a JSON schema. Of
     values given in Python `${NAME}` is text, and no variable.
 
     A job does not change: `override` gives another one. Raises `JobError` with everything that is wrong; whether the
@@ -86,13 +99,16 @@ def job_from(job: Job | str | os.PathLike[str] | Mapping[str, Any], keys: Mappin
     return job.override(keys) if keys else job
 
 
-def _definition(source: str | os.PathLike[str] | Mapping[str, Any] | None, keys: Mapping[str, Any]) -> _Definition:
+def _definition(source: Any, keys: Mapping[str, Any]) -> _Definition:
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        return _changed(_Definition(partial(source_of_file, path), path.parent), keys)
+        path = Path(source).expanduser()
+        return _changed(_Definition(path, path.parent), keys)
+    if source is not None and not isinstance(source, Mapping):
+        what = f"Job() takes the path of a job file, or a mapping with its keys, and this is {_kind(source)}."
+        raise UsageError(f"{what}{_FOR_FRAMES if hasattr(source, '__dataframe__') else ''}")
     folder = Path.cwd()
     whole = source_of_keys(_expanded({**(source or {}), **keys}), folder)
-    return _Definition(lambda: whole, folder)
+    return _Definition(whole, folder)
 
 
 def _changed(definition: _Definition, keys: Mapping[str, Any]) -> _Definition:
@@ -108,12 +124,31 @@ def _overrides(keys: Mapping[str, Any], folder: Path) -> Iterator[Override]:
         yield Override("", key, flow_text(key, given_value))
 
 
-def _key_and_value(name: str, value: Any) -> tuple[str, Any]:
+def _key_and_value(name: object, value: Any) -> tuple[str, Any]:
+    if not isinstance(name, str):
+        raise UsageError(f"a key of a job is text, and {name!r} is {_kind(name)}.")
+    _check_is_key(name)
+    if name == "input" and hasattr(value, "__dataframe__"):
+        raise UsageError(f"`input` takes paths, and this is {_kind(value)}.{_FOR_FRAMES}")
     if name == "max_cost":
         return "budget.max_cost", value
     if name in _SHORT and value is not None and not isinstance(value, Mapping):
         return f"{name}.{_SHORT[name]}", value
     return name, value
+
+
+def _check_is_key(name: str) -> None:
+    """Raise `UsageError` for the name of an argument of `run`, or one that was probably meant to be that."""
+    if "." in name or name in children("") or name == "max_cost":
+        return
+    nearest = nearest_names(name, [*children(""), *_OF_RUN])
+    if nearest and nearest[0] in _OF_RUN:
+        raise UsageError(f"`{name}` is no key of a job. Did you mean `{nearest[0]}`, an argument of run()?")
+
+
+def _kind(value: object) -> str:
+    """The type of `value` in a message."""
+    return f"of the type {type(value).__name__}"
 
 
 def _from_here(value: Any, folder: Path) -> Any:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchchat.api.summary_table import summary_table
-from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, BudgetError, EndpointError, MachineError
+from batchchat.errors import (
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    BatchchatError,
+    BudgetError,
+    EndpointError,
+    MachineError,
+    UsageError,
+)
+from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,22 +58,24 @@ class Result:
         """The rows of the output as an Arrow table, or some `columns` of them; docs/output.md says what they are.
 
         After a signal they are read from the journal: the rows that are finished. Raises `OutputError` where there is
-        neither.
+        neither, and `UsageError` for a column that is not there.
         """
-        import pyarrow.parquet as pq
+        return self._table(columns, only_without_answer=False)
 
+    def _table(self, columns: Sequence[str] | None, *, only_without_answer: bool) -> pa.Table:
         from batchchat.results.export import export_run
         from batchchat.results.reader import open_results
         from batchchat.store.parquet import files_of
 
+        names = [columns] if isinstance(columns, str) else columns
         with open_results(self.path) as results:
             is_published = results.published
         if is_published:
-            return _read(pq, files_of(self.path), columns)
+            return _read(files_of(self.path), names, only_without_answer=only_without_answer)
         with tempfile.TemporaryDirectory(prefix="batchchat-") as folder:
             target = Path(folder) / "rows.parquet"
             export_run(self.path, [(target, None)], "parquet")
-            return _read(pq, [target], columns)
+            return _read([target], names, only_without_answer=only_without_answer)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The rows of the output as a DataFrame, or some `columns` of them, as `pandas.read_parquet` gives them."""
@@ -83,8 +94,7 @@ class Result:
     @property
     def failed(self) -> pd.DataFrame:
         """The rows that failed or are invalid, with the reason: `error_kind`, `error`, and what they cost in USD."""
-        rows = self.to_pandas(_OF_FAILURES)
-        return rows[rows["status"] != "answered"].reset_index(drop=True)
+        return self._table(_OF_FAILURES, only_without_answer=True).to_pandas()
 
     def __repr__(self) -> str:
         return f"<Result {self.summary['text']}; exit code {self.exit_code}; {str(self.path)!r}>"
@@ -93,9 +103,19 @@ class Result:
         return summary_table(self.summary, self.path, self._stopped)
 
 
-def _read(pq: Any, files: Sequence[Path], columns: Sequence[str] | None) -> pa.Table:
+def _read(files: Sequence[Path], columns: Sequence[str] | None, *, only_without_answer: bool) -> pa.Table:
+    """The rows of Parquet `files`, read in pieces. Raises `UsageError` for a column that is not there."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    names = None if columns is None else list(columns)
-    tables = [pq.ParquetFile(file).read(columns=names) for file in files]
-    return pa.concat_tables(tables)
+    opened = [pq.ParquetFile(file) for file in files]
+    schema = opened[0].schema_arrow
+    names = schema.names if columns is None else list(columns)
+    for name in names:
+        if name not in schema.names:
+            raise UsageError(f"the output has no column `{name}`.{did_you_mean(name, schema.names)}")
+    batches = (batch for file in opened for batch in file.iter_batches(columns=names))
+    if only_without_answer:
+        batches = (batch.filter(pc.not_equal(batch.column("status"), pa.scalar("answered"))) for batch in batches)
+    return pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in names])).select(names)

@@ -105,12 +105,14 @@ class RunCallOptions:
 
     def words(self) -> tuple[str, ...]:
         """The words of `resend`. Raises `UsageError` for an option that is none."""
-        words = (self.resend,) if isinstance(self.resend, str) else tuple(self.resend)
+        words = (self.resend,) if isinstance(self.resend, str) else tuple(self.resend or ())
+        if not all(isinstance(word, str) for word in words):
+            raise UsageError(f"resend is {self.resend!r}. It takes text, or a list of texts.")
         check_resend(words, "resend")
         if self.keep_changed and CHANGED in words:
             raise UsageError("resend='changed' and keep_changed=True contradict each other. Leave one out.")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"limit is {self.limit}. It takes a whole number above 0, or None.")
+        if self.limit is not None and (not isinstance(self.limit, int) or self.limit < 1):
+            raise UsageError(f"limit is {self.limit!r}. It takes a whole number above 0, or None.")
         if self.progress not in PROGRESS:
             raise UsageError(f"progress is {self.progress!r}. It takes {', '.join(PROGRESS)}.")
         return words
@@ -163,7 +165,7 @@ class RunCall:
         display = display_for(self._given.progress, sys.stderr)
         try:
             return await run_job(spec, options, [display], signals=signals, opened=self._opened, ended=self._ended)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             if (of_machine := error_of_machine(error, sent=self._folder is not None)) is not None:
                 raise of_machine from error
             raise

@@ -82,9 +82,11 @@ def _plain(value: Any, name: str, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     for type_, convert in _SCALARS:
-        if isinstance(value, type_):
+        if isinstance(value, type_) and not (isinstance(value, int) and not -(2**63) <= value < 2**64):
             return convert(value)
-    raise JobError([f"job: `{printable(name)}` is of the type {type(value).__name__}, which a job can't hold."])
+    what = "a whole number beyond 64 bits" if isinstance(value, int) else f"of the type {type(value).__name__}"
+    way_out = "It takes text, numbers, booleans, None, lists and mappings."
+    raise JobError([f"job: `{printable(name)}` is {what}, which a job can't hold. {way_out}"])
 
 
 def _literal(text: str) -> str:
@@ -97,7 +99,7 @@ _SCALARS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (os.PathLike, lambda path: _literal(os.fspath(path))),
     (int, int),
     (float, float),
-    (Decimal, _Number),
+    (Decimal, lambda number: _Number(number) if number.is_finite() else float(number)),
 )
 
 

@@ -175,7 +175,7 @@ def read_error(as_given: str, error: OSError) -> InputError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         # What an output can be called.
         by_job = " If another job writes it, run it first." if Path(as_given).suffix in {"", ".parquet"} else ""
-        return InputError(f"{as_given} is not there. Relative paths are relative to the job file.{by_job}")
+        return InputError(f"{as_given} is not there. Relative paths are relative to the job's folder.{by_job}")
     if isinstance(error, PermissionError):
         return InputError(f"{as_given} can't be read: permission denied. Give this user the right to read it.")
     return InputError(f"{as_given} can't be read: {error.strerror or error}.")

@@ -279,7 +279,7 @@ CASES: dict[str, Nasty] = {
         " ${NAME:-default}.",
         model="${NO_SUCH_MODEL}",
     ),
-    "missing input": refusal({}, "in.jsonl is not there. Relative paths are relative to the job file."),
+    "missing input": refusal({}, "in.jsonl is not there. Relative paths are relative to the job's folder."),
     "unwritable output": refusal(
         {**GOOD, "file": b""},
         "file/out.parquet can't be written: Not a directory (FOLDER/file/out.run). Name another `output.path`, or fix"

@@ -253,7 +253,7 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...], list[str]]] = {
     "no such input": (
         {"input": {"path": "gone.jsonl"}},
         BOTH[1:],
-        ["judge.yaml: gone.jsonl is not there. Relative paths are relative to the job file."],
+        ["judge.yaml: gone.jsonl is not there. Relative paths are relative to the job's folder."],
     ),
     "another input that is not there": (
         {"input": {"path": ["out.parquet", "gone.jsonl"]}},

@@ -94,7 +94,10 @@ def test_rows_with_their_own_model() -> None:
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        (("input.path=none.jsonl",), "error: none.jsonl is not there. Relative paths are relative to the job file.\n"),
+        (
+            ("input.path=none.jsonl",),
+            "error: none.jsonl is not there. Relative paths are relative to the job's folder.\n",
+        ),
         (("output.path=in.parquet", "input.path=in.parquet"), None),
         (
             ("concurrency=0",),

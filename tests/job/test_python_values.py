@@ -83,7 +83,7 @@ def test_types_that_stand_for_others() -> None:
 
 def test_what_no_job_can_hold_is_refused_by_name() -> None:
     """The message names the key and the type, and not the value, which may be a key."""
-    with pytest.raises(JobError, match=r"^job: `params\.stop` is of the type set, which a job can't hold\.$"):
+    with pytest.raises(JobError, match=r"^job: `params\.stop` is of the type set, which a job can't hold\."):
         yaml_text({"params": {"stop": {"sk-secret"}}})
     endless: list[Any] = []
     endless.append(endless)

@@ -114,7 +114,7 @@ def test_what_is_not_read_is_refused(folder: Folder, name: str, content: bytes, 
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ("no.jsonl", "no.jsonl is not there. Relative paths are relative to the job file."),
+        ("no.jsonl", "no.jsonl is not there. Relative paths are relative to the job's folder."),
         ("no/*.jsonl", "no/*.jsonl: no file matches. Check the pattern, or name the files."),
         ("s3://bucket/key?sig=1", f"`input.path` is a URL (s3://), which is not read by this version yet. {READS}"),
     ],
@@ -174,7 +174,7 @@ def test_a_pipe_is_refused(folder: Folder) -> None:
         (PermissionError(13, "x"), "a can't be read: permission denied. Give this user the right to read it."),
         (
             NotADirectoryError(20, "x"),
-            "a is not there. Relative paths are relative to the job file. If another job writes it, run it first.",
+            "a is not there. Relative paths are relative to the job's folder. If another job writes it, run it first.",
         ),
         (OSError(5, "Input/output error"), "a can't be read: Input/output error."),
     ],
