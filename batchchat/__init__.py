@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batchchat.api.estimate import Estimate, estimate
+    from batchchat.api.frame import chat_frame
     from batchchat.api.job import Job
     from batchchat.api.report import Report, report
     from batchchat.api.result import Result
@@ -40,6 +41,7 @@ __all__ = [
     "Result",
     "UsageError",
     "__version__",
+    "chat_frame",
     "estimate",
     "report",
     "run",
@@ -53,6 +55,7 @@ _MODULES = {
     "Job": "api.job",
     "Report": "api.report",
     "Result": "api.result",
+    "chat_frame": "api.frame",
     "estimate": "api.estimate",
     "report": "api.report",
     "run": "api.run",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batchchat.execution.signals import Signals
     from batchchat.job import JobSpec
 
-__all__ = ["JobLike", "Resending", "run", "run_async"]
+__all__ = ["JobLike", "Resending", "RunCall", "RunCallOptions", "run", "run_async"]
 
 JobLike = Job | str | os.PathLike[str] | Mapping[str, Any]
 """A job, the path of a job file, or a mapping with the keys of one."""
@@ -64,9 +64,8 @@ def run(
     raises where the run stopped early. Raises `UsageError` for what is refused before anything is sent (`JobError`,
     `InputError`, `OutputError`), `MachineError` where the disk or the journal breaks.
     """
-    options = _Options(limit, resend, keep_changed, fresh, strict, yes, progress)
-    call = _Call(job_from(job, keys), options)
-    return call.result(wait(BackgroundRun(call.run)))
+    options = RunCallOptions(limit, resend, keep_changed, fresh, strict, yes, progress)
+    return RunCall(job_from(job, keys), options).wait()
 
 
 async def run_async(
@@ -88,13 +87,14 @@ async def run_async(
     second cancellation stops at once. Signals are left to the event loop and to whoever handles them; SIGTERM and
     SIGHUP, which would end the process, stop the run first.
     """
-    options = _Options(limit, resend, keep_changed, fresh, strict, yes, progress)
-    call = _Call(job_from(job, keys), options)
-    return call.result(await wait_async(BackgroundRun(call.run)))
+    options = RunCallOptions(limit, resend, keep_changed, fresh, strict, yes, progress)
+    return await RunCall(job_from(job, keys), options).wait_async()
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
+class RunCallOptions:
+    """The options of a call of `run`."""
+
     limit: int | None
     resend: Resending
     keep_changed: bool
@@ -116,12 +116,16 @@ class _Options:
         return words
 
 
-class _Call:
-    """One call of `run`: what it runs, and what it shows."""
+class RunCall:
+    """One call of `run`: what it runs, and what it shows.
 
-    def __init__(self, job: Job, options: _Options) -> None:
+    It `owns_output` where the caller chose it for this very job: rows that are all new are no sign of another job then.
+    """
+
+    def __init__(self, job: Job, options: RunCallOptions, *, owns_output: bool = False) -> None:
         self._words = options.words()
         self._given = options
+        self._owns_output = owns_output
         self._spec = job.spec()
         self._options = self._run_options(_command(job, options, self._words))
         self._folder: Path | None = None
@@ -140,13 +144,21 @@ class _Call:
             changed=OnChanged.RESEND if CHANGED in words else OnChanged.KEEP if options.keep_changed else None,
             fresh=options.fresh,
             strict=options.strict,
-            yes=options.yes,
+            yes=options.yes or self._owns_output,
         )
 
-    async def run(self, signals: Signals) -> RunResult:
+    def wait(self) -> Result:
+        """Run it, and wait for its end."""
+        return self._result(wait(BackgroundRun(self._run)))
+
+    async def wait_async(self) -> Result:
+        """Run it, and wait for its end in a running event loop."""
+        return self._result(await wait_async(BackgroundRun(self._run)))
+
+    async def _run(self, signals: Signals) -> RunResult:
         """The run itself. Raises `BatchchatError`."""
         spec, options = self._spec, self._options
-        if spec.confirm_above is not None and not options.yes:
+        if spec.confirm_above is not None and not self._given.yes:
             await _confirm(spec, options)
         display = display_for(self._given.progress, sys.stderr)
         try:
@@ -168,12 +180,12 @@ class _Call:
             write_line(sys.stderr, "\n".join(lines))
         return result.exit_code
 
-    def result(self, ended: RunResult) -> Result:
+    def _result(self, ended: RunResult) -> Result:
         """What the caller gets."""
         return Result(self._spec.output.path, ended.summary, ended.exit_code, ended.stopped)
 
 
-def _command(job: Job, options: _Options, words: Iterable[str]) -> RunCommand | None:
+def _command(job: Job, options: RunCallOptions, words: Iterable[str]) -> RunCommand | None:
     """The command that does the same, for `status` and run.json; None where there is no job file."""
     if job.path is None:
         return None
