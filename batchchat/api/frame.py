@@ -14,7 +14,8 @@ from batchchat.api.frame_kinds import FrameLike, frame_like
 from batchchat.api.frame_results import ResultColumns, join_results
 from batchchat.api.job import Job
 from batchchat.api.run import Resending, RunCall, RunCallOptions
-from batchchat.errors import BatchchatError, UsageError
+from batchchat.core.output_columns import FRAME_ROW
+from batchchat.errors import BatchchatError, OutputError, UsageError
 from batchchat.job.expect import ExpectSpec
 from batchchat.text import numbers
 from batchchat.text.display import write_line
@@ -27,6 +28,7 @@ __all__ = ["chat_frame"]
 
 F = TypeVar("F")
 _PLACEHOLDER = "frame.parquet"
+_ELSEWHERE = "Pass output='FILE.parquet' to keep this run in another place than the cache."
 _OF_FRAME = {"path", "format", "column", "id", "columns"}
 """Keys of `input` that the frame and the arguments say."""
 
@@ -86,9 +88,9 @@ def chat_frame(
     """
     rows = frame_like(frame)
     options = RunCallOptions(limit, resend, keep_changed, fresh, strict, yes, progress)
-    conversation = _conversation(template, prompt, messages)
+    conversation = _conversation(rows, template, prompt, messages)
     question = {"model": model, "system": system, "expect": _expect(expect), **conversation}
-    id_name = None if id is None else str(id)
+    id_name = None if id is None else rows.name_of(id)
     call = _FrameCall(rows, _job_keys(question, id_name, keys), output, prefix, options)
     result: F = call.result()
     return result
@@ -111,13 +113,15 @@ class _FrameCall:
         self._frame = frame
         self._keys = keys
         self._options = options
+        self._prefix = prefix
         self._columns = ResultColumns(spec, prefix)
         self._columns.check(frame)
         self._use = column_use(spec)
         self._use.among(frame.names)
-        self._position = free_name("frame_row", [*frame.names, *self._columns.names])
+        self._position = free_name(FRAME_ROW, [*frame.names, *self._columns.names])
         self._is_cached = output is None
-        self._output = spec.output.path if output is not None or not frame.rows else cached_output(spec)
+        self._path = cached_output(spec) if output is None and frame.rows else spec.output.path
+        self._output = self._path if output is None else output
 
     def result(self) -> Any:
         """The frame with the columns of the run."""
@@ -125,7 +129,7 @@ class _FrameCall:
         if not frame.rows:
             return frame.joined(columns.empty(), None)
         if self._is_cached:
-            self._note(f"chat_frame: the run is kept in {shown_path(self._output.parent)}")
+            self._note(f"chat_frame: the run is kept in {shown_path(self._path.parent)}")
         result = self._run()
         table = result.to_arrow([*columns.names, self._position])
         joined = join_results(columns.of(table), table.column(self._position), frame.rows)
@@ -133,29 +137,38 @@ class _FrameCall:
         return frame.joined(joined.results, joined.positions, {"output": str(result.path)})
 
     def _run(self) -> Result:
-        with input_file(self._output) as path:
+        with input_file(self._path) as path:
             write_frame(self._frame, self._use, self._position, path)
             keys = _with_input(self._keys, {"path": path, "columns": [self._position]})
             call = RunCall(Job(keys, output=self._output), self._options, owns_output=self._is_cached)
-            result = call.wait()
+            try:
+                result = call.wait()
+            except OutputError as error:
+                if not self._is_cached:
+                    raise
+                raise OutputError(f"{error}\n{_ELSEWHERE}") from None
         try:
             return result.check()
         except BatchchatError as error:
-            where = f"What is finished is kept in {shown_path(result.path)}: the same call goes on from there."
+            where = f"The finished rows are kept in {shown_path(result.path)}; the same call picks up where it stopped."
             raise type(error)(f"{error}\n{where}") from None
 
     def _note_failures(self, result: Result) -> None:
         counts = result.summary["rows"] or {}
         parts = [f"{numbers.count(counts[name])} {name}" for name in ("failed", "invalid") if counts.get(name)]
         if parts:
-            self._note(f"chat_frame: {' and '.join(parts)} rows; the columns `error_kind` and `error` say why.")
+            self._note(
+                f"chat_frame: rows without an answer: {', '.join(parts)}. The column `{self._prefix}error` says why."
+            )
 
     def _note(self, line: str) -> None:
         if self._options.progress != "none":
             write_line(sys.stderr, line)
 
 
-def _conversation(template: Any, prompt: Hashable | None, messages: Hashable | None) -> dict[str, Any]:
+def _conversation(
+    frame: FrameLike, template: Any, prompt: Hashable | None, messages: Hashable | None
+) -> dict[str, Any]:
     """The job's keys for the one of three that makes the conversations."""
     forms = {"template": template, "prompt": prompt, "messages": messages}
     names = [name for name, value in forms.items() if value is not None]
@@ -165,7 +178,7 @@ def _conversation(template: Any, prompt: Hashable | None, messages: Hashable | N
     if template is not None:
         return {"template": template}
     name = names[0]
-    return {"input": {"format": name, "column": str(forms[name])}}
+    return {"input": {"format": name, "column": frame.name_of(forms[name])}}
 
 
 def _expect(expect: Mapping[str, Any] | type | None) -> Any:
@@ -183,13 +196,15 @@ def _expect(expect: Mapping[str, Any] | type | None) -> Any:
 def _job_keys(question: Mapping[str, Any], id_name: str | None, keys: Mapping[str, Any]) -> dict[str, Any]:
     """All keys of the job but the paths. Raises `UsageError` for one that an argument has."""
     whole = {name: value for name, value in question.items() if value is not None}
-    own = keys.get("input", {})
-    if not isinstance(own, Mapping):
-        raise UsageError("input: the frame is the input. It takes further keys of `input` as a mapping.")
+    section = keys.get("input", {})
+    if not isinstance(section, Mapping):
+        raise UsageError("input: the frame is the input. Further keys of `input` go in a mapping.")
+    dotted = {name.removeprefix("input."): value for name, value in keys.items() if name.startswith("input.")}
+    own = {**section, **dotted}
     if taken := sorted(_OF_FRAME & own.keys()):
         raise UsageError(f"input.{taken[0]}: the frame and the arguments prompt, messages and id say that.")
-    changes = {"resume": {"changed": "resend"}, "name": "frame"}
-    merged = {**changes, **keys, **whole}
+    merged = {"resume": {"changed": "resend"}, "name": "frame", **keys, **whole}
+    merged = {name: value for name, value in merged.items() if not name.startswith("input.")}
     merged["input"] = {**own, **whole.get("input", {}), "id": id_name}
     return merged
 

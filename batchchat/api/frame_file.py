@@ -97,14 +97,16 @@ def write_frame(frame: FrameLike, use: ColumnUse, position: str, path: Path) -> 
 def _columns(frame: FrameLike, use: ColumnUse) -> Iterator[tuple[str, ArrowColumn]]:
     import pyarrow as pa
 
+    from batchchat.arrow.cells import decode
+
     for name in use.among(frame.names):
         try:
-            yield name, frame.json_column(name) if name in use.as_json else frame.column(name)
+            column = frame.json_column(name) if name in use.as_json else frame.column(name)
+            decode([], column.type)  # a type that is not read back is refused here, where its frame is known
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            if not isinstance(error, TypeError | ValueError | OverflowError):
-                raise
-            reason = str(error).split("\n", 1)[0][:150]
+            reason = str(error).split("\n", 1)[0][:150].rstrip(".")
             raise UsageError(
-                f"the column `{scrub(name)}` can't be written as Parquet: {reason}. Convert it first, for example with"
+                f"the column `{scrub(name)}` can't be sent: {reason}. Convert it first, for example with"
                 f" frame[{name!r}].astype(str)."
             ) from None
+        yield name, column

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ class FrameLike(Protocol):
 
     names: list[str]
     rows: int
+
+    def name_of(self, label: Hashable) -> str:
+        """The name of the column that a caller means by `label`, which need not be there."""
+        ...
 
     def column(self, name: str) -> ArrowColumn:
         """The column as Arrow has it. Raises what Arrow raises where it can't hold the values."""
@@ -58,11 +62,16 @@ class PandasFrame:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
-        self.names = [str(label) for label in frame.columns]
+        self.names = [str(label) for label in frame.columns.tolist()]
         self.rows = len(frame)
 
     def _series(self, name: str) -> pd.Series[Any]:
         return self._frame.iloc[:, self.names.index(name)]
+
+    def name_of(self, label: Hashable) -> str:
+        """The text of `label`, as the frame has it: 1 of NumPy is called `1` there, too."""
+        labels = self._frame.columns.tolist()
+        return str(labels[labels.index(label)]) if label in labels else str(label)
 
     def column(self, name: str) -> ArrowColumn:
         """The column as Arrow has it, NaN as null."""
@@ -84,7 +93,10 @@ class PandasFrame:
         frame = self._frame if positions is None else self._frame.iloc[positions.to_numpy()]
         added = results.to_pandas(types_mapper=_pandas_types().get)
         added.index = frame.index
+        if (levels := frame.columns.nlevels) > 1:
+            added.columns = pd.MultiIndex.from_tuples([(name, *[""] * (levels - 1)) for name in added.columns])
         joined = pd.concat([frame, added], axis="columns")
+        joined.columns.names = frame.columns.names
         joined.attrs = dict(self._frame.attrs)
         if attributes is not None:
             joined.attrs["batchchat"] = dict(attributes)
@@ -98,6 +110,10 @@ class PolarsFrame:
         self._frame = frame
         self.names = frame.columns
         self.rows = frame.height
+
+    def name_of(self, label: Hashable) -> str:
+        """The text of `label`."""
+        return str(label)
 
     def column(self, name: str) -> ArrowColumn:
         """The column as Arrow has it."""
@@ -151,7 +167,10 @@ def _json_text(value: Any) -> str | None:
         return value
     if value is None or value != value or type(value).__name__ == "NAType":  # noqa: PLR0124 (NaN)
         return None
-    return lossless_json.dumps(_python_value(value)).decode()
+    try:
+        return lossless_json.dumps(value).decode()
+    except TypeError:
+        return lossless_json.dumps(_python_value(value)).decode()
 
 
 def _python_value(value: Any) -> Any:

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-__all__ = ["CARRIED", "KEY_COLUMNS", "METADATA", "TECHNICAL"]
+__all__ = ["CARRIED", "FRAME_ROW", "KEY_COLUMNS", "METADATA", "TECHNICAL"]
 
 METADATA = b"batchchat"
 """The key of the Parquet schema's metadata under which an output keeps its own."""
+
+FRAME_ROW = "batchchat_frame_row"
+"""The column with a row's number in the DataFrame that it comes from; it is no part of what the row is known by."""
 
 KEY_COLUMNS = ("id", "variant", "sample")
 """The columns that tell an output's rows apart."""

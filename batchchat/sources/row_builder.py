@@ -12,7 +12,7 @@ from typing import Any
 from batchchat.core.bad import Bad, BadReason
 from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.core.key_spelling import spelled_key
-from batchchat.core.output_columns import KEY_COLUMNS
+from batchchat.core.output_columns import FRAME_ROW, KEY_COLUMNS
 from batchchat.job.spec import AUTO, InputSpec
 from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
@@ -171,6 +171,8 @@ class RowBuilder:
 
     def _content_id(self, record: dict[str, Any], request: RowRequest) -> str:
         if self._columns.form.name == TEMPLATE:
+            if FRAME_ROW in record:  # a row that moves in its frame is the same row
+                record = {name: value for name, value in record.items() if name != FRAME_ROW}
             return self._content_ids.claim_columns(record)
         conversation = [*request.messages, *request.turns] if request.turns else request.messages
         return self._content_ids.claim(conversation, request.params, request.model)
