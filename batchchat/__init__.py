@@ -55,6 +55,7 @@ _MODULES = {
     "Job": "api.job",
     "Report": "api.report",
     "Result": "api.result",
+    "chat_frame": "api.frame",
     "estimate": "api.estimate",
     "report": "api.report",
     "chat_frame": "api.frame",
