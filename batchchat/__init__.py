@@ -58,7 +58,6 @@ _MODULES = {
     "chat_frame": "api.frame",
     "estimate": "api.estimate",
     "report": "api.report",
-    "chat_frame": "api.frame",
     "run": "api.run",
     "run_async": "api.run",
 }

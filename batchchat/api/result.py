@@ -18,6 +18,7 @@ from batchchat.errors import (
     UsageError,
 )
 from batchchat.text.nearest import did_you_mean
+from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ class Result:
         return self._table(_OF_FAILURES, only_without_answer=True).to_pandas()
 
     def __repr__(self) -> str:
-        return f"<Result {self.summary['text']}; exit code {self.exit_code}; {str(self.path)!r}>"
+        return f"<Result {self.summary['text']}; exit code {self.exit_code}; {shown_path(self.path)!r}>"
 
     def _repr_html_(self) -> str:
         return summary_table(self.summary, self.path, self._stopped)

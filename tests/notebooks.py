@@ -1,0 +1,82 @@
+"""`python -m tests.notebooks`: execute the notebooks of docs/ again, and write them with what their cells show now.
+
+A notebook runs in a folder of its own, where `sample_data` is, with a cache of its own. What changes from run to run
+(times, ids, the state of widgets) is not kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat as _nbformat
+from nbclient import NotebookClient
+
+from tests.reference import REPOSITORY
+
+__all__ = ["NOTEBOOKS", "executed", "nbformat", "shown"]
+
+nbformat: Any = _nbformat  # it has no types
+NOTEBOOKS = sorted((REPOSITORY / "docs/notebooks").glob("*.ipynb"))
+# What differs from run to run: durations, and the sizes of files that hold them.
+_MEASURED = re.compile(r"\b\d+(\.\d+)? ?(s|ms|kB)\b")
+
+
+def executed(path: Path, folder: Path) -> Any:
+    """The notebook at `path`, executed in `folder`; a cell that fails raises `nbclient.CellExecutionError`."""
+    notebook = nbformat.read(path, as_version=4)
+    (folder / "sample_data").symlink_to(REPOSITORY / "sample_data")
+    environ = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONWARNINGS": "ignore",
+    }
+    resources = {"metadata": {"path": str(folder)}}
+    client: Any = NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources)
+    client.create_kernel_manager()
+    client.km.ip = "127.0.0.1"
+    client.km.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    client.execute(env=environ)
+    return cleaned(notebook)
+
+
+def cleaned(notebook: Any) -> Any:
+    """`notebook` without what changes from run to run and shows nothing."""
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+        cell.metadata = {}
+        for output in cell.get("outputs", ()):
+            output.pop("metadata", None) if output.output_type == "stream" else output.update(metadata={})
+    return notebook
+
+
+def shown(notebook: Any) -> list[str]:
+    """What the cells show as text, in their order, without durations and sizes."""
+    texts = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            texts.append(_MEASURED.sub("#", text))
+    return texts
+
+
+def main() -> None:
+    """Write the notebooks that show something else now."""
+    for path in NOTEBOOKS:
+        with tempfile.TemporaryDirectory() as folder:
+            notebook = executed(path, Path(folder))
+        if shown(notebook) != shown(nbformat.read(path, as_version=4)):
+            nbformat.write(notebook, path)
+            sys.stdout.write(f"{path.name}\n")
+
+
+if __name__ == "__main__":
+    main()
