@@ -23,6 +23,7 @@ __all__ = ["NOTEBOOKS", "executed", "nbformat", "shown"]
 nbformat: Any = _nbformat  # it has no types
 NOTEBOOKS = sorted((REPOSITORY / "docs/notebooks").glob("*.ipynb"))
 # What differs from run to run: durations, and the sizes of files that hold them.
+_SHOWN = ("text/plain", "text/html")
 _MEASURED = re.compile(r"\b\d+(\.\d+)? ?(s|ms|kB)\b")
 
 
@@ -63,8 +64,8 @@ def shown(notebook: Any) -> list[str]:
     texts = []
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
-            text = output.get("text") or output.get("data", {}).get("text/plain", "")
-            texts.append(_MEASURED.sub("#", text))
+            data = output.get("data", {})
+            texts += [_MEASURED.sub("#", text) for text in (output.get("text"), *map(data.get, _SHOWN)) if text]
     return texts
 
 

@@ -11,16 +11,16 @@ import contextvars
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Generic, TypeVar
 
 from batchchat.api.signal_relay import SignalRelay
-from batchchat.errors import BatchchatError, UsageError
+from batchchat.errors import BatchchatError, UsageError, error_of_machine
 from batchchat.execution.signals import Signals
 
-__all__ = ["BackgroundRun", "wait", "wait_async"]
+__all__ = ["BackgroundRun", "machine_errors", "wait", "wait_async"]
 
 T = TypeVar("T")
 _LOOK_EVERY_S = 0.2
@@ -119,6 +119,18 @@ try:
     getattr(threading, "_register_atexit", lambda _: None)(_finish_before_exit)
 except RuntimeError:
     _interpreter_ends.set()
+
+
+@contextmanager
+def machine_errors(redact: Callable[[str], str], sent: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Raise what the operating system refuses as the error of the tree that says it; rows may have been `sent`."""
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        of_machine = error_of_machine(error, sent=sent())
+        if of_machine is None:
+            raise
+        raise type(of_machine)(redact(str(of_machine))) from error
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -8,22 +8,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batchchat.api.background import BackgroundRun, wait
+from batchchat.api.background import BackgroundRun, machine_errors, wait
 from batchchat.api.job import Job, job_from
 from batchchat.api.result import Result
 from batchchat.api.summary_table import html_text
 from batchchat.errors import JobError, UsageError
+from batchchat.execution.run_command import RunCommand
 from batchchat.execution.runner import run_job
+from batchchat.execution.wiring import redactor_for
 from batchchat.preflight.assumptions import model_list
 from batchchat.preflight.estimate import Pilot, PilotPlan
 from batchchat.preflight.estimate import estimate as estimate_job
 from batchchat.preflight.pilot_run import pilot_run
 from batchchat.reporting.estimate import estimate_json, estimate_text
 from batchchat.results.reader import output_of
-from batchchat.text.display import display_for
+from batchchat.text.display import PROGRESS, display_for
 
 if TYPE_CHECKING:
     from batchchat.api.run import JobLike
+    from batchchat.execution.ending import RunResult
+    from batchchat.execution.signals import Signals
     from batchchat.job import JobSpec
     from batchchat.preflight.job_estimate import JobEstimate
 
@@ -91,15 +95,22 @@ def estimate(
     Raises `UsageError` (`JobError`, `InputError`, `OutputError`) where a run would be refused, and of a pilot that
     stops early what `Result.check` raises.
     """
-    if pilot is not None and (pilot < 1 or like is not None):
-        raise UsageError("pilot takes a whole number above 0, and can't be combined with `like`.")
+    _check(pilot, seed, progress)
+    if pilot is not None and like is not None:
+        raise UsageError("pilot and like contradict each other: reply lengths come from one of them.")
     whole = job_from(job, keys)
     spec = _spec(whole, needs_key=pilot is not None)
+    command = None if whole.path is None else RunCommand(whole.path, {}, tuple(whole.changes)).text()
 
     def send(plan: PilotPlan) -> None:
+        piloted, options = pilot_run(spec, plan, command)
         display = display_for(progress, sys.stderr)
-        piloted = pilot_run(spec, plan, None)
-        ended = wait(BackgroundRun(lambda signals: run_job(*piloted, [display], signals=signals)))
+
+        async def run_pilot(signals: Signals) -> RunResult:
+            with machine_errors(redactor_for(spec, os.environ).redact):
+                return await run_job(piloted, options, [display], signals=signals)
+
+        ended = wait(BackgroundRun(run_pilot))
         Result(spec.output.path, ended.summary, ended.exit_code, ended.stopped).check()
 
     names = (compare,) if isinstance(compare, str) else tuple(compare)
@@ -113,6 +124,15 @@ def estimate(
             models=models,
         )
     )
+
+
+def _check(pilot: object, seed: object, progress: str) -> None:
+    """Raise `UsageError` for an argument of `estimate` that is none."""
+    for name, value, least in (("pilot", pilot, 1), ("seed", seed, 0)):
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise UsageError(f"{name} is {value!r}. It takes a whole number of at least {least}.")
+    if progress not in PROGRESS:
+        raise UsageError(f"progress is {progress!r}. It takes {', '.join(PROGRESS)}.")
 
 
 def _spec(job: Job, *, needs_key: bool) -> JobSpec:

@@ -31,8 +31,9 @@ Reported = Job | Result | str | os.PathLike[str]
 class Report:
     """The figures of one or several outputs, as they were when they were read."""
 
-    def __init__(self, figures: FiguresReport, page: Callable[[], bytes]) -> None:
+    def __init__(self, figures: FiguresReport, jobs: Sequence[Path], page: Callable[[], bytes]) -> None:
         self._figures = figures
+        self._jobs = jobs
         self._page = page
         self.summary: dict[str, Any] = figures.json()
         """What `batchchat report --json` prints: counts of rows and tokens, cost in USD, latencies in seconds."""
@@ -48,12 +49,13 @@ class Report:
 
         It is made of the outputs as they are now. Raises `OutputError` where `path` can't be written.
         """
-        from batchchat.results.write_target import check_target, write_target
+        from batchchat.results.write_target import check_target, refuse_named_pipe, write_target
 
         content = self._page()
         if path is not None:
             target = Path(path)
-            check_target([figures.output for figures in self._figures.outputs], target)
+            refuse_named_pipe(target)
+            check_target([figures.output for figures in self._figures.outputs], target, jobs=self._jobs)
             write_target(target, content)
         return content.decode()
 
@@ -71,8 +73,8 @@ def report(*sources: Reported, by: str | Iterable[str] = (), since: str | None =
     """The figures of runs, finished, stopped or going on: rows, tokens, cost in USD, latency in seconds, failures.
 
     `sources` are jobs, results, or paths of job files and outputs; several stand side by side. `by` names a column, or
-    several: the same figures for each value, or for each combination. `since` leaves rows out that ended before then:
-    `last-run`, a date and time, a time of day (`18:00`), or how long ago (`2h`).
+    a list of them: the same figures for each value, or for each combination. `since` leaves rows out that ended before
+    then: `last-run`, a date and time, a time of day (`18:00`), or how long ago (`2h`).
 
     Nothing is sent and nothing is changed. Raises `UsageError` for a column or a time that is none, `OutputError` where
     there is no run.
@@ -90,7 +92,7 @@ def report(*sources: Reported, by: str | Iterable[str] = (), since: str | None =
         jobs: Sequence[Path | None] = [job for _, job in outputs]
         return page_of_outputs([output for output, _ in outputs], columns, shown_path, jobs, since=after).content
 
-    return Report(FiguresReport(figures, columns), page)
+    return Report(FiguresReport(figures, columns), [job for _, job in outputs if job is not None], page)
 
 
 def _output(source: Reported) -> tuple[Path, Path | None]:
@@ -99,6 +101,8 @@ def _output(source: Reported) -> tuple[Path, Path | None]:
         return source.output, source.path
     if isinstance(source, Result):
         return source.path, None
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"report() takes jobs, results and paths, and no {type(source).__name__}.")
     path = Path(source)
     output = output_of(path, os.environ)
     return output, None if output == path else path

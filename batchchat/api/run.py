@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchchat.api.background import BackgroundRun, wait, wait_async
+from batchchat.api.background import BackgroundRun, machine_errors, wait, wait_async
 from batchchat.api.job import Job, job_from
 from batchchat.api.result import Result
-from batchchat.errors import UsageError, error_of_machine
+from batchchat.errors import UsageError
 from batchchat.execution.context import RunOptions
 from batchchat.execution.disposition import OnChanged
 from batchchat.execution.resend_words import CHANGED, FAILED, check_resend, resend_of
 from batchchat.execution.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand
 from batchchat.execution.runner import refuse, run_job
 from batchchat.execution.tasks import ResumeRules
+from batchchat.execution.wiring import redactor_for
 from batchchat.text.display import PROGRESS, display_for, write_line
 
 if TYPE_CHECKING:
@@ -163,12 +164,8 @@ class RunCall:
         if spec.confirm_above is not None and not self._given.yes:
             await _confirm(spec, options)
         display = display_for(self._given.progress, sys.stderr)
-        try:
+        with machine_errors(redactor_for(spec, os.environ).redact, lambda: self._folder is not None):
             return await run_job(spec, options, [display], signals=signals, opened=self._opened, ended=self._ended)
-        except (OSError, MemoryError) as error:
-            if (of_machine := error_of_machine(error, sent=self._folder is not None)) is not None:
-                raise of_machine from error
-            raise
 
     def _opened(self, folder: Path) -> None:
         self._folder = folder

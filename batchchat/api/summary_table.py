@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ def summary_table(summary: Mapping[str, Any], path: Path, stopped: str | None) -
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(text)}</td></tr>'
         for name, text in _lines(summary, path, stopped)
     )
-    return f"<table><caption>{escape(str(summary['text']))}</caption><tbody>{lines}</tbody></table>"
+    head = f'<tr><th colspan="2" style="text-align:left">{escape(str(summary["text"]))}</th></tr>'
+    return f"<table><thead>{head}</thead><tbody>{lines}</tbody></table>"
 
 
 def html_text(text: str) -> str:
@@ -28,16 +29,31 @@ def html_text(text: str) -> str:
 
 
 def _lines(summary: Mapping[str, Any], path: Path, stopped: str | None) -> Iterator[tuple[str, str]]:
-    rows, cost, tokens = summary["rows"], summary["cost_usd"], summary["tokens"] or {}
+    """The name and the text of each line; what the summary doesn't know has none."""
     if stopped:
         yield "stopped", f"{stopped} The same call picks up where it stopped."
-    names = ("answered", "failed", "invalid", "left", "undecided")
-    yield "rows", " · ".join(f"{numbers.count(rows[name])} {name}" for name in names if rows and rows[name])
+    rows, cost, tokens = summary["rows"] or {}, summary["cost_usd"] or {}, summary["tokens"] or {}
+    yield "rows", _counts((rows.get(name), name.replace("_", " ")) for name in _ROWS)
     if failures := summary["failures"]:
-        yield "failures", " · ".join(f"{numbers.count(count)} {kind}" for kind, count in failures.items())
-    usage = [(tokens.get("prompt_tokens"), "in"), (tokens.get("completion_tokens"), "out")]
-    if any(count is not None for count, _ in usage):
-        yield "tokens", " · ".join(f"{numbers.count(count)} {name}" for count, name in usage if count is not None)
-    usd = cost and cost["known"]
-    yield "cost", numbers.UNKNOWN if usd is None else numbers.money(usd) + (" (mock)" if summary["mock"] else "")
+        yield "failures", _counts((count, kind) for kind, count in failures.items())
+    yield "tokens", _counts([(tokens.get("prompt_tokens"), "in"), (tokens.get("completion_tokens"), "out")])
+    yield "cost", _cost(cost, summary)
     yield "output", shown_path(path)
+
+
+_ROWS = ("answered", "failed", "invalid", "left", "undecided", "cut_off")
+
+
+def _counts(parts: Iterable[tuple[int | None, str]]) -> str:
+    return " · ".join(f"{numbers.count(count)} {name}" for count, name in parts if count) or "0"
+
+
+def _cost(cost: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    usd, unknown, possibly = (cost.get(name) for name in ("known", "unknown_rows", "possibly_billed_at_most"))
+    parts = [numbers.UNKNOWN if usd is None else numbers.money(usd) + (" (mock)" if summary["mock"] else "")]
+    if unknown:
+        parts.append(f"unknown for {numbers.rows(unknown)}")
+    if attempts := summary["possibly_billed_attempts"]:
+        at_most = "" if possibly is None else f", at most {numbers.money(possibly)}"
+        parts.append(f"{numbers.quantity(attempts, 'attempt')} possibly billed{at_most}")
+    return " · ".join(parts)

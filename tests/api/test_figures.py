@@ -51,5 +51,25 @@ def test_a_report_of_several_and_its_page(job: Job, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text() == page
     with pytest.raises(UsageError, match="is the run's own output"):
         both.to_html(job.output)
+    with pytest.raises(UsageError, match="is the job file"):
+        report(job).to_html(job.path)
+    assert (tmp_path / "job.yaml").read_text().startswith("input:")
     with pytest.raises(UsageError, match="at least one job"):
         report()
+    with pytest.raises(UsageError, match="takes jobs, results and paths, and no dict"):
+        report({})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("argument", [{"pilot": 2.5}, {"pilot": "5"}, {"pilot": 0}, {"seed": -1}, {"progress": "x"}])
+def test_wrong_arguments_send_nothing(job: Job, argument: dict[str, Any]) -> None:
+    """They are refused in words."""
+    with pytest.raises(UsageError, match="It takes"):
+        estimate(job, **argument)
+    assert not job.output.with_suffix(".run").exists()
+
+
+def test_after_a_pilot_status_says_what_goes_on(job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command that runs the whole job."""
+    monkeypatch.chdir(tmp_path)
+    estimate(Job("job.yaml", concurrency=3), pilot=2, progress="none")
+    assert command("status", "job.yaml", "--json")["next_command"] == "batchchat run job.yaml --set concurrency=3"
