@@ -65,7 +65,7 @@ def profile(contenders: Contenders, kind: str) -> None:
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="to a million rows; half an hour")
+    parser.add_argument("--full", action="store_true", help="to a million rows")
     parser.add_argument("--only", default=",".join(GROUPS), help="groups of figures, of " + ", ".join(GROUPS))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--stream", action="store_true", help="batchchat asks for streams where rows are short")

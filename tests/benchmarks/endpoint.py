@@ -108,17 +108,18 @@ def _nginx() -> str | None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Endpoint]:
-    """Start a server whose files are in `folder`, and end it."""
+def running(folder: Path, *, nginx: bool | None = None) -> Iterator[Endpoint]:
+    """Start a server whose files are in `folder`, and end it; `nginx` says which, None is the one there is."""
+    nginx = has_nginx() if nginx is None else nginx
     folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = _nginx_command(folder, port) if has_nginx() else _plain_command(port)
+    command = _nginx_command(folder, port) if nginx else _plain_command(port)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         pin(process.pid, SERVER_CORE)
-        endpoint = Endpoint(process.pid, port, "nginx with Lua" if has_nginx() else "Python with uvloop")
+        endpoint = Endpoint(process.pid, port, "nginx with Lua" if nginx else "Python with uvloop")
         _wait_until_it_answers(endpoint, process)
         yield endpoint
     finally:
