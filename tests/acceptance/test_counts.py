@@ -21,7 +21,7 @@ import orjson
 import pytest
 import uvloop
 
-from batchchat.execution import publish
+from batchchat.store.parquet import write_parquet
 from tests.acceptance.job import Job
 from tests.benchmarks.endpoint import Endpoint, running
 from tests.benchmarks.rows import write_rows
@@ -69,7 +69,7 @@ class Calls:
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # what its documentation says to call it with
+        threading.setprofile(None)
 
     def _count(self, frame: FrameType, event: str, argument: Any) -> None:
         self.functions += event in {"call", "c_call"}
@@ -125,13 +125,13 @@ def test_a_row_has_one_task(job: Job, endpoint: Endpoint, monkeypatch: pytest.Mo
 def test_a_finished_row_keeps_few_objects(job: Job, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """When all rows are finished, and nothing is published yet, memory has grown by about 5 blocks for each."""
     counts = []
-    write_parquet: Callable[..., None] = publish.write_parquet
+    publish: Callable[..., None] = write_parquet
 
     def counting(*arguments: Any) -> None:
         counts.append(sys.getallocatedblocks())
-        write_parquet(*arguments)
+        publish(*arguments)
 
-    monkeypatch.setattr(publish, "write_parquet", counting)
+    monkeypatch.setattr("batchchat.execution.publish.write_parquet", counting)
     for rows in (1, SMALL, LARGE):
         prepare(job, endpoint, rows)
         run(job)
