@@ -1,9 +1,9 @@
-# make demo | test | check | bench | field | soak | tokens | reference | picture. Each makes .venv and installs when needed, and does nothing twice.
+# make demo | test | check | bench | bench-full | field | soak | tokens | reference | picture. Each makes .venv and installs when needed, and does nothing twice.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench field soak tokens reference picture
+.PHONY: demo test check bench bench-full field soak tokens reference picture
 .NOTPARALLEL:
 
 # Today's pip resolves in half the time of the one that Python 3.11 has. Where the system's Python has none, that one.
@@ -37,7 +37,10 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 
 bench: .venv/installed-dev
-	$(BIN)/python tests/benchmarks/bench.py
+	$(BIN)/python -m tests.benchmarks.bench
+
+bench-full: .venv/installed-dev
+	$(BIN)/python -m tests.benchmarks.bench --full
 
 field: .venv/installed-dev
 	$(BIN)/python -m pytest -n 4 tests/field

@@ -1,0 +1,181 @@
+"""What a row costs, in counts and not in seconds: they are the same on a slow machine and on a busy one.
+
+Each bound is what is needed today, a little above it where it varies. A change that needs less lowers the bound.
+A count for a row is the slope between two sizes of input, so that what a run costs once is not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+import orjson
+import pytest
+import uvloop
+
+from batchchat.store.parquet import write_parquet
+from tests.acceptance.job import Job
+from tests.benchmarks.endpoint import Endpoint, running
+from tests.benchmarks.rows import write_rows
+
+SMALL, LARGE = 50, 150
+TRACED = "read,write,readv,writev,pwrite64,sendto,sendmsg,recvfrom,recvmsg,epoll_wait,epoll_pwait,futex,fdatasync,fsync"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """The benchmark's endpoint in a process of its own, so that what it does is not counted."""
+    with running(tmp_path_factory.mktemp("counts") / "server", nginx=False) as endpoint:
+        yield endpoint
+
+
+def prepare(job: Job, endpoint: Endpoint, rows: int) -> None:
+    """A job of `rows` realistic rows; nothing of an earlier run is left."""
+    shutil.rmtree(job.run_folder, ignore_errors=True)
+    job.output.unlink(missing_ok=True)
+    write_rows(job.input, "realistic", rows)
+    job.write(endpoint__base_url=endpoint.base_url("realistic"))
+
+
+def run(job: Job) -> None:
+    """Run the job to its end."""
+    ended = job.run("--progress", "none")
+    assert ended.code == 0, ended.err
+
+
+def per_row(small: int, large: int) -> float:
+    return (large - small) / (LARGE - SMALL)
+
+
+class Calls:
+    """Counts, while it is entered, what is called in all threads: functions of Python and of C, and orjson's."""
+
+    def __init__(self) -> None:
+        self.functions = 0
+        self.json: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        threading.setprofile(self._count)
+        sys.setprofile(self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def _count(self, frame: FrameType, event: str, argument: Any) -> None:
+        self.functions += event in {"call", "c_call"}
+        if event == "c_call" and argument in {orjson.dumps, orjson.loads}:
+            self.json[argument.__name__] += 1
+
+
+def test_json_and_calls_of_a_row(job: Job, endpoint: Endpoint) -> None:
+    """How often a row is read and written as JSON, and how many functions are called for it.
+
+    Written: the input three times, to look for repeated keys, the request, the fingerprint, the record; now and then a
+    hold. Read: the input three times, the reply, and the record for Parquet.
+    """
+    prepare(job, endpoint, 1)
+    run(job)  # what is imported and compiled at first use
+    counts = []
+    for rows in (SMALL, LARGE):
+        prepare(job, endpoint, rows)
+        with Calls() as calls:
+            run(job)
+        counts.append(calls)
+    small, large = counts
+    assert per_row(small.json["dumps"], large.json["dumps"]) <= 6.1
+    assert per_row(small.json["loads"], large.json["loads"]) <= 5.1
+    assert per_row(small.functions, large.functions) <= 1_000
+
+
+def test_a_row_has_one_task(job: Job, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are the permits, so that a row has no task; its attempt has one, which can be cancelled."""
+    count = 0
+    new_event_loop = uvloop.new_event_loop
+
+    def task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        nonlocal count
+        count += 1
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    def counting_loop() -> asyncio.AbstractEventLoop:
+        loop = new_event_loop()
+        loop.set_task_factory(task)
+        return loop
+
+    monkeypatch.setattr(uvloop, "new_event_loop", counting_loop)
+    counts = []
+    for rows in (SMALL, LARGE):
+        count = 0
+        prepare(job, endpoint, rows)
+        run(job)
+        counts.append(count)
+    assert per_row(*counts) <= 1.1
+
+
+def test_a_finished_row_keeps_few_objects(job: Job, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all rows are finished, and nothing is published yet, memory has grown by about 5 blocks for each."""
+    counts = []
+    publish: Callable[..., None] = write_parquet
+
+    def counting(*arguments: Any) -> None:
+        counts.append(sys.getallocatedblocks())
+        publish(*arguments)
+
+    monkeypatch.setattr("batchchat.execution.publish.write_parquet", counting)
+    for rows in (1, SMALL, LARGE):
+        prepare(job, endpoint, rows)
+        run(job)
+    _, small, large = counts
+    assert per_row(small, large) <= 6
+
+
+@pytest.mark.field
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_system_calls_of_a_row(tmp_path: Path, endpoint: Endpoint) -> None:
+    """A request and its reply are two, the rest is shared by rows that are ready together."""
+    counts = []
+    for rows in (SMALL, LARGE):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        job = Job(folder)
+        prepare(job, endpoint, rows)
+        counts.append(system_calls(job))
+    small, large = counts
+    figures = {name: round(per_row(small[name], large[name]), 2) for name in large}
+    assert sum(figures.values()) <= 5, figures
+
+
+def system_calls(job: Job) -> Counter[str]:
+    """The calls of a run by name: files, sockets, waits and locks."""
+    table = job.folder / "strace"
+    options = ["-f", "-qq", "--seccomp-bpf", "-e", f"trace={TRACED}", "-c", "-U", "calls,name", "-o", str(table)]
+    command = ["strace", *options, *job.command("--progress", "none")]
+    subprocess.run(command, cwd=job.folder, env=job.environ(), stdout=subprocess.DEVNULL, check=True)
+    lines = (line.split() for line in table.read_text().splitlines())
+    counts = {line[1]: int(line[0]) for line in lines if len(line) == 2 and line[0].isdigit()}
+    return Counter({name: calls for name, calls in counts.items() if name != "total"})
+
+
+def test_modules_of_a_start() -> None:
+    """`batchchat --help` imports few modules, of ours and of others."""
+    program = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "from batchchat.cli import main\n"
+        "main(['--help'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = ended.stderr.split()
+    ours = [name for name in modules if name.partition(".")[0] == "batchchat"]
+    assert len(ours) <= 76
+    assert len(modules) <= 295
