@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batchchat.api.cache import cached_output, input_file
 from batchchat.api.frame_file import column_use, free_name, write_frame
 from batchchat.api.frame_kinds import FrameLike, frame_like
-from batchchat.api.frame_results import ResultColumns, join_results
+from batchchat.api.frame_results import ResultColumns, join_results, positions_of_all
 from batchchat.api.job import Job
 from batchchat.api.run import Resending, RunCall, RunCallOptions
 from batchchat.core.output_columns import FRAME_ROW
@@ -119,6 +119,11 @@ class _FrameCall:
         self._use = column_use(spec)
         self._use.among(frame.names)
         self._position = free_name(FRAME_ROW, [*frame.names, *self._columns.names])
+        source = spec.input
+        may_lack = (options.limit, source.where, source.first, source.random) != (None, None, None, None)
+        # The output has the input's order. Only one that may lack rows needs their numbers, which are written anew for
+        # each row that moves.
+        self._passthrough = [self._position] if may_lack else []
         self._is_cached = output is None
         self._path = cached_output(spec) if output is None and frame.rows else spec.output.path
         self._output = self._path if output is None else output
@@ -131,15 +136,16 @@ class _FrameCall:
         if self._is_cached:
             self._note(f"chat_frame: the run is kept in {shown_path(self._path.parent)}")
         result = self._run()
-        table = result.to_arrow([*columns.names, self._position])
-        joined = join_results(columns.of(table), table.column(self._position), frame.rows)
+        table = result.to_arrow([*columns.names, *self._passthrough])
+        positions = table.column(self._position) if self._passthrough else positions_of_all(table.num_rows, frame.rows)
+        joined = join_results(columns.of(table), positions, frame.rows)
         self._note_failures(result)
         return frame.joined(joined.results, joined.positions, {"output": str(result.path)})
 
     def _run(self) -> Result:
         with input_file(self._path) as path:
             write_frame(self._frame, self._use, self._position, path)
-            keys = _with_input(self._keys, {"path": path, "columns": [self._position]})
+            keys = _with_input(self._keys, {"path": path, "columns": self._passthrough})
             call = RunCall(Job(keys, output=self._output), self._options, owns_output=self._is_cached)
             try:
                 result = call.wait()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from batchchat.api.frame_kinds import FrameLike
     from batchchat.job import JobSpec
 
-__all__ = ["JoinedResults", "ResultColumns", "join_results"]
+__all__ = ["JoinedResults", "ResultColumns", "join_results", "positions_of_all"]
 
 _ALWAYS = (
     "response",
@@ -81,6 +81,16 @@ class JoinedResults(NamedTuple):
 
     results: pa.Table
     positions: pa.Array[Any] | None
+
+
+def positions_of_all(results: int, rows: int) -> pa.ChunkedArray[Any]:
+    """The frame's row of each of so many `results`, where each of its `rows` has as many, in their order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    repeats, remainder = divmod(results, rows)
+    assert repeats > 0 == remainder, f"{results} results for {rows} rows"
+    return pa.chunked_array([pc.divide(pa.array(range(results), pa.int64()), repeats)])
 
 
 def join_results(results: pa.Table, positions: pa.ChunkedArray[Any], rows: int) -> JoinedResults:

@@ -124,6 +124,25 @@ def test_the_cache(cache: Path) -> None:
     assert all(sorted(path.name for path in folder.iterdir()) == ["out.parquet", "out.run"] for folder in folders)
 
 
+@pytest.mark.parametrize("keys", [{"prompt": "text"}, {"template": "{{ text }}"}, {"prompt": "text", "id": "key"}])
+@pytest.mark.parametrize("more", [{}, {"samples": 2}, {"limit": 9}])
+def test_moved_rows_keep_their_answers(keys: dict[str, Any], more: dict[str, Any]) -> None:
+    """Each its own, where nothing is sent: in another order, without some, with equal rows and ones without a text."""
+    texts = ["a", "b", None, "a", "refuse", "c"]
+    frame = pd.DataFrame({"text": texts, "key": range(6)})
+    with echo() as server:
+        call(frame, server, **keys, **more)
+        sent(server)
+        for order in ([5, 4, 3, 2, 1, 0], [3, 1, 4], [2, 5, 0, 1, 3, 4], [0, 1, 2, 3, 4, 5]):
+            result = call(frame.iloc[order], server, **keys, **more)
+            repeats = 2 if "samples" in more else 1
+            assert result.index.tolist() == [row for row in order for _ in range(repeats)]
+            for text, response, status in zip(result["text"], result["response"], result["status"], strict=True):
+                assert status == {"refuse": "failed"}.get(text, "answered" if isinstance(text, str) else "invalid")
+                assert response == f"re: {text}" if status == "answered" else pd.isna(response)
+        assert sent(server) == []
+
+
 def test_rows_of_a_template_may_move() -> None:
     """A row that failed stays failed where another is put before it, and an answered one keeps its answer."""
     frame = pd.DataFrame({"who": ["Ann", "refuse", "Bob"], "unused": [object(), object(), object()]})
