@@ -45,6 +45,7 @@ class BatchchatError(Exception):
     """The root. `str()` of it is what the user reads after `error: `."""
 
     exit_code: int = EXIT_DEFECT
+    """What the command exits with where it ends with this error."""
 
 
 class UsageError(BatchchatError):
@@ -54,11 +55,12 @@ class UsageError(BatchchatError):
 
 
 class JobError(UsageError):
-    """A job file that doesn't hold together. `faults` has one sentence for each thing wrong, in file order."""
+    """A job file that doesn't hold together. All that is wrong is in it, in the order of the file."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+        """A sentence for each thing that is wrong."""
 
 
 class InputError(UsageError):

@@ -1,7 +1,8 @@
-"""The README's example, as files and typed commands; `make reference` puts in what they print now."""
+"""The examples of the pages, as files, programs and typed commands; `make reference` puts in what they print now."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -9,10 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["files_of", "same", "sessions_of", "typed", "with_sessions"]
+__all__ = ["examples_of", "files_of", "same", "sessions_of", "typed", "with_sessions"]
 
 _FILE = re.compile(r"^`([\w./-]+)` (?:[^\n]|\n(?!\n))*\n\n```\w+\n(.*?)```", re.MULTILINE | re.DOTALL)
 _SESSION = re.compile(r"^(```console\n\$ ([^\n]+)\n)(.*?)(```)$", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(.*?)```$", re.MULTILINE | re.DOTALL)
+_GENERATED = re.compile(r"^<!-- ([a-z-]+) -->\n.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
 # What differs from run to run: durations, and the sizes of files that hold them.
 _MEASURED = re.compile(r"\b\d+(\.\d+)? ?(s|kB)\b")
 
@@ -27,11 +30,18 @@ def sessions_of(text: str) -> list[tuple[str, str]]:
     return [(match[2], match[3]) for match in _SESSION.finditer(text)]
 
 
+def examples_of(text: str) -> list[str]:
+    """The `python` blocks of a page that are no files and no signatures, outside of its generated places."""
+    written = _GENERATED.sub("", text)
+    return [block for block in _PYTHON.findall(written) if block not in files_of(text).values()]
+
+
 def typed(folder: Path, command: str) -> str:
-    """What `command` prints on stdout, typed in `folder`."""
+    """What `command` prints on stdout, typed in `folder`, which has the user's cache, too."""
     words = shlex.split(command)
     words[:1] = [sys.executable] if words[0] == "python" else [sys.executable, "-m", words[0]]
-    ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    environ = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache")}
+    ended = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.rstrip() + "\n"
 

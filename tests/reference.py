@@ -21,12 +21,14 @@ from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import network_failures, reply_verdicts, verdicts, wordings
 from batchchat.job.keys import KEYS, JobKey
 from batchchat.store.columns import COLUMNS
+from tests.python_reference import python_errors, python_names
 from tests.readme import with_sessions
 
-__all__ = ["PAGES", "README", "REPOSITORY", "TABLES", "tables_on", "with_tables"]
+__all__ = ["PAGES", "PYTHON", "README", "REPOSITORY", "TABLES", "tables_on", "with_tables"]
 
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
+PYTHON = REPOSITORY / "docs" / "python.md"
 PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
 
 
@@ -306,10 +308,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "wordings": _wordings,
     "replies": _replies,
     "failures": _failures,
+    "python-names": python_names,
+    "python-errors": python_errors,
 }
 
 
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(with_tables(page.read_text()))
-    README.write_text(with_sessions(README.read_text()))
+    for page in (README, PYTHON):
+        page.write_text(with_sessions(page.read_text()))

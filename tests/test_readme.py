@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchchat.cli import main
-from tests.readme import files_of, same, sessions_of, typed
-from tests.reference import PAGES, README
+from tests.readme import examples_of, files_of, same, sessions_of, typed
+from tests.reference import PAGES, PYTHON, README
 
 PLACEHOLDER = re.compile(r"\b(JOB|OUTPUT|COMMAND|MODEL|DIR)\b")
 
@@ -21,7 +21,7 @@ def test_the_whole_example(tmp_path: Path) -> None:
     for name, content in files_of(text).items():
         (tmp_path / name).write_text(content)
     sessions = sessions_of(text)
-    assert [command for command, _ in sessions] == ["batchchat run reviews.yaml", "python join.py"]
+    assert [command for command, _ in sessions] == ["batchchat run reviews.yaml", "python join.py", "python label.py"]
     for command, shown in sessions:
         printed = typed(tmp_path, command)
         assert same(printed, shown), printed
@@ -44,3 +44,19 @@ def test_commands_are_ones_there_are(page: Path) -> None:
             continue
         name, *words = shlex.split(line.removeprefix("batchchat "))
         main.commands[name].make_context(name, words, resilient_parsing=not is_whole)
+
+
+def test_the_examples_from_python(tmp_path: Path) -> None:
+    """docs/python.md is run from its first line to its last: files, commands with what they print, and examples."""
+    text = PYTHON.read_text()
+    for name, content in files_of(text).items():
+        (tmp_path / name).write_text(content)
+    sessions = sessions_of(text)
+    assert [command for command, _ in sessions] == ["python first.py", "python frame.py"]
+    for command, shown in sessions:
+        printed = typed(tmp_path, command)
+        assert same(printed, shown), printed
+    examples = examples_of(text)
+    assert len(examples) == 3
+    (tmp_path / "examples.py").write_text("".join(examples))
+    assert "answered" in typed(tmp_path, "python examples.py")

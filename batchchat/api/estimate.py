@@ -43,7 +43,10 @@ class CostRange(NamedTuple):
 
 
 class Estimate:
-    """What a job is expected to take, of the whole job and of the rows that are left."""
+    """What a job is expected to take, of the whole job and of the rows that are left.
+
+    `print` shows the text of `batchchat estimate`, and a notebook shows it, too.
+    """
 
     def __init__(self, estimates: list[JobEstimate]) -> None:
         self.summary: dict[str, Any] = estimate_json(estimates)

@@ -48,20 +48,20 @@ class Job:
         Job({"input": {"path": "rows.jsonl"}, "model": "m", "output": {"path": "out.parquet"}})
         Job(input="rows.jsonl", model="m", output="out.parquet", params={"temperature": 0})
 
-    `source` is the path of a job file, or a mapping with the keys of one; `keys` set further ones. `input`, `output`
-    and `endpoint` may be a path or a URL instead of a mapping, and `max_cost` stands for `budget.max_cost`. Paths in a
-    job file are relative to it, and so are those that `keys` set inside of a mapping or by a name with dots; all others
-    are relative to the working directory at the time. A Pydantic model may stand for a JSON schema. Of
-    values given in Python `${NAME}` is text, and no variable.
+    `source` is the path of a job file, a mapping with the keys of one, or a job; `keys` set further ones. `input`,
+    `output` and `endpoint` may be a path or a URL instead of a mapping, and `max_cost` (USD) stands for
+    `budget.max_cost`. Paths in a job file are relative to it, and so are those that `keys` set inside of a mapping or
+    by a name with dots; all others are relative to the working directory at the time. A Pydantic model may stand for a
+    JSON schema. Of values given in Python `${NAME}` is text, and no variable.
 
     A job does not change: `override` gives another one. Raises `JobError` with everything that is wrong; whether the
     endpoint's key is there is looked at only by what sends requests.
     """
 
-    def __init__(
-        self, source: str | os.PathLike[str] | Mapping[str, Any] | _Definition | None = None, /, **keys: Any
-    ) -> None:
-        self._definition = _changed(source, keys) if isinstance(source, _Definition) else _definition(source, keys)
+    def __init__(self, source: Job | str | os.PathLike[str] | Mapping[str, Any] | None = None, /, **keys: Any) -> None:
+        self._definition: _Definition = (
+            _changed(source._definition, keys) if isinstance(source, Job) else _definition(source, keys)  # noqa: SLF001
+        )
         spec = self.spec(reads_key=False)
         self.name: str = spec.name
         """What messages call the job."""
@@ -75,7 +75,7 @@ class Job:
 
         A value takes the place of the one before it whole, mappings too. Raises `JobError`.
         """
-        return Job(self._definition, **{**(changes or {}), **keys})
+        return Job(self, **{**(changes or {}), **keys})
 
     def spec(self, *, reads_key: bool = True) -> JobSpec:
         """The job as the program has it, read anew, with its endpoint's key if it `reads_key`. Raises `JobError`."""

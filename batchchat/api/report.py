@@ -29,7 +29,10 @@ Reported = Job | Result | str | os.PathLike[str]
 
 
 class Report:
-    """The figures of one or several outputs, as they were when they were read."""
+    """The figures of one or several outputs, as they were when they were read.
+
+    `print` shows the text of `batchchat report`, and a notebook shows it, too.
+    """
 
     def __init__(self, figures: FiguresReport, jobs: Sequence[Path], page: Callable[[], bytes]) -> None:
         self._figures = figures

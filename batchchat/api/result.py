@@ -79,11 +79,17 @@ class Result:
             return _read([target], names, only_without_answer=only_without_answer)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The rows of the output as a DataFrame, or some `columns` of them, as `pandas.read_parquet` gives them."""
+        """The rows of the output as a DataFrame, or some `columns` of them, as `pandas.read_parquet` gives them.
+
+        Errors are those of `to_arrow`.
+        """
         return self.to_arrow(columns).to_pandas()
 
     def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The rows of the output as a Polars DataFrame. Raises `ImportError` where Polars is not installed."""
+        """The rows of the output as a Polars DataFrame.
+
+        Raises `ImportError` where Polars is not installed; other errors are those of `to_arrow`.
+        """
         try:
             import polars as pl
         except ImportError:
