@@ -206,9 +206,11 @@ class Ledger:
 
     def replay(self, journal_offset: int, record: dict[str, Any]) -> None:
         """As `apply`, and note what a resume compares with the input's passthrough columns."""
-        self.apply(journal_offset, record)
-        if record["kind"] == "row" and (entry := self.index.find(key_of(cast("RowRecord", record)))) is not None:
+        if record["kind"] == "row":
+            entry = self._apply_row(journal_offset, cast("RowRecord", record))
             self.index.set_passthrough(entry, record.get("carried", _NONE))
+        else:
+            self.apply(journal_offset, record)
 
     def drop_rows_not_in_input(self) -> None:
         """The input was read to its end: take finished rows that it does not have out of the totals."""
@@ -235,7 +237,8 @@ class Ledger:
     def _pending_usd(self) -> Decimal:
         return sum((spend.cost_usd for spend in self.pending_spend.values() if spend.cost_usd), _NO_USD)
 
-    def _apply_row(self, journal_offset: int, row: RowRecord) -> None:
+    def _apply_row(self, journal_offset: int, row: RowRecord) -> int:
+        """Apply a `row` record; returns the row's entry in the index."""
         index, status = self.index, row["status"]
         key = key_of(row)
         entry = index.add(key)
@@ -261,6 +264,7 @@ class Ledger:
             if self.pending_spend:
                 self.pending_spend.pop(key, None)
             self.unfinished.finished(key)
+        return entry
 
     def _apply_amendment(self, journal_offset: int, record: dict[str, Any]) -> None:
         index, key = self.index, key_of(cast("RowRecord", record))

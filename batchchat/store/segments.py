@@ -133,10 +133,20 @@ class Scan:
     def _segment(self, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
         path = segment_path(self._folder, number)
         # Writing continues in the last segment, even if nothing in it is intact.
-        self.end = journal_offset(number, 0)
+        base = self.end = journal_offset(number, 0)
         reached = size = 0
         for offset, line in self._lines(path):
             size = offset + len(line)
+            if offset == reached and (record := records.decode(line.removesuffix(b"\n"))) is not None:
+                # As nearly every line is: whole, and behind an intact one.
+                if record["kind"] == "run":
+                    _check_format(path, record)
+                if self._tail is not None:
+                    self._note_tail(record)
+                reached = size
+                self.end = base + size
+                yield base + offset, record
+                continue
             for start, end, record in _intact_parts(line):
                 _check_format(path, record)
                 self._note_tail(record)
