@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
+import resource
 import signal
+import sys
+import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 import batchchat
 from batchchat import Job, JobError, UsageError, run, run_async
@@ -31,14 +37,24 @@ def keys(tmp_path: Path) -> dict[str, Any]:
 
 
 def process_state() -> Any:
-    policy = type(asyncio.get_event_loop_policy())
-    return [signal.getsignal(number) for number in HANDLED], gc.get_threshold(), gc.get_freeze_count(), policy
+    return {
+        "handlers": [signal.getsignal(number) for number in HANDLED],
+        "gc": (gc.get_threshold(), gc.get_freeze_count(), gc.isenabled()),
+        "policy": type(asyncio.get_event_loop_policy()),
+        "tqdm": (tqdm.monitor_interval, tqdm.monitor, len(getattr(tqdm, "_instances", ()))),
+        "threads": [thread.name for thread in threading.enumerate()],
+        "open files": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "warnings": list(warnings.filters),
+        "directory": Path.cwd(),
+        "streams": (sys.stdin, sys.stdout, sys.stderr),
+        "logging": list(logging.root.handlers),
+    }
 
 
 def test_a_run_of_keywords(keys: dict[str, Any], tmp_path: Path) -> None:
     """The rows, the summary and the exit code are those of the command; the process stays as it was."""
     before = process_state()
-    result = run(Job(**{name: value for name, value in keys.items() if name != "progress"}), progress="none")
+    result = run(Job(**{name: value for name, value in keys.items() if name != "progress"}), progress="bar")
     assert process_state() == before
     assert (result.exit_code, result.path, result.summary["rows"]["answered"]) == (0, tmp_path / "out.parquet", 5)
     assert result.check() is result
