@@ -78,3 +78,11 @@ def test_a_result_has_the_columns_that_are_asked_for(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match=r"no column `respons`\. Did you mean `response`"):
         result.to_arrow(["id", "respons"])
+
+
+def test_a_job_of_a_job() -> None:
+    """It has the changes, and the first one stays as it is."""
+    first = Job({**KEYS, "concurrency": 3})
+    second = Job(first, concurrency=5)
+    assert (first.spec().concurrency, second.spec().concurrency) == (3, 5)
+    assert second.changes == Job(first).override(concurrency=5).changes
