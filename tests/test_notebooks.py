@@ -20,7 +20,7 @@ def test_there_are_three() -> None:
 @pytest.mark.filterwarnings("ignore")  # of the client and its kernel
 def test_a_notebook(path: Path, tmp_path: Path) -> None:
     """Each cell runs, and shows the text that is committed; `python -m tests.notebooks` writes it again."""
-    for name in ("nbclient", "ipykernel", "pydantic", "duckdb", "datasets"):
+    for name in ("nbclient", "ipykernel", "pydantic", "duckdb", "datasets", "mistral_common", "sentencepiece"):
         pytest.importorskip(name)
     from tests.notebooks import executed, nbformat, shown
 
