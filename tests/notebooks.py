@@ -1,6 +1,6 @@
 """`python -m tests.notebooks`: execute the notebooks of docs/ again, and write them with what their cells show now.
 
-A notebook runs in a folder of its own, where `sample_data` is, with a cache of its own. What changes from run to run
+A notebook runs in its own folder, as Jupyter starts it, and writes into temporary ones. What changes from run to run
 (times, ids, the state of widgets) is not kept.
 """
 
@@ -28,18 +28,20 @@ _MEASURED = re.compile(r"\b\d+(\.\d+)? ?(s|ms|kB)\b")
 
 
 def executed(path: Path, folder: Path) -> Any:
-    """The notebook at `path`, executed in `folder`; a cell that fails raises `nbclient.CellExecutionError`."""
+    """The notebook at `path`, executed, with `folder` for what it writes. Raises `CellExecutionError`."""
     notebook = nbformat.read(path, as_version=4)
-    (folder / "sample_data").symlink_to(REPOSITORY / "sample_data")
     environ = {
         **os.environ,
+        "TMPDIR": str(folder),
         "XDG_CACHE_HOME": str(folder / "cache"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONWARNINGS": "ignore",
     }
-    resources = {"metadata": {"path": str(folder)}}
+    resources = {"metadata": {"path": str(path.parent)}}
     client: Any = NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources)
     client.create_kernel_manager()
     client.km.ip = "127.0.0.1"
