@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from batchchat.version import __version__
+
 if TYPE_CHECKING:
     from batchchat.api.estimate import Estimate, estimate
     from batchchat.api.frame import chat_frame
@@ -47,8 +49,6 @@ __all__ = [
     "run",
     "run_async",
 ]
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "Estimate": "api.estimate",

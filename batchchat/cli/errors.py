@@ -14,10 +14,10 @@ from pathlib import Path
 
 import click
 
-from batchchat import __version__
 from batchchat.cli.output import say_error
 from batchchat.errors import EXIT_DEFECT, BatchchatError, JobError, error_of_machine
 from batchchat.secret import Redactor, Secret
+from batchchat.version import __version__
 
 __all__ = ["ErrorBoundary", "guarded"]
 

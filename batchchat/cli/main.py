@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from batchchat import __version__
 from batchchat.cli.estimate import estimate
 from batchchat.cli.export import export
 from batchchat.cli.import_ import import_
@@ -20,6 +19,7 @@ from batchchat.cli.run import run
 from batchchat.cli.schema import schema
 from batchchat.cli.status import status
 from batchchat.cli.validate import validate
+from batchchat.version import __version__
 
 __all__ = ["main"]
 

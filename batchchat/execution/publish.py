@@ -8,7 +8,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from batchchat import __version__
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.job import OutputSpec
@@ -18,6 +17,7 @@ from batchchat.store.ledger import Ledger
 from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
 from batchchat.store.parsed_columns import ParsedColumns, ParsedField, declared_text, fields_of_schema
 from batchchat.store.segments import LineReader, end_of
+from batchchat.version import __version__
 
 __all__ = ["content_of", "is_published", "parsed_fields", "publish", "rows_in_order"]
 

@@ -7,7 +7,6 @@ import socket
 import time
 from typing import Any
 
-from batchchat import __version__
 from batchchat.execution.context import RunContext
 from batchchat.execution.publish import parsed_fields
 from batchchat.job.paths import relative_inputs
@@ -15,6 +14,7 @@ from batchchat.sources import Source
 from batchchat.store.parsed_columns import declared_text
 from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
+from batchchat.version import __version__
 
 __all__ = ["run_record"]
 

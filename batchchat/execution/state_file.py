@@ -12,7 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from batchchat import __version__
 from batchchat.core.events import EndpointDown, Environment, Event, Finished, Progress, Refused
 from batchchat.core.next_step import AS_BEFORE
 from batchchat.core.row_counts import RowCounts
@@ -23,6 +22,7 @@ from batchchat.job import JobSpec
 from batchchat.store.run_json import portable_state, read_state, write_state
 from batchchat.text import numbers
 from batchchat.text.times import iso_utc
+from batchchat.version import __version__
 
 __all__ = ["StateFile", "environment_of"]
 

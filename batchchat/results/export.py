@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from batchchat import __version__
 from batchchat.core.conversation import Status
 from batchchat.core.record import RowRecord
 from batchchat.core.totals import CUT_OFF
@@ -18,6 +17,7 @@ from batchchat.results.reader import Results, open_results
 from batchchat.results.row_filter import Part, RowFilter
 from batchchat.results.write_target import check_target, is_stream, writing
 from batchchat.store.parquet import write_parquet
+from batchchat.version import __version__
 
 __all__ = ["EXPORTS", "ExportCounts", "Selection", "export_run"]
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -21,7 +21,6 @@ import orjson
 import pytest
 import uvloop
 
-from batchchat.store.parquet import write_parquet
 from tests.acceptance.job import Job
 from tests.benchmarks.endpoint import Endpoint, running
 from tests.benchmarks.rows import write_rows
@@ -120,23 +119,6 @@ def test_a_row_has_one_task(job: Job, endpoint: Endpoint, monkeypatch: pytest.Mo
         run(job)
         counts.append(count)
     assert per_row(*counts) <= 1.1
-
-
-def test_a_finished_row_keeps_few_objects(job: Job, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When all rows are finished, and nothing is published yet, memory has grown by about 5 blocks for each."""
-    counts = []
-    publish: Callable[..., None] = write_parquet
-
-    def counting(*arguments: Any) -> None:
-        counts.append(sys.getallocatedblocks())
-        publish(*arguments)
-
-    monkeypatch.setattr("batchchat.execution.publish.write_parquet", counting)
-    for rows in (1, SMALL, LARGE):
-        prepare(job, endpoint, rows)
-        run(job)
-    _, small, large = counts
-    assert per_row(small, large) <= 6
 
 
 @pytest.mark.field

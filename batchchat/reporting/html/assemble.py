@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from batchchat import __version__
 from batchchat.core.record import RowRecord
 from batchchat.reporting.html.build import PageInput, headline, output_data
 from batchchat.reporting.html.differ import COMPARED, answers_of, difference
@@ -19,6 +18,7 @@ from batchchat.reporting.html.sample import chosen_rows, fitted
 from batchchat.reporting.html.variant_table import reply_tokens, row_cost_usd
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
+from batchchat.version import __version__
 
 __all__ = ["MAX_OUTPUTS", "OpenOutput", "assembled"]
 
