@@ -80,13 +80,13 @@ def test_an_allowance_is_followed(job: Job) -> None:
         job.write(rows(10_000), endpoint__base_url=server.url, concurrency=200)
         running = job.start("--progress", "log")
         until(lambda: server.counts()[0] > 100, "an answer")
-        until(lambda: job.state()["ceiling"] <= 24, "a ceiling that is found")
+        until(lambda: job.state()["ceiling"] <= 24, "a ceiling that is found", 180)
         server.allow(5)
-        until(lambda: job.state()["ceiling"] <= 8, "a ceiling that follows")
+        until(lambda: job.state()["ceiling"] <= 8, "a ceiling that follows", 180)
         server.allow(40)
-        until(lambda: job.state()["ceiling"] >= 36, "a ceiling that grows back")
+        until(lambda: job.state()["ceiling"] >= 36, "a ceiling that grows back", 180)
         answered = server.counts()[0]
-        # On a busy machine the search for the allowance is refused more often, and takes more answers to weigh it up.
+        # Each wait ends as soon as its state is there. On a busy machine the search for the allowance is refused more often, and takes more answers to weigh it up.
         until(lambda: server.counts()[0] > answered + 40 and server.few_refused(), "answers with few refusals", 180)
         running.signal(15)
         ended = running.end()
