@@ -86,7 +86,8 @@ def test_an_allowance_is_followed(job: Job) -> None:
         server.allow(40)
         until(lambda: job.state()["ceiling"] >= 36, "a ceiling that grows back", 180)
         answered = server.counts()[0]
-        # Each wait ends as soon as its state is there. On a busy machine the search for the allowance is refused more often, and takes more answers to weigh it up.
+        # Each wait ends as soon as its state is there. On a busy machine the search for the allowance is refused more
+        # often, and takes more answers to weigh it up.
         until(lambda: server.counts()[0] > answered + 40 and server.few_refused(), "answers with few refusals", 180)
         running.signal(15)
         ended = running.end()
