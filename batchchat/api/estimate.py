@@ -114,7 +114,7 @@ def estimate(
                 return await run_job(piloted, options, [display], signals=signals)
 
         ended = wait(BackgroundRun(run_pilot))
-        Result(spec.output.path, ended.summary, ended.exit_code, ended.stopped).check()
+        Result(spec.output.path, ended).check()
 
     names = (compare,) if isinstance(compare, str) else tuple(compare)
     models = wait(BackgroundRun(lambda _: model_list(spec, os.environ)))

@@ -156,8 +156,7 @@ class _FrameCall:
         try:
             return result.check()
         except BatchchatError as error:
-            where = f"The finished rows are kept in {shown_path(result.path)}; the same call picks up where it stopped."
-            raise type(error)(f"{error}\n{where}") from None
+            raise type(error)(f"{error}\nThe finished rows are kept in {shown_path(result.path)}.") from None
 
     def _note_failures(self, result: Result) -> None:
         counts = result.summary["rows"] or {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchchat.api.next_call import next_call
 from batchchat.api.summary_table import summary_table
+from batchchat.core.next_step import AS_BEFORE
 from batchchat.errors import (
     EXIT_OK,
     EXIT_ROWS_FAILED,
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from batchchat.execution.ending import RunResult
+
 __all__ = ["Result"]
 
 _STOPS = {error.exit_code: error for error in (BudgetError, EndpointError, MachineError)}
@@ -34,15 +38,15 @@ _OF_FAILURES = ["id", "variant", "sample", "status", "error_kind", "error", "att
 class Result:
     """How a run ended, and the rows of its output, which are read when they are asked for."""
 
-    def __init__(self, path: Path, summary: Mapping[str, Any], exit_code: int, stopped: str | None) -> None:
+    def __init__(self, path: Path, ended: RunResult) -> None:
         self.path = path
         """The Parquet file, or the folder of part files."""
-        self.summary: dict[str, Any] = {**summary, "exit_code": exit_code}
+        self.summary: dict[str, Any] = {**ended.summary, "exit_code": ended.exit_code}
         """What `batchchat run --json` prints: counts of rows, tokens, cost in USD, durations in seconds."""
-        self.exit_code = exit_code
+        self.exit_code = ended.exit_code
         """That of the command: 0 all answered, 3 some rows failed, 4 and 5 stopped by budget or endpoint, 6 by this
         machine, 128 + n by signal n."""
-        self._stopped = stopped
+        self._stopped = f"{ended.stopped} {next_call(ended.next_step)}" if ended.stopped else None
 
     def check(self) -> Result:
         """This result, where the run went through its input: exit code 0, or 3 for some rows that failed.
@@ -53,7 +57,7 @@ class Result:
         if self.exit_code in {EXIT_OK, EXIT_ROWS_FAILED}:
             return self
         error = _STOPS.get(self.exit_code, BatchchatError)
-        raise error(f"{self.summary['text']}. {self._stopped or 'The run was stopped.'}")
+        raise error(f"{self.summary['text']}. {self._stopped or next_call(AS_BEFORE)}")
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of the output as an Arrow table, or some `columns` of them; docs/output.md says what they are.

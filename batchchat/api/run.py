@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.api.background import BackgroundRun, machine_errors, wait, wait_async
 from batchchat.api.job import Job, job_from
+from batchchat.api.next_call import next_call
 from batchchat.api.result import Result
 from batchchat.errors import UsageError
 from batchchat.execution.context import RunOptions
@@ -175,13 +176,13 @@ class RunCall:
         if self._given.progress != "none":
             lines = [str(result.summary["text"])]
             if result.stopped:
-                lines.append(f"stopped: {result.stopped}\nThe same call picks up where it stopped.")
+                lines.append(f"stopped: {result.stopped}\n{next_call(result.next_step)}")
             write_line(sys.stderr, "\n".join(lines))
         return result.exit_code
 
     def _result(self, ended: RunResult) -> Result:
         """What the caller gets."""
-        return Result(self._spec.output.path, ended.summary, ended.exit_code, ended.stopped)
+        return Result(self._spec.output.path, ended)
 
 
 def _command(job: Job, options: RunCallOptions, words: Iterable[str]) -> RunCommand | None:

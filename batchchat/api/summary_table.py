@@ -14,7 +14,7 @@ __all__ = ["html_text", "summary_table"]
 
 
 def summary_table(summary: Mapping[str, Any], path: Path, stopped: str | None) -> str:
-    """The `summary` of a run whose output is at `path`, as HTML; `stopped` is why it ended early."""
+    """The `summary` of a run whose output is at `path`, as HTML; `stopped` is why it ended early and how it goes on."""
     lines = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(text)}</td></tr>'
         for name, text in _lines(summary, path, stopped)
@@ -31,7 +31,7 @@ def html_text(text: str) -> str:
 def _lines(summary: Mapping[str, Any], path: Path, stopped: str | None) -> Iterator[tuple[str, str]]:
     """The name and the text of each line; what the summary doesn't know has none."""
     if stopped:
-        yield "stopped", f"{stopped} The same call picks up where it stopped."
+        yield "stopped", stopped
     rows, cost, tokens = summary["rows"] or {}, summary["cost_usd"] or {}, summary["tokens"] or {}
     yield "rows", _counts((rows.get(name), name.replace("_", " ")) for name in _ROWS)
     if failures := summary["failures"]:

@@ -22,9 +22,9 @@ from batchchat.execution.signals import HANDLED, Signals
 
 
 def until_stopped(
-    began: Callable[[], object] = lambda: None, error: Exception | None = None
+    began: Callable[[], object] = lambda: None, error: Exception | None = None, patience_s: float = 0.1
 ) -> Callable[[Signals], Coroutine[Any, Any, int]]:
-    """A run that ends a moment after a signal, with its number, or with `error`; `impatient` makes it end at once."""
+    """A run that ends `patience_s` after a signal, with its number, or with `error`; a second one ends it at once."""
 
     async def run(signals: Signals) -> int:
         stopped = asyncio.Event()
@@ -33,7 +33,7 @@ def until_stopped(
             await stopped.wait()
             stopped.clear()
             if not signals.impatient:
-                await asyncio.wait([asyncio.ensure_future(stopped.wait())], timeout=0.1)
+                await asyncio.wait([asyncio.ensure_future(stopped.wait())], timeout=patience_s)
         if error is not None:
             raise error
         return -signals.received if signals.impatient else signals.received  # type: ignore[operator,return-value]
@@ -89,7 +89,7 @@ def test_a_handler_of_the_program_is_called_once(number: int) -> None:
             press(number)()
             threading.Timer(0.02, press(number)).start()
 
-        assert wait(BackgroundRun(until_stopped(twice))) == -number
+        assert wait(BackgroundRun(until_stopped(twice, patience_s=30))) == -number
         assert came == [number]
 
 

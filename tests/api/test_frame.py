@@ -280,7 +280,8 @@ def test_a_run_that_is_stopped() -> None:
         return ok("Fine.") if is_valid or asked.number <= 4 else error(401, "the key is wrong")
 
     with endpoint(answer) as server:
-        with pytest.raises(EndpointError, match=r"out\.parquet; the same call picks up"):
+        kept = r"The same call .*picks up where it stopped\.\nThe finished rows are kept in .*out\.parquet"
+        with pytest.raises(EndpointError, match=kept):
             call(frame, server, concurrency=1)
         is_valid = True
         before = len(server.asked)

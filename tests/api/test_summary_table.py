@@ -20,11 +20,11 @@ SUMMARY: dict[str, Any] = {
 
 def test_a_table_says_what_stopped_first_and_what_is_not_known() -> None:
     """Texts are escaped; money that no response reported stands apart."""
-    table = summary_table(SUMMARY, Path("/out.parquet"), "the cap.")
+    table = summary_table(SUMMARY, Path("/out.parquet"), "the cap. The same call goes on.")
     assert "a &lt;b&gt; stopped" in table
     cells = [cell.partition("</td>")[0] for cell in table.split('<td style="text-align:left">')[1:]]
     assert cells == [
-        "the cap. The same call picks up where it stopped.",
+        "the cap. The same call goes on.",
         "1,200 answered · 2 failed · 5 left · 3 cut off",
         "2 timeout",
         "10 in",
