@@ -13,7 +13,8 @@ from batchchat.api.frame_file import column_use, free_name, write_frame
 from batchchat.api.frame_kinds import FrameLike, frame_like
 from batchchat.api.frame_results import ResultColumns, join_results, positions_of_all
 from batchchat.api.job import Job
-from batchchat.api.run import Resending, RunCall, RunCallOptions
+from batchchat.api.run import RunCall
+from batchchat.api.run_options import Resending, RunCallOptions
 from batchchat.core.output_columns import FRAME_ROW
 from batchchat.errors import BatchchatError, OutputError, UsageError
 from batchchat.job.expect import ExpectSpec

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from batchchat.api.run_options import RunCallOptions
 from batchchat.errors import UsageError
 from batchchat.job import JobSource, JobSpec, Override, job_of, source_of_file, source_of_keys
 from batchchat.job.keys import children
@@ -19,7 +20,7 @@ __all__ = ["Job", "job_from"]
 
 _SHORT = {"input": "path", "output": "path", "endpoint": "base_url"}
 """Sections of which one value stands for a key."""
-_OF_RUN = ("limit", "resend", "keep_changed", "fresh", "strict", "yes", "progress")
+_OF_RUN = tuple(field.name for field in fields(RunCallOptions))
 _FOR_FRAMES = " batchchat.chat_frame(frame, ...) asks about the rows of a DataFrame."
 
 

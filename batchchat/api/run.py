@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +12,16 @@ from batchchat.api.background import BackgroundRun, machine_errors, wait, wait_a
 from batchchat.api.job import Job, job_from
 from batchchat.api.next_call import next_call
 from batchchat.api.result import Result
+from batchchat.api.run_options import Resending, RunCallOptions
 from batchchat.errors import UsageError
 from batchchat.execution.context import RunOptions
 from batchchat.execution.disposition import OnChanged
-from batchchat.execution.resend_words import CHANGED, FAILED, check_resend, resend_of
+from batchchat.execution.resend_words import CHANGED, FAILED, resend_of
 from batchchat.execution.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand
 from batchchat.execution.runner import refuse, run_job
 from batchchat.execution.tasks import ResumeRules
 from batchchat.execution.wiring import redactor_for
-from batchchat.text.display import PROGRESS, display_for, write_line
+from batchchat.text.display import display_for, write_line
 
 if TYPE_CHECKING:
     from batchchat.core.next_step import NextStep
@@ -29,12 +29,10 @@ if TYPE_CHECKING:
     from batchchat.execution.signals import Signals
     from batchchat.job import JobSpec
 
-__all__ = ["JobLike", "Resending", "RunCall", "RunCallOptions", "run", "run_async"]
+__all__ = ["JobLike", "RunCall", "run", "run_async"]
 
 JobLike = Job | str | os.PathLike[str] | Mapping[str, Any]
 """A job, the path of a job file, or a mapping with the keys of one."""
-Resending = str | Iterable[str]
-"""`"failed"`, an error kind, `"cut-off"`, `"changed"` or `"@FILE"` of ids, or several of them."""
 
 
 def run(
@@ -91,33 +89,6 @@ async def run_async(
     """
     options = RunCallOptions(limit, resend, keep_changed, fresh, strict, yes, progress)
     return await RunCall(job_from(job, keys), options).wait_async()
-
-
-@dataclass(frozen=True, slots=True)
-class RunCallOptions:
-    """The options of a call of `run`."""
-
-    limit: int | None
-    resend: Resending
-    keep_changed: bool
-    fresh: bool
-    strict: bool
-    yes: bool
-    progress: str
-
-    def words(self) -> tuple[str, ...]:
-        """The words of `resend`. Raises `UsageError` for an option that is none."""
-        words = (self.resend,) if isinstance(self.resend, str) else tuple(self.resend or ())
-        if not all(isinstance(word, str) for word in words):
-            raise UsageError(f"resend is {self.resend!r}. It takes text, or a list of texts.")
-        check_resend(words, "resend")
-        if self.keep_changed and CHANGED in words:
-            raise UsageError("resend='changed' and keep_changed=True contradict each other. Leave one out.")
-        if self.limit is not None and (not isinstance(self.limit, int) or self.limit < 1):
-            raise UsageError(f"limit is {self.limit!r}. It takes a whole number above 0, or None.")
-        if self.progress not in PROGRESS:
-            raise UsageError(f"progress is {self.progress!r}. It takes {', '.join(PROGRESS)}.")
-        return words
 
 
 class RunCall:
