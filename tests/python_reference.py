@@ -73,7 +73,8 @@ def types_in_signatures() -> list[tuple[str, str]]:
     for value in [*functions(), *(getattr(batchchat, name) for name in ("Job", "Result", "Estimate", "Report"))]:
         module = sys.modules[value.__module__]
         names = {node.id for node in ast.walk(_node(value)) if isinstance(node, ast.Name)}
-        types |= {name: doc for name, doc in _types_of(module) if name in names}
+        for home in (module, *map(sys.modules.__getitem__, _SHARED)):
+            types |= {name: doc for name, doc in _types_of(home) if name in names}
     return sorted(types.items())
 
 
@@ -87,8 +88,12 @@ def undocumented() -> list[str]:
     return names
 
 
+_SHARED = ("batchchat.api.run", "batchchat.api.run_options")
+"""Modules whose types stand in the signatures of others."""
+
+
 def _types_of(module: ModuleType) -> Iterator[tuple[str, str]]:
-    """The aliases and named tuples that are public in a `module`, and those that it imports for its signatures."""
+    """The aliases and named tuples that are public in a `module`."""
     tree = _tree(module)
     for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and (doc := _doc_of(after)):
@@ -98,8 +103,6 @@ def _types_of(module: ModuleType) -> Iterator[tuple[str, str]]:
         elif isinstance(node, ast.ClassDef) and [ast.unparse(base) for base in node.bases] == ["NamedTuple"]:
             fields = ", ".join(f"`{member.name}: {member.type}`" for member in members(getattr(module, node.name)))
             yield node.name, f"a tuple of {fields}. {_text(ast.get_docstring(node))}"
-    if module.__name__ != "batchchat.api.run":
-        yield from _types_of(sys.modules["batchchat.api.run"])
 
 
 def _function(function: Any) -> str:
