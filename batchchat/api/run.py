@@ -16,8 +16,16 @@ from batchchat.api.run_options import Resending, RunCallOptions
 from batchchat.errors import UsageError
 from batchchat.execution.context import RunOptions
 from batchchat.execution.disposition import OnChanged
-from batchchat.execution.resend_words import CHANGED, FAILED, resend_of
-from batchchat.execution.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand
+from batchchat.execution.resend_words import resend_of
+from batchchat.execution.run_command import (
+    CHANGED,
+    FAILED,
+    KEEP_CHANGED,
+    LIMIT,
+    RETRY_FAILED,
+    RunCommand,
+    resend_options,
+)
 from batchchat.execution.runner import refuse, run_job
 from batchchat.execution.tasks import ResumeRules
 from batchchat.execution.wiring import redactor_for
@@ -161,10 +169,12 @@ def _command(job: Job, options: RunCallOptions, words: Iterable[str]) -> RunComm
     if job.path is None:
         return None
     flags = {RETRY_FAILED: FAILED in words, KEEP_CHANGED: options.keep_changed, "--yes": options.yes}
-    resent = [part for word in words if word != FAILED for part in ("--resend", word)]
     limit = None if options.limit is None else str(options.limit)
     return RunCommand(
-        job.path, {LIMIT: limit}, tuple(job.changes), (*(flag for flag, is_set in flags.items() if is_set), *resent)
+        job.path,
+        {LIMIT: limit},
+        tuple(job.changes),
+        (*(flag for flag, is_set in flags.items() if is_set), *resend_options(words)),
     )
 
 

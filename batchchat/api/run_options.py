@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batchchat.errors import UsageError
-from batchchat.execution.resend_words import CHANGED, check_resend
+from batchchat.execution.resend_words import check_resend
+from batchchat.execution.run_command import CHANGED
 from batchchat.text.display import PROGRESS
 
 __all__ = ["Resending", "RunCallOptions"]

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchchat.execution.run_command import CHANGED, RESEND
+
 if TYPE_CHECKING:
     from batchchat.execution.resend import Resend
 
-__all__ = ["CHANGED", "FAILED", "RESEND", "resend_words", "to_resend"]
-
-RESEND = "--resend"
-FAILED, CHANGED = "failed", "changed"
-
-
-def resend_words(words: Collection[str]) -> list[str]:
-    """The same as options of a command line; `failed` is an option of its own, `--retry-failed`."""
-    return [part for word in words if word != FAILED for part in (RESEND, word)]
+__all__ = ["to_resend"]
 
 
 def to_resend(words: Collection[str], *, keep_changed: bool) -> Resend:

@@ -17,13 +17,22 @@ from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.job_options import load_jobs
 from batchchat.cli.output import say, say_error, style
-from batchchat.cli.resend_option import CHANGED, FAILED, resend_words, to_resend
+from batchchat.cli.resend_option import to_resend
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import set_option, shown_again
 from batchchat.cli.stages import Stage, check_stages
 from batchchat.cli.stages_ending import StagesEnding
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
-from batchchat.execution.run_command import KEEP_CHANGED, LIMIT, RETRY_FAILED, RunCommand, next_commands_of_stages
+from batchchat.execution.run_command import (
+    CHANGED,
+    FAILED,
+    KEEP_CHANGED,
+    LIMIT,
+    RETRY_FAILED,
+    RunCommand,
+    next_commands_of_stages,
+    resend_options,
+)
 from batchchat.job import JobSpec
 from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
@@ -114,7 +123,7 @@ def run(
             jobs[0],
             {**short, "--output": _text(output), LIMIT: _text(limit)},
             tuple(map(shown_again, sets)),
-            (*(flag for flag, is_set in flags.items() if is_set), *resend_words(resend)),
+            (*(flag for flag, is_set in flags.items() if is_set), *resend_options(resend)),
             jobs if len(jobs) > 1 else (),
         )
         options = RunOptions(

@@ -8,11 +8,12 @@ from pathlib import Path
 from batchchat.core.conversation import ErrorKind
 from batchchat.errors import UsageError, refuse_pipe
 from batchchat.execution.resend import NO_RESEND, IdList, Resend
+from batchchat.execution.run_command import CHANGED, FAILED
 from batchchat.text.nearest import did_you_mean
 
-__all__ = ["CHANGED", "FAILED", "check_resend", "resend_of"]
+__all__ = ["check_resend", "resend_of"]
 
-FAILED, CHANGED, _CUT_OFF = "failed", "changed", "cut-off"
+_CUT_OFF = "cut-off"
 _KINDS = frozenset(kind.value for kind in ErrorKind)
 _WORDS = (FAILED, _CUT_OFF, CHANGED, *(kind.value for kind in ErrorKind))
 

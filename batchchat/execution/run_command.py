@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,30 @@ from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointErr
 if TYPE_CHECKING:  # it brings pyarrow, and every command imports this module
     from batchchat.execution.ending import RunResult
 
-__all__ = ["KEEP_CHANGED", "LIMIT", "RETRY_FAILED", "RunCommand", "next_commands", "next_commands_of_stages"]
+__all__ = [
+    "CHANGED",
+    "FAILED",
+    "KEEP_CHANGED",
+    "LIMIT",
+    "RESEND",
+    "RETRY_FAILED",
+    "RunCommand",
+    "next_commands",
+    "next_commands_of_stages",
+    "resend_options",
+]
 
-RETRY_FAILED, KEEP_CHANGED, LIMIT = "--retry-failed", "--keep-changed", "--limit"
+RETRY_FAILED, KEEP_CHANGED, LIMIT, RESEND = "--retry-failed", "--keep-changed", "--limit", "--resend"
+FAILED, CHANGED = "failed", "changed"
+"""What may be sent again, beside kinds of errors: rows that failed, and answers whose request has changed."""
 _PUBLISHED = {BudgetError.exit_code, EndpointError.exit_code}
 # Failures that the same request would meet again, and rows that were never sent.
 _LASTING = {"invalid_input", "context_length", "content_filter", "too_large"}
+
+
+def resend_options(words: Iterable[str]) -> list[str]:
+    """The `words` of what is sent again as options; `failed` has one of its own, `--retry-failed`."""
+    return [part for word in words if word != FAILED for part in (RESEND, word)]
 
 
 @dataclass(frozen=True, slots=True)
