@@ -10,7 +10,7 @@ from typing import Any
 
 from batchchat.api.run_options import RunCallOptions
 from batchchat.errors import UsageError
-from batchchat.job import JobSource, JobSpec, Override, job_of, source_of_file, source_of_keys
+from batchchat.job import JobSource, JobSpec, Override, load_job, source_of_keys
 from batchchat.job.keys import children
 from batchchat.job.paths import path_from_here
 from batchchat.job.python_values import flow_text
@@ -34,11 +34,11 @@ class _Definition:
     typed_in: Path = field(default_factory=Path.cwd)
     """The working directory to which the path of a job file is relative."""
 
-    def read(self) -> JobSource:
-        """The job's text as it is now. Raises `JobError`."""
-        if not isinstance(self.source, Path):
-            return self.source
-        return source_of_file(self.source if Path.cwd() == self.typed_in else self.typed_in / self.source)
+    def where(self) -> Path | JobSource:
+        """What the job is read of, wherever the program has moved meanwhile."""
+        if isinstance(self.source, Path) and Path.cwd() != self.typed_in:
+            return self.typed_in / self.source
+        return self.source
 
 
 class Job:
@@ -81,7 +81,7 @@ class Job:
     def spec(self, *, reads_key: bool = True) -> JobSpec:
         """The job as the program has it, read anew, with its endpoint's key if it `reads_key`. Raises `JobError`."""
         definition = self._definition
-        return job_of(definition.read(), overrides=definition.overrides, environ=os.environ, reads_key=reads_key)
+        return load_job(definition.where(), overrides=definition.overrides, environ=os.environ, reads_key=reads_key)
 
     @property
     def changes(self) -> list[str]:

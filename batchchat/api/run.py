@@ -27,7 +27,6 @@ from batchchat.execution.run_command import (
     resend_options,
 )
 from batchchat.execution.runner import refuse, run_job
-from batchchat.execution.tasks import ResumeRules
 from batchchat.execution.wiring import redactor_for
 from batchchat.text.display import display_for, write_line
 
@@ -182,12 +181,8 @@ async def _confirm(spec: JobSpec, options: RunOptions) -> None:
     """Refuse a run that costs more than the job's `confirm_above`: a program can't be asked."""
     from batchchat.preflight.assumptions import model_list
     from batchchat.preflight.confirm_above import confirmation_for
-    from batchchat.preflight.scan import SendOptions
 
-    changed = OnChanged(spec.resume.changed) if options.changed is None else options.changed
-    sending = SendOptions(ResumeRules(options.resend, changed), fresh=options.fresh)
-    models = await model_list(spec, os.environ)
-    if (question := confirmation_for(spec, sending, options.limit, models)) is not None:
+    if (question := confirmation_for(spec, options, await model_list(spec, os.environ))) is not None:
         error = UsageError(f"{question} Pass yes=True to run it.")
         await refuse(spec, options, error, os.environ)
         raise error

@@ -180,16 +180,10 @@ def _text(value: object) -> str | None:
 
 def _confirm(job: JobSpec, options: RunOptions, ending: Ending) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
-    from batchchat.execution.disposition import OnChanged
-    from batchchat.execution.tasks import ResumeRules
     from batchchat.preflight.assumptions import model_list
     from batchchat.preflight.confirm_above import confirmation_for
-    from batchchat.preflight.scan import SendOptions
 
-    changed = OnChanged(job.resume.changed) if options.changed is None else options.changed
-    sending = SendOptions(ResumeRules(options.resend, changed), fresh=options.fresh)
-    models = event_loop(model_list(job, os.environ))
-    if (question := confirmation_for(job, sending, options.limit, models)) is None:
+    if (question := confirmation_for(job, options, event_loop(model_list(job, os.environ)))) is None:
         return
     try:
         confirm(question, "Run it?", yes=False, without_terminal="There is no terminal to ask on; --yes runs it.")

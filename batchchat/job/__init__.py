@@ -2,9 +2,9 @@
 
 from batchchat.job.bounds import LimitsSpec, RetrySpec, TimeoutSpec
 from batchchat.job.keys import KEYS, PLANNED, JobKey
-from batchchat.job.load import job_of, load_job, load_output
+from batchchat.job.load import load_job, load_output
 from batchchat.job.overrides import Override
-from batchchat.job.source import JobSource, source_of_file, source_of_keys
+from batchchat.job.source import JobSource, source_of_keys
 from batchchat.job.spec import EndpointSpec, InputSpec, JobSpec, OutputSpec
 
 __all__ = [
@@ -20,9 +20,7 @@ __all__ = [
     "Override",
     "RetrySpec",
     "TimeoutSpec",
-    "job_of",
     "load_job",
     "load_output",
-    "source_of_file",
     "source_of_keys",
 ]

@@ -27,13 +27,13 @@ from batchchat.secret import Redactor, Secret, is_plain_name, secrets_in_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["job_of", "load_job", "load_output"]
+__all__ = ["load_job", "load_output"]
 
 S = TypeVar("S")
 
 
 def load_job(
-    path: Path,
+    source: Path | JobSource,
     *,
     overrides: Sequence[Override] = (),
     environ: Mapping[str, str],
@@ -41,32 +41,16 @@ def load_job(
     reads_key: bool = True,
     checks_key_name: bool = False,
 ) -> JobSpec:
-    """Read the job file at `path`: `job_of` its text."""
-    return job_of(
-        source_of_file(path),
-        overrides=overrides,
-        environ=environ,
-        output=output,
-        reads_key=reads_key,
-        checks_key_name=checks_key_name,
-    )
+    """The job of `source`, a job file or its text, with `overrides` applied to it.
 
-
-def job_of(
-    source: JobSource,
-    *,
-    overrides: Sequence[Override] = (),
-    environ: Mapping[str, str],
-    output: Path | None = None,
-    reads_key: bool = True,
-    checks_key_name: bool = False,
-) -> JobSpec:
-    """The job of `source` with `overrides` applied to it; what `environ` lacks is read from a `.env` beside it.
+    What `environ` lacks is read from a `.env` beside it.
 
     `output` is the path of `--output`, relative to the working directory. A command that sends no requests needs no
     API key and doesn't read it (`reads_key`), but may check the name of its variable (`checks_key_name`).
     Raises `JobError` with everything that is wrong, in the order of the file and then of the options.
     """
+    if isinstance(source, Path):
+        source = source_of_file(source)
     environ = with_env_file(environ, source.folder)
     try:
         tree, diagnostics = _tree(source, environ)
@@ -102,7 +86,7 @@ def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
             return resolved(key.type.read("output.path", node), path.parent, environ)
     except RefusedError as exc:
         raise job_error(exc.diagnostics) from None
-    return job_of(source, environ=environ, reads_key=False).output.path
+    return load_job(source, environ=environ, reads_key=False).output.path
 
 
 def _tree(source: JobSource, environ: Mapping[str, str]) -> tuple[MappingNode, list[Diagnostic]]:

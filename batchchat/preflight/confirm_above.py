@@ -8,6 +8,9 @@ unknown cost must always be confirmed.
 from __future__ import annotations
 
 from batchchat.errors import InputError
+from batchchat.execution.context import RunOptions
+from batchchat.execution.disposition import OnChanged
+from batchchat.execution.tasks import ResumeRules
 from batchchat.job import JobSpec
 from batchchat.preflight.assumptions import ModelList
 from batchchat.preflight.estimate import estimate
@@ -21,21 +24,20 @@ from batchchat.text import numbers
 __all__ = ["confirmation_for"]
 
 
-def confirmation_for(job: JobSpec, sending: SendOptions, limit: int | None, models: ModelList = None) -> str | None:
+def confirmation_for(job: JobSpec, options: RunOptions, models: ModelList = None) -> str | None:
     """The sentence that a user must confirm before `job` runs; None where the cost is not above `confirm_above`.
 
-    None, too, where the run will be refused anyway, since its own error says why. `limit` is the maximum of rows sent,
-    `models` the endpoint's list.
+    None, too, where the run will be refused anyway, since its own error says why. `models` is the endpoint's list.
     """
     limit_usd = job.confirm_above
     if limit_usd is None or holder(folder_of(job.output.path)) is not None:
         return None
     try:
-        estimated = estimate(job, sending=sending, models=models)[0]
+        estimated = estimate(job, sending=_sending(job, options), models=models)[0]
     except InputError:
         return None
     left = estimated.load.left
-    rows = left if limit is None else min(limit, left)
+    rows = left if options.limit is None else min(options.limit, left)
     if not rows:
         return None
     cost = _times(estimated.forecast.left_cost_usd, rows / left)
@@ -43,6 +45,11 @@ def confirmation_for(job: JobSpec, sending: SendOptions, limit: int | None, mode
     if compared_usd is not None and compared_usd <= limit_usd:
         return None
     return f"{_sentence(estimated, rows, cost)} `confirm_above` is {numbers.money(limit_usd)}."
+
+
+def _sending(job: JobSpec, options: RunOptions) -> SendOptions:
+    changed = OnChanged(job.resume.changed) if options.changed is None else options.changed
+    return SendOptions(ResumeRules(options.resend, changed), fresh=options.fresh)
 
 
 def _times(cost: Range | None, share: float) -> Range | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from batchchat.errors import JobError
-from batchchat.job import job_of, source_of_keys
+from batchchat.job import load_job, source_of_keys
 from batchchat.job.python_values import flow_text, yaml_text
 from batchchat.job.tree import MappingNode, Node, Scalar, SequenceNode
 from batchchat.job.yaml_parser import parse, resolve_nodes
@@ -91,10 +91,10 @@ def test_what_no_job_can_hold_is_refused_by_name() -> None:
         yaml_text({"params": endless})
 
 
-def test_a_job_of_keys_is_that_of_the_file() -> None:
+def test_a_load_job_keys_is_that_of_the_file() -> None:
     """The same spec as of the same keys in a file; faults have no line, and no value is taken from a variable."""
-    job = job_of(source_of_keys({**JOB, "system": "${HOME}"}, Path("/jobs")), environ={"HOME": "/home/me"})
+    job = load_job(source_of_keys({**JOB, "system": "${HOME}"}, Path("/jobs")), environ={"HOME": "/home/me"})
     assert (job.path, job.label, job.system, job.output.path) == (None, "o", "${HOME}", Path("/jobs/o.parquet"))
     assert load(job.text).system == "${HOME}"
     with pytest.raises(JobError, match=r"^job: `concurency` is not a key of a job"):
-        job_of(source_of_keys({**JOB, "concurency": 3}, Path()), environ={})
+        load_job(source_of_keys({**JOB, "concurency": 3}, Path()), environ={})
