@@ -42,7 +42,9 @@ def executed(path: Path, folder: Path) -> Any:
         "PYTHONWARNINGS": "ignore",
     }
     resources = {"metadata": {"path": str(path.parent)}}
-    client: Any = NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources)
+    client: Any = NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources=resources, coalesce_streams=True
+    )
     client.create_kernel_manager()
     client.km.ip = "127.0.0.1"
     client.km.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
