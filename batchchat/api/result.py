@@ -70,7 +70,7 @@ class Result:
     def _table(self, columns: Sequence[str] | None, *, only_without_answer: bool) -> pa.Table:
         from batchchat.results.export import export_run
         from batchchat.results.reader import open_results
-        from batchchat.store.parquet import files_of
+        from batchchat.store.output_files import files_of
 
         names = [columns] if isinstance(columns, str) else columns
         with open_results(self.path) as results:

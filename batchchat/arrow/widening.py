@@ -1,4 +1,4 @@
-"""The common type of the values of a JSON column, which declares none, and arrays of it.
+"""The common type of the values of a JSON column, which declares none; `widened_arrays` makes arrays of it.
 
 null < bool; int64 < float64; lists and objects of one shape stay nested; any other mix is text, values that are no text
 as JSON. `docs/output.md` promises this of the input's JSON columns.
@@ -6,19 +6,13 @@ as JSON. `docs/output.md` promises this of the input's JSON columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from math import isfinite
 from typing import Any
 
-import pyarrow as pa
+from batchchat.lossless_json import NonFinite, scrub
 
-from batchchat.arrow.buffers import list_offsets, nested_array
-from batchchat.arrow.cells import decode, text_of
-from batchchat.lossless_json import NonFinite, dumps, scrub
-
-__all__ = ["Kind", "ListOf", "StructOf", "Widened", "arrow_type", "decode_widened", "widen"]
+__all__ = ["Kind", "ListOf", "StructOf", "Widened", "widen"]
 
 
 class Kind(IntEnum):
@@ -58,7 +52,6 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _MAX_DEPTH = 20
 _MAX_FIELDS = 200
 """Objects with more keys are JSON text: such keys are often data themselves."""
-_ARROW_TYPES: dict[Kind, pa.DataType] = {Kind.BOOL: pa.bool_(), Kind.INT: pa.int64(), Kind.FLOAT: pa.float64()}
 
 
 _NONE: type = type(None)
@@ -163,39 +156,3 @@ def _joined(left: Widened, right: Widened) -> Widened | None:
 
 def _has_surrogate(text: str) -> bool:
     return scrub(text) != text
-
-
-def arrow_type(kind: Widened) -> pa.DataType:
-    """The Arrow type of a column of `kind`; one that is all null is of strings."""
-    if isinstance(kind, ListOf):
-        return pa.list_(arrow_type(kind.item))
-    if isinstance(kind, StructOf):
-        return pa.struct([(name, arrow_type(field)) for name, field in kind.fields.items()])
-    text: pa.DataType = pa.string()
-    return _ARROW_TYPES.get(kind, text)
-
-
-def decode_widened(values: Sequence[Any], kind: Widened) -> pa.Array[Any]:
-    """A column of `arrow_type(kind)` that holds `values`."""
-    if isinstance(kind, ListOf):
-        items = decode_widened([item for v in values if v is not None for item in v], kind.item)
-        return nested_array(values, arrow_type(kind), [list_offsets(values, wide=False)], [items])
-    if isinstance(kind, StructOf):
-        children = [
-            decode_widened([None if v is None else v[name] for v in values], field)
-            for name, field in kind.fields.items()
-        ]
-        return nested_array(values, arrow_type(kind), [], children)
-    if kind is Kind.FLOAT:
-        return decode([None if v is None else float(v) for v in values], pa.float64())
-    if kind is Kind.BOOL or kind is Kind.INT:
-        return decode(values, arrow_type(kind))
-    return decode([None if v is None else _rendered(v) for v in values], pa.string())
-
-
-def _rendered(value: Any) -> str:
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, float) and not isfinite(value):
-        return text_of(value)
-    return dumps(value).decode()

@@ -106,7 +106,7 @@ def put_replies(result: RunResult, title: str = "") -> None:
 def run_summary(job: JobSpec, result: RunResult, commands: list[str]) -> RunSummary:
     """What the summary of a run prints."""
     from batchchat.reporting.summary import RunSummary
-    from batchchat.store.parquet import files_of
+    from batchchat.store.output_files import files_of
 
     output = job.output.path
     return RunSummary(

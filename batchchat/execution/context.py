@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from batchchat.core.conversation import Key
 from batchchat.core.next_step import NextStep
@@ -13,7 +14,9 @@ from batchchat.execution.signals import Signals
 from batchchat.execution.subscribers import Subscribers
 from batchchat.job import JobSpec
 from batchchat.secret import Redactor
-from batchchat.sources.batch_output import BatchOutput
+
+if TYPE_CHECKING:
+    from batchchat.sources.batch_output import BatchOutput
 
 __all__ = ["RunContext", "RunOptions"]
 

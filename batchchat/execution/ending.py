@@ -16,7 +16,6 @@ from batchchat.core.record import RowRecord
 from batchchat.core.run_figures import RunFigures, ThisRun, running_s
 from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError, MachineError
-from batchchat.execution import publish
 from batchchat.execution.context import RunContext
 from batchchat.execution.exit_reason import ExitReason, RunLoopResult, error_reason, exit_reason
 from batchchat.job.paths import relative_inputs
@@ -56,6 +55,8 @@ class RunResult:
 
 def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopResult, rates: Rates | None) -> RunResult:
     """Publish the output if the run ended in order, and report how it ended; `rates` go into the metadata."""
+    from batchchat.execution import publish  # pyarrow, which is not needed before
+
     job, rows = context.job, ledger.totals.finished
     reason = exit_reason(result, context.signals, job, ledger)
     limit = context.options.limit

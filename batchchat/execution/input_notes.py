@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from batchchat.job import JobSpec
 from batchchat.job.request_fields import misspelt_parameter
 from batchchat.sources import Source
 from batchchat.store.folder import folder_of
-from batchchat.store.parquet import metadata_of
 from batchchat.store.segments import end_of
 from batchchat.text.numbers import shown_path
 
@@ -32,7 +32,7 @@ def _unfinished(files: Sequence[Path]) -> Iterator[str]:
     for output in (path for path in outputs if path.name):
         try:
             journal_end = end_of(folder_of(output))
-            written_at = None if journal_end is None else (metadata_of(output) or {}).get("journal_end")
+            written_at = None if journal_end is None else _journal_end_in(output)
         except OSError:  # what is beside an input need not be readable
             continue
         if journal_end is not None and isinstance(written_at, int) and written_at < journal_end:
@@ -40,3 +40,10 @@ def _unfinished(files: Sequence[Path]) -> Iterator[str]:
                 f"{shown_path(output)} does not have all that its run has by now, which goes on or was stopped. Run its"
                 " job first for the rows that are missing."
             )
+
+
+def _journal_end_in(output: Path) -> Any:
+    """Where the journal stood when `output` was written."""
+    from batchchat.store.parquet import metadata_of  # pyarrow: where an output is the input
+
+    return (metadata_of(output) or {}).get("journal_end")

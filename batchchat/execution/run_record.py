@@ -8,10 +8,9 @@ import time
 from typing import Any
 
 from batchchat.execution.context import RunContext
-from batchchat.execution.publish import parsed_fields
+from batchchat.job.expect import ExpectSpec
 from batchchat.job.paths import relative_inputs
 from batchchat.sources import Source
-from batchchat.store.parsed_columns import declared_text
 from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
 from batchchat.version import __version__
@@ -33,9 +32,19 @@ def run_record(context: RunContext, source: Source) -> dict[str, Any]:
         "inputs": relative_inputs(job.input.paths, job.output.path.parent),
         "job": context.redactor.redact(job.text),
         "columns": schema_text(source.column_types),
-        "parsed_columns": declared_text(parsed_fields(job.expect)),
+        "parsed_columns": _parsed_columns(job.expect),
         "resend": context.options.resend.label,
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "at": time.time(),
     }
+
+
+def _parsed_columns(expect: ExpectSpec) -> str | None:
+    """The columns that are made of the parsed replies, as text; None where the job wants none."""
+    if not expect.columns:
+        return None
+    from batchchat.execution.publish import parsed_fields
+    from batchchat.store.parsed_columns import declared_text
+
+    return declared_text(parsed_fields(expect))

@@ -21,9 +21,8 @@ from batchchat.errors import BatchchatError, OutputError, error_of_machine
 from batchchat.execution.context import RunContext, RunOptions
 from batchchat.execution.ending import RunResult
 from batchchat.execution.exit_reason import error_reason
-from batchchat.execution.import_session import ImportSession
 from batchchat.execution.on_finish import run_command
-from batchchat.execution.session import run_session
+from batchchat.execution.session import Session, run_session
 from batchchat.execution.signals import Signals
 from batchchat.execution.state_file import StateFile, environment_of
 from batchchat.execution.subscribers import Subscribers
@@ -72,7 +71,7 @@ async def run_job(
             opened(folder)
 
         try:
-            result = await run_session(context, open_logs, None if options.batch is None else ImportSession)
+            result = await run_session(context, open_logs, _session_type(options))
         except BaseException as error:
             await _refuse(context, stack, state, error, refused)
             raise
@@ -112,6 +111,14 @@ def _context(
         redactor=redactor_for(job, environ),
         tell=Subscribers(subscribers),
     )
+
+
+def _session_type(options: RunOptions) -> type[Session]:
+    if options.batch is None:
+        return Session
+    from batchchat.execution.import_session import ImportSession
+
+    return ImportSession
 
 
 async def _refuse(

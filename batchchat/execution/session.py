@@ -58,17 +58,14 @@ _MAX_UNSYNCED = 1000
 """Of the records that are written before anything is sent."""
 
 
-async def run_session(
-    context: RunContext, opened: Callable[[Path], None], session_type: type[Session] | None = None
-) -> RunResult:
-    """Run or resume the job, as a session of `session_type` (None: one that sends what is to be sent).
+async def run_session(context: RunContext, opened: Callable[[Path], None], session_type: type[Session]) -> RunResult:
+    """Run or resume the job, as a session of `session_type`.
 
     `opened` is called with the run folder once its lock is held.
 
     Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
     """
     job, output = context.job, context.job.output
-    session_type = session_type or Session
     stop_at = _stop_at(context) if session_type.sends else None
     if (entry := overlapping_entry(job.input, output.path)) is not None:
         raise OutputError(own_input(output.as_given, entry))

@@ -19,15 +19,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
-from typing import NamedTuple
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
-from tenacity.stop import stop_base
-from tenacity.wait import wait_base
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.core.attempt import Action, Attempt, Scope
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.core.row_history import CANCELLED
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying, RetryCallState
 
 __all__ = ["MAX_ATTEMPTS_BY_KIND", "Limit", "RowStop", "RowWait", "limit_reached", "retrying"]
 
@@ -36,6 +35,7 @@ MAX_ATTEMPTS_BY_KIND = {ErrorKind.EMPTY_REPLY: 3}
 
 _RETRY_AFTER_JITTER = 0.25
 _MIN_RETRY_AFTER_S = 1.0
+_MAX_DOUBLINGS = 64  # centuries: more would overflow a float in the end
 
 
 class Limit(NamedTuple):
@@ -61,7 +61,7 @@ def limit_reached(billed: Mapping[str, int], max_attempts: int, max_possibly_bil
     return None
 
 
-class RowStop(stop_base):
+class RowStop:
     """Gives a row up after `max_attempts` failures of its own, or `max_elapsed_s` seconds spent on them.
 
     An attempt counts for `attempt_s` at most: one that took longer was on a machine that slept, and the row is not to
@@ -133,7 +133,7 @@ class RowStop(stop_base):
         return unbilled + self._billed.total() >= self._max_attempts or spent_s > self._max_elapsed_s
 
 
-class RowWait(wait_base):
+class RowWait:
     """Seconds until the next attempt: full jitter under an exponential ceiling, or the endpoint's Retry-After.
 
     Neither is more than `max_wait_s`. Where `is_cause(key)`, the row is itself the cause of its refusals, and
@@ -142,7 +142,6 @@ class RowWait(wait_base):
 
     def __init__(self, max_wait_s: float, random: Random, is_cause: Callable[[Key], bool] = lambda _: False) -> None:
         self._max_wait_s = max_wait_s
-        self._ceiling = wait_exponential(multiplier=1, max=max_wait_s)
         self._random = random
         self._is_cause = is_cause
         self._instant_left = 1
@@ -153,7 +152,7 @@ class RowWait(wait_base):
         if verdict.instant and self._instant_left:
             self._instant_left -= 1
             return 0.0
-        backoff_s = self._random.uniform(0.0, self._ceiling(retry_state))
+        backoff_s = self._random.uniform(0.0, self._ceiling_s(retry_state.attempt_number))
         if verdict.wait_s is None:
             return backoff_s
         jitter, max_wait_s = 1 + _RETRY_AFTER_JITTER * self._random.random(), self._max_wait_s
@@ -162,9 +161,16 @@ class RowWait(wait_base):
         is_hint = verdict.wait_s < _MIN_RETRY_AFTER_S or self._is_cause(attempt.request.key)
         return max(retry_after_s, backoff_s) if is_hint else retry_after_s
 
+    def _ceiling_s(self, attempt_number: int) -> float:
+        """1 s after the first attempt, and twice as much after each further one, up to `max_wait_s`."""
+        doublings = min(attempt_number - 1, _MAX_DOUBLINGS)
+        return max(0.0, min(2.0**doublings, self._max_wait_s))
+
 
 def retrying(stop: RowStop, wait: RowWait, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Tenacity's loop over attempts. Its result is the last attempt; for a row given up, one that fails the row."""
+    from tenacity import AsyncRetrying, retry_if_result  # where a row has failed, and not at each start: 50 ms
+
     return AsyncRetrying(
         stop=stop,
         wait=wait,

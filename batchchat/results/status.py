@@ -19,7 +19,7 @@ from batchchat.core.row_counts import RowCounts
 from batchchat.errors import OutputError
 from batchchat.store.folder import folder_of, is_there
 from batchchat.store.lock import holder
-from batchchat.store.parquet import files_of
+from batchchat.store.output_files import files_of
 from batchchat.store.run_json import located_state, read_state
 from batchchat.store.segments import segments
 from batchchat.text import numbers

@@ -14,7 +14,7 @@ from batchchat.errors import OutputError
 from batchchat.job import InputSpec
 from batchchat.sources import overlapping_entry
 from batchchat.store.atomic import replacing
-from batchchat.store.parquet import files_of
+from batchchat.store.output_files import files_of
 from batchchat.store.segments import segments
 
 __all__ = ["check_target", "is_stream", "refuse_named_pipe", "write_target", "writing"]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.core.bad import Bad
 from batchchat.job.spec import AUTO
-from batchchat.sources.format_detection import makes_ids
-from batchchat.sources.parquet import ColumnSelection
+from batchchat.sources.column_selection import ColumnSelection
 from batchchat.sources.readers import read_records
 from batchchat.sources.row_ids import parse_id
 
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from batchchat.job.spec import InputSpec
+    from batchchat.sources.column_selection import ParquetFooter
     from batchchat.sources.files import InputFile
     from batchchat.sources.formats import Format
-    from batchchat.sources.parquet import ParquetFooter
     from batchchat.sources.unsent_fields import UnsentFields
 
 __all__ = ["count_if_small", "id_column_of", "look_at_first_rows"]
@@ -39,11 +38,21 @@ def id_column_of(
         return form.id_column if spec.id == AUTO else spec.id
     first = next(_first_columns(files, set(_ID_COLUMNS)), {})
     for name in _ID_COLUMNS:
-        types = (footer.types.get(name) for footer in footers)
-        can_be = all(kind is None or makes_ids(kind) for kind in types)
-        if can_be and name in first and name not in form.columns and not isinstance(parse_id(first[name], name), Bad):
+        if name not in first or name in form.columns or not _can_be_ids(name, footers):
+            continue
+        if not isinstance(parse_id(first[name], name), Bad):
             return name
     return None
+
+
+def _can_be_ids(name: str, footers: list[ParquetFooter]) -> bool:
+    """Whether the type of the column `name` lets it hold ids in each Parquet file that has it."""
+    types = [footer.types[name] for footer in footers if name in footer.types]
+    if not types:
+        return True
+    from batchchat.sources.unify import makes_ids
+
+    return all(map(makes_ids, types))
 
 
 def look_at_first_rows(spec: InputSpec, unsent: UnsentFields, files: tuple[InputFile, ...]) -> None:

@@ -8,17 +8,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.types as pt
-
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.job.spec import AUTO
 from batchchat.lossless_json import scrub
+from batchchat.sources.column_selection import ColumnSelection
 from batchchat.sources.formats import Format, column_of_messages, format_of, match_format, problem_of_shape
 from batchchat.sources.json_value import describe, list_columns
-from batchchat.sources.parquet import ColumnSelection
 from batchchat.sources.readers import read_records
-from batchchat.sources.unify import is_text, text_type
 from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from batchchat.job.spec import InputSpec
     from batchchat.sources.files import InputFile
 
-__all__ = ["check_columns", "check_ids", "detect_format", "makes_ids", "summarize_entries"]
+__all__ = ["check_columns", "check_ids", "detect_format", "summarize_entries"]
 
 _MAX_ROWS_READ = 1000
 _MAX_ENTRIES_SHOWN = 3
@@ -156,13 +153,8 @@ def check_columns(
 
 def check_ids(column: str, kinds: Iterable[pa.DataType | None]) -> None:
     """Raise `InputError` if one of `kinds`, the types of `column` in each file, is neither text nor an integer."""
+    from batchchat.sources.unify import makes_ids
+
     for kind in kinds:
         if kind is not None and not makes_ids(kind):
             raise InputError(f"`{column}` (`input.id`) is a column of {kind}. It takes text or whole numbers.")
-
-
-def makes_ids(kind: Any) -> bool:
-    """Whether a column of the Arrow type `kind` can hold ids: text or integers."""
-    if pt.is_dictionary(kind):
-        return makes_ids(kind.value_type)
-    return is_text(kind) or is_text(text_type(kind)) or pt.is_integer(kind)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -24,49 +23,22 @@ from batchchat.arrow.cells import decode, encode
 from batchchat.core.bad import Bad
 from batchchat.core.output_columns import METADATA
 from batchchat.errors import InputError
+from batchchat.sources.column_selection import ColumnSelection, ParquetFooter
 from batchchat.sources.decompressed_file import MAX_ROW_BYTES, TOO_LONG
 from batchchat.sources.files import InputFile, read_error
 from batchchat.sources.json_value import describe
 from batchchat.sources.unify import cast, text_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from batchchat.sources.files import Record
 
-__all__ = ["ColumnSelection", "ParquetFooter", "read_footer", "read_parquet"]
+__all__ = ["read_footer", "read_parquet"]
 
 _BATCH_ROWS = 500
 _BATCH_BYTES = 16 << 20
 _BUFFER = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetFooter:
-    """From a file's footer: the Arrow type of each column, those of its folders included, and the number of rows.
-
-    `is_output` says that a run of ours wrote the file.
-    """
-
-    types: dict[str, pa.DataType]
-    rows: int
-    is_output: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnSelection:
-    """The columns to read (None: all), and the Arrow types of those that are declared for the output.
-
-    Binary cells of the columns `texts` are read as UTF-8; with None those of any column that happen to be.
-    """
-
-    columns: set[str] | None = None
-    types: Mapping[str, pa.DataType] = field(default_factory=dict)
-    texts: frozenset[str] | None = None
-
-    def among(self, names: list[str]) -> list[str]:
-        """Those of `names` that are selected, in the same order."""
-        return [name for name in names if self.columns is None or name in self.columns]
 
 
 def read_footer(file: InputFile) -> ParquetFooter:

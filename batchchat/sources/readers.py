@@ -10,15 +10,14 @@ from batchchat.sources.csv_rows import header_of, read_csv
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.json_list import is_list, is_list_named_as_lines, read_json
 from batchchat.sources.jsonl import read_jsonl
-from batchchat.sources.parquet import read_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from batchchat.sources.column_selection import ColumnSelection, ParquetFooter
     from batchchat.sources.files import InputFile, Record
-    from batchchat.sources.parquet import ColumnSelection
 
-__all__ = ["declared_columns", "read_records", "resolve_json_kind"]
+__all__ = ["declared_columns", "read_footers", "read_records", "resolve_json_kind"]
 
 _TEXT_READERS = {FileKind.JSONL: read_jsonl, FileKind.JSON: read_json, FileKind.CSV: read_csv}
 
@@ -30,6 +29,8 @@ def read_records(file: InputFile, selection: ColumnSelection, on_progress: Calla
     `InputError` if the file is gone.
     """
     if file.kind is FileKind.PARQUET:
+        from batchchat.sources.parquet import read_parquet  # pyarrow, which no other kind of file needs
+
         records = read_parquet(file, selection, on_progress)
     else:
         records = _TEXT_READERS[file.kind](file, on_progress)
@@ -43,6 +44,16 @@ def _with_columns(records: Iterator[Record], columns: dict[str, str | None]) -> 
             for name, value in columns.items():
                 record.setdefault(name, value)
         yield line, record
+
+
+def read_footers(files: Iterable[InputFile]) -> list[ParquetFooter]:
+    """The footer of each of `files` that is Parquet. Raises `InputError` where one can't be read."""
+    parquet = [file for file in files if file.kind is FileKind.PARQUET]
+    if not parquet:
+        return []
+    from batchchat.sources.parquet import read_footer
+
+    return [read_footer(file) for file in parquet]
 
 
 def resolve_json_kind(file: InputFile) -> InputFile:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchchat.arrow.cell_text import as_written
 from batchchat.core.bad import Bad, BadReason
 from batchchat.errors import InputError
 from batchchat.sources.conversations import check_messages
@@ -106,6 +105,8 @@ class Rendering:
         """`columns` as a person would write them: an instant as ISO 8601, not as an integer."""
         if not self._types:
             return columns
+        from batchchat.arrow.cell_text import as_written
+
         return {
             name: as_written([value], self._types[name])[0] if name in self._types else value
             for name, value in columns.items()

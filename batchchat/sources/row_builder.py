@@ -26,7 +26,6 @@ from batchchat.sources.row_params import (
     parse_params_column,
     with_whole_numbers,
 )
-from batchchat.sources.unify import is_whole
 from batchchat.sources.unsent_fields import UnsentFields
 from batchchat.sources.user_turns import answers_text, split_turns
 from batchchat.text.nearest import did_you_mean
@@ -88,6 +87,8 @@ class Columns:
     def passes_through(self, name: str, kind: Any) -> bool:
         """True if the column `name`, of the Arrow type `kind`, goes to the output: one of ids if it is not text."""
         if name == self._typed_id:
+            from batchchat.sources.unify import is_whole
+
             return is_whole(kind)
         return name not in self.excluded if self.passthrough is None else name in self.passthrough
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from batchchat.hash_table import stable_hash64
 
 if TYPE_CHECKING:
@@ -66,6 +63,9 @@ def row_hash(seed: int, key: Key) -> int:
 
 def _lowest(hashes: array[int], count: int) -> array[int]:
     """The `count` lowest of `hashes` in ascending order, sorted by Arrow without a Python object per hash."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     unsorted: Any = pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)])
     order: Any = pc.array_sort_indices(unsorted)
     lowest: Any = unsorted.take(order.slice(0, count))

@@ -11,28 +11,27 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from batchchat.core.bad import Bad
 from batchchat.core.output_columns import CARRIED, KEY_COLUMNS, TECHNICAL
 from batchchat.errors import InputError
 from batchchat.job.spec import NOT_REPLAYED
+from batchchat.sources.column_selection import ColumnSelection, ParquetFooter
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
 from batchchat.sources.first_rows import count_if_small, id_column_of, look_at_first_rows
 from batchchat.sources.format_detection import check_columns, check_ids, detect_format, summarize_entries
-from batchchat.sources.parquet import ColumnSelection, ParquetFooter, read_footer
-from batchchat.sources.readers import declared_columns, read_records, resolve_json_kind
+from batchchat.sources.readers import declared_columns, read_footers, read_records, resolve_json_kind
 from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_builder import REFERENCE, Columns, RowBuilder
 from batchchat.sources.sampling import Sample, choose
-from batchchat.sources.unify import common_type, text_type
 from batchchat.sources.unsent_fields import UnsentFields
 from batchchat.text.numbers import rows as rows_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import pyarrow as pa
 
     from batchchat.core.conversation import BadRow, Row
     from batchchat.job.spec import InputSpec
@@ -97,12 +96,10 @@ class Source:
             if not rendering.has_where:
                 rows = sum(footer.rows for footer in footers)
                 self.rows_total = rows if spec.first is None else min(rows, spec.first)
-            self.column_types = _common_types(footers, self._columns)
+            self.column_types = _column_types(footers, self._columns)
         self._selection = ColumnSelection(self._columns.wanted, self.column_types, frozenset(self._columns.texts))
         rendering.declare(self.column_types)
-        if self._columns.has_reference and self.column_types:
-            renamed = {self._columns.output_name(name): kind for name, kind in self.column_types.items()}
-            self.column_types = {**renamed, REFERENCE: pa.string()}
+        self.column_types = _with_reference(self.column_types, self._columns)
         if spec.random is not None:
             # Which rows are in the sample depends on all of them, so all are read before the first is handed out.
             self._sample = choose(self._rows(), spec.random, spec.seed)
@@ -203,7 +200,7 @@ def open_source(
     rendering = Rendering(template, systems, spec.where)
     named = find_files(spec.paths, spec.as_given)
     inputs = InputFiles(tuple(resolve_json_kind(file) for file in named.files), named.entries)
-    footers = [read_footer(file) for file in inputs.files if file.kind is FileKind.PARQUET]
+    footers = read_footers(inputs.files)
     headers = [header for file in inputs.files if (header := declared_columns(file)) is not None]
     form = detect_format(spec, inputs.files, rendering.form)
     if spec.replay and form[0].name in NOT_REPLAYED:
@@ -216,7 +213,7 @@ def open_source(
         names = dict.fromkeys(name for names in declared for name in names)
         check_columns(spec, form[0], names, rendering.required)
     id_column = id_column_of(spec, form[0], inputs.files, footers)
-    if id_column is not None:
+    if id_column is not None and footers:
         check_ids(id_column, (footer.types.get(id_column) for footer in footers))
     return Source(spec, inputs, form, footers, id_column, rendering=rendering)
 
@@ -227,7 +224,9 @@ def _technical(footers: list[ParquetFooter]) -> frozenset[str]:
     return TECHNICAL | {id_} if any(f"input_{id_}" in footer.types for footer in footers) else TECHNICAL
 
 
-def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:
+def _column_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, pa.DataType]:
+    from batchchat.sources.unify import common_type, text_type
+
     kinds: dict[str, list[pa.DataType]] = {}
     for footer in footers:
         for name, kind in footer.types.items():
@@ -237,3 +236,12 @@ def _common_types(footers: list[ParquetFooter], columns: Columns) -> dict[str, p
         if common[name] is not None:
             common[name] = text_type(common[name]) or common[name]
     return {name: kind for name, kind in common.items() if kind is not None and columns.passes_through(name, kind)}
+
+
+def _with_reference(types: dict[str, pa.DataType], columns: Columns) -> dict[str, pa.DataType]:
+    """The `types` of the output's own names, where it has the column `reference` and the input declares types."""
+    if not types or not columns.has_reference:
+        return types
+    import pyarrow as pa
+
+    return {**{columns.output_name(name): kind for name, kind in types.items()}, REFERENCE: pa.string()}

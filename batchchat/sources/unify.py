@@ -16,7 +16,7 @@ from batchchat.arrow.cells import decode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["cast", "common_type", "is_text", "is_whole", "text_type"]
+__all__ = ["cast", "common_type", "is_text", "is_whole", "makes_ids", "text_type"]
 
 _DIGITS_OF_A_DOUBLE = 15
 
@@ -91,3 +91,10 @@ def is_text(kind: Any) -> bool:
 def is_whole(kind: Any) -> bool:
     """Whether `kind` is a type of whole numbers."""
     return bool(pt.is_integer(kind.value_type if pt.is_dictionary(kind) else kind))
+
+
+def makes_ids(kind: Any) -> bool:
+    """Whether a column of the Arrow type `kind` can hold ids: text or integers."""
+    if pt.is_dictionary(kind):
+        return makes_ids(kind.value_type)
+    return is_text(kind) or is_text(text_type(kind)) or pt.is_integer(kind)

@@ -17,7 +17,7 @@ from pathlib import Path
 from batchchat.errors import OutputError
 from batchchat.store.atomic import building_name, followed
 from batchchat.store.durable import sync_folder
-from batchchat.store.parquet import files_of, is_ours, metadata_of
+from batchchat.store.output_files import files_of
 from batchchat.store.segments import end_of, segment_path, segments
 
 __all__ = ["check_output", "check_writable", "folder_of", "is_there", "make_folder", "set_aside"]
@@ -108,6 +108,8 @@ def _check_existing(output: Path, as_given: str, inputs: Iterable[Path], *, fres
     own = [output, *files_of(output)]
     if any(path.samefile(file) for path in inputs for file in own):
         raise OutputError(f"{as_given} is both the input and the output. Give `output.path` another name.")
+    from batchchat.store.parquet import is_ours  # pyarrow, which a run without an output can wait for
+
     if not is_ours(output):
         state = "holds files that were not" if output.is_dir() else "already exists and was not"
         raise OutputError(
@@ -129,6 +131,8 @@ def _obstacle_to_resume(output: Path) -> str | None:
     end = end_of(folder)
     if end is None:
         return f"its run folder {folder.name} does not" if not folder.exists() else f"{folder.name} has no journal"
+    from batchchat.store.parquet import metadata_of
+
     journal_end = (metadata_of(output) or {}).get("journal_end")
     if type(journal_end) is int and end < journal_end:
         return f"the journal in {folder.name} is shorter than it was when the output was written"

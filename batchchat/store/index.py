@@ -9,9 +9,6 @@ from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from batchchat.core.conversation import ErrorKind, Key, Status
 from batchchat.hash_table import HashTable, process_hash
 from batchchat.lossless_json import canonical
@@ -153,15 +150,19 @@ class Index:
 
     def in_input_order(self) -> Iterator[int]:
         """The finished entries of the input, in its order."""
-        return self._sorted_by(self._ordinals, pa.int64())
+        return self._sorted_by(self._ordinals)
 
     def in_completion_order(self) -> Iterator[int]:
         """The finished entries of the input, in the order in which their records were written."""
-        return self._sorted_by(self._journal_offsets, pa.uint64())
+        return self._sorted_by(self._journal_offsets)
 
-    def _sorted_by(self, column: array[int], arrow_type: pa.DataType) -> Iterator[int]:
+    def _sorted_by(self, column: array[int]) -> Iterator[int]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         # Arrow reads the column's memory in place; its sort is stable and takes 8 bytes a row.
-        view = pa.Array.from_buffers(arrow_type, len(self), [None, pa.py_buffer(column)])
+        kind = pa.uint64() if column.typecode == "Q" else pa.int64()
+        view = pa.Array.from_buffers(kind, len(self), [None, pa.py_buffer(column)])
         order: Any = pc.array_sort_indices(view)
         del view  # an array with an exported buffer can't grow
         for start in range(0, len(order), _SLICE):

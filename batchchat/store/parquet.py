@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 
 from batchchat import lossless_json
 from batchchat.arrow import cells
-from batchchat.arrow.widening import Widened, arrow_type, decode_widened
+from batchchat.arrow.widened_arrays import arrow_type, decode_widened
+from batchchat.arrow.widening import Widened
 from batchchat.core.output_columns import METADATA
 from batchchat.core.record import RowRecord
 from batchchat.errors import refuse_pipe
 from batchchat.store.atomic import replacing, replacing_folder
 from batchchat.store.columns import COLUMNS, passthrough_names
+from batchchat.store.output_files import files_of
 
 __all__ = [
     "GROUP_LIMITS",
@@ -29,7 +31,6 @@ __all__ = [
     "GroupLimits",
     "PassthroughColumn",
     "batches_of",
-    "files_of",
     "is_ours",
     "metadata_in",
     "metadata_of",
@@ -169,11 +170,6 @@ def batches_of(
         arrays = [column.array(slice_) for column in own]
         arrays += [_passthrough_array(slice_, name, passthrough[name]) for name in names]
         yield pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in own), *names.values()])
-
-
-def files_of(path: Path) -> list[Path]:
-    """The files of an output, in order: itself, or the parts in it."""
-    return sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
 
 
 def rows_in(path: Path) -> int:

@@ -9,27 +9,37 @@ from __future__ import annotations
 import base64
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from batchchat.arrow.widening import Kind, Widened, widen
-from batchchat.store.parquet import PassthroughColumn
-from batchchat.store.retyped_columns import RetypedColumns
 
-__all__ = ["PassthroughColumns", "schema_of", "schema_text"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batchchat.store.parquet import PassthroughColumn
+    from batchchat.store.retyped_columns import RetypedColumns
+
+__all__ = ["PassthroughColumns", "schema_text", "types_of"]
 
 _NULL, _TEXT = Kind.NULL, Kind.TEXT
 
 
 def schema_text(types: Mapping[str, pa.DataType]) -> str | None:
     """The Arrow `types` of columns as text for a `run` record; None without columns."""
-    return base64.b64encode(pa.schema(list(types.items())).serialize()).decode() if types else None
+    if not types:
+        return None
+    import pyarrow as pa  # of an input that declares types; JSON lines do without
+
+    return base64.b64encode(pa.schema(list(types.items())).serialize()).decode()
 
 
-def schema_of(text: str | None) -> pa.Schema:
+def types_of(text: str | None) -> dict[str, pa.DataType]:
     """The inverse of `schema_text`."""
-    return pa.schema([]) if text is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+    if text is None:
+        return {}
+    import pyarrow as pa
+
+    return {field.name: field.type for field in pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))}
 
 
 class PassthroughColumns:
@@ -51,7 +61,7 @@ class PassthroughColumns:
 
     def declare(self, journal_offset: int, schema: str | None) -> None:
         """A run begins at `journal_offset` and declares `schema`, the text of its column types."""
-        self._declare(journal_offset, {field.name: field.type for field in schema_of(schema)})
+        self._declare(journal_offset, types_of(schema))
 
     def _declare(self, journal_offset: int, types: dict[str, pa.DataType]) -> None:
         self._declarations.append((journal_offset, types))
@@ -107,6 +117,8 @@ class PassthroughColumns:
 
     def retyped(self) -> RetypedColumns:
         """How to write cells of earlier runs whose column has lost its declared type."""
+        from batchchat.store.retyped_columns import RetypedColumns
+
         return RetypedColumns(self._declarations, frozenset(self._typed()))
 
     def _typed(self) -> dict[str, pa.DataType]:

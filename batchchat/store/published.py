@@ -19,7 +19,8 @@ from batchchat.arrow import cells
 from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError, refuse_pipe
 from batchchat.store.columns import COLUMNS, record_of
-from batchchat.store.parquet import PassthroughColumn, files_of, metadata_in
+from batchchat.store.output_files import files_of
+from batchchat.store.parquet import PassthroughColumn, metadata_in
 
 __all__ = ["Published", "records_of"]
 

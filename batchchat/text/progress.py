@@ -10,8 +10,6 @@ from collections.abc import Callable
 from shutil import get_terminal_size
 from typing import IO, Any
 
-from tqdm import tqdm
-
 from batchchat.core import events
 from batchchat.core.events import Event, Progress
 from batchchat.text import numbers
@@ -42,8 +40,11 @@ class Bar:
     """One line that changes in place on a terminal; other events scroll above it. `base` is another class of tqdm's."""
 
     def __init__(self, stream: IO[str], base: Any = None) -> None:
+        from tqdm import tqdm  # lines and the log need none
+
         self._stream = stream
         self._tqdm = _unwatched(base or tqdm)
+        self._write = tqdm.write
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:
@@ -55,7 +56,7 @@ class Bar:
         elif isinstance(event, events.CeilingRaised):
             return
         elif text := event_line(event):
-            tqdm.write(escaped(text), file=self._stream)
+            self._write(escaped(text), file=self._stream)
 
     def _show(self, event: Progress) -> None:
         if self._bar is None:

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchchat.arrow.cells import decode, encode
-from batchchat.arrow.widening import Kind, Widened, decode_widened, widen
+from batchchat.arrow.widened_arrays import decode_widened
+from batchchat.arrow.widening import Kind, Widened, widen
 from batchchat.lossless_json import dumps, loads
 
 Typed = tuple[pa.DataType, st.SearchStrategy[Any]]
@@ -223,6 +224,7 @@ def test_pandas_stays_out() -> None:
 import sys
 import pyarrow as pa
 from batchchat.arrow.cells import *
+from batchchat.arrow.widened_arrays import *
 from batchchat.arrow.widening import *
 for kind, value in [(pa.int64(), 1), (pa.float64(), 1.5), (pa.string(), "a"), (pa.bool_(), True), (pa.binary(), "AA=="),
                     (pa.timestamp("ns", "UTC"), 1), (pa.duration("us"), 1), (pa.date32(), 1), (pa.float16(), 1.5),

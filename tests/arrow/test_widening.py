@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.arrow.widening import Kind, Widened, arrow_type, decode_widened, widen
+from batchchat.arrow.widened_arrays import arrow_type, decode_widened
+from batchchat.arrow.widening import Kind, Widened, widen
 from batchchat.lossless_json import NonFinite
 
 

@@ -15,8 +15,9 @@ import pytest
 
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
+from batchchat.sources.column_selection import ColumnSelection
 from batchchat.sources.files import InputFile, find_files
-from batchchat.sources.parquet import ColumnSelection, read_footer, read_parquet
+from batchchat.sources.parquet import read_footer, read_parquet
 from tests.sources.folder import records_told
 
 if TYPE_CHECKING:
