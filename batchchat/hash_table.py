@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Hashable
 from hashlib import blake2b
 
-__all__ = ["HashTable", "process_hash", "stable_hash64"]
+__all__ = ["HashTable", "PrefixHash", "process_hash", "stable_hash64"]
 
 _MIN_SLOTS = 1024
 _EMPTY = 0
@@ -20,6 +20,20 @@ _ALL_BITS = (1 << 64) - 1
 def stable_hash64(data: bytes) -> int:
     """64 bits of BLAKE2b over `data`: the same in every process, so that files may hold it."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+
+
+class PrefixHash:
+    """`stable_hash64` of texts that all begin with `prefix`, which is hashed once."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = blake2b(prefix, digest_size=8)
+
+    def of(self, text: bytes, end: bytes) -> int:
+        """The hash of the prefix, `text` and `end`, one after the other, without a copy of all three."""
+        digest = self._prefix.copy()
+        digest.update(text)
+        digest.update(end)
+        return int.from_bytes(digest.digest(), "little")
 
 
 def process_hash(value: Hashable) -> int:

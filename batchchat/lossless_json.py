@@ -14,7 +14,17 @@ from typing import Any
 
 import orjson
 
-__all__ = ["NonFinite", "canonical", "dumps", "is_deeper", "loads", "loads_lenient", "scrub"]
+__all__ = [
+    "NonFinite",
+    "canonical",
+    "canonical_or_none",
+    "dumps",
+    "is_deeper",
+    "loads",
+    "loads_and_dumps",
+    "loads_lenient",
+    "scrub",
+]
 
 # Only a run of 20 digits can pass 64 bits, or one of 19 below zero. To look costs 1 µs/KB; most texts are spared it by
 # a look at every ninth byte, of which such a run holds two.
@@ -39,12 +49,35 @@ def loads(data: bytes) -> Any:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return _standard_loads(data.decode("utf-8-sig"))
+    return _standard_loads(data.decode("utf-8-sig")) if _has_long_integer(data) else value
+
+
+def loads_and_dumps(data: bytes) -> tuple[Any, bytes]:
+    """The value of `data`, as `loads` reads it, and what `dumps` writes for it; nothing if that is nested too deep.
+
+    Where that is `data` itself nothing of it was lost: every key stands once, every number is exact.
+    """
+    try:
+        value = orjson.loads(data)
+        written = orjson.dumps(value)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        value = loads(data)
+        try:
+            return value, dumps(value)
+        except RecursionError:
+            return value, b""
+    if written != data and _has_long_integer(data):
+        value = _standard_loads(data.decode("utf-8-sig"))
+        written = dumps(value)
+    return value, written
+
+
+def _has_long_integer(data: bytes) -> bool:
+    """Whether the JSON text `data` may hold an integer of more than 64 bits; digits in a text count too."""
     if b"00" not in data[::_STRIDE].translate(_DIGITS_TO_ZERO):
-        return value
+        return False
     digits = data.translate(_DIGITS_TO_ZERO)
-    if _MANY_DIGITS in digits and (b"0" + _MANY_DIGITS in digits or b"-" + _MANY_DIGITS in digits):
-        return _standard_loads(data.decode("utf-8-sig"))
-    return value
+    return _MANY_DIGITS in digits and (b"0" + _MANY_DIGITS in digits or b"-" + _MANY_DIGITS in digits)
 
 
 def loads_lenient(data: bytes) -> Any:
@@ -101,6 +134,14 @@ def canonical(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def canonical_or_none(value: Any) -> bytes | None:
+    """As `canonical`, but None where orjson refuses: how such a value is written depends on what is written with it."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return None
 
 
 def scrub(text: str) -> str:

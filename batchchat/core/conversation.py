@@ -61,8 +61,11 @@ class ErrorKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+_NOTHING: dict[str, Any] = {}
+"""A default of what no one changes."""
+
+
+class Row(NamedTuple):
     """A good input row.
 
     `ordinal` is its position in this reading, from 0, over all files; `location` is `<file>:<line>` for messages to a
@@ -78,9 +81,9 @@ class Row:
     ordinal: int
     location: str
     messages: list[Message]
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = _NOTHING
     model: str | None = None
-    passthrough: dict[str, Any] = field(default_factory=dict)
+    passthrough: dict[str, Any] = _NOTHING
     turns: tuple[Message, ...] = ()
     systems: Mapping[str, str] | None = None
 

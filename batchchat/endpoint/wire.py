@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from batchchat import lossless_json
 from batchchat.core.attempt import MaxUsage, Reply, Request
 from batchchat.core.conversation import Key, Message
-from batchchat.hash_table import stable_hash64
+from batchchat.hash_table import PrefixHash, stable_hash64
 
-__all__ = ["MaxUsageOf", "as_stream", "compose", "fingerprint_of", "read_reply"]
+__all__ = ["Composer", "MaxUsageOf", "as_stream", "compose", "fingerprint_of", "read_reply"]
 
 _UNKNOWN = MaxUsage()
 _STREAM = b',"stream":true}'
@@ -28,18 +28,74 @@ MaxUsageOf = Callable[[str, list[Message], Mapping[str, Any], int], MaxUsage]
 def compose(
     key: Key, model: str, messages: list[Message], params: Mapping[str, Any], max_usage_of: MaxUsageOf | None = None
 ) -> Request:
-    """The request for one completion. Equal content has the same fingerprint, whatever the order of its keys."""
-    content = {"model": model, "messages": messages, **params}
-    body = lossless_json.dumps(content)
-    return Request(
-        key=key,
-        step=0,
-        model=model,
-        messages=messages,
-        body=body,
-        fingerprint=fingerprint_of(content),
-        max_usage=_UNKNOWN if max_usage_of is None else max_usage_of(model, messages, params, len(body)),
+    """The request for one completion; see `Composer`, which makes many."""
+    return Composer(max_usage_of)(key, model, messages, params)
+
+
+class Composer:
+    """Makes requests. Equal content has the same fingerprint, whatever the order of its keys.
+
+    Messages are written once, with sorted keys, and hashed as they stand in the body: those that have a role and a text
+    and no more. In others the order of keys may have a meaning, which a prompt that an endpoint makes of them shows:
+    these are written once more to be hashed. What stands around the messages is written once for all rows with the same
+    model and params object.
+    """
+
+    def __init__(self, max_usage_of: MaxUsageOf | None = None) -> None:
+        self._max_usage_of = max_usage_of
+        self._model: str | None = None
+        self._params: Mapping[str, Any] | None = None
+        self._around: _Around | None = None
+
+    def __call__(self, key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
+        """The request for one completion."""
+        if params is not self._params or model != self._model:
+            self._model, self._params, self._around = model, params, _around(model, params)
+        around = self._around
+        written = lossless_json.canonical_or_none(messages) if around is not None and _are_plain(messages) else None
+        if around is None or written is None:
+            content = {"model": model, "messages": messages, **params}
+            body, fingerprint = lossless_json.dumps(content), fingerprint_of(content)
+        else:
+            body = b"".join((around.before, written, around.after))
+            fingerprint = around.hash_before.of(written, around.hashed_after)
+        usage_of = self._max_usage_of
+        max_usage = _UNKNOWN if usage_of is None else usage_of(model, messages, params, len(body))
+        return Request(key, 0, model, messages, body, fingerprint, max_usage)
+
+
+class _Around(NamedTuple):
+    """What a body has `before` and `after` its messages; the same with sorted keys, as it is hashed."""
+
+    before: bytes
+    after: bytes
+    hash_before: PrefixHash
+    hashed_after: bytes
+
+
+def _around(model: str, params: Mapping[str, Any]) -> _Around | None:
+    """What is around the messages of a request; None where they can't be written apart from it."""
+    if "messages" in params or "model" in params or lossless_json.canonical_or_none(params) is None:
+        return None
+    head = lossless_json.dumps({"model": model})
+    before = lossless_json.canonical({name: value for name, value in params.items() if name < "messages"})
+    after = lossless_json.canonical(
+        {"model": model, **{name: value for name, value in params.items() if name > "messages"}}
     )
+    return _Around(
+        head[:-1] + b',"messages":',
+        b"," + lossless_json.dumps(params)[1:] if params else b"}",
+        PrefixHash((before[:-1] + b"," if len(before) > 2 else before[:-1]) + b'"messages":'),  # noqa: PLR2004
+        b"," + after[1:],
+    )
+
+
+def _are_plain(messages: list[Message]) -> bool:
+    """Whether each of `messages` has a role and a text and no more."""
+    for message in messages:
+        if len(message) != 2 or "role" not in message or type(message.get("content")) is not str:  # noqa: PLR2004
+            return False
+    return True
 
 
 def fingerprint_of(content: Mapping[str, Any]) -> int:

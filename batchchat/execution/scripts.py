@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from batchchat.core.attempt import MaxUsage, Request, Script
-from batchchat.core.conversation import Key, Message, Row
+from batchchat.core.attempt import MaxUsage, Script
+from batchchat.core.conversation import Message, Row
 from batchchat.core.response_format import ResponseFormat
 from batchchat.endpoint import wire
 from batchchat.execution.context_check import unfit_for
@@ -53,8 +53,9 @@ def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None)
 def _compose_for(job: JobSpec, rates: Rates) -> Compose:
     """Makes the requests; where a model's price is known, or a limit counts tokens, they know the most they may use."""
     if job.budget.max_cost is not None or any(rates.rate(model) is not None for model in job.models):
-        return partial(wire.compose, max_usage_of=UsageBounds(rates.highest_price))
-    return _measured if job.limits.tokens_per_minute is not None or job.ask_concurrency else wire.compose
+        return wire.Composer(UsageBounds(rates.highest_price))
+    measured = job.limits.tokens_per_minute is not None or job.ask_concurrency
+    return wire.Composer(_measured_usage if measured else None)
 
 
 def _always(_: Script) -> bool:
@@ -65,11 +66,10 @@ def _at_temperature_0(script: Script) -> bool:
     return script.params.get("temperature") == 0
 
 
-def _measured(key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
-    """A request with the tokens it may use at most, as far as that is seen without a tokenizer."""
-    request = wire.compose(key, model, messages, params)
+def _measured_usage(_model: str, _messages: list[Message], params: Mapping[str, Any], body_bytes: int) -> MaxUsage:
+    """The tokens that a request may use at most, as far as that is seen without a tokenizer."""
     limit = params.get("max_tokens", params.get("max_completion_tokens"))
-    return request._replace(max_usage=MaxUsage(len(request.body), limit if type(limit) is int and limit >= 0 else None))
+    return MaxUsage(body_bytes, limit if type(limit) is int and limit >= 0 else None)
 
 
 def format_ladder_for(job: JobSpec) -> FormatLadder:

@@ -114,7 +114,7 @@ def _task(row: Row, script: Script, index: Index, entry: int | None, rules: Resu
             resend=rules.resend is not NO_RESEND and rules.resend.wants(row.key, entry, index),
             changed=rules.changed,
         )
-    later = result.sends and rules.only is not None and not rules.only(row.key)
+    later = rules.only is not None and result.sends and not rules.only(row.key)
     return RowTask(row, script, Disposition.LATER if later else result, entry)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
@@ -16,8 +15,7 @@ Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
 """(key, model, messages, params) -> the request for an endpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class SingleMessage:
+class SingleMessage(NamedTuple):
     """Plays one row; `params` are those of its request."""
 
     row: Row

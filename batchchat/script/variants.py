@@ -88,7 +88,7 @@ class RowExpansion:
             passthrough = _with_columns(row.passthrough, variant.columns)
             for sample in range(self.samples):
                 key = Key(row.key.id, variant.name, sample)
-                yield replace(row, key=key, ordinal=ordinal, passthrough=passthrough), variant
+                yield row._replace(key=key, ordinal=ordinal, passthrough=passthrough), variant
                 ordinal += 1
 
     def bad_rows(self, row: BadRow) -> Iterator[BadRow]:

@@ -14,10 +14,26 @@ from batchchat.core.conversation import ROLES, Message
 from batchchat.lossless_json import dumps
 from batchchat.sources.json_value import describe
 
-__all__ = ["check_messages", "cut_answers", "drop_null_keys", "reference_text", "without_null_keys"]
+__all__ = ["check_messages", "cut_answers", "drop_null_keys", "is_plain", "reference_text", "without_null_keys"]
 
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 _SHAPE = 'It takes a list of messages: [{"role": "user", "content": "..."}].'
+
+
+def is_plain(messages: Any) -> bool:
+    """Whether `messages` is a list of messages that have a known role, a text and no other key, as most have.
+
+    Nothing can be wrong with them then, and there is nothing in them to leave out.
+    """
+    if type(messages) is not list or not messages:
+        return False
+    for message in messages:
+        if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:  # noqa: PLR2004
+            return False
+        role = message.get("role")
+        if type(role) is not str or role not in ROLES:
+            return False
+    return True
 
 
 def check_messages(messages: Any, where: str) -> Bad | None:

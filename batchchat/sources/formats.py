@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.core.bad import Bad, BadReason
 from batchchat.job.request_fields import NOT_SENT_FROM_ROWS, ROW_FIELDS
-from batchchat.sources.conversations import check_messages, without_null_keys
+from batchchat.sources.conversations import check_messages, is_plain, without_null_keys
 from batchchat.sources.json_value import bad_json, describe, list_columns, parse_text
 from batchchat.sources.row_params import params_of_columns, split_body
 from batchchat.sources.sharegpt import BESIDE, is_sharegpt, parse_sharegpt
@@ -129,6 +129,9 @@ _BODY_COLUMN_SET = frozenset(_BODY_COLUMNS)
 
 
 def _messages(where: str, columns: dict[str, Any]) -> list[Message] | Bad:
+    messages: list[Message] | None = columns.get(where)
+    if messages is not None and is_plain(messages):
+        return messages
     value = _cell(where, columns)
     if isinstance(value, Bad):
         return value

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from batchchat.core.bad import Bad, BadReason
-from batchchat.lossless_json import NonFinite, dumps, is_deeper, loads, scrub
+from batchchat.lossless_json import NonFinite, dumps, is_deeper, loads_and_dumps, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,9 +30,6 @@ __all__ = [
 _MAX_DEPTH = 200
 _MAX_SHOWN = 60
 _MAX_LISTED = 8
-# All bytes but a quote, a backslash and the opening brackets. Each count of a byte reads all of a text, as taking all
-# others out does; what is left is short.
-_NOT_MARKS = bytes(byte for byte in range(256) if byte not in b'"\\[{')
 _PYTHON_REPR = re.compile(rb"\s*[\[({]*\s*[\[({]'")
 _OBJECTS_AFTER_CR = re.compile(rb"\{[^\r]*\}\r+\{")
 
@@ -55,7 +52,7 @@ def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
     object is refused (`RepeatedKeyError`): only the last of its values would be kept.
     """
     try:
-        value = loads(data)
+        value, written = loads_and_dumps(data)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{_on_line(start)}is not UTF-8: byte {error.start + 1:,} is 0x{data[error.start]:02x}"
@@ -66,11 +63,9 @@ def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
     except ValueError as error:
         # Nested deeper than Python's recursion limit, or an integer of more than 4,300 digits.
         raise ValueError(f"{_on_line(start)}can't be read: {str(error).split(' for ')[0].lower()}") from None
-    # A value with fewer brackets than the limit can't be nested too deep.
-    marks = data.translate(None, _NOT_MARKS) if len(data) > 2 * _MAX_DEPTH else data
-    if marks.count(b"[") + marks.count(b"{") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
+    if _may_be_deeper(data) and is_deeper(value, _MAX_DEPTH):
         raise ValueError(f"{_on_line(start)}is nested more than {_MAX_DEPTH} deep")
-    if b"{" in marks and (path := _repeated_key(data, marks, value)) is not None:
+    if written != data and (path := _repeated_key(data, written)) is not None:
         name = scrub(path if len(path) <= _MAX_SHOWN else f"…{path[1 - _MAX_SHOWN :]}")
         raise RepeatedKeyError(f"{_on_line(start)}has the key `{name}` twice in one object. Leave one out.")
     return value
@@ -108,18 +103,25 @@ class RepeatedKeyError(ValueError):
     """A key stands twice in one object, so that one of its values would be lost."""
 
 
-def _repeated_key(data: bytes, marks: bytes, value: Any) -> str | None:
-    r"""The path of the first key that stands twice in an object of the JSON text `data`, which is parsed to `value`.
+def _may_be_deeper(data: bytes) -> bool:
+    """False where `data` has too few brackets to be nested more than 200 deep."""
+    return len(data) > 2 * _MAX_DEPTH and _count(data, b"{") + _count(data, b"[") > _MAX_DEPTH
 
-    The quotes of `data` are compared to those that `value` is written with, where a repeated key is no more. A second
-    reading, which takes ten times as long, is needed only where they differ, or `data` has a quote as `\u0022`.
+
+def _repeated_key(data: bytes, written: bytes) -> str | None:
+    r"""The path of the first key that stands twice in an object of the JSON text `data`.
+
+    `written` is what its value is written as, where a repeated key is no more: it has fewer quotes. A second reading,
+    which takes ten times as long, is needed only where the counts differ, or `data` has a quote as `\u0022`.
     """
-    written = dumps(value)
-    if written == data:
-        return None
-    if marks.count(b'"') == written.count(b'"') and not (b"\\" in marks and b"\\u0022" in data):
+    if _count(data, b'"') == _count(written, b'"') and b"\\u0022" not in data:
         return None
     return _repeated_path(json.loads(data, object_pairs_hook=_Pairs), "")
+
+
+def _count(data: bytes, byte: bytes) -> int:
+    """How often `byte` stands in `data`: taking it out goes from one to the next, `bytes.count` looks at each byte."""
+    return len(data) - len(data.replace(byte, b""))
 
 
 class _Pairs(dict[str, Any]):

@@ -14,7 +14,7 @@ from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.core.key_spelling import spelled_key
 from batchchat.core.output_columns import FRAME_ROW, KEY_COLUMNS
 from batchchat.job.spec import AUTO, InputSpec
-from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
+from batchchat.sources.conversations import cut_answers, drop_null_keys, is_plain, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
 from batchchat.sources.local_files import LocalFiles
@@ -163,9 +163,10 @@ class RowBuilder:
         request = self._parse(record, sparse=sparse)
         if isinstance(request, Bad):
             return request, None
-        problem = non_finite_in(request.messages) or self._files.problem_in(request.messages)
-        if problem is not None:
-            return problem, None
+        if not is_plain(request.messages):
+            problem = non_finite_in(request.messages) or self._files.problem_in(request.messages)
+            if problem is not None:
+                return problem, None
         if self._columns.spec.replay:
             return self._replayed(request)
         return self._ending(request) if request.messages[-1]["role"] == "assistant" else (request, None)

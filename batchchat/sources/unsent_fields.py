@@ -65,6 +65,7 @@ class UnsentFields:
         self._misspelt: dict[str, str] = {}
         self._checked: set[str] = set()
         self._check_names(self._listed)
+        self._names = self._all_names()
 
     @property
     def fields(self) -> frozenset[str]:
@@ -73,6 +74,12 @@ class UnsentFields:
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take note of the columns of `record` that an endpoint would understand."""
+        if not self._names.isdisjoint(record):
+            self._note_names(record)
+        if self._form.name == "request" and not self._checked.issuperset(record):
+            self._check_names(record)
+
+    def _note_names(self, record: Mapping[str, Any]) -> None:
         if not _MEDIA.isdisjoint(record):
             self.note_media(name for name, value in record.items() if value)
         if not self._texts.isdisjoint(record):
@@ -80,15 +87,17 @@ class UnsentFields:
                 if type(record[name]) is str and record[name].strip():
                     self._texts.discard(name)
                     self._unsent_texts.append(name)
-        if self._form.name == "request":
-            if not self._checked.issuperset(record):
-                self._check_names(record)
-        elif not self._candidates.isdisjoint(record):
+        if not self._candidates.isdisjoint(record):
             for name in [name for name in record if name in self._candidates]:
                 value = read_field(name, record[name])
                 if value is not None and not isinstance(value, Bad):
                     self._candidates.discard(name)
                     self.columns.append(name)
+        self._names = self._all_names()
+
+    def _all_names(self) -> frozenset[str]:
+        """The columns that are looked for and those of media."""
+        return self.fields | _MEDIA
 
     def note_params(self, params: Mapping[str, Any]) -> None:
         """Take note of the names of a row's own parameters."""

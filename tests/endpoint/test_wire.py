@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchchat import lossless_json
 from batchchat.core.attempt import Reply
 from batchchat.core.conversation import Key
-from batchchat.endpoint.wire import as_stream, compose, read_reply
+from batchchat.endpoint.wire import Composer, as_stream, compose, fingerprint_of, read_reply
+from batchchat.hash_table import stable_hash64
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 plain = st.recursive(
@@ -49,6 +51,34 @@ def test_the_fingerprint_knows_content_and_not_order(params: dict[str, Any]) -> 
     others = [fingerprint("n"), fingerprint(messages=[*HELLO, *HELLO]), fingerprint(given=fewer)]
     assert fingerprint() not in others
     assert fingerprint() < 1 << 64
+
+
+_messages = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": st.text() | plain})
+    | st.fixed_dictionaries({"content": st.text(), "role": st.just("user")}, optional={"name": plain}),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(rows=st.lists(st.tuples(st.sampled_from("am"), _messages, st.integers(0, 1)), max_size=4), params=st.data())
+def test_one_composer_makes_what_each_request_alone_is(rows: list[tuple[str, Any, int]], params: st.DataObject) -> None:
+    """What it remembers of one request is in no other; the fingerprint is that of the whole content, with sorted keys.
+
+    The keys of a message stay in their order, unless they are a role and a text, where it has no meaning.
+    """
+    own = [params.draw(st.dictionaries(names, plain, max_size=4)) for _ in range(2)]
+    composer = Composer()
+    for model, messages, number in rows:
+        content = {"model": model, "messages": messages, **own[number]}
+        request = composer(Key("1"), model, messages, own[number])
+        assert request == compose(Key("1"), model, messages, own[number])
+        assert request.fingerprint == fingerprint_of(content) == stable_hash64(lossless_json.canonical(content))
+        sent = json.loads(request.body)
+        assert sent == content
+        assert list(sent) == list(content)
+        if any(len(message) > 2 or not isinstance(message["content"], str) for message in messages):
+            assert json.dumps(sent) == json.dumps(content)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchchat.sources.json_value import (
@@ -26,7 +26,7 @@ from batchchat.sources.json_value import (
         (b'{"a":', "is not JSON: expecting value at column 6"),
         (b'{"a":1} x', "is not JSON: extra data at column 9"),
         (b'["\xc3"]', "is not UTF-8: byte 3 is 0xc3"),
-        (b"[" * 201 + b"]" * 201, "is nested more than 200 deep"),
+        *((b"[" * depth + b"]" * depth, "is nested more than 200 deep") for depth in (201, 255, 600, 898)),
         (b"[" * 100_000, "can't be read: nested too deeply"),
         (b"1" * 5000, "can't be read: exceeds the limit (4300 digits)"),
     ],
@@ -118,6 +118,66 @@ def test_no_value_is_lost_to_a_key_that_stands_twice(data: bytes, name: str) -> 
     with pytest.raises(RepeatedKeyError) as caught:
         parse_object(data)
     assert str(caught.value) == f"has the key `{name}` twice in one object. Leave one out."
+
+
+_spellings = (
+    "a",
+    "b",
+    ":",
+    "{",
+    "[",
+    "é",
+    "\\u0061",
+    "\\u00e9",
+    '\\"',
+    "\\u0022",
+    "\\\\",
+    "\\u005c",
+    "\\/",
+    "\\ud83d\\udc4d",
+    "\\ud800",
+)
+
+
+_strings = st.lists(st.sampled_from(_spellings), max_size=3).map(lambda parts: f'"{"".join(parts)}"')
+_spaces = st.sampled_from(["", "", " ", "\n\t "])
+_members = st.lists(st.tuples(_strings, _spaces), max_size=4)
+
+
+def _object(names: list[tuple[str, str]], values: list[str]) -> str:
+    members = (f"{name}{space}:{space}{value}" for (name, space), value in zip(names, values * 4, strict=False))
+    return "{" + ",".join(members) + "}"
+
+
+_texts: st.SearchStrategy[str] = st.recursive(
+    _strings | st.sampled_from(["1", "-0", "1e5", "12345678901234567890123", "null", "NaN"]),
+    lambda inner: (
+        st.builds(lambda values: f"[{', '.join(values)}]", st.lists(inner, max_size=3))
+        | st.builds(_object, _members, st.lists(inner, min_size=1, max_size=4))
+    ),
+    max_leaves=10,
+)
+
+
+@given(_texts)
+@example('{"a":1,"a":"\\u0022\\u0022"}')
+def test_a_key_that_stands_twice_is_found_as_by_looking_at_each(text: str) -> None:
+    """However texts are spelt, the verdict is that of a reader which compares the keys of each object."""
+    repeats = False
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        repeats = repeats or len(dict(members)) < len(members)
+        return dict(members)
+
+    value = json.loads(text, object_pairs_hook=pairs)
+    try:
+        parsed = parse(text.encode())
+    except RepeatedKeyError:
+        assert repeats
+    else:
+        assert not repeats
+        assert repr(parsed) == repr(value)
 
 
 @pytest.mark.parametrize(
