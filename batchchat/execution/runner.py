@@ -23,7 +23,7 @@ from batchchat.execution.ending import RunResult
 from batchchat.execution.exit_reason import error_reason
 from batchchat.execution.import_session import ImportSession
 from batchchat.execution.on_finish import run_command
-from batchchat.execution.session import run_session
+from batchchat.execution.session import Session, run_session
 from batchchat.execution.signals import Signals
 from batchchat.execution.state_file import StateFile, environment_of
 from batchchat.execution.subscribers import Subscribers
@@ -45,6 +45,7 @@ async def run_job(
     options: RunOptions,
     subscribers: Iterable[Subscriber] = (),
     *,
+    session_type: type[Session] = Session,
     signals: Signals | None = None,
     environ: Mapping[str, str] = os.environ,
     opened: Callable[[Path], None] = lambda _folder: None,
@@ -52,6 +53,8 @@ async def run_job(
     refused: Callable[[Mapping[str, Any]], None] = lambda _summary: None,
 ) -> RunResult:
     """Run or resume `job`; every event goes to `subscribers`, and to run.log and run.json in the run folder.
+
+    Its rows are sent as a session of `session_type` does it, where they are sent.
 
     `opened` is called with the run folder once its lock is held, and `ended` when the output is published and the
     lock released, before the job's own `on_finish`: it gives the exit code, where telling the end has changed it.
@@ -72,7 +75,7 @@ async def run_job(
             opened(folder)
 
         try:
-            result = await run_session(context, open_logs, None if options.batch is None else ImportSession)
+            result = await run_session(context, open_logs, session_type if options.batch is None else ImportSession)
         except BaseException as error:
             await _refuse(context, stack, state, error, refused)
             raise

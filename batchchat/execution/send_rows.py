@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from batchchat.core.shard import Shard
 from batchchat.errors import BatchchatError
@@ -26,7 +27,7 @@ from batchchat.pricing.rates import Rates
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 
-__all__ = ["OpenRecorder", "RowsToSend", "send_rows"]
+__all__ = ["LeasedLimits", "OpenRecorder", "RowsToSend", "send_rows"]
 
 _COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
 
@@ -56,14 +57,27 @@ class RowsToSend:
     shard: Shard | None = None
 
 
+class LeasedLimits(Protocol):
+    """Limits of a job that several processes share."""
+
+    @property
+    def limits(self) -> wiring.JobLimits:
+        """What is leased to this process."""
+
+    def begin(self, loop: RunLoop) -> None:
+        """`loop`, which is about to run, sends by these limits."""
+
+
 async def send_rows(
     context: RunContext,
     rows: RowsToSend,
     sender: wiring.Sender,
     open_recorder: OpenRecorder,
     result: RunLoopResult,
+    *,
+    leased: LeasedLimits | None = None,
 ) -> Feed:
-    """Send `rows` by the limits of the context's job; what came of it is added to `result`.
+    """Send `rows` by the limits of the context's job, or by `leased` ones; what came of it is added to `result`.
 
     Returns the feed, which knows what was read. The recorder is left open. Raises what is no `BatchchatError`.
     """
@@ -76,7 +90,7 @@ async def send_rows(
         sender=sender,
         recorder=recorder,
         ledger=ledger,
-        budget=wiring.budget_for(job, rows.rates, ledger),
+        job_limits=wiring.job_limits_for(job, rows.rates, ledger) if leased is None else leased.limits,
         tell=context.tell,
         stop_at=rows.stop_at,
     )
@@ -92,6 +106,9 @@ async def send_rows(
     )
     progress = ProgressReporter(engine, feed, finished, recorder.retries, context.tell, limit=rows.limit)
     loop = RunLoop(engine, recorder, feed, progress, signals)
+
+    if leased is not None:
+        leased.begin(loop)
 
     def stopped() -> bool:
         return signals.received is not None

@@ -10,7 +10,7 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,7 @@ async def run_session(
         with context.signals.handled():
             ledger = Ledger(folder)
             try:
-                return await _told(session_type(context, folder, source, ledger, stop_at), aside)
+                return await _told(session_type(context, folder, source, ledger, stop_at, lock=lock), aside)
             finally:
                 ledger.close()
     finally:
@@ -128,8 +128,16 @@ class Session:
     """Whether rows are sent to the endpoint."""
 
     def __init__(
-        self, context: RunContext, folder: Path, source: Source, ledger: Ledger, stop_at: float | None
+        self,
+        context: RunContext,
+        folder: Path,
+        source: Source,
+        ledger: Ledger,
+        stop_at: float | None,
+        *,
+        lock: Lock | None = None,
     ) -> None:
+        self._lock = lock
         self._context = context
         self._job = context.job
         self._options = context.options
@@ -187,9 +195,13 @@ class Session:
     def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
         return finish(self._context, self._folder, self._ledger, result, rates)
 
-    def _tell_notes(self) -> None:
-        """Say what is new of the notes about the input: at first of its first rows, at the end of all."""
-        notes = [note for note in input_notes(self._job, self._source) if note not in self._notes]
+    def _tell_notes(self, notes_of_all: Sequence[str] | None = None) -> None:
+        """Say what is new of the notes about the input: at first of its first rows, at the end of all.
+
+        `notes_of_all` are what others that read it have noted.
+        """
+        now = input_notes(self._job, self._source) if notes_of_all is None else notes_of_all
+        notes = [note for note in now if note not in self._notes]
         if notes:
             self._notes += notes
             self._tell(InputNoted(tuple(notes)))

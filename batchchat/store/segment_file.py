@@ -33,7 +33,7 @@ from batchchat.store.segments import (
     segments,
 )
 
-__all__ = ["NO_LOCKS", "WAY_OUT", "ResumePoint", "SegmentFile", "segment_in_use"]
+__all__ = ["NO_LOCKS", "WAY_OUT", "ResumePoint", "SegmentFile", "is_locked_segment", "segment_in_use"]
 
 WAY_OUT = "End one of the two, then run the same command again: it has what both have kept."
 
@@ -206,10 +206,11 @@ def segment_in_use(folder: Path) -> bool:
 
     Where several processes wrote, any of the segments may be that of the last one.
     """
-    return any(_is_locked(segment_path(folder, number)) for number in reversed(segments(folder)))
+    return any(is_locked_segment(segment_path(folder, number)) for number in reversed(segments(folder)))
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked_segment(path: Path) -> bool:
+    """Whether a process has the segment at `path` open for writing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
