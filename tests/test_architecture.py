@@ -31,6 +31,7 @@ LIBRARIES = {
         "endpoint/client.py",
         "endpoint/lookups.py",
         "endpoint/network_failures.py",
+        "endpoint/post.py",
         "endpoint/reading.py",
         "mock/",
     },

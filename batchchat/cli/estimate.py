@@ -28,7 +28,6 @@ __all__ = ["estimate"]
 
 @click.command(
     epilog="Example:\n\n    batchchat estimate jobs/first.yaml --pilot 20 --yes",
-    short_help="Estimate tokens, cost and duration before spending.",
 )
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--pilot", type=click.IntRange(min=1), metavar="N", help="Send N sampled rows, and keep their answers.")

@@ -21,7 +21,6 @@ _FORM_OF_SUFFIX = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
 
 @click.command(
     epilog="Example:\n\n    batchchat export out/first.parquet -o so-far.jsonl",
-    short_help="Write the results so far to a file.",
 )
 @click.argument("source", metavar="JOB|OUTPUT", type=click.Path(path_type=Path))
 @click.option("--to", "form", type=click.Choice(_FORMS), help="The file's form; without it, by FILE's suffix.")

@@ -33,7 +33,6 @@ __all__ = ["import_"]
 @click.command(
     "import",
     epilog="Example:\n\n    batchchat import batch-output.jsonl --job jobs/first.yaml",
-    short_help="Take in the answers of a provider's batch.",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--job", type=click.Path(path_type=Path), required=True, metavar="JOB", help="The job they are for.")

@@ -23,7 +23,6 @@ _EXAMPLE_HELP = "Write an example instead, which runs as it is, without a key: {
 
 @click.command(
     epilog="Example:\n\n    batchchat init chef",
-    short_help="Write a first job with sample input.",
 )
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--example", "name", metavar="NAME", type=click.Choice(list(EXAMPLES)), help=_EXAMPLE_HELP)

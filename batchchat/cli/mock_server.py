@@ -16,7 +16,6 @@ __all__ = ["mock_server"]
 @click.command(
     "mock-server",
     epilog="Example:\n\n    batchchat mock-server --port 8010 --latency 0.2 --fault 429=0.05",
-    short_help="Serve a local DeepInfra-like endpoint.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8010, show_default=True, help="0: any free port.")

@@ -19,7 +19,6 @@ _REQUESTS = 3
 
 @click.command(
     epilog="Example:\n\n    batchchat preview jobs/first.yaml -n 1",
-    short_help="Show the first requests that a job would send.",
 )
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option(

@@ -16,7 +16,6 @@ __all__ = ["prices", "today"]
 
 @click.command(
     epilog="Example:\n\n    batchchat prices microsoft/WizardLM-2-8x22B",
-    short_help="Show the price table.",
 )
 @click.argument("model", required=False, metavar="[MODEL]")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="Show or check a price table of your own.")

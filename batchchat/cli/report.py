@@ -25,7 +25,6 @@ __all__ = ["report"]
 
 @click.command(
     epilog="Example:\n\n    batchchat report jobs/first.yaml --by category --html report.html",
-    short_help="Say what a run cost, how long it took, what failed.",
 )
 @click.argument("sources", metavar="JOB|OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

@@ -49,7 +49,6 @@ __all__ = ["run"]
 
 @click.command(
     epilog="Example:\n\n    batchchat run jobs/first.yaml --limit 5",
-    short_help="Run or resume a job.",
 )
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")

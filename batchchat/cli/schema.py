@@ -12,7 +12,6 @@ __all__ = ["schema"]
 
 @click.command(
     epilog="Example:\n\n    batchchat schema > job.schema.json",
-    short_help="Print the JSON Schema of the job file.",
 )
 def schema() -> None:
     """Print the JSON Schema of the job file, for editors to complete and check jobs by.

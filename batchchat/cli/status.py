@@ -29,7 +29,6 @@ _COLOURS = {None: "yellow", EXIT_OK: "green", EndpointError.exit_code: "red", Ma
 
 @click.command(
     epilog="Example:\n\n    batchchat status jobs/first.yaml",
-    short_help="Show how far a run is.",
 )
 @click.argument("source", metavar="JOB|OUTPUT", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")

@@ -20,7 +20,6 @@ __all__ = ["validate"]
 
 @click.command(
     epilog="Example:\n\n    batchchat validate jobs/first.yaml",
-    short_help="Check a job and every row of its input.",
 )
 @click.argument("job", type=click.Path(path_type=Path))
 @set_option

@@ -26,6 +26,7 @@ from batchchat.endpoint.judged_response import JudgedResponse, judge_response, r
 from batchchat.endpoint.lookups import ModelListLearner
 from batchchat.endpoint.network import Proxy, keepalive_socket
 from batchchat.endpoint.network_failures import TOO_LARGE, describe, is_undecodable, judge_network_error
+from batchchat.endpoint.post import MAX_HEADER_BYTES, MAX_HEADERS, PostSender, Response
 from batchchat.endpoint.quota import Allowance, read_quota
 from batchchat.endpoint.reading import BodyTooLargeError, OpenBody, ReadingMemory, read_bytes
 from batchchat.endpoint.stream import ReceivedBody, StreamSender, read_stream
@@ -60,8 +61,6 @@ class Endpoint:
     files: Files | None = None
 
 
-_MAX_HEADER_BYTES = 64 << 10
-_MAX_HEADERS = 1024
 _MAX_REMEMBERED = 10_000
 _NOTHING_RECEIVED = ReceivedBody(NO_BODY)
 _BEFORE_LIST = ("reported", "job")  # the sources of a cost that the endpoint's list does not change
@@ -106,6 +105,8 @@ class Client:
         # Below the shortest idle timeout in use (uvicorn's 5 s is met by the instant retry).
         pooled = self._connector(keepalive_timeout=30.0)
         self._sessions = [self._new_session(pooled), self._new_session(self._connector(force_close=True))]
+        proxied = self._endpoint.proxy is not None
+        self._pooled, self._unpooled = (PostSender(session, self._url, proxied=proxied) for session in self._sessions)
         return self
 
     async def __aexit__(
@@ -138,9 +139,9 @@ class Client:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=endpoint.proxy.url.reveal() if endpoint.proxy else None,
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
-            max_headers=_MAX_HEADERS,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
 
     @property
@@ -148,12 +149,12 @@ class Client:
         """The session that makes a connection for each request."""
         return self._sessions[1]
 
-    def _session_for(self, key: Key) -> aiohttp.ClientSession:
-        """The pooled session, or after a stale connection the one that makes new ones."""
+    def _sender_for(self, key: Key) -> PostSender:
+        """The sender over pooled connections, or after a stale one the sender over new ones."""
         if self._dropped and key in self._dropped:
             self._dropped.discard(key)
-            return self._sessions[1]
-        return self._sessions[0]
+            return self._unpooled
+        return self._pooled
 
     async def send(self, request: Request) -> Attempt:
         """Send `request` once; the attempt says how it ended, with a reply or a failure."""
@@ -169,12 +170,14 @@ class Client:
     async def _send(self, request: Request, data: bytes) -> Attempt:
         """Send `data`, the body of `request`."""
         started_at, start = time.time(), time.perf_counter()
-        response: aiohttp.ClientResponse | None = None
+        response: Response | None = None
         received, reader = _NOTHING_RECEIVED, object()
         try:
-            session = self._session_for(request.key)
-            async with session.post(self._url, data=data, allow_redirects=False) as response:
+            response = await self._sender_for(request.key)(data)
+            try:
                 received = await self._receive(response, reader)
+            finally:
+                response.release()
             answer = self._judge(response, received.body, received.broken, request.model)
         except BodyTooLargeError:
             answer = JudgedResponse(
@@ -210,7 +213,7 @@ class Client:
             None if first_token_at is None else first_token_at - start,
         )
 
-    async def _receive(self, response: aiohttp.ClientResponse, reader: object) -> ReceivedBody:
+    async def _receive(self, response: Response, reader: object) -> ReceivedBody:
         """The body of `response`, with what it broke off with."""
         if self._streamed is not None:
             return await read_stream(OpenBody(response, self._max_body_bytes, self.memory, reader), self._redactor)
@@ -218,9 +221,7 @@ class Client:
         content_type = response.headers.get("Content-Type", "")
         return ReceivedBody(read_body(data, content_type, self._redactor, complete=broken is None), broken)
 
-    def _judge(
-        self, response: aiohttp.ClientResponse, body: Body, broken: BaseException | None, model: str
-    ) -> JudgedResponse:
+    def _judge(self, response: Response, body: Body, broken: BaseException | None, model: str) -> JudgedResponse:
         """Judge `response` by its `body`, or by what it `broken` off with where that holds no reply."""
         answer = judge_response(
             response.status, response.headers, body, self._pricing, self._redactor, model_requested=model
@@ -280,7 +281,7 @@ class Client:
             proxy=endpoint.proxy.host if endpoint.proxy else "",
             connect_s=endpoint.connect_s,
             total_s=endpoint.total_s,
-            max_header_kib=_MAX_HEADER_BYTES >> 10,
+            max_header_kib=MAX_HEADER_BYTES >> 10,
         )
         assert verdict.kind is not None
         return JudgedResponse(verdict, Failure(verdict.kind, verdicts.one_line(self._redactor.redact(text))))

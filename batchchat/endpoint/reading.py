@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import aiohttp
 
+from batchchat.endpoint.post import Response
+
 __all__ = ["FREE_BYTES", "BodyTooLargeError", "OpenBody", "ReadingMemory", "read_bytes"]
 
 FREE_BYTES = 1 << 20
@@ -71,22 +73,24 @@ class ReadingMemory:
 
 
 async def read_bytes(
-    response: aiohttp.ClientResponse, max_bytes: int, memory: ReadingMemory, reader: object, head: bytes = b""
+    response: Response, max_bytes: int, memory: ReadingMemory, reader: object, head: bytes = b""
 ) -> tuple[bytes, BaseException | None]:
     """The body of `response`, of at most `max_bytes` however it is framed or compressed; `head` was read already.
 
     Where it breaks off, what came before, and the error. What is beyond the free bytes is counted in `memory` for
     `reader`, which the caller releases. Raises `BodyTooLargeError`.
     """
-    length = response.content_length
-    if length is not None and length > max_bytes and "Content-Encoding" not in response.headers:
+    headers = response.headers
+    length = headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > max_bytes and "Content-Encoding" not in headers:
         raise BodyTooLargeError
     content, size, counted = response.content, len(head), FREE_BYTES
     parts = [head] if head else list[bytes]()
     broken: BaseException | None = None
     while True:
         try:
-            part = await content.readany()
+            # Nearly every reply came in one piece with its head, and whole.
+            part = content.read_nowait() if content.is_eof() else await content.readany()
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
             broken, part = error, _unread(content)
         if part:
@@ -94,7 +98,7 @@ async def read_bytes(
             size += len(part)
         if size > max_bytes:
             raise BodyTooLargeError
-        if broken is not None or not part:
+        if broken is not None or not part or content.at_eof():
             return parts[0] if len(parts) == 1 else b"".join(parts), broken
         if size > counted:
             await memory.take(reader, size - counted)
@@ -104,7 +108,7 @@ async def read_bytes(
 class OpenBody:
     """The body of one response that is read piece by piece. What its reader keeps is counted in `memory`."""
 
-    def __init__(self, response: aiohttp.ClientResponse, max_bytes: int, memory: ReadingMemory, reader: object) -> None:
+    def __init__(self, response: Response, max_bytes: int, memory: ReadingMemory, reader: object) -> None:
         self.max_bytes = max_bytes
         self.content_type = response.headers.get("Content-Type", "")
         self._response = response

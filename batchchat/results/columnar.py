@@ -1,7 +1,6 @@
-"""The figures of a published output, column by column: a million rows in seconds, the same to the last digit.
+"""The figures of an output, column by column: a million rows in a second, the same to the last digit.
 
-Answers, the bulk of an output, are added up in columns. Rows without an answer are few and are added one by one, as a
-journal's rows are.
+Rows are added up in blocks of numpy arrays. Of each kind of failure one row is looked at itself, its example.
 """
 
 from __future__ import annotations
@@ -12,40 +11,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from batchchat.core.conversation import Status
-from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, RE_ASKS, REPAIRED, SHARED, TOKEN_FIELDS
-from batchchat.results.group_stats import Groups, GroupStats, by_cost_descending, check_groups, group_key
-from batchchat.results.values import batch_values
-from batchchat.store.published import records_of
+from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, RE_ASKS, REPAIRED, SHARED, TOKEN_FIELDS, Totals
+from batchchat.results.column_arrays import Floats, decimal_sum, whole_sum
+from batchchat.results.group_numbers import GroupNumbers
+from batchchat.results.group_stats import GroupStats, by_cost_descending
+from batchchat.results.row_block import TALLIED, RowBlock, blocks_of
 
 __all__ = ["TALLIED", "tally_batches"]
 
-_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
-TALLIED = frozenset(
-    {
-        *(
-            "id",
-            "variant",
-            "sample",
-            "status",
-            "cost_usd",
-            "cost_source",
-            "attempts",
-            "possibly_billed_attempts",
-            "latency_s",
-        ),
-        *("error_kind", "error", "finish_reason", "parse_repaired", "re_asks"),
-        *_USAGE,
-    }
-)
-"""The columns that are read."""
-_ANSWERED = Status.ANSWERED.value
-_ROWS_A_PIECE = 64
-_MAX_INT64 = (1 << 63) - 1
-# The stubs lack overloads for some of these calls, and type every array without its element type.
-_pc: Any = pc
+_ANSWERED, _INVALID = Status.ANSWERED.value, Status.INVALID.value
+_NO_SOURCE = "reported"
+"""Whose a cost is that says nothing of its source."""
 
 
 def tally_batches(
@@ -53,79 +31,69 @@ def tally_batches(
 ) -> tuple[GroupStats, list[tuple[tuple[Any, ...], GroupStats]]]:
     """The figures as `tally_by` has them, of batches with the columns `TALLIED` and those of `by`."""
     whole = GroupStats()
-    groups: Groups = {}
-    for batch in batches:
-        own = batch.select([name for name in batch.schema.names if name in TALLIED])
-        _add(whole, own)
+    groups = GroupNumbers(by)
+    for block in blocks_of(batches, groups.add if by else None):
+        _add(whole, block)
         if by:
-            columns = [batch_values(batch, name) for name in by]
-            _add_to_groups(groups, own, list(zip(*columns, strict=True)))
-            check_groups(groups, by)
-    return whole, by_cost_descending(groups)
+            for number, rows in block.by_group():
+                _add(groups.stats[number], rows)
+    return whole, by_cost_descending(groups.by_key())
 
 
-def _add_to_groups(groups: Groups, batch: pa.RecordBatch, values: list[tuple[Any, ...]]) -> None:
-    keys = list(map(group_key, values))
-    positions: dict[bytes, list[int]] = {}
-    for position, key in enumerate(keys):
-        positions.setdefault(key, []).append(position)
-    for key, rows in positions.items():
-        groups.setdefault(key, (values[rows[0]], GroupStats()))
-    if len(positions) * _ROWS_A_PIECE > len(keys):  # many small pieces cost more than their rows do
-        for key, row in zip(keys, records_of(batch), strict=True):
-            groups[key][1].add(row)
-        return
-    for key, rows in positions.items():
-        _add(groups[key][1], batch.take(np.array(rows, dtype=np.int64)))
-
-
-def _add(stats: GroupStats, batch: pa.RecordBatch) -> None:
-    is_answered = _pc.equal(batch.column("status"), _ANSWERED)
-    answers = batch.filter(is_answered)
-    for row in records_of(batch.filter(_pc.invert(is_answered))):
-        stats.add(row)
-    if not answers.num_rows:
-        return
-    totals, latency_s = stats.totals, answers.column("latency_s").drop_null().to_numpy()
-    totals.rows[_ANSWERED] += answers.num_rows
-    totals.attempts += _sum(answers, "attempts")
-    totals.cut_off += _pc.sum(_pc.equal(answers.column("finish_reason"), CUT_OFF)).as_py() or 0
-    if "re_asks" in answers.schema.names:  # an output of an earlier version has none
-        totals.replies[RE_ASKS] += _sum(answers, "re_asks")
-        totals.replies[REPAIRED] += _pc.sum(answers.column("parse_repaired")).as_py() or 0
-    possibly_billed = _sum(answers, "possibly_billed_attempts")
+def _add(stats: GroupStats, rows: RowBlock) -> None:
+    """Add `rows` as `GroupStats.add` does one by one."""
+    totals = stats.totals
+    for status, count, _ in rows.firsts("status"):
+        totals.rows[status] += count
+    is_answered = rows.are("status", _ANSWERED)
+    if not is_answered.all():
+        _add_failures(totals, rows.take(~is_answered))
+    sent = rows.take(~rows.are("status", _INVALID))
+    totals.attempts += whole_sum(sent.whole("attempts"))
+    totals.replies[RE_ASKS] += whole_sum(sent.whole("re_asks"))
+    possibly_billed = whole_sum(sent.whole("possibly_billed_attempts"))
     totals.possibly_billed += possibly_billed
     totals.unbounded += possibly_billed  # an output has no bound of a row's attempts
-    buckets = np.rint(np.log(np.maximum(latency_s, 1e-6)) * BUCKETS_PER_E)
-    for bucket, count in zip(*np.unique(buckets, return_counts=True), strict=True):
-        totals.latency_buckets[int(bucket)] += int(count)
-    _add_cost(stats, answers)
-    reported = [name for name in _USAGE if answers.column(name).null_count < answers.num_rows]
+    _add_cost(totals, sent)
     for name in TOKEN_FIELDS:
-        if name in reported:
-            totals.tokens[name] += _sum(answers, name)
-    stats.add_latencies(latency_s.astype(np.float64).tobytes())
-    # What shares another row's answer has no usage of its own, as in `Totals`.
-    shared = _pc.fill_null(_pc.equal(answers.column("cost_source"), SHARED), fill_value=False)
-    has_usage = shared.to_numpy(zero_copy_only=False).copy()
-    for name in reported:
-        has_usage |= answers.column(name).is_valid().to_numpy(zero_copy_only=False)
-    totals.without_usage += int((~has_usage).sum())
+        if sent.has(name):
+            totals.tokens[name] += whole_sum(sent.whole(name))
+    _add_answers(stats, rows.take(is_answered))
 
 
-def _add_cost(stats: GroupStats, answers: pa.RecordBatch) -> None:
-    totals, priced = stats.totals, answers.filter(answers.column("cost_usd").is_valid())
-    totals.unknown_cost_rows += answers.num_rows - priced.num_rows
-    sources = _pc.fill_null(priced.column("cost_source"), "reported")
-    for source in _pc.unique(sources).to_pylist():
-        costs = priced.column("cost_usd").filter(_pc.equal(sources, source)).to_pylist()
+def _add_failures(totals: Totals, rows: RowBlock) -> None:
+    for kind, count, first in rows.firsts("error_kind"):
+        totals.failures[kind] += count
+        if kind not in totals.examples:
+            totals.examples[kind] = rows.example(first)
+
+
+def _add_cost(totals: Totals, sent: RowBlock) -> None:
+    priced = sent.take(np.isfinite(sent.floats("cost_usd")))
+    sources = [(source, priced.are("cost_source", source)) for source, _, _ in priced.firsts("cost_source")]
+    if (without := priced.array("cost_source") < 0).any():
+        sources.append((_NO_SOURCE, without))
+    for source, mask in sources:
+        costs = priced.floats("cost_usd")[mask]
         totals.known_cost_rows[source] += len(costs)
-        totals.cost_usd[source] = sum(map(Decimal, map(repr, costs)), totals.cost_usd.get(source, Decimal(0)))
+        totals.cost_usd[source] = totals.cost_usd.get(source, Decimal(0)) + decimal_sum(costs)
 
 
-def _sum(batch: pa.RecordBatch, name: str) -> int:
-    """The sum of a column of whole numbers, which Arrow would let wrap at 64 bits."""
-    column = batch.column(name)
-    if (_pc.max(column).as_py() or 0) > _MAX_INT64 // max(1, batch.num_rows):
-        return sum(value for value in column.to_pylist() if value is not None)
-    return _pc.sum(column).as_py() or 0
+def _add_answers(stats: GroupStats, answers: RowBlock) -> None:
+    totals = stats.totals
+    totals.unknown_cost_rows += int(np.isnan(answers.floats("cost_usd")).sum())
+    totals.cut_off += int(answers.are("finish_reason", CUT_OFF).sum())
+    totals.replies[REPAIRED] += whole_sum(answers.whole("parse_repaired"))
+    # What shares another row's answer has no usage of its own, as in `Totals`.
+    totals.without_usage += int((~answers.has_usage & ~answers.are("cost_source", SHARED)).sum())
+    latency_s = answers.floats("latency_s")
+    latency_s = latency_s[np.isfinite(latency_s)]
+    for bucket, count in _bucket_counts(latency_s):
+        totals.latency_buckets[bucket] += count
+    stats.add_latencies(latency_s.tobytes())
+
+
+def _bucket_counts(latency_s: Floats) -> list[tuple[int, int]]:
+    buckets = np.rint(np.log(np.maximum(latency_s, 1e-6)) * BUCKETS_PER_E).astype(np.int64)
+    numbers, counts = np.unique(buckets, return_counts=True)
+    return list(zip(numbers.tolist(), counts.tolist(), strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,7 @@ from batchchat.results.run_info import RunInfo, info_of_output, info_of_run, ses
 from batchchat.store.folder import folder_of, is_there
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import holder
-from batchchat.store.parquet import PassthroughColumn, batches_of, metadata_of
+from batchchat.store.parquet import PassthroughColumn, batches_of
 from batchchat.store.parsed_columns import ParsedColumns, fields_of_text
 from batchchat.store.published import Published
 from batchchat.store.run_json import read_state
@@ -74,20 +74,33 @@ def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
     """
     folder = folder_of(output)
     end = end_of(folder)
-    metadata = metadata_of(output) if is_there(output) else None
-    if end is None and metadata is None:
-        if is_there(output):
-            Published(output)  # raises, saying why it is not one
+    published = _published_at(output, needed=end is None)
+    if end is None and published is None:
         raise OutputError(_no_results(output, folder, job))
-    if metadata is not None and (end is None or end <= metadata.get("journal_end", -1)):
-        yield _published(output, folder if end is not None or read_state(folder) is not None else None)
-        return
+    if published is not None:
+        with closing(published):
+            if end is None or end <= published.metadata.get("journal_end", -1):
+                has_run = end is not None or read_state(folder) is not None
+                yield _published(output, published, folder if has_run else None)
+                return
     ledger, lines = Ledger(folder), LineReader(folder)
     try:
         yield _journaled(output, folder, ledger, lines)
     finally:
         lines.close()
         ledger.close()
+
+
+def _published_at(output: Path, *, needed: bool) -> Published | None:
+    """The published output; None where there is none. Where it is `needed`, what is there and is none is an error."""
+    if not is_there(output):
+        return None
+    try:
+        return Published(output)
+    except OutputError:
+        if needed:
+            raise
+        return None
 
 
 def _no_results(output: Path, folder: Path, job: Path | None) -> str:
@@ -98,8 +111,7 @@ def _no_results(output: Path, folder: Path, job: Path | None) -> str:
     return f"{path} has no run: there is neither an output nor a journal in {folder.name}. {way_out}"
 
 
-def _published(output: Path, folder: Path | None) -> Results:
-    published = Published(output)
+def _published(output: Path, published: Published, folder: Path | None) -> Results:
     metadata = published.metadata
     run = info_of_output(metadata) if folder is None else info_of_run(output, sessions_of(metadata))
     size = 2_000  # about what a row takes in a journal; only the size of row groups depends on it

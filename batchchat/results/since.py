@@ -14,6 +14,7 @@ from batchchat.core.record import RowRecord
 from batchchat.core.totals import OffRowCosts
 from batchchat.errors import UsageError
 from batchchat.job.stop_at import duration_s, moment, time_of_day
+from batchchat.results.column_arrays import Bools, floats, mask_array
 from batchchat.results.reader import Results
 from batchchat.results.run_info import RunInfo
 from batchchat.text import numbers
@@ -52,7 +53,7 @@ class Since:
 
         def columns(names: Collection[str]) -> Iterator[Any]:
             for batch in results.columns({*names, _ENDED}):
-                yield batch.filter(pa.array(_ended_since(batch, since_s))).select(
+                yield batch.filter(mask_array(_ended_since(batch, since_s))).select(
                     [name for name in batch.schema.names if name in names]
                 )
 
@@ -87,10 +88,10 @@ class Since:
         )
 
 
-def _ended_since(batch: pa.RecordBatch, since_s: float) -> Any:
+def _ended_since(batch: pa.RecordBatch, since_s: float) -> Bools:
     """A mask of the rows of `batch` that ended since then; rows that were never sent have no time."""
-    ended_at = batch.column(_ENDED).cast(pa.int64()).to_numpy(zero_copy_only=False).astype(np.float64)
-    return ended_at >= since_s * 1e6  # NaN, where there is none, is not
+    ended: Bools = floats(batch.column(_ENDED)) >= since_s * 1e6  # NaN, where there is none, is not
+    return ended
 
 
 def _sessions_since(sessions: Sequence[Sequence[float]], since_s: float) -> list[list[float]]:

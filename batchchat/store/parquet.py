@@ -31,6 +31,7 @@ __all__ = [
     "batches_of",
     "files_of",
     "is_ours",
+    "metadata_in",
     "metadata_of",
     "rows_in",
     "write_parquet",
@@ -187,13 +188,17 @@ def metadata_of(path: Path) -> dict[str, Any] | None:
         return None
     try:
         refuse_pipe(files[0])
-        metadata = pq.read_schema(files[0]).metadata or {}
+        return metadata_in(pq.read_schema(files[0]).metadata)
     except (OSError, pa.ArrowException):
         return None
-    if METADATA not in metadata:
+
+
+def metadata_in(footer: Mapping[bytes, bytes] | None) -> dict[str, Any] | None:
+    """The metadata that the run wrote, of all that a file has in its footer; None where it is not ours."""
+    if not footer or METADATA not in footer:
         return None
     try:
-        value = lossless_json.loads(metadata[METADATA])
+        value = lossless_json.loads(footer[METADATA])
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

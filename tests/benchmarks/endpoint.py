@@ -92,6 +92,10 @@ class Endpoint:
         """When the first of them came, as time.time() gives it; None as long as none did."""
         return float(json.loads(self._get("/stats"))["first"]) or None
 
+    def most_waiting(self) -> int:
+        """How many of them waited for their answer at once, at most; counted only where answers take time."""
+        return int(json.loads(self._get("/stats"))["most"])
+
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             data: bytes = answer.read()

@@ -1,6 +1,7 @@
 -- The benchmark's endpoint. /KIND/MILLISECONDS/chat/completions is answered with a reply of that kind after that time;
--- GET /stats says how many requests came and when the first did; POST /reset begins anew.
-local replies, streamed, count, first = {}, nil, 0, 0
+-- GET /stats says how many requests came, when the first did, and how many waited for their answer at once at most;
+-- POST /reset begins anew.
+local replies, streamed, count, first, waiting, most = {}, nil, 0, 0, 0, 0
 
 local function read(path)
     local file = assert(io.open(path, "rb"))
@@ -33,7 +34,10 @@ function M.answer(kind, milliseconds)
     count = count + 1
     ngx.req.read_body()
     if milliseconds ~= "0" then
+        waiting = waiting + 1
+        most = math.max(most, waiting)
         ngx.sleep(tonumber(milliseconds) / 1000)
+        waiting = waiting - 1
     end
     if kind == "stream" then
         ngx.header["Content-Type"] = "text/event-stream"
@@ -47,11 +51,11 @@ function M.answer(kind, milliseconds)
 end
 
 function M.stats()
-    ngx.print(string.format('{"requests": %d, "first": %.3f}', count, first))
+    ngx.print(string.format('{"requests": %d, "first": %.3f, "most": %d}', count, first, most))
 end
 
 function M.reset()
-    count, first = 0, 0
+    count, first, most = 0, 0, 0
 end
 
 return M

@@ -23,13 +23,16 @@ class Server:
         self._stream = _http(b"text/event-stream", stream())
         self._count = 0
         self._first_at = 0.0
+        self._waiting = self._most = 0
 
     def answer(self, path: str) -> tuple[float, bytes]:
         """Seconds to wait, and the HTTP response then."""
         if path == "/stats":
-            return 0, _http(b"application/json", b'{"requests": %d, "first": %f}' % (self._count, self._first_at))
+            counts = self._count, self._first_at, self._most
+            return 0, _http(b"application/json", b'{"requests": %d, "first": %f, "most": %d}' % counts)
         if path == "/reset":
-            self._count, self._first_at = 0, 0.0
+            self._count = self._most = 0
+            self._first_at = 0.0
             return 0, _http(b"text/plain", b"")
         parts = path.split("/")
         if len(parts) != 5 or parts[1] not in {*KINDS, "stream"}:
@@ -37,10 +40,17 @@ class Server:
         number, self._count = self._count, self._count + 1
         self._first_at = self._first_at or time.time()
         wait_s = int(parts[2]) / 1000
+        if wait_s:
+            self._waiting += 1
+            self._most = max(self._most, self._waiting)
         if parts[1] == "stream":
             return wait_s, self._stream
         reply = self._replies[parts[1]][number % VARIETY]
         return wait_s, _http(b"application/json", b"%b%012x%b" % (reply.head, number, reply.tail))
+
+    def answered(self) -> None:
+        """One that waited has its answer."""
+        self._waiting -= 1
 
 
 def _http(kind: bytes, data: bytes) -> bytes:
@@ -68,9 +78,13 @@ class Connection(asyncio.Protocol):
             del self._data[: end + 4 + length]
             wait_s, response = self._server.answer(head.split(b" ", 2)[1].decode())
             if wait_s:
-                asyncio.get_running_loop().call_later(wait_s, self._transport.write, response)
+                asyncio.get_running_loop().call_later(wait_s, self._answer, response)
             else:
                 self._transport.write(response)
+
+    def _answer(self, response: bytes) -> None:
+        self._server.answered()
+        self._transport.write(response)
 
 
 async def serve(port: int) -> None:

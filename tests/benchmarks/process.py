@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 CLIENT_CORE, SERVER_CORE = 0, 1
 
+COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""The environment of what is measured: the first start leaves its bytecode, as an installation does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -27,7 +30,9 @@ class Measured:
 def python(arguments: list[str], *, until: Callable[[], bool] | None = None) -> Measured:
     """Run Python with `arguments` on the client's core to its end, or until `until()` is true: then it is killed."""
     started_at, start = time.time(), time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, *arguments], env=COMPILED, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     try:
         pin(process.pid, CLIENT_CORE)
         while until is not None and not until() and _runs(process):

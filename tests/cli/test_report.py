@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from batchchat.store.folder import folder_of
@@ -290,3 +291,12 @@ def test_a_page_of_a_job_that_never_ran() -> None:
     plain = call("report", "job.yaml")
     assert (plain.code, plain.err.splitlines()[-1].endswith("Run it with: batchchat run job.yaml")) == (2, True)
     assert call("report", "job.yaml", "--html", "r.html") == plain
+
+
+def test_a_report_does_not_load_pandas(tmp_path: Path) -> None:
+    """It would take as long as the figures of a million rows."""
+    write_parquet(tmp_path / "x.parquet", [(row, 1) for row in ROWS], {"topic": pa.string()}, {})
+    command = [sys.executable, "-X", "importtime", "-m", "batchchat", "report", "x.parquet", "--by", "topic"]
+    done = subprocess.run([*command, "--since", "2020-01-01"], check=True, capture_output=True, text=True)
+    assert "pyarrow" in done.stderr
+    assert " pandas\n" not in done.stderr

@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from batchchat import lossless_json
-from batchchat.results.values import batch_values
+from batchchat.results.column_arrays import Floats, floats, integers
+from batchchat.results.group_numbers import distinct_rows
 
-__all__ = ["READ", "Codes", "RowColumns", "read_row_columns"]
+__all__ = ["READ", "Codes", "Floats", "RowColumns", "read_row_columns"]
 
-Floats = npt.NDArray[np.float64]
-# The stubs lack overloads for some of its calls.
-_pc: Any = pc
 _NUMBERS = ("prompt_tokens", "completion_tokens", "cost_usd", "attempts", "latency_s", "wait_s")
 _TIMES = ("started_at", "finished_at")
 _NAMES = ("status", "model", "error_kind")
@@ -73,20 +70,18 @@ def read_row_columns(batches: Iterable[pa.RecordBatch], by: Sequence[str]) -> Ro
     by_coder, max_sample = _Coder(), 0
     for batch in batches:
         for name in _NUMBERS:
-            numbers[name].append(_floats(batch.column(name)))
+            numbers[name].append(floats(batch.column(name)))
         for name in _TIMES:
-            numbers[name].append(_floats(batch.column(name).cast(pa.int64())) / 1e6)
-        served = batch.column("model").to_pylist()
-        requested = batch.column("model_requested").to_pylist()
-        coders["model"].add(
-            [model or model_requested for model, model_requested in zip(served, requested, strict=True)]
-        )
-        coders["status"].add(batch.column("status").to_pylist())
-        coders["error_kind"].add(batch.column("error_kind").to_pylist())
-        max_sample = max(max_sample, _pc.max(batch.column("sample")).as_py() or 0)
+            numbers[name].append(floats(batch.column(name)) / 1e6)
+        for name in ("status", "error_kind"):
+            codes, texts = distinct_rows(batch, [name])
+            coders[name].add(codes, [text for (text,) in texts])
+        codes, models = distinct_rows(batch, ["model", "model_requested"])
+        coders["model"].add(codes, [served or requested for served, requested in models])
+        max_sample = max(max_sample, int(integers(batch.column("sample")).max(initial=0)))
         if by:
-            columns = [map(_written, batch_values(batch, name)) for name in by]
-            by_coder.add([" · ".join(values) for values in zip(*columns, strict=True)])
+            codes, values = distinct_rows(batch, by)
+            by_coder.add(codes, [" · ".join(map(_written, of_row)) for of_row in values])
     arrays: dict[str, Any] = {name: _joined(parts) for name, parts in numbers.items()}
     arrays |= {name: coder.codes() for name, coder in coders.items()}
     return RowColumns(**arrays, by=by_coder.codes() if by else None, samples=max_sample + 1)
@@ -98,11 +93,6 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else lossless_json.dumps(value).decode()
 
 
-def _floats(column: Any) -> Floats:
-    floats: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64)
-    return floats
-
-
 def _joined(parts: list[Floats]) -> Floats:
     return np.concatenate(parts) if parts else np.empty(0)
 
@@ -112,10 +102,11 @@ class _Coder:
         self._places: dict[str, int] = {}
         self._parts: list[npt.NDArray[np.int32]] = []
 
-    def add(self, values: list[str | None]) -> None:
+    def add(self, of_rows: npt.NDArray[Any], values: list[str | None]) -> None:
+        """Add rows, each by its position in `values`, which are in the order in which rows have them."""
         places = self._places
         codes = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
-        self._parts.append(np.array(codes, dtype=np.int32))
+        self._parts.append(np.array(codes, dtype=np.int32)[of_rows])
 
     def codes(self) -> Codes:
         joined = np.concatenate(self._parts) if self._parts else np.empty(0, dtype=np.int32)
