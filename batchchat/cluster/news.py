@@ -47,6 +47,8 @@ class WorkerNews:
         """Rows of the run that are to be finished yet; None where that is not known."""
         self._retries = Counter[str]()
         """Those of workers that have ended."""
+        self._ceiling: int | None = None
+        """The ceiling over all workers, as it was reported last."""
         self._noticed = set[object]()
         self._down: dict[int, EndpointDown] = {}
         self._told_down_at: float | None = None
@@ -76,8 +78,7 @@ class WorkerNews:
         elif isinstance(event, EndpointUp):
             self._came_up(number, event)
         elif isinstance(event, CeilingLowered | CeilingRaised):
-            ceilings = sum(progress.ceiling for of, progress in self.latest.items() if of != number)
-            self._tell(replace(event, before=event.before + ceilings, after=event.after + ceilings))
+            self._ceiling_moved(number, event)
         elif isinstance(event, PriceRatioRaised):
             self._ratio_rose(number, event)
         elif not isinstance(event, _OF_THE_RUN) and self._is_new(event):
@@ -88,6 +89,14 @@ class WorkerNews:
         if (progress := self.latest.pop(number, None)) is not None:
             self._retries.update(progress.retries)
         self._down.pop(number, None)
+
+    def _ceiling_moved(self, number: int, event: CeilingLowered | CeilingRaised) -> None:
+        """One worker's ceiling is a part of the run's: what is reported is their sum, where it has moved that way."""
+        after = event.after + sum(progress.ceiling for of, progress in self.latest.items() if of != number)
+        before = after - event.after + event.before if self._ceiling is None else self._ceiling
+        if (after < before) is isinstance(event, CeilingLowered) and after != before:
+            self._ceiling = after
+            self._tell(replace(event, before=before, after=after))
 
     def _went_down(self, number: int, event: EndpointDown) -> None:
         self._down[number] = event
