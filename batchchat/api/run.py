@@ -13,6 +13,7 @@ from batchchat.api.job import Job, job_from
 from batchchat.api.next_call import next_call
 from batchchat.api.result import Result
 from batchchat.api.run_options import Resending, RunCallOptions
+from batchchat.cluster.session import session_for
 from batchchat.errors import UsageError
 from batchchat.execution.context import RunOptions
 from batchchat.execution.disposition import OnChanged
@@ -144,7 +145,15 @@ class RunCall:
             await _confirm(spec, options)
         display = display_for(self._given.progress, sys.stderr)
         with machine_errors(redactor_for(spec, os.environ).redact, lambda: self._folder is not None):
-            return await run_job(spec, options, [display], signals=signals, opened=self._opened, ended=self._ended)
+            return await run_job(
+                spec,
+                options,
+                [display],
+                session_type=session_for(spec),
+                signals=signals,
+                opened=self._opened,
+                ended=self._ended,
+            )
 
     def _opened(self, folder: Path) -> None:
         self._folder = folder

@@ -203,6 +203,7 @@ def _run(
     ending: Ending,
 ) -> int:
     """Run a job, add its result to `results`, and print how it ended; returns the exit code."""
+    from batchchat.cluster.session import session_for
     from batchchat.execution.runner import run_job
     from batchchat.execution.wiring import redactor_for
 
@@ -231,6 +232,7 @@ def _run(
                 job,
                 stage.options,
                 [follower],
+                session_type=session_for(job),
                 signals=signals,
                 opened=opened,
                 ended=ended,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from batchchat.core.attempt import NO_SPEND, Attempt, Spend
@@ -32,6 +32,7 @@ __all__ = ["Feed"]
 class Feed:
     """Takes rows from `tasks`; `keep` is given the records of those that are not sent, at most `limit` are.
 
+    Once these were taken, `more` gives how many more may be, where the limit is shared with others; 0 at its end.
     `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
     not yet when they were read.
     """
@@ -45,11 +46,14 @@ class Feed:
         *,
         limit: int | None,
         unsendable: UnsendableRows | None,
+        more: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._tasks = tasks
         self._ledger = ledger
         self._keep = keep
         self._left = limit
+        self._more = more
+        self._asks_for_more = asyncio.Lock()
         self._total = total
         self._unsendable = unsendable
         self._broken = False
@@ -63,7 +67,7 @@ class Feed:
 
     async def take(self) -> Work | None:
         """The next row to send, or None at the input's end or the limit."""
-        while self._left != 0:
+        while self._left != 0 or await self._may_take_more():
             # No await between reading a row and returning it: several workers call this at once.
             try:
                 task = next(self._tasks, None)
@@ -89,6 +93,15 @@ class Feed:
             if self.rows_read % ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
         return None
+
+    async def _may_take_more(self) -> bool:
+        """Whether there is more of a limit that is shared with others; asked for once, whoever waits for it."""
+        async with self._asks_for_more:
+            if self._left == 0 and self._more is not None:
+                self._left = await self._more()
+                if not self._left:
+                    self._more = None
+        return self._left != 0
 
     def _put(self, record: RowRecord) -> None:
         self.kept += 1
@@ -135,7 +148,12 @@ class Feed:
 
     async def at_end(self) -> bool:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
-        return self._left == 0 or await self.take() is None
+        return (self._left == 0 and self._more is None) or await self.take() is None
+
+    @property
+    def limit_left(self) -> int | None:
+        """How many more rows might be taken of the limit; None without one."""
+        return self._left
 
     async def count_rest(self, within_s: float) -> None:
         """Count the rows that were not taken, so that it is known how many are left. Gives up after `within_s`."""

@@ -34,6 +34,7 @@ from batchchat.sources import Source
 from batchchat.sources.batch_output import BatchOutput
 from batchchat.store.index import Index
 from batchchat.store.ledger import Ledger
+from batchchat.store.lock import Lock
 from batchchat.text.import_lines import import_notes
 
 __all__ = ["ImportSession"]
@@ -58,10 +59,17 @@ class ImportSession(Session):
     sends = False
 
     def __init__(
-        self, context: RunContext, folder: Path, source: Source, ledger: Ledger, stop_at: float | None
+        self,
+        context: RunContext,
+        folder: Path,
+        source: Source,
+        ledger: Ledger,
+        stop_at: float | None,
+        *,
+        lock: Lock | None = None,
     ) -> None:
         assert context.options.batch is not None
-        super().__init__(_for_plan(context, context.options.batch), folder, source, ledger, stop_at)
+        super().__init__(_for_plan(context, context.options.batch), folder, source, ledger, stop_at, lock=lock)
         self._context, self._options = context, context.options
         self._batch = context.options.batch
 

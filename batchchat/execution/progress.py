@@ -16,7 +16,7 @@ from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.throughput import Throughput
 
-__all__ = ["ProgressReporter"]
+__all__ = ["ProgressReporter", "expected_cost_usd"]
 
 _WAIT_TOLD_AFTER_S = 2.0
 _ENOUGH_ANSWERS = 20
@@ -94,7 +94,7 @@ class ProgressReporter:
                 recovering=dispatcher.recovering,
                 ceiling=limits.concurrency.ceiling,
                 cost_usd=cost,
-                expected_cost_usd=_expected_cost_usd(totals, cost, total),
+                expected_cost_usd=expected_cost_usd(totals, cost, total),
                 tokens_per_s=throughput.tokens_per_s,
                 rows_per_s=throughput.rows_per_s,
                 eta_s=throughput.eta_s(total),
@@ -129,7 +129,7 @@ class ProgressReporter:
         return AwaitedRow(in_flight.key.id, ran_s, cutoff_s) if ran_s >= _WAIT_TOLD_AFTER_S else None
 
 
-def _expected_cost_usd(totals: Totals, paid_usd: Decimal | None, total: int | None) -> Decimal | None:
+def expected_cost_usd(totals: Totals, paid_usd: Decimal | None, total: int | None) -> Decimal | None:
     """What the whole will cost, by the mean of the answers so far; None before there are enough to tell.
 
     `paid_usd` is what was paid by now, also for answers that are in the output no more.

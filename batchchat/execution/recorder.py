@@ -17,7 +17,9 @@ from batchchat.core.row_history import ACCEPTED, CANCELLED, SENT
 from batchchat.dispatch.work import Work
 from batchchat.errors import BatchchatError
 
-__all__ = ["JournalWriter", "OpenJournal", "Recorder"]
+__all__ = ["Apply", "JournalWriter", "OpenJournal", "Recorder"]
+
+_ONLY_WRITER: Mapping[str, int] = {}
 
 
 class JournalWriter(Protocol):
@@ -52,6 +54,8 @@ class JournalWriter(Protocol):
         """Write what is queued. Raises the `MachineError` of a write that fails."""
 
 
+Apply = Callable[[int, Any], None]
+"""Called with the location of a synced record, and the record."""
 OpenJournal = Callable[[Callable[[Sequence[tuple[int, Any]]], None], Callable[[], None]], JournalWriter]
 """(called with the (location, record) pairs of each synced group, called when a write failed) -> the open journal."""
 
@@ -60,21 +64,24 @@ class Recorder:
     """The journal of one run. `apply` is given each record as it is synced, with its location.
 
     At most `max_unsynced` records wait to be synced when another row is started. `mock` marks the rows of the embedded
-    endpoint.
+    endpoint. Where several processes write the journal, `writer` has the members by which this one is known in its
+    records of what is outstanding.
     """
 
     def __init__(
         self,
         open_journal: OpenJournal,
-        apply: Callable[[int, Any], None],
+        apply: Apply,
         *,
         max_unsynced: int,
         mock: bool = False,
+        writer: Mapping[str, int] = _ONLY_WRITER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._apply = apply
         self._max_unsynced = max_unsynced
         self._mock = mock
+        self._writer = writer
         self._clock = clock
         self._appended = self._synced = 0
         self._awaited: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -90,7 +97,7 @@ class Recorder:
         """The bytes of the records that wait to be synced."""
         return self._journal.unsynced_bytes
 
-    def redirect(self, apply: Callable[[int, Any], None], max_unsynced: int) -> None:
+    def redirect(self, apply: Apply, max_unsynced: int) -> None:
         """Give the records that are synced from here on to `apply`; nothing may be unsynced."""
         self._apply, self._max_unsynced = apply, max_unsynced
 
@@ -135,6 +142,7 @@ class Recorder:
         """Note that a row is sent again, so that it counts if we are killed; returns once that is synced."""
         script = work.script
         note = record_of_step(script.row.key, script.identity, request, NO_SPEND, SENT, at=time.time())
+        note |= self._writer
         synced = asyncio.get_running_loop().create_future()
         self._awaited.append((self.keep(note), synced))
         work.noted = True
@@ -169,7 +177,7 @@ class Recorder:
 
     def hold(self, fields: Mapping[str, Any]) -> int:
         """What may be billed and not be recorded if the process dies from here on."""
-        return self.keep({"kind": "hold", **fields, "at": time.time()})
+        return self.keep({"kind": "hold", **fields, "at": time.time(), **self._writer})
 
     def keep(self, record: Mapping[str, Any] | RowRecord) -> int:
         """Append a finished record; its number."""

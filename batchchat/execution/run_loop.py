@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from batchchat.core.events import Draining
 from batchchat.dispatch.dispatcher import Dispatcher
+from batchchat.dispatch.gate import Gate
 from batchchat.execution.engine import Engine
 from batchchat.execution.feed import Feed
 from batchchat.execution.messages import OWN_BOUNDS
@@ -40,6 +41,20 @@ class RunLoop:
         self._running = False
         self._draining_told = False
         self._drain: asyncio.TimerHandle | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """What requests wait at."""
+        return self._dispatcher.gate
+
+    @property
+    def ceiling(self) -> int:
+        """How many requests may be in flight, as far as the endpoint is concerned; 0 where nothing more is sent."""
+        return 0 if self._dispatcher.stopping else self._engine.limits.concurrency.ceiling
+
+    def stop(self, halt: Halt) -> None:
+        """Send nothing more, for a reason that another process has met."""
+        self._dispatcher.stop(halt)
 
     async def run(self) -> Halt | None:
         """Send all there is to send; the reason where something but a signal stopped it.

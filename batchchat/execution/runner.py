@@ -44,6 +44,7 @@ async def run_job(
     options: RunOptions,
     subscribers: Iterable[Subscriber] = (),
     *,
+    session_type: type[Session] = Session,
     signals: Signals | None = None,
     environ: Mapping[str, str] = os.environ,
     opened: Callable[[Path], None] = lambda _folder: None,
@@ -51,6 +52,8 @@ async def run_job(
     refused: Callable[[Mapping[str, Any]], None] = lambda _summary: None,
 ) -> RunResult:
     """Run or resume `job`; every event goes to `subscribers`, and to run.log and run.json in the run folder.
+
+    Its rows are sent as a session of `session_type` does it, where they are sent.
 
     `opened` is called with the run folder once its lock is held, and `ended` when the output is published and the
     lock released, before the job's own `on_finish`: it gives the exit code, where telling the end has changed it.
@@ -71,7 +74,7 @@ async def run_job(
             opened(folder)
 
         try:
-            result = await run_session(context, open_logs, _session_type(options))
+            result = await run_session(context, open_logs, _session_type(options, session_type))
         except BaseException as error:
             await _refuse(context, stack, state, error, refused)
             raise
@@ -113,9 +116,10 @@ def _context(
     )
 
 
-def _session_type(options: RunOptions) -> type[Session]:
+def _session_type(options: RunOptions, sends: type[Session]) -> type[Session]:
+    """`sends`, where rows are sent in this run at all."""
     if options.batch is None:
-        return Session
+        return sends
     from batchchat.execution.import_session import ImportSession
 
     return ImportSession

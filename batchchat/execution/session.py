@@ -10,38 +10,29 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from batchchat.core.conversation import BadRow
 from batchchat.core.events import InputNoted, Replayed, Started
 from batchchat.endpoint.unavailable import Unavailable
-from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
+from batchchat.errors import InputError, OutputError, UsageError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
-from batchchat.execution.context_check import ContextCheck
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.ending import RunResult, finish, tell_broken
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
-from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.input_notes import input_notes
-from batchchat.execution.input_total import InputTotal
 from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input, stop_at_passed
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
-from batchchat.execution.progress import ProgressReporter
-from batchchat.execution.recorder import Recorder
-from batchchat.execution.run_loop import RunLoop
+from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
-from batchchat.execution.scripts import scripts_for
-from batchchat.execution.sharing import share_answers
-from batchchat.execution.tasks import RowTask, Scripts, tasks
-from batchchat.execution.unsendable import UnsendableRows
-from batchchat.pricing.for_job import context_for, no_price, rates_for
+from batchchat.execution.send_rows import RowsToSend, send_rows
+from batchchat.job import JobSpec
+from batchchat.pricing.for_job import no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.sources import Source, open_source, overlapping_entry
 from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
@@ -53,7 +44,6 @@ from batchchat.store.segments import Scan, scan, segments
 
 __all__ = ["Session", "run_session"]
 
-_COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
 _MAX_UNSYNCED = 1000
 """Of the records that are written before anything is sent."""
 
@@ -86,7 +76,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None], sessi
         with context.signals.handled():
             ledger = Ledger(folder)
             try:
-                return await _told(session_type(context, folder, source, ledger, stop_at), aside)
+                return await _told(session_type(context, folder, source, ledger, stop_at, lock=lock), aside)
             finally:
                 ledger.close()
     finally:
@@ -135,8 +125,16 @@ class Session:
     """Whether rows are sent to the endpoint."""
 
     def __init__(
-        self, context: RunContext, folder: Path, source: Source, ledger: Ledger, stop_at: float | None
+        self,
+        context: RunContext,
+        folder: Path,
+        source: Source,
+        ledger: Ledger,
+        stop_at: float | None,
+        *,
+        lock: Lock | None = None,
     ) -> None:
+        self._lock = lock
         self._context = context
         self._job = context.job
         self._options = context.options
@@ -194,9 +192,13 @@ class Session:
     def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
         return finish(self._context, self._folder, self._ledger, result, rates)
 
-    def _tell_notes(self) -> None:
-        """Say what is new of the notes about the input: at first of its first rows, at the end of all."""
-        notes = [note for note in input_notes(self._job, self._source) if note not in self._notes]
+    def _tell_notes(self, notes_of_all: Sequence[str] | None = None) -> None:
+        """Say what is new of the notes about the input: at first of its first rows, at the end of all.
+
+        `notes_of_all` are what others that read it have noted.
+        """
+        now = input_notes(self._job, self._source) if notes_of_all is None else notes_of_all
+        notes = [note for note in now if note not in self._notes]
         if notes:
             self._notes += notes
             self._tell(InputNoted(tuple(notes)))
@@ -241,7 +243,7 @@ class Session:
                 raise UsageError(no_price(job, model, no_list))
         return rates
 
-    def _open_recorder(self, apply: Callable[[int, Any], None], max_unsynced: int) -> Recorder:
+    def _open_recorder(self, apply: Apply, max_unsynced: int) -> Recorder:
         """The journal, continued; its records are given to `apply` from here on."""
         if self._recorder is not None:
             self._recorder.redirect(apply, max_unsynced)
@@ -274,66 +276,51 @@ class Session:
 
     async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
         """Send the rows that are to be sent; returns the result of the run loop."""
-        job, context, limit = self._job, self._context, self._options.limit
-        budget = wiring.budget_for(job, rates, self._ledger)
-        if budget is not None and counts is not None:
-            self._tell(budgeted(budget, [rates.rate(model) for model in job.models], self._ledger, counts, limit))
-        async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
-            if job.ask_concurrency:
-                job, limits_read = await wiring.with_endpoint_limits(job, sender)
-                self._tell(limits_read)
-            outdated, undecided = (0, 0) if counts is None else (counts.replaced, counts.rows[Disposition.UNDECIDED])
-            finished = FinishedRows(self._ledger, outdated, self._tell, undecided)
-            recorder = self._open_recorder(finished.apply, job.concurrency)
-            assert self._result is not None
-            result = self._result
+        self._tell_budget(rates, counts)
+        assert self._result is not None
+        context, result = self._context, self._result
+        async with wiring.sender_for(self._job, rates, context.environ, context.redactor) as sender:
             try:
-                engine = wiring.engine_for(
-                    job,
-                    rates=rates,
-                    sender=sender,
-                    recorder=recorder,
-                    ledger=self._ledger,
-                    budget=budget,
-                    tell=self._tell,
-                    stop_at=self._stop_at,
-                )
-                scripts = scripts_for(self._job, rates, engine.formats)
-                feed = self._feed(rates, recorder, scripts, counts)
-                progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
-                loop = RunLoop(engine, recorder, feed, progress, self._signals)
-                try:
-                    result.stop = await loop.run()
-                    if feed.unshared and not self._stopped():
-                        await share_answers(self._tasks(scripts), self._ledger, recorder, self._stopped)
-                    await feed.count_rest(_COUNT_REST_S)
-                except BatchchatError as error:
-                    result.error = error
+                context = replace(context, job=await self._with_endpoint_limits(sender))
+                feed = await send_rows(context, self._rows(rates, counts), sender, self._open_recorder, result)
             finally:
                 self._close_recorder()  # whatever ended it: what was paid is kept before the lock is given up
         self._tell_notes()
-        result.rows, result.elapsed_s, result.left = finished.rows, progress.elapsed_s, progress.left()
-        result.estimated_total = progress.estimated_total()
-        result.cancelled, result.outdated, result.count = recorder.cancelled_count, finished.outdated, finished.count
         self._check_input(feed, result)
         return result
 
+    def _tell_budget(self, rates: Rates, counts: PlanCounts | None) -> None:
+        """Tell the cap on the job's cost, where it has one: what counts against it, and what is to be sent."""
+        job, ledger = self._job, self._ledger
+        budget = wiring.budget_for(job, rates, ledger)
+        if budget is not None and counts is not None:
+            prices = [rates.rate(model) for model in job.models]
+            self._tell(budgeted(budget, prices, ledger, counts, self._options.limit))
+
+    async def _with_endpoint_limits(self, sender: wiring.Sender) -> JobSpec:
+        """The job, with the endpoint's own limits where it asks for them."""
+        if not self._job.ask_concurrency:
+            return self._job
+        job, limits_read = await wiring.with_endpoint_limits(self._job, sender)
+        self._tell(limits_read)
+        return job
+
+    def _rows(self, rates: Rates, counts: PlanCounts | None) -> RowsToSend:
+        """The rows that are to be sent, after a plan with its `counts`."""
+        return RowsToSend(
+            self._source,
+            self._ledger,
+            self._planner.rules,
+            rates,
+            limit=self._options.limit,
+            counted=None if counts is None else counts.total,
+            outdated=0 if counts is None else counts.replaced,
+            undecided=0 if counts is None else counts.rows[Disposition.UNDECIDED],
+            stop_at=self._stop_at,
+        )
+
     def _stopped(self) -> bool:
         return self._signals.received is not None
-
-    def _tasks(self, scripts: Scripts) -> Iterator[RowTask | BadRow]:
-        return tasks(self._source, scripts, self._ledger.index, self._planner.rules)
-
-    def _feed(self, rates: Rates, recorder: Recorder, scripts: Scripts, counts: PlanCounts | None) -> Feed:
-        job, counted = self._job, None if counts is None else counts.total
-        return Feed(
-            self._tasks(scripts),
-            self._ledger,
-            recorder.keep,
-            InputTotal(self._source, counted=counted, rows_each=scripts.expansion.rows_each),
-            limit=self._options.limit,
-            unsendable=UnsendableRows(ContextCheck(context_for(job, rates)), wiring.limit_reached_for(job)),
-        )
 
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
         """Raise `InputError` for an input that was read to its end and had no good row; nothing was sent then."""

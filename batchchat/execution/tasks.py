@@ -12,6 +12,7 @@ from typing import NamedTuple
 from batchchat.core.attempt import MaxUsage, Script
 from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import RowRecord, record_of_bad_row
+from batchchat.core.shard import Shard
 from batchchat.execution.disposition import Disposition, OnChanged, disposition
 from batchchat.execution.equal_requests import EqualRequests, SharedSource
 from batchchat.execution.resend import NO_RESEND, Resend
@@ -63,15 +64,17 @@ class RowTask(NamedTuple):
         return self.script.bound
 
 
-def tasks(source: Source, scripts: Scripts, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
-    """Every row that those of `source` become; each gets its entry in `index`."""
+def tasks(
+    source: Source, scripts: Scripts, index: Index, rules: ResumeRules, shard: Shard | None = None
+) -> Iterator[RowTask | BadRow]:
+    """Every row that those of `source` become, or those of a `shard`; each gets its entry in `index`."""
 
     def entry_of(row: Row | BadRow) -> int:
         entry = index.add(row.key)
         index.set_ordinal(entry, row.ordinal)
         return entry
 
-    return _tasks(source, scripts, index, rules, entry_of)
+    return _tasks(source, scripts, index, rules, entry_of, shard=shard)
 
 
 def looked_up_tasks(source: Source, scripts: Scripts, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
@@ -80,18 +83,28 @@ def looked_up_tasks(source: Source, scripts: Scripts, index: Index, rules: Resum
 
 
 def _tasks(
-    source: Source, scripts: Scripts, index: Index, rules: ResumeRules, entry_of: Callable[[Row | BadRow], int | None]
+    source: Source,
+    scripts: Scripts,
+    index: Index,
+    rules: ResumeRules,
+    entry_of: Callable[[Row | BadRow], int | None],
+    *,
+    shard: Shard | None = None,
 ) -> Iterator[RowTask | BadRow]:
     expansion, equal = scripts.expansion, EqualRequests(index, resent_since=rules.resend.since)
-    for input_row in source.read():
+    for input_row in source.read() if shard is None or shard.by_request else source.read(shard):
         if isinstance(input_row, BadRow):
+            if shard is not None and not shard.has(input_row.ordinal):
+                continue
             for bad_row in expansion.bad_rows(input_row):
                 entry_of(bad_row)
                 yield bad_row
             continue
         for row, variant in expansion.rows(input_row):
-            entry = entry_of(row)
-            task = _task(row, scripts.script_for(row, variant), index, entry, rules)
+            script = scripts.script_for(row, variant)
+            if shard is not None and shard.by_request and not shard.has(script.identity):
+                continue
+            task = _task(row, script, index, entry_of(row), rules)
             if scripts.shares is not None and scripts.shares(task.script):
                 yield _shared(task, equal)
             else:

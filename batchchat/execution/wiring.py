@@ -47,10 +47,13 @@ from batchchat.store.ledger import Ledger
 
 __all__ = [
     "BatchJudge",
+    "JobLimits",
     "Sender",
     "batch_judge_for",
     "budget_for",
+    "computed_cost_of",
     "engine_for",
+    "job_limits_for",
     "limit_reached_for",
     "price_label",
     "rates_for",
@@ -84,7 +87,7 @@ def engine_for(
     sender: Sender,
     recorder: Recorder,
     ledger: Ledger,
-    budget: Budget | None,
+    job_limits: JobLimits,
     tell: Subscriber,
     stop_at: float | None,
 ) -> Engine:
@@ -93,9 +96,9 @@ def engine_for(
     answered_models = frozenset(ledger.answered_models.get(job.host, ()))
     # A resume may come before the network does: where it has answered before, the address is not wrong.
     breaker = CircuitBreaker(job.retry.max_outage, random, reached=bool(answered_models))
-    limits = EndpointLimits(job.concurrency, breaker, _rate_policies(job), adaptive=job.adaptive)
+    limits = EndpointLimits(job.concurrency, breaker, job_limits.rates, adaptive=job.adaptive)
     # Without a price as many may be billed as may be in flight, and as many that are not yet synced.
-    spending = Spending(price_label(job, rates), budget, 2 * job.concurrency, recorder.hold, tell)
+    spending = Spending(price_label(job, rates), job_limits.budget, 2 * job.concurrency, recorder.hold, tell)
     refused_rows = RefusedRows(job.retry.max_attempts)
     sending = Sending(
         send=sender.send,
@@ -123,6 +126,18 @@ def engine_for(
         stop_at=stop_at,
         formats=formats,
     )
+
+
+class JobLimits(NamedTuple):
+    """The limits of a whole job, in money and a minute: its own, or what is leased to one of several workers."""
+
+    budget: Budget | None
+    rates: Sequence[Policy]
+
+
+def job_limits_for(job: JobSpec, rates: Rates, ledger: Ledger) -> JobLimits:
+    """The limits of `job` where this process alone sends."""
+    return JobLimits(budget_for(job, rates, ledger), _rate_policies(job))
 
 
 def _rate_policies(job: JobSpec) -> list[Policy]:
@@ -178,18 +193,23 @@ def budget_for(job: JobSpec, rates: Rates, ledger: Ledger) -> Budget | None:
     max_cost, label = job.budget.max_cost, price_label(job, rates)
     if max_cost is None or label is None:
         return None
+    return Budget(
+        max_cost,
+        computed_cost_of(rates),
+        paid_usd=ledger.paid_usd,
+        uncertain=ledger.uncertain_cost,
+        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
+    )
+
+
+def computed_cost_of(rates: Rates) -> Callable[[str, Usage], Decimal | None]:
+    """What computes the cost in USD of a model's usage at its price; None where that is unknown."""
 
     def computed(model: str, usage: Usage) -> Decimal | None:
         own = rates.rate(model)
         return None if own is None else cost_usd(usage, own.price)
 
-    return Budget(
-        max_cost,
-        computed,
-        paid_usd=ledger.paid_usd,
-        uncertain=ledger.uncertain_cost,
-        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
-    )
+    return computed
 
 
 def price_label(job: JobSpec, rates: Rates) -> str | None:

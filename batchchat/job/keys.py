@@ -93,7 +93,6 @@ PLANNED: Mapping[str, str] = {
     "transport": "Rows are sent live; at some endpoints `params.service_tier: flex` is cheaper.",
     "deadline": "Set `budget.stop_at`, and choose the tier in `params.service_tier`.",
     "endpoints": "Run the job once for each endpoint: --set endpoint.base_url=URL --output out/NAME.parquet",
-    "workers": "Run one process, or split the input and run a job for each part.",
     "metrics": "Read `batchchat status JOB --json`, or the lines of `batchchat run JOB --progress log`.",
     "heartbeat_env": "Call the URL from `on_finish`, which also runs where a run ends early.",
 }

@@ -46,6 +46,7 @@ __all__ = [
     "AUTO",
     "MAX_CONCURRENCY",
     "MAX_SAMPLES",
+    "MAX_WORKERS",
     "NOT_REPLAYED",
     "EndpointSpec",
     "EstimateSpec",
@@ -58,6 +59,7 @@ __all__ = [
 AUTO = "auto"
 """The value of `concurrency` that asks the endpoint for its limit, and of `input.id` that looks at the first row."""
 MAX_CONCURRENCY = 10_000
+MAX_WORKERS = 256
 NOT_REPLAYED = ("prompt", "turns")
 """The values of `input.format` whose rows are no conversation that `input.replay` could play."""
 MAX_SAMPLES = 10_000
@@ -278,6 +280,10 @@ class JobSpec:
         ),
     )
     ask_concurrency: bool = False
+    workers: int = field(
+        default=1,
+        metadata=key(integer(1, MAX_WORKERS), "processes on this machine that send; all limits are for all of them"),
+    )
     adaptive: bool = field(default=True, metadata=key(boolean(), "lower that on 429 and overload, and grow it back"))
     limits: LimitsSpec = field(default=LimitsSpec(), metadata=section(LimitsSpec))
     timeout: TimeoutSpec = field(default=TimeoutSpec(), metadata=section(TimeoutSpec))

@@ -15,7 +15,7 @@ __all__ = ["pilot_run"]
 def pilot_run(job: JobSpec, plan: PilotPlan, command: str | None) -> tuple[JobSpec, RunOptions]:
     """The job and the options to run for `plan`; `command` is what runs the whole job, None where none does.
 
-    A pilot is no end of the job: its `on_finish` is not called.
+    A pilot is no end of the job: its `on_finish` is not called. It is too small for several processes.
     """
     options = RunOptions(lambda _step: command, command, changed=OnChanged.KEEP, only=plan.has)
-    return replace(job, on_finish=None), options
+    return replace(job, on_finish=None, workers=1), options

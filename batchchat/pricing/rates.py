@@ -86,6 +86,11 @@ class Rates:
         """True if the endpoint's list of models is known."""
         return self._listed is not None
 
+    @property
+    def listed(self) -> Mapping[str, ListedModel] | None:
+        """The endpoint's list of models; None while it is unknown."""
+        return self._listed
+
     def learn(self, listed: Mapping[str, ListedModel]) -> None:
         """Use `listed`, the endpoint's list of models, from now on."""
         self._listed = listed

@@ -158,6 +158,15 @@ class RowBuilder:
             self._unsent.note_params(params)
         return Row(Key(name), ordinal, location, messages, params, model, passthrough, turns, systems)
 
+    def skip(self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool) -> None:
+        """Read no more of a record than others need: its id, which theirs must differ from."""
+        if self._column_ids is None or isinstance(record, Bad):
+            self.build(label, line, record, sparse=sparse)
+            return
+        self.rows += 1
+        self._unsent.note(record)
+        self._column_id(record, label, line)
+
     def _request(self, record: dict[str, Any], *, sparse: bool) -> tuple[RowRequest | Bad, str | None]:
         """What the row of `record` sends, and the answers that are left out of it as its reference."""
         request = self._parse(record, sparse=sparse)

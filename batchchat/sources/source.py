@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchchat.core.conversation import BadRow, Row
+    from batchchat.core.shard import Shard
     from batchchat.job.spec import InputSpec
     from batchchat.job.template import TemplateSpec
     from batchchat.sources.files import Record
@@ -136,9 +137,9 @@ class Source:
         rows = round(rows_read * self.bytes_total / self.bytes_read)
         return rows if self._first is None else min(rows, self._first)
 
-    def read(self) -> Iterator[Row | BadRow]:
-        """The rows, from the first. Raises `InputError` if a file was removed since it was opened."""
-        rows = self._rows()
+    def read(self, shard: Shard | None = None) -> Iterator[Row | BadRow]:
+        """The rows, from the first, or those of a `shard`. Raises `InputError` if a file was removed since."""
+        rows = self._rows(shard)
         return rows if self._sample is None else self._sample.select(rows)
 
     @property
@@ -149,7 +150,7 @@ class Source:
             sentences.append(f"{rows_left_out(self.left_out)} left out by `input.where`.")
         return sentences
 
-    def _rows(self) -> Iterator[Row | BadRow]:
+    def _rows(self, shard: Shard | None = None) -> Iterator[Row | BadRow]:
         self.bytes_read = before = self.left_out = 0
         self._all_read = False
         builder = RowBuilder(self._columns, self._unsent)
@@ -163,10 +164,14 @@ class Source:
             sparse = file.kind is FileKind.PARQUET
             records = read_records(file, self._selection, on_progress)
             if self._columns.rendering.has_where:
-                yield from islice(self._taken(builder, file.label, records, sparse=sparse), remaining)
+                rows = islice(self._taken(builder, file.label, records, sparse=sparse), remaining)
+                yield from rows if shard is None else (row for row in rows if shard.has(row.ordinal))
             else:
                 for line, columns in islice(records, remaining):
-                    yield builder.build(file.label, line, columns, sparse=sparse)
+                    if shard is None or shard.has(builder.rows):
+                        yield builder.build(file.label, line, columns, sparse=sparse)
+                    else:
+                        builder.skip(file.label, line, columns, sparse=sparse)
             before += file.size
             self.bytes_read = before
             if self._first is not None:

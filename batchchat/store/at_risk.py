@@ -1,7 +1,7 @@
 """Requests that were, or may have been, in flight when a session was killed: how many, and what they cost at most.
 
-A session's last `hold` record that was not released covers them. Its bound is in USD at the price it names; a session
-without a price, or with a row without a bound, noted none.
+A session's last `hold` record that was not released covers them; where several processes write, the last of each. Its
+bound is in USD at the price it names; a session without a price, or with a row without a bound, noted none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 __all__ = ["AtRisk"]
 
 _NO_USD = Decimal(0)
-_NO_HOLD: Mapping[str, Any] = {"requests": 0}
 
 
 class AtRisk:
@@ -23,15 +22,19 @@ class AtRisk:
         self.requests = 0
         self.usd: dict[str, Decimal] = {}
         self.unpriced = 0
-        self._hold = _NO_HOLD
+        self._holds: dict[int, Mapping[str, Any]] = {}
 
     def hold(self, record: Mapping[str, Any]) -> None:
-        """From this `hold` record on it says what is outstanding."""
-        self._hold = record
+        """From this `hold` record on it says what its writer has outstanding."""
+        self._holds[record.get("writer", 0)] = record
 
     def end_session(self) -> None:
-        """A session's journal ends here: requests that its last hold covers may have been billed."""
-        hold, self._hold = self._hold, _NO_HOLD
+        """A session's journal ends here: requests that the last hold of each writer covers may have been billed."""
+        holds, self._holds = self._holds, {}
+        for hold in holds.values():
+            self._end(hold)
+
+    def _end(self, hold: Mapping[str, Any]) -> None:
         self.requests += hold["requests"]
         if (usd := hold.get("usd")) is None:
             self.unpriced += hold["requests"]

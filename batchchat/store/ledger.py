@@ -96,9 +96,11 @@ class Ledger:
             self._ran_until(record.get("at"))
         elif kind == "hold":
             self.at_risk.hold(record)
+            if (replaced := record.get("replaces")) is not None:
+                self.unfinished.end_writer(replaced)
             self._ran_until(record.get("at"))
             if "dearest" in record:
-                self.price_ratios[record["price"]] = (record["answers"], Decimal(record["dearest"]))
+                self._learn(record["price"], record["answers"], Decimal(record["dearest"]))
         elif kind == "amend":
             self._apply_amendment(journal_offset, record)
         else:
@@ -108,6 +110,11 @@ class Ledger:
             self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
             self.passthrough.declare(journal_offset, record.get("columns"))
             self.end_session()
+
+    def _learn(self, price: str, answers: int, ratio: Decimal) -> None:
+        """What a hold says of a price. One writer's never falls; where there are several, the highest is used."""
+        before = self.price_ratios.get(price, (0, _NO_USD))
+        self.price_ratios[price] = (max(answers, before[0]), max(ratio, before[1]))
 
     def _ran_until(self, at: float | None) -> None:
         if at is not None and self.sessions and at > self.sessions[-1][1]:

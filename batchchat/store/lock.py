@@ -54,6 +54,12 @@ class Lock:
             os.pwrite(descriptor, lossless_json.dumps(owner) + b"\n", 0)
         return cls(descriptor)
 
+    @property
+    def descriptor(self) -> int:
+        """The open file that is locked. A process that inherits it holds the lock as well, until it ends."""
+        assert self._descriptor is not None, "the lock is held"
+        return self._descriptor
+
     def release(self) -> None:
         """Unlock. A second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None

@@ -14,10 +14,11 @@ bytes of the line before `,"crc":`. It is inside the object so that `jq` and `ta
            `mock`, `endpoint`, `model`, `inputs`, `columns` (Arrow schema of the input, base64), `pid`, `host`, `at`
     hold   what may be outstanding from here on: `requests`, 0 where none is, and `usd` as decimal text, null without
            a bound; where the model has a price `price`, its label; under a budget `answers`, how many it has seen,
-           and `dearest`, the ratio of their real to their expected cost that is reserved for; `at`
+           and `dearest`, the ratio of their real to their expected cost that is reserved for; `at`; where a session
+           has several writers the number of this one as `writer`, and that of the killed one that it `replaces`
     step   attempts at a row that cost or may have cost, and did not finish it: `id`, `variant`, `sample`, `fp`,
            `step`, `attempts`, `possibly_billed`, `cost_usd`, `usage`, `why`, `error`, `at`; with `attempts` 0 and the
-           `why` "sent" a note that a row which was or may have been billed is being sent again
+           `why` "sent" a note that a row which was or may have been billed is being sent again, with its `writer`
     row    a finished output row, whole: see `batchchat.core.record.RowRecord`
     amend  a finished row has another key or other passthrough columns now: see `batchchat.store.amendments`
 

@@ -33,7 +33,7 @@ from batchchat.store.segments import (
     segments,
 )
 
-__all__ = ["NO_LOCKS", "WAY_OUT", "ResumePoint", "SegmentFile", "segment_in_use"]
+__all__ = ["NO_LOCKS", "WAY_OUT", "ResumePoint", "SegmentFile", "is_locked_segment", "segment_in_use"]
 
 WAY_OUT = "End one of the two, then run the same command again: it has what both have kept."
 
@@ -50,12 +50,13 @@ class ResumePoint:
     """Where a journal is continued: behind the journal offset `end`, in the segment of that.
 
     `replayed` is what that segment was when it was read, None where that doesn't matter. With `apart` a new segment is
-    begun, since that one may be another host's.
+    begun, since that one may be another host's. With `shared` other processes of the same run write segments of theirs.
     """
 
     end: int = journal_offset(1, 0)
     replayed: AsReplayed | None = None
     apart: bool = False
+    shared: bool = False
 
 
 class SegmentFile:
@@ -74,6 +75,7 @@ class SegmentFile:
         self._folder = folder
         self._write = write
         self._sync = sync
+        self._shared = point.shared
         self.intrusion: str | None = None
         """How it was noticed that another process writes the journal; None while it was not."""
         if point.apart and segments(folder):
@@ -164,7 +166,7 @@ class SegmentFile:
                 self.intrusion = self._grown
                 self._continue_apart()
                 return
-            elif segment_path(self._folder, self.number + 1).exists():
+            elif not self._shared and segment_path(self._folder, self.number + 1).exists():
                 self.intrusion = f"another process has begun {segment_path(self._folder, self.number + 1)}"
         if self.intrusion is not None and not own.st_nlink:
             self._rescue()
@@ -200,12 +202,17 @@ class SegmentFile:
 
 
 def segment_in_use(folder: Path) -> bool:
-    """Whether a process has the last segment of the journal in `folder` open for writing; a pipe there is nobody's."""
-    numbers = segments(folder)
-    if not numbers:
-        return False
+    """Whether a process has a segment of the journal in `folder` open for writing; a pipe there is nobody's.
+
+    Where several processes wrote, any of the segments may be that of the last one.
+    """
+    return any(is_locked_segment(segment_path(folder, number)) for number in reversed(segments(folder)))
+
+
+def is_locked_segment(path: Path) -> bool:
+    """Whether a process has the segment at `path` open for writing."""
     try:
-        descriptor = os.open(segment_path(folder, numbers[-1]), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

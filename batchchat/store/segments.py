@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,20 +77,25 @@ def end_of(folder: Path) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Bytes of the journal that no checksum covers: `torn` if nothing intact follows them."""
+    """Bytes of the journal that no checksum covers: `torn` if nothing intact follows them.
+
+    `cut_off` where the journal is continued there; else they stay, at the end of one of several writers' segments.
+    """
 
     path: Path
     offset: int
     length: int
     torn: bool
+    cut_off: bool = True
 
     def __str__(self) -> str:
         if self.length == 1:
             # Most often a newline. A row of which one byte was written was never reported as done.
             return f"{self.path.name}: 1 byte at offset {self.offset:,} is damaged; no finished row is lost"
         if self.torn:
+            fate = "cut off" if self.cut_off else "not used"
             return (
-                f"{self.path.name}: the last {self.length:,} bytes were torn when the run was killed and are cut off;"
+                f"{self.path.name}: the last {self.length:,} bytes were torn when the run was killed and are {fate};"
                 " what they held is sent again"
             )
         return (
@@ -125,10 +130,13 @@ class Scan:
         self.end = journal_offset(self._numbers[-1], 0) if self._numbers else journal_offset(1, 0)
         self.last = NOTHING
         self._tail: Damage | None = None
+        self._torn_tails: list[Damage] = []
+        """Of segments of the session that is being read, which had several writers."""
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number in self._numbers:
             yield from self._segment(number)
+        self.damages += self._torn_tails
 
     def _segment(self, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
         path = segment_path(self._folder, number)
@@ -140,6 +148,7 @@ class Scan:
             if offset == reached and (record := records.decode(line.removesuffix(b"\n"))) is not None:
                 # As nearly every line is: whole, and behind an intact one.
                 if record["kind"] == "run":
+                    self._torn_tails.clear()  # the session that begins here has reported them
                     _check_format(path, record)
                 if self._tail is not None:
                     self._note_tail(record)
@@ -160,9 +169,15 @@ class Scan:
             self._tail = Damage(path, reached, size - reached, torn=False)
 
     def _note_tail(self, record: dict[str, Any]) -> None:
-        """The end of the segment before is damaged. Where a session begins behind it, that one has reported it."""
+        """The end of the segment before is damaged. Where a session begins behind it, that one has reported it.
+
+        Where it is followed by the segment of another writer, its own writer was killed.
+        """
         if self._tail is not None and record["kind"] != "run":
-            self.damages.append(self._tail)
+            if "writer" in record:
+                self._torn_tails.append(replace(self._tail, torn=True, cut_off=False))
+            else:
+                self.damages.append(self._tail)
         self._tail = None
 
     def _lines(self, path: Path) -> Iterator[tuple[int, bytes]]:

@@ -24,12 +24,13 @@ _KINDS = {kind.value: kind for kind in ErrorKind}
 
 @dataclass(slots=True)
 class _Unfinished:
-    """`noted`: the journal says that the row is sent, and not yet what came of it."""
+    """`noted`: the journal, by its `writer`, says that the row is sent, and not yet what came of it."""
 
     identity: int
     billed: dict[str, int] = field(default_factory=dict)
     last: Failure | None = None
     noted: bool = False
+    writer: int = 0
     accepted: dict[int, AcceptedReply] = field(default_factory=dict)
 
     def accept(self, step: int, reply: AcceptedReply) -> None:
@@ -37,6 +38,12 @@ class _Unfinished:
         for later in [number for number in self.accepted if number > step]:
             del self.accepted[later]
         self.accepted[step] = reply
+
+    def end(self) -> None:
+        """Who was to note what came of the row is gone: where it was being sent, that counts as an attempt."""
+        if self.noted:
+            self.noted = False
+            self.billed[CANCELLED] = self.billed.get(CANCELLED, 0) + 1
 
 
 class UnfinishedRows:
@@ -51,7 +58,7 @@ class UnfinishedRows:
         identity = int(record.get("fp", "0"), 16)
         if row is None or row.identity != identity:
             row = self._rows[key] = _Unfinished(identity)
-        row.noted = why == SENT
+        row.noted, row.writer = why == SENT, record.get("writer", 0)
         if why == ACCEPTED and (reply := record.get("reply")) is not None:
             row.accept(record.get("step", 0), AcceptedReply(reply, record.get("usage"), record.get("at")))
         if row.noted or why == ACCEPTED or not (attempts := record.get("attempts", 0)):
@@ -68,9 +75,13 @@ class UnfinishedRows:
     def end_session(self) -> None:
         """A session's journal ends here: a row that was being sent may have been billed."""
         for row in self._rows.values():
-            if row.noted:
-                row.noted = False
-                row.billed[CANCELLED] = row.billed.get(CANCELLED, 0) + 1
+            row.end()
+
+    def end_writer(self, writer: int) -> None:
+        """This one of a session's writers was killed: what it was sending may have been billed."""
+        for row in self._rows.values():
+            if row.writer == writer:
+                row.end()
 
     def history(self, key: Key, identity: int) -> RowHistory:
         """The attempts at the row of `key`, and the replies it has, while its script had this `identity`."""

@@ -1,0 +1,60 @@
+"""Values sent between a run and one of its workers, over a socket that no other process has.
+
+They are pickled: both ends are this very program, and what an endpoint said is in them as text. Nothing is on disk, so
+that the API key, which is part of a job, is nowhere but in the memory of the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["Channel"]
+
+_LENGTH_BYTES = 8
+
+
+class Channel:
+    """One end. What can't be sent is dropped: `receive` says that the other end is gone."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, end: socket.socket) -> Channel:
+        """The channel over `end`, a connected socket."""
+        return cls(*await asyncio.open_unix_connection(sock=end))
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How many bytes the other end has not taken yet."""
+        return self._writer.transport.get_write_buffer_size()
+
+    def send(self, message: object) -> None:
+        """Send `message`, which arrives whole or not at all."""
+        if self._writer.is_closing():
+            return
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        self._writer.write(len(data).to_bytes(_LENGTH_BYTES, "little"))
+        self._writer.write(data)
+
+    async def receive(self) -> Any:
+        """The next message; None where the other end is gone."""
+        try:
+            length = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES), "little")
+            data = await self._reader.readexactly(length)
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+        return pickle.loads(data)  # noqa: S301 (the other end is this program)
+
+    async def close(self) -> None:
+        """Close it, once all has been sent."""
+        with suppress(OSError):
+            await self._writer.drain()
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()

@@ -1,0 +1,280 @@
+"""The workers of a run: one for each shard, replaced where it is killed, told what concerns all, and awaited.
+
+A worker that ends for a reason which the others show to be none (the endpoint answers them) begins again. One that is
+killed is replaced after a pause; three in succession that have not finished a row end the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from batchchat.cluster.assignment import (
+    Assignment,
+    RowsAsked,
+    RowsGranted,
+    Signalled,
+    Stopped,
+    Synced,
+    WorkerDefect,
+    WorkerEnd,
+    WorkerMark,
+)
+from batchchat.cluster.follower import JournalFollower
+from batchchat.cluster.lessor import Lessor
+from batchchat.cluster.local import WorkerHandle
+from batchchat.cluster.messages import Ask
+from batchchat.cluster.news import WorkerNews
+from batchchat.cluster.row_quota import RowQuota
+from batchchat.errors import BatchchatError, MachineError
+from batchchat.execution.messages import OWN_BOUNDS
+from batchchat.execution.signals import Signals
+from batchchat.policy.decision import Halt
+
+__all__ = ["Crew", "CrewPlan"]
+
+_MAX_DEATHS = 3
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.25, 10.0
+_LINGER_S = 3.0
+"""How long the endpoint may take to see that the connections of a killed process are closed."""
+_END_S = 5.0
+"""What a worker gets to end once nothing of it is in flight any more."""
+_TERMINATE = 15  # SIGTERM, as a worker is told it
+
+
+class WorkerDefectError(Exception):
+    """A defect of ours, met by a worker; its traceback is in the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrewPlan:
+    """How the workers of `shards` shards are made: `start` one, and give it what `assign` says.
+
+    `assign` is called with the worker's mark and the segments of those it replaces. `goes_on` says whether a shard is
+    begun again after a halt that is not the run's. `drain_s` is what requests in flight get after a signal.
+    """
+
+    shards: int
+    start: Callable[[], Awaitable[WorkerHandle]]
+    assign: Callable[[WorkerMark, Sequence[int]], Assignment]
+    goes_on: Callable[[Halt], bool]
+    drain_s: float
+
+
+@dataclass(slots=True)
+class _Shard:
+    """Where a shard stands: its workers so far, their segments, and how many in succession died without a row."""
+
+    incarnation: int = 0
+    writer: int | None = None
+    segments: tuple[int, ...] = ()
+    deaths: int = 0
+
+
+class Crew:
+    """Runs the workers of one session; `run` is called once. `ended` is told of each shard's end."""
+
+    def __init__(
+        self,
+        plan: CrewPlan,
+        lessor: Lessor,
+        follower: JournalFollower,
+        *,
+        news: WorkerNews,
+        quota: RowQuota | None,
+        signals: Signals,
+        ended: Callable[[int, WorkerEnd], None],
+    ) -> None:
+        self._plan = plan
+        self._lessor = lessor
+        self._follower = follower
+        self._news = news
+        self._quota = quota
+        self._signals = signals
+        self._ended = ended
+        self._shards = [_Shard() for _ in range(plan.shards)]
+        self._live: dict[int, WorkerHandle] = {}
+        self._writers = 0
+        self._stopping = asyncio.Event()
+        self._halt: Halt | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._stopping.is_set()
+
+    async def run(self) -> list[WorkerEnd]:
+        """Returns how each worker ended, once all have. Raises what is a defect of ours."""
+        ends = list[WorkerEnd]()
+        shards = [*range(len(self._shards))]
+        with self._signals.listening(self._signalled):
+            try:
+                while shards:
+                    async with asyncio.TaskGroup() as group:
+                        tasks = {number: group.create_task(self._run_shard(number)) for number in shards}
+                    of_round = {number: task.result() for number, task in tasks.items()}
+                    ends += of_round.values()
+                    shards = [number for number, end in of_round.items() if self._may_send_more(end)]
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+            finally:
+                await self._end_all()
+        return ends
+
+    def halt(self, halt: Halt) -> None:
+        """Stop the run for `halt`: nothing more is sent, and what is in flight has all its time."""
+        if self._halt is None and not self.stopping:
+            self._halt = halt
+            self._stopping.set()
+            self._tell_all(Stopped(halt))
+
+    def drain(self) -> None:
+        """Stop the run as a signal does, for an error of this machine."""
+        if not self.stopping:
+            self._stopping.set()
+            self._tell_all(Signalled(_TERMINATE))
+
+    @property
+    def halted(self) -> Halt | None:
+        """What stopped the run, where that is a reason for all workers."""
+        return self._halt
+
+    def _tell_all(self, message: object) -> None:
+        for handle in self._live.values():
+            handle.channel.send(message)
+
+    def _signalled(self) -> None:
+        assert self._signals.received is not None
+        self._stopping.set()
+        self._tell_all(Signalled(self._signals.received))
+        patience_s = _END_S + (0.0 if self._signals.impatient else self._plan.drain_s)
+        asyncio.get_running_loop().call_later(patience_s, self._kill_all)
+
+    def _kill_all(self) -> None:
+        for handle in self._live.values():
+            handle.kill()
+
+    async def _end_all(self) -> None:
+        """Where the run itself breaks off: what is in flight is cancelled and recorded, or the workers are killed."""
+        self._stopping.set()
+        for _ in range(2):
+            self._tell_all(Signalled(_TERMINATE))
+        if self._live:
+            killing = asyncio.get_running_loop().call_later(_END_S, self._kill_all)
+            while self._live:
+                number, handle = next(iter(self._live.items()))
+                while await handle.channel.receive() is not None:
+                    pass
+                await handle.end()
+                self._live.pop(number, None)
+            killing.cancel()
+
+    async def _run_shard(self, number: int) -> WorkerEnd:
+        """Run the workers of a shard, one after the other, until its rows are done or the run stops."""
+        shard, pause_s = self._shards[number], 0.0
+        while True:
+            if pause_s:
+                await self._pause(pause_s)
+            if self.stopping and shard.incarnation:
+                return self._close(number, WorkerEnd())
+            end, how = await self._run_worker(number)
+            if isinstance(end, WorkerDefect):
+                raise WorkerDefectError(f"worker {number + 1} of {len(self._shards)}:\n{end.text}")
+            if end is None:
+                if shard.deaths >= _MAX_DEATHS:
+                    end = WorkerEnd(error=self._given_up(number, how))
+                else:
+                    pause_s = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**shard.deaths)
+                    continue
+            elif end.halt is not None and not self.stopping and self._plan.goes_on(end.halt):
+                self._take_back(end)
+                pause_s = _FIRST_PAUSE_S
+                continue
+            return self._close(number, end)
+
+    def _close(self, number: int, end: WorkerEnd) -> WorkerEnd:
+        """A shard has come to its end, for this round."""
+        self._take_back(end)
+        if end.error is not None:
+            self.drain()
+        elif end.halt is not None and end.halt.reason not in OWN_BOUNDS:
+            self.halt(end.halt)
+        self._ended(number, end)
+        return end
+
+    def _take_back(self, end: WorkerEnd) -> None:
+        if self._quota is not None and end.limit_left:
+            self._quota.give_back(end.limit_left)
+
+    def _may_send_more(self, end: WorkerEnd) -> bool:
+        """Whether a shard that ended at the limit on rows may send more, since others did not use all of theirs."""
+        is_at_limit = end.limit_left == 0 and not end.is_exhausted and end.halt is None and end.error is None
+        return not self.stopping and is_at_limit and self._quota is not None and self._quota.left > 0
+
+    async def _run_worker(self, number: int) -> tuple[WorkerEnd | WorkerDefect | None, str]:
+        """Run one worker to its end. What it says of that, None where it was killed; and how its process ended."""
+        shard = self._shards[number]
+        self._writers += 1
+        shard.incarnation += 1
+        mark = WorkerMark(number, shard.incarnation, self._writers, shard.writer)
+        shard.writer = mark.writer
+        try:
+            handle = await self._plan.start()
+        except OSError as error:
+            raise MachineError(
+                f"a worker can't be started: {error.strerror}. Set `workers: 1`, or free memory and processes."
+            ) from error
+        handle.channel.send(self._plan.assign(mark, shard.segments))
+        if self._signals.received is not None:
+            handle.channel.send(Signalled(self._signals.received))
+        elif self._halt is not None:
+            handle.channel.send(Stopped(self._halt))
+        self._live[number] = handle
+        try:
+            end = await self._attend(mark, handle)
+            how = await handle.end()
+        finally:
+            self._news.ended(number)
+        self._live.pop(number, None)
+        await self._follower.end(mark.writer)
+        shard.segments += tuple(self._follower.segments_of(mark.writer))
+        if end is None:
+            shard.deaths = 0 if self._follower.row_counts[mark.writer] else shard.deaths + 1
+        will_be_replaced = end is None and not self.stopping and shard.deaths < _MAX_DEATHS
+        linger_s = _LINGER_S if end is None else 0.0
+        self._lessor.end(time.monotonic(), mark.name, linger_s, is_replaced=will_be_replaced)
+        return end, how
+
+    async def _attend(self, mark: WorkerMark, handle: WorkerHandle) -> WorkerEnd | WorkerDefect | None:
+        """Do what the worker asks for, until it is gone; what it said of its end."""
+        channel, end = handle.channel, None
+        while (message := await channel.receive()) is not None:
+            if isinstance(message, Ask):
+                if (grant := self._lessor.answer(time.monotonic(), message)) is not None:
+                    channel.send(grant)
+            elif isinstance(message, Synced):
+                await self._follower.follow(mark.writer, message.location)
+            elif isinstance(message, RowsAsked):
+                rows = 0 if self._quota is None or self.stopping else self._quota.take()
+                channel.send(RowsGranted(rows))
+            elif isinstance(message, WorkerEnd | WorkerDefect):
+                end = message
+            else:
+                self._news.hear(mark.number, message)
+        return end
+
+    def _given_up(self, number: int, how: str) -> BatchchatError:
+        """The error of a run whose workers die one after the other."""
+        return MachineError(
+            f"worker {number + 1} of {len(self._shards)} died {_MAX_DEATHS} times without finishing a row: it {how}."
+            " Every row reported as done is kept. Set fewer `workers`, or free memory, then run the same command again."
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

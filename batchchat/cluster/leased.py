@@ -1,0 +1,95 @@
+"""A worker's leased limits at work: it asks the run for what it needs, and its gate goes by what it was granted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from batchchat.cluster.assignment import Assignment
+from batchchat.cluster.lease import Lease
+from batchchat.cluster.leased_policies import LeasedBudget
+from batchchat.cluster.messages import Grant
+from batchchat.cluster.spent import Spent
+from batchchat.execution import wiring
+from batchchat.execution.run_loop import RunLoop
+from batchchat.policy.budget import PriceRatio
+from batchchat.policy.decision import Halt
+from batchchat.store.ledger import Ledger
+
+__all__ = ["Leased"]
+
+
+class Leased:
+    """The limits of the worker of `assignment`, which replaces workers that had `spent` something.
+
+    `ledger` has what was seen of the price, and `send` sends to the run.
+    """
+
+    def __init__(self, assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[object], None]) -> None:
+        job, mark = assignment.job, assignment.mark
+        self._send = send
+        self._halt: Halt | None = None
+        self._loop: RunLoop | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        budget = _budget(assignment, ledger, spent)
+        self._lease = Lease(
+            mark.name,
+            mark.incarnation,
+            requests_per_minute=job.limits.requests_per_minute,
+            tokens_per_minute=job.limits.tokens_per_minute,
+            budget=budget,
+            wake=self._wake.set,
+        )
+        self.limits = wiring.JobLimits(budget, self._lease.policies)
+
+    def begin(self, loop: RunLoop) -> None:
+        """`loop` is about to send by these limits."""
+        self._loop = loop
+        if self._halt is not None:
+            loop.stop(self._halt)
+        self._asking = asyncio.create_task(self._ask(loop))
+
+    def end(self) -> None:
+        """Ask for nothing more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def stop(self, halt: Halt) -> None:
+        """Send nothing more, for a reason that another worker has met."""
+        self._halt = halt
+        if self._loop is not None:
+            self._loop.stop(halt)
+
+    def hear(self, grant: Grant) -> None:
+        """Go by what is granted."""
+        if self._lease.hear(time.monotonic(), grant) and self._loop is not None:
+            self._loop.gate.recheck()
+
+    async def _ask(self, loop: RunLoop) -> None:
+        while True:
+            wait_s = self._lease.ask_in_s(time.monotonic())
+            if wait_s > 0:
+                self._wake.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
+                continue
+            self._send(self._lease.ask(time.monotonic(), loop.gate.waiting, loop.ceiling))
+
+
+def _budget(assignment: Assignment, ledger: Ledger, spent: Spent) -> LeasedBudget | None:
+    """The worker's part of the cap, where the job has one; it begins with what is `spent` already."""
+    job, rates = assignment.job, assignment.rates
+    label = wiring.price_label(job, rates)
+    if job.budget.max_cost is None or label is None:
+        return None
+    total = assignment.spent_before.plus(spent)
+    return LeasedBudget(
+        wiring.computed_cost_of(rates),
+        paid_usd=total.paid_usd,
+        uncertain=total.uncertain,
+        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
+    )

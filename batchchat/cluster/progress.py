@@ -1,0 +1,143 @@
+"""Where a run with workers stands: what was finished by its journal, and what the workers say of the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from batchchat.cluster.news import WorkerNews
+from batchchat.core.conversation import ErrorKind
+from batchchat.core.events import Progress, Subscriber
+from batchchat.core.row_counts import RowCounts
+from batchchat.execution.finished_rows import FinishedRows
+from batchchat.execution.progress import expected_cost_usd
+from batchchat.execution.throughput import Throughput
+from batchchat.job import JobSpec
+
+__all__ = ["ClusterProgress"]
+
+_INVALID_INPUT = ErrorKind.INVALID_INPUT.value
+_IDLE = Progress(
+    elapsed_s=0.0,
+    total=None,
+    estimated=True,
+    rows=RowCounts(),
+    done=0,
+    in_flight=0,
+    recovering=0,
+    ceiling=0,
+    cost_usd=None,
+    expected_cost_usd=None,
+    tokens_per_s=0.0,
+    rows_per_s=0.0,
+    eta_s=None,
+)
+
+
+class ClusterProgress:
+    """Makes the `Progress` of a run of `job`, whose finished rows are counted in `finished`, and nothing else does.
+
+    `total` is the number of its rows, None where only the workers, one for each of `shards`, count them. At most
+    `limit` are sent.
+    """
+
+    def __init__(
+        self,
+        job: JobSpec,
+        finished: FinishedRows,
+        news: WorkerNews,
+        tell: Subscriber,
+        *,
+        total: int | None,
+        shards: int,
+        limit: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._job = job
+        self._finished = finished
+        self._news = news
+        self._tell = tell
+        self._total = total
+        self._shards = shards
+        self._limit = limit
+        self._clock = clock
+        self._start = clock()
+        self._throughput = Throughput()
+        self._shard_totals: dict[int, tuple[int | None, bool]] = {}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began to send."""
+        return self._clock() - self._start
+
+    def count_shard(self, number: int, total: int | None, *, estimated: bool) -> None:
+        """The worker of shard `number` has ended, and knows so many rows of it."""
+        self._shard_totals[number] = total, estimated
+
+    def total(self) -> tuple[int | None, bool]:
+        """The rows of the input, and whether that is an estimate."""
+        if self._total is not None:
+            return self._total, False
+        latest = {number: (worker.total, worker.estimated) for number, worker in self._news.latest.items()}
+        totals = {**latest, **self._shard_totals}
+        counts = [count for count, _ in totals.values() if count is not None]
+        if not counts:
+            return None, True
+        if len(counts) < self._shards:
+            return sum(counts) * self._shards // len(counts), True
+        return sum(counts), any(estimated for _, estimated in totals.values())
+
+    def left(self) -> int | None:
+        """Rows of the input that have no record yet; None where its end was not seen."""
+        total, estimated = self.total()
+        return None if total is None or estimated else total - self._finished.totals.finished
+
+    def estimated_total(self) -> int | None:
+        """About how many rows the input has; None where its end was seen, or nothing is known."""
+        total, estimated = self.total()
+        return total if estimated else None
+
+    def report(self) -> None:
+        """Tell where the run stands."""
+        finished, workers = self._finished, [*self._news.latest.values()]
+        left, (input_total, estimated) = self.left(), self.total()
+        self._news.left = None if left is None else left + finished.outdated
+        total = input_total
+        if self._limit is not None:
+            max_done = finished.done_before + self._limit
+            if total is None or estimated or total > max_done:
+                total, estimated = max_done, False
+        cost, totals, throughput = finished.paid_usd, finished.totals, self._throughput
+        throughput.add(self.elapsed_s, finished.done, finished.completion_tokens, float(cost or 0))
+        max_ceiling = sum(worker.max_ceiling for worker in workers)
+        down = [worker for worker in workers if worker.down_since is not None] if self._news.is_down else []
+        longest = max(workers, key=lambda worker: worker.awaited.running_s if worker.awaited else -1.0, default=_IDLE)
+        self._tell(
+            replace(
+                down[0] if down else _IDLE,
+                elapsed_s=self.elapsed_s,
+                total=total,
+                estimated=estimated,
+                rows=finished.counts(left),
+                estimated_total=input_total if left is None else None,
+                outdated=finished.outdated,
+                count=finished.count,
+                done=finished.done,
+                in_flight=sum(worker.in_flight for worker in workers),
+                recovering=sum(worker.recovering for worker in workers),
+                ceiling=min(self._job.concurrency, sum(worker.ceiling for worker in workers)),
+                cost_usd=cost,
+                expected_cost_usd=expected_cost_usd(totals, cost, total),
+                tokens_per_s=throughput.tokens_per_s,
+                rows_per_s=throughput.rows_per_s,
+                eta_s=throughput.eta_s(total),
+                max_cost_usd=self._job.budget.max_cost,
+                max_ceiling=min(self._job.concurrency, max_ceiling),
+                cost_per_hour_usd=None if cost is None else throughput.usd_per_hour,
+                held_s=min((worker.held_s for worker in workers), default=0.0),
+                awaited=longest.awaited if all(worker.awaited for worker in workers) else None,
+                failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},
+                retries=self._news.retries(),
+            )
+        )

@@ -1,0 +1,57 @@
+"""A session whose rows are sent by several processes on this machine: `workers` in the job.
+
+This process has the lock, plans, tells, publishes and ends as any session does. Its journal is written by the workers,
+each in segments of its own, and read here as it grows: so all figures are those that a replay would give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from batchchat.cluster.cluster_run import ClusterRun
+from batchchat.cluster.local import start_local_worker
+from batchchat.errors import InputError, UsageError
+from batchchat.execution import wiring
+from batchchat.execution.exit_reason import RunLoopResult
+from batchchat.execution.messages import nothing_good
+from batchchat.execution.plan import PlanCounts
+from batchchat.execution.session import Session
+from batchchat.job import JobSpec
+from batchchat.pricing.rates import Rates
+
+__all__ = ["ClusterSession", "session_for"]
+
+_MAX_UNSYNCED = 1000
+
+
+def session_for(job: JobSpec) -> type[Session]:
+    """The type of the session that sends the rows of `job`."""
+    return ClusterSession if min(job.workers, job.concurrency) > 1 else Session
+
+
+class ClusterSession(Session):
+    """A session with as many workers as its job says."""
+
+    async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
+        """Have the rows sent; returns the result of all workers."""
+        if self._planner.rules.resend.id_lists:
+            raise UsageError("`--resend @FILE` takes one process: add `--set workers=1` to this command.")
+        self._tell_budget(rates, counts)
+        job, context = self._job, self._context
+        if job.ask_concurrency:
+            async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
+                job = await self._with_endpoint_limits(sender)
+        assert self._result is not None
+        assert self._lock is not None
+        result = self._result
+        run = ClusterRun(replace(context, job=job), self._folder, self._rows(rates, counts), result)
+        recorder = self._open_recorder(run.apply, _MAX_UNSYNCED)
+        await recorder.settled()
+        self._close_recorder()  # each worker writes segments of its own
+        if result.error is None:
+            await run.send(partial(start_local_worker, (self._lock.descriptor,)))
+        self._tell_notes(run.input.notes)
+        if run.input.is_exhausted and not run.input.good_rows and result.error is None:
+            raise InputError(nothing_good(self._job, run.input.first_bad, run.input.left_out))
+        return result

@@ -1,0 +1,235 @@
+"""A worker: a process that sends one shard of a run's rows, and writes what comes of them in segments of its own.
+
+    python -m batchchat.cluster.worker FD
+
+FD is a socket that leads to the run, which says what to do. The worker ends when its rows are done, when it is told to,
+or when the run is gone: then it sends nothing more, keeps what is in flight, and leaves. Signals are the run's to act
+on: those of a terminal reach all of its processes, and a worker that obeyed them would not drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from batchchat.cluster.assignment import (
+    Assignment,
+    RowsAsked,
+    RowsGranted,
+    Signalled,
+    Stopped,
+    Synced,
+    WorkerDefect,
+    WorkerEnd,
+)
+from batchchat.cluster.channel import Channel
+from batchchat.cluster.leased import Leased
+from batchchat.cluster.messages import Grant
+from batchchat.cluster.spent import Spent
+from batchchat.core.events import Event, Progress
+from batchchat.errors import BatchchatError
+from batchchat.execution import wiring
+from batchchat.execution.context import RunContext, RunOptions
+from batchchat.execution.event_loop import event_loop
+from batchchat.execution.exit_reason import RunLoopResult
+from batchchat.execution.feed import Feed
+from batchchat.execution.input_notes import input_notes
+from batchchat.execution.recorder import Apply, Recorder
+from batchchat.execution.send_rows import RowsToSend, send_rows
+from batchchat.execution.signals import HANDLED, Signals
+from batchchat.execution.subscribers import Subscribers
+from batchchat.policy.decision import Halt
+from batchchat.sources import Source, open_source
+from batchchat.store.journal import Journal
+from batchchat.store.ledger import Ledger
+from batchchat.store.segment_file import ResumePoint
+from batchchat.store.segments import Scan
+
+__all__ = ["main"]
+
+_RECORDS_A_TURN = 2000
+_SYNCED_EVERY_S = 0.05
+_MAX_BACKLOG_BYTES = 1 << 20
+"""A run that takes no messages, as while it is suspended, is told no more of the progress."""
+
+
+class Worker:
+    """Sends the rows of `assignment`; `run` is called once."""
+
+    def __init__(self, channel: Channel, assignment: Assignment) -> None:
+        self._channel = channel
+        self._assignment = assignment
+        self._signals = Signals(())
+        self._redactor = wiring.redactor_for(assignment.job, assignment.environ)
+        self._leased: Leased | None = None
+        self._halt: Halt | None = None
+        self._granted: asyncio.Future[int] | None = None
+        self._location = 0
+        self._is_telling = False
+
+    async def run(self) -> WorkerEnd | WorkerDefect:
+        """Send the shard's rows; how that ended."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            return await self._send_shard()
+        except BatchchatError as error:
+            return WorkerEnd(error=error)
+        except Exception:  # noqa: BLE001 (the run says it, as a defect of its own)
+            return WorkerDefect(self._redactor.redact(traceback.format_exc()))
+        finally:
+            listening.cancel()
+            self._tell_synced()
+
+    async def _listen(self) -> None:
+        """Do what the run says, until it is gone: that is a signal to end."""
+        while (message := await self._channel.receive()) is not None:
+            if isinstance(message, Grant):
+                if self._leased is not None:
+                    self._leased.hear(message)
+            elif isinstance(message, RowsGranted):
+                self._grant(message.rows)
+            elif isinstance(message, Signalled):
+                self._grant(0)
+                self._signals.receive(message.number)
+            elif isinstance(message, Stopped):
+                self._grant(0)
+                self._halt = message.halt
+                if self._leased is not None:
+                    self._leased.stop(message.halt)
+        self._grant(0)
+        self._signals.receive(signal.SIGTERM)
+
+    async def _send_shard(self) -> WorkerEnd:
+        assignment = self._assignment
+        job, rates, environ = assignment.job, assignment.rates, assignment.environ
+        ledger = Ledger(assignment.folder)
+        await self._replay(ledger, assignment.base)
+        before = Spent(ledger.paid_usd, ledger.uncertain_cost)
+        await self._replay(ledger, assignment.own)
+        spent = Spent(ledger.paid_usd, ledger.uncertain_cost).since(before)
+        ledger.answered_models.setdefault(job.host, set()).update(assignment.answered_models)
+        self._leased = Leased(assignment, ledger, spent, self._channel.send)
+        if self._halt is not None:
+            self._leased.stop(self._halt)
+        source = open_source(job.input, job.template, job.systems)
+        options = RunOptions(lambda _: None, None)
+        context = RunContext(job, options, environ, environ, self._signals, self._redactor, Subscribers([self._tell]))
+        rows = RowsToSend(
+            source,
+            ledger,
+            assignment.rules,
+            rates,
+            limit=0 if assignment.is_limited else None,
+            more=self._ask_for_rows if assignment.is_limited else None,
+            stop_at=assignment.stop_at,
+            shard=assignment.shard,
+        )
+        recorders = list[Recorder]()
+
+        def open_recorder(apply: Apply, max_unsynced: int) -> Recorder:
+            point = ResumePoint(apart=True, shared=True)
+            journal, members = partial(Journal, assignment.folder, point), assignment.mark.members
+            recorder = Recorder(
+                journal, self._noting(apply), max_unsynced=max_unsynced, mock=job.is_mock, writer=members
+            )
+            recorders.append(recorder)
+            return recorder
+
+        result = RunLoopResult()
+        try:
+            async with wiring.sender_for(job, rates, environ, self._redactor) as sender:
+                try:
+                    feed = await send_rows(context, rows, sender, open_recorder, result, leased=self._leased)
+                finally:
+                    unwritten = [recorder.close() for recorder in recorders]
+                result.error = result.error or next((error for error in unwritten if error is not None), None)
+        finally:
+            self._leased.end()
+            ledger.close()
+        return self._end(result, feed, source)
+
+    async def _replay(self, ledger: Ledger, numbers: Iterable[int]) -> None:
+        """Apply the segments of `numbers`, of writers that are no more, to `ledger`."""
+        journal = Scan(self._assignment.folder, [*numbers])
+        for count, (location, record) in enumerate(journal, 1):
+            ledger.replay(location, record)
+            if count % _RECORDS_A_TURN == 0:
+                await asyncio.sleep(0)
+        ledger.end_session()
+
+    def _end(self, result: RunLoopResult, feed: Feed, source: Source) -> WorkerEnd:
+        total, is_estimated = feed.total()
+        return WorkerEnd(
+            halt=result.stop,
+            error=result.error,
+            cancelled=result.cancelled,
+            is_exhausted=feed.exhausted,
+            rows_read=feed.rows_read,
+            good_rows=feed.good_rows,
+            first_bad=feed.first_bad,
+            left_out=source.left_out,
+            total=total,
+            is_estimated=is_estimated,
+            limit_left=feed.limit_left,
+            notes=input_notes(self._assignment.job, source),
+            listed=self._assignment.rates.listed,
+        )
+
+    async def _ask_for_rows(self) -> int:
+        """How many more rows may be sent of the run's limit; the run answers at once."""
+        if self._signals.received is not None or self._halt is not None:
+            return 0
+        self._granted = asyncio.get_running_loop().create_future()
+        self._channel.send(RowsAsked())
+        return await self._granted
+
+    def _grant(self, rows: int) -> None:
+        if self._granted is not None and not self._granted.done():
+            self._granted.set_result(rows)
+
+    def _noting(self, apply: Apply) -> Apply:
+        """`apply`, and tell the run how far the journal is synced."""
+
+        def apply_and_note(location: int, record: Any) -> None:
+            apply(location, record)
+            self._location = location
+            if not self._is_telling:
+                self._is_telling = True
+                asyncio.get_running_loop().call_later(_SYNCED_EVERY_S, self._tell_synced)
+
+        return apply_and_note
+
+    def _tell_synced(self) -> None:
+        self._is_telling = False
+        if self._location:
+            self._channel.send(Synced(self._location))
+
+    def _tell(self, event: Event) -> None:
+        """Pass on what happens: the run tells it, with what the other workers have to say."""
+        if not isinstance(event, Progress) or self._channel.backlog_bytes < _MAX_BACKLOG_BYTES:
+            self._channel.send(event)
+
+
+async def _work(end: socket.socket) -> None:
+    channel = await Channel.open(end)
+    assignment = await channel.receive()
+    if assignment is not None:
+        channel.send(await Worker(channel, assignment).run())
+    await channel.close()
+
+
+def main(descriptor: int) -> None:
+    """Be a worker of the run that the socket `descriptor` leads to."""
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_IGN)
+    event_loop(_work(socket.socket(fileno=descriptor)))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
