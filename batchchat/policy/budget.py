@@ -31,7 +31,7 @@ from batchchat.core.attempt import Attempt, Billed, MaxUsage, Usage
 from batchchat.core.uncertain_cost import UncertainCost
 from batchchat.policy.decision import ADMIT, Decision, Delay, Halt
 
-__all__ = ["SPENT", "Budget", "PriceRatio", "enough_usd"]
+__all__ = ["LEARNING_ANSWERS", "LEARNING_IN_FLIGHT", "SPENT", "Budget", "PriceRatio", "enough_usd"]
 
 SPENT = "budget"
 
@@ -137,6 +137,18 @@ class Budget:
     def counted_usd(self) -> Decimal:
         """The sum in USD that counts against the cap now."""
         return self._settled_usd + self._reserved_usd
+
+    @property
+    def settled_usd(self) -> Decimal:
+        """The part of it that is paid, or may have been paid, and reserved for no request in flight."""
+        return self._settled_usd
+
+    def learn(self, learned: PriceRatio) -> None:
+        """Take over what others' answers have shown at the same price, where it is more than these have."""
+        answers, ratio = max(learned.answers, self._shown.answers), max(learned.max_ratio, self._shown.ratio)
+        if ratio > self._shown.ratio or (self.is_learning and answers >= LEARNING_ANSWERS):
+            self._shown.answers, self._shown.ratio = answers, ratio
+            self._learn()
 
     def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
         if self._in_flight >= LEARNING_IN_FLIGHT and self.is_learning:

@@ -8,10 +8,12 @@ and no request waits for ever.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from batchchat.core.attempt import Attempt, Billed, MaxUsage
 from batchchat.policy.decision import ADMIT, Decision, Delay
 
-__all__ = ["RequestRate", "TokenRate"]
+__all__ = ["Bucket", "CreditSource", "RequestRate", "TokenRate"]
 
 _MINUTE_S = 60.0
 _BURST_S = 1.0
@@ -24,12 +26,30 @@ _MAX_TIMES_EXPECTED = 10.0
 """A usage beyond this is a server's error: charged in full, one such answer would stop sending for hours."""
 
 
-class _Bucket:
-    """Filled with `per_minute`, evenly; holds one second's worth, `min_size` at least. Taking may leave it in debt."""
+class CreditSource(Protocol):
+    """Where a rate takes its requests or tokens from: a bucket of the process, or what was leased to it.
 
-    def __init__(self, per_minute: float, min_size: float) -> None:
+    `size` is the most it holds. A larger amount can be taken when it is full, and leaves it in debt.
+    """
+
+    size: float
+
+    def level(self, now: float) -> float:
+        """What it holds; below 0 in debt."""
+
+    def wait_s(self, now: float, amount: float) -> float:
+        """Seconds until to check again whether `amount` can be taken; 0 where it can now."""
+
+    def take(self, now: float, amount: float) -> None:
+        """Take `amount`; a negative one gives back."""
+
+
+class Bucket:
+    """Filled with `per_minute`, evenly; holds one second's worth, at least 1. Taking may leave it in debt."""
+
+    def __init__(self, per_minute: float) -> None:
         self._per_s = per_minute / _MINUTE_S
-        self.size = max(min_size, self._per_s * _BURST_S)
+        self.size = max(1.0, self._per_s * _BURST_S)
         self._level = self.size
         self._at: float | None = None
 
@@ -52,10 +72,10 @@ _NOTHING = 1e-9
 
 
 class RequestRate:
-    """At most `per_minute` requests a minute."""
+    """At most `per_minute` requests a minute, or as many as `bucket` has, where the rate is leased."""
 
-    def __init__(self, per_minute: float) -> None:
-        self._bucket = _Bucket(per_minute, 1.0)
+    def __init__(self, per_minute: float, bucket: CreditSource | None = None) -> None:
+        self._bucket: CreditSource = bucket or Bucket(per_minute)
 
     def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
         wait_s = self._bucket.wait_s(now, 1.0)
@@ -69,10 +89,10 @@ class RequestRate:
 
 
 class TokenRate:
-    """At most `per_minute` tokens a minute, prompt and reply."""
+    """At most `per_minute` tokens a minute, prompt and reply, or as many as `bucket` has, where the rate is leased."""
 
-    def __init__(self, per_minute: float) -> None:
-        self._bucket = _Bucket(per_minute, 1.0)
+    def __init__(self, per_minute: float, bucket: CreditSource | None = None) -> None:
+        self._bucket: CreditSource = bucket or Bucket(per_minute)
         self._share = _FIRST_SHARE
         # Of the requests in flight: the most they may use, and what was charged for them.
         self._max_in_flight = 0.0
