@@ -18,6 +18,7 @@ FLOORS: list[set[str]] = [
     {"sources", "script", "pricing", "policy", "store"},
     {"endpoint", "dispatch"},
     {"execution"},
+    {"cluster"},
     {"results"},
     {"preflight"},
     {"reporting"},

@@ -1,0 +1,148 @@
+"""The parent's side: one lessor leases one job's limits to all its workers. Pure: no I/O, the clock is an argument.
+
+It speaks only when asked, so a worker that is gone costs no message, and a lost answer is repeated by the next.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from batchchat.cluster.credit_lessor import CreditLessor
+from batchchat.cluster.messages import Ask, Grant
+from batchchat.cluster.slot_lessor import SlotLessor
+from batchchat.cluster.usd_lessor import UsdLessor
+from batchchat.policy.budget import LEARNING_IN_FLIGHT, PriceRatio
+
+__all__ = ["LeaseTerms", "Lessor"]
+
+_NO_USD = Decimal(0)
+_NO_MORE = sys.maxsize  # no ask has a number above it
+
+
+class LeaseTerms(NamedTuple):
+    """The limits of the whole job, None where it has none; no attempt takes longer than `attempt_s` seconds.
+
+    `slots` is how many requests may be in flight. Of `max_cost_usd`, `spent_usd` were spent before, and are in the
+    journal of no worker. A worker that hears nothing for `lease_s` seconds sends nothing more until it does.
+    """
+
+    slots: int
+    attempt_s: float
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_cost_usd: Decimal | None = None
+    spent_usd: Decimal = _NO_USD
+    lease_s: float = 10.0
+
+
+@dataclass(slots=True)
+class _WorkerState:
+    """The newest ask of a worker's present incarnation, and how many grants it was given."""
+
+    incarnation: int
+    number: int = 0
+    grants: int = 0
+
+
+class Lessor:
+    """Leases what `terms` allow to `workers`, all of which are to report before any USD is granted."""
+
+    def __init__(self, terms: LeaseTerms, workers: Iterable[str]) -> None:
+        self.slots = terms.slots
+        """How many requests may be in flight; can be changed at any time."""
+        self._lease_s = terms.lease_s
+        self._workers: dict[str, _WorkerState] = {}
+        self._slots = SlotLessor(terms.lease_s, terms.attempt_s)
+        self._requests = None if terms.requests_per_minute is None else CreditLessor(terms.requests_per_minute)
+        self._tokens = None if terms.tokens_per_minute is None else CreditLessor(terms.tokens_per_minute)
+        self._rates = [rate for rate in (self._requests, self._tokens) if rate is not None]
+        self._usd = None if terms.max_cost_usd is None else UsdLessor(terms.max_cost_usd, workers, terms.spent_usd)
+
+    def answer(self, now: float, ask: Ask) -> Grant | None:
+        """The grant for an ask that came at `now`; None for one that is not newer than the last of its worker."""
+        state = self._workers.get(ask.worker)
+        if state is not None and (ask.incarnation, ask.number) <= (state.incarnation, state.number):
+            return None
+        if state is None or ask.incarnation > state.incarnation:
+            state = self._begin(now, ask)
+        state.number = ask.number
+        self._write_off_ended(now)
+        self._report(now, ask)
+        state.grants += 1
+        return self._grant(now, ask, state.grants)
+
+    def end(self, now: float, worker: str, linger_s: float | None, *, is_replaced: bool) -> None:
+        """The process of `worker` has ended, done or killed: its slots and credits are free for others.
+
+        Give its last asks to `answer` first. Its requests may still be in flight for `linger_s` seconds, as the
+        endpoint counts them; None is unknown. Its USD stay reserved until a new incarnation has reported what its
+        journal counts; where it is not replaced, for good. A worker that has never reported keeps all USD back.
+        """
+        state = self._workers.get(worker)
+        if state is not None:
+            state.number = _NO_MORE
+        self._forget(now, worker, linger_s)
+        if self._usd is not None:
+            self._usd.end(worker, is_replaced=is_replaced)
+
+    @property
+    def learned(self) -> PriceRatio:
+        """What the answers of all workers have shown of the price."""
+        return PriceRatio() if self._usd is None else self._usd.learned
+
+    @property
+    def is_spent_up(self) -> bool:
+        """Whether the budget has come to its end: the next request does not fit, and nothing can free money."""
+        return self._usd is not None and self._usd.is_spent_up
+
+    def _begin(self, now: float, ask: Ask) -> _WorkerState:
+        """The first ask of an incarnation: what an earlier one held is no more, however it ended."""
+        self._forget(now, ask.worker, None)
+        if self._usd is not None:
+            self._usd.begin(ask.worker)
+        state = self._workers[ask.worker] = _WorkerState(ask.incarnation)
+        return state
+
+    def _forget(self, now: float, worker: str, linger_s: float | None) -> None:
+        self._slots.forget(now, worker, linger_s)
+        for rate in self._rates:
+            rate.forget(now, worker)
+
+    def _write_off_ended(self, now: float) -> None:
+        for worker in self._workers:
+            if self._slots.has_ended(now, worker):
+                for rate in self._rates:
+                    rate.write_off(now, worker)
+
+    def _report(self, now: float, ask: Ask) -> None:
+        self._slots.report(now, ask)
+        if self._requests is not None and ask.requests is not None:
+            self._requests.report(now, ask.worker, ask.requests)
+        if self._tokens is not None and ask.tokens is not None:
+            self._tokens.report(now, ask.worker, ask.tokens)
+        if self._usd is not None and ask.usd is not None:
+            self._usd.report(ask.worker, ask.usd)
+
+    def _grant(self, now: float, ask: Ask, number: int) -> Grant:
+        worker, sharers, usd, learned = ask.worker, len(self._workers), self._usd, self.learned
+        total = self.slots
+        if usd is not None and usd.is_learning:
+            total = min(total, LEARNING_IN_FLIGHT)
+        return Grant(
+            worker,
+            ask.incarnation,
+            number,
+            ask.number,
+            slots=self._slots.grant(now, worker, number, total),
+            lasts_s=self._lease_s,
+            requests=0.0 if self._requests is None else self._requests.grant(now, worker, sharers),
+            tokens=0.0 if self._tokens is None else self._tokens.grant(now, worker, sharers),
+            usd=_NO_USD if usd is None else usd.grant(now, worker, sharers),
+            is_spent_up=self.is_spent_up,
+            answers=learned.answers,
+            max_ratio=learned.max_ratio,
+        )

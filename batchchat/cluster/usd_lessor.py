@@ -1,0 +1,129 @@
+"""The parent's side of the budget: one cap, of which each worker has a part. Pure.
+
+The parts, and what was spent apart from them, never come to more than the cap. A worker's part is what it may count at
+most as paid, perhaps paid, or reserved for requests in flight; what it counts is the more where the price has turned
+out higher. A part is the worker's until it gives back what it does not need, or until its replacement, which has
+replayed its journal, says what was spent. Nothing is granted before each worker has said what its journal counts.
+
+A need is met whole or not at all, and first that of the worker that has waited longest. Once one does not fit although
+nothing is held or in flight that could free money, no more is granted: as in one process, a smaller request behind it
+is not looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from batchchat.cluster.messages import UsdReport
+from batchchat.cluster.waiting_line import WaitingLine
+from batchchat.policy.budget import LEARNING_ANSWERS, PriceRatio
+
+__all__ = ["UsdLessor"]
+
+_NO_USD = Decimal(0)
+
+
+class _UsdAccount:
+    """Of one incarnation: its last report, and what it was granted in all."""
+
+    def __init__(self, report: UsdReport) -> None:
+        self.report = report
+        self.granted = _NO_USD
+        self.is_replaced = True
+        """Whether the worker lives or will be replaced: what it holds may become free."""
+
+    @property
+    def on_the_way(self) -> Decimal:
+        """What was granted and is not in the report yet."""
+        return self.granted - self.report.heard
+
+    @property
+    def claim(self) -> Decimal:
+        """The most that the worker may have spent by now, or spend on without asking."""
+        report = self.report
+        return max(report.cap + self.on_the_way, report.settled + report.reserved)
+
+
+class UsdLessor:
+    """Leases `max_cost_usd`, of which `spent_usd` were spent apart from the journals of `workers`."""
+
+    def __init__(self, max_cost_usd: Decimal, workers: Iterable[str], spent_usd: Decimal = _NO_USD) -> None:
+        self.max_cost_usd = max_cost_usd
+        self.is_spent_up = False
+        self._spent_usd = spent_usd
+        self._unreported = set(workers)
+        self._accounts: dict[str, _UsdAccount] = {}
+        self._answers: dict[str, int] = {}
+        self._max_ratio = _NO_USD
+        self._line = WaitingLine()
+
+    @property
+    def learned(self) -> PriceRatio:
+        """What the answers of all workers have shown of the price."""
+        return PriceRatio("", sum(self._answers.values()), self._max_ratio)
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether too few answers have settled to know their real cost."""
+        return sum(self._answers.values()) < LEARNING_ANSWERS
+
+    @property
+    def claimed_usd(self) -> Decimal:
+        """What is spent, or may be spent by the workers without asking."""
+        return self._spent_usd + sum((account.claim for account in self._accounts.values()), _NO_USD)
+
+    def report(self, worker: str, report: UsdReport) -> None:
+        """Take over what a worker counts."""
+        self._unreported.discard(worker)
+        account = self._accounts.get(worker)
+        if account is None:
+            self._accounts[worker] = _UsdAccount(report)
+        else:
+            account.report = report
+        # A worker's count of answers begins again at what its journal noted.
+        self._answers[worker] = max(report.answers, self._answers.get(worker, 0))
+        self._max_ratio = max(self._max_ratio, report.max_ratio)
+
+    def grant(self, now: float, worker: str, sharers: int) -> Decimal:
+        """The total granted to `worker` from its start. Beyond its need it gets one of `sharers` parts of what is left."""
+        account = self._accounts[worker]
+        needed, wanted = account.report.needed - account.on_the_way, account.report.wanted - account.on_the_way
+        if self._unreported or self.is_spent_up:
+            return account.granted
+        if not self._line.is_turn_of(now, worker):
+            if needed > 0:
+                self._line.wait(now, worker)
+            return account.granted
+        # A worker that counts more than its cap fills that up first, with money that is counted already.
+        covered = account.claim - account.report.cap - account.on_the_way
+        free = self.max_cost_usd - self.claimed_usd + covered
+        if needed > free:
+            self._line.wait(now, worker)
+            self.is_spent_up = not account.report.reserved and not self._can_free_any(worker)
+            return account.granted
+        self._line.leave(worker)
+        needed = max(_NO_USD, needed)
+        if free > needed:
+            needed += max(_NO_USD, min(wanted - needed, (free - needed) / sharers))
+        account.granted += needed
+        return account.granted
+
+    def begin(self, worker: str) -> None:
+        """A new incarnation of `worker` has replayed its journal: what it reports next is all that was spent."""
+        self._accounts.pop(worker, None)
+        self._line.leave(worker)
+
+    def end(self, worker: str, *, is_replaced: bool) -> None:
+        """The worker's process has ended. Its part stays as it is until it is replaced, or for good."""
+        self._line.leave(worker)
+        if worker in self._accounts:
+            self._accounts[worker].is_replaced = is_replaced
+
+    def _can_free_any(self, worker: str) -> bool:
+        """Whether another than `worker` holds money that it has not settled, and may yet give back."""
+        return any(
+            account.is_replaced and account.claim > account.report.settled
+            for name, account in self._accounts.items()
+            if name != worker
+        )
