@@ -85,14 +85,14 @@ class LeasedCredits:
             self._held -= amount
             self._recent += amount
 
-    def report(self, count: int) -> CreditReport:
+    def report(self, count: int, *, is_short: bool) -> CreditReport:
         """What to ask for, where `count` requests may be sent before the next ask; gives back what is too much.
 
-        Who has too little gives back all: two that each hold a part of what they need would wait for ever.
+        Who `is_short` of anything gives back all: two that each hold a part of what they need would wait for ever.
         """
         target = min(self.size, max(self._recent, self._amount * count)) if count else 0.0
         self._recent = needed = 0.0
-        if self.is_short and count:
+        if is_short:
             self._held = min(self._held, 0.0)
             needed = self._amount - self._held
         elif self._held > _KEPT * target:
@@ -152,12 +152,12 @@ class LeasedBudget(Budget):
         self._next_usd = self.counted_usd - before_usd
         self._recent_usd += self._next_usd
 
-    def report(self, count: int) -> UsdReport:
+    def report(self, count: int, *, is_short: bool) -> UsdReport:
         """What to ask for, where `count` requests may be sent before the next ask; gives back what is too much."""
         counted_usd = self.counted_usd
         target_usd = max(self._recent_usd, self._next_usd * count) if count else _NO_USD
         self._recent_usd = needed_usd = _NO_USD
-        if self.is_short and count:
+        if is_short:
             self.max_cost_usd = min(self.max_cost_usd, counted_usd)
             needed_usd = counted_usd + self._next_usd - self.max_cost_usd
         elif self.max_cost_usd - counted_usd > _KEPT * target_usd:
@@ -171,6 +171,7 @@ class LeasedBudget(Budget):
             wanted=max(needed_usd, counted_usd + target_usd - self.max_cost_usd, _NO_USD),
             answers=self.learned.answers,
             max_ratio=self.learned.max_ratio,
+            outlier=self.outlier,
         )
 
     def apply(self, total_usd: Decimal, learned: PriceRatio, *, is_spent_up: bool) -> None:

@@ -73,6 +73,11 @@ class Gate:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._serve)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a permit."""
+        return len(self._again) + len(self._fresh)
+
     def recheck(self) -> None:
         """A policy may decide otherwise now, though no request was released."""
         if self._again or self._fresh:
