@@ -74,11 +74,9 @@ class CreditLessor:
         """The worker's lease has ended, or its process: what it held it may have spent, and no longer can."""
         account = self._accounts.get(worker)
         if account is not None and not account.is_void:
-            written_off = max(0.0, account.held)
-            self._bucket.take(now, written_off)
-            account.spent += written_off
-            account.held -= written_off
-            account.is_void = True
+            self._bucket.take(now, account.held)
+            account.spent += account.held
+            account.held, account.is_void = 0.0, True
 
     def forget(self, now: float, worker: str) -> None:
         """The worker's process has ended."""

@@ -79,10 +79,13 @@ class LeasedCredits:
         return _CHECK_AGAIN_S
 
     def take(self, now: float, amount: float) -> None:  # noqa: ARG002
-        """Take `amount`. A negative one goes back to the parent, whose bucket alone knows whether it still fits."""
+        """Take `amount`, which may be more than is held: the parent's bucket is then in debt.
+
+        A negative one goes back to the parent, whose bucket alone knows whether it still fits.
+        """
         self._spent += amount
         if amount > 0:
-            self._held -= amount
+            self._held = max(0.0, self._held - amount)
             self._recent += amount
 
     def report(self, count: int, *, is_short: bool) -> CreditReport:
@@ -93,8 +96,7 @@ class LeasedCredits:
         target = min(self.size, max(self._recent, self._amount * count)) if count else 0.0
         self._recent = needed = 0.0
         if is_short:
-            self._held = min(self._held, 0.0)
-            needed = self._amount - self._held
+            self._held, needed = 0.0, self._amount
         elif self._held > _KEPT * target:
             self._held = target
         return CreditReport(self._spent, self._held, self._heard, needed, max(needed, target - self._held, 0.0))
@@ -108,8 +110,8 @@ class LeasedCredits:
 
     def expire(self) -> None:
         """The lease has ended: what is held counts as spent."""
-        self._spent += max(0.0, self._held)
-        self._held = min(self._held, 0.0)
+        self._spent += self._held
+        self._held = 0.0
 
 
 class LeasedBudget(Budget):

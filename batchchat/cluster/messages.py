@@ -24,7 +24,7 @@ class CreditReport(NamedTuple):
     """A worker's requests, or its tokens, all since its start.
 
     `spent`: what its requests used, less what was charged for them too much. `held`: what it can spend without
-    asking; below 0 where answers used more than they were charged. `heard`: the total granted, as far as it has heard.
+    asking. `heard`: the total granted, as far as it has heard.
     `needed`: what it lacks for the next request that waits, 0 where none does. `wanted`: what it can use before it asks
     again; at least `needed`.
     """

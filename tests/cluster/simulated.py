@@ -35,6 +35,7 @@ __all__ = ["Faults", "SimulatedRow", "Simulation", "rows"]
 PRICE = "p"
 USD_PER_TOKEN = Decimal("0.00001")
 NO_USD = Decimal(0)
+NOTHING_LEARNED = PriceRatio(PRICE)
 ANSWERED, MAYBE, REFUSED = (
     Verdict(Action.ACCEPT, billed=Billed.YES),
     Verdict(Action.FAIL_ROW, billed=Billed.MAYBE, kind=ErrorKind.CONNECTION),
@@ -44,7 +45,7 @@ LATENCY_S = 0.005
 SYNC_S = 0.004
 
 
-def computed(model: str, usage: Usage) -> Decimal | None:  # noqa: ARG001
+def computed(model: str, usage: Usage) -> Decimal | None:
     return None if usage.total_tokens is None else usage.total_tokens * USD_PER_TOKEN
 
 
@@ -168,7 +169,7 @@ class Journal:
     maybe_usd: Decimal = NO_USD
     at_risk_usd: Decimal = NO_USD
     hold_usd: Decimal = NO_USD
-    learned: PriceRatio = PriceRatio(PRICE)
+    learned: PriceRatio = NOTHING_LEARNED
     records: int = 0
     unsynced: deque[tuple[int, Callable[[], None]]] = field(default_factory=deque)
 
@@ -198,7 +199,7 @@ class Worker:
         random, terms = simulation.random, simulation.terms
         differ = simulation.faults.clocks_differ
         self._clock_at, self._clock_rate = (
-            (random.uniform(-1e6, 1e6), random.uniform(0.996, 1.004)) if differ else (0, 1)
+            (random.uniform(-1e6, 1e6), random.uniform(0.996, 1.004)) if differ else (0.0, 1.0)
         )
         self.lease = Lease(
             name,
@@ -362,7 +363,7 @@ class Worker:
 
 
 class Simulation:
-    """`shards` are the rows of each worker. `run` raises AssertionError where a limit is passed or work does not end."""
+    """`shards` are each worker's rows. `run` raises AssertionError where a limit is passed or work does not end."""
 
     def __init__(
         self,
@@ -410,7 +411,7 @@ class Simulation:
             self._raise_failures()
         self.took_s = virtual_time.now()
 
-    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG002
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if not self._failure.done():
             self._failure.set_exception(context.get("exception") or AssertionError(context["message"]))
 
@@ -472,7 +473,7 @@ class Simulation:
     def _cut(self, name: str) -> None:
         self._cut_until[name] = virtual_time.now() + self.random.uniform(0.5, 3) * self.terms.lease_s
 
-    def _pause(self, name: str) -> None:  # noqa: ARG002
+    def _pause(self, name: str) -> None:
         self._paused_until = virtual_time.now() + self.random.uniform(0.1, 2) * self.terms.lease_s
 
     def _kill(self, name: str) -> None:
