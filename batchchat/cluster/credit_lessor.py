@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batchchat.cluster.messages import CreditReport
-from batchchat.cluster.waiting_line import WaitingLine
 from batchchat.policy.token_bucket import Bucket
 
 __all__ = ["CreditLessor"]
@@ -22,7 +21,8 @@ _NOTHING = 1e-3  # of a request or a token: sums of a long run are that exact
 class _CreditAccount:
     """Of one incarnation: what it has spent by its last report, and may hold besides, with what is on its way to it.
 
-    `needed` and `wanted` are what it lacks beyond that; `granted` is the total.
+    `needed` and `wanted` are what it lacks beyond that; `granted` is the total. `is_void`: its lease has ended, and
+    with it all that it held and that was on the way.
     """
 
     spent: float = 0.0
@@ -30,6 +30,7 @@ class _CreditAccount:
     needed: float = 0.0
     wanted: float = 0.0
     granted: float = 0.0
+    is_void: bool = False
 
 
 class CreditLessor:
@@ -38,43 +39,49 @@ class CreditLessor:
     def __init__(self, per_minute: float) -> None:
         self._bucket = Bucket(per_minute)
         self._accounts: dict[str, _CreditAccount] = {}
-        self._line = WaitingLine()
 
     def report(self, now: float, worker: str, report: CreditReport) -> None:
         """Take over what a worker has spent, and what it and the grants on the way to it hold."""
         account = self._accounts.setdefault(worker, _CreditAccount())
-        self._bucket.take(now, report.spent - account.spent)
+        spent = report.spent - account.spent
+        if account.is_void:
+            # Time has passed since it was written off: it is not given back, nor granted again without being counted.
+            account.is_void, account.granted, spent = False, report.heard, max(0.0, spent)
+        self._bucket.take(now, spent)
         on_the_way = account.granted - report.heard
         account.spent = report.spent
         account.held = report.held + on_the_way
         account.needed = max(0.0, report.needed - on_the_way)
         account.wanted = max(0.0, report.wanted - on_the_way)
 
-    def grant(self, now: float, worker: str, sharers: int) -> float:
-        """The total granted to `worker` from its start. Beyond its need it gets one of `sharers` parts of the rest."""
+    def lacks(self, now: float, worker: str) -> bool:
+        """Whether `worker` needs more than is free."""
+        return self._accounts[worker].needed > self._free(now) + _NOTHING
+
+    def grant(self, now: float, worker: str, sharers: int) -> None:
+        """Grant `worker` its need, which is free, and up to one of `sharers` parts of what is left."""
         account = self._accounts[worker]
-        free = self._bucket.level(now) - sum(holder.held for holder in self._accounts.values())
-        if not self._line.is_turn_of(now, worker) or account.needed > free + _NOTHING:
-            if account.needed > _NOTHING:
-                self._line.wait(now, worker)
-            return account.granted
-        self._line.leave(worker)
         amount = account.needed
-        amount += max(0.0, min(account.wanted - amount, (free - amount) / sharers))
+        amount += max(0.0, min(account.wanted - amount, (self._free(now) - amount) / sharers))
         account.granted += amount
         account.held += amount
-        return account.granted
+
+    def granted(self, worker: str) -> float:
+        """The total granted to `worker` since its start."""
+        return self._accounts[worker].granted
 
     def write_off(self, now: float, worker: str) -> None:
         """The worker's lease has ended, or its process: what it held it may have spent, and no longer can."""
         account = self._accounts.get(worker)
-        if account is not None:
-            self._bucket.take(now, max(0.0, account.held))
-            account.spent += max(0.0, account.held)
-            account.held = min(0.0, account.held)
+        if account is not None and not account.is_void:
+            self._bucket.take(now, account.held)
+            account.spent += account.held
+            account.held, account.is_void = 0.0, True
 
     def forget(self, now: float, worker: str) -> None:
         """The worker's process has ended."""
         self.write_off(now, worker)
         self._accounts.pop(worker, None)
-        self._line.leave(worker)
+
+    def _free(self, now: float) -> float:
+        return self._bucket.level(now) - sum(account.held for account in self._accounts.values())

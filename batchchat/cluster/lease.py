@@ -74,12 +74,13 @@ class Lease:
         self._expire(now)
         slots = self.slots
         is_short = any(holder.is_short for holder in self._holders())
-        if not (slots.started or is_short):
+        if not (slots.started or slots.is_short or is_short):
             waiting = 0  # what waits is held up by another policy of the worker
         room = max(_MIN_ROOM, slots.in_flight // 8)
-        # What may be sent before the next ask; at least one request, where one waits.
-        free = min(waiting, max(0, slots.slots - slots.in_flight))
-        count = max(free, slots.started, min(waiting, 1)) if ceiling else 0
+        free = max(0, slots.slots - slots.in_flight)
+        # About as many as will be sent before the next ask. Without a free slot nothing else is needed now.
+        count = max(slots.started, min(waiting, free)) if ceiling else 0
+        is_short = is_short and count > 0 and free > 0
         slots.started = 0
         self._number += 1
         self._sent_at[self._number] = now
@@ -93,9 +94,9 @@ class Lease:
             self._heard,
             slots_held=max(slots.slots, slots.in_flight),
             slots_wanted=min(ceiling, slots.in_flight + waiting + room),
-            requests=None if self._requests is None else self._requests.report(count),
-            tokens=None if self._tokens is None else self._tokens.report(count),
-            usd=None if self._budget is None else self._budget.report(count),
+            requests=None if self._requests is None else self._requests.report(count, is_short=is_short),
+            tokens=None if self._tokens is None else self._tokens.report(count, is_short=is_short),
+            usd=None if self._budget is None else self._budget.report(count, is_short=is_short),
         )
 
     def hear(self, now: float, grant: Grant) -> bool:
@@ -118,13 +119,13 @@ class Lease:
         if self._budget is not None:
             learned = PriceRatio("", grant.answers, grant.max_ratio)
             self._budget.apply(grant.usd, learned, is_spent_up=grant.is_spent_up)
+        self.slots.is_short = False
         for holder in self._holders():  # the gate's next check shows what is lacked now
             holder.is_short = False
         return True
 
-    def _holders(self) -> Iterator[LeasedSlots | LeasedCredits | LeasedBudget]:
-        """What is leased of each limit that the job has."""
-        yield self.slots
+    def _holders(self) -> Iterator[LeasedCredits | LeasedBudget]:
+        """What is leased of each limit that the job has, but for the slots."""
         for holder in (self._requests, self._tokens, self._budget):
             if holder is not None:
                 yield holder

@@ -79,22 +79,24 @@ class LeasedCredits:
         return _CHECK_AGAIN_S
 
     def take(self, now: float, amount: float) -> None:  # noqa: ARG002
-        """Take `amount`. A negative one goes back to the parent, whose bucket alone knows whether it still fits."""
+        """Take `amount`, which may be more than is held: the parent's bucket is then in debt.
+
+        A negative one goes back to the parent, whose bucket alone knows whether it still fits.
+        """
         self._spent += amount
         if amount > 0:
-            self._held -= amount
+            self._held = max(0.0, self._held - amount)
             self._recent += amount
 
-    def report(self, count: int) -> CreditReport:
+    def report(self, count: int, *, is_short: bool) -> CreditReport:
         """What to ask for, where `count` requests may be sent before the next ask; gives back what is too much.
 
-        Who has too little gives back all: two that each hold a part of what they need would wait for ever.
+        Who `is_short` of anything gives back all: two that each hold a part of what they need would wait for ever.
         """
         target = min(self.size, max(self._recent, self._amount * count)) if count else 0.0
         self._recent = needed = 0.0
-        if self.is_short and count:
-            self._held = min(self._held, 0.0)
-            needed = self._amount - self._held
+        if is_short:
+            self._held, needed = 0.0, self._amount
         elif self._held > _KEPT * target:
             self._held = target
         return CreditReport(self._spent, self._held, self._heard, needed, max(needed, target - self._held, 0.0))
@@ -108,8 +110,8 @@ class LeasedCredits:
 
     def expire(self) -> None:
         """The lease has ended: what is held counts as spent."""
-        self._spent += max(0.0, self._held)
-        self._held = min(self._held, 0.0)
+        self._spent += self._held
+        self._held = 0.0
 
 
 class LeasedBudget(Budget):
@@ -152,12 +154,12 @@ class LeasedBudget(Budget):
         self._next_usd = self.counted_usd - before_usd
         self._recent_usd += self._next_usd
 
-    def report(self, count: int) -> UsdReport:
+    def report(self, count: int, *, is_short: bool) -> UsdReport:
         """What to ask for, where `count` requests may be sent before the next ask; gives back what is too much."""
         counted_usd = self.counted_usd
         target_usd = max(self._recent_usd, self._next_usd * count) if count else _NO_USD
         self._recent_usd = needed_usd = _NO_USD
-        if self.is_short and count:
+        if is_short:
             self.max_cost_usd = min(self.max_cost_usd, counted_usd)
             needed_usd = counted_usd + self._next_usd - self.max_cost_usd
         elif self.max_cost_usd - counted_usd > _KEPT * target_usd:
@@ -171,6 +173,7 @@ class LeasedBudget(Budget):
             wanted=max(needed_usd, counted_usd + target_usd - self.max_cost_usd, _NO_USD),
             answers=self.learned.answers,
             max_ratio=self.learned.max_ratio,
+            outlier=self.outlier,
         )
 
     def apply(self, total_usd: Decimal, learned: PriceRatio, *, is_spent_up: bool) -> None:

@@ -1,6 +1,10 @@
 """The parent's side: one lessor leases one job's limits to all its workers. Pure: no I/O, the clock is an argument.
 
 It speaks only when asked, so a worker that is gone costs no message, and a lost answer is repeated by the next.
+
+What a worker's next request needs of requests, tokens and USD it is granted together or not at all, and first the
+worker that has waited longest; who lacks one of them gives back the others. So no two wait for what the other holds.
+Slots are held before the rest is asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from batchchat.cluster.credit_lessor import CreditLessor
 from batchchat.cluster.messages import Ask, Grant
 from batchchat.cluster.slot_lessor import SlotLessor
 from batchchat.cluster.usd_lessor import UsdLessor
+from batchchat.cluster.waiting_line import WaitingLine
 from batchchat.policy.budget import LEARNING_IN_FLIGHT, PriceRatio
 
 __all__ = ["LeaseTerms", "Lessor"]
@@ -59,6 +64,7 @@ class Lessor:
         self._slots = SlotLessor(terms.lease_s, terms.attempt_s)
         self._requests = None if terms.requests_per_minute is None else CreditLessor(terms.requests_per_minute)
         self._tokens = None if terms.tokens_per_minute is None else CreditLessor(terms.tokens_per_minute)
+        self._line = WaitingLine()
         self._rates = [rate for rate in (self._requests, self._tokens) if rate is not None]
         self._usd = None if terms.max_cost_usd is None else UsdLessor(terms.max_cost_usd, workers, terms.spent_usd)
 
@@ -109,6 +115,7 @@ class Lessor:
 
     def _forget(self, now: float, worker: str, linger_s: float | None) -> None:
         self._slots.forget(now, worker, linger_s)
+        self._line.leave(worker)
         for rate in self._rates:
             rate.forget(now, worker)
 
@@ -127,11 +134,32 @@ class Lessor:
         if self._usd is not None and ask.usd is not None:
             self._usd.report(ask.worker, ask.usd)
 
+    def _supply(self, now: float, worker: str, *, needs_any: bool) -> None:
+        """Grant `worker` what its next request needs and what is left over, or nothing where others wait for it."""
+        usd = self._usd
+        if self._line.is_turn_of(now, worker):
+            lacks_usd = usd is not None and usd.lacks(worker)
+            if not lacks_usd and not any(rate.lacks(now, worker) for rate in self._rates):
+                self._line.leave(worker)
+                for rate in self._rates:
+                    rate.grant(now, worker, len(self._workers))
+                if usd is not None:
+                    usd.grant(worker, len(self._workers))
+                return
+            if usd is not None and lacks_usd:
+                usd.judge(worker)
+        if needs_any:
+            self._line.wait(now, worker)
+        else:
+            self._line.leave(worker)
+
     def _grant(self, now: float, ask: Ask, number: int) -> Grant:
-        worker, sharers, usd, learned = ask.worker, len(self._workers), self._usd, self.learned
-        total = self.slots
+        worker, usd, total = ask.worker, self._usd, self.slots
+        reports = (ask.requests, ask.tokens, ask.usd)
+        self._supply(now, worker, needs_any=any(report is not None and report.needed > 0 for report in reports))
         if usd is not None and usd.is_learning:
             total = min(total, LEARNING_IN_FLIGHT)
+        learned = self.learned
         return Grant(
             worker,
             ask.incarnation,
@@ -139,9 +167,9 @@ class Lessor:
             ask.number,
             slots=self._slots.grant(now, worker, number, total),
             lasts_s=self._lease_s,
-            requests=0.0 if self._requests is None else self._requests.grant(now, worker, sharers),
-            tokens=0.0 if self._tokens is None else self._tokens.grant(now, worker, sharers),
-            usd=_NO_USD if usd is None else usd.grant(now, worker, sharers),
+            requests=0.0 if self._requests is None else self._requests.granted(worker),
+            tokens=0.0 if self._tokens is None else self._tokens.granted(worker),
+            usd=_NO_USD if usd is None else usd.granted(worker),
             is_spent_up=self.is_spent_up,
             answers=learned.answers,
             max_ratio=learned.max_ratio,

@@ -24,7 +24,7 @@ class CreditReport(NamedTuple):
     """A worker's requests, or its tokens, all since its start.
 
     `spent`: what its requests used, less what was charged for them too much. `held`: what it can spend without
-    asking; below 0 where answers used more than they were charged. `heard`: the total granted, as far as it has heard.
+    asking. `heard`: the total granted, as far as it has heard.
     `needed`: what it lacks for the next request that waits, 0 where none does. `wanted`: what it can use before it asks
     again; at least `needed`.
     """
@@ -41,8 +41,8 @@ class UsdReport(NamedTuple):
 
     `cap`: what it may count at most, `heard` of it granted since its start. `settled`: what it has paid or may have
     paid. `reserved`: for requests in flight. `needed` and `wanted` are as in a `CreditReport`; `needed` is infinite for
-    a request without a bound. `answers` have settled at this price, with `max_ratio` as the ratio of real to expected
-    cost that they have shown.
+    a request without a bound. `answers` have settled at this price; `max_ratio` is the ratio of real to expected cost
+    that they have shown, `outlier` that of one which stands alone.
     """
 
     cap: Decimal = _NO_USD
@@ -53,6 +53,7 @@ class UsdReport(NamedTuple):
     wanted: Decimal = _NO_USD
     answers: int = 0
     max_ratio: Decimal = _NO_USD
+    outlier: Decimal = _NO_USD
 
 
 class Ask(NamedTuple):

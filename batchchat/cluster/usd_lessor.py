@@ -5,9 +5,8 @@ most as paid, perhaps paid, or reserved for requests in flight; what it counts i
 out higher. A part is the worker's until it gives back what it does not need, or until its replacement, which has
 replayed its journal, says what was spent. Nothing is granted before each worker has said what its journal counts.
 
-A need is met whole or not at all, and first that of the worker that has waited longest. Once one does not fit although
-nothing is held or in flight that could free money, no more is granted: as in one process, a smaller request behind it
-is not looked for.
+Once a need does not fit although nothing is held or in flight that could free money, no more is granted: as in one
+process, a smaller request behind it is not looked for.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from batchchat.cluster.messages import UsdReport
-from batchchat.cluster.waiting_line import WaitingLine
 from batchchat.policy.budget import LEARNING_ANSWERS, PriceRatio
 
 __all__ = ["UsdLessor"]
@@ -55,8 +53,8 @@ class UsdLessor:
         self._unreported = set(workers)
         self._accounts: dict[str, _UsdAccount] = {}
         self._answers: dict[str, int] = {}
+        self._outliers: dict[str, Decimal] = {}
         self._max_ratio = _NO_USD
-        self._line = WaitingLine()
 
     @property
     def learned(self) -> PriceRatio:
@@ -81,44 +79,57 @@ class UsdLessor:
             self._accounts[worker] = _UsdAccount(report)
         else:
             account.report = report
+        if self.is_learning:
+            # What stands alone at one worker does not where another has seen its like.
+            self._outliers[worker] = max(report.outlier, self._outliers.get(worker, _NO_USD))
+            self._max_ratio = max(self._max_ratio, sorted((_NO_USD, _NO_USD, *self._outliers.values()))[-2])
         # A worker's count of answers begins again at what its journal noted.
         self._answers[worker] = max(report.answers, self._answers.get(worker, 0))
         self._max_ratio = max(self._max_ratio, report.max_ratio)
 
-    def grant(self, now: float, worker: str, sharers: int) -> Decimal:
-        """The total granted to `worker` from its start. Beyond its need it gets one of `sharers` parts of the rest."""
-        account = self._accounts[worker]
-        needed, wanted = account.report.needed - account.on_the_way, account.report.wanted - account.on_the_way
+    def lacks(self, worker: str) -> bool:
+        """Whether `worker` needs more than is free. Once it never will be, nobody is kept waiting for it."""
+        return not self.is_spent_up and self._needed(worker) > self._free(worker)
+
+    def judge(self, worker: str) -> None:
+        """`worker` lacks money: if nothing that is in flight or held can free any, all is spent."""
+        is_settled = not self._accounts[worker].report.reserved and not self._can_free_any(worker)
+        self.is_spent_up = is_settled and not self._unreported
+
+    def grant(self, worker: str, sharers: int) -> None:
+        """Grant `worker` its need, which is free, and up to one of `sharers` parts of what is left."""
         if self._unreported or self.is_spent_up:
-            return account.granted
-        if not self._line.is_turn_of(now, worker):
-            if needed > 0:
-                self._line.wait(now, worker)
-            return account.granted
-        # A worker that counts more than its cap fills that up first, with money that is counted already.
-        covered = account.claim - account.report.cap - account.on_the_way
-        free = self.max_cost_usd - self.claimed_usd + covered
-        if needed > free:
-            self._line.wait(now, worker)
-            self.is_spent_up = not account.report.reserved and not self._can_free_any(worker)
-            return account.granted
-        self._line.leave(worker)
-        needed = max(_NO_USD, needed)
+            return
+        account, needed, free = self._accounts[worker], self._needed(worker), self._free(worker)
+        wanted = account.report.wanted - account.on_the_way
         if free > needed:
             needed += max(_NO_USD, min(wanted - needed, (free - needed) / sharers))
         account.granted += needed
-        return account.granted
+
+    def granted(self, worker: str) -> Decimal:
+        """The total granted to `worker` since its start."""
+        return self._accounts[worker].granted
 
     def begin(self, worker: str) -> None:
         """A new incarnation of `worker` has replayed its journal: what it reports next is all that was spent."""
         self._accounts.pop(worker, None)
-        self._line.leave(worker)
 
     def end(self, worker: str, *, is_replaced: bool) -> None:
         """The worker's process has ended. Its part stays as it is until it is replaced, or for good."""
-        self._line.leave(worker)
         if worker in self._accounts:
             self._accounts[worker].is_replaced = is_replaced
+
+    def _needed(self, worker: str) -> Decimal:
+        account = self._accounts[worker]
+        return max(_NO_USD, account.report.needed - account.on_the_way)
+
+    def _free(self, worker: str) -> Decimal:
+        """What `worker` may be granted. One that counts more than its cap is granted first what is counted already."""
+        if self._unreported:
+            return _NO_USD
+        account = self._accounts[worker]
+        covered_usd = account.claim - account.report.cap - account.on_the_way
+        return self.max_cost_usd - self.claimed_usd + covered_usd
 
     def _can_free_any(self, worker: str) -> bool:
         """Whether another than `worker` holds money that it has not settled, and may yet give back."""

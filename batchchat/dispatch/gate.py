@@ -75,7 +75,7 @@ class Gate:
 
     @property
     def waiting(self) -> int:
-        """How many requests are in line."""
+        """How many requests wait for a permit."""
         return len(self._again) + len(self._fresh)
 
     def recheck(self) -> None:

@@ -42,6 +42,12 @@ def workers_of(running: Running, count: int) -> list[int]:
     return children(running.process.pid)
 
 
+def replaced(running: Running, gone: set[int]) -> int:
+    """A worker that is none of `gone`, once there is one; 0 where the run has ended before."""
+    until(lambda: {*children(running.process.pid)} - gone or running.process.poll() is not None, "a replacement")
+    return next(iter({*children(running.process.pid)} - gone), 0)
+
+
 def segments_with_rows(job: Job) -> int:
     """How many segments of the journal have a row."""
     return sum(b'{"kind":"row"' in path.read_bytes() for path in job.run_folder.glob("journal-*.jsonl"))
@@ -135,9 +141,7 @@ def test_a_worker_that_dies_at_once_ends_the_run(job: Job) -> None:
         victim, other = before
         for _ in range(3):
             os.kill(victim, signal.SIGKILL)
-            gone = {victim, other}
-            until(lambda gone=gone: {*children(running.process.pid)} - gone or running.process.poll() is not None)
-            victim = next(iter({*children(running.process.pid)} - gone), 0)
+            victim = replaced(running, {victim, other})
         ended = running.end(90)
     assert ended.code == 6
     assert ended.errors == [
