@@ -75,6 +75,7 @@ class Row(NamedTuple):
     conversation before it, once that is answered.
     `systems` are the job's system messages that are templates, rendered for this row: by the name of their variant, ""
     for the job's own; None where none is.
+    `plain`: each of `messages` is known to be a role and a text and no more; others may be, too.
     """
 
     key: Key
@@ -86,6 +87,7 @@ class Row(NamedTuple):
     passthrough: dict[str, Any] = _NOTHING
     turns: tuple[Message, ...] = ()
     systems: Mapping[str, str] | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

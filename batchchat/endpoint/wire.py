@@ -26,10 +26,16 @@ MaxUsageOf = Callable[[str, list[Message], Mapping[str, Any], int], MaxUsage]
 
 
 def compose(
-    key: Key, model: str, messages: list[Message], params: Mapping[str, Any], max_usage_of: MaxUsageOf | None = None
+    key: Key,
+    model: str,
+    messages: list[Message],
+    params: Mapping[str, Any],
+    max_usage_of: MaxUsageOf | None = None,
+    *,
+    plain: bool = False,
 ) -> Request:
     """The request for one completion; see `Composer`, which makes many."""
-    return Composer(max_usage_of)(key, model, messages, params)
+    return Composer(max_usage_of)(key, model, messages, params, plain=plain)
 
 
 class Composer:
@@ -47,12 +53,15 @@ class Composer:
         self._params: Mapping[str, Any] | None = None
         self._around: _Around | None = None
 
-    def __call__(self, key: Key, model: str, messages: list[Message], params: Mapping[str, Any]) -> Request:
-        """The request for one completion."""
+    def __call__(
+        self, key: Key, model: str, messages: list[Message], params: Mapping[str, Any], *, plain: bool = False
+    ) -> Request:
+        """The request for one completion; `plain`: the messages are known to be a role and a text and no more."""
         if params is not self._params or model != self._model:
             self._model, self._params, self._around = model, params, _around(model, params)
-        around = self._around
-        written = lossless_json.canonical_or_none(messages) if around is not None and _are_plain(messages) else None
+        around, written = self._around, None
+        if around is not None and (plain or _are_plain(messages)):
+            written = lossless_json.canonical_or_none(messages)
         if around is None or written is None:
             content = {"model": model, "messages": messages, **params}
             body, fingerprint = lossless_json.dumps(content), fingerprint_of(content)

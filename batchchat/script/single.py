@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
@@ -11,8 +11,14 @@ from batchchat.script.variants import NO_VARIANT, Variant
 
 __all__ = ["Compose", "SingleMessage", "merged_params", "sent_params", "single_message", "with_system"]
 
-Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
-"""(key, model, messages, params) -> the request for an endpoint."""
+
+class Compose(Protocol):
+    """Makes the request for an endpoint."""
+
+    def __call__(
+        self, key: Key, model: str, messages: list[Message], params: Mapping[str, Any], *, plain: bool = False
+    ) -> Request:
+        """The request of these; `plain`: the messages are known to be a role and a text and no more."""
 
 
 class SingleMessage(NamedTuple):
@@ -93,7 +99,8 @@ def single_message(
         label, system = variant.system_label, variant.system
     messages = with_system(row.messages, system if row.systems is None else row.systems.get(label, system))
     sent = sent_params(params, row, variant)
-    return SingleMessage(row, compose(row.key, variant.model or row.model or model, messages, sent), sent)
+    model = variant.model or row.model or model
+    return SingleMessage(row, compose(row.key, model, messages, sent, plain=row.plain), sent)
 
 
 def with_system(messages: list[Message], system: str | None) -> list[Message]:

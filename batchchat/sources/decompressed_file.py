@@ -35,6 +35,7 @@ MAX_ROW_BYTES = 64 << 20
 BLOCK_BYTES = 1 << 18
 """How much of a file is read at once."""
 
+_LINES_A_STEP = 8
 _MAX_COMPRESSED_BLOCK_BYTES = 1 << 16
 # zstd returns all that a piece decompresses to at once: 128 KiB for 4 bytes of a run.
 _ZSTD_PIECE_BYTES = 1 << 10
@@ -111,12 +112,15 @@ def read_lines(
             if not used:
                 first, used = first.removeprefix(_BOM), 3 if first.startswith(_BOM) else 0
                 size -= used
-            for line, length in ((first, size), *((line, len(line)) for line in ended)):
-                used += length + 1
-                # By lines, not blocks: a small file is one block, and its number of rows is estimated too.
-                at = max(at, content.bytes_in * used // content.bytes_out)
-                on_progress(at)
-                yield line
+            used += size + 1
+            on_progress(at := max(at, content.bytes_in * used // content.bytes_out))
+            yield first
+            # By a few lines, not by blocks: the number of rows is estimated while the first block is read, too.
+            for start in range(0, len(ended), _LINES_A_STEP):
+                lines = ended[start : start + _LINES_A_STEP]
+                used += sum(map(len, lines)) + len(lines)
+                on_progress(at := max(at, content.bytes_in * used // content.bytes_out))
+                yield from lines
     except BrokenOffError:
         on_progress(content.bytes_in)
         raise

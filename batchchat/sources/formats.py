@@ -25,12 +25,16 @@ __all__ = ["Format", "RowRequest", "column_of_messages", "format_of", "match_for
 
 
 class RowRequest(NamedTuple):
-    """A conversation, with parameters and a model of the row's own; `turns` are sent after it, one by one."""
+    """A conversation, with parameters and a model of the row's own; `turns` are sent after it, one by one.
+
+    `plain`: the messages are known to be a role and a text and no more.
+    """
 
     messages: list[Message]
     params: dict[str, Any]
     model: str | None
     turns: tuple[Message, ...] = ()
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +117,27 @@ def with_system(messages: list[Message], system: str | None) -> list[Message]:
 
 
 def _parse_messages(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
+    messages = columns.get(where)
+    if is_plain(messages):
+        return RowRequest(messages, {}, None, (), True)
     messages = _messages(where, columns)
-    return messages if isinstance(messages, Bad) else RowRequest(messages, {}, None)
+    return messages if isinstance(messages, Bad) else RowRequest(messages, {}, None, plain=is_plain(messages))
 
 
 def _parse_request(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
-    messages = _messages(where, columns)
-    if isinstance(messages, Bad):
-        return messages
+    request = _parse_messages(where, columns)
+    if isinstance(request, Bad):
+        return request
     own = params_of_columns(columns, [name for name in columns if name in _BODY_COLUMN_SET])
-    return own if isinstance(own, Bad) else RowRequest(with_system(messages, own.system), own.params, own.model)
+    if isinstance(own, Bad):
+        return own
+    return RowRequest(with_system(request.messages, own.system), own.params, own.model, plain=request.plain)
 
 
 _BODY_COLUMN_SET = frozenset(_BODY_COLUMNS)
 
 
 def _messages(where: str, columns: dict[str, Any]) -> list[Message] | Bad:
-    messages: list[Message] | None = columns.get(where)
-    if messages is not None and is_plain(messages):
-        return messages
     value = _cell(where, columns)
     if isinstance(value, Bad):
         return value
@@ -185,7 +191,7 @@ def _parse_prompt(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
         return Bad(f"`{where}` is {describe(prompt)}. It takes text.{hint}", reason)
     if not prompt or prompt.isspace():
         return Bad(f"`{where}` is empty", BadReason.NO_CONVERSATION)
-    return RowRequest([{"role": "user", "content": prompt}], {}, None)
+    return RowRequest([{"role": "user", "content": prompt}], {}, None, plain=True)
 
 
 def _parse_turns(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
@@ -193,7 +199,7 @@ def _parse_turns(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
     if isinstance(value, Bad):
         return value
     turns = parse_turns(value, where)
-    return turns if isinstance(turns, Bad) else RowRequest([turns[0]], {}, None, turns[1:])
+    return turns if isinstance(turns, Bad) else RowRequest([turns[0]], {}, None, turns[1:], plain=True)
 
 
 # The formats of one column, by name: the default name of the column, and how it is read.
@@ -227,7 +233,7 @@ def _parse_batch(columns: dict[str, Any]) -> RowRequest | Bad:
     if problem is not None:
         return problem
     own = split_body(body, "body.")
-    return own if isinstance(own, Bad) else RowRequest(messages, own.params, own.model)
+    return own if isinstance(own, Bad) else RowRequest(messages, own.params, own.model, plain=is_plain(messages))
 
 
 def _missing(where: str, columns: dict[str, Any]) -> Bad:

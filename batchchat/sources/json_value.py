@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _MAX_DEPTH = 200
+_SHORT = 2 * _MAX_DEPTH
 _MAX_SHOWN = 60
 _MAX_LISTED = 8
 _PYTHON_REPR = re.compile(rb"\s*[\[({]*\s*[\[({]'")
@@ -63,7 +64,8 @@ def parse(data: bytes, start: tuple[int, int] | None = None) -> Any:
     except ValueError as error:
         # Nested deeper than Python's recursion limit, or an integer of more than 4,300 digits.
         raise ValueError(f"{_on_line(start)}can't be read: {str(error).split(' for ')[0].lower()}") from None
-    if _may_be_deeper(data) and is_deeper(value, _MAX_DEPTH):
+    # What has few brackets can't be nested deep.
+    if len(data) > _SHORT and _count(data, b"{") + _count(data, b"[") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
         raise ValueError(f"{_on_line(start)}is nested more than {_MAX_DEPTH} deep")
     if written != data and (path := _repeated_key(data, written)) is not None:
         name = scrub(path if len(path) <= _MAX_SHOWN else f"…{path[1 - _MAX_SHOWN :]}")
@@ -101,11 +103,6 @@ def bad_json(where: str, error: ValueError, reason: BadReason = BadReason.OTHER)
 
 class RepeatedKeyError(ValueError):
     """A key stands twice in one object, so that one of its values would be lost."""
-
-
-def _may_be_deeper(data: bytes) -> bool:
-    """False where `data` has too few brackets to be nested more than 200 deep."""
-    return len(data) > 2 * _MAX_DEPTH and _count(data, b"{") + _count(data, b"[") > _MAX_DEPTH
 
 
 def _repeated_key(data: bytes, written: bytes) -> str | None:

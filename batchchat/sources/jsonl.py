@@ -36,16 +36,14 @@ def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[
     with open_decompressed(file) as content:
         try:
             for number, line in enumerate(read_lines(content, on_progress), 1):
-                if isinstance(line, OverlongLine):
+                if line and not line.isspace():
+                    record: dict[str, Any] | Bad
+                    try:
+                        record = parse_object(line)
+                    except ValueError as error:
+                        record = bad_json("the line", error)
+                    yield number, record
+                elif isinstance(line, OverlongLine):
                     yield number, Bad(f"the line {TOO_LONG}")
-                elif line and not line.isspace():
-                    yield number, _columns(line)
         except BrokenOffError as error:
             yield number + 1, Bad(f"the file breaks off here: {error}")
-
-
-def _columns(line: bytes) -> dict[str, Any] | Bad:
-    try:
-        return parse_object(line)
-    except ValueError as error:
-        return bad_json("the line", error)

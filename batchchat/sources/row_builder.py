@@ -14,7 +14,7 @@ from batchchat.core.conversation import BadRow, Key, Row
 from batchchat.core.key_spelling import spelled_key
 from batchchat.core.output_columns import FRAME_ROW, KEY_COLUMNS
 from batchchat.job.spec import AUTO, InputSpec
-from batchchat.sources.conversations import cut_answers, drop_null_keys, is_plain, reference_text
+from batchchat.sources.conversations import cut_answers, drop_null_keys, reference_text
 from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
 from batchchat.sources.local_files import LocalFiles
@@ -153,10 +153,10 @@ class RowBuilder:
                 return _bad_row(name, ordinal, location, problem, passthrough)
             if isinstance(request, Bad):
                 return _bad_row(name, ordinal, location, request, passthrough)
-        messages, params, model, turns = request
+        messages, params, model, turns, plain = request
         if params:
             self._unsent.note_params(params)
-        return Row(Key(name), ordinal, location, messages, params, model, passthrough, turns, systems)
+        return Row(Key(name), ordinal, location, messages, params, model, passthrough, turns, systems, plain)
 
     def skip(self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool) -> None:
         """Read no more of a record than others need: its id, which theirs must differ from."""
@@ -172,7 +172,7 @@ class RowBuilder:
         request = self._parse(record, sparse=sparse)
         if isinstance(request, Bad):
             return request, None
-        if not is_plain(request.messages):
+        if not request.plain:
             problem = non_finite_in(request.messages) or self._files.problem_in(request.messages)
             if problem is not None:
                 return problem, None

@@ -18,23 +18,23 @@ HI = user("hi")
 @pytest.mark.parametrize(
     ("name", "column", "columns", "asked"),
     [
-        ("messages", None, {"messages": HI, "model": "m"}, RowRequest(HI, {}, None)),
-        ("messages", None, {"messages": json.dumps(HI)}, RowRequest(HI, {}, None)),
-        ("messages", "chat", {"chat": HI, "messages": 0}, RowRequest(HI, {}, None)),
-        ("prompt", None, {"prompt": "hi"}, RowRequest(HI, {}, None)),
-        ("prompt", "q", {"q": "hi"}, RowRequest(HI, {}, None)),
-        ("openai-batch", "q", {"body": {"messages": HI}}, RowRequest(HI, {}, None)),
+        ("messages", None, {"messages": HI, "model": "m"}, RowRequest(HI, {}, None, plain=True)),
+        ("messages", None, {"messages": json.dumps(HI)}, RowRequest(HI, {}, None, plain=True)),
+        ("messages", "chat", {"chat": HI, "messages": 0}, RowRequest(HI, {}, None, plain=True)),
+        ("prompt", None, {"prompt": "hi"}, RowRequest(HI, {}, None, plain=True)),
+        ("prompt", "q", {"q": "hi"}, RowRequest(HI, {}, None, plain=True)),
+        ("openai-batch", "q", {"body": {"messages": HI}}, RowRequest(HI, {}, None, plain=True)),
         (
             "openai-batch",
             None,
             {"body": {"messages": HI, "model": "m", "seed": 0}, "url": "/v1/chat/completions", "method": "POST"},
-            RowRequest(HI, {"seed": 0}, "m"),
+            RowRequest(HI, {"seed": 0}, "m", plain=True),
         ),
         (
             "openai-batch",
             None,
             {"body": json.dumps({"messages": HI, "stream": False})},
-            RowRequest(HI, {"stream": False}, None),
+            RowRequest(HI, {"stream": False}, None, plain=True),
         ),
     ],
 )

@@ -22,7 +22,7 @@ def test_a_good_row_is_whole(folder: Folder) -> None:
         "x.jsonl", [{"id": 7, "messages": HI, "p": {"seed": 1, "model": "m"}, "tag": ["a"], "model": "carried"}]
     )
     assert folder.rows("x.jsonl", id="id", params="p") == [
-        Row(Key("7"), 0, "x.jsonl:1", HI, {"seed": 1}, "m", {"id": 7, "tag": ["a"], "model": "carried"})
+        Row(Key("7"), 0, "x.jsonl:1", HI, {"seed": 1}, "m", {"id": 7, "tag": ["a"], "model": "carried"}, plain=True)
     ]
 
 
@@ -101,7 +101,7 @@ def test_openai_batch_rows(folder: Folder) -> None:
     line = {"custom_id": "r1", "method": "POST", "url": "/v1/chat/completions", "body": body, "tag": 1}
     folder.write("x.jsonl", [line, {"body": body}, {**line, "body": {"messages": []}}])
     good, nameless, repeated = folder.rows("x.jsonl")
-    assert good == Row(Key("r1"), 0, "x.jsonl:1", HI, {"max_tokens": 5}, "m", {"tag": 1})
+    assert good == Row(Key("r1"), 0, "x.jsonl:1", HI, {"max_tokens": 5}, "m", {"tag": 1}, plain=True)
     assert told([nameless, repeated]) == [
         ("x.jsonl:2", "`custom_id` is missing. There is `body`."),
         ("r1#x.jsonl:3", 'duplicate id "r1", first used at x.jsonl:1'),

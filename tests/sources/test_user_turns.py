@@ -38,7 +38,7 @@ def texts(messages: Any) -> str:
 def test_turns_are_user_messages(value: Any) -> None:
     """As a list, or as JSON in a cell of a CSV; the first is sent first."""
     request = format_of("turns", None).parse({"turns": value})
-    assert request == RowRequest([user("a")], {}, None, (user("b"), user("c")))
+    assert request == RowRequest([user("a")], {}, None, (user("b"), user("c")), plain=True)
     assert format_of("turns", "q").parse({"q": value, "turns": 1}) == request
 
 
