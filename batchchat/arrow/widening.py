@@ -18,7 +18,17 @@ from batchchat.arrow.buffers import list_offsets, nested_array
 from batchchat.arrow.cells import decode, text_of
 from batchchat.lossless_json import NonFinite, dumps, scrub
 
-__all__ = ["Kind", "ListOf", "StructOf", "Widened", "arrow_type", "decode_widened", "widen"]
+__all__ = [
+    "Kind",
+    "ListOf",
+    "StructOf",
+    "Widened",
+    "arrow_type",
+    "decode_widened",
+    "kind_of_state",
+    "state_of",
+    "widen",
+]
 
 
 class Kind(IntEnum):
@@ -163,6 +173,24 @@ def _joined(left: Widened, right: Widened) -> Widened | None:
 
 def _has_surrogate(text: str) -> bool:
     return scrub(text) != text
+
+
+def state_of(kind: Widened) -> Any:
+    """`kind` as a JSON value."""
+    if isinstance(kind, ListOf):
+        return [state_of(kind.item)]
+    if isinstance(kind, StructOf):
+        return {name: state_of(field) for name, field in kind.fields.items()}
+    return int(kind)
+
+
+def kind_of_state(state: Any) -> Widened:
+    """The inverse of `state_of`."""
+    if isinstance(state, list):
+        return ListOf(kind_of_state(state[0]))
+    if isinstance(state, dict):
+        return StructOf({name: kind_of_state(field) for name, field in state.items()})
+    return Kind(state)
 
 
 def arrow_type(kind: Widened) -> pa.DataType:

@@ -6,10 +6,7 @@ decision. A row is in the journal before it is reported. The Parquet is made of 
 
 from __future__ import annotations
 
-import os
-import shlex
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,6 +18,7 @@ from batchchat.core.events import InputNoted, Replayed, Started
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import BatchchatError, InputError, OutputError, UsageError
 from batchchat.execution import wiring
+from batchchat.execution.checkpoints import Checkpoints
 from batchchat.execution.context import RunContext
 from batchchat.execution.context_check import ContextCheck
 from batchchat.execution.disposition import Disposition
@@ -30,7 +28,9 @@ from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.input_notes import input_notes
 from batchchat.execution.input_total import InputTotal
-from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input, stop_at_passed
+from batchchat.execution.known_input import KnownInput
+from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input
+from batchchat.execution.opening import set_output_aside, stop_time, take_lock
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.progress import ProgressReporter
@@ -44,12 +44,12 @@ from batchchat.execution.unsendable import UnsendableRows
 from batchchat.pricing.for_job import context_for, no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.sources import Source, open_source, overlapping_entry
-from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
+from batchchat.store.checkpoint import replay
+from batchchat.store.folder import check_output, check_writable, make_folder
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
-from batchchat.store.lock import Lock
 from batchchat.store.segment_file import ResumePoint
-from batchchat.store.segments import Scan, scan, segments
+from batchchat.store.segments import segments
 
 __all__ = ["Session", "run_session"]
 
@@ -69,22 +69,22 @@ async def run_session(
     """
     job, output = context.job, context.job.output
     session_type = session_type or Session
-    stop_at = _stop_at(context) if session_type.sends else None
+    stop_at = stop_time(context) if session_type.sends else None
     if (entry := overlapping_entry(job.input, output.path)) is not None:
         raise OutputError(own_input(output.as_given, entry))
     source = open_source(job.input, job.template, job.systems)
     fresh = context.options.fresh
     check_output(output.path, output.as_given, source.files, fresh=fresh)
     folder = make_folder(output.path, output.as_given)
-    lock = _lock(context, folder)
+    lock = take_lock(context, folder)
     aside: list[Path] = []
     try:
         check_writable(output.path, output.as_given)
         if fresh and (segments(folder) or output.path.exists()):
-            aside = _set_aside(context)
+            aside = set_output_aside(context)
             folder = make_folder(output.path, output.as_given)
             lock.release()
-            lock = _lock(context, folder)
+            lock = take_lock(context, folder)
         opened(folder)
         with context.signals.handled():
             ledger = Ledger(folder)
@@ -96,32 +96,6 @@ async def run_session(
         lock.release()
 
 
-def _stop_at(context: RunContext) -> float | None:
-    """When the run is to end, in seconds since the epoch."""
-    stop_at = context.job.budget.stop_at
-    if stop_at is None:
-        return None
-    now, began = time.time(), context.options.began
-    moment = stop_at.on(now if began is None or stop_at.after_s is not None else began)
-    if moment <= now:
-        raise UsageError(stop_at_passed(stop_at.written))
-    return moment
-
-
-def _lock(context: RunContext, folder: Path) -> Lock:
-    output = context.job.output
-    path = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
-    return Lock.take(folder, output.as_given, f"batchchat status {shlex.quote(path)}")
-
-
-def _set_aside(context: RunContext) -> list[Path]:
-    output = context.job.output
-    try:
-        return set_aside(output.path)
-    except OSError as error:
-        raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
-
-
 async def _told(session: Session, aside: list[Path]) -> RunResult:
     """Run `session`; whatever refuses it or breaks it off is told with the figures there are, and raised."""
     try:
@@ -129,6 +103,8 @@ async def _told(session: Session, aside: list[Path]) -> RunResult:
     except BaseException as error:
         session.tell_broken(error)
         raise
+    finally:
+        session.close()
 
 
 class Session:
@@ -149,13 +125,13 @@ class Session:
         self._source = source
         self._ledger = ledger
         self._stop_at = stop_at
-        self._notes: list[str] = []
+        self._known = KnownInput(context, source, ledger)
         self._result: RunLoopResult | None = None
         """What is known of the run before it has ended; None until its journal was read."""
-        self._replayed: Scan | None = None
         self._recorder: Recorder | None = None
         open_recorder = partial(self._open_recorder, ledger.apply, _MAX_UNSYNCED)
-        self._planner = Planner(context, source, ledger, open_recorder, self._counted)
+        self._planner = Planner(context, source, ledger, open_recorder, self._counted, known_input=self._known)
+        self._checkpoints: Checkpoints | None = None
 
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
@@ -175,10 +151,10 @@ class Session:
         )
         self._tell_notes()
         with self._signals.left_alone():
-            self._replayed = self._replay()
+            self._checkpoints = self._replay()
         self._check_mock()
         rates = await self._rates()
-        resumes = bool(len(ledger.index))
+        resumes = ledger.index.has_finished
         looks_first = resumes or options.strict or job.budget.max_cost is not None or not self.sends
         try:
             counts = await self._planner.plan(rates) if looks_first else None
@@ -192,6 +168,8 @@ class Session:
                 result = await self._send(rates, counts)
         finally:
             self._close_recorder()  # it is open still where rows were amended and nothing was sent
+        if result.error is None and not self._signals.impatient:
+            self._checkpoints.write()
         return replace(self._finish(result, rates), set_aside=aside)
 
     def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
@@ -199,21 +177,27 @@ class Session:
 
     def _tell_notes(self) -> None:
         """Say what is new of the notes about the input: at first of its first rows, at the end of all."""
-        notes = [note for note in input_notes(self._job, self._source) if note not in self._notes]
-        if notes:
-            self._notes += notes
+        if notes := self._known.new_notes(input_notes(self._job, self._source)):
             self._tell(InputNoted(tuple(notes)))
 
-    def _replay(self) -> Scan:
-        """Apply the existing journal to the ledger; returns the pass over it, which knows where to continue."""
-        ledger, journal = self._ledger, scan(self._folder)
-        for location, record in journal:
-            ledger.replay(location, record)
+    def _replay(self) -> Checkpoints:
+        """Apply the existing journal to the ledger; returns what writes its checkpoints, and knows where it ends."""
+        ledger = self._ledger
+        if segments(self._folder):
+            self._known.compare()
+        replayed = replay(ledger, self._folder)
         ledger.end_session()
+        if not self._known.recognise(replayed.reading):
+            ledger.index.forget_ordinals()
+        journal = replayed.tail
         if journal.damages or ledger.at_risk.requests:
             self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk.requests))
         self._result = RunLoopResult(paid_before_usd=ledger.paid_usd)
-        return journal
+        return Checkpoints(self._folder, ledger, replayed, self._known.reading)
+
+    def close(self) -> None:
+        """Wait for what still goes on in a thread."""
+        self._known.close()
 
     def tell_broken(self, error: BaseException) -> None:
         """Report that `error` ended the run, where its journal was read; else its figures are not known."""
@@ -249,9 +233,10 @@ class Session:
         if self._recorder is not None:
             self._recorder.redirect(apply, max_unsynced)
             return self._recorder
-        assert self._replayed is not None, "it is replayed before it is continued"
+        assert self._checkpoints is not None, "it is replayed before it is continued"
+        journal = self._checkpoints.replayed.tail
         apart = bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname()
-        point = ResumePoint(self._replayed.end, self._replayed.last, apart)
+        point = ResumePoint(journal.end, journal.last, apart)
         self._recorder = Recorder(
             partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
         )
@@ -272,7 +257,9 @@ class Session:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             assert self._result is not None, "the journal is replayed before it is continued"
+            assert self._checkpoints is not None
             unwritten = recorder.close()
+            self._checkpoints.end = recorder.end
             self._result.error = self._result.error or unwritten
 
     async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
@@ -289,6 +276,7 @@ class Session:
             finished = FinishedRows(self._ledger, outdated, self._tell, undecided)
             recorder = self._open_recorder(finished.apply, job.concurrency)
             assert self._result is not None
+            assert self._checkpoints is not None
             result = self._result
             try:
                 engine = wiring.engine_for(
@@ -303,10 +291,12 @@ class Session:
                 )
                 scripts = scripts_for(self._job, rates, engine.formats)
                 feed = self._feed(rates, recorder, scripts, counts)
+                self._known.watch(feed)
                 progress = ProgressReporter(engine, feed, finished, recorder.retries, self._tell, limit=limit)
                 loop = RunLoop(engine, recorder, feed, progress, self._signals)
                 try:
-                    result.stop = await loop.run()
+                    async with self._checkpoints.kept(recorder):
+                        result.stop = await loop.run()
                     if feed.unshared and not self._stopped():
                         await share_answers(self._tasks(scripts), self._ledger, recorder, self._stopped)
                     await feed.count_rest(_COUNT_REST_S)

@@ -25,6 +25,24 @@ class AtRisk:
         self.unpriced = 0
         self._hold = _NO_HOLD
 
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON values, money as exact decimal text."""
+        usd = {price: str(amount) for price, amount in self.usd.items()}
+        return {"requests": self.requests, "usd": usd, "unpriced": self.unpriced, "hold": dict(self._hold)}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> AtRisk:
+        """The inverse of `state`."""
+        at_risk = cls()
+        at_risk.requests, at_risk.unpriced, at_risk._hold = state["requests"], state["unpriced"], state["hold"]
+        at_risk.usd = {price: Decimal(amount) for price, amount in state["usd"].items()}
+        return at_risk
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a hold covers requests, so that the end of the session changes something."""
+        return bool(self._hold["requests"])
+
     def hold(self, record: Mapping[str, Any]) -> None:
         """From this `hold` record on it says what is outstanding."""
         self._hold = record
