@@ -86,3 +86,15 @@ class HashTable:
                 at = (at + 1) & mask
             slots[at] = number
         self._slots, self._mask = slots, mask
+
+    @property
+    def arrays(self) -> list[array[int]]:
+        """All that the table is made of, to be written and given to `of_arrays`."""
+        return [self._hashes, self._slots]
+
+    @classmethod
+    def of_arrays(cls, hashes: array[int], slots: array[int]) -> HashTable:
+        """The inverse of `arrays`."""
+        table = cls()
+        table._hashes, table._slots, table._mask = hashes, slots, len(slots) - 1
+        return table

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from dataclasses import fields as dataclass_fields
 from decimal import Decimal
 from typing import Any
@@ -137,6 +137,26 @@ class Totals:
     examples: dict[str, Example] = field(default_factory=dict)
     latency_buckets: Counter[int] = field(default_factory=Counter)
 
+    def state(self) -> dict[str, Any]:
+        """All sums as JSON values: money as exact decimal text, what is counted as pairs."""
+        return {declared.name: _packed(getattr(self, declared.name)) for declared in dataclass_fields(self)}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Totals:
+        """The inverse of `state`."""
+        totals = cls()
+        for declared in dataclass_fields(cls):
+            packed, initial = state[declared.name], getattr(totals, declared.name)
+            value: Any = packed
+            if isinstance(initial, Counter):
+                value = Counter(dict(packed))
+            elif isinstance(initial, Decimal):
+                value = Decimal(packed)
+            setattr(totals, declared.name, value)
+        totals.cost_usd = {source: Decimal(usd) for source, usd in state["cost_usd"]}
+        totals.examples = {kind: Example(*example) for kind, example in state["examples"]}
+        return totals
+
     @property
     def answered(self) -> int:
         """Rows with an answer."""
@@ -254,6 +274,14 @@ class Totals:
             if rows_so_far > rank:
                 break
         return math.exp(bucket / BUCKETS_PER_E)
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [[key, _packed(item)] for key, item in value.items()]
+    if isinstance(value, Example):
+        return list(astuple(value))
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def _bucket(latency_s: float) -> int:
