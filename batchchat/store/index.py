@@ -1,6 +1,6 @@
 """What is known of each row: its fingerprint, its journal offset, its ordinal in the input; no Python object per row.
 
-A row is identified by a 64-bit hash of its key (see `hash_table`). About 60 bytes a row, table included.
+A row is identified by a 64-bit hash of its key (see `hash_table`). About 50 bytes a row, table included.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from batchchat.lossless_json import canonical
 __all__ = ["Index"]
 
 _NO_OFFSET = (1 << 64) - 1
-_NOT_IN_INPUT = -1
+_NOT_IN_INPUT = (1 << 32) - 1
 _STATUSES = ("", Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value)
 _CODES = {status: code for code, status in enumerate(_STATUSES)}
 _SLICE = 10_000
@@ -35,7 +35,7 @@ class Index:
         self._table = HashTable()
         self._fingerprints = array("Q")
         self._journal_offsets = array("Q")
-        self._ordinals = array("q")
+        self._ordinals = array("I")
         self._samples = array("I")
         self._statuses = array("B")
         self._details = array("B")
@@ -105,7 +105,7 @@ class Index:
 
     def forget_ordinals(self) -> None:
         """The input is read anew: no row of it was read yet."""
-        self._ordinals = array("q", [_NOT_IN_INPUT]) * len(self)
+        self._ordinals = array("I", [_NOT_IN_INPUT]) * len(self)
 
     def set_ordinal(self, entry: int, ordinal: int) -> None:
         """The row of `entry` is at `ordinal` of the input."""
@@ -209,7 +209,7 @@ class Index:
         import pyarrow.compute as pc
 
         # Arrow reads the column's memory in place; its sort is stable and takes 8 bytes a row.
-        kind = pa.uint64() if column.typecode == "Q" else pa.int64()
+        kind = pa.uint64() if column.typecode == "Q" else pa.uint32()
         view = pa.Array.from_buffers(kind, len(self), [None, pa.py_buffer(column)])
         order: Any = pc.array_sort_indices(view)
         del view  # an array with an exported buffer can't grow
