@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.types as pt
 
-from batchchat.arrow.buffers import bytes_array, fixed_width_array, list_offsets, nested_array
+from batchchat.arrow.buffers import bytes_array, fixed_width_array, list_offsets, nested_array, text_array
 from batchchat.lossless_json import dumps
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def _decode_booleans(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
 def _decode_integers(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
     code = _INTEGER_CODES[dtype.bit_width]
     code = code if pt.is_signed_integer(dtype) else code.upper()
-    return fixed_width_array(values, dtype, machine_array(code, [0 if v is None else v for v in values]))
+    numbers = [0 if v is None else v for v in values] if None in values else values
+    return fixed_width_array(values, dtype, machine_array(code, numbers))
 
 
 def _encode_floats(cells: Any, dtype: Any) -> list[Any]:
@@ -204,10 +205,18 @@ def _encode_floats(cells: Any, dtype: Any) -> list[Any]:
 
 
 def _decode_floats(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
-    floats = [0.0 if v is None else _OF_TEXT[v] if isinstance(v, str) else v for v in values]
     if pt.is_float16(dtype):
-        return fixed_width_array(values, dtype, pack(f"<{len(floats)}e", *floats))
-    return fixed_width_array(values, dtype, machine_array("f" if pt.is_float32(dtype) else "d", floats))
+        return fixed_width_array(values, dtype, pack(f"<{len(values)}e", *map(_float_of, values)))
+    code = "f" if pt.is_float32(dtype) else "d"
+    try:
+        floats = machine_array(code, values)
+    except TypeError:  # None, or a text
+        floats = machine_array(code, map(_float_of, values))
+    return fixed_width_array(values, dtype, floats)
+
+
+def _float_of(value: float | str | None) -> float:
+    return 0.0 if value is None else _OF_TEXT[value] if isinstance(value, str) else value
 
 
 def _encode_decimals(cells: Any, _dtype: Any) -> list[Any]:
@@ -228,7 +237,7 @@ def _decode_binary(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
 
 
 def _decode_text(values: Sequence[Any], dtype: Any) -> pa.Array[Any]:
-    return bytes_array([None if v is None else v.encode() for v in values], dtype)
+    return text_array(values, dtype)
 
 
 def _integers_of(dtype: Any) -> Any:

@@ -15,7 +15,9 @@ from batchchat.job.expect import ExpectSpec
 from batchchat.store.amendments import read_row
 from batchchat.store.ledger import Ledger
 from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
+from batchchat.store.parquet_file import SizedRow
 from batchchat.store.parsed_columns import ParsedColumns, ParsedField, declared_text, fields_of_schema
+from batchchat.store.records import ROW_START
 from batchchat.store.segments import LineReader, end_of
 from batchchat.version import __version__
 
@@ -90,7 +92,7 @@ def publish(
     lines = LineReader(folder)
     try:
         columns = ParsedColumns(parsed, ledger.passthrough.columns())
-        rows, carried = rows_in_order(ledger, lines, columns, output.order), columns.columns
+        rows, carried = _sized_rows(ledger, lines, columns, output.order), columns.columns
         if output.is_folder:
             write_parts(output.path, rows, carried, metadata, output.part_rows)
         else:
@@ -108,6 +110,20 @@ def rows_in_order(
         at = ledger.index.journal_offset(entry)
         row, length = read_row(lines, at)
         yield columns.of(spelling.of(at, row)), length
+
+
+def _sized_rows(ledger: Ledger, lines: LineReader, columns: ParsedColumns, order: str) -> Iterator[SizedRow]:
+    """As `rows_in_order`; a row whose line in the journal has it as it is published is given as that line."""
+    if columns.changes_rows or ledger.passthrough.retyped().names:
+        yield from rows_in_order(ledger, lines, columns, order)
+        return
+    for entry in _entries(ledger, order):
+        at = ledger.index.journal_offset(entry)
+        line = lines.line(at)
+        if line is not None and line.startswith(ROW_START):
+            yield line, len(line)
+        else:
+            yield read_row(lines, at)
 
 
 def _entries(ledger: Ledger, order: str) -> Iterator[int]:

@@ -9,28 +9,85 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batchchat import lossless_json
 from batchchat.arrow import cells
 from batchchat.core.record import RowRecord
+from batchchat.store.conversation_columns import (
+    MESSAGES,
+    Conversations,
+    conversation,
+    conversations_of,
+    messages_array,
+    text_column,
+)
 from batchchat.text.times import iso_utc
 
-__all__ = ["COLUMNS", "MESSAGES", "Column", "conversation", "passthrough_names", "record_of"]
+__all__ = [
+    "COLUMNS",
+    "MESSAGES",
+    "Column",
+    "RecordSlice",
+    "Values",
+    "arrays_of",
+    "conversation",
+    "passthrough_names",
+    "record_of",
+    "times_of",
+]
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _TEXT = pa.string()
+_INT, _SMALL, _FLOAT = pa.int64(), pa.int32(), pa.float64()
 _TIME = pa.timestamp("us", "UTC")
-_NO_REPLY: dict[str, Any] = {}
+_MICROS = cells.decode([1e6], _FLOAT)[0]
+"""As a scalar: a number would have to be converted, for which Arrow imports pandas."""
+_NONE: dict[str, Any] = {}
+
+
+class Values(Enum):
+    """What the values of a column are like: how a file best stores them."""
+
+    REPEATED = auto()
+    """A dictionary of them saves room."""
+    UNIQUE = auto()
+    """Nearly each is another."""
+    LONG = auto()
+    """These too, and texts of such length that the least and the greatest of them are no use to a reader."""
+
+
+class RecordSlice:
+    """Records that become columns together, and the parts of them that several columns are made of."""
+
+    __slots__ = ("_conversations", "replies", "rows", "usages")
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.rows = rows
+        self.replies: list[dict[str, Any]] = [row.get("reply", _NONE) for row in rows]
+        self.usages: list[dict[str, Any]] = [row.get("usage", _NONE) for row in rows]
+        self._conversations: Conversations | None = None
+
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations of the records as struct columns, and which of them these can't hold."""
+        if self._conversations is None:
+            self._conversations = conversations_of(self.rows)
+        return self._conversations
 
 
 class Accessor(NamedTuple):
-    """Access to a value in records: `take` gets it from many, None where unknown; `put` sets a known one in one."""
+    """Access to a value in records: `take` gets it from many, None where unknown; `put` sets a known one in one.
 
-    take: Callable[[Sequence[Any]], list[Any]]
+    `path` are the keys that lead to the value where it stands in the record as it is.
+    """
+
+    take: Callable[[RecordSlice], list[Any]]
     put: Callable[[dict[str, Any], Any], None]
+    path: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +98,46 @@ class Column:
     type: pa.DataType
     accessor: Accessor
     meaning: str
-
-    @property
-    def take(self) -> Callable[[Sequence[RowRecord]], list[Any]]:
-        """Function from records to their values in this column."""
-        return self.accessor.take
+    values: Values = Values.REPEATED
 
     def array(self, rows: Sequence[RowRecord]) -> pa.Array[Any]:
         """The column of `rows`. Lone surrogates, which no Parquet text can hold, become U+FFFD."""
-        values = self.take(rows)
+        return arrays_of(rows, [self])[0]
+
+    def array_of(self, records: RecordSlice) -> pa.Array[Any]:
+        """The column of `records`."""
+        if self.type is MESSAGES:
+            return messages_array(records.conversations)
+        values = self.accessor.take(records)
         kind: Any = self.type  # the stubs have an overload for each type there is, and none for all
         if values.count(None) == len(values):
             nulls: pa.Array[Any] = pa.nulls(len(values), kind)
             return nulls
-        if self.type is MESSAGES:
-            return _messages_array(values)
         if self.type is _TEXT:
-            return _text_array(values)
+            return text_column(values)
         if self.type is _TIME:
-            micros = [None if at is None else round(at * 1e6) for at in values]
-            return cells.decode(micros, pa.int64()).cast(_TIME)
+            return times_of(cells.decode(values, _FLOAT))
         return cells.decode(values, self.type)
 
     def json(self, row: RowRecord) -> Any:
         """The value as JSON, times in ISO 8601 UTC."""
-        value = self.take([row])[0]
+        value = self.accessor.take(RecordSlice([row]))[0]
         if self.type is _TIME and value is not None:
             return iso_utc(value, "microseconds")
         return value
+
+
+def times_of(seconds: pa.Array[Any]) -> pa.Array[Any]:
+    """The column of times that are `seconds` since the epoch."""
+    micros: Any = pc.round(pc.multiply(seconds, _MICROS), round_mode="half_to_even")
+    times: pa.Array[Any] = micros.cast(_INT).cast(_TIME)
+    return times
+
+
+def arrays_of(rows: Sequence[RowRecord], columns: Iterable[Column]) -> list[pa.Array[Any]]:
+    """The `columns` of `rows`."""
+    records = RecordSlice(rows)
+    return [column.array_of(records) for column in columns]
 
 
 def record_of(values: Mapping[str, Any]) -> RowRecord:
@@ -81,104 +150,77 @@ def record_of(values: Mapping[str, Any]) -> RowRecord:
     return row
 
 
-def conversation(row: RowRecord) -> list[dict[str, Any]] | None:
-    """The messages of `row`, its reply last; None for a row that could not be read."""
-    messages = row.get("messages")
-    if messages is None or (reply := row.get("reply")) is None:
-        return messages
-    message = {"role": "assistant", "content": reply.get("text")}
-    message |= {name: reply[name] for name in ("tool_calls", "refusal") if name in reply}
-    return [*messages, message]
+def _messages(records: RecordSlice) -> list[Any]:
+    in_json = records.conversations.in_json
+    return [None if at in in_json else conversation(row) for at, row in enumerate(records.rows)]
 
 
-def _fits(row: RowRecord) -> bool:
-    """Whether structs of role and content can hold the conversation of `row` without loss."""
-    if (reply := row.get("reply")) is not None and (
-        not isinstance(reply.get("text"), str) or "tool_calls" in reply or "refusal" in reply
-    ):
-        return False
-    for message in row.get("messages", ()):  # a loop: `all` over a generator takes three times as long
-        if len(message) != 2 or not isinstance(message.get("content"), str):  # noqa: PLR2004
-            return False
-    return True
-
-
-def _messages(rows: Sequence[RowRecord]) -> list[Any]:
-    return [conversation(row) if _fits(row) else None for row in rows]
-
-
-def _messages_json(rows: Sequence[RowRecord]) -> list[Any]:
-    return [None if _fits(row) else _json(conversation(row)) for row in rows]
+def _messages_json(records: RecordSlice) -> list[Any]:
+    in_json = records.conversations.in_json
+    if not in_json:
+        return [None] * len(records.rows)
+    return [_json(conversation(row)) if at in in_json else None for at, row in enumerate(records.rows)]
 
 
 def _json(value: Any) -> str | None:
     return None if value is None else lossless_json.dumps(value).decode()
 
 
-def _messages_array(lists: list[list[dict[str, Any]] | None]) -> pa.Array[Any]:
-    offsets: list[int | None] = []
-    flat: list[dict[str, Any]] = []
-    for messages in lists:
-        offsets.append(None if messages is None else len(flat))
-        flat.extend(messages or ())
-    offsets.append(len(flat))
-    struct = pa.StructArray.from_arrays(
-        [_text_array([message[name] for message in flat]) for name in ("role", "content")],
-        fields=list(MESSAGES.value_type),
-    )
-    # The stubs know neither an Array of offsets nor a list type; Arrow takes both.
-    lists_: Any = pa.ListArray
-    array: pa.Array[Any] = lists_.from_arrays(cells.decode(offsets, pa.int32()), struct, type=MESSAGES)
-    return array
-
-
-def _text_array(values: list[Any]) -> pa.Array[Any]:
-    try:
-        return cells.decode(values, _TEXT)
-    except UnicodeEncodeError:
-        return cells.decode([None if value is None else lossless_json.scrub(value) for value in values], _TEXT)
-
-
 # One comprehension per column: calling a function for each value took three times as long.
 
 
 def _field(name: str) -> Accessor:
-    return Accessor(lambda rows: [row.get(name) for row in rows], lambda row, value: row.update({name: value}))
-
-
-def _time(name: str) -> Accessor:
-    return Accessor(_field(name).take, lambda row, micros: row.update({name: micros / 1e6}))
-
-
-def _in(part: str, name: str) -> Accessor:
     return Accessor(
-        lambda rows: [row[part].get(name) if part in row else None for row in rows],
-        lambda row, value: row.setdefault(part, {}).update({name: value}),
+        lambda records: [row.get(name) for row in records.rows],
+        lambda row, value: row.update({name: value}),
+        (name,),
     )
 
 
-def _json_in(part: str, name: str) -> Accessor:
-    take, put = _in(part, name)
+def _time(name: str) -> Accessor:
+    return Accessor(_field(name).take, lambda row, micros: row.update({name: micros / 1e6}), (name,))
+
+
+def _in_reply(name: str) -> Accessor:
     return Accessor(
-        lambda rows: [_json(value) for value in take(rows)],
+        lambda records: [reply.get(name) for reply in records.replies], _put_in("reply", name), ("reply", name)
+    )
+
+
+def _in_usage(name: str) -> Accessor:
+    return Accessor(
+        lambda records: [usage.get(name) for usage in records.usages], _put_in("usage", name), ("usage", name)
+    )
+
+
+def _put_in(part: str, name: str) -> Callable[[dict[str, Any], Any], None]:
+    return lambda row, value: row.setdefault(part, {}).update({name: value})
+
+
+def _json_in_reply(name: str) -> Accessor:
+    take, put, _ = _in_reply(name)
+    return Accessor(
+        lambda records: [_json(value) for value in take(records)],
         lambda row, value: put(row, lossless_json.loads(value.encode())),
     )
 
 
 _PARSED = Accessor(
     # JSON's null is a value of its own, "null".
-    lambda rows: [
-        lossless_json.dumps(row["reply"]["parsed"]).decode() if "parsed" in row.get("reply", _NO_REPLY) else None
-        for row in rows
+    lambda records: [
+        lossless_json.dumps(reply["parsed"]).decode() if "parsed" in reply else None for reply in records.replies
     ],
-    _json_in("reply", "parsed").put,
+    _json_in_reply("parsed").put,
 )
 _REPAIRED = Accessor(
-    lambda rows: ["parse_repaired" in row if "parsed" in row.get("reply", _NO_REPLY) else None for row in rows],
+    lambda records: [
+        "parse_repaired" in row if "parsed" in reply else None
+        for row, reply in zip(records.rows, records.replies, strict=True)
+    ],
     lambda row, value: row.update({"parse_repaired": True}) if value else None,
 )
 _RE_ASKS = Accessor(
-    lambda rows: [row.get("re_asks", 0) if "attempts" in row else None for row in rows],
+    lambda records: [row.get("re_asks", 0) if "attempts" in row else None for row in records.rows],
     lambda row, value: row.update({"re_asks": value}) if value else None,
 )
 
@@ -189,62 +231,72 @@ def _set_messages(row: dict[str, Any], messages: list[dict[str, Any]]) -> None:
     row["messages"] = messages[:-1] if has_reply and messages and messages[-1]["role"] == "assistant" else messages
 
 
-_INT, _SMALL, _FLOAT = pa.int64(), pa.int32(), pa.float64()
-
 COLUMNS: tuple[Column, ...] = (
-    Column("id", _TEXT, _field("id"), "the row's id, given or derived from its conversation"),
+    Column("id", _TEXT, _field("id"), "the row's id, given or derived from its conversation", values=Values.UNIQUE),
     Column("variant", _TEXT, _field("variant"), "which combination of the matrix, empty without one"),
     Column("sample", _SMALL, _field("sample"), "which completion of the conversation, from 0"),
     Column("status", _TEXT, _field("status"), "answered, failed or invalid"),
-    Column("response", _TEXT, _in("reply", "text"), "the reply's text"),
+    Column("response", _TEXT, _in_reply("text"), "the reply's text", values=Values.LONG),
     Column(
         "finish_reason",
         _TEXT,
-        _in("reply", "finish_reason"),
+        _in_reply("finish_reason"),
         "why the model stopped; of several turns the last, or length where one before it was cut off",
     ),
-    Column("messages", MESSAGES, Accessor(_messages, _set_messages), "the conversation with the reply"),
+    Column(
+        "messages", MESSAGES, Accessor(_messages, _set_messages), "the conversation with the reply", values=Values.LONG
+    ),
     Column(
         "messages_json",
         _TEXT,
         Accessor(_messages_json, lambda row, value: _set_messages(row, lossless_json.loads(value.encode()))),
         "the same as JSON, only where role and content can't hold it",
+        values=Values.LONG,
     ),
-    Column("tool_calls", _TEXT, _json_in("reply", "tool_calls"), "the reply's tool calls, as JSON"),
-    Column("parsed", _TEXT, _PARSED, "the reply read as JSON that fits `expect.json_schema`, as JSON"),
+    Column("tool_calls", _TEXT, _json_in_reply("tool_calls"), "the reply's tool calls, as JSON", values=Values.LONG),
+    Column(
+        "parsed", _TEXT, _PARSED, "the reply read as JSON that fits `expect.json_schema`, as JSON", values=Values.LONG
+    ),
     Column(
         "parse_repaired",
         pa.bool_(),
         _REPAIRED,
         "whether that JSON was cut out of other text or repaired; null where there is none",
     ),
-    Column("reasoning", _TEXT, _in("reply", "reasoning"), "the reasoning the endpoint showed"),
-    Column("refusal", _TEXT, _in("reply", "refusal"), "the refusal the endpoint marked as one"),
-    Column("logprobs", _TEXT, _json_in("reply", "logprobs"), "the log probabilities of its tokens, as JSON"),
-    Column("model", _TEXT, _in("reply", "model"), "the model as served"),
+    Column("reasoning", _TEXT, _in_reply("reasoning"), "the reasoning the endpoint showed", values=Values.LONG),
+    Column("refusal", _TEXT, _in_reply("refusal"), "the refusal the endpoint marked as one"),
+    Column(
+        "logprobs",
+        _TEXT,
+        _json_in_reply("logprobs"),
+        "the log probabilities of its tokens, as JSON",
+        values=Values.LONG,
+    ),
+    Column("model", _TEXT, _in_reply("model"), "the model as served"),
     Column("model_requested", _TEXT, _field("model"), "the model as requested"),
-    Column("service_tier", _TEXT, _in("reply", "service_tier"), "the tier as served"),
-    Column("response_id", _TEXT, _in("reply", "response_id"), "the endpoint's id of the response"),
+    Column("service_tier", _TEXT, _in_reply("service_tier"), "the tier as served"),
+    Column("response_id", _TEXT, _in_reply("response_id"), "the endpoint's id of the response", values=Values.UNIQUE),
     Column(
         "prompt_tokens",
         _INT,
-        _in("usage", "prompt_tokens"),
+        _in_usage("prompt_tokens"),
         "as reported, of the last attempt that did; the tokens of several turns are sums",
     ),
     Column(
         "completion_tokens",
         _INT,
-        _in("usage", "completion_tokens"),
+        _in_usage("completion_tokens"),
         "as reported; what only the total has beyond it (reasoning, at some endpoints) is billed as reply too",
     ),
-    Column("total_tokens", _INT, _in("usage", "total_tokens"), "as reported"),
-    Column("cached_tokens", _INT, _in("usage", "cached_tokens"), "as reported"),
-    Column("reasoning_tokens", _INT, _in("usage", "reasoning_tokens"), "as reported"),
+    Column("total_tokens", _INT, _in_usage("total_tokens"), "as reported"),
+    Column("cached_tokens", _INT, _in_usage("cached_tokens"), "as reported"),
+    Column("reasoning_tokens", _INT, _in_usage("reasoning_tokens"), "as reported"),
     Column(
         "cost_usd",
         _FLOAT,
         _field("cost_usd"),
         "USD as float64, the sum of what all attempts cost; null where unknown. Reports add its decimals exactly",
+        values=Values.UNIQUE,
     ),
     Column(
         "cost_source",
@@ -256,11 +308,17 @@ COLUMNS: tuple[Column, ...] = (
     Column("attempts", _SMALL, _field("attempts"), "requests sent for the row"),
     Column("possibly_billed_attempts", _SMALL, _field("possibly_billed"), "those that ended without a known bill"),
     Column("re_asks", _SMALL, _RE_ASKS, "how often a reply that did not fit `expect` was asked for again"),
-    Column("latency_s", _FLOAT, _field("latency_s"), "seconds the last attempt took"),
-    Column("first_token_s", _FLOAT, _field("first_token_s"), "seconds until its first token, where it was streamed"),
-    Column("wait_s", _FLOAT, _field("wait_s"), "seconds in queue and backoff before it"),
-    Column("started_at", _TIME, _time("started_at"), "when the last attempt was sent"),
-    Column("finished_at", _TIME, _time("finished_at"), "when it ended"),
+    Column("latency_s", _FLOAT, _field("latency_s"), "seconds the last attempt took", values=Values.UNIQUE),
+    Column(
+        "first_token_s",
+        _FLOAT,
+        _field("first_token_s"),
+        "seconds until its first token, where it was streamed",
+        values=Values.UNIQUE,
+    ),
+    Column("wait_s", _FLOAT, _field("wait_s"), "seconds in queue and backoff before it", values=Values.UNIQUE),
+    Column("started_at", _TIME, _time("started_at"), "when the last attempt was sent", values=Values.UNIQUE),
+    Column("finished_at", _TIME, _time("finished_at"), "when it ended", values=Values.UNIQUE),
     Column("http_status", _SMALL, _field("http_status"), "its HTTP status"),
     Column("error_kind", _TEXT, _field("error_kind"), "why there is no answer, from a closed list"),
     Column("error", _TEXT, _field("error"), "the reason in words"),
@@ -270,6 +328,7 @@ COLUMNS: tuple[Column, ...] = (
         _field("raw"),
         "the response's JSON as it came, a stream joined; without `output.raw` only of replies with images or audio,"
         " and the first MiB of a 2xx that could not be used",
+        values=Values.LONG,
     ),
 )
 

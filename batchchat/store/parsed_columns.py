@@ -138,6 +138,11 @@ class ParsedColumns:
             self._renamed[name] = out
             self.columns[out] = column
 
+    @property
+    def changes_rows(self) -> bool:
+        """Whether there is a column that a row's record does not have."""
+        return bool(self._values)
+
     def of(self, row: RowRecord) -> RowRecord:
         """The record `row` with the cells of these columns among its carried ones."""
         if not self._values:

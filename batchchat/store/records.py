@@ -35,7 +35,7 @@ import orjson
 
 from batchchat import lossless_json
 
-__all__ = ["FORMAT", "KINDS", "decode", "encode", "salvage"]
+__all__ = ["FORMAT", "KINDS", "ROW_START", "decode", "encode", "intact", "parse", "salvage"]
 
 FORMAT = 1
 """Incremented when a reader of the old format could not read the new one."""
@@ -43,6 +43,8 @@ FORMAT = 1
 KINDS = frozenset({"run", "hold", "step", "row", "amend"})
 
 _START = b'{"kind":"'
+ROW_START = b'{"kind":"row",'
+"""How the line of a `row` record begins."""
 _CRC = b',"crc":"'
 _TAIL = len(b',"crc":"00000000"}')
 _LENIENT = b',"lenient":true'
@@ -65,8 +67,11 @@ def intact(line: bytes) -> bool:
 
 def decode(line: bytes) -> dict[str, Any] | None:
     """The record of `line` (without its newline), or None if it is damaged."""
-    if not intact(line):
-        return None
+    return parse(line) if intact(line) else None
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """The record of an intact `line` (without its newline); None where its bytes are no record."""
     try:
         record = lossless_json.loads(line) if line.endswith(_LENIENT, 0, -_TAIL) else orjson.loads(line)
     except ValueError:

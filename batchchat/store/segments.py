@@ -258,6 +258,14 @@ class LineReader:
             " damaged now. The disk may be failing; run the same command again to send that row again."
         )
 
+    def line(self, at: int) -> bytes | None:
+        """The line at journal offset `at`, without its newline; None where it is not intact, and only `read` may help.
+
+        Raises `MachineError` where it can't be read.
+        """
+        line = self._line(segment_of(at), offset_of(at))
+        return line if records.intact(line) else None
+
     def _record(self, number: int, offset: int) -> tuple[dict[str, Any], int] | None:
         line = self._line(number, offset)
         if (record := records.decode(line)) is not None:

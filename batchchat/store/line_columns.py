@@ -1,0 +1,184 @@
+"""Journal lines straight to the output's columns: Arrow's JSON reader, and no Python object for a value.
+
+That takes a third of the time of the way over records. Every key and type that it may meet is declared. Lines with
+anything else (tool calls, parts of a message, a `lenient` line, a key of a later version) are refused as a whole, and
+their records are converted by `columns`, which can do all of it: the two give the same columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from batchchat.arrow import cells
+from batchchat.arrow.buffers import offsets_of
+from batchchat.arrow.widened_arrays import arrow_type
+from batchchat.arrow.widening import Widened
+from batchchat.core.conversation import ErrorKind
+from batchchat.lossless_json import scrub
+from batchchat.store.columns import COLUMNS, Column, times_of
+from batchchat.store.conversation_columns import BEYOND_TEXT, MESSAGES
+
+__all__ = ["LineColumns"]
+
+_TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
+_ZERO = cells.decode([0], pa.int32())[0]
+_CARRIED = "carried"
+_UNPUBLISHED: dict[tuple[str, ...], pa.DataType] = {
+    ("kind",): _TEXT,
+    ("fp",): _TEXT,
+    ("place",): _TEXT,
+    ("ordinal",): _INT,
+    ("messages",): MESSAGES,
+    ("re_asks",): pa.int32(),
+    ("possibly_billed_usd",): _FLOAT,
+    ("unbounded",): _INT,
+    ("unreported_usd",): _FLOAT,
+    ("retries",): pa.struct([(kind.value, _INT) for kind in ErrorKind]),
+    ("mock",): pa.bool_(),
+    ("crc",): _TEXT,
+}
+"""What a line has that is no column, or not as it is."""
+
+
+class LineColumns:
+    """Makes record batches of `schema`, an output's, of lines of kind `row`; `passthrough` are its last columns."""
+
+    def __init__(self, schema: pa.Schema, passthrough: Mapping[str, pa.DataType | Widened]) -> None:
+        self._schema = schema
+        types = {name: _type_in_line(kind) for name, kind in passthrough.items()}
+        self._passthrough = list(passthrough)
+        self._options: Any = None
+        """How lines are read; None where a passthrough column can't be."""
+        if all(dtype is not None and scrub(name) == name for name, dtype in types.items()):
+            # The stubs lack `unexpected_field_behavior`'s words.
+            json: Any = _json()
+            self._options = json.ParseOptions(
+                explicit_schema=_line_schema(types), newlines_in_values=False, unexpected_field_behavior="error"
+            )
+
+    def batch(self, lines: Sequence[bytes]) -> pa.RecordBatch | None:
+        """The columns of intact `lines` (without newlines); None where they have what only a record can hold."""
+        if self._options is None:
+            return None
+        data = b"\n".join(lines)
+        json: Any = _json()
+        whole = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
+        try:
+            table = json.read_json(pa.BufferReader(data), read_options=whole, parse_options=self._options)
+        except pa.ArrowInvalid:
+            return None
+        (read,) = table.to_batches() if len(table) == len(lines) else (None,)
+        return None if read is None else self._converted(read)
+
+    def _converted(self, read: pa.RecordBatch) -> pa.RecordBatch | None:
+        count = len(read)
+        values: dict[tuple[str, ...], Any] = {}
+        for field, part in zip(read.schema, read.columns, strict=True):
+            values[field.name,] = part
+            if pt.is_struct(field.type):
+                struct: Any = part
+                names = [(field.name, member.name) for member in field.type]
+                values |= dict(zip(names, struct.flatten(), strict=True))
+        messages = _messages(values)
+        if messages is None:
+            return None
+        arrays: list[Any] = []
+        for column in COLUMNS:
+            if column.type is MESSAGES:
+                arrays.append(messages)
+            elif column.name == "re_asks":
+                re_asks = pc.fill_null(values["re_asks",], _ZERO)
+                arrays.append(pc.if_else(values["attempts",].is_valid(), re_asks, pa.nulls(count, pa.int32())))
+            elif (path := _path(column)) is None:
+                arrays.append(_nulls(count, column.type))
+            else:
+                arrays.append(times_of(values[path]) if pt.is_timestamp(column.type) else values[path])
+        arrays += [values[_CARRIED, name] for name in self._passthrough]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
+def _nulls(count: int, dtype: Any) -> pa.Array[Any]:
+    nulls: pa.Array[Any] = pa.nulls(count, dtype)
+    return nulls
+
+
+def _json() -> Any:
+    import pyarrow.json
+
+    return pyarrow.json
+
+
+def _path(column: Column) -> tuple[str, ...] | None:
+    """Where lines have the value of `column` as it is; None where lines that have one are refused."""
+    path = column.accessor.path
+    return None if path is None or path[-1] in BEYOND_TEXT else path
+
+
+def _line_schema(passthrough: Mapping[str, Any]) -> pa.Schema:
+    """The keys of a line, each with its type."""
+    types = dict(_UNPUBLISHED)
+    for column in COLUMNS:
+        if (path := _path(column)) is not None:
+            types[path] = _FLOAT if pt.is_timestamp(column.type) else column.type
+    types |= {(_CARRIED, name): dtype for name, dtype in passthrough.items()}
+    fields: dict[str, Any] = {}
+    for path, dtype in types.items():
+        if len(path) == 1:
+            fields[path[0]] = dtype
+        else:
+            fields.setdefault(path[0], []).append((path[1], dtype))
+    return pa.schema([(name, pa.struct(dtype) if isinstance(dtype, list) else dtype) for name, dtype in fields.items()])
+
+
+def _type_in_line(kind: pa.DataType | Widened) -> pa.DataType | None:
+    """The type of a passthrough column, where its JSON is read as exactly what `cells` makes of it."""
+    dtype: Any = kind if isinstance(kind, pa.DataType) else arrow_type(kind)
+    return dtype if _is_plain(dtype) else None
+
+
+def _is_plain(dtype: Any) -> bool:
+    if pt.is_struct(dtype):
+        names = [field.name for field in dtype]
+        return len(set(names)) == len(names) and all(_is_plain(field.type) for field in dtype)
+    if pt.is_list(dtype):
+        return _is_plain(dtype.value_type)
+    return dtype in {_TEXT, _INT, pa.int32(), _FLOAT, pa.bool_()}
+
+
+def _messages(values: Mapping[tuple[str, ...], Any]) -> Any:
+    """The conversations with their replies; None where role and content can't hold one without loss."""
+    lists, replies, texts = values["messages",], values["reply",], values["reply", "text"]
+    if texts.null_count != replies.null_count or (
+        lists.null_count and pc.any(pc.and_(replies.is_valid(), lists.is_null())).as_py()
+    ):
+        return None
+    messages = lists.values
+    roles, contents = messages.field("role"), messages.field("content")
+    if messages.null_count or roles.null_count or contents.null_count:
+        return None
+    # Each reply goes behind the messages that it answers; replies come after all messages in what is taken from.
+    ends, next_reply = lists.offsets.to_pylist(), len(messages)
+    order: list[int] = []
+    lengths: list[int] = []
+    for (start, end), has_reply in zip(pairwise(ends), replies.is_valid().to_pylist(), strict=True):
+        order += range(start, end)
+        if has_reply:
+            order.append(next_reply)
+            next_reply += 1
+        lengths.append(end - start + has_reply)
+    positions = cells.decode(order, _INT)
+    speakers = cells.decode(["assistant"] * (next_reply - len(messages)), _TEXT)
+    columns = [
+        pa.concat_arrays([roles, speakers]).take(positions),
+        pa.concat_arrays([contents, texts.drop_null()]).take(positions),
+    ]
+    struct = pa.StructArray.from_arrays(columns, fields=list(MESSAGES.value_type))
+    validity = lists.is_valid().buffers()[1] if lists.null_count else None
+    buffers: Any = [validity, offsets_of(lengths, wide=False)]
+    return pa.Array.from_buffers(MESSAGES, len(lists), buffers, children=[struct])
