@@ -14,6 +14,9 @@ __all__ = ["Compose", "SingleMessage", "merged_params", "sent_params", "single_m
 Compose = Callable[[Key, str, list[Message], Mapping[str, Any]], Request]
 """(key, model, messages, params) -> the request for an endpoint."""
 
+# A member of an enum takes 0.1 µs to look up in Python 3.11; these are looked up for each row.
+_ACCEPT, _ANSWERED, _FAILED = Action.ACCEPT, Status.ANSWERED, Status.FAILED
+
 
 class SingleMessage(NamedTuple):
     """Plays one row; `params` are those of its request."""
@@ -46,7 +49,7 @@ class SingleMessage(NamedTuple):
         if not attempts:
             return self.request
         last = attempts[-1]
-        status = Status.ANSWERED if last.verdict.action is Action.ACCEPT else Status.FAILED
+        status = _ANSWERED if last.verdict.action is _ACCEPT else _FAILED
         return Outcome(self.row, status, self.request.messages, last)
 
 
