@@ -36,7 +36,7 @@ __all__ = [
 # need little more memory than a thousand.
 BUCKETS_PER_E = 500
 # In Python 3.11 a member of an enum takes 0.1 µs to look up; these are looked up for each row.
-_ANSWERED, _INVALID = Status.ANSWERED.value, Status.INVALID.value
+_ANSWERED, _FAILED, _INVALID = Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value
 _NONE: dict[str, int] = {}
 _ZERO = Decimal(0)
 TOKEN_FIELDS = ("prompt_tokens", "completion_tokens", "cached_tokens")
@@ -160,17 +160,17 @@ class Totals:
     @property
     def answered(self) -> int:
         """Rows with an answer."""
-        return self.rows[Status.ANSWERED]
+        return self.rows[_ANSWERED]
 
     @property
     def failed(self) -> int:
         """Rows that were sent and have no answer."""
-        return self.rows[Status.FAILED]
+        return self.rows[_FAILED]
 
     @property
     def invalid(self) -> int:
         """Rows that could not be sent."""
-        return self.rows[Status.INVALID]
+        return self.rows[_INVALID]
 
     @property
     def finished(self) -> int:
