@@ -24,7 +24,6 @@ __all__ = ["ROWS_A_TURN", "CostBound", "PlanCounts", "plan"]
 ROWS_A_TURN = 200
 """The number of rows that are read before the event loop runs again."""
 _FIRST_INVALID = 5
-_NO_USD = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -35,9 +34,8 @@ class CostBound:
     unbounded: int = 0
     first: Script | None = None
 
-    def add(self, script: Script) -> None:
-        """Count one more row, with all its requests."""
-        usd = script.bound.cost_usd
+    def add(self, script: Script, usd: Decimal | None) -> None:
+        """Count the row of `script`, all whose requests cost at most `usd`; None is no bound."""
         if usd is not None:
             self.usd += usd
             return
@@ -110,14 +108,16 @@ class PlanCounts:
         """Count a good row."""
         disposition = task.disposition
         self.rows[disposition] += 1
-        self.max_row_cost_usd = max(self.max_row_cost_usd, task.bound.cost_usd or _NO_USD)
+        usd = task.bound.cost_usd
+        if usd is not None and usd > self.max_row_cost_usd:
+            self.max_row_cost_usd = usd
         if disposition.sends:
-            self.max_cost.add(task.script)
+            self.max_cost.add(task.script, usd)
             self.replaced += has_record
         elif disposition is Disposition.SHARE:
             self.replaced += has_record
         elif disposition is Disposition.UNDECIDED:
-            self.max_cost_undecided.add(task.script)
+            self.max_cost_undecided.add(task.script, usd)
 
     def add_changed(self, record: RowRecord, script: Script) -> None:
         """Count an answer whose request has changed to the one of `script`: its cost, and what changed."""
@@ -196,19 +196,19 @@ async def plan(
             counts.add_bad(task, is_new=new_record_of_bad_row(task, index) is not None)
             continue
         entry = task.entry
-        status = "" if entry is None else index.status(entry)
-        billed = ledger.unfinished.history(task.row.key, task.script.identity).billed
-        if billed and task.disposition.sends and limit_reached(billed) is not None:
+        status, identity = "" if entry is None else index.status(entry), task.script.identity
+        billed = ledger.unfinished.history(task.row.key, identity).billed if task.disposition.sends else None
+        if billed and limit_reached(billed) is not None:
             counts.add_used_up(has_record=bool(status))
         else:
             counts.add(task, has_record=bool(status))
         if entry is None or not status or status == Status.INVALID:
-            counts.wanted.append(task.script.identity)
+            counts.wanted.append(identity)
             continue
         counts.recorded += 1
         counts.stale_passthrough += index.has_other_passthrough(entry, task.row.passthrough)
-        if status == Status.ANSWERED and index.fingerprint(entry) != task.script.identity:
-            counts.wanted.append(task.script.identity)
+        if status == Status.ANSWERED and index.fingerprint(entry) != identity:
+            counts.wanted.append(identity)
             counts.changed_entries.append(entry)
         if task.disposition in _CHANGED:
             counts.add_changed(ledger.read(entry), task.script)

@@ -27,12 +27,17 @@ def is_plain(messages: Any) -> bool:
     """
     if type(messages) is not list or not messages:
         return False
-    for message in messages:
-        if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:  # noqa: PLR2004
-            return False
-        role = message.get("role")
-        if type(role) is not str or role not in ROLES:
-            return False
+    try:
+        for message in messages:
+            if (
+                type(message) is not dict
+                or len(message) != 2  # noqa: PLR2004
+                or type(message["content"]) is not str
+                or message["role"] not in ROLES
+            ):
+                return False
+    except (KeyError, TypeError):  # no such key, or a role that is a list or an object
+        return False
     return True
 
 

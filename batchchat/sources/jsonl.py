@@ -24,11 +24,26 @@ if TYPE_CHECKING:
 
     from batchchat.sources.files import InputFile, Record
 
-__all__ = ["read_jsonl"]
+__all__ = ["number_lines", "read_jsonl"]
 
 
 def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
     """The records of `file`; `on_progress` is called with the number of its bytes read so far.
+
+    Raises `InputError` if the file is gone.
+    """
+    return _records(file, on_progress, parse_object)
+
+
+def number_lines(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[Record]:
+    """As many records as `read_jsonl` gives, to be counted: none is parsed, and none has columns."""
+    return _records(file, on_progress, lambda _: {})
+
+
+def _records(
+    file: InputFile, on_progress: Callable[[int], None], parse: Callable[[bytes], dict[str, Any]]
+) -> Iterator[Record]:
+    """The records that `parse` makes of the lines of `file`.
 
     Raises `InputError` if the file is gone.
     """
@@ -39,7 +54,7 @@ def read_jsonl(file: InputFile, on_progress: Callable[[int], None]) -> Iterator[
                 if line and not line.isspace():
                     record: dict[str, Any] | Bad
                     try:
-                        record = parse_object(line)
+                        record = parse(line)
                     except ValueError as error:
                         record = bad_json("the line", error)
                     yield number, record

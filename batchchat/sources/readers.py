@@ -9,7 +9,7 @@ from batchchat.core.bad import Bad
 from batchchat.sources.csv_rows import header_of, read_csv
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.json_list import is_list, is_list_named_as_lines, read_json
-from batchchat.sources.jsonl import read_jsonl
+from batchchat.sources.jsonl import number_lines, read_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,13 +25,15 @@ _TEXT_READERS = {FileKind.JSONL: read_jsonl, FileKind.JSON: read_json, FileKind.
 def read_records(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
     """The records of `file`, good and bad; `on_progress` is called with the number of its bytes read so far.
 
-    A column of the file itself precedes one of its folder's name. `selection` applies to Parquet alone. Raises
-    `InputError` if the file is gone.
+    A column of the file itself precedes one of its folder's name. `selection` applies to Parquet; JSON lines
+    are not parsed where it is of no column. Raises `InputError` if the file is gone.
     """
     if file.kind is FileKind.PARQUET:
         from batchchat.sources.parquet import read_parquet  # pyarrow, which no other kind of file needs
 
         records = read_parquet(file, selection, on_progress)
+    elif file.kind is FileKind.JSONL and selection.columns == set():
+        records = number_lines(file, on_progress)
     else:
         records = _TEXT_READERS[file.kind](file, on_progress)
     partition = file.partition

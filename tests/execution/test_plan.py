@@ -55,13 +55,16 @@ def script(id_: str, cost: str | None) -> Steps:
 def test_the_most_that_rows_can_cost() -> None:
     """Bounds of whole rows are summed, rows without one counted with the first; the undecided join when sent."""
     counts = PlanCounts()
-    counts.max_cost.add(script("a", "0.05"))
-    counts.max_cost_undecided.add(script("b", None))
-    counts.max_cost_undecided.add(script("c", "0.1"))
+    for bound, row in (
+        (counts.max_cost, script("a", "0.05")),
+        (counts.max_cost_undecided, script("b", None)),
+        (counts.max_cost_undecided, script("c", "0.1")),
+    ):
+        bound.add(row, row.bound.cost_usd)
     counts.decide(OnChanged.KEEP)
     assert (counts.max_cost.usd, counts.max_cost.unbounded, counts.max_cost.first) == (Decimal("0.1"), 0, None)
     counts.decide(OnChanged.RESEND)
-    counts.max_cost.add(script("d", None))
+    counts.max_cost.add(script("d", None), None)
     assert (counts.max_cost.usd, counts.max_cost.unbounded) == (Decimal("0.3"), 2)
     assert counts.max_cost.first == script("b", None)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.sources.files import Record, find_files
-from batchchat.sources.jsonl import read_jsonl
+from batchchat.sources.jsonl import number_lines, read_jsonl
 from tests.sources.folder import records_told, the_file
 
 if TYPE_CHECKING:
@@ -96,3 +96,12 @@ def test_a_file_that_has_gone_is_an_input_error(folder: Folder) -> None:
     file.path.unlink()
     with pytest.raises(InputError, match=r"^x\.jsonl is not there\."):
         list(read_jsonl(file, lambda _: None))
+
+
+@given(st.lists(st.sampled_from([b'{"a":1}', b"", b"  \r", b"broken", b"[]", b'"\xff"']), max_size=6))
+def test_lines_are_counted_as_they_are_read(lines: list[bytes]) -> None:
+    """As many records as are read, good and bad, on the same lines; none is parsed."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = the_file(Path(folder) / "x.jsonl", b"\n".join(lines))
+        numbers = [line for line, _ in records_told(partial(read_jsonl, file), file.size)]
+        assert records_told(partial(number_lines, file), file.size) == [(line, {}) for line in numbers]
