@@ -23,6 +23,7 @@ __all__ = [
     "floats",
     "integers",
     "mask_array",
+    "number_array",
     "present",
     "whole_sum",
 ]
@@ -75,6 +76,13 @@ def mask_array(mask: Bools) -> pa.Array[Any]:
     """The Arrow array of a mask."""
     bits = pa.py_buffer(np.packbits(mask, bitorder="little").tobytes())
     return pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits])
+
+
+def number_array(numbers: npt.NDArray[Any], dtype: pa.DataType, mask: Bools | None = None) -> pa.Array[Any]:
+    """The Arrow array of `dtype` that has `numbers` in memory as they are; null where `mask` is false."""
+    validity = None if mask is None or mask.all() else mask_array(mask).buffers()[1]
+    data: Any = np.ascontiguousarray(numbers)
+    return pa.Array.from_buffers(dtype, len(numbers), [validity, pa.py_buffer(data)])
 
 
 class Coder:

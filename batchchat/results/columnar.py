@@ -17,9 +17,11 @@ from batchchat.core.totals import BUCKETS_PER_E, CUT_OFF, RE_ASKS, REPAIRED, SHA
 from batchchat.results.column_arrays import Floats, decimal_sum, whole_sum
 from batchchat.results.group_numbers import GroupNumbers
 from batchchat.results.group_stats import GroupStats, by_cost_descending
-from batchchat.results.row_block import TALLIED, RowBlock, blocks_of
+from batchchat.results.journal_columns import MOCK, POSSIBLY_BILLED_USD, RETRIES, UNBOUNDED, UNREPORTED_USD
+from batchchat.results.journal_columns import REPAIRED as REPAIRED_COLUMN
+from batchchat.results.row_block import TALLIED, TALLIED_OF_RECORDS, RowBlock, blocks_of
 
-__all__ = ["TALLIED", "tally_batches"]
+__all__ = ["TALLIED", "TALLIED_OF_RECORDS", "tally_batches"]
 
 _ANSWERED, _INVALID = Status.ANSWERED.value, Status.INVALID.value
 _NO_SOURCE = "reported"
@@ -29,7 +31,7 @@ _NO_SOURCE = "reported"
 def tally_batches(
     batches: Iterable[pa.RecordBatch], by: Sequence[str]
 ) -> tuple[GroupStats, list[tuple[tuple[Any, ...], GroupStats]]]:
-    """The figures as `tally_by` has them, of batches with the columns `TALLIED` and those of `by`."""
+    """The figures as `tally_by` has them, of batches with the columns `by`, and `TALLIED` or `TALLIED_OF_RECORDS`."""
     whole = GroupStats()
     groups = GroupNumbers(by)
     for block in blocks_of(batches, groups.add if by else None):
@@ -51,9 +53,8 @@ def _add(stats: GroupStats, rows: RowBlock) -> None:
     sent = rows.take(~rows.are("status", _INVALID))
     totals.attempts += whole_sum(sent.whole("attempts"))
     totals.replies[RE_ASKS] += whole_sum(sent.whole("re_asks"))
-    possibly_billed = whole_sum(sent.whole("possibly_billed_attempts"))
-    totals.possibly_billed += possibly_billed
-    totals.unbounded += possibly_billed  # an output has no bound of a row's attempts
+    _add_possibly_billed(totals, sent)
+    _add_retries(totals, sent)
     _add_cost(totals, sent)
     for name in TOKEN_FIELDS:
         if sent.has(name):
@@ -66,6 +67,30 @@ def _add_failures(totals: Totals, rows: RowBlock) -> None:
         totals.failures[kind] += count
         if kind not in totals.examples:
             totals.examples[kind] = rows.example(first)
+
+
+def _add_possibly_billed(totals: Totals, sent: RowBlock) -> None:
+    """Attempts that may have been billed; only a journal has bounds of them."""
+    attempts = sent.whole("possibly_billed_attempts")
+    unbounded, recorded = attempts, sent.recorded
+    if POSSIBLY_BILLED_USD in recorded:
+        bound_usd = sent.floats(POSSIBLY_BILLED_USD)
+        has_bound = np.isfinite(bound_usd)
+        counted = sent.whole(UNBOUNDED) if UNBOUNDED in recorded else np.zeros(len(attempts), np.int64)
+        unbounded = np.where(attempts > 0, np.where(has_bound, counted, attempts), 0)
+        totals.possibly_billed_usd += decimal_sum(bound_usd[has_bound & (attempts > 0)])
+    if UNREPORTED_USD in recorded:
+        unreported_usd = sent.floats(UNREPORTED_USD)
+        totals.unreported_usd += decimal_sum(unreported_usd[np.isfinite(unreported_usd)])
+    totals.possibly_billed += whole_sum(attempts)
+    totals.unbounded += whole_sum(unbounded)
+
+
+def _add_retries(totals: Totals, sent: RowBlock) -> None:
+    counts = {kind: sent.whole(name) for kind, name in RETRIES.items() if name in sent.recorded}
+    firsts = {kind: int(np.argmax(of_rows > 0)) for kind, of_rows in counts.items() if (of_rows > 0).any()}
+    for kind in sorted(firsts, key=firsts.__getitem__):
+        totals.retries[kind] += whole_sum(counts[kind])
 
 
 def _add_cost(totals: Totals, sent: RowBlock) -> None:
@@ -83,7 +108,10 @@ def _add_answers(stats: GroupStats, answers: RowBlock) -> None:
     totals = stats.totals
     totals.unknown_cost_rows += int(np.isnan(answers.floats("cost_usd")).sum())
     totals.cut_off += int(answers.are("finish_reason", CUT_OFF).sum())
-    totals.replies[REPAIRED] += whole_sum(answers.whole("parse_repaired"))
+    repaired = REPAIRED_COLUMN if REPAIRED_COLUMN in answers.recorded else "parse_repaired"
+    totals.replies[REPAIRED] += whole_sum(answers.whole(repaired))
+    if MOCK in answers.recorded:
+        totals.mock_answers += whole_sum(answers.whole(MOCK))
     # What shares another row's answer has no usage of its own, as in `Totals`.
     totals.without_usage += int((~answers.has_usage & ~answers.are("cost_source", SHARED)).sum())
     latency_s = answers.floats("latency_s")

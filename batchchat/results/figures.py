@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from batchchat.core.totals import OffRowCosts
 from batchchat.errors import UsageError
-from batchchat.results.columnar import TALLIED, tally_batches
-from batchchat.results.group_stats import GroupStats, tally_by
+from batchchat.results.columnar import TALLIED, TALLIED_OF_RECORDS, tally_batches
+from batchchat.results.group_stats import GroupStats
 from batchchat.results.reader import Results, open_results
 from batchchat.results.since import Since
 from batchchat.sources.json_value import list_columns
@@ -66,13 +66,14 @@ def figures_in(results: Results, by: Sequence[str]) -> Figures:
 
 
 def _tallied(results: Results, by: Sequence[str]) -> tuple[GroupStats, list[tuple[tuple[Any, ...], GroupStats]]]:
-    if not results.published:  # a journal knows more of a row than an output's columns do
-        return tally_by((row for row, _ in results.rows()), results.passthrough, by)
-    return tally_batches(results.columns(TALLIED.union(by)), by)
+    columns = TALLIED if results.published else TALLIED_OF_RECORDS
+    return tally_batches(results.columns(columns.union(by)), by)
 
 
 def _check_column(results: Results, by: str) -> None:
     single = [column.name for column in COLUMNS if column.type is not MESSAGES]
+    if by in single:
+        return
     groupable = [*passthrough_names(results.passthrough).values(), *single]
     if by in groupable:
         return

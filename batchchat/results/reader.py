@@ -11,23 +11,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from batchchat.core.record import RowRecord, key_of
+from batchchat.core.record import RowRecord
 from batchchat.core.totals import OffRowCosts
 from batchchat.errors import OutputError
-from batchchat.execution.publish import rows_in_order
 from batchchat.job import load_output
 from batchchat.job.paths import absolute_inputs
+from batchchat.results.journaled import JournaledRows
 from batchchat.results.run_info import RunInfo, info_of_output, info_of_run, sessions_of
 from batchchat.store.folder import folder_of, is_there
-from batchchat.store.ledger import Ledger
-from batchchat.store.lock import holder
-from batchchat.store.parquet import PassthroughColumn, batches_of
-from batchchat.store.parsed_columns import ParsedColumns, fields_of_text
+from batchchat.store.parquet import PassthroughColumn
 from batchchat.store.published import Published
 from batchchat.store.run_json import read_state
-from batchchat.store.segments import LineReader, end_of, scan
+from batchchat.store.segments import end_of
 from batchchat.text import numbers
 
 __all__ = ["Results", "open_results", "output_of"]
@@ -37,11 +34,11 @@ __all__ = ["Results", "open_results", "output_of"]
 class Results:
     """The rows of an output, which can be read repeatedly, each with its approximate size in bytes; and their origin.
 
-    `passthrough` has the types of the passthrough columns by their names in a record. `name`, `model` and `endpoint`
+    `name`, `model` and `endpoint`
     are the job's, None where unknown; `inputs` its `input.path`, absolute; `of_mock` where the embedded mock answered;
     `run` says how the run stands. `columns` reads some of the output's
-    columns as Arrow batches, `rows_at` the rows at ascending positions; both are quick where the output is `published`,
-    and read all rows of a journal.
+    columns as Arrow batches, `rows_at` the rows at ascending positions; both are quick, but for texts and
+    passthrough columns of a journal, for which its rows are read one by one.
     """
 
     output: Path
@@ -49,7 +46,7 @@ class Results:
     model: str | None
     endpoint: str | None
     inputs: tuple[str, ...]
-    passthrough: Mapping[str, PassthroughColumn]
+    passthrough_columns: Callable[[], Mapping[str, PassthroughColumn]]
     off_row_costs: OffRowCosts
     rows: Callable[[], Iterator[tuple[RowRecord, int]]]
     columns: Callable[[Collection[str]], Iterator[Any]]
@@ -57,6 +54,11 @@ class Results:
     published: bool
     run: RunInfo
     of_mock: bool
+
+    @property
+    def passthrough(self) -> Mapping[str, PassthroughColumn]:
+        """The types of the passthrough columns by their names in a record; of a journal all rows are read for them."""
+        return self.passthrough_columns()
 
 
 def output_of(source: Path, environ: Mapping[str, str]) -> Path:
@@ -83,12 +85,8 @@ def open_results(output: Path, job: Path | None = None) -> Iterator[Results]:
                 has_run = end is not None or read_state(folder) is not None
                 yield _published(output, published, folder if has_run else None)
                 return
-    ledger, lines = Ledger(folder), LineReader(folder)
-    try:
-        yield _journaled(output, folder, ledger, lines)
-    finally:
-        lines.close()
-        ledger.close()
+    with closing(JournaledRows(folder)) as rows:
+        yield _journaled(output, rows)
 
 
 def _published_at(output: Path, *, needed: bool) -> Published | None:
@@ -121,7 +119,7 @@ def _published(output: Path, published: Published, folder: Path | None) -> Resul
         model=metadata.get("model"),
         endpoint=metadata.get("endpoint"),
         inputs=absolute_inputs(metadata.get("inputs", ()), output.parent),
-        passthrough=published.passthrough,
+        passthrough_columns=lambda: published.passthrough,
         off_row_costs=OffRowCosts.of_fields(metadata.get("beside", {})),
         rows=lambda: ((row, size) for row in published.rows()),
         columns=published.batches,
@@ -132,36 +130,20 @@ def _published(output: Path, published: Published, folder: Path | None) -> Resul
     )
 
 
-def _journaled(output: Path, folder: Path, ledger: Ledger, lines: LineReader) -> Results:
-    """The results in the journal, in the order of the input when the rows were sent."""
-    for at, record in scan(folder):
-        ledger.apply(at, record)
-        if record["kind"] in {"row", "amend"}:
-            row = cast("RowRecord", record)
-            ledger.index.set_ordinal(ledger.index.add(key_of(row)), row["ordinal"])
-    if holder(folder) is None:  # else what is in flight is no loss yet
-        ledger.end_session()
+def _journaled(output: Path, rows: JournaledRows) -> Results:
+    ledger = rows.ledger
     run = ledger.last_run
-    ledger.recount_passthrough()
-    columns = ParsedColumns(fields_of_text(run.get("parsed_columns")), ledger.passthrough.columns())
-
-    def rows_at(places: Sequence[int]) -> Iterator[tuple[int, RowRecord]]:
-        wanted = set(places)
-        return ((at, row) for at, (row, _) in enumerate(rows_in_order(ledger, lines, columns)) if at in wanted)
-
     return Results(
         output=output,
         name=run.get("name"),
         model=run.get("model"),
         endpoint=run.get("endpoint"),
         inputs=absolute_inputs(run.get("inputs", ()), output.parent),
-        passthrough=columns.columns,
+        passthrough_columns=lambda: rows.passthrough,
         off_row_costs=ledger.off_row_costs,
-        rows=lambda: rows_in_order(ledger, lines, columns),
-        columns=lambda names: batches_of(
-            (row for row, _ in rows_in_order(ledger, lines, columns)), columns.columns, names
-        ),
-        rows_at=rows_at,
+        rows=rows.rows,
+        columns=rows.columns,
+        rows_at=rows.rows_at,
         published=False,
         run=info_of_run(output, ledger.sessions),
         of_mock=bool(ledger.totals.mock_answers),

@@ -14,16 +14,29 @@ from batchchat.core.conversation import Key
 from batchchat.core.key_spelling import spelled_key
 from batchchat.core.totals import TOKEN_FIELDS, Example
 from batchchat.results.column_arrays import Bools, Coder, Floats, Integers, floats, integers, present
+from batchchat.results.journal_columns import (
+    MOCK,
+    PLACE,
+    POSSIBLY_BILLED_USD,
+    REPAIRED,
+    RETRIES,
+    UNBOUNDED,
+    UNREPORTED_USD,
+)
 
-__all__ = ["TALLIED", "RowBlock", "blocks_of"]
+__all__ = ["TALLIED", "TALLIED_OF_RECORDS", "RowBlock", "blocks_of"]
 
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 _CODED = ("status", "finish_reason", "cost_source", "error_kind")
 _WHOLE = ("attempts", "possibly_billed_attempts", "re_asks", "parse_repaired", *TOKEN_FIELDS)
 _FLOATS = ("cost_usd", "latency_s")
 TALLIED = frozenset({"id", "variant", "sample", "error", *_CODED, *_WHOLE, *_FLOATS, *_USAGE})
-"""The columns that are read."""
-_OF_EXAMPLES = ("id", "variant", "sample", "error", "place")
+"""The columns that are read of an output."""
+_RECORDED_WHOLE = (MOCK, REPAIRED, UNBOUNDED, *RETRIES.values())
+_RECORDED_FLOATS = (POSSIBLY_BILLED_USD, UNREPORTED_USD)
+TALLIED_OF_RECORDS = TALLIED.difference({"parse_repaired"}).union({*_RECORDED_WHOLE, *_RECORDED_FLOATS, PLACE})
+"""The columns that are read of a journal, which knows more of a row; those that no row has are left out."""
+_OF_EXAMPLES = ("id", "variant", "sample", "error", PLACE)
 _HAS_USAGE, _GROUP = "has_usage", "group"
 _MAX_ROWS = 1 << 17
 
@@ -89,6 +102,11 @@ class RowBlock:
         return bool(self.array(f"has_{name}").any())
 
     @property
+    def recorded(self) -> set[str]:
+        """The names of the columns that only a journal has, as far as any of its rows has them."""
+        return {name for name in (*_RECORDED_WHOLE, *_RECORDED_FLOATS) if name in self.arrays}
+
+    @property
     def has_usage(self) -> Bools:
         """A mask of the rows for which any count of tokens was reported."""
         return self.array(_HAS_USAGE)
@@ -102,7 +120,7 @@ class RowBlock:
             position -= batch.num_rows
         values = {name: batch.column(name)[position].as_py() for name in batch.schema.names}
         key = Key(values["id"], values.get("variant") or "", values.get("sample") or 0)
-        return Example(key.id, spelled_key(key), values.get("place") or key.id, values["error"] or "")
+        return Example(key.id, spelled_key(key), values.get(PLACE) or key.id, values["error"] or "")
 
 
 def blocks_of(
@@ -138,6 +156,8 @@ def _arrays(batch: pa.RecordBatch, coders: Mapping[str, Coder]) -> dict[str, npt
     arrays: dict[str, npt.NDArray[Any]] = {name: coders[name].add(batch.column(name)) for name in _CODED}
     for name in _WHOLE:  # an output of an earlier version has not all
         arrays[name] = integers(batch.column(name)) if name in names else np.zeros(batch.num_rows, np.int32)
+    arrays |= {name: integers(batch.column(name)) for name in _RECORDED_WHOLE if name in names}
+    arrays |= {name: floats(batch.column(name)) for name in _RECORDED_FLOATS if name in names}
     arrays |= {name: floats(batch.column(name)) for name in _FLOATS}
     has_usage = np.zeros(batch.num_rows, np.bool_)
     for name in _USAGE:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from batchchat.core.conversation import ErrorKind
-from batchchat.results.columnar import TALLIED, tally_batches
+from batchchat.results.columnar import TALLIED, TALLIED_OF_RECORDS, tally_batches
+from batchchat.results.group_numbers import distinct_rows
 from batchchat.results.group_stats import GroupStats
 from batchchat.results.reader import Results
 from batchchat.results.values import batch_values
@@ -32,11 +33,14 @@ class VariantFigures(NamedTuple):
 
 def variant_figures(results: Results) -> VariantFigures | None:
     """The figures of each variant of `results`, read in one pass; None where there is no matrix."""
+    if not results.published and not _has_variants(results):  # rather than read all rows for their columns' names
+        return None
     names = [name for name in passthrough_names(results.passthrough).values() if name.startswith(_PREFIX)]
     if not names:
         return None
     matrix = _Matrix(names)
-    columns = TALLIED.union({"variant", "parsed"}, names)
+    tallied = TALLIED if results.published else TALLIED_OF_RECORDS
+    columns = tallied.union({"variant", "parsed"}, names)
     _, groups = tally_batches(matrix.observed(results.columns(columns)), ["variant"])
     stats_by_variant = {variant: stats for (variant,), stats in groups}
     variants = [variant for variant in matrix.variants if variant]  # rows from before there was a matrix have none
@@ -52,6 +56,10 @@ def variant_figures(results: Results) -> VariantFigures | None:
         [(tuple(values[variant] for values in axes.values()), stats_by_variant[variant]) for variant in variants],
         matrix.has_parsed or any(stats.totals.failures[ErrorKind.SCHEMA] for stats in stats_by_variant.values()),
     )
+
+
+def _has_variants(results: Results) -> bool:
+    return any(variant for batch in results.columns({"variant"}) for (variant,) in distinct_rows(batch, ["variant"])[1])
 
 
 class _Matrix:

@@ -7,6 +7,7 @@ An `amend` record changes no sum: its row counts under the new key as it counted
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -123,6 +124,13 @@ class Ledger:
     def _ran_until(self, at: float | None) -> None:
         if at is not None and self.sessions and at > self.sessions[-1][1]:
             self.sessions[-1] = (self.sessions[-1][0], at)
+
+    def note_rows(self, ended_at: float | None, sent: Iterable[Key] = ()) -> None:
+        """Rows whose records are not applied ended up to the time `ended_at`; of `sent` it holds nothing pending."""
+        self._ran_until(ended_at)
+        for key in sent:
+            self.pending_spend.pop(key, None)
+            self.unfinished.finished(key)
 
     def end_session(self) -> None:
         """A session's journal ends here: requests that its last hold covers may have been billed."""

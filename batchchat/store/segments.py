@@ -26,8 +26,10 @@ __all__ = [
     "LineReader",
     "Scan",
     "bytes_up_to",
+    "check_format",
     "end_of",
     "journal_offset",
+    "machine_errors",
     "offset_of",
     "scan",
     "segment_of",
@@ -163,7 +165,7 @@ class Scan:
                 # As nearly every line is: whole, and behind an intact one.
                 if record["kind"] == "run":
                     self._torn_tails.clear()  # the session that begins here has reported them
-                    _check_format(path, record)
+                    check_format(path, record)
                 if self._tail is not None:
                     self._note_tail(record)
                 reached = size
@@ -171,7 +173,7 @@ class Scan:
                 yield base + offset, record
                 continue
             for start, end, record in _intact_parts(line):
-                _check_format(path, record)
+                check_format(path, record)
                 self._note_tail(record)
                 self._note_damage(path, reached, offset + start, torn=False)
                 reached = offset + end
@@ -196,7 +198,7 @@ class Scan:
 
     def _lines(self, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
         """Offset and line from `offset` on, with its newline, which the last line may lack."""
-        with _machine_errors(path), path.open("rb", buffering=_BLOCK) as file:
+        with machine_errors(path), path.open("rb", buffering=_BLOCK) as file:
             file.seek(offset)
             for line in file:
                 yield offset, line
@@ -215,7 +217,7 @@ def scan(folder: Path, start: int = 0) -> Scan:
     return Scan(folder, start)
 
 
-def _check_format(path: Path, record: dict[str, Any]) -> None:
+def check_format(path: Path, record: dict[str, Any]) -> None:
     if record["kind"] == "run" and record.get("format") != records.FORMAT:
         raise OutputError(
             f"{path} is a journal of format {record.get('format')!r}, of batchchat {record.get('version', 'unknown')};"
@@ -239,7 +241,7 @@ def _intact_parts(line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
 
 
 @contextmanager
-def _machine_errors(path: Path) -> Iterator[None]:
+def machine_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -299,7 +301,7 @@ class LineReader:
                 return self._data[start:end]
         # Rows are in the order they finished: the next one to be read may be a little before this one.
         before = min(offset, self._WINDOW // 2)
-        with _machine_errors(segment_path(self._folder, number)):
+        with machine_errors(segment_path(self._folder, number)):
             size = self._WINDOW
             while True:
                 data = os.pread(self._file(number), size, offset - before)
