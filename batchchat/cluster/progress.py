@@ -15,10 +15,10 @@ from batchchat.execution.progress import expected_cost_usd
 from batchchat.execution.throughput import Throughput
 from batchchat.job import JobSpec
 
-__all__ = ["ClusterProgress"]
+__all__ = ["IDLE", "ClusterProgress"]
 
 _INVALID_INPUT = ErrorKind.INVALID_INPUT.value
-_IDLE = Progress(
+IDLE = Progress(
     elapsed_s=0.0,
     total=None,
     estimated=True,
@@ -112,10 +112,10 @@ class ClusterProgress:
         throughput.add(self.elapsed_s, finished.done, finished.completion_tokens, float(cost or 0))
         max_ceiling = sum(worker.max_ceiling for worker in workers)
         down = [worker for worker in workers if worker.down_since is not None] if self._news.is_down else []
-        longest = max(workers, key=lambda worker: worker.awaited.running_s if worker.awaited else -1.0, default=_IDLE)
+        longest = max(workers, key=lambda worker: worker.awaited.running_s if worker.awaited else -1.0, default=IDLE)
         self._tell(
             replace(
-                down[0] if down else _IDLE,
+                down[0] if down else IDLE,
                 elapsed_s=self.elapsed_s,
                 total=total,
                 estimated=estimated,
