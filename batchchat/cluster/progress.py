@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from batchchat.cluster.news import WorkerNews
@@ -52,7 +51,6 @@ class ClusterProgress:
         total: int | None,
         shards: int,
         limit: int | None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job = job
         self._finished = finished
@@ -61,15 +59,14 @@ class ClusterProgress:
         self._total = total
         self._shards = shards
         self._limit = limit
-        self._clock = clock
-        self._start = clock()
+        self._start = time.monotonic()
         self._throughput = Throughput()
         self._shard_totals: dict[int, tuple[int | None, bool]] = {}
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the run began to send."""
-        return self._clock() - self._start
+        return time.monotonic() - self._start
 
     def count_shard(self, number: int, total: int | None, *, estimated: bool) -> None:
         """The worker of shard `number` has ended, and knows so many rows of it."""
