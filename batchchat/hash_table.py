@@ -1,6 +1,6 @@
 """A set of 64-bit hashes that numbers its members, without a Python object for each.
 
-Open addressing over `array('Q')`: a million members take 24 MB and 0.7 µs each (a `dict` takes 106 MB more). Two
+Open addressing over `array('Q')`: a million members take 16 MB and 0.7 µs each (a `dict` takes 106 MB more). Two
 different texts share a hash with a probability of 3e-8 among a million.
 """
 
@@ -46,8 +46,8 @@ class HashTable:
 
     def __init__(self) -> None:
         self._hashes = array("Q")
-        # A slot holds a member's number + 1. It is at most half full.
-        self._slots = array("L", bytes(array("L").itemsize * _MIN_SLOTS))
+        # A slot holds a member's number + 1, in 4 bytes. The table is at most half full.
+        self._slots = array("I", bytes(array("I").itemsize * _MIN_SLOTS))
         self._mask = _MIN_SLOTS - 1
 
     def __len__(self) -> int:
@@ -79,10 +79,22 @@ class HashTable:
 
     def _grow(self) -> None:
         size = 2 * len(self._slots)
-        slots, mask = array("L", bytes(self._slots.itemsize * size)), size - 1
+        slots, mask = array("I", bytes(self._slots.itemsize * size)), size - 1
         for number, key in enumerate(self._hashes, 1):
             at = key & mask
             while slots[at] != _EMPTY:
                 at = (at + 1) & mask
             slots[at] = number
         self._slots, self._mask = slots, mask
+
+    @property
+    def arrays(self) -> list[array[int]]:
+        """All that the table is made of, to be written and given to `of_arrays`."""
+        return [self._hashes, self._slots]
+
+    @classmethod
+    def of_arrays(cls, hashes: array[int], slots: array[int]) -> HashTable:
+        """The inverse of `arrays`."""
+        table = cls()
+        table._hashes, table._slots, table._mask = hashes, slots, len(slots) - 1
+        return table

@@ -12,7 +12,7 @@ from typing import Any
 
 from batchchat.lossless_json import NonFinite, scrub
 
-__all__ = ["Kind", "ListOf", "StructOf", "Widened", "widen"]
+__all__ = ["Kind", "ListOf", "StructOf", "Widened", "kind_of_state", "state_of", "widen"]
 
 
 class Kind(IntEnum):
@@ -156,3 +156,21 @@ def _joined(left: Widened, right: Widened) -> Widened | None:
 
 def _has_surrogate(text: str) -> bool:
     return scrub(text) != text
+
+
+def state_of(kind: Widened) -> Any:
+    """`kind` as a JSON value."""
+    if isinstance(kind, ListOf):
+        return [state_of(kind.item)]
+    if isinstance(kind, StructOf):
+        return {name: state_of(field) for name, field in kind.fields.items()}
+    return int(kind)
+
+
+def kind_of_state(state: Any) -> Widened:
+    """The inverse of `state_of`."""
+    if isinstance(state, list):
+        return ListOf(kind_of_state(state[0]))
+    if isinstance(state, dict):
+        return StructOf({name: kind_of_state(field) for name, field in state.items()})
+    return Kind(state)

@@ -35,6 +35,8 @@ zsh: zsh_source · fish: _BATCHCHAT_COMPLETE=fish_source batchchat | source
 def main() -> None:
     """Send files of conversations to a chat completions endpoint; get replies, usage and cost as Parquet."""
     prepare_streams()
+    # Before pyarrow is imported: its own allocator keeps 25 MiB more of what is given back to it, for the same CPU.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         os.getcwd()  # noqa: PTH109 (pathlib is a tenth of what `--help` takes)
     except FileNotFoundError:

@@ -84,7 +84,6 @@ class ClusterRun:
         entry = index.add(key_of(record))
         failed_before = index.status(entry) == Status.FAILED
         self._finished.apply(location, record)
-        index.set_ordinal(entry, record["ordinal"])  # a fresh run has not read its input
         self._streak.add(record, failed_before=failed_before)
 
     async def send(self, start: Callable[[], Awaitable[WorkerHandle]]) -> None:

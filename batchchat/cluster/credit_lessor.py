@@ -39,6 +39,7 @@ class CreditLessor:
     def __init__(self, per_minute: float) -> None:
         self._bucket = Bucket(per_minute)
         self._accounts: dict[str, _CreditAccount] = {}
+        self._held = 0.0  # by all accounts
 
     def report(self, now: float, worker: str, report: CreditReport) -> None:
         """Take over what a worker has spent, and what it and the grants on the way to it hold."""
@@ -50,7 +51,7 @@ class CreditLessor:
         self._bucket.take(now, spent)
         on_the_way = account.granted - report.heard
         account.spent = report.spent
-        account.held = report.held + on_the_way
+        self._hold(account, report.held + on_the_way)
         account.needed = max(0.0, report.needed - on_the_way)
         account.wanted = max(0.0, report.wanted - on_the_way)
 
@@ -64,7 +65,7 @@ class CreditLessor:
         amount = account.needed
         amount += max(0.0, min(account.wanted - amount, (self._free(now) - amount) / sharers))
         account.granted += amount
-        account.held += amount
+        self._hold(account, account.held + amount)
 
     def granted(self, worker: str) -> float:
         """The total granted to `worker` since its start."""
@@ -76,7 +77,8 @@ class CreditLessor:
         if account is not None and not account.is_void:
             self._bucket.take(now, account.held)
             account.spent += account.held
-            account.held, account.is_void = 0.0, True
+            account.is_void = True
+            self._hold(account, 0.0)
 
     def forget(self, now: float, worker: str) -> None:
         """The worker's process has ended."""
@@ -84,4 +86,8 @@ class CreditLessor:
         self._accounts.pop(worker, None)
 
     def _free(self, now: float) -> float:
-        return self._bucket.level(now) - sum(account.held for account in self._accounts.values())
+        return self._bucket.level(now) - self._held
+
+    def _hold(self, account: _CreditAccount, held: float) -> None:
+        self._held += held - account.held
+        account.held = held

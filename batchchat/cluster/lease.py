@@ -27,6 +27,8 @@ _MIN_ROOM = 2  # slots for rows that come before the next ask
 class Lease:
     """What `worker`, in its start number `incarnation`, has of its job's limits. A rate or budget of None has no limit.
 
+    All times are seconds of one clock, which neither jumps nor stands still while the machine sleeps.
+
     `wake` is called where `ask_in_s` has become less than it was: a request is held up for want of what can be granted.
     """
 
@@ -67,10 +69,7 @@ class Lease:
         return max(0.0, self._ask_at - now)
 
     def ask(self, now: float, waiting: int, ceiling: int) -> Ask:
-        """The next ask, to be sent at `now`. `waiting` requests are in line; the worker sends at most `ceiling`.
-
-        A ceiling of 0 gives back all that is not in flight: the worker sends nothing more.
-        """
+        """The next ask, to be sent at `now`. `waiting` requests are in line; at most `ceiling` are sent at a time."""
         self._expire(now)
         slots = self.slots
         is_short = any(holder.is_short for holder in self._holders())
@@ -81,6 +80,8 @@ class Lease:
         # About as many as will be sent before the next ask. Without a free slot nothing else is needed now.
         count = max(slots.started, min(waiting, free)) if ceiling else 0
         is_short = is_short and count > 0 and free > 0
+        wanted = min(ceiling, slots.in_flight + waiting + room)
+        slots.slots = min(slots.slots, max(slots.in_flight, wanted))
         slots.started = 0
         self._number += 1
         self._sent_at[self._number] = now
@@ -93,11 +94,15 @@ class Lease:
             self._number,
             self._heard,
             slots_held=max(slots.slots, slots.in_flight),
-            slots_wanted=min(ceiling, slots.in_flight + waiting + room),
+            slots_wanted=wanted,
             requests=None if self._requests is None else self._requests.report(count, is_short=is_short),
             tokens=None if self._tokens is None else self._tokens.report(count, is_short=is_short),
             usd=None if self._budget is None else self._budget.report(count, is_short=is_short),
         )
+
+    def last_ask(self, now: float) -> Ask:
+        """Gives back all that is not in flight: the worker sends nothing more. Repeat it until it is answered."""
+        return self.ask(now, waiting=0, ceiling=0)
 
     def hear(self, now: float, grant: Grant) -> bool:
         """Apply a grant; False for one that is not newer than the last, or is for another start of the worker.

@@ -25,6 +25,7 @@ from batchchat.policy.budget import LEARNING_IN_FLIGHT, PriceRatio
 __all__ = ["LeaseTerms", "Lessor"]
 
 _NO_USD = Decimal(0)
+_WRITE_OFF_EACH = 0.05  # of a lease
 _NO_MORE = sys.maxsize  # no ask has a number above it
 
 
@@ -65,6 +66,7 @@ class Lessor:
         self._requests = None if terms.requests_per_minute is None else CreditLessor(terms.requests_per_minute)
         self._tokens = None if terms.tokens_per_minute is None else CreditLessor(terms.tokens_per_minute)
         self._line = WaitingLine()
+        self._write_off_at = float("-inf")
         self._rates = [rate for rate in (self._requests, self._tokens) if rate is not None]
         self._usd = None if terms.max_cost_usd is None else UsdLessor(terms.max_cost_usd, workers, terms.spent_usd)
 
@@ -120,6 +122,9 @@ class Lessor:
             rate.forget(now, worker)
 
     def _write_off_ended(self, now: float) -> None:
+        if not self._rates or now < self._write_off_at:
+            return
+        self._write_off_at = now + self._lease_s * _WRITE_OFF_EACH
         for worker in self._workers:
             if self._slots.has_ended(now, worker):
                 for rate in self._rates:

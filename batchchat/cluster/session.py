@@ -49,6 +49,7 @@ class ClusterSession(Session):
         recorder = self._open_recorder(run.apply, _MAX_UNSYNCED)
         await recorder.settled()
         self._close_recorder()  # each worker writes segments of its own
+        self._end_checkpoints()
         if result.error is None:
             await run.send(partial(start_local_worker, (self._lock.descriptor,)))
         self._tell_notes(run.input.notes)

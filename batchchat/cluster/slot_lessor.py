@@ -52,12 +52,17 @@ class SlotLessor:
 
     def grant(self, now: float, worker: str, number: int, total: int) -> int:
         """How many of `total` slots `worker` may use by the grant `number`: its fair share, as far as that is free."""
-        claims = {name: self._claim(now, account) for name, account in self._accounts.items()}
+        claimed, lost, wanted = 0, 0, {}
+        for name, account in self._accounts.items():
+            claim = self._claim(now, account)
+            claimed += claim
+            if now < account.ends_at:
+                wanted[name] = account.wanted
+            else:
+                lost += claim
         lingering = self._still_lingering(now)
-        wanted = {name: account.wanted for name, account in self._accounts.items() if now < account.ends_at}
-        lost = sum(claim for name, claim in claims.items() if name not in wanted)
         share = fair_shares(total - lost - lingering, wanted)[worker]
-        free = total - lingering - sum(claims.values()) + claims[worker]
+        free = total - lingering - claimed + self._claim(now, self._accounts[worker])
         slots = max(0, min(share, free))
         unheard = self._accounts[worker].unheard
         while unheard and unheard[-1][1] <= slots:  # only the highest of those not heard of matters
@@ -91,8 +96,9 @@ def fair_shares(capacity: int, wanted: Mapping[str, int]) -> dict[str, int]:
 
     What cannot be shared evenly goes to those who want most.
     """
-    shares, left = {}, max(0, capacity)
-    for place, worker in enumerate(sorted(wanted, key=lambda name: (wanted[name], name))):
-        shares[worker] = min(wanted[worker], left // (len(wanted) - place))
-        left -= shares[worker]
+    shares, left, sharers = {}, max(0, capacity), len(wanted)
+    for want, worker in sorted((want, worker) for worker, want in wanted.items()):
+        shares[worker] = share = min(want, left // sharers)
+        left -= share
+        sharers -= 1
     return shares

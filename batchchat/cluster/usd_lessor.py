@@ -49,42 +49,48 @@ class UsdLessor:
     def __init__(self, max_cost_usd: Decimal, workers: Iterable[str], spent_usd: Decimal = _NO_USD) -> None:
         self.max_cost_usd = max_cost_usd
         self.is_spent_up = False
-        self._spent_usd = spent_usd
         self._unreported = set(workers)
         self._accounts: dict[str, _UsdAccount] = {}
+        self._claimed_usd = spent_usd
         self._answers: dict[str, int] = {}
+        self._answer_count = 0
         self._outliers: dict[str, Decimal] = {}
         self._max_ratio = _NO_USD
 
     @property
     def learned(self) -> PriceRatio:
         """What the answers of all workers have shown of the price."""
-        return PriceRatio("", sum(self._answers.values()), self._max_ratio)
+        return PriceRatio("", self._answer_count, self._max_ratio)
 
     @property
     def is_learning(self) -> bool:
         """Whether too few answers have settled to know their real cost."""
-        return sum(self._answers.values()) < LEARNING_ANSWERS
+        return self._answer_count < LEARNING_ANSWERS
 
     @property
     def claimed_usd(self) -> Decimal:
         """What is spent, or may be spent by the workers without asking."""
-        return self._spent_usd + sum((account.claim for account in self._accounts.values()), _NO_USD)
+        return self._claimed_usd
 
     def report(self, worker: str, report: UsdReport) -> None:
         """Take over what a worker counts."""
         self._unreported.discard(worker)
         account = self._accounts.get(worker)
         if account is None:
-            self._accounts[worker] = _UsdAccount(report)
+            account = self._accounts[worker] = _UsdAccount(report)
         else:
+            self._claimed_usd -= account.claim
             account.report = report
+        self._claimed_usd += account.claim
         if self.is_learning:
             # What stands alone at one worker does not where another has seen its like.
             self._outliers[worker] = max(report.outlier, self._outliers.get(worker, _NO_USD))
             self._max_ratio = max(self._max_ratio, sorted((_NO_USD, _NO_USD, *self._outliers.values()))[-2])
         # A worker's count of answers begins again at what its journal noted.
-        self._answers[worker] = max(report.answers, self._answers.get(worker, 0))
+        answers = self._answers.get(worker, 0)
+        if report.answers > answers:
+            self._answers[worker] = report.answers
+            self._answer_count += report.answers - answers
         self._max_ratio = max(self._max_ratio, report.max_ratio)
 
     def lacks(self, worker: str) -> bool:
@@ -104,7 +110,9 @@ class UsdLessor:
         wanted = account.report.wanted - account.on_the_way
         if free > needed:
             needed += max(_NO_USD, min(wanted - needed, (free - needed) / sharers))
+        before_usd = account.claim
         account.granted += needed
+        self._claimed_usd += account.claim - before_usd
 
     def granted(self, worker: str) -> Decimal:
         """The total granted to `worker` since its start."""
@@ -112,7 +120,9 @@ class UsdLessor:
 
     def begin(self, worker: str) -> None:
         """A new incarnation of `worker` has replayed its journal: what it reports next is all that was spent."""
-        self._accounts.pop(worker, None)
+        account = self._accounts.pop(worker, None)
+        if account is not None:
+            self._claimed_usd -= account.claim
 
     def end(self, worker: str, *, is_replaced: bool) -> None:
         """The worker's process has ended. Its part stays as it is until it is replaced, or for good."""

@@ -156,12 +156,13 @@ class Worker:
 
     async def _replay(self, ledger: Ledger, numbers: Iterable[int]) -> None:
         """Apply the segments of `numbers`, of writers that are no more, to `ledger`."""
-        journal = Scan(self._assignment.folder, [*numbers])
+        journal = Scan(self._assignment.folder, numbers=[*numbers])
         for count, (location, record) in enumerate(journal, 1):
-            ledger.replay(location, record)
+            ledger.apply(location, record)
             if count % _RECORDS_A_TURN == 0:
                 await asyncio.sleep(0)
         ledger.end_session()
+        ledger.index.forget_ordinals()  # what the input has is not known yet
 
     def _end(self, result: RunLoopResult, feed: Feed, source: Source) -> WorkerEnd:
         total, is_estimated = feed.total()

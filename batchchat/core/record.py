@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _NO_USD = Decimal(0)
+_ANSWERED = Status.ANSWERED  # a member of an enum takes 0.1 µs to look up in Python 3.11
 
 
 class RowRecord(TypedDict, total=False):
@@ -169,7 +170,7 @@ def record_of_outcome(outcome: Outcome, identity: int, spend: Spend, wait_s: flo
     if outcome.parsed is not None or outcome.re_asks:
         _add_reading(record, outcome)
     add_spend(record, spend)
-    if outcome.status is not Status.ANSWERED and (failure := outcome.reason) is not None:
+    if outcome.status is not _ANSWERED and (failure := outcome.reason) is not None:
         record["error_kind"] = failure.kind.value
         record["error"] = failure.text
     if outcome.resumable:
@@ -212,7 +213,7 @@ def add_spend(record: RowRecord, spend: Spend) -> None:
     if spend.possibly_billed or spend.unreported_usd:
         record.update(uncertain_fields(spend))  # type: ignore[typeddict-item]
     if spend.retries:
-        record["retries"] = spend.retries
+        record["retries"] = dict(spend.retries)
 
 
 def record_of_bad_row(row: BadRow, identity: int) -> RowRecord:

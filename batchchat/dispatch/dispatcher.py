@@ -35,6 +35,9 @@ from batchchat.policy.retry import retrying
 
 __all__ = ["Dispatcher"]
 
+# A member of an enum takes 0.1 µs to look up in Python 3.11; these are looked up for each row.
+_ACCEPT, _RETRY, _STOP_RUN, _ANSWERED = Action.ACCEPT, Action.RETRY, Action.STOP_RUN, Status.ANSWERED
+
 
 class Dispatcher:
     """Plays what `take` gives (None at the end) until that is done or `stop` is called."""
@@ -132,7 +135,7 @@ class Dispatcher:
                 self._observe_end(work)
         while isinstance(work.step, Request):
             attempt = await self._attempt(work, work.step)
-            if attempt.verdict.action is Action.RETRY:
+            if attempt.verdict.action is _RETRY:
                 # Counted here and not by the task: the worker continues before that runs.
                 size = len(attempt.request.body)
                 self._recovery.begin(size)
@@ -150,7 +153,7 @@ class Dispatcher:
                 first = None
                 return failed
             failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
-            if failed.verdict.action is Action.RETRY:
+            if failed.verdict.action is _RETRY:
                 self._recovery.count_failure()
             return failed
 
@@ -187,7 +190,7 @@ class Dispatcher:
                 attempt = overdue_attempt(request, in_flight.overdue)._replace(raw=raw)
             action = attempt.verdict.action
             work.spend = work.spend.with_attempt(attempt)
-            if action is Action.RETRY or action is Action.STOP_RUN:
+            if action is _RETRY or action is _STOP_RUN:
                 number = self._recorder.attempt(work, attempt)
             else:
                 number = self._advance(work, attempt)
@@ -197,13 +200,13 @@ class Dispatcher:
             )
             raise
         finally:
-            accepted = sent if sent is not None and sent.verdict.action is Action.ACCEPT else None
+            accepted = sent if sent is not None and sent.verdict.action is _ACCEPT else None
             self.in_flight.end(request.key, accepted)
             self.gate.release(request.max_usage, self._sending.refused_rows.settled(serial, sent), number)
         # Looked at once it is recorded: what an observer makes of it can't lose it.
-        if action is not Action.ACCEPT:
+        if action is not _ACCEPT:
             self._look_at_failure(attempt)
-        if action is not Action.RETRY:
+        if action is not _RETRY:
             self._observe_end(work)
         return attempt
 
@@ -222,7 +225,7 @@ class Dispatcher:
         """Tell the observer, and stop where it stops the run: then `Closed` is raised, and its row has no end."""
         self._observer.failed(attempt)
         halt = self._judge.verdict_on_open()
-        if attempt.verdict.action is Action.STOP_RUN:
+        if attempt.verdict.action is _STOP_RUN:
             self.stop(Halt(ENDPOINT_REFUSES, attempt))
             raise Closed
         if halt is not None:
@@ -234,7 +237,7 @@ class Dispatcher:
         step = work.step = work.script.next(work.attempts)
         if not isinstance(step, Request):
             return self._recorder.row(work, step)
-        if attempt.verdict.action is Action.ACCEPT:  # else the same is sent in another form
+        if attempt.verdict.action is _ACCEPT:  # else the same is sent in another form
             work.spend = work.spend.with_next_request(attempt.usage)
         return self._recorder.attempt(work, attempt)
 
@@ -243,7 +246,7 @@ class Dispatcher:
         step = work.step
         if not isinstance(step, Outcome):
             return
-        if step.status is Status.ANSWERED:
+        if step.status is _ANSWERED:
             self._recovery.count_answer()
             self._observer.answered(step)
         if (reason := self._streak.add(step, failed_before=work.history.failed)) is not None:

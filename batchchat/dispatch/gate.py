@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage
-from batchchat.policy.decision import Admit, Delay, Halt, Policy
+from batchchat.policy.decision import ADMIT, Admit, Delay, Halt, Policy
 
 __all__ = ["NEW_ROWS_PER_RETRY", "Closed", "Gate"]
 
 NEW_ROWS_PER_RETRY = 7
+_RETRY = Action.RETRY  # a member of an enum takes 0.1 µs to look up in Python 3.11
 
 _Line = deque[tuple["asyncio.Future[bool]", MaxUsage]]
 """A waiting request: a future whose result is True once it has a permit, and its maximum usage."""
@@ -68,7 +69,7 @@ class Gate:
             policy.release(now, max_usage, attempt, record)
         self.in_flight -= 1
         if attempt is not None:
-            self._failures = self._failures + 1 if attempt.verdict.action is Action.RETRY else 0
+            self._failures = self._failures + 1 if attempt.verdict.action is _RETRY else 0
         if (self._again or self._fresh) and not self._serving:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._serve)
@@ -99,13 +100,14 @@ class Gate:
         now = self._clock()
         for policy in self._policies:
             decision = policy.check(now, max_usage)
-            if not isinstance(decision, Admit):
+            if decision is not ADMIT and not isinstance(decision, Admit):
                 self._refuse(decision)
                 return False
         for policy in self._policies:
             policy.acquire(now, max_usage)
         self.in_flight += 1
-        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        if self.in_flight > self.max_in_flight:  # noqa: PLR1730 (once a request, and `max` takes three times as long)
+            self.max_in_flight = self.in_flight
         return True
 
     def _refuse(self, decision: Delay | Halt) -> None:

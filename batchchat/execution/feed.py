@@ -130,7 +130,7 @@ class Feed:
         """What earlier runs used up for the row of `key`; of its usage that of the requests `answered`, if any."""
         spend = self._ledger.spend_before(key)
         if answered:
-            spend = replace(spend, usage=None)
+            spend = spend._replace(usage=None)
         for attempt in answered:
             spend = spend.with_next_request(attempt.usage)
         return spend

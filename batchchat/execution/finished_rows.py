@@ -21,7 +21,7 @@ READABLE_ROWS = 20
 _MAX_CHARS = 4_000
 _NO_USAGE: dict[str, Any] = {}
 _MOST_ANSWERS = 0.95
-_INVALID = Status.INVALID.value
+_FAILED, _INVALID = Status.FAILED.value, Status.INVALID.value
 
 
 class FinishedRows:
@@ -83,7 +83,7 @@ class FinishedRows:
         self.completion_tokens += row.get("usage", _NO_USAGE).get("completion_tokens", 0)
         if len(self.rows) <= READABLE_ROWS:
             self.rows.append(_readable(row))
-        if row["status"] == Status.FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
+        if row["status"] == _FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
             self._tell(FirstFailure(row["error_kind"], row["id"], row["error"]))
 
 

@@ -15,6 +15,7 @@ from batchchat.execution import wiring
 from batchchat.execution.amending import NOTHING_AMENDED, Amended, amend
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition, OnChanged
+from batchchat.execution.known_input import KnownInput
 from batchchat.execution.messages import changed_rows_question, no_bound, nothing_good, other_job, strict_refusal
 from batchchat.execution.plan import PlanCounts, plan
 from batchchat.execution.recorder import Recorder
@@ -42,6 +43,8 @@ class Planner:
         ledger: Ledger,
         open_recorder: Callable[[], Recorder],
         counted: Callable[[PlanCounts], None],
+        *,
+        known_input: KnownInput,
     ) -> None:
         options, job = context.options, context.job
         self._context = context
@@ -50,6 +53,7 @@ class Planner:
         self._ledger = ledger
         self._open_recorder = open_recorder
         self._counted = counted
+        self._known = known_input
         changed = OnChanged(job.resume.changed) if options.changed is None else options.changed
         self.rules = ResumeRules(options.resend, changed, options.only)
 
@@ -59,6 +63,10 @@ class Planner:
         Raises `InputError` and `OutputError` for what is refused before anything is sent.
         """
         job, ledger = self._job, self._ledger
+        if (counts_before := self._known.nothing_left()) is not None:
+            self._counted(counts_before)
+            self._tell(counts_before, NOTHING_AMENDED)
+            return counts_before
         self._continue_resend()
         counts = await self._count(rates)
         if self._stopped():
@@ -75,12 +83,13 @@ class Planner:
         if self._stopped():
             return counts
         self._settle(counts)
+        self._known.planned(counts)
         self._decide(counts)
         if job.budget.max_cost is not None and counts.max_cost.unbounded:
             raise InputError(no_bound(job, counts.max_cost))
         price = wiring.price_label(job, rates)
         if price is not None and job.budget.max_cost is not None:
-            ledger.at_risk.set_bound_for_unpriced(price, counts.max_row_cost_usd)
+            ledger.set_bound_for_unpriced(price, counts.max_row_cost_usd)
         self._tell(counts, amended)
         return counts
 

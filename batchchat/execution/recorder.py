@@ -41,6 +41,10 @@ class JournalWriter(Protocol):
     def intrusion(self) -> BatchchatError | None:
         """The error that another process writes the same journal; None while that was not noticed."""
 
+    @property
+    def end(self) -> int:
+        """The journal offset behind the last record that is synced and was told."""
+
     def append(self, record: Any) -> None:
         """Queue a record."""
 
@@ -96,6 +100,12 @@ class Recorder:
     def unsynced_bytes(self) -> int:
         """The bytes of the records that wait to be synced."""
         return self._journal.unsynced_bytes
+
+    @property
+    def end(self) -> int | None:
+        """The journal offset behind the last record applied; None where the journal has others, too, or is broken."""
+        journal = self._journal
+        return journal.end if journal.failed is None and journal.intrusion is None else None
 
     def redirect(self, apply: Apply, max_unsynced: int) -> None:
         """Give the records that are synced from here on to `apply`; nothing may be unsynced."""

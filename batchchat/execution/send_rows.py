@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +34,8 @@ _COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
 
 OpenRecorder = Callable[[Apply, int], Recorder]
 """(called with each synced record and its location, how many may be unsynced) -> the open journal."""
+Meanwhile = Callable[[Feed, Recorder], AbstractAsyncContextManager[None]]
+"""What is done as long as the rows of a feed are sent, and their records written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ async def send_rows(
     result: RunLoopResult,
     *,
     leased: LeasedLimits | None = None,
+    meanwhile: Meanwhile = lambda _feed, _recorder: nullcontext(),
 ) -> Feed:
     """Send `rows` by the limits of the context's job, or by `leased` ones; what came of it is added to `result`.
 
@@ -114,7 +118,8 @@ async def send_rows(
         return signals.received is not None
 
     try:
-        result.stop = await loop.run()
+        async with meanwhile(feed, recorder):
+            result.stop = await loop.run()
         if feed.unshared and not stopped():
             again = tasks(rows.source, scripts, ledger.index, rows.rules, rows.shard)
             await share_answers(again, ledger, recorder, stopped)

@@ -6,11 +6,9 @@ decision. A row is in the journal before it is reported. The Parquet is made of 
 
 from __future__ import annotations
 
-import os
-import shlex
 import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +17,16 @@ from batchchat.core.events import InputNoted, Replayed, Started
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import InputError, OutputError, UsageError
 from batchchat.execution import wiring
+from batchchat.execution.checkpoints import Checkpoints
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.ending import RunResult, finish, tell_broken
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
 from batchchat.execution.input_notes import input_notes
-from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input, stop_at_passed
+from batchchat.execution.known_input import KnownInput
+from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input
+from batchchat.execution.opening import set_output_aside, stop_time, take_lock
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
@@ -35,12 +36,13 @@ from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
 from batchchat.pricing.rates import Rates
 from batchchat.sources import Source, open_source, overlapping_entry
-from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
+from batchchat.store.checkpoint import replay
+from batchchat.store.folder import check_output, check_writable, make_folder
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
 from batchchat.store.segment_file import ResumePoint
-from batchchat.store.segments import Scan, scan, segments
+from batchchat.store.segments import segments
 
 __all__ = ["Session", "run_session"]
 
@@ -56,22 +58,22 @@ async def run_session(context: RunContext, opened: Callable[[Path], None], sessi
     Raises `BatchchatError` for what is refused or breaks; finished rows are then in the journal.
     """
     job, output = context.job, context.job.output
-    stop_at = _stop_at(context) if session_type.sends else None
+    stop_at = stop_time(context) if session_type.sends else None
     if (entry := overlapping_entry(job.input, output.path)) is not None:
         raise OutputError(own_input(output.as_given, entry))
     source = open_source(job.input, job.template, job.systems)
     fresh = context.options.fresh
     check_output(output.path, output.as_given, source.files, fresh=fresh)
     folder = make_folder(output.path, output.as_given)
-    lock = _lock(context, folder)
+    lock = take_lock(context, folder)
     aside: list[Path] = []
     try:
         check_writable(output.path, output.as_given)
         if fresh and (segments(folder) or output.path.exists()):
-            aside = _set_aside(context)
+            aside = set_output_aside(context)
             folder = make_folder(output.path, output.as_given)
             lock.release()
-            lock = _lock(context, folder)
+            lock = take_lock(context, folder)
         opened(folder)
         with context.signals.handled():
             ledger = Ledger(folder)
@@ -83,32 +85,6 @@ async def run_session(context: RunContext, opened: Callable[[Path], None], sessi
         lock.release()
 
 
-def _stop_at(context: RunContext) -> float | None:
-    """When the run is to end, in seconds since the epoch."""
-    stop_at = context.job.budget.stop_at
-    if stop_at is None:
-        return None
-    now, began = time.time(), context.options.began
-    moment = stop_at.on(now if began is None or stop_at.after_s is not None else began)
-    if moment <= now:
-        raise UsageError(stop_at_passed(stop_at.written))
-    return moment
-
-
-def _lock(context: RunContext, folder: Path) -> Lock:
-    output = context.job.output
-    path = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
-    return Lock.take(folder, output.as_given, f"batchchat status {shlex.quote(path)}")
-
-
-def _set_aside(context: RunContext) -> list[Path]:
-    output = context.job.output
-    try:
-        return set_aside(output.path)
-    except OSError as error:
-        raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error
-
-
 async def _told(session: Session, aside: list[Path]) -> RunResult:
     """Run `session`; whatever refuses it or breaks it off is told with the figures there are, and raised."""
     try:
@@ -116,6 +92,8 @@ async def _told(session: Session, aside: list[Path]) -> RunResult:
     except BaseException as error:
         session.tell_broken(error)
         raise
+    finally:
+        session.close()
 
 
 class Session:
@@ -144,13 +122,13 @@ class Session:
         self._source = source
         self._ledger = ledger
         self._stop_at = stop_at
-        self._notes: list[str] = []
+        self._known = KnownInput(context, source, ledger)
         self._result: RunLoopResult | None = None
         """What is known of the run before it has ended; None until its journal was read."""
-        self._replayed: Scan | None = None
         self._recorder: Recorder | None = None
         open_recorder = partial(self._open_recorder, ledger.apply, _MAX_UNSYNCED)
-        self._planner = Planner(context, source, ledger, open_recorder, self._counted)
+        self._planner = Planner(context, source, ledger, open_recorder, self._counted, known_input=self._known)
+        self._checkpoints: Checkpoints | None = None
 
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
@@ -170,10 +148,10 @@ class Session:
         )
         self._tell_notes()
         with self._signals.left_alone():
-            self._replayed = self._replay()
+            self._checkpoints = self._replay()
         self._check_mock()
         rates = await self._rates()
-        resumes = bool(len(ledger.index))
+        resumes = ledger.index.has_finished
         looks_first = resumes or options.strict or job.budget.max_cost is not None or not self.sends
         try:
             counts = await self._planner.plan(rates) if looks_first else None
@@ -187,6 +165,8 @@ class Session:
                 result = await self._send(rates, counts)
         finally:
             self._close_recorder()  # it is open still where rows were amended and nothing was sent
+        if result.error is None and not self._signals.impatient:
+            self._checkpoints.write()
         return replace(self._finish(result, rates), set_aside=aside)
 
     def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
@@ -198,21 +178,27 @@ class Session:
         `notes_of_all` are what others that read it have noted.
         """
         now = input_notes(self._job, self._source) if notes_of_all is None else notes_of_all
-        notes = [note for note in now if note not in self._notes]
-        if notes:
-            self._notes += notes
+        if notes := self._known.new_notes(now):
             self._tell(InputNoted(tuple(notes)))
 
-    def _replay(self) -> Scan:
-        """Apply the existing journal to the ledger; returns the pass over it, which knows where to continue."""
-        ledger, journal = self._ledger, scan(self._folder)
-        for location, record in journal:
-            ledger.replay(location, record)
+    def _replay(self) -> Checkpoints:
+        """Apply the existing journal to the ledger; returns what writes its checkpoints, and knows where it ends."""
+        ledger = self._ledger
+        if segments(self._folder):
+            self._known.compare()
+        replayed = replay(ledger, self._folder)
         ledger.end_session()
+        if not self._known.recognise(replayed.reading):
+            ledger.index.forget_ordinals()
+        journal = replayed.tail
         if journal.damages or ledger.at_risk.requests:
             self._tell(Replayed(tuple(str(damage) for damage in journal.damages), ledger.at_risk.requests))
         self._result = RunLoopResult(paid_before_usd=ledger.paid_usd)
-        return journal
+        return Checkpoints(self._folder, ledger, replayed, self._known.reading)
+
+    def close(self) -> None:
+        """Wait for what still goes on in a thread."""
+        self._known.close()
 
     def tell_broken(self, error: BaseException) -> None:
         """Report that `error` ended the run, where its journal was read; else its figures are not known."""
@@ -248,9 +234,10 @@ class Session:
         if self._recorder is not None:
             self._recorder.redirect(apply, max_unsynced)
             return self._recorder
-        assert self._replayed is not None, "it is replayed before it is continued"
+        assert self._checkpoints is not None, "it is replayed before it is continued"
+        journal = self._checkpoints.replayed.tail
         apart = bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname()
-        point = ResumePoint(self._replayed.end, self._replayed.last, apart)
+        point = ResumePoint(journal.end, journal.last, apart)
         self._recorder = Recorder(
             partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
         )
@@ -266,12 +253,19 @@ class Session:
             undecided=counts.rows[Disposition.UNDECIDED],
         )
 
+    def _end_checkpoints(self) -> None:
+        """Write no checkpoint in this run: others write the journal too."""
+        assert self._checkpoints is not None
+        self._checkpoints.end = None
+
     def _close_recorder(self) -> None:
         """Write what is queued, and close the journal where it is open; where that fails, the result has the error."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             assert self._result is not None, "the journal is replayed before it is continued"
+            assert self._checkpoints is not None
             unwritten = recorder.close()
+            self._checkpoints.end = recorder.end
             self._result.error = self._result.error or unwritten
 
     async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
@@ -282,12 +276,21 @@ class Session:
         async with wiring.sender_for(self._job, rates, context.environ, context.redactor) as sender:
             try:
                 context = replace(context, job=await self._with_endpoint_limits(sender))
-                feed = await send_rows(context, self._rows(rates, counts), sender, self._open_recorder, result)
+                rows = self._rows(rates, counts)
+                feed = await send_rows(context, rows, sender, self._open_recorder, result, meanwhile=self._checkpointed)
             finally:
                 self._close_recorder()  # whatever ended it: what was paid is kept before the lock is given up
         self._tell_notes()
         self._check_input(feed, result)
         return result
+
+    @asynccontextmanager
+    async def _checkpointed(self, feed: Feed, recorder: Recorder) -> AsyncIterator[None]:
+        """While the rows of `feed` are sent: note what is read of the input, and write checkpoints."""
+        assert self._checkpoints is not None
+        self._known.watch(feed)
+        async with self._checkpoints.kept(recorder):
+            yield
 
     def _tell_budget(self, rates: Rates, counts: PlanCounts | None) -> None:
         """Tell the cap on the job's cost, where it has one: what counts against it, and what is to be sent."""

@@ -42,6 +42,7 @@ LEARNING_RATIO = Decimal(2)
 _MAX_RATIOS = 200
 _ANSWERS_AN_OUTLIER = 200
 
+_MAYBE, _YES = Billed.MAYBE, Billed.YES  # a member of an enum takes 0.1 µs to look up in Python 3.11
 _NO_USD = Decimal(0)
 _ONE = Decimal(1)
 _RATIO_STEP = Decimal("0.0001")
@@ -170,14 +171,14 @@ class Budget:
             self._add(uncertain_usd=max_usage.cost_usd or _NO_USD)
             return
         billed, cost = attempt.verdict.billed, attempt.cost
-        if billed is Billed.MAYBE or (billed is Billed.YES and cost is None):
+        if billed is _MAYBE or (billed is _YES and cost is None):
             self._add(uncertain_usd=max_usage.cost_usd or _NO_USD)
         if cost is not None:
             self._add(paid_usd=cost.usd)
             if cost.usd > reserved:
                 self.overruns += 1
                 self.overrun_usd += cost.usd - reserved
-        if billed is Billed.YES:
+        if billed is _YES:
             is_raised = self._shown.add(self._ratio_of(attempt))
             if is_raised or self._shown.answers == LEARNING_ANSWERS:
                 self._learn()

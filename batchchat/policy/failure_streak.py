@@ -31,6 +31,7 @@ __all__ = ["ALL_FAIL_ALIKE", "NOW_FAIL_ALIKE", "FailureStreak"]
 ALL_FAIL_ALIKE = "all fail alike"
 NOW_FAIL_ALIKE = "now fail alike"
 
+_FAILED = Status.FAILED  # a member of an enum takes 0.1 µs to look up in Python 3.11
 _KINDS_OF_A_MODEL = {ErrorKind.NOT_FOUND, ErrorKind.FORBIDDEN}
 _KINDS_OF_THE_ROW = {
     ErrorKind.INVALID_INPUT,
@@ -66,7 +67,7 @@ class FailureStreak:
 
         `failed_before`: it failed in an earlier run, too.
         """
-        if outcome.status is not Status.FAILED:
+        if outcome.status is not _FAILED:
             self._counting = self._answered = True
             self._answered_before = False
             self._kind, self._count = None, 0

@@ -30,6 +30,7 @@ from batchchat.policy.refusal_odds import RefusalOdds
 __all__ = ["RefusedRows"]
 
 _IN_FLIGHT, _ANSWERED, _REFUSED, _SAYS_NOTHING = range(4)
+_SETTLED = (Action.ACCEPT, Action.FAIL_ROW)
 _RING = 1 << 14
 _NEIGHBOURS, _MAX_DISTANCE = 32, 512
 _GIVEN_UP, _SUSPECTED = log(1e-6), log(0.02)
@@ -86,7 +87,7 @@ class RefusedRows:
             self._note(number, _SAYS_NOTHING)
             return None
         verdict = attempt.verdict
-        if verdict.action is Action.ACCEPT or verdict.action is Action.FAIL_ROW:
+        if verdict.action in _SETTLED:
             self._answered(number, attempt.request.key)
             return attempt
         if verdict.action is Action.RETRY and verdict.scope is Scope.ENDPOINT and not attempt.may_be_billed:

@@ -27,10 +27,11 @@ from batchchat.preflight.stable_sample import StableSample
 from batchchat.pricing.rates import Rates
 from batchchat.script.expectation import MAX_WORDS_BYTES
 from batchchat.sources import Source, open_source
+from batchchat.store.checkpoint import replay
 from batchchat.store.folder import folder_of
 from batchchat.store.index import Index
 from batchchat.store.ledger import Ledger
-from batchchat.store.segments import scan, segments
+from batchchat.store.segments import segments
 from batchchat.tokens.for_model import Tokenizer
 from batchchat.tokens.reply_limit import max_reply_tokens
 
@@ -110,8 +111,8 @@ def journal_of(job: JobSpec, *, fresh: bool) -> Iterator[Ledger]:
     ledger = Ledger(folder)
     try:
         if not fresh and segments(folder):
-            for at, record in scan(folder):
-                ledger.apply(at, record)
+            replay(ledger, folder)
+            ledger.index.forget_ordinals()
             totals = ledger.totals
             foreign = totals.answered - totals.mock_answers if job.is_mock else totals.mock_answers
             if foreign:

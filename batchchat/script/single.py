@@ -20,6 +20,9 @@ class Compose(Protocol):
     ) -> Request:
         """The request of these; `plain`: the messages are known to be a role and a text and no more."""
 
+# A member of an enum takes 0.1 µs to look up in Python 3.11; these are looked up for each row.
+_ACCEPT, _ANSWERED, _FAILED = Action.ACCEPT, Status.ANSWERED, Status.FAILED
+
 
 class SingleMessage(NamedTuple):
     """Plays one row; `params` are those of its request."""
@@ -52,7 +55,7 @@ class SingleMessage(NamedTuple):
         if not attempts:
             return self.request
         last = attempts[-1]
-        status = Status.ANSWERED if last.verdict.action is Action.ACCEPT else Status.FAILED
+        status = _ANSWERED if last.verdict.action is _ACCEPT else _FAILED
         return Outcome(self.row, status, self.request.messages, last)
 
 

@@ -117,7 +117,7 @@ def with_system(messages: list[Message], system: str | None) -> list[Message]:
 
 
 def _parse_messages(where: str, columns: dict[str, Any]) -> RowRequest | Bad:
-    messages = columns.get(where)
+    messages: Any = columns.get(where)
     if is_plain(messages):
         return RowRequest(messages, {}, None, (), True)
     messages = _messages(where, columns)

@@ -57,6 +57,8 @@ class LocalFiles:
     def __init__(self, folder: Path, *, outside: bool = False) -> None:
         self._folder = folder
         self._outside = outside
+        self.used = False
+        """Whether a message named a file."""
 
     def problem_in(self, messages: list[Message]) -> Bad | None:
         """What is wrong with the first file that can't be sent; None where there is no such file."""
@@ -67,6 +69,7 @@ class LocalFiles:
 
     def _first_problem(self, messages: list[Message]) -> Bad | None:
         for reference in _references(messages):
+            self.used = True
             path = self._path(reference)
             problem = path if isinstance(path, Bad) else _content_type(path, reference)
             if isinstance(problem, Bad):

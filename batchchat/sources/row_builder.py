@@ -65,6 +65,7 @@ class Columns:
         self.id = id_column
         self.spec = spec
         self.rendering = Rendering() if rendering is None else rendering
+        self.files = LocalFiles(spec.folder or Path(), outside=spec.allow_outside_files)
         self.has_reference = spec.replay or spec.trailing_assistant == "drop"
         self.auto_id = spec.id == AUTO and form.id_column is None
         rendered, params, passthrough = self.rendering.names, spec.params, spec.columns
@@ -120,7 +121,6 @@ class RowBuilder:
         self.rows = 0
         self._unsent = unsent
         self._columns = columns
-        self._files = LocalFiles(columns.spec.folder or Path(), outside=columns.spec.allow_outside_files)
         self._column_ids = None if columns.id is None else ColumnIds()
         self._content_ids = ContentIds()
 
@@ -173,7 +173,7 @@ class RowBuilder:
         if isinstance(request, Bad):
             return request, None
         if not request.plain:
-            problem = non_finite_in(request.messages) or self._files.problem_in(request.messages)
+            problem = non_finite_in(request.messages) or self._columns.files.problem_in(request.messages)
             if problem is not None:
                 return problem, None
         if self._columns.spec.replay:

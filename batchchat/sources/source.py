@@ -20,6 +20,7 @@ from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
 from batchchat.sources.first_rows import count_if_small, id_column_of, look_at_first_rows
 from batchchat.sources.format_detection import check_columns, check_ids, detect_format, summarize_entries
+from batchchat.sources.input_digest import InputDigest
 from batchchat.sources.readers import declared_columns, read_footers, read_records, resolve_json_kind
 from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_builder import REFERENCE, Columns, RowBuilder
@@ -124,6 +125,15 @@ class Source:
     def files(self) -> tuple[Path, ...]:
         """The files that are read."""
         return tuple(file.path for file in self._inputs)
+
+    @property
+    def refers_to_files(self) -> bool:
+        """Whether a row read so far names a file, which no digest of the input tells of."""
+        return self._columns.files.used
+
+    def digest(self) -> InputDigest:
+        """The digest of the files as they are now."""
+        return InputDigest(self._inputs)
 
     @property
     def bytes_total(self) -> int:

@@ -24,6 +24,26 @@ class AtRisk:
         self.unpriced = 0
         self._holds: dict[int, Mapping[str, Any]] = {}
 
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON values, money as exact decimal text."""
+        usd = {price: str(amount) for price, amount in self.usd.items()}
+        holds = [[writer, dict(hold)] for writer, hold in self._holds.items()]
+        return {"requests": self.requests, "usd": usd, "unpriced": self.unpriced, "holds": holds}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> AtRisk:
+        """The inverse of `state`."""
+        at_risk = cls()
+        at_risk.requests, at_risk.unpriced = state["requests"], state["unpriced"]
+        at_risk._holds = dict(state["holds"])
+        at_risk.usd = {price: Decimal(amount) for price, amount in state["usd"].items()}
+        return at_risk
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a hold covers requests, so that the end of the session changes something."""
+        return any(hold["requests"] for hold in self._holds.values())
+
     def hold(self, record: Mapping[str, Any]) -> None:
         """From this `hold` record on it says what its writer has outstanding."""
         self._holds[record.get("writer", 0)] = record

@@ -1,26 +1,27 @@
 """What is known of each row: its fingerprint, its journal offset, its ordinal in the input; no Python object per row.
 
-A row is identified by a 64-bit hash of its key (see `hash_table`). About 60 bytes a row, table included.
+A row is identified by a 64-bit hash of its key (see `hash_table`). About 50 bytes a row, table included.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from batchchat.core.conversation import ErrorKind, Key, Status
-from batchchat.hash_table import HashTable, process_hash
+from batchchat.hash_table import HashTable, stable_hash64
 from batchchat.lossless_json import canonical
 
 __all__ = ["Index"]
 
 _NO_OFFSET = (1 << 64) - 1
-_NOT_IN_INPUT = -1
+_NOT_IN_INPUT = (1 << 32) - 1
 _STATUSES = ("", Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value)
 _CODES = {status: code for code, status in enumerate(_STATUSES)}
 _SLICE = 10_000
 _NOT_NOTED = 0
+_NO_VALUES = 1
 _CUT_OFF = 1
 # What else is known of a finished row: 0 nothing, 1 that its answer was cut off, or why it failed.
 _DETAILS = ("", "", *(kind.value for kind in ErrorKind))
@@ -34,10 +35,10 @@ class Index:
         self._table = HashTable()
         self._fingerprints = array("Q")
         self._journal_offsets = array("Q")
-        self._ordinals = array("q")
+        self._ordinals = array("I")
         self._samples = array("I")
-        self._statuses = bytearray()
-        self._details = bytearray()
+        self._statuses = array("B")
+        self._details = array("B")
         self._passthrough_hashes = array("Q")
         self._row_offsets: array[int] | None = None
         """Where a row was amended: the offsets of all rows' own records."""
@@ -47,7 +48,7 @@ class Index:
 
     def add(self, key: Key) -> int:
         """The entry of `key`; a new key gets a new one."""
-        entry, is_new = self._table.add(process_hash(key))
+        entry, is_new = self._table.add(_hash_of_key(key))
         if is_new:
             self._fingerprints.append(0)
             self._journal_offsets.append(_NO_OFFSET)
@@ -62,7 +63,49 @@ class Index:
 
     def find(self, key: Key) -> int | None:
         """The entry of `key`, or None."""
-        return self._table.find(process_hash(key))
+        return self._table.find(_hash_of_key(key))
+
+    @property
+    def is_amended(self) -> bool:
+        """Whether a row was amended."""
+        return self._row_offsets is not None
+
+    @property
+    def arrays(self) -> list[array[int]]:
+        """All that the index is made of, to be written and given to `of_arrays`."""
+        columns = [*self._table.arrays, *self._columns]
+        return columns if self._row_offsets is None else [*columns, self._row_offsets]
+
+    @classmethod
+    def of_arrays(cls, arrays: Sequence[array[int]]) -> Index:
+        """The inverse of `arrays`. Raises `ValueError` where they are no index's."""
+        index = cls()
+        hashes, slots, *columns = arrays
+        own = [*index._table.arrays, *index._columns, array("Q")][: len(arrays)]
+        whole = [column.typecode for column in arrays] == [column.typecode for column in own]
+        if not whole or any(len(column) != len(hashes) for column in columns):
+            raise ValueError("these arrays are no index's")
+        index._table = HashTable.of_arrays(hashes, slots)
+        index._fingerprints, index._journal_offsets, index._ordinals, index._samples = columns[:4]
+        index._statuses, index._details, index._passthrough_hashes = columns[4:7]
+        index._row_offsets = next(iter(columns[7:]), None)
+        return index
+
+    @property
+    def _columns(self) -> list[array[int]]:
+        return [
+            self._fingerprints,
+            self._journal_offsets,
+            self._ordinals,
+            self._samples,
+            self._statuses,
+            self._details,
+            self._passthrough_hashes,
+        ]
+
+    def forget_ordinals(self) -> None:
+        """The input is read anew: no row of it was read yet."""
+        self._ordinals = array("I", [_NOT_IN_INPUT]) * len(self)
 
     def set_ordinal(self, entry: int, ordinal: int) -> None:
         """The row of `entry` is at `ordinal` of the input."""
@@ -107,7 +150,7 @@ class Index:
         self._journal_offsets[entry] = journal_offset
 
     def set_passthrough(self, entry: int, values: Mapping[str, Any]) -> None:
-        """The finished row's record has `values` as passthrough columns; noted in a replay only, as a hash."""
+        """The finished row's record has `values` as passthrough columns; noted as a hash."""
         self._passthrough_hashes[entry] = _hash_of(values)
 
     def has_other_passthrough(self, entry: int, values: Mapping[str, Any]) -> bool:
@@ -144,6 +187,11 @@ class Index:
         offsets = self._journal_offsets if self._row_offsets is None else self._row_offsets
         return bool(self._statuses[entry]) and offsets[entry] >= journal_offset
 
+    @property
+    def has_finished(self) -> bool:
+        """Whether there is an entry with a record."""
+        return next(self.finished(), None) is not None
+
     def finished(self) -> Iterator[int]:
         """Entries with a record, in the order they were added."""
         return (entry for entry, code in enumerate(self._statuses) if code)
@@ -161,7 +209,7 @@ class Index:
         import pyarrow.compute as pc
 
         # Arrow reads the column's memory in place; its sort is stable and takes 8 bytes a row.
-        kind = pa.uint64() if column.typecode == "Q" else pa.int64()
+        kind = pa.uint64() if column.typecode == "Q" else pa.uint32()
         view = pa.Array.from_buffers(kind, len(self), [None, pa.py_buffer(column)])
         order: Any = pc.array_sort_indices(view)
         del view  # an array with an exported buffer can't grow
@@ -171,5 +219,11 @@ class Index:
                     yield entry
 
 
+def _hash_of_key(key: Key) -> int:
+    # The length of the id tells where it ends, and the last separator where the sample begins.
+    id_, variant, sample = key
+    return stable_hash64(f"{len(id_)} {id_}{variant}\x1f{sample}".encode("utf-8", "surrogatepass"))
+
+
 def _hash_of(values: Mapping[str, Any]) -> int:
-    return process_hash(canonical(values))
+    return stable_hash64(canonical(values)) if values else _NO_VALUES

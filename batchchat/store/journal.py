@@ -72,6 +72,8 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, "journal")
         with _machine_errors(folder):
             self._file = SegmentFile(folder, point, write, sync)
+        self.end = journal_offset(self._file.number, self._file.size)
+        """The journal offset behind the last record that `committed` was called with."""
 
     @property
     def intrusion(self) -> MachineError | None:
@@ -175,6 +177,7 @@ class Journal:
             pairs.append((at, record))
             at += len(line)
             self.unsynced_bytes -= len(line)
+        self.end = at
         self._committed(pairs)
 
     def _fail(self, error: BaseException) -> None:

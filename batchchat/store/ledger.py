@@ -35,6 +35,7 @@ from batchchat.store.unfinished_rows import UnfinishedRows
 __all__ = ["Ledger", "PaidElsewhere"]
 
 _NO_USD = Decimal(0)
+_NOTHING, _SESSION_ENDED, _ALTERED = 0, 1, 2
 _NONE: dict[str, Any] = {}
 _ANSWERED, _FAILED, _INVALID = Status.ANSWERED.value, Status.FAILED.value, Status.INVALID.value
 
@@ -79,7 +80,8 @@ class Ledger:
         self.at_risk = AtRisk()
         self.price_ratios: dict[str, tuple[int, Decimal]] = {}
         self.passthrough = PassthroughColumns()
-        self._amended = False
+        self._ahead = _NOTHING
+        """What was done to the state that no record says."""
         self._models: set[str] = set()
         """Those of `answered_models` at the current run's endpoint."""
 
@@ -107,9 +109,11 @@ class Ledger:
             self.runs.append((journal_offset, record))
             if (at := record.get("at")) is not None:
                 self.sessions.append((at, at))
-            self._models = self.answered_models.setdefault(record.get("endpoint", ""), set())
+            self.continue_session()
             self.passthrough.declare(journal_offset, record.get("columns"))
+            ahead = self._ahead
             self.end_session()
+            self._ahead = ahead & _ALTERED
 
     def _learn(self, price: str, answers: int, ratio: Decimal) -> None:
         """What a hold says of a price. One writer's never falls; where there are several, the highest is used."""
@@ -122,8 +126,19 @@ class Ledger:
 
     def end_session(self) -> None:
         """A session's journal ends here: requests that its last hold covers may have been billed."""
+        if self.at_risk.is_open or self.unfinished.has_noted:
+            self._ahead |= _SESSION_ENDED
         self.at_risk.end_session()
         self.unfinished.end_session()
+
+    def continue_session(self) -> None:
+        """What follows is of the latest of `runs`."""
+        self._models = self.answered_models.setdefault(self.last_run.get("endpoint", ""), set())
+
+    @property
+    def is_of_journal(self) -> bool:
+        """Whether the state is what the records add up to, and nothing else was done to it."""
+        return not self._ahead
 
     @property
     def last_run(self) -> dict[str, Any]:
@@ -211,18 +226,17 @@ class Ledger:
         key = key_of(cast("RowRecord", record))
         return key, cast("int", record["row"]) if record["kind"] == "amend" else journal_offset
 
-    def replay(self, journal_offset: int, record: dict[str, Any]) -> None:
-        """As `apply`, and note what a resume compares with the input's passthrough columns."""
-        if record["kind"] == "row":
-            entry = self._apply_row(journal_offset, cast("RowRecord", record))
-            self.index.set_passthrough(entry, record.get("carried", _NONE))
-        else:
-            self.apply(journal_offset, record)
+    def set_bound_for_unpriced(self, price: str, max_usd: Decimal) -> None:
+        """Count each request at risk without a bound at `max_usd` of `price`: a cap set only now must include them."""
+        if self.at_risk.unpriced:
+            self._ahead |= _ALTERED
+            self.at_risk.set_bound_for_unpriced(price, max_usd)
 
     def drop_rows_not_in_input(self) -> None:
         """The input was read to its end: take finished rows that it does not have out of the totals."""
         for entry in self.index.finished():
             if not self.index.is_in_input(entry):
+                self._ahead |= _ALTERED
                 row = self.read(entry)
                 self.totals.remove(row)
                 if row["status"] != _INVALID:
@@ -230,7 +244,7 @@ class Ledger:
 
     def recount_passthrough(self) -> None:
         """Where rows were amended, make `passthrough` that of the rows in the input as they are now."""
-        if self._amended:
+        if self.index.is_amended:
             index = self.index
             rows = ((index.journal_offset(entry), self.read(entry)) for entry in index.in_completion_order())
             self.passthrough = self.passthrough.recounted(
@@ -244,8 +258,7 @@ class Ledger:
     def _pending_usd(self) -> Decimal:
         return sum((spend.cost_usd for spend in self.pending_spend.values() if spend.cost_usd), _NO_USD)
 
-    def _apply_row(self, journal_offset: int, row: RowRecord) -> int:
-        """Apply a `row` record; returns the row's entry in the index."""
+    def _apply_row(self, journal_offset: int, row: RowRecord) -> None:
         index, status = self.index, row["status"]
         key = key_of(row)
         entry = index.add(key)
@@ -253,7 +266,10 @@ class Ledger:
             self._replace(entry, status_before, status)
         self.totals.add(row)
         self._ran_until(row.get("finished_at"))
-        if values := row.get("carried"):
+        values = row.get("carried", _NONE)
+        index.set_passthrough(entry, values)
+        index.set_ordinal(entry, row["ordinal"])
+        if values:
             self.passthrough.add(values, row["ordinal"])
         if status == _ANSWERED:
             self._models.add(row["model"])
@@ -271,7 +287,6 @@ class Ledger:
             if self.pending_spend:
                 self.pending_spend.pop(key, None)
             self.unfinished.finished(key)
-        return entry
 
     def _apply_amendment(self, journal_offset: int, record: dict[str, Any]) -> None:
         index, key = self.index, key_of(cast("RowRecord", record))
@@ -285,8 +300,8 @@ class Ledger:
             index.move(source, target)
         index.amend(target, journal_offset)
         index.set_passthrough(target, record["carried"])
+        index.set_ordinal(target, record["ordinal"])
         self.passthrough.add(record["carried"], record["ordinal"])
-        self._amended = True
 
     def _replace(self, entry: int, status_before: str, status: str) -> None:
         row = self.read(entry)

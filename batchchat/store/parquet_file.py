@@ -2,7 +2,7 @@
 
 A row group closes at 10,000 rows or 4 MiB of journal bytes, whichever comes first, and is converted 500 rows at a
 time. Measured at 2.5 KB a row: groups of 4 MiB take 50 MB of memory, of 16 MiB 90 MB. While one is compressed and
-written in a thread, the next is converted.
+written in a thread, the next is converted in another: Arrow holds no lock of Python's for most of both.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ParquetBuilder:
         self._limits = limits
         self._lines = LineColumns(schema, passthrough)
         self._slice: list[RowRecord | bytes] = []
-        self._batches: list[pa.RecordBatch] = []
+        self._batches: list[Future[pa.RecordBatch]] = []
         self._rows = self._size = 0
         paths = _leaf_paths(schema)
         writer: Any = pq.ParquetWriter  # the stubs know no lists of columns
@@ -71,11 +71,11 @@ class ParquetBuilder:
             use_dictionary=[leaf for leaf in paths if leaf not in _PLAIN],
             write_statistics=[leaf for leaf in paths if leaf not in _LONG],
         )
-        self._thread = ThreadPoolExecutor(1, "parquet")
+        self._threads = ThreadPoolExecutor(2, "parquet")
         self._writing: Future[None] | None = None
 
     def add(self, row: RowRecord | bytes, length: int) -> None:
-        """Add a row behind those before it. Raises `OSError` where writing one of these has failed."""
+        """Add a row behind those before it. Raises what converting or writing one of these raised, `OSError` too."""
         self._slice.append(row)
         self._rows, self._size = self._rows + 1, self._size + length
         is_full = self._rows >= self._limits.rows or self._size >= self._limits.size
@@ -91,7 +91,7 @@ class ParquetBuilder:
         if self._batches:
             self._write_group()
         self._written()
-        self._thread.shutdown()
+        self._threads.shutdown()
         # Arrow reads a schema's metadata from the schema, which is written when the file is opened, but may be again.
         described = self._schema.with_metadata({METADATA: metadata}).serialize()
         self._writer.add_key_value_metadata({METADATA: metadata, _ARROW_SCHEMA: b64encode(described)})
@@ -99,26 +99,32 @@ class ParquetBuilder:
 
     def abandon(self) -> None:
         """Close the file, whatever is in it: it is of no use any more."""
-        self._thread.shutdown()
+        self._threads.shutdown()
         with suppress(OSError, pa.ArrowException):
             self._writer.close()
 
     def _convert(self) -> None:
-        rows, self._slice = self._slice, []
-        lines = [row for row in rows if isinstance(row, bytes)]
-        batch = self._lines.batch(lines) if len(lines) == len(rows) else None
-        self._batches.append(batch or self._batch([_record(row) for row in rows]))
+        self._batches.append(self._threads.submit(self._batch, self._slice))
+        self._slice = []
 
-    def _batch(self, rows: Sequence[RowRecord]) -> pa.RecordBatch:
-        arrays = arrays_of(rows, COLUMNS)
-        arrays += [passthrough_array(rows, name, kind) for name, kind in self._passthrough.items()]
+    def _batch(self, rows: Sequence[RowRecord | bytes]) -> pa.RecordBatch:
+        lines = [row for row in rows if isinstance(row, bytes)]
+        if len(lines) == len(rows) and (batch := self._lines.batch(lines)) is not None:
+            return batch
+        row_records = [_record(row) for row in rows]
+        arrays = arrays_of(row_records, COLUMNS)
+        arrays += [passthrough_array(row_records, name, kind) for name, kind in self._passthrough.items()]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
     def _write_group(self) -> None:
-        group = pa.Table.from_batches(self._batches, self._schema)
-        self._batches, self._rows, self._size = [], 0, 0
-        self._written()
-        self._writing = self._thread.submit(self._writer.write_table, group, row_group_size=len(group))
+        batches, self._batches, self._rows, self._size = self._batches, [], 0, 0
+        self._written()  # at most one group is behind the one that gathers
+        self._writing = self._threads.submit(self._write, batches)
+
+    def _write(self, batches: Sequence[Future[pa.RecordBatch]]) -> None:
+        # They were given to the threads before this, so that each is finished or under way.
+        group = pa.Table.from_batches([batch.result() for batch in batches], self._schema)
+        self._writer.write_table(group, row_group_size=len(group))
 
     def _written(self) -> None:
         """Wait until the group under way is written."""

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchchat.arrow.widening import Kind, Widened, widen
+from batchchat.arrow.widening import Kind, Widened, kind_of_state, state_of, widen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +58,27 @@ class PassthroughColumns:
         """Of each column, the least (ordinal of a row that has it, position in that row)."""
         self._order_settled_at = 0
         """No row with this ordinal or a higher one can change the first positions."""
+
+    def state(self) -> dict[str, Any]:
+        """All that the rows taught, as JSON values; what the runs declared is in their records."""
+        return {
+            "kinds": [[name, state_of(kind)] for name, kind in self._kinds.items()],
+            "undeclared": sorted(self._undeclared),
+            "first_positions": [[name, list(position)] for name, position in self._first_positions.items()],
+            "order_settled_at": self._order_settled_at,
+        }
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any], runs: Iterable[tuple[int, Mapping[str, Any]]]) -> PassthroughColumns:
+        """The inverse of `state`; `runs` are the `run` records so far, with their journal offsets."""
+        columns = cls()
+        for journal_offset, run in runs:
+            columns.declare(journal_offset, run.get("columns"))
+        columns._kinds = {name: kind_of_state(kind) for name, kind in state["kinds"]}
+        columns._undeclared = set(state["undeclared"])
+        columns._first_positions = {name: (ordinal, at) for name, (ordinal, at) in state["first_positions"]}
+        columns._order_settled_at = state["order_settled_at"]
+        return columns
 
     def declare(self, journal_offset: int, schema: str | None) -> None:
         """A run begins at `journal_offset` and declares `schema`, the text of its column types."""

@@ -57,6 +57,7 @@ class Published:
             field.name: field.type for field in schema if field.name not in _OURS
         }
         """The passthrough columns by their output names, with their types."""
+        self._dictionaries = [name for name in schema.names if name in _FEW_VALUES]
 
     def close(self) -> None:
         """Close the files that are open."""
@@ -77,7 +78,7 @@ class Published:
         A batch has 65,536 rows, or fewer where these are more than about 16 MiB.
         """
         for path in self._files:
-            with self._reading(path, _FEW_VALUES) as file:
+            with self._reading(path, self._dictionaries) as file:
                 names = [name for name in file.schema_arrow.names if name in columns]
                 max_rows = _rows_at_once(file.metadata, names)
                 groups = file.iter_batches(max_rows, columns=names, use_threads=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = [
     "Damage",
     "LineReader",
     "Scan",
+    "bytes_up_to",
     "end_of",
     "journal_offset",
     "offset_of",
@@ -75,6 +76,14 @@ def end_of(folder: Path) -> int | None:
     return journal_offset(numbers[-1], segment_path(folder, numbers[-1]).stat().st_size) if numbers else None
 
 
+def bytes_up_to(folder: Path, end: int) -> int:
+    """How many bytes the journal in `folder` has before the offset `end`."""
+    last = segment_of(end)
+    return offset_of(end) + sum(
+        segment_path(folder, number).stat().st_size for number in segments(folder) if number < last
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """Bytes of the journal that no checksum covers: `torn` if nothing intact follows them.
@@ -117,18 +126,22 @@ NOTHING = AsReplayed(0, 0, 0)
 
 
 class Scan:
-    """One pass over all segments. Iterate for (journal offset, record); then all that follows is complete.
+    """One pass over all segments, or those of `numbers`, from the journal offset `start` on, where a line begins.
 
+    Iterate for (journal offset, record); then all that follows is complete.
     `end` is the journal offset behind the last intact line: where writing continues, torn bytes cut off. `last` is what
-    the last segment was when it was read.
+    the last segment was when it was read; `sizes` are the bytes of all, by number.
     """
 
-    def __init__(self, folder: Path, numbers: list[int] | None = None) -> None:
+    def __init__(self, folder: Path, start: int = 0, *, numbers: Sequence[int] | None = None) -> None:
         self._folder = folder
-        self._numbers = segments(folder) if numbers is None else numbers
+        self._start = start
+        numbers = segments(folder) if numbers is None else numbers
+        self._numbers = [number for number in numbers if number >= segment_of(start)]
         self.damages: list[Damage] = []
         self.end = journal_offset(self._numbers[-1], 0) if self._numbers else journal_offset(1, 0)
         self.last = NOTHING
+        self.sizes: dict[int, int] = {}
         self._tail: Damage | None = None
         self._torn_tails: list[Damage] = []
         """Of segments of the session that is being read, which had several writers."""
@@ -141,9 +154,10 @@ class Scan:
     def _segment(self, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
         path = segment_path(self._folder, number)
         # Writing continues in the last segment, even if nothing in it is intact.
-        base = self.end = journal_offset(number, 0)
-        reached = size = 0
-        for offset, line in self._lines(path):
+        base = journal_offset(number, 0)
+        reached = size = offset_of(self._start) if number == segment_of(self._start) else 0
+        self.end = base + reached
+        for offset, line in self._lines(path, reached):
             size = offset + len(line)
             if offset == reached and (record := records.decode(line.removesuffix(b"\n"))) is not None:
                 # As nearly every line is: whole, and behind an intact one.
@@ -180,14 +194,15 @@ class Scan:
                 self.damages.append(self._tail)
         self._tail = None
 
-    def _lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
-        """Offset and line, with its newline, which the last line may lack."""
-        offset = 0
+    def _lines(self, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
+        """Offset and line from `offset` on, with its newline, which the last line may lack."""
         with _machine_errors(path), path.open("rb", buffering=_BLOCK) as file:
+            file.seek(offset)
             for line in file:
                 yield offset, line
                 offset += len(line)
             status = os.fstat(file.fileno())
+            self.sizes[segment_of(self.end)] = offset
             self.last = AsReplayed(offset, status.st_dev, status.st_ino)
 
     def _note_damage(self, path: Path, start: int, end: int, *, torn: bool) -> None:
@@ -195,9 +210,9 @@ class Scan:
             self.damages.append(Damage(path, start, end - start, torn))
 
 
-def scan(folder: Path) -> Scan:
-    """A pass over the journal in `folder`."""
-    return Scan(folder)
+def scan(folder: Path, start: int = 0) -> Scan:
+    """A pass over the journal in `folder` from the journal offset `start` on."""
+    return Scan(folder, start)
 
 
 def _check_format(path: Path, record: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ the one text of rows that is held in memory: of as many rows as were in progress
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,38 @@ class UnfinishedRows:
 
     def __init__(self) -> None:
         self._rows: dict[Key, _Unfinished] = {}
+
+    def state(self) -> list[dict[str, Any]]:
+        """All of it as JSON values, a row each."""
+        return [
+            {
+                "key": list(key),
+                "identity": row.identity,
+                "billed": row.billed,
+                "last": None if row.last is None else [row.last.kind.value, row.last.text],
+                "noted": row.noted,
+                "writer": row.writer,
+                "accepted": [[number, list(reply)] for number, reply in row.accepted.items()],
+            }
+            for key, row in self._rows.items()
+        ]
+
+    @classmethod
+    def of_state(cls, state: Sequence[dict[str, Any]]) -> UnfinishedRows:
+        """The inverse of `state`."""
+        unfinished = cls()
+        for row in state:
+            last = None if row["last"] is None else Failure(_KINDS[row["last"][0]], row["last"][1])
+            accepted = {number: AcceptedReply(*reply) for number, reply in row["accepted"]}
+            unfinished._rows[Key(*row["key"])] = _Unfinished(
+                row["identity"], row["billed"], last, row["noted"], row["writer"], accepted
+            )
+        return unfinished
+
+    @property
+    def has_noted(self) -> bool:
+        """Whether a row was being sent again, so that the end of the session changes something."""
+        return any(row.noted for row in self._rows.values())
 
     def step(self, key: Key, record: dict[str, Any]) -> None:
         """Count the attempt of a `step` record at the row of `key`."""

@@ -93,7 +93,7 @@ def test_nothing_is_left_behind(job: Job) -> None:
         "tmp",
     ]
     kept = sorted(path.name for path in job.run_folder.iterdir())
-    assert kept == ["journal-000001.jsonl", "lock", "run.json", "run.log"]
+    assert kept == ["checkpoint", "journal-000001.jsonl", "lock", "run.json", "run.log"]
 
 
 def test_export_of_a_killed_run(job: Job) -> None:

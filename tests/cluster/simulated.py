@@ -244,7 +244,7 @@ class Worker:
         if self._timer is not None:
             self._timer.cancel()
         delay_s = self.lease.ask_in_s(self.clock())
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._ask, self._simulation.terms.slots)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._ask)
 
     def _halt(self, halt: Halt) -> None:
         assert halt.usd is not None
@@ -258,15 +258,16 @@ class Worker:
         self._hold(HoldLevel(0, NO_USD))  # nothing is in flight any more
         await asyncio.sleep(2 * SYNC_S)
         self._is_done = True
-        final = self._ask(0)
+        final = self._ask()
         while self._last_ask < final:  # the last ask gives all back: it must have come
             await asyncio.sleep(0.2)
-            self._ask(0)
+            self._ask()
         self._stop_asking()
         self._simulation.finished(self)
 
-    def _ask(self, ceiling: int) -> int:
-        ask = self.lease.ask(self.clock(), self.gate.waiting, 0 if self._is_done else ceiling)
+    def _ask(self) -> int:
+        lease, now = self.lease, self.clock()
+        ask = lease.last_ask(now) if self._is_done else lease.ask(now, self.gate.waiting, self._simulation.terms.slots)
         self._simulation.send_ask(ask)
         self._ask_in_time()
         return ask.number

@@ -164,7 +164,7 @@ def forgotten_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """The money of a worker that was killed counts as free until it is replaced."""
 
     def forget(self: UsdLessor, worker: str, *, is_replaced: bool) -> None:
-        self._accounts.pop(worker, None)
+        self.begin(worker)
 
     monkeypatch.setattr(UsdLessor, "end", forget)
 

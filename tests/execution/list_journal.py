@@ -35,7 +35,7 @@ class ListJournal:
         self.intrusion: BatchchatError | None = None
         self.records: list[dict[str, Any]] = []
         self.on_disk = 0
-        self.unsynced_bytes = 0
+        self.unsynced_bytes = self.end = 0
 
     @property
     def unsynced(self) -> int:

@@ -1,0 +1,70 @@
+"""A hash of all bytes of an input's files: whether the input is the one that an earlier run has read.
+
+Size and time of a file are no proof of that over days: it can be replaced by another of both. Within a run they are,
+together with the time that no program can set, so that the files are hashed once, and not at each look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batchchat.sources.files import InputFile
+
+__all__ = ["InputDigest"]
+
+_TICK_NS = 20_000_000
+_COARSE_TICK_NS = 2_000_000_000
+"""A file may change twice within a tick of its file system's clock, and have the same time."""
+
+
+class InputDigest:
+    """The digest of `files` as they are now, in their order and with their names."""
+
+    def __init__(self, files: Sequence[InputFile]) -> None:
+        self._files = tuple(files)
+        self._opened = self._status()
+        self._settled = self._is_settled(time.time_ns())
+        self._digest: str | None = None
+
+    def digest(self) -> str | None:
+        """SHA-256 in hex digits; None where a file is not as it was, or can't be read. It blocks: 1 s for 1.4 GB."""
+        if not self.is_current():
+            return None
+        if self._digest is None:
+            whole = hashlib.sha256()
+            try:
+                for file in self._files:
+                    with file.path.open("rb", buffering=0) as opened:
+                        content = hashlib.file_digest(opened, "sha256").hexdigest()
+                    named = (file.as_given, file.label, file.kind.name, file.packing.name, content)
+                    whole.update(repr(named).encode("utf-8", "surrogatepass"))
+            except OSError:
+                return None
+            if not self.is_current():
+                return None
+            self._digest = whole.hexdigest()
+        return self._digest
+
+    def is_current(self) -> bool:
+        """Whether the files are as they were when this was made."""
+        return self._settled and self._status() == self._opened
+
+    def _status(self) -> list[tuple[int, ...]] | None:
+        try:
+            status = [file.path.stat() for file in self._files]
+        except OSError:
+            return None
+        return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in status]
+
+    def _is_settled(self, now_ns: int) -> bool:
+        """Whether a change from now on would change a time of its file."""
+        if self._opened is None:
+            return False
+        changed = max((max(status[3:]) for status in self._opened), default=0)
+        is_coarse = any(status[4] % 1_000_000_000 == 0 for status in self._opened)
+        return now_ns - changed > (_COARSE_TICK_NS if is_coarse else _TICK_NS)
