@@ -29,7 +29,7 @@ from batchchat.errors import MachineError
 from batchchat.execution.context import RunContext
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.finished_rows import FinishedRows
-from batchchat.execution.send_rows import RowsToSend
+from batchchat.execution.send_rows import SendPlan
 from batchchat.job import JobSpec
 from batchchat.job.spec import AUTO
 from batchchat.policy.circuit_breaker import OUTAGE
@@ -54,7 +54,7 @@ class ClusterRun:
     `send` is called once; `apply` takes in the records of the journal. `input` is what was read.
     """
 
-    def __init__(self, context: RunContext, folder: Path, rows: RowsToSend, result: RunLoopResult) -> None:
+    def __init__(self, context: RunContext, folder: Path, rows: SendPlan, result: RunLoopResult) -> None:
         job = context.job
         self._context = context
         self._folder = folder

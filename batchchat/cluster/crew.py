@@ -177,7 +177,7 @@ class Crew:
         while True:
             if pause_s:
                 await self._pause(pause_s)
-            if self.stopping and shard.incarnation:
+            if self.stopping:
                 return self._close(number, WorkerEnd())
             end, how = await self._run_worker(number)
             if isinstance(end, WorkerDefect):

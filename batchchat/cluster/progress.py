@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from batchchat.cluster.news import WorkerNews
@@ -15,10 +14,10 @@ from batchchat.execution.progress import expected_cost_usd
 from batchchat.execution.throughput import Throughput
 from batchchat.job import JobSpec
 
-__all__ = ["ClusterProgress"]
+__all__ = ["IDLE", "ClusterProgress"]
 
 _INVALID_INPUT = ErrorKind.INVALID_INPUT.value
-_IDLE = Progress(
+IDLE = Progress(
     elapsed_s=0.0,
     total=None,
     estimated=True,
@@ -52,7 +51,6 @@ class ClusterProgress:
         total: int | None,
         shards: int,
         limit: int | None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job = job
         self._finished = finished
@@ -61,15 +59,14 @@ class ClusterProgress:
         self._total = total
         self._shards = shards
         self._limit = limit
-        self._clock = clock
-        self._start = clock()
+        self._start = time.monotonic()
         self._throughput = Throughput()
         self._shard_totals: dict[int, tuple[int | None, bool]] = {}
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the run began to send."""
-        return self._clock() - self._start
+        return time.monotonic() - self._start
 
     def count_shard(self, number: int, total: int | None, *, estimated: bool) -> None:
         """The worker of shard `number` has ended, and knows so many rows of it."""
@@ -112,10 +109,10 @@ class ClusterProgress:
         throughput.add(self.elapsed_s, finished.done, finished.completion_tokens, float(cost or 0))
         max_ceiling = sum(worker.max_ceiling for worker in workers)
         down = [worker for worker in workers if worker.down_since is not None] if self._news.is_down else []
-        longest = max(workers, key=lambda worker: worker.awaited.running_s if worker.awaited else -1.0, default=_IDLE)
+        longest = max(workers, key=lambda worker: worker.awaited.running_s if worker.awaited else -1.0, default=IDLE)
         self._tell(
             replace(
-                down[0] if down else _IDLE,
+                down[0] if down else IDLE,
                 elapsed_s=self.elapsed_s,
                 total=total,
                 estimated=estimated,

@@ -41,7 +41,7 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
 from batchchat.execution.input_notes import input_notes
 from batchchat.execution.recorder import Apply, Recorder
-from batchchat.execution.send_rows import RowsToSend, send_rows
+from batchchat.execution.send_rows import SendPlan, send_rows
 from batchchat.execution.signals import HANDLED, Signals
 from batchchat.execution.subscribers import Subscribers
 from batchchat.policy.decision import Halt
@@ -120,7 +120,7 @@ class Worker:
         source = open_source(job.input, job.template, job.systems)
         options = RunOptions(lambda _: None, None)
         context = RunContext(job, options, environ, environ, self._signals, self._redactor, Subscribers([self._tell]))
-        rows = RowsToSend(
+        rows = SendPlan(
             source,
             ledger,
             assignment.rules,

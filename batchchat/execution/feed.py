@@ -29,6 +29,29 @@ from batchchat.store.ledger import Ledger
 __all__ = ["Feed"]
 
 
+class _RowLimit:
+    """How many rows are `left` to take, None for all; `more` gives a further part of a limit that is shared."""
+
+    def __init__(self, left: int | None, more: Callable[[], Awaitable[int]] | None) -> None:
+        self.left = left
+        self._more = more
+        self._asking = asyncio.Lock()
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether no row may be taken any more."""
+        return self.left == 0 and self._more is None
+
+    async def grow(self) -> bool:
+        """Whether there is more; asked for once, whoever waits for it."""
+        async with self._asking:
+            if self.left == 0 and self._more is not None:
+                self.left = await self._more()
+                if not self.left:
+                    self._more = None
+        return self.left != 0
+
+
 class Feed:
     """Takes rows from `tasks`; `keep` is given the records of those that are not sent, at most `limit` are.
 
@@ -51,9 +74,7 @@ class Feed:
         self._tasks = tasks
         self._ledger = ledger
         self._keep = keep
-        self._left = limit
-        self._more = more
-        self._asks_for_more = asyncio.Lock()
+        self._limit = _RowLimit(limit, more)
         self._total = total
         self._unsendable = unsendable
         self._broken = False
@@ -67,7 +88,7 @@ class Feed:
 
     async def take(self) -> Work | None:
         """The next row to send, or None at the input's end or the limit."""
-        while self._left != 0 or await self._may_take_more():
+        while self._limit.left != 0 or await self._limit.grow():
             # No await between reading a row and returning it: several workers call this at once.
             try:
                 task = next(self._tasks, None)
@@ -93,15 +114,6 @@ class Feed:
             if self.rows_read % ROWS_A_TURN == 0:
                 await asyncio.sleep(0)
         return None
-
-    async def _may_take_more(self) -> bool:
-        """Whether there is more of a limit that is shared with others; asked for once, whoever waits for it."""
-        async with self._asks_for_more:
-            if self._left == 0 and self._more is not None:
-                self._left = await self._more()
-                if not self._left:
-                    self._more = None
-        return self._left != 0
 
     def _put(self, record: RowRecord) -> None:
         self.kept += 1
@@ -148,12 +160,12 @@ class Feed:
 
     async def at_end(self) -> bool:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
-        return (self._left == 0 and self._more is None) or await self.take() is None
+        return self._limit.is_reached or await self.take() is None
 
     @property
     def limit_left(self) -> int | None:
         """How many more rows might be taken of the limit; None without one."""
-        return self._left
+        return self._limit.left
 
     async def count_rest(self, within_s: float) -> None:
         """Count the rows that were not taken, so that it is known how many are left. Gives up after `within_s`."""
@@ -171,8 +183,8 @@ class Feed:
 
     def _work(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> Work:
         self.taken += 1
-        if self._left is not None:
-            self._left -= 1
+        if self._limit.left is not None:
+            self._limit.left -= 1
         ledger = self._ledger
         sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
         spend = self._spend(task.row.key, answered) if sent_before else NO_SPEND

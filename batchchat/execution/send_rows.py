@@ -28,7 +28,7 @@ from batchchat.pricing.rates import Rates
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 
-__all__ = ["LeasedLimits", "OpenRecorder", "RowsToSend", "send_rows"]
+__all__ = ["LeasedLimits", "OpenRecorder", "SendPlan", "send_rows"]
 
 _COUNT_REST_S = 1.0  # a person waits for the end of a run that was stopped
 
@@ -39,7 +39,7 @@ Meanwhile = Callable[[Feed, Recorder], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class RowsToSend:
+class SendPlan:
     """The rows of `source` that `rules` have sent, or those of its `shard`; `ledger` has what came of them before.
 
     At most `limit` are sent (None: all); when these were taken `more` gives how many more may be. `counted` is the
@@ -73,7 +73,7 @@ class LeasedLimits(Protocol):
 
 async def send_rows(
     context: RunContext,
-    rows: RowsToSend,
+    rows: SendPlan,
     sender: wiring.Sender,
     open_recorder: OpenRecorder,
     result: RunLoopResult,

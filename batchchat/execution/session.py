@@ -31,7 +31,7 @@ from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
-from batchchat.execution.send_rows import RowsToSend, send_rows
+from batchchat.execution.send_rows import SendPlan, send_rows
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
 from batchchat.pricing.rates import Rates
@@ -308,9 +308,9 @@ class Session:
         self._tell(limits_read)
         return job
 
-    def _rows(self, rates: Rates, counts: PlanCounts | None) -> RowsToSend:
+    def _rows(self, rates: Rates, counts: PlanCounts | None) -> SendPlan:
         """The rows that are to be sent, after a plan with its `counts`."""
-        return RowsToSend(
+        return SendPlan(
             self._source,
             self._ledger,
             self._planner.rules,

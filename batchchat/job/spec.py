@@ -281,8 +281,7 @@ class JobSpec:
     )
     ask_concurrency: bool = False
     workers: int = field(
-        default=1,
-        metadata=key(integer(1, MAX_WORKERS), "processes on this machine that send; all limits are for all of them"),
+        default=1, metadata=key(integer(1, MAX_WORKERS), "processes on this machine; limits are for all of them")
     )
     adaptive: bool = field(default=True, metadata=key(boolean(), "lower that on 429 and overload, and grow it back"))
     limits: LimitsSpec = field(default=LimitsSpec(), metadata=section(LimitsSpec))

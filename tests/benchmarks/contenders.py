@@ -23,6 +23,11 @@ import sys, os, pyarrow.compute, pyarrow.parquet as pq
 finished = pq.read_table(sys.argv[1], columns=["finished_at"])["finished_at"]
 print(len(finished), os.stat(sys.argv[1]).st_ctime - pyarrow.compute.max(finished).as_py().timestamp())
 """
+ANSWERING = """
+import sys, pyarrow.compute, pyarrow.parquet as pq
+span = pyarrow.compute.min_max(pq.read_table(sys.argv[1], columns=["finished_at"])["finished_at"]).as_py()
+print((span["max"] - span["min"]).total_seconds())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,19 @@ class Contenders:
         self.after_last_answer_s(rows)
         return measured
 
+    def workers(self, load: Load, rows: int, count: int) -> float:
+        """Seconds from the first answer to the last of a run with `count` workers, on all cores."""
+        self.remove_run()
+        job = self.job(load, rows, workers=count)
+        with self._all_requests(rows):
+            python(["-m", "batchchat", "run", str(job), "--progress", "none"], core=None)
+        return float(subprocess.check_output([sys.executable, "-c", ANSWERING, str(self._output)], text=True))
+
     def command(self, *arguments: str, until: Callable[[], bool] | None = None) -> Measured:
         """Another command of batchchat."""
         return python(["-m", "batchchat", *arguments], until=until)
 
-    def job(self, load: Load, rows: int, *, budget: bool = False) -> Path:
+    def job(self, load: Load, rows: int, *, budget: bool = False, workers: int = 1) -> Path:
         """Write the job file; its path."""
         kind = "stream" if self._stream and load.kind == "short" else load.kind
         job = {
@@ -88,6 +101,7 @@ class Contenders:
             "endpoint": {"base_url": self.endpoint.base_url(kind, load.latency_ms), "stream": kind == "stream"},
             "params": {"temperature": 0.7, "max_tokens": 512},
             "concurrency": load.in_flight,
+            "workers": workers,
             "output": {"path": str(self._output)},
             **({"budget": {"max_cost": 1_000_000}, "price": {"input": 0.5, "output": 0.5}} if budget else {}),
         }

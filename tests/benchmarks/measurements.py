@@ -113,6 +113,19 @@ def slow_endpoint(contenders: Contenders, extent: Extent) -> Iterator[Figure]:
     yield ratio("wall, 500 ms, 1,000 in flight, 20k / bare", {"bare s": bare, "ours s": ours}, 1.1)
 
 
+def workers(contenders: Contenders, extent: Extent) -> Iterator[Figure]:
+    """Two workers against one process, from the first answer to the last.
+
+    All cores are theirs, but what the endpoint takes of one: on two cores that is in the figure.
+    """
+    load, rows = Load(), extent.sizes[1]
+    one, two = [], []
+    for _ in range(extent.rounds):
+        one.append(contenders.workers(load, rows, 1))
+        two.append(contenders.workers(load, rows, 2))
+    yield ratio("time to answer, workers: 2 / 1", {"one s": one, "two s": two}, 1 / 1.7)
+
+
 def start(contenders: Contenders, extent: Extent) -> Iterator[Figure]:
     """Commands that do next to nothing."""
     rounds, load = extent.rounds * 3, Load()
@@ -190,5 +203,6 @@ GROUPS = {
     "budget": budget,
     "many": many_in_flight,
     "slow": slow_endpoint,
+    "workers": workers,
     "scale": scale,
 }

@@ -27,14 +27,20 @@ class Measured:
     """As time.time() gives it."""
 
 
-def python(arguments: list[str], *, until: Callable[[], bool] | None = None) -> Measured:
-    """Run Python with `arguments` on the client's core to its end, or until `until()` is true: then it is killed."""
+def python(
+    arguments: list[str], *, until: Callable[[], bool] | None = None, core: int | None = CLIENT_CORE
+) -> Measured:
+    """Run Python with `arguments` to its end, or until `until()` is true: then it is killed.
+
+    It has the client's core to itself, or with a `core` of None all there are.
+    """
     started_at, start = time.time(), time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *arguments], env=COMPILED, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
-        pin(process.pid, CLIENT_CORE)
+        if core is not None:
+            pin(process.pid, core)
         while until is not None and not until() and _runs(process):
             time.sleep(0.02)
         killed = until is not None and _runs(process)

@@ -62,18 +62,18 @@ def test_every_key_is_declared_completely() -> None:
         ("output", "x", "`x` is not a key of `output`. It takes path, order, part_rows and raw."),
         (
             "",
-            "workers",
+            "deadline",
             (
-                "`workers` is not in this version of batchchat yet. Run one process, or split the input and run a job "
-                "for each part."
+                "`deadline` is not in this version of batchchat yet. Set `budget.stop_at`, and choose the tier in "
+                "`params.service_tier`."
             ),
         ),
         (
             "",
-            "worker",
+            "deadlin",
             (
-                "`worker` is not a key of a job. `workers` is near, and not in this version of batchchat yet. "
-                "Run one process, or split the input and run a job for each part."
+                "`deadlin` is not a key of a job. `deadline` is near, and not in this version of batchchat yet. "
+                "Set `budget.stop_at`, and choose the tier in `params.service_tier`."
             ),
         ),
         (
@@ -81,8 +81,8 @@ def test_every_key_is_declared_completely() -> None:
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, template, system, model, endpoint, params, "
-                "samples, matrix, dedupe, expect, concurrency, adaptive, limits, timeout, retry, resume, drain, "
-                "budget, confirm_above, price, prices, estimate, on_finish and output."
+                "samples, matrix, dedupe, expect, concurrency, workers, adaptive, limits, timeout, retry, resume, "
+                "drain, budget, confirm_above, price, prices, estimate, on_finish and output."
             ),
         ),
     ],

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.conversation import Row
+from batchchat.core.shard import Shard
 from batchchat.errors import InputError
 from tests.sources.folder import Folder, user
 
@@ -272,3 +273,24 @@ def test_memory_does_not_grow_with_the_input(folder: Folder) -> None:
 
     small, large = peak("small.jsonl"), peak("large.jsonl")
     assert large - small < 2_500_000
+
+
+@pytest.mark.parametrize("id_", ["id", None])
+@pytest.mark.parametrize("name", ["in.jsonl", "in.parquet", "in.json"])
+def test_shards_have_every_row_once(folder: Folder, name: str, id_: str | None) -> None:
+    """Each row is in one shard, just as a reading of all has it: ids that repeat and bad rows, too."""
+    rows = [*GOOD, GOOD[1], {"id": "", "messages": user("no id")}, {"id": "r9", "messages": []}, *GOOD[3:]]
+    folder.write(name, json.dumps(rows).encode() if name.endswith(".json") else rows)
+    source = folder.open(name, id=id_)
+    shards = [list(source.read(Shard(number, 3))) for number in range(3)]
+    assert sorted((row for shard in shards for row in shard), key=lambda row: row.ordinal) == list(source.read())
+    assert [{row.ordinal % 3 for row in shard} for shard in shards] == [{0}, {1}, {2}]
+
+
+def test_shards_of_a_sample_and_of_a_filter(folder: Folder) -> None:
+    """The rows that are left are shared out, by their ordinals."""
+    folder.write("in.jsonl", [{"id": f"r{n}", "n": n, "messages": user(f"hi {n}")} for n in range(40)])
+    for keys in ({"random": 9}, {"where": "n % 3"}, {"first": 7}):
+        source = folder.open("in.jsonl", id="id", **keys)
+        shards = [row.key for number in range(2) for row in source.read(Shard(number, 2))]
+        assert sorted(shards) == sorted(row.key for row in source.read())

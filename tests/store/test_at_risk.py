@@ -28,3 +28,14 @@ def test_requests_without_a_bound_get_one_later() -> None:
     for _ in range(2):
         at_risk.set_bound_for_unpriced("p", Decimal("0.5"))
         assert (at_risk.requests, at_risk.usd, at_risk.unpriced) == (4, {"p": Decimal(2)}, 0)
+
+
+def test_what_is_at_risk_is_the_sum_over_the_writers() -> None:
+    """Of each writer the last hold counts; one that was released has nothing at risk."""
+    at_risk = AtRisk()
+    at_risk.hold({"requests": 9, "usd": "0.9", "price": "p", "writer": 1})
+    at_risk.hold({"requests": 4, "usd": "0.4", "price": "p", "writer": 2})
+    at_risk.hold({"requests": 7, "usd": "0.7", "price": "p", "writer": 3, "replaces": 1})
+    at_risk.hold({"requests": 0, "usd": "0", "price": "p", "writer": 3, "replaces": 1})
+    at_risk.end_session()
+    assert (at_risk.requests, at_risk.usd, at_risk.unpriced) == (13, {"p": Decimal("1.3")}, 0)

@@ -73,3 +73,17 @@ def test_an_accepted_request_is_no_failure(tmp_path: Path) -> None:
     assert history.billed == {"timeout": 1}
     assert history.accepted == {0: AcceptedReply({"text": "0"}, {"total_tokens": 0}, 5.5)}
     assert ledger.unfinished.history(KEY, OTHER_FP) == NO_HISTORY
+
+
+def test_a_killed_writer_had_sent_what_it_noted(tmp_path: Path) -> None:
+    """What it was sending counts as an attempt once another replaces it; what others are sending does not."""
+    ledger = Ledger(tmp_path)
+    note = step(0, "sent", attempts=0, writer=1)
+    ledger.apply(0, note)
+    ledger.apply(0, {**note, "id": "b", "writer": 2})
+    ledger.apply(0, {"kind": "hold", "requests": 0, "usd": None, "writer": 3, "replaces": 1})
+    ledger.apply(0, step(0, "timeout", possibly_billed=1))
+    ledger.apply(0, {**step(0, "timeout", possibly_billed=1), "id": "b"})
+    ledger.end_session()
+    billed = [sum(ledger.unfinished.history(Key(id_), FP).billed.values()) for id_ in ("a", "b")]
+    assert billed == [2, 1]
