@@ -13,7 +13,7 @@ from batchchat.api.job import Job, job_from
 from batchchat.api.next_call import next_call
 from batchchat.api.result import Result
 from batchchat.api.run_options import Resending, RunCallOptions
-from batchchat.cluster.session import session_for
+from batchchat.cluster.session_type import session_for
 from batchchat.errors import UsageError
 from batchchat.execution.context import RunOptions
 from batchchat.execution.disposition import OnChanged

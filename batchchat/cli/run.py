@@ -203,7 +203,7 @@ def _run(
     ending: Ending,
 ) -> int:
     """Run a job, add its result to `results`, and print how it ended; returns the exit code."""
-    from batchchat.cluster.session import session_for
+    from batchchat.cluster.session_type import session_for
     from batchchat.execution.runner import run_job
     from batchchat.execution.wiring import redactor_for
 

@@ -17,17 +17,11 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.messages import nothing_good
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.session import Session
-from batchchat.job import JobSpec
 from batchchat.pricing.rates import Rates
 
-__all__ = ["ClusterSession", "session_for"]
+__all__ = ["ClusterSession"]
 
 _MAX_UNSYNCED = 1000
-
-
-def session_for(job: JobSpec) -> type[Session]:
-    """The type of the session that sends the rows of `job`."""
-    return ClusterSession if min(job.workers, job.concurrency) > 1 else Session
 
 
 class ClusterSession(Session):

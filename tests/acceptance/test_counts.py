@@ -171,3 +171,34 @@ def test_modules_of_help() -> None:
 def test_modules_of_the_package() -> None:
     """`import batchchat` imports its version, and what it names when that is used."""
     assert of_ours(modules_after("import batchchat")) == ["batchchat.version", "batchchat"]
+
+
+NOT_BEFORE_A_REQUEST = {
+    "jinja2", "jsonschema", "numpy", "pandas", "pyarrow", "regex", "tenacity", "tiktoken", "tokenizers", "tqdm",
+    "multiprocessing", "batchchat.cluster.session", "batchchat.execution.publish", "batchchat.mock",
+    "batchchat.reporting",
+}  # fmt: skip
+AT_THE_FIRST_REQUEST = """
+import sys
+from aiohttp import TCPConnector
+from batchchat.cli import main
+
+async def connect(*_arguments, **_options):
+    print(*sys.modules, file=sys.stderr, flush=True)
+    os._exit(0)
+
+import os
+TCPConnector.connect = connect
+main(["run", "job.yaml", "--progress", "none"])
+"""
+
+
+def test_modules_of_the_first_request(job: Job) -> None:
+    """A plain job over JSON lines has sent its first request before what only other jobs, or its end, need."""
+    job.write([{"id": "a", "prompt": "Hello"}], endpoint__base_url="http://127.0.0.1:9/v1")
+    command = [sys.executable, "-c", AT_THE_FIRST_REQUEST]
+    ended = subprocess.run(command, cwd=job.folder, env=job.environ(), capture_output=True, text=True, check=True)
+    modules = ended.stderr.split()
+    assert "batchchat.endpoint.client" in modules, ended.stderr
+    assert not NOT_BEFORE_A_REQUEST & set(modules)
+    assert len(of_ours(modules)) <= 265

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from batchchat.core.events import Event, Finished, Progress, Started
 from batchchat.errors import InputError, UsageError
+from batchchat.execution import run_loop
 from batchchat.execution.context import RunOptions
 from batchchat.execution.ending import RunResult
 from batchchat.execution.runner import run_job
@@ -164,3 +165,17 @@ def test_a_time_of_day_is_the_next_after_the_command_began(tmp_path: Path) -> No
     assert asyncio.run(run_job(spec, OPTIONS, environ={})).exit_code == 0
     after = job(tmp_path, more="budget: {stop_at: 1h}\n")
     assert asyncio.run(run_job(after, began, environ={})).exit_code == 0
+
+
+def test_what_the_end_needs_is_imported_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first answers are awaited, and in a thread, the modules are imported that write the output."""
+    imported: list[tuple[str, bool]] = []
+
+    def import_module(name: str) -> None:
+        imported.append((name, threading.current_thread() is threading.main_thread()))
+
+    monkeypatch.setattr(run_loop, "_IMPORT_AFTER_S", 0.0)
+    monkeypatch.setattr(run_loop, "import_module", import_module)
+    result = asyncio.run(run_job(job(tmp_path), OPTIONS))
+    assert result.exit_code == 0
+    assert imported == [("batchchat.execution.publish", False)]
