@@ -20,6 +20,7 @@ class Compose(Protocol):
     ) -> Request:
         """The request of these; `plain`: the messages are known to be a role and a text and no more."""
 
+
 # A member of an enum takes 0.1 µs to look up in Python 3.11; these are looked up for each row.
 _ACCEPT, _ANSWERED, _FAILED = Action.ACCEPT, Status.ANSWERED, Status.FAILED
 

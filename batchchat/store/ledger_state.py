@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -73,7 +72,7 @@ def _unpacked_paid(packed: Sequence[Any]) -> PaidElsewhere:
 
 
 def _packed_spend(spend: Spend) -> dict[str, Any]:
-    packed: dict[str, Any] = {field.name: getattr(spend, field.name) for field in fields(spend)}
+    packed: dict[str, Any] = spend._asdict()
     for name in _USD:
         packed[name] = None if packed[name] is None else str(packed[name])
     for name in _USAGE:
