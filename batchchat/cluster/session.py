@@ -33,6 +33,8 @@ def session_for(job: JobSpec) -> type[Session]:
 class ClusterSession(Session):
     """A session with as many workers as its job says."""
 
+    passes_over = False
+
     async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
         """Have the rows sent; returns the result of all workers."""
         if self._planner.rules.resend.id_lists:
