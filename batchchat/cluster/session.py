@@ -27,6 +27,8 @@ _MAX_UNSYNCED = 1000
 class ClusterSession(Session):
     """A session with as many workers as its job says."""
 
+    passes_over = False
+
     async def _send(self, rates: Rates, counts: PlanCounts | None) -> RunLoopResult:
         """Have the rows sent; returns the result of all workers."""
         if self._planner.rules.resend.id_lists:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
-__all__ = ["Shard"]
+__all__ = ["OrdinalFilter", "Shard", "UnansweredRows"]
+
+
+class OrdinalFilter(Protocol):
+    """Which rows of an input are made; the others are passed over."""
+
+    def has(self, number: int, /) -> bool:
+        """Whether the input row with this ordinal is made."""
 
 
 class Shard(NamedTuple):
@@ -21,3 +30,24 @@ class Shard(NamedTuple):
     def has(self, number: int) -> bool:
         """Whether the row is of this shard: `number` is its ordinal in the input, or the hash of its request."""
         return number % self.of == self.number
+
+
+class UnansweredRows:
+    """The input rows of which not all rows, `rows_each`, are among those `answered`, given by their ordinals.
+
+    `passed_over` rows are those of the other input rows.
+    """
+
+    def __init__(self, answered: Iterable[int], rows_each: int) -> None:
+        counts = array("L")
+        for ordinal in answered:
+            number = ordinal // rows_each
+            if number >= len(counts):
+                counts.extend(bytes(number + 1024 - len(counts)))
+            counts[number] += 1
+        self._is_whole = bytearray(count == rows_each for count in counts)
+        self.passed_over = sum(self._is_whole) * rows_each
+
+    def has(self, number: int) -> bool:
+        """Whether the input row with the ordinal `number` has a row without an answer."""
+        return number >= len(self._is_whole) or not self._is_whole[number]

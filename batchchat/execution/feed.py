@@ -57,7 +57,7 @@ class Feed:
 
     Once these were taken, `more` gives how many more may be, where the limit is shared with others; 0 at its end.
     `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
-    not yet when they were read.
+    not yet when they were read. `passed_over` answered rows of the input are in no task, and count as read.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Feed:
         limit: int | None,
         unsendable: UnsendableRows | None,
         more: Callable[[], Awaitable[int]] | None = None,
+        passed_over: int = 0,
     ) -> None:
         self._tasks = tasks
         self._ledger = ledger
@@ -78,8 +79,7 @@ class Feed:
         self._total = total
         self._unsendable = unsendable
         self._broken = False
-        self.rows_read = 0
-        self.good_rows = 0
+        self.rows_read = self.good_rows = passed_over
         self.taken = 0
         self.kept = 0
         self.exhausted = False

@@ -13,12 +13,16 @@ from dataclasses import fields
 from hashlib import sha256
 from typing import Any
 
+from batchchat.core.events import Planned
+from batchchat.core.shard import UnansweredRows
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.feed import Feed
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.resend import NO_RESEND
+from batchchat.execution.wiring import limit_reached_for
 from batchchat.job import JobSpec
+from batchchat.job.spec import AUTO
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 from batchchat.version import __version__
@@ -26,6 +30,8 @@ from batchchat.version import __version__
 __all__ = ["KnownInput"]
 
 _ID_DIGITS = 32
+_LONG_BYTES = 32 << 20
+"""To look at all rows of a smaller input first takes a second or two, and tells all counts exactly."""
 _LOCATIONS = frozenset({"paths", "folder"})
 """Fields of `InputSpec` that say where the job is: it can be moved with its input."""
 
@@ -47,6 +53,9 @@ class KnownInput:
         self._total: int | None = None
         self._feed: Feed | None = None
         self._noted: list[str] = []
+        self._invalid = 0
+        self._is_exact = False
+        """Whether `_total` and `_invalid` are of a reading to the end."""
         self._answers_all = True
         """Whether each finished row has the record that answers its request, as far as this run has seen."""
 
@@ -65,6 +74,7 @@ class KnownInput:
             self._answers_all = not self._ledger.index.has_finished
             return False
         self._reading, self._total = reading, reading["total"]
+        self._invalid, self._is_exact = reading["invalid"], reading["is_exact"]
         return True
 
     @property
@@ -107,6 +117,55 @@ class KnownInput:
         counts.rows[Disposition.KEEP] = good
         return counts
 
+    def going_on(self) -> Planned | None:
+        """What a run will do that only goes on where the one before it was; None where rows must be looked at first.
+
+        Then no answered row can have changed or be gone, and all that has no record is new, as in a first run.
+        """
+        ledger, job, reading = self._ledger, self._job, self._reading
+        if reading is None or job.budget.max_cost is not None or self._options.strict or _shares(job):
+            return None
+        if self._source.bytes_total < _LONG_BYTES:
+            return None
+        rows = reading["estimate"] if self._total is None else self._total
+        limit_reached, totals = limit_reached_for(job), ledger.totals
+        used_up = sum(limit_reached(billed) is not None for billed in ledger.unfinished.billed())
+        invalid = max(totals.invalid, reading["invalid"])
+        kept = totals.answered + totals.failed
+        if not kept or rows is None or rows <= kept + invalid + used_up:
+            return None
+        return Planned(
+            total=rows,
+            kept=kept,
+            kept_changed=0,
+            resend_changed=0,
+            retry_failed=0,
+            new=rows - kept - invalid - used_up,
+            invalid=invalid,
+            gone=0,
+            used_up=used_up,
+            variants=job.variants,
+            samples=job.samples,
+            is_estimate=not self._is_exact,
+        )
+
+    @property
+    def total(self) -> int | None:
+        """How many rows the known input has; None where it was not read to its end, or is not known."""
+        return self._total
+
+    @property
+    def unanswered(self) -> UnansweredRows | None:
+        """The rows of the known input that have no answer; None where it is not known."""
+        if self._reading is None:
+            return None
+        return UnansweredRows(self._ledger.index.answered_ordinals(), self._job.variants * self._job.samples)
+
+    @property
+    def recognised_id(self) -> str | None:
+        """The `id` of the input that an earlier run has read; None where this is another."""
+        return None if self._reading is None else self._reading["id"]
+
     def planned(self, counts: PlanCounts) -> None:
         """All rows were read, and `counts` of them made."""
         totals, rows = self._ledger.totals, counts.rows
@@ -116,7 +175,7 @@ class KnownInput:
             and counts.invalid == counts.invalid_new + totals.invalid
             and not counts.stale_passthrough
         )
-        self._total = counts.total
+        self._total, self._invalid, self._is_exact = counts.total, counts.invalid, True
 
     def watch(self, feed: Feed) -> None:
         """The rows that are sent are those of `feed`."""
@@ -127,9 +186,28 @@ class KnownInput:
         feed, total = self._feed, self._total
         if not self._answers_all or not self._is_plain or (id_ := self.id) is None:
             return None
-        if total is None and feed is not None and feed.exhausted:
-            total = feed.rows_read
-        return {"id": id_, "total": total, "notes": list(dict.fromkeys((*self._notes_before, *self._source.notes)))}
+        is_exact, estimate = self._is_exact, total
+        if self._reading is not None:
+            estimate = self._reading["estimate"]
+        if feed is not None and not is_exact:
+            is_exact = feed.exhausted
+            estimate, is_estimate = feed.total()
+            total = None if is_estimate else estimate
+        notes = dict.fromkeys((*self._notes_before, *self._source.notes))
+        return {
+            "id": id_,
+            "total": total,
+            "invalid": self._invalid,
+            "estimate": estimate,
+            "is_exact": is_exact,
+            "notes": list(notes),
+        }
+
+
+def _shares(job: JobSpec) -> bool:
+    """Whether rows may have the answer of an equal one, which only a look at all rows tells."""
+    axes = any(axis.name == "temperature" for axis in job.matrix or ())
+    return job.dedupe is True or (job.dedupe == AUTO and (axes or job.params.get("temperature") == 0))
 
 
 def _words(job: JobSpec) -> str:

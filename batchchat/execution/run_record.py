@@ -18,8 +18,11 @@ from batchchat.version import __version__
 __all__ = ["run_record"]
 
 
-def run_record(context: RunContext, source: Source) -> dict[str, Any]:
-    """The record of the session of `context`, whose input is `source`, without secrets."""
+def run_record(context: RunContext, source: Source, reading: str | None = None) -> dict[str, Any]:
+    """The record of the session of `context`, whose input is `source`, without secrets.
+
+    `reading` is the id of the input in the checkpoint of an earlier session, where it is the same.
+    """
     job = context.job
     return {
         "kind": "run",
@@ -37,6 +40,7 @@ def run_record(context: RunContext, source: Source) -> dict[str, Any]:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "at": time.time(),
+        **({} if reading is None else {"reading": reading}),
     }
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from batchchat.core.shard import Shard
+from batchchat.core.shard import Shard, UnansweredRows
 from batchchat.errors import BatchchatError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
@@ -44,7 +44,8 @@ class SendPlan:
 
     At most `limit` are sent (None: all); when these were taken `more` gives how many more may be. `counted` is the
     number of rows of the input, where it was read already; `outdated` rows have a record and are sent again, and
-    `undecided` ones keep their answers. `stop_at` is when the run is to end, in seconds since the epoch.
+    `undecided` ones keep their answers. Rows that are not `unanswered` are passed
+    over, where that is known. `stop_at` is when the run is to end, in seconds since the epoch.
     """
 
     source: Source
@@ -58,6 +59,7 @@ class SendPlan:
     undecided: int = 0
     stop_at: float | None = None
     shard: Shard | None = None
+    unanswered: UnansweredRows | None = None
 
 
 class LeasedLimits(Protocol):
@@ -100,12 +102,13 @@ async def send_rows(
     )
     scripts = scripts_for(job, rows.rates, engine.formats)
     feed = Feed(
-        tasks(rows.source, scripts, ledger.index, rows.rules, rows.shard),
+        tasks(rows.source, scripts, ledger.index, rows.rules, rows.shard, unanswered=rows.unanswered),
         ledger,
         recorder.keep,
         InputTotal(rows.source, counted=rows.counted, rows_each=scripts.expansion.rows_each),
         limit=rows.limit,
         more=rows.more,
+        passed_over=0 if rows.unanswered is None else rows.unanswered.passed_over,
         unsendable=UnsendableRows(ContextCheck(context_for(job, rows.rates)), wiring.limit_reached_for(job)),
     )
     progress = ProgressReporter(engine, feed, finished, recorder.retries, context.tell, limit=rows.limit)

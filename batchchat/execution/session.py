@@ -101,6 +101,8 @@ class Session:
 
     sends = True
     """Whether rows are sent to the endpoint."""
+    passes_over = True
+    """Whether rows that are known to be answered need not be read again."""
 
     def __init__(
         self,
@@ -151,7 +153,8 @@ class Session:
             self._checkpoints = self._replay()
         self._check_mock()
         rates = await self._rates()
-        resumes = ledger.index.has_finished
+        goes_on = self._goes_on()
+        resumes = ledger.index.has_finished and not goes_on
         looks_first = resumes or options.strict or job.budget.max_cost is not None or not self.sends
         try:
             counts = await self._planner.plan(rates) if looks_first else None
@@ -168,6 +171,15 @@ class Session:
         if result.error is None and not self._signals.impatient:
             self._checkpoints.write()
         return replace(self._finish(result, rates), set_aside=aside)
+
+    def _goes_on(self) -> bool:
+        """Whether the run only goes on where the one before it was, and sends while it reads; that is told."""
+        if not self.sends or not self.passes_over or self._known.nothing_left() is not None:
+            return False
+        if (planned := self._known.going_on()) is None:
+            return False
+        self._tell(planned)
+        return True
 
     def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
         return finish(self._context, self._folder, self._ledger, result, rates)
@@ -241,7 +253,7 @@ class Session:
         self._recorder = Recorder(
             partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
         )
-        self._recorder.keep(run_record(self._context, self._source))
+        self._recorder.keep(run_record(self._context, self._source, self._known.recognised_id))
         return self._recorder
 
     def _counted(self, counts: PlanCounts) -> None:
@@ -316,10 +328,11 @@ class Session:
             self._planner.rules,
             rates,
             limit=self._options.limit,
-            counted=None if counts is None else counts.total,
+            counted=self._known.total if counts is None else counts.total,
             outdated=0 if counts is None else counts.replaced,
             undecided=0 if counts is None else counts.rows[Disposition.UNDECIDED],
             stop_at=self._stop_at,
+            unanswered=self._known.unanswered if counts is None else None,
         )
 
     def _stopped(self) -> bool:

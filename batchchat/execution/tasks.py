@@ -12,7 +12,7 @@ from typing import NamedTuple
 from batchchat.core.attempt import MaxUsage, Script
 from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import RowRecord, record_of_bad_row
-from batchchat.core.shard import Shard
+from batchchat.core.shard import Shard, UnansweredRows
 from batchchat.execution.disposition import Disposition, OnChanged, disposition
 from batchchat.execution.equal_requests import EqualRequests, SharedSource
 from batchchat.execution.resend import NO_RESEND, Resend
@@ -65,16 +65,25 @@ class RowTask(NamedTuple):
 
 
 def tasks(
-    source: Source, scripts: Scripts, index: Index, rules: ResumeRules, shard: Shard | None = None
+    source: Source,
+    scripts: Scripts,
+    index: Index,
+    rules: ResumeRules,
+    shard: Shard | None = None,
+    *,
+    unanswered: UnansweredRows | None = None,
 ) -> Iterator[RowTask | BadRow]:
-    """Every row that those of `source` become, or those of a `shard`; each gets its entry in `index`."""
+    """Every row that those of `source` become, or those of a `shard`; each gets its entry in `index`.
+
+    Where it is known which input rows are `unanswered`, the others are passed over: nothing is made of them.
+    """
 
     def entry_of(row: Row | BadRow) -> int:
         entry = index.add(row.key)
         index.set_ordinal(entry, row.ordinal)
         return entry
 
-    return _tasks(source, scripts, index, rules, entry_of, shard=shard)
+    return _tasks(source, scripts, index, rules, entry_of, shard=shard, unanswered=unanswered)
 
 
 def looked_up_tasks(source: Source, scripts: Scripts, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
@@ -90,9 +99,10 @@ def _tasks(
     entry_of: Callable[[Row | BadRow], int | None],
     *,
     shard: Shard | None = None,
+    unanswered: UnansweredRows | None = None,
 ) -> Iterator[RowTask | BadRow]:
     expansion, equal = scripts.expansion, EqualRequests(index, resent_since=rules.resend.since)
-    for input_row in source.read() if shard is None or shard.by_request else source.read(shard):
+    for input_row in source.read(unanswered if shard is None or shard.by_request else shard):
         if isinstance(input_row, BadRow):
             if shard is not None and not shard.has(input_row.ordinal):
                 continue

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchchat.core.conversation import BadRow, Row
-    from batchchat.core.shard import Shard
+    from batchchat.core.shard import OrdinalFilter
     from batchchat.job.spec import InputSpec
     from batchchat.job.template import TemplateSpec
     from batchchat.sources.files import Record
@@ -147,8 +147,8 @@ class Source:
         rows = round(rows_read * self.bytes_total / self.bytes_read)
         return rows if self._first is None else min(rows, self._first)
 
-    def read(self, shard: Shard | None = None) -> Iterator[Row | BadRow]:
-        """The rows, from the first, or those of a `shard`. Raises `InputError` if a file was removed since."""
+    def read(self, shard: OrdinalFilter | None = None) -> Iterator[Row | BadRow]:
+        """The rows, from the first, or those that `shard` has. Raises `InputError` if a file was removed since."""
         rows = self._rows(shard)
         return rows if self._sample is None else self._sample.select(rows)
 
@@ -160,7 +160,7 @@ class Source:
             sentences.append(f"{rows_left_out(self.left_out)} left out by `input.where`.")
         return sentences
 
-    def _rows(self, shard: Shard | None = None) -> Iterator[Row | BadRow]:
+    def _rows(self, shard: OrdinalFilter | None = None) -> Iterator[Row | BadRow]:
         self.bytes_read = before = self.left_out = 0
         self._all_read = False
         builder = RowBuilder(self._columns, self._unsent)

@@ -192,6 +192,13 @@ class Index:
         """Whether there is an entry with a record."""
         return next(self.finished(), None) is not None
 
+    def answered_ordinals(self) -> Iterator[int]:
+        """The ordinals of the answered rows that are in the input."""
+        answered = _CODES[Status.ANSWERED.value]
+        for ordinal, code in zip(self._ordinals, self._statuses, strict=True):
+            if code == answered and ordinal != _NOT_IN_INPUT:
+                yield ordinal
+
     def finished(self) -> Iterator[int]:
         """Entries with a record, in the order they were added."""
         return (entry for entry, code in enumerate(self._statuses) if code)

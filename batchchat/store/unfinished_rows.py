@@ -10,7 +10,7 @@ the one text of rows that is held in memory: of as many rows as were in progress
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,10 @@ class UnfinishedRows:
                 row["identity"], row["billed"], last, row["noted"], row["writer"], accepted
             )
         return unfinished
+
+    def billed(self) -> Iterator[Mapping[str, int]]:
+        """Of each row how many attempts were or may have been billed, by kind."""
+        return (row.billed for row in self._rows.values())
 
     @property
     def has_noted(self) -> bool:

@@ -87,7 +87,8 @@ def _planned(event: events.Planned) -> str:
         (event.gone, "gone from the input"),
     ):
         if count:
-            parts.append(f"{numbers.count(count)} {words}")
+            about = "about " if event.is_estimate and words == "new" else ""
+            parts.append(f"{about}{numbers.count(count)} {words}")
     if not (event.retry_failed or event.resend_answered or event.resend_changed or event.new):
         parts.append("nothing to send")
     if event.variants * event.samples > 1:

@@ -10,8 +10,10 @@ from unittest.mock import patch
 
 import pytest
 
+from batchchat.execution import known_input
+from batchchat.sources.row_builder import RowBuilder
 from batchchat.sources.source import Source
-from tests.acceptance.job import Job, conversation, rows
+from tests.acceptance.job import Job, conversation, rows, until
 
 ROWS: list[object] = [*rows(12), {"id": "bad"}, '{"id": "r0003", "messages": [{"role": "user", "content": "again"}]}']
 
@@ -95,3 +97,63 @@ def test_whatever_was_changed_is_noticed(job: Job, change: Callable[[Job], None]
     checkpoint_gone(job)
     assert with_checkpoint == spoken(job)
     assert states(job) == table
+
+
+@pytest.fixture
+def long_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each input is as one that takes long to be read."""
+    monkeypatch.setattr(known_input, "_LONG_BYTES", 0)
+
+
+@pytest.mark.usefixtures("long_input")
+@pytest.mark.parametrize("keys", [{}, {"samples": 2}, {"dedupe": False, "params": {"temperature": 0}}])
+def test_a_half_finished_run_goes_on_without_a_look_at_all_rows(job: Job, keys: dict[str, Any]) -> None:
+    """Answered rows are passed over; failed, duplicate and new ones are what they are after a look."""
+    job.write(ROWS, **keys)
+    assert job.run("--limit", "7").code == 0
+    with patch.object(RowBuilder, "build", autospec=True, side_effect=RowBuilder.build) as build:
+        rest = job.run()
+    each = int(keys.get("samples", 1))
+    built = [call.args[2] for call in build.call_args_list]
+    assert built[0] == 1 + 7 // each
+    assert f"resume {'28 rows (14 × 2 samples): ' if each > 1 else ''}7 finished before are kept · about" in rest.err
+    assert rest.code == 3
+    assert [row["status"] for row in job.table()] == ["answered"] * 12 * each + ["invalid"] * 2 * each
+    assert "duplicate id" in job.table()[-1]["error"]
+    with unread():
+        assert job.run().code == 3
+
+
+@pytest.mark.usefixtures("long_input")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda job: job.write([*rows(1, 50), *rows(11, 1)]),
+        lambda job: job.write(params={"temperature": 0.5}),
+        lambda job: job.write(rows(12)[::-1]),
+    ],
+)
+def test_what_was_changed_half_way_is_looked_at_first(job: Job, change: Callable[[Job], None]) -> None:
+    """The ordinals of answered rows say nothing of another input, nor the answers of another request."""
+    job.write(rows(12), resume__changed="keep")
+    job.run("--limit", "7")
+    change(job)
+    ended = job.run()
+    assert "about" not in next(line for line in ended.err.splitlines() if line.startswith("resume"))
+    checkpoint_gone(job)
+    assert ended.code == job.run().code == 0
+    assert len(job.table()) == 12
+
+
+@pytest.mark.usefixtures("long_input")
+def test_a_killed_run_that_went_on_is_gone_on_with(job: Job) -> None:
+    """Its records follow the checkpoint of the run before, and name the same input."""
+    job.write(rows(60), concurrency=4)
+    job.run("--limit", "10")
+    running = job.start("--limit", "30")
+    until(lambda: job.acknowledged() > 20)
+    running.process.kill()
+    running.end()
+    ended = job.run()
+    assert ended.code == 0
+    assert [row["id"] for row in job.table()] == [f"r{number:04}" for number in range(60)]
