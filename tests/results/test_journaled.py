@@ -81,7 +81,7 @@ def rows(draw: st.DrawFn) -> dict[str, Any]:
 def steps(draw: st.DrawFn) -> dict[str, Any]:
     """A record of an attempt that did not finish its row."""
     id_, variant, sample = draw(KEYS)
-    spend: dict[str, Any] = {"attempts": draw(st.integers(0, 1)), "possibly_billed": draw(st.integers(0, 1)), "cost_usd": None}
+    spend: dict[str, Any] = {name: draw(st.integers(0, 1)) for name in ("attempts", "possibly_billed")}
     spend["cost_usd"] = draw(st.none() | MICRO_USD)
     head = {"kind": "step", "id": id_, "variant": variant, "sample": sample, "fp": "00000000000000ff", "step": 0}
     return {**head, **spend, "why": draw(st.sampled_from(["timeout", "sent", "accepted"])), "at": draw(TIMES)}
