@@ -19,6 +19,8 @@ from tests.acceptance.servers import mock_thread
 from tests.field.endpoint import Asked, endpoint, error, ok
 
 CONCURRENCY = 12
+PATIENCE_S = 240.0
+"""A worker takes two seconds of CPU to start, and a busy machine has many other processes."""
 
 
 def children(pid: int) -> list[int]:
@@ -116,7 +118,7 @@ def test_a_killed_worker_is_replaced(job: Job) -> None:
         victim = workers_of(running, 2)[1]
         until(lambda: job.acknowledged() > 100 and segments_with_rows(job) == 2, "rows of both workers")
         os.kill(victim, signal.SIGKILL)
-        ended = running.end()
+        ended = running.end(PATIENCE_S)
         whole(job, ended, 600)
         stats = mock.stats()
     assert segments_with_rows(job) == 3
@@ -159,7 +161,7 @@ def test_a_killed_run_takes_its_workers_along(job: Job) -> None:
         workers = workers_of(running, 3)
         until(lambda: job.acknowledged() > 40, "rows")
         running.process.kill()
-        assert running.end().code == -9
+        assert running.end(PATIENCE_S).code == -9
         until(lambda: not any(lives(pid) for pid in workers), "the end of its workers")
         requests = mock.stats()["requests"]
         time.sleep(0.4)
@@ -184,7 +186,7 @@ def test_a_run_is_refused_while_workers_of_a_killed_one_end(job: Job) -> None:
         workers = workers_of(running, 2)
         until(lambda: len(server.asked) == 4, "requests")
         running.process.kill()
-        running.end()
+        running.end(PATIENCE_S)
         refused = job.run()
         assert refused.code == 2
         assert "out.parquet is in use by" in refused.err
@@ -203,7 +205,7 @@ def test_any_number_of_workers_resumes(job: Job, before: int, after: int) -> Non
         running = job.start("--set", f"workers={before}")
         until(lambda: job.acknowledged() > 60, "rows")
         running.signal(signal.SIGTERM)
-        assert running.end().code == 143
+        assert running.end(PATIENCE_S).code == 143
         done = job.acknowledged()
         assert done < 300
         ended = job.run("--set", f"workers={after}")
@@ -279,7 +281,7 @@ def test_a_signal_drains_all(job: Job) -> None:
         os.killpg(os.getpgid(running.process.pid), 0)
         running.signal(signal.SIGINT)
         running.says("SIGINT: no new requests; waiting up to 30s for 12 in flight.")
-        ended = running.end()
+        ended = running.end(PATIENCE_S)
         stats = mock.stats()
     assert ended.code == 130
     assert stats["billed_rows"] == stats["requests"] == job.acknowledged()
@@ -364,7 +366,7 @@ def test_an_outage_is_told_once(job: Job) -> None:
         running.says("down")
         time.sleep(1.0)
         down = False
-        ended = running.end()
+        ended = running.end(PATIENCE_S)
         whole(job, ended, 60)
     log = (job.run_folder / "run.log").read_text()
     assert log.count("endpoint is back") == 1, log
@@ -398,7 +400,7 @@ def test_status_while_it_goes_on(job: Job) -> None:
         until(lambda: json.loads(job.run("status", "job.yaml", "--json").out)["in_flight"] > CONCURRENCY // 2)
         status = json.loads(job.run("status", "job.yaml", "--json").out)
         running.signal(signal.SIGTERM)
-        running.end()
+        running.end(PATIENCE_S)
     assert status["state"] == "running"
     assert status["pid"] == running.process.pid
     assert status["rows"]["total"] == 300
