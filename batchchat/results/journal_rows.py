@@ -190,7 +190,7 @@ class _Reading:
         """A number for the key of each row, then for the keys before of the amendments, then for those now."""
         keys = [*map(previous_key, amendments), *(key_of(cast("RowRecord", record)) for record in amendments)]
         ids = [columns["id"] for _, columns in self._parts] + [id_bytes([key.id for key in keys])]
-        encoded = pa.chunked_array(ids).dictionary_encode().unify_dictionaries()
+        encoded = pa.chunked_array(ids).dictionary_encode()  # its chunks have one dictionary
         indices = [integers(cast("Any", chunk).indices) for chunk in encoded.chunks]
         numbers = np.concatenate([np.zeros(0, np.int32), *indices]).astype(np.int64)
         coder = Coder()
