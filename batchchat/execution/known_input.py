@@ -131,16 +131,16 @@ class KnownInput:
         limit_reached, totals = limit_reached_for(job), ledger.totals
         used_up = sum(limit_reached(billed) is not None for billed in ledger.unfinished.billed())
         invalid = max(totals.invalid, reading["invalid"])
-        kept = totals.answered + totals.failed
-        if not kept or rows is None or rows <= kept + invalid + used_up:
+        finished = totals.answered + totals.failed
+        if not finished or rows is None or rows <= finished + invalid + used_up:
             return None
         return Planned(
             total=rows,
-            kept=kept,
+            kept=finished,
             kept_changed=0,
             resend_changed=0,
             retry_failed=0,
-            new=rows - kept - invalid - used_up,
+            new=rows - finished - invalid - used_up,
             invalid=invalid,
             gone=0,
             used_up=used_up,

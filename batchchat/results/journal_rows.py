@@ -37,7 +37,7 @@ from batchchat.results.journal_columns import (
     id_text,
     texts_of_ids,
 )
-from batchchat.results.latest_records import Amended, LatestRecords, RowRecords, latest_records
+from batchchat.results.latest_records import LatestRecords, RowAmendment, RowRecords, latest_records
 from batchchat.store.amendments import previous_key
 from batchchat.store.journal_blocks import JournalBlock, blocks_of_journal
 from batchchat.store.ledger import Ledger, PaidElsewhere
@@ -217,10 +217,10 @@ class _Reading:
             status == coder.code(_INVALID),
         )
 
-    def _amended(self, amendments: list[dict[str, Any]], keys: Offsets, offsets: Offsets) -> list[Amended]:
+    def _amended(self, amendments: list[dict[str, Any]], keys: Offsets, offsets: Offsets) -> list[RowAmendment]:
         before, now = keys[: len(amendments)].tolist(), keys[len(amendments) :].tolist()
         return [
-            Amended(at, now[number], before[number], record["ordinal"], partial(self._fits, offsets, record))
+            RowAmendment(at, now[number], before[number], record["ordinal"], partial(self._fits, offsets, record))
             for number, (at, record) in enumerate(self._amendments)
         ]
 
@@ -231,11 +231,11 @@ class _Reading:
     def _count_replaced(self, latest: LatestRecords) -> None:
         """Note in the ledger what was paid for records that were replaced."""
         lost = {name: self._chunked(name).take(number_array(latest.replaced, pa.int64())) for name in _MONEY}
-        known = {name: _known(amounts) for name, amounts in lost.items()}
+        amounts = {name: _known(column) for name, column in lost.items()}
         self._ledger.superseded = PaidElsewhere(
             len(latest.replaced),
-            decimal_sum(known["cost_usd"]),
-            decimal_sum(known[POSSIBLY_BILLED_USD]) + decimal_sum(known[UNREPORTED_USD]),
+            decimal_sum(amounts["cost_usd"]),
+            decimal_sum(amounts[POSSIBLY_BILLED_USD]) + decimal_sum(amounts[UNREPORTED_USD]),
         )
 
     def _chunked(self, name: str, more: Any = None) -> Any:
@@ -279,8 +279,8 @@ def _changed_columns(amendments: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _known(amounts: Any) -> Floats:
     numbers = floats(amounts.combine_chunks())
-    known: Floats = numbers[np.isfinite(numbers)]
-    return known
+    finite: Floats = numbers[np.isfinite(numbers)]
+    return finite
 
 
 def _ended_at(offsets: Offsets, columns: Columns) -> Floats:

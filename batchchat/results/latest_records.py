@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from batchchat.results.column_arrays import Bools
 
-__all__ = ["Amended", "LatestRecords", "RowRecords", "latest_records"]
+__all__ = ["LatestRecords", "RowAmendment", "RowRecords", "latest_records"]
 
 Positions = npt.NDArray[np.int64]
 _NONE = -1
@@ -29,7 +29,7 @@ class RowRecords(NamedTuple):
     is_invalid: Bools
 
 
-class Amended(NamedTuple):
+class RowAmendment(NamedTuple):
     """An amendment: its offset, the numbers of the key now and of the key before, and its ordinal.
 
     `fits` says whether the record at a position is of the request that the amendment is about.
@@ -54,7 +54,7 @@ class LatestRecords(NamedTuple):
     replaced: Positions
 
 
-def latest_records(records: RowRecords, amendments: Sequence[Amended], key_count: int) -> LatestRecords:
+def latest_records(records: RowRecords, amendments: Sequence[RowAmendment], key_count: int) -> LatestRecords:
     """What counts of `records`; `amendments` are in the journal's order, keys numbered up to `key_count`."""
     fold = _Fold(records, key_count)
     order = np.argsort(records.offsets, kind="stable")
@@ -97,7 +97,7 @@ class _Fold:
         offsets = self._records.offsets[rows[is_first]]
         self._first_offsets[firsts] = np.minimum(self._first_offsets[firsts], offsets)
 
-    def amend(self, number: int, amendment: Amended) -> None:
+    def amend(self, number: int, amendment: RowAmendment) -> None:
         """The amendment of that `number`. Where its row's own record is damaged there is nothing to amend."""
         key, before = amendment.key, amendment.before
         self._ordinals[key] = amendment.ordinal

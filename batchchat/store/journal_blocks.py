@@ -43,17 +43,17 @@ def blocks_of_journal(folder: Path) -> Iterator[JournalBlock]:
     for number in segments(folder):
         path = segment_path(folder, number)
         with machine_errors(path), path.open("rb", buffering=0) as file:
-            start, rest = 0, b""
+            start, head = 0, b""
             while data := file.read(_BLOCK):
                 whole = data.rfind(b"\n") + 1
                 if not whole:
-                    rest += data
+                    head += data
                     continue
-                lines = rest + data[:whole] if rest else data[:whole]
+                lines = head + data[:whole] if head else data[:whole]
                 yield _block(path, lines, journal_offset(number, start))
-                start, rest = start + len(lines), data[whole:]
-            if rest:  # the last line lacks its newline
-                yield _block(path, rest + b"\n", journal_offset(number, start))
+                start, head = start + len(lines), data[whole:]
+            if head:  # the last line lacks its newline
+                yield _block(path, head + b"\n", journal_offset(number, start))
 
 
 def _block(path: Path, data: bytes, base: int) -> JournalBlock:

@@ -135,7 +135,13 @@ def test_what_earlier_versions_left_goes(job: Job) -> None:
     for leftover in (job.folder / ".probe-123", job.run_folder / ".probe-9", job.run_folder / ".run.json.77"):
         leftover.touch()
     assert job.run().code == 0
-    assert {path.name for path in job.run_folder.iterdir()} == {"journal-000001.jsonl", "lock", "run.json", "run.log"}
+    assert {path.name for path in job.run_folder.iterdir()} == {
+        "checkpoint",
+        "journal-000001.jsonl",
+        "lock",
+        "run.json",
+        "run.log",
+    }
     assert not (job.folder / ".probe-123").exists()
 
 

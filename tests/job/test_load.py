@@ -160,7 +160,7 @@ endpoint: {api_key: zzzz}
 system: ${NOPE}
 foo: bar
 price: {input: 1}
-workers: 2
+deadline: 2
 timeout: {connect: yes, total: true}
 """
     assert faults(text) == [
@@ -192,13 +192,13 @@ timeout: {connect: yes, total: true}
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, template, system, model, "
-            "endpoint, params, samples, matrix, dedupe, expect, concurrency, "
+            "endpoint, params, samples, matrix, dedupe, expect, concurrency, workers, "
             "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
             "on_finish and output."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
-        "job.yaml:13: `workers` is not in this version of batchchat yet. Run one process, or split the input and run a "
-        "job for each part.",
+        "job.yaml:13: `deadline` is not in this version of batchchat yet. Set `budget.stop_at`, and choose the tier in "
+        "`params.service_tier`.",
         'job.yaml:14: `timeout.connect` is "yes", text. It takes a number above 0.',
         "job.yaml:14: `timeout.total` is true, a boolean. It takes a number above 0.",
     ]

@@ -76,9 +76,9 @@ def test_null_is_the_default() -> None:
             ("--set retry.max_wait.x: `retry.max_wait.x` is not a key of a job. Did you mean `retry.max_wait`?"),
         ),
         (
-            "workers=2",
-            "--set workers: `workers` is not in this version of batchchat yet. Run one process, or split the input and "
-            "run a job for each part.",
+            "deadline=2",
+            "--set deadline: `deadline` is not in this version of batchchat yet. Set `budget.stop_at`, and choose the "
+            "tier in `params.service_tier`.",
         ),
         (
             "limits.requests_per_minute=0",
