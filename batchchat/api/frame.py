@@ -84,8 +84,7 @@ def chat_frame(
     Rows that failed or are invalid raise nothing: their columns say why. `BudgetError`, `EndpointError` and
     `MachineError` are raised where the run stopped early, `KeyboardInterrupt` where it was interrupted; what is
     finished is kept, and the same call goes on. `UsageError` (`JobError`, `InputError`, `OutputError`) is raised for
-    what is refused before anything is sent: also for a column of the frame that has the name of one that is added.
-    `TypeError` for what is no DataFrame.
+    what is refused before anything is sent, also a column with an added one's name; `TypeError` for what is no frame.
     """
     rows = frame_like(frame)
     options = RunCallOptions(limit, resend, keep_changed, fresh, strict, yes, progress)

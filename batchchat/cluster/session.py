@@ -39,7 +39,6 @@ class ClusterSession(Session):
             async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
                 job = await self._with_endpoint_limits(sender)
         assert self._result is not None
-        assert self._lock is not None
         result = self._result
         run = ClusterRun(replace(context, job=job), self._folder, self._rows(rates, counts), result)
         recorder = self._open_recorder(run.apply, _MAX_UNSYNCED)

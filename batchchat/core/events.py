@@ -121,8 +121,7 @@ class Planned:
     Among the `kept` are the `undecided`, whose request changed, and the `taken_over`, whose answer another row had that
     is gone from the input or has another request there. `refreshed` rows have new values in passthrough columns.
     `used_up` rows have no attempt left, and fail without being sent; `shared` ones have the answer of another row.
-    Each input row is a row for each of `samples` of each of `variants`. Where the input was not read to its end in any
-    run, `total` and `new` are estimates from the bytes read: the run begins to send while it reads.
+    Each input row becomes `variants` times `samples` rows. `is_estimate`: `total` and `new` are, from the bytes read.
     """
 
     total: int

@@ -26,13 +26,16 @@ from batchchat.execution.unsendable import UnsendableRows
 from batchchat.script.replay import replayed
 from batchchat.store.ledger import Ledger
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "RowLimit"]
 
 
-class _RowLimit:
-    """How many rows are `left` to take, None for all; `more` gives a further part of a limit that is shared."""
+class RowLimit:
+    """How many rows are `left` to take, None for all.
 
-    def __init__(self, left: int | None, more: Callable[[], Awaitable[int]] | None) -> None:
+    Where the limit is shared with others `more` gives a further part of it, 0 at its end.
+    """
+
+    def __init__(self, left: int | None = None, more: Callable[[], Awaitable[int]] | None = None) -> None:
         self.left = left
         self._more = more
         self._asking = asyncio.Lock()
@@ -53,9 +56,8 @@ class _RowLimit:
 
 
 class Feed:
-    """Takes rows from `tasks`; `keep` is given the records of those that are not sent, at most `limit` are.
+    """Takes rows from `tasks`, as many as `limit` allows; `keep` is given the records of those that are not sent.
 
-    Once these were taken, `more` gives how many more may be, where the limit is shared with others; 0 at its end.
     `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
     not yet when they were read. `passed_over` answered rows of the input are in no task, and count as read.
     """
@@ -67,15 +69,14 @@ class Feed:
         keep: Callable[[RowRecord], object],
         total: InputTotal,
         *,
-        limit: int | None,
+        limit: RowLimit,
         unsendable: UnsendableRows | None,
-        more: Callable[[], Awaitable[int]] | None = None,
         passed_over: int = 0,
     ) -> None:
         self._tasks = tasks
         self._ledger = ledger
         self._keep = keep
-        self._limit = _RowLimit(limit, more)
+        self._limit = limit
         self._total = total
         self._unsendable = unsendable
         self._broken = False

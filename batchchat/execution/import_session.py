@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from batchchat.core.attempt import Outcome
 from batchchat.core.conversation import Key, Status
@@ -20,21 +19,18 @@ from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import OnChanged
 from batchchat.execution.ending import RunResult
 from batchchat.execution.exit_reason import RunLoopResult
-from batchchat.execution.feed import Feed
+from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.input_total import InputTotal
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.recorder import Recorder
 from batchchat.execution.resend import Resend
 from batchchat.execution.scripts import scripts_for
-from batchchat.execution.session import Session
+from batchchat.execution.session import OpenRun, Session
 from batchchat.execution.tasks import tasks
 from batchchat.pricing.rates import Rates
-from batchchat.sources import Source
 from batchchat.sources.batch_output import BatchOutput
 from batchchat.store.index import Index
-from batchchat.store.ledger import Ledger
-from batchchat.store.lock import Lock
 from batchchat.text.import_lines import import_notes
 
 __all__ = ["ImportSession"]
@@ -58,18 +54,9 @@ class ImportSession(Session):
 
     sends = False
 
-    def __init__(
-        self,
-        context: RunContext,
-        folder: Path,
-        source: Source,
-        ledger: Ledger,
-        stop_at: float | None,
-        *,
-        lock: Lock | None = None,
-    ) -> None:
+    def __init__(self, context: RunContext, run: OpenRun) -> None:
         assert context.options.batch is not None
-        super().__init__(_for_plan(context, context.options.batch), folder, source, ledger, stop_at, lock=lock)
+        super().__init__(_for_plan(context, context.options.batch), run)
         self._context, self._options = context, context.options
         self._batch = context.options.batch
 
@@ -87,7 +74,7 @@ class ImportSession(Session):
         # Neither a context window nor the limits of `retry` bound what was answered already.
         rows = tasks(self._source, scripts_for(self._job, rates), ledger.index, self._planner.rules)
         total = InputTotal(self._source, counted=counts.total)
-        feed = Feed(rows, ledger, recorder.keep, total, limit=None, unsendable=None)
+        feed = Feed(rows, ledger, recorder.keep, total, limit=RowLimit(), unsendable=None)
         try:
             try:
                 await self._take_in(feed, recorder, wiring.batch_judge_for(self._job, rates))

@@ -13,7 +13,7 @@ from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.context_check import ContextCheck
 from batchchat.execution.exit_reason import RunLoopResult
-from batchchat.execution.feed import Feed
+from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.input_total import InputTotal
 from batchchat.execution.progress import ProgressReporter
@@ -106,8 +106,7 @@ async def send_rows(
         ledger,
         recorder.keep,
         InputTotal(rows.source, counted=rows.counted, rows_each=scripts.expansion.rows_each),
-        limit=rows.limit,
-        more=rows.more,
+        limit=RowLimit(rows.limit, rows.more),
         passed_over=0 if rows.unanswered is None else rows.unanswered.passed_over,
         unsendable=UnsendableRows(ContextCheck(context_for(job, rows.rates)), wiring.limit_reached_for(job)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +44,7 @@ from batchchat.store.lock import Lock
 from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import segments
 
-__all__ = ["Session", "run_session"]
+__all__ = ["OpenRun", "Session", "run_session"]
 
 _MAX_UNSYNCED = 1000
 """Of the records that are written before anything is sent."""
@@ -78,7 +78,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None], sessi
         with context.signals.handled():
             ledger = Ledger(folder)
             try:
-                return await _told(session_type(context, folder, source, ledger, stop_at, lock=lock), aside)
+                return await _told(session_type(context, OpenRun(folder, lock, source, ledger, stop_at)), aside)
             finally:
                 ledger.close()
     finally:
@@ -96,40 +96,45 @@ async def _told(session: Session, aside: list[Path]) -> RunResult:
         session.close()
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run whose `folder` is locked. `source` has the input's rows, `ledger` the state of the journal in the folder.
+
+    The run is to end at `stop_at`, in seconds since the epoch.
+    """
+
+    folder: Path
+    lock: Lock
+    source: Source
+    ledger: Ledger
+    stop_at: float | None
+
+
 class Session:
-    """A run whose folder is locked. `source` has the input's rows, `ledger` the state of the journal in `folder`."""
+    """One pass over an open run: what is to be sent of it is sent, and its output published."""
 
     sends = True
     """Whether rows are sent to the endpoint."""
     passes_over = True
     """Whether rows that are known to be answered need not be read again."""
 
-    def __init__(
-        self,
-        context: RunContext,
-        folder: Path,
-        source: Source,
-        ledger: Ledger,
-        stop_at: float | None,
-        *,
-        lock: Lock | None = None,
-    ) -> None:
-        self._lock = lock
+    def __init__(self, context: RunContext, run: OpenRun) -> None:
+        self._lock = run.lock
         self._context = context
         self._job = context.job
         self._options = context.options
         self._signals = context.signals
         self._tell = context.tell
-        self._folder = folder
-        self._source = source
-        self._ledger = ledger
-        self._stop_at = stop_at
-        self._known = KnownInput(context, source, ledger)
+        self._folder = run.folder
+        self._source = run.source
+        self._ledger = run.ledger
+        self._stop_at = run.stop_at
+        self._known = KnownInput(context, run.source, run.ledger)
         self._result: RunLoopResult | None = None
         """What is known of the run before it has ended; None until its journal was read."""
         self._recorder: Recorder | None = None
-        open_recorder = partial(self._open_recorder, ledger.apply, _MAX_UNSYNCED)
-        self._planner = Planner(context, source, ledger, open_recorder, self._counted, known_input=self._known)
+        open_recorder = partial(self._open_recorder, run.ledger.apply, _MAX_UNSYNCED)
+        self._planner = Planner(context, run.source, run.ledger, open_recorder, self._counted, known_input=self._known)
         self._checkpoints: Checkpoints | None = None
 
     async def run(self, aside: list[Path]) -> RunResult:

@@ -218,6 +218,7 @@ def scan(folder: Path, start: int = 0) -> Scan:
 
 
 def check_format(path: Path, record: dict[str, Any]) -> None:
+    """Raise `OutputError` where `record`, read from the segment at `path`, begins a session of another format."""
     if record["kind"] == "run" and record.get("format") != records.FORMAT:
         raise OutputError(
             f"{path} is a journal of format {record.get('format')!r}, of batchchat {record.get('version', 'unknown')};"
@@ -242,6 +243,7 @@ def _intact_parts(line: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
 
 @contextmanager
 def machine_errors(path: Path) -> Iterator[None]:
+    """Raise an `OSError` of reading `path` as a `MachineError`."""
     try:
         yield
     except OSError as error:

@@ -13,7 +13,7 @@ import pytest
 from batchchat.core.attempt import MaxUsage, Request
 from batchchat.core.conversation import Row
 from batchchat.execution.context_check import ContextCheck
-from batchchat.execution.feed import Feed
+from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.input_total import InputTotal
 from batchchat.execution.tasks import ResumeRules, Scripts, tasks
 from batchchat.execution.unsendable import UnsendableRows
@@ -34,7 +34,7 @@ def feed(source: Source, ledger: Ledger, keep: Callable[[Any], object], limit: i
     context = ContextWindow(lambda _model: 1_000, tokenizer_for)
     check = ContextCheck(context)
     rows = tasks(source, Scripts(lambda row, _: script(row)), ledger.index, ResumeRules())
-    return Feed(rows, ledger, keep, InputTotal(source), limit=limit, unsendable=UnsendableRows(check))
+    return Feed(rows, ledger, keep, InputTotal(source), limit=RowLimit(limit), unsendable=UnsendableRows(check))
 
 
 def taken(source: Feed) -> list[str]:
@@ -109,7 +109,7 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
         Ledger(tmp_path),
         lambda _record: None,
         InputTotal(source),
-        limit=None,
+        limit=RowLimit(),
         unsendable=UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for))),
     )
     with pytest.raises(RuntimeError, match="a"):
