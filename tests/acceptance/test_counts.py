@@ -7,12 +7,13 @@ A count for a row is the slope between two sizes of input, so that what a run co
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -21,6 +22,7 @@ import orjson
 import pytest
 import uvloop
 
+from batchchat.store.parquet import write_parquet
 from tests.acceptance.job import Job
 from tests.benchmarks.endpoint import Endpoint, running
 from tests.benchmarks.rows import write_rows
@@ -120,6 +122,24 @@ def test_a_row_has_no_task(job: Job, endpoint: Endpoint, monkeypatch: pytest.Mon
         run(job)
         counts.append(count)
     assert per_row(*counts) <= 0.1
+
+
+def test_a_finished_row_keeps_few_objects(job: Job, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all rows are finished, and nothing is published yet, memory has grown by about 5 blocks for each."""
+    counts = []
+    publish: Callable[..., None] = write_parquet
+
+    def counting(*arguments: Any) -> None:
+        counts.append(sys.getallocatedblocks())
+        publish(*arguments)
+
+    monkeypatch.setattr("batchchat.execution.publish.write_parquet", counting)
+    for rows in (1, SMALL, LARGE):
+        prepare(job, endpoint, rows)
+        gc.collect()  # of the run before
+        run(job)
+    _, small, large = counts
+    assert per_row(small, large) <= 6
 
 
 @pytest.mark.field
