@@ -28,6 +28,7 @@ from batchchat.cluster.local import WorkerHandle
 from batchchat.cluster.messages import Ask
 from batchchat.cluster.news import WorkerNews
 from batchchat.cluster.row_quota import RowQuota
+from batchchat.dispatch.pause import pause
 from batchchat.errors import BatchchatError, MachineError
 from batchchat.execution.messages import OWN_BOUNDS
 from batchchat.execution.signals import Signals
@@ -176,7 +177,7 @@ class Crew:
         shard, pause_s = self._shards[number], 0.0
         while True:
             if pause_s:
-                await self._pause(pause_s)
+                await pause(pause_s, self._stopping)
             if self.stopping:
                 return self._close(number, WorkerEnd())
             end, how = await self._run_worker(number)
@@ -271,10 +272,3 @@ class Crew:
             f"worker {number + 1} of {len(self._shards)} died {_MAX_DEATHS} times without finishing a row: it {how}."
             " Every row reported as done is kept. Set fewer `workers`, or free memory, then run the same command again."
         )
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return

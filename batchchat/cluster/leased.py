@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from batchchat.cluster.assignment import Assignment
 from batchchat.cluster.lease import Lease
 from batchchat.cluster.leased_policies import LeasedBudget
 from batchchat.cluster.messages import Grant
 from batchchat.cluster.spent import Spent
+from batchchat.dispatch.pause import pause
 from batchchat.execution import wiring
 from batchchat.execution.run_loop import RunLoop
 from batchchat.policy.budget import PriceRatio
@@ -73,9 +73,7 @@ class Leased:
             wait_s = self._lease.ask_in_s(time.monotonic())
             if wait_s > 0:
                 self._wake.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s):
-                        await self._wake.wait()
+                await pause(wait_s, self._wake)
                 continue
             self._send(self._lease.ask(time.monotonic(), loop.gate.waiting, loop.ceiling))
 

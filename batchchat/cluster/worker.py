@@ -32,6 +32,7 @@ from batchchat.cluster.channel import Channel
 from batchchat.cluster.leased import Leased
 from batchchat.cluster.messages import Grant
 from batchchat.cluster.spent import Spent
+from batchchat.core.conversation import Status
 from batchchat.core.events import Event, Progress
 from batchchat.errors import BatchchatError
 from batchchat.execution import wiring
@@ -55,6 +56,7 @@ __all__ = ["main"]
 
 _RECORDS_A_TURN = 2000
 _SYNCED_EVERY_S = 0.05
+_FAILED = Status.FAILED.value
 _MAX_BACKLOG_BYTES = 1 << 20
 """A run that takes no messages, as while it is suspended, is told no more of the progress."""
 
@@ -195,12 +197,14 @@ class Worker:
             self._granted.set_result(rows)
 
     def _noting(self, apply: Apply) -> Apply:
-        """`apply`, and tell the run how far the journal is synced."""
+        """`apply`, and tell the run how far the journal is synced: at once of a failure, since it counts those."""
 
         def apply_and_note(location: int, record: Any) -> None:
             apply(location, record)
             self._location = location
-            if not self._is_telling:
+            if record.get("status") == _FAILED:
+                self._channel.send(Synced(location))
+            elif not self._is_telling:
                 self._is_telling = True
                 asyncio.get_running_loop().call_later(_SYNCED_EVERY_S, self._tell_synced)
 

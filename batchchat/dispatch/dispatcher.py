@@ -24,6 +24,7 @@ from batchchat.core.attempt import Action, Attempt, Outcome, Request, StreamCanc
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.dispatch.gate import Closed, Gate
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
+from batchchat.dispatch.pause import pause
 from batchchat.dispatch.recovery import Recovery
 from batchchat.dispatch.task_set import TaskSet
 from batchchat.dispatch.work import AttemptRecorder, Observer, Sending, Work
@@ -254,9 +255,5 @@ class Dispatcher:
             self.stop(Halt(reason, step.attempt._replace(failure=step.reason)))
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-        raise Closed
+        if await pause(seconds, self._stopping):
+            raise Closed

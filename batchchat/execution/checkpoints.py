@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from batchchat.dispatch.pause import pause
 from batchchat.execution.recorder import Recorder
 from batchchat.store.checkpoint import Replay, publish_checkpoint, write_checkpoint
 from batchchat.store.ledger import Ledger
@@ -61,8 +62,7 @@ class Checkpoints:
         while not ended.is_set():
             with suppress(OSError):  # of the journal's folder: the run's own writing says it
                 await self._look(recorder)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), _LOOK_EVERY_S)
+            await pause(_LOOK_EVERY_S, ended)
 
     async def _look(self, recorder: Recorder) -> None:
         """Write a checkpoint if one is due."""

@@ -15,6 +15,7 @@ import pyarrow.types as pt
 from batchchat import lossless_json
 from batchchat.arrow import cells
 from batchchat.arrow.buffers import bytes_array
+from batchchat.arrow.json_lines import read_json_lines
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.core.record import RowRecord
 from batchchat.results.column_arrays import floats, integers, number_array, present
@@ -92,29 +93,9 @@ def columns_of_lines(lines: bytes, count: int) -> Columns:
     """The columns of `count` intact lines, each with its newline, of rows that orjson wrote."""
     if not count:
         return {}
-    from pyarrow import json
-
-    reader: Any = json  # the stubs know neither a buffer nor what is to be ignored
-    try:
-        table = reader.read_json(
-            pa.BufferReader(lines),
-            read_options=reader.ReadOptions(use_threads=False, block_size=len(lines) + 1),
-            parse_options=reader.ParseOptions(
-                explicit_schema=_line_schema(), newlines_in_values=False, unexpected_field_behavior="ignore"
-            ),
-        )
-    except pa.ArrowInvalid:
-        table = None
-    if table is None or len(table) != count:
+    values = read_json_lines(lines, count, _line_schema(), "ignore")
+    if values is None:
         return columns_of_records([lossless_json.loads(line) for line in lines.split(b"\n")[:-1]])
-    (batch,) = table.combine_chunks().to_batches()
-    values: dict[tuple[str, ...], Any] = {}
-    for field, column in zip(batch.schema, batch.columns, strict=True):
-        values[field.name,] = column
-        if pt.is_struct(field.type):
-            struct: Any = column
-            names = [(field.name, member.name) for member in field.type]
-            values |= dict(zip(names, struct.flatten(), strict=True))
     return _compacted({name: values[path] for name, (path, _) in _PATHS.items()})
 
 

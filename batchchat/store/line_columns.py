@@ -17,6 +17,7 @@ import pyarrow.types as pt
 
 from batchchat.arrow import cells
 from batchchat.arrow.buffers import offsets_of
+from batchchat.arrow.json_lines import read_json_lines
 from batchchat.arrow.widened_arrays import arrow_type
 from batchchat.arrow.widening import Widened
 from batchchat.core.conversation import ErrorKind
@@ -53,38 +54,19 @@ class LineColumns:
         self._schema = schema
         types = {name: _type_in_line(kind) for name, kind in passthrough.items()}
         self._passthrough = list(passthrough)
-        self._options: Any = None
-        """How lines are read; None where a passthrough column can't be."""
+        self._line_schema: pa.Schema | None = None
+        """What lines are read as; None where a passthrough column can't be."""
         if all(dtype is not None and scrub(name) == name for name, dtype in types.items()):
-            # The stubs lack `unexpected_field_behavior`'s words.
-            json: Any = _json()
-            self._options = json.ParseOptions(
-                explicit_schema=_line_schema(types), newlines_in_values=False, unexpected_field_behavior="error"
-            )
+            self._line_schema = _line_schema(types)
 
     def batch(self, lines: Sequence[bytes]) -> pa.RecordBatch | None:
         """The columns of intact `lines` (without newlines); None where they have what only a record can hold."""
-        if self._options is None:
+        if self._line_schema is None:
             return None
-        data = b"\n".join(lines)
-        json: Any = _json()
-        whole = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
-        try:
-            table = json.read_json(pa.BufferReader(data), read_options=whole, parse_options=self._options)
-        except pa.ArrowInvalid:
-            return None
-        (read,) = table.to_batches() if len(table) == len(lines) else (None,)
-        return None if read is None else self._converted(read)
+        values = read_json_lines(b"\n".join(lines), len(lines), self._line_schema, "error")
+        return None if values is None else self._converted(values, len(lines))
 
-    def _converted(self, read: pa.RecordBatch) -> pa.RecordBatch | None:
-        count = len(read)
-        values: dict[tuple[str, ...], Any] = {}
-        for field, part in zip(read.schema, read.columns, strict=True):
-            values[field.name,] = part
-            if pt.is_struct(field.type):
-                struct: Any = part
-                names = [(field.name, member.name) for member in field.type]
-                values |= dict(zip(names, struct.flatten(), strict=True))
+    def _converted(self, values: Mapping[tuple[str, ...], Any], count: int) -> pa.RecordBatch | None:
         messages = _messages(values)
         if messages is None:
             return None
@@ -106,12 +88,6 @@ class LineColumns:
 def _nulls(count: int, dtype: Any) -> pa.Array[Any]:
     nulls: pa.Array[Any] = pa.nulls(count, dtype)
     return nulls
-
-
-def _json() -> Any:
-    import pyarrow.json
-
-    return pyarrow.json
 
 
 def _path(column: Column) -> tuple[str, ...] | None:
