@@ -23,12 +23,19 @@ _COARSE_TICK_NS = 2_000_000_000
 
 
 class InputDigest:
-    """The digest of `files` as they are now, in their order and with their names."""
+    """The digest of `files` as they are now, in their order and with their names.
+
+    Where one was written just now, this waits for the next tick of its clock, 20 ms at most.
+    """
 
     def __init__(self, files: Sequence[InputFile]) -> None:
         self._files = tuple(files)
         self._opened = self._status()
         self._settled = self._is_settled(time.time_ns())
+        if not self._settled:
+            time.sleep(_TICK_NS / 1e9)
+            self._opened = self._status()
+            self._settled = self._is_settled(time.time_ns())
         self._digest: str | None = None
 
     def digest(self) -> str | None:

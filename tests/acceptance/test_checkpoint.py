@@ -11,18 +11,11 @@ from unittest.mock import patch
 import pytest
 
 from batchchat.execution import known_input
-from batchchat.sources import input_digest
 from batchchat.sources.row_builder import RowBuilder
 from batchchat.sources.source import Source
 from tests.acceptance.job import Job, conversation, rows, until
 
 ROWS: list[object] = [*rows(12), {"id": "bad"}, '{"id": "r0003", "messages": [{"role": "user", "content": "again"}]}']
-
-
-@pytest.fixture(autouse=True)
-def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An input that was written just now may change again without a sign of it; those of tests do not."""
-    monkeypatch.setattr(input_digest, "_TICK_NS", -1)
 
 
 def spoken(job: Job, *args: str) -> tuple[int, str, str]:

@@ -218,7 +218,7 @@ def test_signals(job: Job) -> None:
 
 DEFECTS = {
     "in a reply": ("batchchat.endpoint.wire", "read_reply", "str(payload)"),
-    "in the client": ("batchchat.endpoint.client", "read_bytes", "str(vars(module)) + str(args) + KEY"),
+    "in the client": ("batchchat.endpoint.client", "read_bytes", "repr(args) + KEY"),
     "in the recorder": ("batchchat.execution.recorder", "record_of_outcome", "repr(args) + KEY"),
     "in the summary": ("batchchat.reporting.summary", "summary", "KEY"),
     "in the loader": ("batchchat.job.load", "_job", "KEY"),

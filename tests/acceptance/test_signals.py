@@ -119,23 +119,16 @@ def reads(pid: int, path: Path) -> bool:
     return False
 
 
-def reads_on(pid: int, path: Path) -> bool:
-    """Whether the process has the file open, and still has it after a while that is longer than hashing it takes."""
-    if not reads(pid, path):
-        return False
-    time.sleep(0.15)
-    return reads(pid, path)
-
-
 def test_signal_before_anything_is_sent(job: Job) -> None:
     """A signal that comes while a resume looks at its input ends it before anything is sent."""
     with raw_server(lambda _: http(200, completion())) as server:
         job.write(rows(30_000), endpoint__base_url=server.url)
         assert job.run("--limit", "1").code == 0
+        with (job.run_folder / "journal-000001.jsonl").open("ab") as journal:
+            journal.write(b"torn")  # of which is told when the journal is read and the input hashed
         running = job.start()
-        running.says("input  messages from in.jsonl")
-        # Before that the journal is read and the input hashed, and a signal is the end.
-        until(lambda: reads_on(running.process.pid, job.input))
+        running.says("torn when the run was killed")
+        until(lambda: reads(running.process.pid, job.input))
         running.signal(signal.SIGTERM)
         ended = running.end()
         assert ended.code == 143
