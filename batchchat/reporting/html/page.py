@@ -20,7 +20,7 @@ __all__ = ["LIMIT", "embedded", "page_of"]
 
 LIMIT = 1_900_000
 """Bytes of a page, whatever the size of the run."""
-_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "page.js")
+_SCRIPTS = ("vendor/plot.min.js", "page.js")
 # In JSON these occur in strings only, where an escape means the same; so no `</script`, no `<!--`, no line separator.
 _ESCAPES = (
     (b"<", b"\\u003c"),
