@@ -109,7 +109,6 @@ def test_the_figures_are_those_of_one_process(job: Job) -> None:
     assert figures[0] == figures[1]
 
 
-@pytest.mark.field
 def test_a_killed_worker_is_replaced(job: Job) -> None:
     """Its shard goes on in another process: no row is lost, and none that it had answered is sent again."""
     with mock_thread(latency_s=0.05, max_concurrent=CONCURRENCY) as mock:
@@ -214,7 +213,6 @@ def test_any_number_of_workers_resumes(job: Job, before: int, after: int) -> Non
         assert f"are kept · {300 - done} new" in ended.err
 
 
-@pytest.mark.field
 def test_the_cap_holds_over_all_workers(job: Job) -> None:
     """`budget.max_cost` is one for all, and is used: the run ends with exit 4 just under it."""
     with mock_thread(latency_s=0.01, seed=1) as mock:
@@ -397,8 +395,14 @@ def test_status_while_it_goes_on(job: Job) -> None:
         job.write(rows(300), endpoint__base_url=mock.url, concurrency=CONCURRENCY, workers=2)
         running = job.start()
         until(lambda: job.acknowledged() > 30, "rows")
-        until(lambda: json.loads(job.run("status", "job.yaml", "--json").out)["in_flight"] > CONCURRENCY // 2)
-        status = json.loads(job.run("status", "job.yaml", "--json").out)
+        looks = list[dict[str, Any]]()
+
+        def is_busy() -> bool:
+            looks.append(json.loads(job.run("status", "job.yaml", "--json").out))
+            return bool(looks[-1]["in_flight"] > CONCURRENCY // 2)
+
+        until(is_busy, "more in flight than one worker has")
+        status = looks[-1]
         running.signal(signal.SIGTERM)
         running.end(PATIENCE_S)
     assert status["state"] == "running"
