@@ -238,6 +238,22 @@ def test_the_cap_holds_over_all_workers(job: Job) -> None:
 
 
 @pytest.mark.field
+def test_what_an_ended_worker_had_reserved_is_free(job: Job) -> None:
+    """A cap that covers one row at its worst case at a time is enough for all, whichever worker ends first."""
+    with endpoint(lambda _: [0.05, ok("yes")]) as server:
+        job.write(
+            rows(4),
+            endpoint__base_url=server.url,
+            concurrency=2,
+            workers=2,
+            params={"max_tokens": 1000},
+            price={"input": 1, "output": 1},
+            budget__max_cost=0.0039,  # a row may cost 0.0021
+        )
+        whole(job, job.run(), 4)
+
+
+@pytest.mark.field
 def test_a_limit_on_rows_is_one_for_all(job: Job) -> None:
     """`--limit` counts over all workers, exactly, and what is left is sent by the next run."""
     with mock_thread(latency_s=0.0) as mock:
