@@ -65,12 +65,18 @@ class CrewPlan:
 
 @dataclass(slots=True)
 class _Shard:
-    """Where a shard stands: its workers so far, their segments, and how many in succession died without a row."""
+    """Where a shard stands: its workers so far, their segments, and how many in succession died without a row.
+
+    Of a limit on rows its worker was `granted` so many; `due` are those of killed ones that have no record. They are
+    its next worker's, and nobody else's: it sends the very rows that these were sending.
+    """
 
     incarnation: int = 0
     writer: int | None = None
     segments: tuple[int, ...] = ()
     deaths: int = 0
+    granted: int = 0
+    due: int = 0
 
 
 class Crew:
@@ -219,7 +225,7 @@ class Crew:
         self._writers += 1
         shard.incarnation += 1
         mark = WorkerMark(number, shard.incarnation, self._writers, shard.writer)
-        shard.writer = mark.writer
+        shard.writer, shard.granted = mark.writer, 0
         try:
             handle = await self._plan.start()
         except OSError as error:
@@ -242,6 +248,7 @@ class Crew:
         shard.segments += tuple(self._follower.segments_of(mark.writer))
         if end is None:
             shard.deaths = 0 if self._follower.row_counts[mark.writer] else shard.deaths + 1
+            shard.due += max(0, shard.granted - self._follower.sent_counts[mark.writer])
         will_be_replaced = end is None and not self.stopping and shard.deaths < _MAX_DEATHS
         linger_s = _LINGER_S if end is None else 0.0
         self._lessor.end(time.monotonic(), mark.name, linger_s, is_replaced=will_be_replaced)
@@ -257,13 +264,20 @@ class Crew:
             elif isinstance(message, Synced):
                 await self._follower.follow(mark.writer, message.location)
             elif isinstance(message, RowsAsked):
-                rows = 0 if self._quota is None or self.stopping else self._quota.take()
-                channel.send(RowsGranted(rows))
+                channel.send(RowsGranted(self._rows_for(self._shards[mark.number])))
             elif isinstance(message, WorkerEnd | WorkerDefect):
                 end = message
             else:
                 self._news.hear(mark.number, message)
         return end
+
+    def _rows_for(self, shard: _Shard) -> int:
+        """How many more rows of the run's limit the worker of `shard` may send."""
+        if self._quota is None or self.stopping:
+            return 0
+        rows, shard.due = shard.due or self._quota.take(), 0
+        shard.granted += rows
+        return rows
 
     def _given_up(self, number: int, how: str) -> BatchchatError:
         """The error of a run whose workers die one after the other."""

@@ -277,6 +277,24 @@ def test_a_limit_above_what_a_shard_has(job: Job) -> None:
 
 
 @pytest.mark.field
+def test_a_limit_on_rows_outlives_a_killed_worker(job: Job) -> None:
+    """Its replacement sends the rows that it was sending, and no more."""
+    with endpoint(lambda _: [60.0, ok("late")]) as server:
+        job.write(rows(40), endpoint__base_url=server.url, concurrency=4, workers=2)
+        running = job.start("--limit", "3")
+        workers = workers_of(running, 2)
+        until(lambda: len(server.asked) == 3, "requests")
+        sent = {asked.text for asked in server.asked}
+        server.answer = lambda _: ok("now")
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        ended = running.end(PATIENCE_S)
+        assert ended.code == 0, ended.err
+        assert {row["messages"][0]["content"] for row in job.table()} == {asked.text for asked in server.asked} == sent
+        assert len(server.asked) == 6
+
+
+@pytest.mark.field
 def test_a_rate_is_one_for_all(job: Job) -> None:
     """`limits.requests_per_minute` counts over all workers."""
     with mock_thread(latency_s=0.0) as mock:
