@@ -175,6 +175,9 @@ class Crew:
                     pass
                 await handle.end()
                 self._live.pop(number, None)
+                writer = self._shards[number].writer
+                assert writer is not None, "the shard has a worker"
+                await self._follower.end(writer)
             killing.cancel()
 
     async def _run_shard(self, number: int) -> WorkerEnd:
@@ -229,14 +232,12 @@ class Crew:
         try:
             handle = await self._plan.start()
         except OSError as error:
-            raise MachineError(
-                f"a worker can't be started: {error.strerror}. Set `workers: 1`, or free memory and processes."
-            ) from error
+            return WorkerEnd(error=_not_started(error)), ""
         handle.channel.send(self._plan.assign(mark, shard.segments))
-        if self._signals.received is not None:
-            handle.channel.send(Signalled(self._signals.received))
-        elif self._halt is not None:
+        if self._halt is not None and self._signals.received is None:
             handle.channel.send(Stopped(self._halt))
+        elif self.stopping:
+            handle.channel.send(Signalled(self._signals.received or _TERMINATE))
         self._live[number] = handle
         try:
             end = await self._attend(mark, handle)
@@ -292,3 +293,10 @@ class Crew:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _not_started(error: OSError) -> MachineError:
+    return MachineError(
+        f"a worker can't be started: {error.strerror}. Every row reported as done is kept."
+        " Set `workers: 1`, or free memory and processes, then run the same command again."
+    )

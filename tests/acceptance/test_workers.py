@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from batchchat.cluster import local
 from tests.acceptance.job import Ended, Job, Running, rows, until
 from tests.acceptance.servers import mock_thread
 from tests.field.endpoint import Asked, endpoint, error, ok
@@ -150,6 +156,76 @@ def test_a_worker_that_dies_at_once_ends_the_run(job: Job) -> None:
         "stopped: worker 1 of 2 died 3 times without finishing a row: it was killed by signal 9. Every row reported as"
         " done is kept. Set fewer `workers`, or free memory, then run the same command again."
     ]
+
+
+@pytest.mark.field
+def test_a_replacement_that_can_not_be_started(job: Job) -> None:
+    """The others keep what they have in flight, and what the killed one had may have been billed."""
+    spawn, started = local._spawn, list[Any]()
+
+    def spawn_two(*given: Any) -> Any:
+        if len(started) == 2:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(spawn(*given))
+        return started[-1]
+
+    def kill() -> None:
+        until(lambda: len(server.asked) == 4, "requests of both")
+        started[1].kill()
+
+    with endpoint(lambda _: [4.0, ok("slow")]) as server, patch.object(local, "_spawn", spawn_two):
+        job.write(rows(40), endpoint__base_url=server.url, concurrency=4, workers=2)
+        killing = threading.Thread(target=kill)
+        killing.start()
+        ended = job.run("--json")
+        killing.join()
+    assert ended.code == 6
+    assert "a worker can't be started: Resource temporarily unavailable." in ended.err
+    summary = json.loads(ended.out)
+    assert (summary["rows"]["answered"], summary["rows"]["left"], summary["this_run"]["rows"]) == (2, 38, 2)
+    assert summary["possibly_billed_attempts"] >= 2
+    assert len(server.asked) == 4
+
+
+DEFECT = """
+import pickle, socket, sys
+from batchchat.cluster.assignment import WorkerDefect
+end = socket.socket(fileno=int(sys.argv[1]))
+end.recv(8)
+while not open(sys.argv[2]).read():
+    pass
+data = pickle.dumps(WorkerDefect("Traceback: what went wrong"))
+end.sendall(len(data).to_bytes(8, "little") + data)
+"""
+
+
+@pytest.mark.field
+def test_a_defect_of_a_worker_leaves_true_figures(job: Job) -> None:
+    """What the others have in flight breaks off, and is told with all that they have finished."""
+    spawn, count, now = local._spawn, 0, job.folder / "now"
+    now.touch()
+
+    def spawn_one_of_ours(channel: int, output: Any, descriptors: tuple[int, ...]) -> Any:
+        nonlocal count
+        count += 1
+        if count == 1:
+            return spawn(channel, output, descriptors)
+        command = [sys.executable, "-c", DEFECT, str(channel), str(now)]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.Popen(command, pass_fds=(channel, *descriptors), env=environ)
+
+    def answer(asked: Asked) -> Any:
+        if asked.number == 4:
+            now.write_text("now")
+        return ok("yes") if asked.number <= 2 else [30.0, ok("late")]
+
+    with endpoint(answer) as server, patch.object(local, "_spawn", spawn_one_of_ours):
+        job.write(rows(40), endpoint__base_url=server.url, concurrency=4, workers=2, on_finish="cat > told.json")
+        ended = job.run()
+    assert ended.code == 1
+    assert "what went wrong" in (job.run_folder / "run.log").read_text()
+    told = json.loads((job.folder / "told.json").read_text())
+    assert (told["rows"]["answered"], told["possibly_billed_attempts"]) == (2, 2)
 
 
 @pytest.mark.field
