@@ -254,7 +254,7 @@ def test_a_run_is_refused_while_workers_of_a_killed_one_end(job: Job) -> None:
     """The lock is theirs, too: nobody else writes while they keep what is in flight."""
 
     def answer(asked: Asked) -> Any:
-        return [3.0, ok("slow")]
+        return [8.0, ok("slow")]
 
     with endpoint(answer) as server:
         job.write(rows(8), endpoint__base_url=server.url, concurrency=4, workers=2)
@@ -265,7 +265,12 @@ def test_a_run_is_refused_while_workers_of_a_killed_one_end(job: Job) -> None:
         running.end(PATIENCE_S)
         refused = job.run()
         assert refused.code == 2
-        assert "out.parquet is in use by" in refused.err
+        assert refused.errors == [
+            "error: out.parquet is in use by workers of a run that was killed: they keep what is in flight, and end."
+        ]
+        status = json.loads(job.run("status", "job.yaml", "--json").out)
+        assert (status["state"], status["next_command"]) == ("killed", None)
+        assert "its workers keep what is in flight, and end" in job.run("status", "job.yaml").out
         until(lambda: not any(lives(pid) for pid in workers), "the end of its workers")
         server.answer = lambda _: ok("now")
         whole(job, until(lambda: ended if (ended := job.run()).code != 2 else None), 8)
