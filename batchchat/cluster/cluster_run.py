@@ -112,7 +112,7 @@ class ClusterRun:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking
-        rows.ledger.end_session()  # workers that were killed had requests in flight
+            rows.ledger.end_session()  # workers that were killed had requests in flight
         progress.report()
         result, finished = self._result, self._finished
         result.stop = crew.halted or result.stop

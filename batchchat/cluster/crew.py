@@ -66,12 +66,18 @@ class CrewPlan:
 
 @dataclass(slots=True)
 class _Shard:
-    """Where a shard stands: its workers so far, their segments, and how many in succession died without a row."""
+    """Where a shard stands: its workers so far, their segments, and how many in succession died without a row.
+
+    Of a limit on rows its worker was `granted` so many; `due` are those of killed ones that have no record. They are
+    its next worker's, and nobody else's: it sends the very rows that these were sending.
+    """
 
     incarnation: int = 0
     writer: int | None = None
     segments: tuple[int, ...] = ()
     deaths: int = 0
+    granted: int = 0
+    due: int = 0
 
 
 class Crew:
@@ -170,6 +176,9 @@ class Crew:
                     pass
                 await handle.end()
                 self._live.pop(number, None)
+                writer = self._shards[number].writer
+                assert writer is not None, "the shard has a worker"
+                await self._follower.end(writer)
             killing.cancel()
 
     async def _run_shard(self, number: int) -> WorkerEnd:
@@ -220,18 +229,16 @@ class Crew:
         self._writers += 1
         shard.incarnation += 1
         mark = WorkerMark(number, shard.incarnation, self._writers, shard.writer)
-        shard.writer = mark.writer
+        shard.writer, shard.granted = mark.writer, 0
         try:
             handle = await self._plan.start()
         except OSError as error:
-            raise MachineError(
-                f"a worker can't be started: {error.strerror}. Set `workers: 1`, or free memory and processes."
-            ) from error
+            return WorkerEnd(error=_not_started(error)), ""
         handle.channel.send(self._plan.assign(mark, shard.segments))
-        if self._signals.received is not None:
-            handle.channel.send(Signalled(self._signals.received))
-        elif self._halt is not None:
+        if self._halt is not None and self._signals.received is None:
             handle.channel.send(Stopped(self._halt))
+        elif self.stopping:
+            handle.channel.send(Signalled(self._signals.received or _TERMINATE))
         self._live[number] = handle
         try:
             end = await self._attend(mark, handle)
@@ -243,6 +250,7 @@ class Crew:
         shard.segments += tuple(self._follower.segments_of(mark.writer))
         if end is None:
             shard.deaths = 0 if self._follower.row_counts[mark.writer] else shard.deaths + 1
+            shard.due += max(0, shard.granted - self._follower.sent_counts[mark.writer])
         will_be_replaced = end is None and not self.stopping and shard.deaths < _MAX_DEATHS
         linger_s = _LINGER_S if end is None else 0.0
         self._lessor.end(time.monotonic(), mark.name, linger_s, is_replaced=will_be_replaced)
@@ -258,13 +266,20 @@ class Crew:
             elif isinstance(message, Synced):
                 await self._follower.follow(mark.writer, message.location)
             elif isinstance(message, RowsAsked):
-                rows = 0 if self._quota is None or self.stopping else self._quota.take()
-                channel.send(RowsGranted(rows))
+                channel.send(RowsGranted(self._rows_for(self._shards[mark.number])))
             elif isinstance(message, WorkerEnd | WorkerDefect):
                 end = message
             else:
                 self._news.hear(mark.number, message)
         return end
+
+    def _rows_for(self, shard: _Shard) -> int:
+        """How many more rows of the run's limit the worker of `shard` may send."""
+        if self._quota is None or self.stopping:
+            return 0
+        rows, shard.due = shard.due or self._quota.take(), 0
+        shard.granted += rows
+        return rows
 
     def _given_up(self, number: int, how: str) -> BatchchatError:
         """The error of a run whose workers die one after the other."""
@@ -272,3 +287,10 @@ class Crew:
             f"worker {number + 1} of {len(self._shards)} died {_MAX_DEATHS} times without finishing a row: it {how}."
             " Every row reported as done is kept. Set fewer `workers`, or free memory, then run the same command again."
         )
+
+
+def _not_started(error: OSError) -> MachineError:
+    return MachineError(
+        f"a worker can't be started: {error.strerror}. Every row reported as done is kept."
+        " Set `workers: 1`, or free memory and processes, then run the same command again."
+    )

@@ -31,6 +31,8 @@ class JournalFollower:
         """How far each of these was read, in bytes."""
         self.row_counts: Counter[int] = Counter()
         """By writer, the rows that it has finished."""
+        self.sent_counts: Counter[int] = Counter()
+        """By writer, how many of these were sent."""
 
     def segments_of(self, writer: int) -> list[int]:
         """The segments of `writer`, as far as it has told of them."""
@@ -73,7 +75,9 @@ class JournalFollower:
             for line in file:
                 record = records.decode(line.removesuffix(b"\n"))
                 if record is not None:
-                    self.row_counts[writer] += record["kind"] == "row"
+                    if record["kind"] == "row":
+                        self.row_counts[writer] += 1
+                        self.sent_counts[writer] += bool(record.get("attempts"))
                     self._apply(journal_offset(number, at), record)
                 elif not line.endswith(b"\n"):
                     break  # torn; a replay says so

@@ -53,9 +53,10 @@ class Leased:
         self._asking = asyncio.create_task(self._ask(loop))
 
     def end(self) -> None:
-        """Ask for nothing more."""
+        """Ask for nothing more, and give back what is not spent: others may need it."""
         if self._asking is not None:
             self._asking.cancel()
+        self._send(self._lease.last_ask(time.monotonic()))
 
     def stop(self, halt: Halt) -> None:
         """Send nothing more, for a reason that another worker has met."""

@@ -82,6 +82,8 @@ def _words(status: RunStatus) -> str:
             return f"stopped{ago} {state['stopped_by'] or _STOPPED.get(state['exit_code'], 'by a signal')}"
         case RunPhase.KILLED:
             return f"killed or broken off: silent{_since(status)}"
+        case RunPhase.ENDING:
+            return f"killed or broken off: silent{_since(status)}; its workers keep what is in flight, and end"
         case RunPhase.ON_ANOTHER_HOST if status.is_over:
             return f"silent{_since(status)}; whether it still runs on {state['host']} can't be tested from here"
         case RunPhase.ON_ANOTHER_HOST:

@@ -35,6 +35,7 @@ class RunPhase(Enum):
     STARTING = "its lock is held, and it has not written run.json yet"
     ENDED = "run.json says how it ended"
     KILLED = "its lock is free, and run.json says that it is running"
+    ENDING = "it was killed, and its workers hold its lock until what they have in flight has ended"
     ON_ANOTHER_HOST = "run.json says that it is running on another host, whose locks can't be tested from here"
     WITHOUT_STATE = "its lock is free, and it has a journal but no run.json that can be read"
 
@@ -167,6 +168,9 @@ def _status_while_locked(
     owner: Mapping[str, Any], reported: dict[str, Any] | None, unknown: dict[str, Any], now: float
 ) -> RunStatus:
     """The status while the lock is held by `owner`; run.json is this run's only if it was written since then."""
+    if "left" in owner and reported is not None and reported["state"] == "running":
+        state = {**reported, **_KILLED, "next_command": None}  # another run would be refused as yet
+        return RunStatus(state, RunPhase.ENDING, _span(state["started_at"], now), _span(state["updated_at"], now))
     since = _valid(owner.get("since"), _NUMBER)
     started = None if reported is None or reported["started_at"] is None else parse_iso(reported["started_at"])
     if reported is not None and started is not None and since is not None and started + _TICK_S >= since:

@@ -74,7 +74,7 @@ def _try(path: Path, output: str, see: str | None) -> int | None:
         if not _try_flock(descriptor, fcntl.LOCK_EX):
             if _try_flock(descriptor, fcntl.LOCK_SH):
                 return None  # `holder` had it for a moment
-            raise OutputError(_in_use(_read(descriptor), output, see))
+            raise OutputError(_in_use(_read(descriptor, path.parent), output, see))
         if not _same_file(descriptor, path):
             return None  # the folder was set aside between opening and locking
         locked, descriptor = descriptor, -1
@@ -95,6 +95,7 @@ def _try_flock(descriptor: int, operation: int) -> bool:
 def holder(folder: Path) -> dict[str, Any] | None:
     """The holder of the lock of `folder` (pid, host, since), or None if it is free.
 
+    With `left` it was killed, and its workers hold the lock until what they have in flight has ended.
     A run whose lock file was removed holds its segment of the journal still. Where the file system has no locks, nobody
     can hold one.
     """
@@ -104,7 +105,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
         return _by_state(folder) if segment_in_use(folder) else None
     try:
         if not _try_flock(descriptor, fcntl.LOCK_SH):
-            return _read(descriptor)
+            return _read(descriptor, folder)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
@@ -120,18 +121,21 @@ def _by_state(folder: Path) -> dict[str, Any]:
     return {name: state[name] for name in ("pid", "host") if name in state} if {"pid", "host"} <= state.keys() else {}
 
 
-def _read(descriptor: int) -> dict[str, Any]:
+def _read(descriptor: int, folder: Path) -> dict[str, Any]:
     try:
         owner = lossless_json.loads(os.pread(descriptor, 4096, 0))
     except ValueError:
         owner = None  # its owner is about to write it
-    if not isinstance(owner, dict) or _is_gone(owner):
+    if not isinstance(owner, dict):
         return {}
-    return owner
+    if not _is_gone(owner):
+        return owner
+    # Its workers write the journal still; who has just taken the lock writes who it is before it opens a segment.
+    return {**owner, "left": True} if segment_in_use(folder) else {}
 
 
 def _is_gone(owner: dict[str, Any]) -> bool:
-    """Whether `owner` was killed: the present holder of the lock is about to overwrite what it wrote."""
+    """Whether `owner` was killed."""
     if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
         return False
     try:
@@ -151,6 +155,8 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def _in_use(owner: dict[str, Any], output: str, see: str | None) -> str:
+    if "left" in owner:
+        return f"{output} is in use by workers of a run that was killed: they keep what is in flight, and end."
     who = f"pid {owner['pid']} on {owner['host']}" if "pid" in owner else "another process"
     since = time.strftime(" since %H:%M", time.localtime(owner["since"])) if "since" in owner else ""
     way_out = "" if see is None else f"\nSee it with: {see}"

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,8 +145,10 @@ class Scan:
         self.last = NOTHING
         self.sizes: dict[int, int] = {}
         self._tail: Damage | None = None
+        self._has_workers = False
+        """Whether the session that is being read had several writers."""
         self._torn_tails: list[Damage] = []
-        """Of segments of the session that is being read, which had several writers."""
+        """Of its segments, where it had: a writer was killed."""
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number in self._numbers:
@@ -164,8 +166,7 @@ class Scan:
             if offset == reached and (record := records.decode(line.removesuffix(b"\n"))) is not None:
                 # As nearly every line is: whole, and behind an intact one.
                 if record["kind"] == "run":
-                    self._torn_tails.clear()  # the session that begins here has reported them
-                    check_format(path, record)
+                    self._begin_session(path, record)
                 if self._tail is not None:
                     self._note_tail(record)
                 reached = size
@@ -173,7 +174,8 @@ class Scan:
                 yield base + offset, record
                 continue
             for start, end, record in _intact_parts(line):
-                check_format(path, record)
+                if record["kind"] == "run":
+                    self._begin_session(path, record)
                 self._note_tail(record)
                 self._note_damage(path, reached, offset + start, torn=False)
                 reached = offset + end
@@ -181,19 +183,21 @@ class Scan:
                 yield journal_offset(number, offset + start), record
         if number == self._numbers[-1]:
             self._note_damage(path, reached, size, torn=True)
+        elif reached < size and self._has_workers:
+            self._torn_tails.append(Damage(path, reached, size - reached, torn=True, cut_off=False))
         elif reached < size:
             self._tail = Damage(path, reached, size - reached, torn=False)
 
-    def _note_tail(self, record: dict[str, Any]) -> None:
-        """The end of the segment before is damaged. Where a session begins behind it, that one has reported it.
+    def _begin_session(self, path: Path, record: dict[str, Any]) -> None:
+        """The session of this `run` record has reported the torn tails of those before."""
+        check_format(path, record)
+        self._torn_tails.clear()
+        self._has_workers = "workers" in record
 
-        Where it is followed by the segment of another writer, its own writer was killed.
-        """
+    def _note_tail(self, record: dict[str, Any]) -> None:
+        """The end of the segment before is damaged. Where a session begins behind it, that one has reported it."""
         if self._tail is not None and record["kind"] != "run":
-            if "writer" in record:
-                self._torn_tails.append(replace(self._tail, torn=True, cut_off=False))
-            else:
-                self.damages.append(self._tail)
+            self.damages.append(self._tail)
         self._tail = None
 
     def _lines(self, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:

@@ -41,7 +41,15 @@ def test_no_more_than_is_synced_is_applied(tmp_path: Path) -> None:
     asyncio.run(play())
     assert followed.ids == ["0", "1", "2", "3"]
     assert followed.applied == [*scan(tmp_path)][1:]
-    assert followed.follower.row_counts[1] == 4
+    assert followed.follower.row_counts[1] == followed.follower.sent_counts[1] == 4
+
+
+def test_rows_that_were_not_sent_are_told_apart(tmp_path: Path) -> None:
+    """A limit on rows counts those that were sent."""
+    followed = Followed(tmp_path)
+    write_segment(tmp_path, 2, [ROWS[0], {**ROWS[1], "status": "invalid", "attempts": 0}])
+    asyncio.run(followed.follower.end(1))
+    assert (followed.follower.row_counts[1], followed.follower.sent_counts[1]) == (2, 1)
 
 
 def test_a_worker_goes_on_in_another_segment(tmp_path: Path) -> None:

@@ -135,17 +135,18 @@ def test_damage_at_the_end_of_an_earlier_segment_is_not_cut_off(tmp_path: Path) 
 
 def test_a_torn_tail_of_one_of_several_writers(tmp_path: Path) -> None:
     """It is reported once, by the session behind it, and left as it is; nothing of others is lost."""
-    hold = {"kind": "hold", "requests": 0, "usd": None, "writer": 2}
-    write_segment(tmp_path, 1, [run_record()])
+    write_segment(tmp_path, 1, [{**run_record(), "workers": 3}])
     segment_path(tmp_path, 2).write_bytes(WHOLE[:-5])
-    write_segment(tmp_path, 3, [hold, NEXT])
+    segment_path(tmp_path, 3).write_bytes(LINES[3][:-5])
+    write_segment(tmp_path, 4, [NEXT])
     length = len(LINES[3]) - 5
-    said = (
-        f"journal-000002.jsonl: the last {length} bytes were torn when the run was killed and are not used; what they"
-        " held is sent again"
-    )
-    assert read_all(tmp_path)[1] == [said]
-    write_segment(tmp_path, 4, [run_record()])
+    said = [
+        f"journal-00000{number}.jsonl: the last {length} bytes were torn when the run was killed and are not used; what"
+        " they held is sent again"
+        for number in (2, 3)
+    ]
+    assert read_all(tmp_path)[1] == said
+    write_segment(tmp_path, 5, [run_record()])
     kept, damages = read_all(tmp_path)
     assert (damages, kept[-2]) == ([], NEXT)
 
