@@ -96,8 +96,10 @@ def append(folder: Path, segment: int, record: Any, rows: dict[Any, int]) -> Non
         if record["kind"] == "row":
             rows[key] = journal_offset(segment, file.tell())
         elif record["kind"] == "amend":
-            record = record | {"row": rows.get((record["of"][0], 0), 0)}
-            rows[key] = record["row"]
+            at = rows.get((record["of"][0], 0))
+            record = record | {"row": at or 0}
+            if at is not None:  # else there is nothing to amend, and a ledger passes it over
+                rows[key] = at
         file.write(records.encode(record))
 
 
