@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchchat.cluster.assignment import (
     Assignment,
@@ -22,6 +22,7 @@ from batchchat.cluster.assignment import (
     WorkerEnd,
     WorkerMark,
 )
+from batchchat.cluster.deaths import Deaths
 from batchchat.cluster.follower import JournalFollower
 from batchchat.cluster.lessor import Lessor
 from batchchat.cluster.local import WorkerHandle
@@ -36,7 +37,6 @@ from batchchat.policy.decision import Halt
 
 __all__ = ["Crew", "CrewPlan"]
 
-_MAX_DEATHS = 3
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.25, 10.0
 _LINGER_S = 3.0
 """How long the endpoint may take to see that the connections of a killed process are closed."""
@@ -75,7 +75,7 @@ class _Shard:
     incarnation: int = 0
     writer: int | None = None
     segments: tuple[int, ...] = ()
-    deaths: int = 0
+    deaths: Deaths = field(default_factory=Deaths)
     granted: int = 0
     due: int = 0
 
@@ -193,10 +193,10 @@ class Crew:
             if isinstance(end, WorkerDefect):
                 raise WorkerDefectError(f"worker {number + 1} of {len(self._shards)}:\n{end.text}")
             if end is None:
-                if shard.deaths >= _MAX_DEATHS:
+                if shard.deaths.are_too_many:
                     end = WorkerEnd(error=self._given_up(number, how))
                 else:
-                    pause_s = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**shard.deaths)
+                    pause_s = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**shard.deaths.without_a_row)
                     continue
             elif end.halt is not None and not self.stopping and self._plan.goes_on(end.halt):
                 self._take_back(end)
@@ -249,9 +249,9 @@ class Crew:
         await self._follower.end(mark.writer)
         shard.segments += tuple(self._follower.segments_of(mark.writer))
         if end is None:
-            shard.deaths = 0 if self._follower.row_counts[mark.writer] else shard.deaths + 1
+            shard.deaths.count(self._follower.row_counts[mark.writer])
             shard.due += max(0, shard.granted - self._follower.sent_counts[mark.writer])
-        will_be_replaced = end is None and not self.stopping and shard.deaths < _MAX_DEATHS
+        will_be_replaced = end is None and not self.stopping and not shard.deaths.are_too_many
         linger_s = _LINGER_S if end is None else 0.0
         self._lessor.end(time.monotonic(), mark.name, linger_s, is_replaced=will_be_replaced)
         return end, how
@@ -284,7 +284,7 @@ class Crew:
     def _given_up(self, number: int, how: str) -> BatchchatError:
         """The error of a run whose workers die one after the other."""
         return MachineError(
-            f"worker {number + 1} of {len(self._shards)} died {_MAX_DEATHS} times without finishing a row: it {how}."
+            f"worker {number + 1} of {len(self._shards)} died {self._shards[number].deaths.words}: it {how}."
             " Every row reported as done is kept. Set fewer `workers`, or free memory, then run the same command again."
         )
 

@@ -50,7 +50,8 @@ class JournalFollower:
     async def end(self, writer: int) -> None:
         """The process of `writer` has ended: apply all that it has left, synced or not, as a replay would."""
         for number in self.unknown():
-            if not is_locked_segment(segment_path(self._folder, number)):
+            path = segment_path(self._folder, number)
+            if not is_locked_segment(path) and _named_writer(path) in {writer, None}:
                 self._add(writer, number)
         for number in self.segments_of(writer):
             await self._read(writer, number, None)
@@ -87,3 +88,10 @@ class JournalFollower:
                 count += 1
                 if count % _RECORDS_A_TURN == 0:
                     await asyncio.sleep(0)
+
+
+def _named_writer(path: Path) -> int | None:
+    """The writer that the first record of the segment names: a worker's first is its hold. None where it names none."""
+    with path.open("rb") as file:
+        record = records.decode(file.readline().removesuffix(b"\n"))
+    return None if record is None else record.get("writer")

@@ -78,3 +78,14 @@ def test_what_a_killed_worker_left(tmp_path: Path) -> None:
     assert followed.ids == ["0", "1"]
     assert followed.follower.segments_of(7) == [2]
     assert followed.follower.unknown() == []
+
+
+def test_two_that_die_at_once_keep_their_own_segments(tmp_path: Path) -> None:
+    """Neither has told of its segment: the hold at its head says whose it is, and so who does not pay again."""
+    followed = Followed(tmp_path)
+    for writer in (1, 2):
+        hold = {"kind": "hold", "requests": 4, "usd": None, "writer": writer}
+        write_segment(tmp_path, 1 + writer, [hold, ROWS[writer]])
+    asyncio.run(followed.follower.end(2))
+    asyncio.run(followed.follower.end(1))
+    assert (followed.follower.segments_of(1), followed.follower.segments_of(2)) == ([2], [3])
