@@ -133,11 +133,7 @@ class _Reading:
         """Apply the records `others` to the ledger, and between them what it needs to know of the rows in `parts`."""
         nothing: Offsets = np.zeros(0, np.int64)
         offsets = np.concatenate([nothing, *(own for own, _ in parts)])
-        ended = [
-            np.full(len(own), np.nan) if columns[FINISHED_S] is None else floats(columns[FINISHED_S])
-            for own, columns in parts
-        ]
-        ended_at = np.concatenate([nothing.astype(np.float64), *ended])
+        ended_at = np.concatenate([nothing.astype(np.float64), *(_ended_at(*part) for part in parts)])
         has_steps = self._unfinished or any(record["kind"] == "step" for _, record in others)
         sent = deque(sorted(key for part in parts for key in _sent_keys(*part)) if has_steps else ())
         since = 0
