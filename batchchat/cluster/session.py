@@ -13,6 +13,7 @@ from batchchat.cluster.cluster_run import ClusterRun
 from batchchat.cluster.local import start_local_worker
 from batchchat.errors import InputError, UsageError
 from batchchat.execution import wiring
+from batchchat.execution.early_import import publishing_imported_early
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.messages import nothing_good
 from batchchat.execution.plan import PlanCounts
@@ -46,7 +47,8 @@ class ClusterSession(Session):
         self._close_recorder()  # each worker writes segments of its own
         self._end_checkpoints()
         if result.error is None:
-            await run.send(partial(start_local_worker, (self._lock.descriptor,)))
+            with publishing_imported_early():
+                await run.send(partial(start_local_worker, (self._lock.descriptor,)))
         self._tell_notes(run.input.notes)
         if run.input.is_exhausted and not run.input.good_rows and result.error is None:
             raise InputError(nothing_good(self._job, run.input.first_bad, run.input.left_out))

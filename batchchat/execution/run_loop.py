@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from importlib import import_module
 
 from batchchat.core.events import Draining
 from batchchat.dispatch.dispatcher import Dispatcher
@@ -25,7 +24,6 @@ from batchchat.policy.decision import Halt
 __all__ = ["RunLoop"]
 
 _TICK_S = 0.2
-_IMPORT_AFTER_S = 1.0
 
 
 class RunLoop:
@@ -79,7 +77,7 @@ class RunLoop:
         return stop
 
     async def _dispatch(self) -> Halt | None:
-        ticker, importing = asyncio.create_task(self._tick()), _import_soon()
+        ticker = asyncio.create_task(self._tick())
         self._running = True
         try:
             await self._dispatcher.run()
@@ -90,7 +88,6 @@ class RunLoop:
             return stop
         finally:
             self._running = False
-            importing.cancel()
             ticker.cancel()
             with suppress(asyncio.CancelledError):
                 await ticker
@@ -157,13 +154,3 @@ class RunLoop:
             self._draining_told = True
             reason = "`budget.stop_at`" if stop.reason == TIME_UP else stop.reason
             self._progress.tell(Draining(reason, in_flight, self._engine.attempt_s, by_signal=False))
-
-
-def _import_soon() -> asyncio.TimerHandle:
-    """Import what publishing needs while the first answers are awaited, so that neither start nor end waits for it.
-
-    Nor does the end of a long run then depend on whether the installation is still the one it began with.
-    """
-    loop = asyncio.get_running_loop()
-    module = "batchchat.execution.publish"
-    return loop.call_later(_IMPORT_AFTER_S, lambda: loop.run_in_executor(None, import_module, module))

@@ -20,6 +20,7 @@ from batchchat.execution import wiring
 from batchchat.execution.checkpoints import Checkpoints
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition
+from batchchat.execution.early_import import publishing_imported_early
 from batchchat.execution.ending import RunResult, finish, tell_broken
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
@@ -306,8 +307,9 @@ class Session:
         """While the rows of `feed` are sent: note what is read of the input, and write checkpoints."""
         assert self._checkpoints is not None
         self._known.watch(feed)
-        async with self._checkpoints.kept(recorder):
-            yield
+        with publishing_imported_early():
+            async with self._checkpoints.kept(recorder):
+                yield
 
     def _tell_budget(self, rates: Rates, counts: PlanCounts | None) -> None:
         """Tell the cap on the job's cost, where it has one: what counts against it, and what is to be sent."""

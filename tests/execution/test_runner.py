@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from batchchat.core.events import Event, Finished, Progress, Started
 from batchchat.errors import InputError, UsageError
-from batchchat.execution import run_loop
+from batchchat.execution import early_import
 from batchchat.execution.context import RunOptions
 from batchchat.execution.ending import RunResult
 from batchchat.execution.runner import run_job
@@ -174,8 +174,8 @@ def test_what_the_end_needs_is_imported_meanwhile(tmp_path: Path, monkeypatch: p
     def import_module(name: str) -> None:
         imported.append((name, threading.current_thread() is threading.main_thread()))
 
-    monkeypatch.setattr(run_loop, "_IMPORT_AFTER_S", 0.0)
-    monkeypatch.setattr(run_loop, "import_module", import_module)
+    monkeypatch.setattr(early_import, "_AFTER_S", 0.0)
+    monkeypatch.setattr(early_import, "import_module", import_module)
     result = asyncio.run(run_job(job(tmp_path), OPTIONS))
     assert result.exit_code == 0
     assert imported == [("batchchat.execution.publish", False)]
