@@ -48,6 +48,8 @@ __all__ = ["Session", "run_session"]
 
 _MAX_UNSYNCED = 1000
 """Of the records that are written before anything is sent."""
+_STOPPED_HASH_S = 1.0
+"""A person waits for the end of a run that was stopped; the next one can read the input instead."""
 
 
 async def run_session(context: RunContext, opened: Callable[[Path], None], session_type: type[Session]) -> RunResult:
@@ -169,7 +171,10 @@ class Session:
         finally:
             self._close_recorder()  # it is open still where rows were amended and nothing was sent
         if result.error is None and not self._signals.impatient:
-            self._checkpoints.write()
+            if self._stopped():
+                self._known.hurry(_STOPPED_HASH_S)
+            with self._signals.caught(self._known.give_up):
+                self._checkpoints.write()
         return replace(self._finish(result, rates), set_aside=aside)
 
     def _goes_on(self) -> bool:
