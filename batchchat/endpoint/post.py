@@ -27,6 +27,8 @@ MAX_HEADERS = 1024
 KNOWN_VERSIONS = frozenset({"3.13", "3.14"})
 """The versions of aiohttp whose protocol of a connection is used here."""
 
+_MAX_UNASKED = 1000
+"""Connections given up in a row: a server may say something on each before it is asked."""
 _INFORMATIONAL = range(100, 200)
 _SWITCHING_PROTOCOLS = 101
 
@@ -106,10 +108,21 @@ class _Direct:
         return _DirectResponse(message, content, connection, deadline)
 
     async def _connected(self) -> Any:
+        """A connection over which nothing has come that could be taken for the response."""
+        connection: Any = None
         try:
-            return await self._connect(self._request, [], self._timeout)
+            for _ in range(_MAX_UNASKED):
+                connection = await self._connect(self._request, [], self._timeout)
+                protocol = connection.protocol
+                # One that was closed says so when it is read.
+                if not protocol.should_close or not protocol.is_connected():
+                    break
+                connection.close()
+            else:
+                raise aiohttp.ClientConnectionError("the server sends before it is asked")
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._request.url}") from error
+        return connection
 
     async def _exchange(self, connection: Any, deadline: Deadline, data: bytes) -> tuple[Any, aiohttp.StreamReader]:
         """The head of the response, and its body to be read."""

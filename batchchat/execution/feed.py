@@ -1,8 +1,8 @@
 """Supplies the dispatcher with the rows to send, one after the other.
 
 Bad rows, rows that can't fit their model's context, and rows whose attempts in earlier runs have reached a limit are
-recorded on the way. The event loop gets its turn every few hundred rows: a million kept rows must not hold up the
-replies that are on their way.
+recorded on the way. The event loop gets its turn every few milliseconds: a million kept rows must not hold up the
+replies that are on their way, nor a signal.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from batchchat.core.attempt import NO_SPEND, Attempt, Spend
 from batchchat.core.conversation import BadRow, Key
 from batchchat.core.record import RowRecord, add_spend
 from batchchat.core.row_history import RowHistory
+from batchchat.core.shard import UnansweredRows
 from batchchat.dispatch.work import Work
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.input_total import InputTotal
-from batchchat.execution.plan import ROWS_A_TURN
 from batchchat.execution.sharing import shared_record
 from batchchat.execution.tasks import RowTask, new_record_of_bad_row
 from batchchat.execution.unsendable import UnsendableRows
@@ -27,6 +27,13 @@ from batchchat.script.replay import replayed
 from batchchat.store.ledger import Ledger
 
 __all__ = ["Feed", "RowLimit"]
+
+_TURN_S = 0.02
+"""How long rows are passed over before the event loop runs again."""
+
+
+def _never() -> bool:
+    return False
 
 
 class RowLimit:
@@ -55,11 +62,58 @@ class RowLimit:
         return self.left != 0
 
 
+class _Turns:
+    """When the event loop is to run again, and the pause in which it does."""
+
+    def __init__(self) -> None:
+        self._end = 0.0
+        self._pausing = asyncio.Lock()
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether another worker waits for the loop."""
+        return self._pausing.locked()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this turn has lasted long enough."""
+        return time.monotonic() >= self._end
+
+    async def pause(self, stopped: Callable[[], bool] = _never) -> bool:
+        """Let the event loop run; whether to go on. Of several workers one at a time does, with a turn between each."""
+        async with self._pausing:
+            await asyncio.sleep(0)
+        self._end = time.monotonic() + _TURN_S
+        return not stopped()
+
+
+class _RowsRead:
+    """How many rows of the input were read, and how many of them are good, those that `unanswered` passes over too."""
+
+    def __init__(self, unanswered: UnansweredRows | None) -> None:
+        self._unanswered = unanswered
+        self.taken = self.good_taken = 0
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.taken + self._passed_over
+
+    @property
+    def good_rows(self) -> int:
+        """Those that are not invalid."""
+        return self.good_taken + self._passed_over
+
+    @property
+    def _passed_over(self) -> int:
+        return 0 if self._unanswered is None else self._unanswered.passed_over
+
+
 class Feed:
     """Takes rows from `tasks`, as many as `limit` allows; `keep` is given the records of those that are not sent.
 
     `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
-    not yet when they were read. `passed_over` answered rows of the input are in no task, and count as read.
+    not yet when they were read. Where only `unanswered` rows are in tasks, those that these pass over count as read.
     """
 
     def __init__(
@@ -71,7 +125,7 @@ class Feed:
         *,
         limit: RowLimit,
         unsendable: UnsendableRows | None,
-        passed_over: int = 0,
+        unanswered: UnansweredRows | None = None,
     ) -> None:
         self._tasks = tasks
         self._ledger = ledger
@@ -80,15 +134,28 @@ class Feed:
         self._total = total
         self._unsendable = unsendable
         self._broken = False
-        self.rows_read = self.good_rows = passed_over
+        self._turns = _Turns()
+        self._read = _RowsRead(unanswered)
         self.taken = 0
         self.kept = 0
         self.exhausted = False
         self.unshared = 0
         self.first_bad: str | None = None
 
-    async def take(self) -> Work | None:
-        """The next row to send, or None at the input's end or the limit."""
+    @property
+    def rows_read(self) -> int:
+        """How many rows of the input were read."""
+        return self._read.rows
+
+    @property
+    def good_rows(self) -> int:
+        """How many of these are not invalid."""
+        return self._read.good_rows
+
+    async def take(self, stopped: Callable[[], bool] = _never) -> Work | None:
+        """The next row to send, or None at the input's end, at the limit, or where the search for one is `stopped`."""
+        if self._turns.is_pausing and not await self._turns.pause(stopped):
+            return None
         while self._limit.left != 0 or await self._limit.grow():
             # No await between reading a row and returning it: several workers call this at once.
             try:
@@ -100,21 +167,24 @@ class Feed:
                 if not self._broken:
                     self.exhausted, self._total.counted = True, self.rows_read
                 return None
-            self.rows_read += 1
+            self._read.taken += 1
             if isinstance(task, BadRow):
-                self.first_bad = self.first_bad or f"{task.location}: {task.error}"
-                if (record := new_record_of_bad_row(task, self._ledger.index)) is not None:
-                    self._put(record)
+                self._keep_bad(task)
             else:
-                self.good_rows += 1
+                self._read.good_taken += 1
                 if not self._shared(task) and (task.shared is not None or task.disposition.sends):
                     history = self._ledger.unfinished.history(task.row.key, task.script.identity)
                     answered = self._answered(task, history)
                     if not self._refused(task, history, answered):
                         return self._work(task, history, answered)
-            if self.rows_read % ROWS_A_TURN == 0:
-                await asyncio.sleep(0)
+            if self._turns.is_over and not await self._turns.pause(stopped):
+                return None
         return None
+
+    def _keep_bad(self, row: BadRow) -> None:
+        self.first_bad = self.first_bad or f"{row.location}: {row.error}"
+        if (record := new_record_of_bad_row(row, self._ledger.index)) is not None:
+            self._put(record)
 
     def _put(self, record: RowRecord) -> None:
         self.kept += 1
@@ -172,15 +242,14 @@ class Feed:
         """Count the rows that were not taken, so that it is known how many are left. Gives up after `within_s`."""
         if self.exhausted or self._broken or not self.total()[1]:
             return
-        deadline, count = time.monotonic() + within_s, self.rows_read
-        for number, _task in enumerate(self._tasks, 1):
-            count += 1
-            if number % ROWS_A_TURN == 0:
-                await asyncio.sleep(0)
+        deadline, more = time.monotonic() + within_s, 0
+        for more, _task in enumerate(self._tasks, 1):
+            if self._turns.is_over:
+                await self._turns.pause()
                 if time.monotonic() > deadline:
-                    self._total.at_least = count
+                    self._total.at_least = self.rows_read + more
                     return
-        self._total.counted = count
+        self._total.counted = self.rows_read + more
 
     def _work(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> Work:
         self.taken += 1

@@ -22,11 +22,12 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.input_total import InputTotal
+from batchchat.execution.opening import OpenRun
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.recorder import Recorder
 from batchchat.execution.resend import Resend
 from batchchat.execution.scripts import scripts_for
-from batchchat.execution.session import OpenRun, Session
+from batchchat.execution.session import Session
 from batchchat.execution.tasks import tasks
 from batchchat.pricing.rates import Rates
 from batchchat.sources.batch_output import BatchOutput

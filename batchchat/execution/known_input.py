@@ -49,6 +49,7 @@ class KnownInput:
         self._digest = source.digest()
         self._thread = ThreadPoolExecutor(1, "digest")
         self._hashed: Future[str | None] | None = None
+        self._within_s: float | None = None
         self._reading: Mapping[str, Any] | None = None
         self._total: int | None = None
         self._feed: Feed | None = None
@@ -60,8 +61,17 @@ class KnownInput:
         """Whether each finished row has the record that answers its request, as far as this run has seen."""
 
     def close(self) -> None:
-        """Wait for what is being hashed."""
+        """Give up what is being hashed."""
+        self.give_up()
         self._thread.shutdown(wait=True)
+
+    def give_up(self) -> None:
+        """Let nobody wait for the input's hash: where it is not made yet, nothing is known of the input."""
+        self._digest.give_up()
+
+    def hurry(self, within_s: float) -> None:
+        """Give the hash up where it takes more than `within_s` from when it is asked for."""
+        self._within_s = within_s
 
     def compare(self) -> None:
         """Begin to hash the input."""
@@ -82,7 +92,11 @@ class KnownInput:
         """What tells the input and the job's keys from others; None where the files have changed in the meantime."""
         self.compare()
         assert self._hashed is not None
-        digest = self._hashed.result() if self._digest.is_current() else None
+        try:
+            digest = self._hashed.result(self._within_s) if self._digest.is_current() else None
+        except TimeoutError:
+            self.give_up()
+            return None
         if digest is None:
             return None
         return sha256(f"{digest} {_words(self._job)}".encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS]

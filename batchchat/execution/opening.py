@@ -1,19 +1,36 @@
-"""What a run needs before it opens its journal: when it is to end, the lock of its folder, an old output set aside."""
+"""What a run needs before it opens its journal: when it is to end, its folder's lock, an old output set aside."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchchat.errors import OutputError, UsageError
 from batchchat.execution.context import RunContext
 from batchchat.execution.messages import stop_at_passed
+from batchchat.sources import Source
 from batchchat.store.folder import set_aside
+from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
 
-__all__ = ["set_output_aside", "stop_time", "take_lock"]
+__all__ = ["OpenRun", "set_output_aside", "stop_time", "take_lock"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run whose `folder` is locked. `source` has the input's rows, `ledger` the state of the journal in the folder.
+
+    The run is to end at `stop_at`, in seconds since the epoch.
+    """
+
+    folder: Path
+    lock: Lock
+    source: Source
+    ledger: Ledger
+    stop_at: float | None
 
 
 def stop_time(context: RunContext) -> float | None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 
 from batchchat.core.events import Draining
 from batchchat.dispatch.dispatcher import Dispatcher
 from batchchat.dispatch.gate import Gate
+from batchchat.dispatch.work import Work
 from batchchat.execution.engine import Engine
 from batchchat.execution.feed import Feed
 from batchchat.execution.messages import OWN_BOUNDS
@@ -37,7 +39,7 @@ class RunLoop:
         self._feed = feed
         self._progress = progress
         self._signals = signals
-        self._dispatcher = Dispatcher(engine.sending, feed.take, recorder, engine.observer)
+        self._dispatcher = Dispatcher(engine.sending, self._take, recorder, engine.observer)
         self._running = False
         self._draining_told = False
         self._drain: asyncio.TimerHandle | None = None
@@ -75,6 +77,9 @@ class RunLoop:
         self._progress.report(self._dispatcher)
         self._engine.spending.tell_ratio(at_last=True)
         return stop
+
+    def _take(self) -> Awaitable[Work | None]:
+        return self._feed.take(lambda: self._dispatcher.stopping)
 
     async def _dispatch(self) -> Halt | None:
         ticker = asyncio.create_task(self._tick())

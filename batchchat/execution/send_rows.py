@@ -107,7 +107,7 @@ async def send_rows(
         recorder.keep,
         InputTotal(rows.source, counted=rows.counted, rows_each=scripts.expansion.rows_each),
         limit=RowLimit(rows.limit, rows.more),
-        passed_over=0 if rows.unanswered is None else rows.unanswered.passed_over,
+        unanswered=rows.unanswered,
         unsendable=UnsendableRows(ContextCheck(context_for(job, rows.rates)), wiring.limit_reached_for(job)),
     )
     progress = ProgressReporter(engine, feed, finished, recorder.retries, context.tell, limit=rows.limit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from batchchat.execution.feed import Feed
 from batchchat.execution.input_notes import input_notes
 from batchchat.execution.known_input import KnownInput
 from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input
-from batchchat.execution.opening import set_output_aside, stop_time, take_lock
+from batchchat.execution.opening import OpenRun, set_output_aside, stop_time, take_lock
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
@@ -36,19 +36,20 @@ from batchchat.execution.send_rows import SendPlan, send_rows
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
 from batchchat.pricing.rates import Rates
-from batchchat.sources import Source, open_source, overlapping_entry
+from batchchat.sources import open_source, overlapping_entry
 from batchchat.store.checkpoint import replay
 from batchchat.store.folder import check_output, check_writable, make_folder
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
-from batchchat.store.lock import Lock
 from batchchat.store.segment_file import ResumePoint
 from batchchat.store.segments import segments
 
-__all__ = ["OpenRun", "Session", "run_session"]
+__all__ = ["Session", "run_session"]
 
 _MAX_UNSYNCED = 1000
 """Of the records that are written before anything is sent."""
+_STOPPED_HASH_S = 1.0
+"""A person waits for the end of a run that was stopped; the next one can read the input instead."""
 
 
 async def run_session(context: RunContext, opened: Callable[[Path], None], session_type: type[Session]) -> RunResult:
@@ -95,20 +96,6 @@ async def _told(session: Session, aside: list[Path]) -> RunResult:
         raise
     finally:
         session.close()
-
-
-@dataclass(frozen=True, slots=True)
-class OpenRun:
-    """A run whose `folder` is locked. `source` has the input's rows, `ledger` the state of the journal in the folder.
-
-    The run is to end at `stop_at`, in seconds since the epoch.
-    """
-
-    folder: Path
-    lock: Lock
-    source: Source
-    ledger: Ledger
-    stop_at: float | None
 
 
 class Session:
@@ -175,7 +162,10 @@ class Session:
         finally:
             self._close_recorder()  # it is open still where rows were amended and nothing was sent
         if result.error is None and not self._signals.impatient:
-            self._checkpoints.write()
+            if self._stopped():
+                self._known.hurry(_STOPPED_HASH_S)
+            with self._signals.caught(self._known.give_up):
+                self._checkpoints.write()
         return replace(self._finish(result, rates), set_aside=aside)
 
     def _goes_on(self) -> bool:

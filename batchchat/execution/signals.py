@@ -68,6 +68,12 @@ class Signals:
             yield
 
     @contextmanager
+    def caught(self, catch: Callable[[], None]) -> Iterator[None]:
+        """Let them do no more than call `catch`, while the loop stands still and the run has ended."""
+        with _handlers(self._handled, lambda _number, _frame: catch()):
+            yield
+
+    @contextmanager
     def listening(self, listener: Callable[[], None]) -> Iterator[None]:
         """Call `listener` at each signal; at once if one came already."""
         self._listeners.append(listener)

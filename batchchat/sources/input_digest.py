@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from batchchat.sources.files import InputFile
 
 __all__ = ["InputDigest"]
 
+_BLOCK = 1 << 20
 _TICK_NS = 20_000_000
 _COARSE_TICK_NS = 2_000_000_000
 """A file may change twice within a tick of its file system's clock, and have the same time."""
@@ -46,9 +48,7 @@ class InputDigest:
             whole = hashlib.sha256()
             try:
                 for file in self._files:
-                    with file.path.open("rb", buffering=0) as opened:
-                        content = hashlib.file_digest(opened, "sha256").hexdigest()
-                    named = (file.as_given, file.label, file.kind.name, file.packing.name, content)
+                    named = (file.as_given, file.label, file.kind.name, file.packing.name, self._content(file.path))
                     whole.update(repr(named).encode("utf-8", "surrogatepass"))
             except OSError:
                 return None
@@ -57,9 +57,22 @@ class InputDigest:
             self._digest = whole.hexdigest()
         return self._digest
 
+    def give_up(self) -> None:
+        """Let a digest that is not made yet be None: whoever waits for it goes on at once."""
+        if self._digest is None:
+            self._settled = False
+
     def is_current(self) -> bool:
         """Whether the files are as they were when this was made."""
         return self._settled and self._status() == self._opened
+
+    def _content(self, path: Path) -> str:
+        """SHA-256 of the file; of a part of it where that is given up."""
+        content, block = hashlib.sha256(), bytearray(_BLOCK)
+        with memoryview(block) as view, path.open("rb", buffering=0) as opened:
+            while self._settled and (count := opened.readinto(view)):
+                content.update(view[:count])
+        return content.hexdigest()
 
     def _status(self) -> list[tuple[int, ...]] | None:
         try:

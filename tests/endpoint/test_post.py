@@ -85,3 +85,24 @@ def test_a_connection_with_unsent_bytes_is_not_used_again() -> None:
     attempts, connections = asyncio.run(main())
     assert [attempt.verdict.action for attempt in attempts] == [Action.ACCEPT] * 3
     assert connections == 2
+
+
+def test_what_came_unasked_is_no_answer() -> None:
+    """A server that says more on an idle connection (408 before it closes, an answer twice): not the next one's."""
+
+    async def main() -> list[Attempt]:
+        async def play(server: Server, received: Received, writer: asyncio.StreamWriter) -> bool:
+            writer.write(answer(completion(f"answer {len(server.received)}")))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+            writer.write(answer(completion("unasked")))
+            await writer.drain()
+            return True
+
+        async with serving(play) as server, client(server.url) as ours:
+            first = await ours.send(request())
+            await asyncio.sleep(0.1)
+            return [first, await ours.send(request())]
+
+    texts = [attempt.reply and attempt.reply.text for attempt in asyncio.run(main())]
+    assert texts == ["answer 1", "answer 2"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from batchchat.core.attempt import MaxUsage, Request
-from batchchat.core.conversation import Row
+from batchchat.core.conversation import Key, Row
+from batchchat.core.shard import UnansweredRows
+from batchchat.dispatch.work import Work
+from batchchat.execution import feed as feed_module
 from batchchat.execution.context_check import ContextCheck
 from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.input_total import InputTotal
@@ -35,6 +38,15 @@ def feed(source: Source, ledger: Ledger, keep: Callable[[Any], object], limit: i
     check = ContextCheck(context)
     rows = tasks(source, Scripts(lambda row, _: script(row)), ledger.index, ResumeRules())
     return Feed(rows, ledger, keep, InputTotal(source), limit=RowLimit(limit), unsendable=UnsendableRows(check))
+
+
+def passing(source: Source, ledger: Ledger, answered: Sequence[int]) -> Feed:
+    """The feed of a run that knows the rows with the ordinals `answered` to be so."""
+    unanswered = UnansweredRows(answered, 1)
+    rows = tasks(source, Scripts(lambda row, _: script(row)), ledger.index, ResumeRules(), unanswered=unanswered)
+    unsendable = UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for)))
+    total = InputTotal(source)
+    return Feed(rows, ledger, lambda _: None, total, limit=RowLimit(), unsendable=unsendable, unanswered=unanswered)
 
 
 def taken(source: Feed) -> list[str]:
@@ -116,3 +128,40 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
         asyncio.run(rows.take())
     assert asyncio.run(rows.take()) is None
     assert not rows.exhausted
+
+
+COUNT = 5_000
+
+
+def test_rows_that_are_passed_over_hold_up_nothing(tmp_path: Path) -> None:
+    """The event loop runs all the while, and where the run is stopped meanwhile nothing more is given out."""
+    source, ledger = opened(tmp_path, *({"id": f"{n}", "prompt": "Hi"} for n in range(COUNT))), Ledger(tmp_path)
+    for number in range(COUNT - 1):
+        ledger.index.finish(ledger.index.add(Key(f"{number}")), "answered", 1, 0)
+    rows = passing(source, ledger, range(COUNT - 1))
+
+    async def main() -> tuple[list[Work | None], int]:
+        loop = asyncio.get_running_loop()
+        loop.call_later(feed_module._TURN_S / 2, stopped.set)
+        return [*await asyncio.gather(*(rows.take(stopped.is_set) for _ in range(3)))], rows.rows_read
+
+    stopped = asyncio.Event()
+    works, rows_read = asyncio.run(main())
+    assert works == [None] * 3
+    assert 0 < rows_read < COUNT - 1
+    assert not rows.exhausted
+    assert taken(rows) == [f"{COUNT - 1}"]
+    assert (rows.rows_read, rows.good_rows, rows.total()) == (COUNT, COUNT, (COUNT, False))
+
+
+def test_rows_are_counted_where_they_are_passed_over(tmp_path: Path) -> None:
+    """How many an input has is estimated by those up to where it was read, not by all that are known."""
+    ids = [f"{number:06}" for number in range(COUNT)]
+    source = opened(tmp_path, *({"id": id_, "prompt": "x" * 1000} for id_ in ids))
+    assert source.rows_total is None
+    rows = passing(source, Ledger(tmp_path), range(1, COUNT))
+    assert asyncio.run(rows.take()) is not None
+    total, is_estimate = rows.total()
+    assert is_estimate
+    assert total is not None
+    assert total < 2 * COUNT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from batchchat.sources.files import find_files
@@ -17,12 +18,12 @@ def digest_of(path: Path) -> InputDigest:
 def test_equal_bytes_have_one_digest(tmp_path: Path) -> None:
     """Also a file that was written just now has one, and its times are no part of it."""
     path = tmp_path / "in.jsonl"
-    path.write_text('{"prompt": "a"}\n')
+    path.write_text(" " * (3 << 20) + '{"prompt": "a"}\n')
     first = digest_of(path).digest()
     assert first is not None
     os.utime(path, (1, 1))
     assert digest_of(path).digest() == first
-    path.write_text('{"prompt": "b"}\n')
+    path.write_text(" " * (3 << 20) + '{"prompt": "b"}\n')
     assert digest_of(path).digest() not in {first, None}
 
 
@@ -44,3 +45,21 @@ def test_a_file_that_is_gone_has_none(tmp_path: Path) -> None:
     digest = digest_of(path)
     path.unlink()
     assert digest.digest() is None
+
+
+def test_it_is_given_up_at_once(tmp_path: Path) -> None:
+    """Who waits for the hash of a file that takes long goes on, without one; one that is made stays."""
+    path = tmp_path / "in.jsonl"
+    path.touch()
+    os.truncate(path, 64 << 30)  # sparse: a minute
+    long = digest_of(path)
+    timer = threading.Timer(0.2, long.give_up)
+    timer.start()
+    assert long.digest() is None
+    assert not long.is_current()
+    os.truncate(path, 1)
+    short = digest_of(path)
+    made = short.digest()
+    short.give_up()
+    assert made is not None
+    assert short.digest() == made
