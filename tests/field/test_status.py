@@ -61,7 +61,8 @@ def test_a_run_that_waits_for_its_endpoint_says_since_when(job: Job) -> None:
     with endpoint(answer) as server:
         job.write(rows(40), endpoint__base_url=server.url, concurrency=4)
         running = job.start()
-        state = until(lambda: (state := status_of(job) if job.run_folder.exists() else {}).get("down_since") and state)
+        until((job.run_folder / "run.json").exists)  # before it there may be no run to tell of
+        state = until(lambda: (state := status_of(job)).get("down_since") and state)
         text = job.run("status", "job.yaml").out
         running.signal(signal.SIGKILL)
         running.end()
