@@ -7,7 +7,9 @@ and however credits are kept and then spent at once, no minute has more than the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from batchchat.cluster.messages import CreditReport
 from batchchat.policy.token_bucket import Bucket
@@ -54,6 +56,19 @@ class CreditLessor:
         self._hold(account, report.held + on_the_way)
         account.needed = max(0.0, report.needed - on_the_way)
         account.wanted = max(0.0, report.wanted - on_the_way)
+
+    def state(self, now: float) -> dict[str, Any]:
+        """All it knows at `now`, as JSON."""
+        accounts = {name: asdict(account) for name, account in self._accounts.items()}
+        return {"level": self._bucket.level(now), "at": now, "accounts": accounts}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` said before. Raises `LookupError`, `TypeError` or `ValueError` where it did not."""
+        at = float(state["at"])
+        self._bucket.take(at, self._bucket.level(at) - float(state["level"]))
+        for name, account in state["accounts"].items():
+            self._accounts[name] = _CreditAccount(**account)
+        self._held = sum(account.held for account in self._accounts.values())
 
     def lacks(self, now: float, worker: str) -> bool:
         """Whether `worker` needs more than is free."""

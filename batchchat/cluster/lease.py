@@ -24,12 +24,14 @@ _MAX_UNANSWERED = 1000  # asks: what would answer an older one comes too late
 _MIN_ROOM = 2  # slots for rows that come before the next ask
 
 
+def _nobody_waits() -> None:
+    """Until somebody waits for the time of the next ask."""
+
+
 class Lease:
     """What `worker`, in its start number `incarnation`, has of its job's limits. A rate or budget of None has no limit.
 
     All times are seconds of one clock, which neither jumps nor stands still while the machine sleeps.
-
-    `wake` is called where `ask_in_s` has become less than it was: a request is held up for want of what can be granted.
     """
 
     def __init__(
@@ -40,11 +42,11 @@ class Lease:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         budget: LeasedBudget | None = None,
-        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._worker = worker
         self._incarnation = incarnation
-        self._wake = wake
+        self.wake: Callable[[], None] = _nobody_waits
+        """Called where `ask_in_s` has become less than it was: a request is held up for want of what can be granted."""
         self.slots = LeasedSlots(partial(self._lack, "slots"))
         self.policies: list[Policy] = [self.slots]
         """The slots and the rates, for the gate, behind the worker's own `Concurrency`; not the budget."""
@@ -151,4 +153,4 @@ class Lease:
         ask_at = self._asked_at + (_SHORT_S if limit in self._short_before else _AT_ONCE_S)
         if ask_at < self._ask_at:
             self._ask_at = ask_at
-            self._wake()
+            self.wake()

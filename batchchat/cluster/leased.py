@@ -1,4 +1,4 @@
-"""A worker's leased limits at work: it asks the run for what it needs, and its gate goes by what it was granted."""
+"""Leased limits at work: who sends by them asks for what is needed, and its gate goes by what was granted."""
 
 from __future__ import annotations
 
@@ -9,41 +9,30 @@ from collections.abc import Callable
 from batchchat.cluster.assignment import Assignment
 from batchchat.cluster.lease import Lease
 from batchchat.cluster.leased_policies import LeasedBudget
-from batchchat.cluster.messages import Grant
+from batchchat.cluster.messages import Ask, Grant
 from batchchat.cluster.spent import Spent
 from batchchat.dispatch.pause import pause
 from batchchat.execution import wiring
 from batchchat.execution.run_loop import RunLoop
-from batchchat.policy.budget import PriceRatio
+from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.decision import Halt
 from batchchat.store.ledger import Ledger
 
-__all__ = ["Leased"]
+__all__ = ["Leased", "leased_by_worker"]
 
 
 class Leased:
-    """The limits of the worker of `assignment`, which replaces workers that had `spent` something.
+    """The limits of a process that has `lease`, and its `budget`; `send` sends an ask to the lessor."""
 
-    `ledger` has what was seen of the price, and `send` sends to the run.
-    """
-
-    def __init__(self, assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[object], None]) -> None:
-        job, mark = assignment.job, assignment.mark
+    def __init__(self, lease: Lease, budget: Budget | None, send: Callable[[Ask], None]) -> None:
+        self._lease = lease
         self._send = send
         self._halt: Halt | None = None
         self._loop: RunLoop | None = None
         self._asking: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        budget = _budget(assignment, ledger, spent)
-        self._lease = Lease(
-            mark.name,
-            mark.incarnation,
-            requests_per_minute=job.limits.requests_per_minute,
-            tokens_per_minute=job.limits.tokens_per_minute,
-            budget=budget,
-            wake=self._wake.set,
-        )
-        self.limits = wiring.JobLimits(budget, self._lease.policies)
+        lease.wake = self._wake.set
+        self.limits = wiring.JobLimits(budget, lease.policies)
 
     def begin(self, loop: RunLoop) -> None:
         """`loop` is about to send by these limits."""
@@ -77,6 +66,23 @@ class Leased:
                 await pause(wait_s, self._wake)
                 continue
             self._send(self._lease.ask(time.monotonic(), loop.gate.waiting, loop.ceiling))
+
+
+def leased_by_worker(assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[object], None]) -> Leased:
+    """The limits of the worker of `assignment`, which replaces workers that had `spent` something.
+
+    `ledger` has what was seen of the price, and `send` sends to the run.
+    """
+    job, mark = assignment.job, assignment.mark
+    budget = _budget(assignment, ledger, spent)
+    lease = Lease(
+        mark.name,
+        mark.incarnation,
+        requests_per_minute=job.limits.requests_per_minute,
+        tokens_per_minute=job.limits.tokens_per_minute,
+        budget=budget,
+    )
+    return Leased(lease, budget, send)
 
 
 def _budget(assignment: Assignment, ledger: Ledger, spent: Spent) -> LeasedBudget | None:

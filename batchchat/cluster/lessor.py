@@ -10,10 +10,10 @@ Slots are held before the rest is asked for.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchchat.cluster.credit_lessor import CreditLessor
 from batchchat.cluster.messages import Ask, Grant
@@ -70,6 +70,28 @@ class Lessor:
         self._rates = [rate for rate in (self._requests, self._tokens) if rate is not None]
         self._usd = None if terms.max_cost_usd is None else UsdLessor(terms.max_cost_usd, workers, terms.spent_usd)
 
+    def state(self, now: float) -> dict[str, Any]:
+        """All it knows at `now` of slots and rates, as JSON: another lessor of the same terms can go on from it."""
+        return {
+            "workers": {name: [state.incarnation, state.number, state.grants] for name, state in self._workers.items()},
+            "slots": self._slots.state(),
+            "rates": [rate.state(now) for rate in self._rates],
+            "line": self._line.state(),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` said before. Raises `LookupError`, `TypeError` or `ValueError` where it did not."""
+        for name, (incarnation, number, grants) in state["workers"].items():
+            self._workers[name] = _WorkerState(int(incarnation), int(number), int(grants))
+        self._slots.resume(state["slots"])
+        for rate, of_rate in zip(self._rates, state["rates"], strict=True):
+            rate.resume(of_rate)
+        self._line.resume(state["line"])
+
+    def withhold(self, now: float, slots: int) -> None:
+        """Lend `slots` of the slots to nobody until leases of which it knows nothing have ended."""
+        self._slots.withhold(now, slots)
+
     def answer(self, now: float, ask: Ask) -> Grant | None:
         """The grant for an ask that came at `now`; None for one that is not newer than the last of its worker."""
         state = self._workers.get(ask.worker)
@@ -96,6 +118,10 @@ class Lessor:
         self._forget(now, worker, linger_s)
         if self._usd is not None:
             self._usd.end(worker, is_replaced=is_replaced)
+
+    def forget(self, worker: str) -> None:
+        """No ask of `worker`, which has ended, can come any more."""
+        self._workers.pop(worker, None)
 
     @property
     def learned(self) -> PriceRatio:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from batchchat.cluster.messages import Ask
 
@@ -69,6 +70,25 @@ class SlotLessor:
             unheard.pop()
         unheard.append((number, slots))
         return slots
+
+    def withhold(self, now: float, slots: int) -> None:
+        """Lend `slots` to nobody for the time of a lease."""
+        self._lingering.append((slots, now + self._lease_s))
+
+    def state(self) -> dict[str, Any]:
+        """All it knows, as JSON."""
+        accounts = {
+            name: [account.wanted, account.held, account.ends_at, [*account.unheard]]
+            for name, account in self._accounts.items()
+        }
+        return {"accounts": accounts, "lingering": self._lingering}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` said before. Raises `LookupError`, `TypeError` or `ValueError` where it did not."""
+        for name, (wanted, held, ends_at, unheard) in state["accounts"].items():
+            grants = deque((int(number), int(slots)) for number, slots in unheard)
+            self._accounts[name] = _SlotAccount(int(wanted), int(held), float(ends_at), grants)
+        self._lingering = [(int(slots), float(free_at)) for slots, free_at in state["lingering"]]
 
     def has_ended(self, now: float, worker: str) -> bool:
         """Whether the worker's lease has ended: it sends nothing until it is granted a new one."""

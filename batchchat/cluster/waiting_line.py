@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = ["WaitingLine"]
 
 _PRESENT_S = 2.0
@@ -13,6 +15,14 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self._asked_at: dict[str, float] = {}  # the last ask of each, in the order of their first
+
+    def state(self) -> dict[str, float]:
+        """Who waits, and when each asked last, as JSON."""
+        return self._asked_at
+
+    def resume(self, state: Mapping[str, float]) -> None:
+        """Go on from what `state` said before. Raises `TypeError` or `ValueError` where it did not."""
+        self._asked_at = {worker: float(asked_at) for worker, asked_at in state.items()}
 
     def is_turn_of(self, now: float, worker: str) -> bool:
         """Whether nobody waits ahead of `worker`."""

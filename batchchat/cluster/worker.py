@@ -29,7 +29,7 @@ from batchchat.cluster.assignment import (
     WorkerEnd,
 )
 from batchchat.cluster.channel import Channel
-from batchchat.cluster.leased import Leased
+from batchchat.cluster.leased import Leased, leased_by_worker
 from batchchat.cluster.messages import Grant
 from batchchat.cluster.spent import Spent
 from batchchat.core.conversation import Status
@@ -116,7 +116,7 @@ class Worker:
         await self._replay(ledger, assignment.own)
         spent = Spent(ledger.paid_usd, ledger.uncertain_cost).since(before)
         ledger.answered_models.setdefault(job.host, set()).update(assignment.answered_models)
-        self._leased = Leased(assignment, ledger, spent, self._channel.send)
+        self._leased = leased_by_worker(assignment, ledger, spent, self._channel.send)
         if self._halt is not None:
             self._leased.stop(self._halt)
         source = open_source(job.input, job.template, job.systems)

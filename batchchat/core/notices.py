@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -15,6 +15,7 @@ __all__ = [
     "FirstFailure",
     "GatewayTimeoutFound",
     "IdsNotInInput",
+    "LimitsShared",
     "Notice",
     "OtherModelServed",
     "OtherTierServed",
@@ -49,6 +50,15 @@ class RowOverdue:
     ran_s: float
     p99_s: float
     again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsShared:
+    """The limits are those of `name`: `concurrency` in flight is for this job and the `others` that run now."""
+
+    name: str
+    concurrency: int
+    others: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +176,7 @@ Notice = (
     | FirstFailure
     | GatewayTimeoutFound
     | IdsNotInInput
+    | LimitsShared
     | OtherModelServed
     | OtherTierServed
     | PriceRatioRaised

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
-from batchchat.execution.send_rows import SendPlan, send_rows
+from batchchat.execution.send_rows import LeasedLimits, SendPlan, send_rows
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
 from batchchat.pricing.rates import Rates
@@ -285,12 +285,18 @@ class Session:
             try:
                 context = replace(context, job=await self._with_endpoint_limits(sender))
                 rows = self._rows(rates, counts)
-                feed = await send_rows(context, rows, sender, self._open_recorder, result, meanwhile=self._checkpointed)
+                with self._limits(context.job, rates) as leased:
+                    opened, meanwhile = self._open_recorder, self._checkpointed
+                    feed = await send_rows(context, rows, sender, opened, result, leased=leased, meanwhile=meanwhile)
             finally:
                 self._close_recorder()  # whatever ended it: what was paid is kept before the lock is given up
         self._tell_notes()
         self._check_input(feed, result)
         return result
+
+    def _limits(self, job: JobSpec, rates: Rates) -> AbstractContextManager[LeasedLimits | None]:  # noqa: ARG002
+        """The limits of the job as its rows are sent, where they are not its alone."""
+        return nullcontext()
 
     @asynccontextmanager
     async def _checkpointed(self, feed: Feed, recorder: Recorder) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from batchchat.core.price import Price
 from batchchat.job.declaration import key
 from batchchat.job.stop_at import StopAt, stop_at
-from batchchat.job.value_types import integer, money, number, one_of
+from batchchat.job.value_types import file_name, integer, money, number, one_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -30,6 +30,13 @@ class LimitsSpec:
     )
     tokens_per_minute: float | None = field(
         default=None, metadata=key(_PER_MINUTE, "tokens a minute at most, prompts and replies")
+    )
+    share: str | None = field(
+        default=None,
+        metadata=key(
+            file_name(),
+            "a name; jobs that run on this machine under the same one share `concurrency` and these limits",
+        ),
     )
 
 

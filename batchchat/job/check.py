@@ -78,6 +78,7 @@ def check(
     _check_row_choice(checked)
     _check_replay(checked)
     _check_template(checked)
+    _check_share(checked)
     if reads_key or checks_key_name:
         _find_api_key(checked, environ, reads=reads_key)
     return checked
@@ -114,6 +115,12 @@ def _read_value(dotted: str, node: Node, checked: Checked) -> dict[str, Any]:
         raise wrong_type(dotted, node, "a mapping", hidden=dotted == "endpoint")
     _read_section(node, dotted, checked)
     return {}
+
+
+def _check_share(checked: Checked) -> None:
+    """What several jobs share, one process of each leases."""
+    if checked["limits.share"] is not None and checked["workers"] > 1:
+        checked.add("limits.share", "takes jobs of one process: set `workers: 1`, or take this key out.")
 
 
 def _check_price(checked: Checked) -> None:

@@ -6,6 +6,7 @@ A type's `read(name, node)` returns a valid value or raises `RefusedError`; `tak
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -22,6 +23,7 @@ __all__ = [
     "boolean",
     "collect",
     "command",
+    "file_name",
     "indexed_items",
     "integer",
     "line",
@@ -169,6 +171,21 @@ def _string(takes: str, *, single_line: bool) -> ValueType:
         return node.value
 
     return ValueType(takes, {"type": "string", "pattern": r"\S"}, read)
+
+
+def file_name() -> ValueType:
+    """A name that files can have everywhere: up to 64 letters, digits, dots, dashes and underscores."""
+    takes = "a name of letters, digits, `-`, `_` and `.`, at most 64, that begins with a letter or digit"
+    pattern = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+    def read(name: str, node: Node) -> str:
+        if not isinstance(node, Scalar) or not isinstance(node.value, str):
+            raise wrong_type(name, node, takes)
+        if not re.fullmatch(pattern, node.value, re.ASCII):
+            raise wrong_value(name, node, takes)
+        return node.value
+
+    return ValueType(takes, {"type": "string", "pattern": f"^{pattern}$"}, read)
 
 
 def boolean() -> ValueType:

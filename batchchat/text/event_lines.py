@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchchat.core import events
+from batchchat.core import events, notices
 from batchchat.core.events import Event
 from batchchat.text import numbers
 from batchchat.text.expansion import factor_words, product_words
@@ -184,6 +184,11 @@ def _limits_read(event: events.LimitsRead) -> str:
     )
 
 
+def _limits_shared(event: notices.LimitsShared) -> str:
+    with_whom = f"with {', '.join(event.others)}" if event.others else "with no other job so far"
+    return f"limits shared as {event.name}, {with_whom}: {numbers.count(event.concurrency)} in flight together"
+
+
 def _ceiling_lowered(event: events.CeilingLowered) -> str:
     signs = [numbers.quantity(event.refusals, "refusal")] if event.refusals or not event.cut_offs else []
     if event.cut_offs:
@@ -311,6 +316,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.PriceRatioRaised: _price_ratio_raised,
     events.CostOutlier: _cost_outlier,
     events.LimitsRead: _limits_read,
+    notices.LimitsShared: _limits_shared,
     events.CeilingLowered: _ceiling_lowered,
     events.CeilingRaised: _ceiling_raised,
     events.OtherModelServed: _other_model_served,

@@ -207,8 +207,8 @@ class Worker:
             requests_per_minute=terms.requests_per_minute,
             tokens_per_minute=terms.tokens_per_minute,
             budget=self._budget(),
-            wake=self._ask_in_time,
         )
+        self.lease.wake = self._ask_in_time
         self._timer: asyncio.TimerHandle | None = None
         self._holds = SpendHolds(self._hold)
         policies = [Concurrency(terms.slots, adaptive=False), *self.lease.policies]

@@ -74,7 +74,8 @@ def test_what_is_held_ends_with_the_lease() -> None:
 
 def test_it_asks_at_once_where_something_is_lacked() -> None:
     woken = []
-    lease = Lease("a", 1, requests_per_minute=600, wake=lambda: woken.append(True))
+    lease = Lease("a", 1, requests_per_minute=600)
+    lease.wake = lambda: woken.append(True)
     assert lease.ask_in_s(0.0) == 0
     lease.ask(0.0, 0, 100)
     assert lease.ask_in_s(0.1) > 0.1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from batchchat.cluster import lessor as lessor_module
 from batchchat.cluster.credit_lessor import CreditLessor
 from batchchat.cluster.lease import Lease
-from batchchat.cluster.lessor import LeaseTerms
-from batchchat.cluster.messages import Grant
+from batchchat.cluster.lessor import LeaseTerms, Lessor
+from batchchat.cluster.messages import Ask, Grant
 from batchchat.cluster.slot_lessor import SlotLessor
 from batchchat.cluster.usd_lessor import UsdLessor
+from tests.cluster import simulated
 from tests.cluster.simulated import USD_PER_TOKEN, Faults, Simulation, rows
 
 BAD_WIRE = Faults(until=20, lost=0.2, doubled=0.2, max_delay_s=0.5, cuts=4, pauses=2, clocks_differ=True)
@@ -88,6 +90,35 @@ def test_a_budget_is_used_up(scenario: Callable[[int, Faults], Simulation], seed
     broken = sum((journal.maybe_usd for journal in simulation.journals.values()), Decimal(0))
     largest = 100 * USD_PER_TOKEN * 2
     assert max_cost_usd - simulation.server.billed_usd <= largest + broken * 2
+
+
+class ReadAnew(Lessor):
+    """A lessor that is written down and read after each answer, as one in a file of leases is."""
+
+    def answer(self, now: float, ask: Ask) -> Grant | None:
+        lessor = Lessor(self._of, ())
+        lessor.resume(json.loads(json.dumps(self.state(now))))
+        grant = lessor.answer(now, ask)
+        kept = json.loads(json.dumps(lessor.state(now)))
+        Lessor.__init__(self, self._of, ())
+        self.resume(kept)
+        return grant
+
+    def __init__(self, terms: LeaseTerms, workers: Iterable[str]) -> None:
+        super().__init__(terms, workers)
+        self._of = terms
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("scenario", [slots, requests, tokens, large_requests])
+def test_a_lessor_that_is_read_anew_for_each_ask(
+    scenario: Callable[[int], Simulation], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limits hold and all work ends, with lost messages, too."""
+    monkeypatch.setattr(simulated, "Lessor", ReadAnew)
+    simulation = scenario(seed).run(600)
+    assert isinstance(simulation.lessor, ReadAnew)
+    assert not any(journal.left for journal in simulation.journals.values())
 
 
 def test_two_that_work_alike_share_alike() -> None:

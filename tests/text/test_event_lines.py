@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from batchchat.core import events
+from batchchat.core import events, notices
 from batchchat.core.run_figures import RunFigures
 from batchchat.text.event_lines import LINES, LINES_WITH_TIMES, WITHOUT_LINE, event_line
 
@@ -80,6 +80,14 @@ TEXTS = [
         "limits the endpoint allows 200 in flight and 1,000,000 tokens a minute",
     ),
     (events.LimitsRead(None, 500, 200), "limits the endpoint allows 500 tokens a minute: using up to 200 in flight"),
+    (
+        notices.LimitsShared("team", 200, []),
+        "limits shared as team, with no other job so far: 200 in flight together",
+    ),
+    (
+        notices.LimitsShared("team", 1200, ["a.yaml", "b.yaml"]),
+        "limits shared as team, with a.yaml, b.yaml: 1,200 in flight together",
+    ),
     (
         events.LimitsRead(50_000, None, 10_000),
         "limits the endpoint allows 50,000 in flight: using up to 10,000 in flight",
