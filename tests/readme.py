@@ -18,6 +18,7 @@ _PYTHON = re.compile(r"^```python\n(.*?)```$", re.MULTILINE | re.DOTALL)
 _GENERATED = re.compile(r"^<!-- ([a-z-]+) -->\n.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
 # What differs from run to run: durations, and the sizes of files that hold them.
 _MEASURED = re.compile(r"\b\d+(\.\d+)? ?(s|kB)\b")
+_PATIENCE_S = 240.0  # of the first import of everything, on a busy machine
 
 
 def files_of(text: str) -> dict[str, str]:
@@ -41,7 +42,9 @@ def typed(folder: Path, command: str) -> str:
     words = shlex.split(command)
     words[:1] = [sys.executable] if words[0] == "python" else [sys.executable, "-m", words[0]]
     environ = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache")}
-    ended = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        words, cwd=folder, env=environ, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.rstrip() + "\n"
 

@@ -30,7 +30,7 @@ from click.testing import CliRunner
 
 from batchchat.cli import main
 
-__all__ = ["Ended", "Job", "Running", "Terminal", "conversation", "rows", "until"]
+__all__ = ["PATIENCE_S", "Ended", "Job", "Running", "Terminal", "conversation", "rows", "until"]
 
 PATIENCE_S = 60.0
 _NOT_OURS = re.compile(r"(?i).*proxy|deepinfra_token|no_color|columns|ssl_cert_file|pythonwarnings|term")

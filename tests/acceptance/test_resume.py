@@ -199,7 +199,7 @@ def test_interrupted_at_the_question(job: Job, server: Raw) -> None:
     terminal = job.terminal(columns=200)
     terminal.shows("or stop here (n)? [y/k/N]: ")
     pressed = 0
-    while terminal.process.poll() is None:
+    while terminal.process.poll() is None and "stopped:" not in terminal.screen:
         assert pressed < 10
         terminal.type("\x03")  # again, as people do: readline has a moment in which it does not see the first
         pressed += 1

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.acceptance.job import Job, conversation, rows
+from tests.acceptance.job import PATIENCE_S, Job, conversation, rows
 from tests.acceptance.servers import Asked, completion, http, raw_server
 
 OK = http(200, completion())
@@ -42,7 +42,9 @@ def test_closed_streams(job: Job, closed: str) -> None:
     with raw_server(lambda _: http(200, completion())) as server:
         job.write(rows(2), endpoint__base_url=server.url)
         command = f"exec {sys.executable} -m batchchat run job.yaml {closed}"
-        ended = subprocess.run(["sh", "-c", command], cwd=job.folder, check=False, capture_output=True, timeout=30)
+        ended = subprocess.run(
+            ["sh", "-c", command], cwd=job.folder, check=False, capture_output=True, timeout=PATIENCE_S
+        )
     assert ended.returncode == 0, ended.stderr
     assert len(job.table()) == 2
 

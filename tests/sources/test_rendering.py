@@ -12,7 +12,7 @@ from batchchat.core.conversation import BadRow, Row
 from batchchat.errors import InputError
 from batchchat.job.spec import InputSpec
 from batchchat.job.template import TemplateSpec
-from batchchat.sources import Source, open_source
+from batchchat.sources import Source, first_rows, open_source
 from tests.sources.folder import Folder, told, user
 
 REVIEWS = [{"id": "a", "review": "good", "stars": 5}, {"id": "b", "review": "bad", "stars": 1}]
@@ -132,8 +132,9 @@ def test_trailing_answers(folder: Folder) -> None:
     )
 
 
-def test_where_leaves_rows_out(folder: Folder) -> None:
+def test_where_leaves_rows_out(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are in no count but one; `first` counts those that are taken, and so does the sample."""
+    monkeypatch.setattr(first_rows, "_COUNT_WITHIN_S", 60.0)
     rows = [{"id": str(n), "prompt": f"q{n}", "score": n % 5} for n in range(100)]
     for name in ("in.jsonl", "in.parquet"):
         folder.write(name, rows)
