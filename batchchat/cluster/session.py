@@ -48,7 +48,8 @@ class ClusterSession(Session):
         self._end_checkpoints()
         if result.error is None:
             with publishing_imported_early():
-                await run.send(partial(start_local_worker, (self._lock.descriptor,)))
+                async with self._early.written():
+                    await run.send(partial(start_local_worker, (self._lock.descriptor,)))
         self._tell_notes(run.input.notes)
         if run.input.is_exhausted and not run.input.good_rows and result.error is None:
             raise InputError(nothing_good(self._job, run.input.first_bad, run.input.left_out))

@@ -17,6 +17,7 @@ from batchchat.core.run_figures import RunFigures, ThisRun, running_s
 from batchchat.core.totals import TOKEN_FIELDS
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError, MachineError
 from batchchat.execution.context import RunContext
+from batchchat.execution.early_output import EarlyOutput
 from batchchat.execution.exit_reason import ExitReason, RunLoopResult, error_reason, exit_reason
 from batchchat.job.paths import relative_inputs
 from batchchat.pricing.rates import Rates
@@ -53,8 +54,19 @@ class RunResult:
     """The object that `run --json` prints and `on_finish` reads."""
 
 
-def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopResult, rates: Rates | None) -> RunResult:
-    """Publish the output if the run ended in order, and report how it ended; `rates` go into the metadata."""
+def finish(
+    context: RunContext,
+    folder: Path,
+    ledger: Ledger,
+    result: RunLoopResult,
+    rates: Rates | None,
+    *,
+    early: EarlyOutput | None = None,
+) -> RunResult:
+    """Publish the output if the run ended in order, and report how it ended; `rates` go into the metadata.
+
+    `early` is what was written of the output while the run went on.
+    """
     from batchchat.execution import publish  # pyarrow, which is not needed before
 
     job, rows = context.job, ledger.totals.finished
@@ -72,7 +84,7 @@ def finish(context: RunContext, folder: Path, ledger: Ledger, result: RunLoopRes
         metadata = {**_metadata(context, rates), "content": content, "ended": _ended(reason)}
         try:
             with context.signals.left_alone():
-                publish.publish(job.output, folder, ledger, metadata, result.left, parsed=parsed)
+                publish.publish(job.output, folder, ledger, metadata, result.left, parsed=parsed, early=early)
         except MachineError as error:
             reason = error_reason(error)
     figures = figures_of(result, ledger)

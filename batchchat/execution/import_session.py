@@ -58,7 +58,7 @@ class ImportSession(Session):
     def __init__(self, context: RunContext, run: OpenRun) -> None:
         assert context.options.batch is not None
         super().__init__(_for_plan(context, context.options.batch), run)
-        self._context, self._options = context, context.options
+        self._context = context
         self._batch = context.options.batch
 
     async def _rates(self) -> Rates:

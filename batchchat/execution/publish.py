@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from batchchat.core.record import RowRecord
+from batchchat import lossless_json
 from batchchat.core.totals import TOKEN_FIELDS
+from batchchat.errors import MachineError
+from batchchat.execution.early_output import EarlyOutput
+from batchchat.execution.output_writer import OutputWriter
 from batchchat.job import OutputSpec
 from batchchat.job.expect import ExpectSpec
-from batchchat.store.amendments import read_row
+from batchchat.store.atomic import write_errors
 from batchchat.store.ledger import Ledger
-from batchchat.store.parquet import metadata_of, rows_in, write_parquet, write_parts
-from batchchat.store.parquet_file import SizedRow
+from batchchat.store.parquet import metadata_of, rows_in
 from batchchat.store.parsed_columns import ParsedColumns, ParsedField, declared_text, fields_of_schema
-from batchchat.store.records import ROW_START
-from batchchat.store.segments import LineReader, end_of
+from batchchat.store.segments import end_of
 from batchchat.version import __version__
 
-__all__ = ["content_of", "is_published", "parsed_fields", "publish", "rows_in_order"]
+__all__ = ["content_of", "is_published", "parsed_fields", "publish"]
+
+_SLICE = 10_000
 
 
 def parsed_fields(expect: ExpectSpec) -> list[ParsedField]:
@@ -34,8 +39,7 @@ def content_of(ledger: Ledger, output: OutputSpec, parsed: Sequence[ParsedField]
     digest = blake2b((declared_text(parsed) or "").encode(), digest_size=16)
     if output.is_folder:
         digest.update(output.part_rows.to_bytes(8, "little"))
-    for entry in _entries(ledger, output.order):
-        digest.update(ledger.index.journal_offset(entry).to_bytes(8, "little"))
+    digest.update(memoryview(ledger.index.offsets_in_order(output.order)))
     return digest.hexdigest()
 
 
@@ -62,10 +66,12 @@ def publish(
     left: int | None,
     *,
     parsed: Sequence[ParsedField] = (),
+    early: EarlyOutput | None = None,
 ) -> None:
     """Write the output, of whose input `left` rows are to be finished (None: not known).
 
-    `job` is what the metadata holds of it, its `content` included; `parsed` are the columns made of the parsed replies.
+    `job` is what the metadata holds of it, its `content` included; `parsed` are the columns made of the parsed replies;
+    `early` is what was written while the run went on: where the output begins so, only the rest is written.
     Raises `MachineError`.
     """
     totals = ledger.totals
@@ -89,42 +95,25 @@ def publish(
         "beside": replace(ledger.off_row_costs, left=left).fields(),
     }
     ledger.recount_passthrough()
-    lines = LineReader(folder)
-    try:
-        columns = ParsedColumns(parsed, ledger.passthrough.columns())
-        rows, carried = _sized_rows(ledger, lines, columns, output.order), columns.columns
-        if output.is_folder:
-            write_parts(output.path, rows, carried, metadata, output.part_rows)
-        else:
-            write_parquet(output.path, rows, carried, metadata)
-    finally:
-        lines.close()
+    columns = ParsedColumns(parsed, ledger.passthrough.columns())
+    journal_offsets, text = ledger.index.offsets_in_order(output.order), lossless_json.dumps(metadata)
+    if early is not None and (writer := early.adopted(columns, journal_offsets)) is not None:
+        with suppress(MachineError):  # what another attempt does not get over is raised by that
+            _complete(writer, output, journal_offsets, text)
+            return
+    with write_errors(output.path):
+        writer = OutputWriter(output, folder, columns, ledger.passthrough.retyped())
+    _complete(writer, output, journal_offsets, text)
 
 
-def rows_in_order(
-    ledger: Ledger, lines: LineReader, columns: ParsedColumns, order: str = "input"
-) -> Iterator[tuple[RowRecord, int]]:
-    """The records of the output with their lengths in bytes and `columns`; `order` is the job's `output.order`."""
-    spelling = ledger.passthrough.retyped()
-    for entry in _entries(ledger, order):
-        at = ledger.index.journal_offset(entry)
-        row, length = read_row(lines, at)
-        yield columns.of(spelling.of(at, row)), length
-
-
-def _sized_rows(ledger: Ledger, lines: LineReader, columns: ParsedColumns, order: str) -> Iterator[SizedRow]:
-    """As `rows_in_order`; a row whose line in the journal has it as it is published is given as that line."""
-    if columns.changes_rows or ledger.passthrough.retyped().names:
-        yield from rows_in_order(ledger, lines, columns, order)
-        return
-    for entry in _entries(ledger, order):
-        at = ledger.index.journal_offset(entry)
-        line = lines.line(at)
-        if line is not None and line.startswith(ROW_START):
-            yield line, len(line)
-        else:
-            yield read_row(lines, at)
-
-
-def _entries(ledger: Ledger, order: str) -> Iterator[int]:
-    return ledger.index.in_completion_order() if order == "completion" else ledger.index.in_input_order()
+def _complete(writer: OutputWriter, output: OutputSpec, journal_offsets: array[int], metadata: bytes) -> None:
+    """Write those rows at `journal_offsets` that `writer` has not written yet, and swap the output in."""
+    with write_errors(output.path):
+        try:
+            writer.describe(metadata)
+            for start in range(writer.count, len(journal_offsets), _SLICE):
+                writer.write(journal_offsets[start : start + _SLICE])
+            writer.commit()
+        except BaseException:
+            writer.abandon()
+            raise

@@ -21,6 +21,7 @@ from batchchat.execution.checkpoints import Checkpoints
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.early_import import publishing_imported_early
+from batchchat.execution.early_output import EarlyOutput
 from batchchat.execution.ending import RunResult, finish, tell_broken
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
@@ -110,7 +111,6 @@ class Session:
         self._lock = run.lock
         self._context = context
         self._job = context.job
-        self._options = context.options
         self._signals = context.signals
         self._tell = context.tell
         self._folder = run.folder
@@ -124,10 +124,11 @@ class Session:
         open_recorder = partial(self._open_recorder, run.ledger.apply, _MAX_UNSYNCED)
         self._planner = Planner(context, run.source, run.ledger, open_recorder, self._counted, known_input=self._known)
         self._checkpoints: Checkpoints | None = None
+        self._early = EarlyOutput(self._job.output, run.folder, run.ledger, is_off=self._job.expect.columns)
 
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
-        job, options, ledger = self._job, self._options, self._ledger
+        job, options, ledger = self._job, self._context.options, self._ledger
         self._tell(
             Started(
                 job.name,
@@ -178,7 +179,7 @@ class Session:
         return True
 
     def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
-        return finish(self._context, self._folder, self._ledger, result, rates)
+        return finish(self._context, self._folder, self._ledger, result, rates, early=self._early)
 
     def _tell_notes(self, notes_of_all: Sequence[str] | None = None) -> None:
         """Say what is new of the notes about the input: at first of its first rows, at the end of all.
@@ -205,7 +206,8 @@ class Session:
         return Checkpoints(self._folder, ledger, replayed, self._known.reading)
 
     def close(self) -> None:
-        """Wait for what still goes on in a thread."""
+        """Wait for what still goes on in a thread, and remove what was written early and not published."""
+        self._early.abandon()
         self._known.close()
 
     def tell_broken(self, error: BaseException) -> None:
@@ -255,6 +257,7 @@ class Session:
     def _counted(self, counts: PlanCounts) -> None:
         """What is known of the run before anything is sent; rows that are gone are out of the totals."""
         ledger = self._ledger
+        self._early.is_off |= bool(counts.replaced)
         self._result = RunLoopResult(
             left=counts.total - ledger.totals.finished,
             paid_before_usd=ledger.paid_usd,
@@ -300,11 +303,11 @@ class Session:
 
     @asynccontextmanager
     async def _checkpointed(self, feed: Feed, recorder: Recorder) -> AsyncIterator[None]:
-        """While the rows of `feed` are sent: note what is read of the input, and write checkpoints."""
+        """While the rows of `feed` are sent: note what is read of the input, write checkpoints and the output."""
         assert self._checkpoints is not None
         self._known.watch(feed)
         with publishing_imported_early():
-            async with self._checkpoints.kept(recorder):
+            async with self._checkpoints.kept(recorder), self._early.written():
                 yield
 
     def _tell_budget(self, rates: Rates, counts: PlanCounts | None) -> None:
@@ -313,7 +316,7 @@ class Session:
         budget = wiring.budget_for(job, rates, ledger)
         if budget is not None and counts is not None:
             prices = [rates.rate(model) for model in job.models]
-            self._tell(budgeted(budget, prices, ledger, counts, self._options.limit))
+            self._tell(budgeted(budget, prices, ledger, counts, self._context.options.limit))
 
     async def _with_endpoint_limits(self, sender: wiring.Sender) -> JobSpec:
         """The job, with the endpoint's own limits where it asks for them."""
@@ -330,7 +333,7 @@ class Session:
             self._ledger,
             self._planner.rules,
             rates,
-            limit=self._options.limit,
+            limit=self._context.options.limit,
             counted=self._known.total if counts is None else counts.total,
             outdated=0 if counts is None else counts.replaced,
             undecided=0 if counts is None else counts.rows[Disposition.UNDECIDED],

@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchchat.errors import MachineError
 from batchchat.store.durable import sync_file, sync_folder
 
-__all__ = ["building_name", "followed", "replacing", "replacing_folder"]
+__all__ = [
+    "Replacement",
+    "building_name",
+    "followed",
+    "remove_leftovers",
+    "replacing",
+    "replacing_folder",
+    "write_errors",
+]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # RENAME_SWAP on macOS
@@ -28,37 +36,33 @@ def building_name(path: Path, number: int = 1) -> str:
     return f".{path.name}.building{'' if number == 1 else f'-{number}'}"
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path to build a file at; on leaving, it replaces `path`, which no reader ever sees half-written.
+class Replacement:
+    """What is built at `building` to take the place of `path`: a file, or with `is_folder` a folder of files.
 
-    Raises `MachineError` where the disk refuses; `path` is then unchanged. A file that a kill leaves behind is
-    removed by the next call.
+    It is open until `commit` or `abandon`. Raises `OSError` where the folder can't be made.
     """
-    with _undo_on_error(path) as undo:
-        path = followed(path)
-        building = _cleared(path)
-        undo.append(lambda: _remove(building))
-        yield building
-        sync_file(building)
-        building.replace(path)
-        sync_folder(path.parent)
 
+    def __init__(self, path: Path, *, is_folder: bool = False) -> None:
+        self._path = path = followed(path)
+        self._is_folder = is_folder
+        if is_folder:
+            _restore(path)
+        self.building = _cleared(path)
+        if is_folder:
+            self.building.mkdir(parents=True)
 
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder of files: yield an empty folder to build in.
+    def commit(self) -> None:
+        """Sync what was built, and swap it in. Raises `OSError`; the former `path` is then unchanged.
 
-    rename(2) does not replace a folder that is not empty, so the two are exchanged; where the file system can't do
-    that, the old one is renamed aside in between.
-    """
-    with _undo_on_error(path) as undo:
-        path = followed(path)
-        _restore(path)
-        building = _cleared(path)
-        undo.append(lambda: _remove(building))
-        building.mkdir(parents=True)
-        yield building
+        rename(2) does not replace a folder that is not empty, so the two are exchanged; where the file system can't do
+        that, the old one is renamed aside in between.
+        """
+        building, path = self.building, self._path
+        if not self._is_folder:
+            sync_file(building)
+            building.replace(path)
+            sync_folder(path.parent)
+            return
         for file in building.iterdir():
             sync_file(file)
         sync_folder(building)
@@ -66,22 +70,56 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
         _remove(building)
 
+    def abandon(self) -> None:
+        """Remove what was built."""
+        _remove(self.building)
+
 
 @contextmanager
-def _undo_on_error(path: Path) -> Iterator[list[Callable[[], None]]]:
-    """Call what the yielded list holds on any exception. An `OSError` becomes a `MachineError` that names `path`."""
-    undo: list[Callable[[], None]] = []
-    try:
-        yield undo
-    except BaseException as error:
-        for step in undo:
-            step()
-        if not isinstance(error, OSError):
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path to build a file at; on leaving, it replaces `path`, which no reader ever sees half-written.
+
+    Raises `MachineError` where the disk refuses; `path` is then unchanged. A file that a kill leaves behind is
+    removed by the next call.
+    """
+    with _replacing(path, is_folder=False) as building:
+        yield building
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder of files: yield an empty folder to build in."""
+    with _replacing(path, is_folder=True) as building:
+        yield building
+
+
+@contextmanager
+def _replacing(path: Path, *, is_folder: bool) -> Iterator[Path]:
+    with write_errors(path):
+        replacement = Replacement(path, is_folder=is_folder)
+        try:
+            yield replacement.building
+            replacement.commit()
+        except BaseException:
+            replacement.abandon()
             raise
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Raise an `OSError` as a `MachineError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
         raise MachineError(
             f"{path} can't be written: {error.strerror or error}. The journal has every row."
             " Free space or repair the disk, then run the same command again."
         ) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a killed run has built to take the place of `path`, as far as this system lets us."""
+    _remove(followed(path).with_name(building_name(followed(path))))
 
 
 def _cleared(path: Path) -> Path:

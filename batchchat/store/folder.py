@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchchat.errors import OutputError
-from batchchat.store.atomic import building_name, followed
+from batchchat.store.atomic import building_name, followed, remove_leftovers
 from batchchat.store.durable import sync_folder
 from batchchat.store.output_files import files_of
 from batchchat.store.segments import end_of, segment_path, segments
@@ -160,6 +160,7 @@ def check_writable(output: Path, as_given: str) -> None:
         for pattern in _EARLIER_PROBES:
             for leftover in (*folder.glob(pattern), *output.parent.glob(pattern)):
                 leftover.unlink(missing_ok=True)
+        remove_leftovers(target)
         for path in (target, folder / "run.json"):
             _try_to_create(path.with_name(building_name(path)))
         _check_replaceable(target)

@@ -253,8 +253,8 @@ class Ledger:
     def recount_passthrough(self) -> None:
         """Where rows were amended, make `passthrough` that of the rows in the input as they are now."""
         if self.index.is_amended:
-            index = self.index
-            rows = ((index.journal_offset(entry), self.read(entry)) for entry in index.in_completion_order())
+            offsets = self.index.offsets_in_order("completion")
+            rows = ((offset, read_row(self._lines, offset)[0]) for offset in offsets)
             self.passthrough = self.passthrough.recounted(
                 (journal_offset, row.get("carried", _NONE), row["ordinal"]) for journal_offset, row in rows
             )

@@ -1,9 +1,9 @@
-"""Rows to a Parquet file or a folder of part files: declared schema, bounded memory, swapped in whole."""
+"""Rows to a Parquet file or a folder of them, in bounded memory; and what a file of ours says of itself."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from batchchat import lossless_json
 from batchchat.core.output_columns import METADATA
 from batchchat.core.record import RowRecord
 from batchchat.errors import refuse_pipe
-from batchchat.store.atomic import replacing, replacing_folder
+from batchchat.store.atomic import write_errors
 from batchchat.store.columns import COLUMNS, arrays_of, passthrough_names
+from batchchat.store.output_builder import OutputBuilder
 from batchchat.store.output_files import files_of
 from batchchat.store.parquet_file import (
     GROUP_LIMITS,
     GroupLimits,
-    ParquetBuilder,
     PassthroughColumn,
     SizedRow,
     passthrough_array,
@@ -37,7 +37,6 @@ __all__ = [
     "metadata_of",
     "rows_in",
     "write_parquet",
-    "write_parts",
 ]
 
 _OF_THE_SYSTEM = (".DS_Store", "._", ".nfs")
@@ -50,50 +49,23 @@ def write_parquet(
     passthrough: Mapping[str, PassthroughColumn],
     metadata: Mapping[str, Any],
     *,
+    part_rows: int | None = None,
     limits: GroupLimits = GROUP_LIMITS,
 ) -> None:
-    """Write `rows` to the file `path`, atomically.
+    """Write `rows` to the file `path`, or with `part_rows` to a folder of part files of so many rows each, atomically.
 
     Raises `MachineError` where the disk refuses; `path` is then unchanged.
     """
-    with replacing(path) as building:
-        _write_file(building, rows, passthrough, metadata, limits)
-
-
-def write_parts(
-    path: Path,
-    rows: Iterable[SizedRow],
-    passthrough: Mapping[str, PassthroughColumn],
-    metadata: Mapping[str, Any],
-    part_rows: int,
-    *,
-    limits: GroupLimits = GROUP_LIMITS,
-) -> None:
-    """The same to a folder: `part-00000.parquet` and so on, of `part_rows` rows each. Without rows, one empty part."""
-    remaining = iter(rows)
-    with replacing_folder(path) as building:
-        first, number = next(remaining, None), 0
-        while first is not None or not number:
-            part = islice(chain([] if first is None else [first], remaining), part_rows)
-            _write_file(building / f"part-{number:05}.parquet", part, passthrough, metadata, limits)
-            first, number = next(remaining, None), number + 1
-
-
-def _write_file(
-    path: Path,
-    rows: Iterable[SizedRow],
-    passthrough: Mapping[str, PassthroughColumn],
-    metadata: Mapping[str, Any],
-    limits: GroupLimits,
-) -> None:
-    file = ParquetBuilder(path, passthrough, limits)
-    try:
-        for row, length in rows:
-            file.add(row, length)
-        file.close(lossless_json.dumps(dict(metadata)))
-    except BaseException:
-        file.abandon()
-        raise
+    with write_errors(path):
+        output = OutputBuilder(path, passthrough, part_rows, limits)
+        try:
+            output.describe(lossless_json.dumps(dict(metadata)))
+            for row, length in rows:
+                output.add(row, length)
+            output.commit()
+        except BaseException:
+            output.abandon()
+            raise
 
 
 def batches_of(

@@ -8,11 +8,11 @@ written in a thread, the next is converted in another: Arrow holds no lock of Py
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +34,8 @@ PassthroughColumn = pa.DataType | Widened
 SizedRow = tuple[RowRecord | bytes, int]
 """A row's record, or its intact line in the journal, which says the same; and its length in bytes in the journal."""
 
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
 _ARROW_SCHEMA = "ARROW:schema"
 _NONE: dict[str, Any] = {}
 
@@ -73,6 +75,8 @@ class ParquetBuilder:
         )
         self._threads = ThreadPoolExecutor(2, "parquet")
         self._writing: Future[None] | None = None
+        self.in_threads = True
+        """Whether rows are converted and written in threads; else `add` does it, in less memory and more time."""
 
     def add(self, row: RowRecord | bytes, length: int) -> None:
         """Add a row behind those before it. Raises what converting or writing one of these raised, `OSError` too."""
@@ -84,14 +88,18 @@ class ParquetBuilder:
         if is_full:
             self._write_group()
 
-    def close(self, metadata: bytes) -> None:
-        """Write what is left, and the file's `metadata` in JSON. Raises `OSError`."""
+    def end_rows(self) -> None:
+        """No row follows: write those that are left. Raises as `add` does."""
         if self._slice:
             self._convert()
         if self._batches:
             self._write_group()
         self._written()
         self._threads.shutdown()
+
+    def close(self, metadata: bytes) -> None:
+        """Write what is left, and the file's `metadata` in JSON. Raises `OSError`."""
+        self.end_rows()
         # Arrow reads a schema's metadata from the schema, which is written when the file is opened, but may be again.
         described = self._schema.with_metadata({METADATA: metadata}).serialize()
         self._writer.add_key_value_metadata({METADATA: metadata, _ARROW_SCHEMA: b64encode(described)})
@@ -104,8 +112,15 @@ class ParquetBuilder:
             self._writer.close()
 
     def _convert(self) -> None:
-        self._batches.append(self._threads.submit(self._batch, self._slice))
+        self._batches.append(self._submit(self._batch, self._slice))
         self._slice = []
+
+    def _submit(self, work: Callable[[_Argument], _Result], argument: _Argument) -> Future[_Result]:
+        if self.in_threads:
+            return self._threads.submit(work, argument)
+        future = Future[_Result]()
+        future.set_result(work(argument))
+        return future
 
     def _batch(self, rows: Sequence[RowRecord | bytes]) -> pa.RecordBatch:
         lines = [row for row in rows if isinstance(row, bytes)]
@@ -119,7 +134,7 @@ class ParquetBuilder:
     def _write_group(self) -> None:
         batches, self._batches, self._rows, self._size = self._batches, [], 0, 0
         self._written()  # at most one group is behind the one that gathers
-        self._writing = self._threads.submit(self._write, batches)
+        self._writing = self._submit(self._write, batches)
 
     def _write(self, batches: Sequence[Future[pa.RecordBatch]]) -> None:
         # They were given to the threads before this, so that each is finished or under way.

@@ -33,7 +33,7 @@ def test_an_entry_begins_without_a_record() -> None:
     index = Index()
     entry = index.add(Key("a"))
     assert (index.status(entry), index.is_in_input(entry), list(index.finished())) == ("", False, [])
-    assert list(index.in_input_order()) == []
+    assert list(index.offsets_in_order("input")) == []
 
 
 def test_a_finished_row_is_found_again() -> None:
@@ -61,7 +61,9 @@ def test_rows_come_in_the_order_of_the_input(rows: list[tuple[int, bool]]) -> No
         if done:
             index.finish(entry, "answered", 0, number)
     wanted = sorted((ordinal, entry) for entry, (ordinal, done) in enumerate(rows) if done and ordinal >= 0)
-    assert list(index.in_input_order()) == [entry for _, entry in wanted]
+    assert list(index.offsets_in_order("input")) == [entry for _, entry in wanted]
+    assert list(index.offsets_in_order("completion")) == sorted(entry for _, entry in wanted)
+    assert sorted(index.finished_in(range(len(index)))) == wanted
 
 
 def test_a_row_placed_twice_counts_once() -> None:
@@ -71,20 +73,30 @@ def test_a_row_placed_twice_counts_once() -> None:
     index.set_ordinal(entry, 5)
     index.set_ordinal(entry, 6)
     index.finish(entry, "answered", 0, 7)
-    assert list(index.in_input_order()) == [entry]
+    assert list(index.offsets_in_order("input")) == [7]
 
 
-def test_rows_may_be_added_while_the_order_is_read() -> None:
-    """Half a walk over the rows does not lock the index."""
+def test_rows_may_be_added_once_the_order_was_read() -> None:
+    """What was read of the order does not lock the index."""
     index = Index()
     for number in range(3):
         entry = index.add(Key(str(number)))
         index.set_ordinal(entry, number)
         index.finish(entry, "answered", 0, number)
-    walk = index.in_input_order()
-    assert next(walk) == 0
+    order = index.offsets_in_order("input")
     index.set_ordinal(index.add(Key("new")), 3)
-    assert list(walk) == [1, 2]
+    assert list(order) == [0, 1, 2]
+
+
+def test_who_follows_the_index_is_told_of_each_finished_row() -> None:
+    """With its place in the input and that of its record in the journal; a row that is finished again, once more."""
+    index, noted = Index(), list[tuple[int, int]]()
+    index.on_finished = lambda ordinal, offset: noted.append((ordinal, offset))
+    entry = index.add(Key("a"))
+    index.set_ordinal(entry, 5)
+    index.finish(entry, "failed", 0, 70)
+    index.finish(entry, "answered", 0, 90)
+    assert noted == [(5, 70), (5, 90)]
 
 
 def test_an_amendment_is_no_new_end_of_a_row() -> None:

@@ -16,7 +16,7 @@ from batchchat.arrow.widening import Kind
 from batchchat.core.record import RowRecord
 from batchchat.errors import OutputError
 from batchchat.store.columns import COLUMNS
-from batchchat.store.parquet import PassthroughColumn, write_parquet, write_parts
+from batchchat.store.parquet import PassthroughColumn, write_parquet
 from batchchat.store.published import Published, records_of
 from tests.store.given import answered, failed, invalid
 
@@ -45,10 +45,8 @@ def test_rows_come_back(tmp_path: Path, part_rows: int | None) -> None:
     """All that a record says and the output has a column for comes back, from a file and from parts."""
     path = tmp_path / "x"
     placed = [(row, 500) for row in ROWS]
-    if part_rows is None:
-        write_parquet(path, placed, CARRIED, {"name": "chef"})
-    else:
-        write_parts(path, placed, CARRIED, {"name": "chef"}, part_rows)
+    write_parquet(path, placed, CARRIED, {"name": "chef"}, part_rows=part_rows)
+    if part_rows is not None:
         assert len(list(path.iterdir())) == -(-len(ROWS) // part_rows)
     published = Published(path)
     found = list(published.rows())
@@ -109,7 +107,7 @@ def test_what_is_not_ours(tmp_path: Path) -> None:
 def test_rows_at_their_places(tmp_path: Path) -> None:
     """Rows are found by their places over row groups and parts, and only those."""
     rows = [answered(f"r{n}", messages=[{"role": "user", "content": "x" * 900}]) for n in range(30)]
-    write_parts(tmp_path / "out", ((row, 1 << 20) for row in rows), {"topic": Kind.TEXT}, {}, 13)
+    write_parquet(tmp_path / "out", ((row, 1 << 20) for row in rows), {"topic": Kind.TEXT}, {}, part_rows=13)
     found = list(Published(tmp_path / "out").rows_at([0, 3, 4, 12, 13, 29]))
     assert [(at, row["id"]) for at, row in found] == [(at, f"r{at}") for at in (0, 3, 4, 12, 13, 29)]
     assert found[0][1]["messages"] == rows[0]["messages"]
