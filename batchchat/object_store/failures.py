@@ -69,6 +69,7 @@ class ObjectStoreError(Exception):
     def __init__(self, url: ObjectUrl, failure: StoreFailure, detail: str = "", verb: str = "read") -> None:
         self.url = url
         self.failure = failure
+        self.detail = detail
         super().__init__(_sentence(url, failure, detail, verb))
 
 

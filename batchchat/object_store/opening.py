@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import configparser
 import os
+from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from batchchat.errors import UsageError
 from batchchat.object_store.failures import ObjectStoreError, StoreFailure
@@ -72,7 +73,10 @@ def open_store(
         options["client_options"]["root_certificate"] = certificates
     if url.scheme in WEB:
         options["client_options"]["allow_http"] = url.scheme == "http"
-        return store.HTTPStore.from_url(url.secret.reveal(), **options)
+        address, authorization = _web(url)
+        if authorization is not None:
+            options["client_options"]["default_headers"] = {"authorization": authorization}
+        return store.HTTPStore.from_url(address, **options)
     config, endpoint = {"s3": _s3, "gs": _gcs, "az": _azure}[url.scheme](environ)
     if url.scheme == "s3" and _has_no_credentials(config, environ):
         raise ObjectStoreError(url, StoreFailure.NO_CREDENTIALS, verb=verb)
@@ -89,6 +93,16 @@ def open_store(
                 return store.AzureStore(url.bucket, config=config, **options)
     except (exceptions.BaseError, ValueError, OSError):  # its words may have what is in the variables
         raise ObjectStoreError(url, StoreFailure.SETTINGS, verb=verb) from None
+
+
+def _web(url: ObjectUrl) -> tuple[str, str | None]:
+    """The address without a name and password, and the header that has them: obstore sends neither by itself."""
+    parts = urlsplit(url.secret.reveal())
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+    if "@" not in parts.netloc:
+        return address, None
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return address, f"Basic {b64encode(pair.encode()).decode()}"
 
 
 def _s3(environ: Mapping[str, str]) -> tuple[Any, str | None]:

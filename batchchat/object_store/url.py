@@ -84,7 +84,7 @@ def _in_store(scheme: str, text: str) -> ObjectUrl:
     bucket, _, key = text.partition("://")[2].partition("/")
     if not _BUCKET.fullmatch(bucket):
         name = "container" if scheme == "az" else "bucket"
-        sentence = f"is a URL ({scheme}://...) whose {name} has no name that can be one. It takes {scheme}://{name}/key"
+        sentence = f"is a URL ({scheme}://...) without the name of a {name}. It takes {scheme}://{name}/key"
         raise ValueError(f"{sentence}; credentials come from the environment.")
     shown = f"{scheme}://{bucket}/{key}"
     return ObjectUrl(scheme, bucket, key, shown, Secret(shown))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchchat.core.bad import Bad
@@ -30,7 +31,6 @@ from batchchat.text.numbers import rows as rows_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -123,8 +123,8 @@ class Source:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that are read."""
-        return tuple(file.path for file in self._inputs)
+        """The files on this machine that are read."""
+        return tuple(file.path for file in self._inputs if isinstance(file.path, Path))
 
     @property
     def refers_to_files(self) -> bool:

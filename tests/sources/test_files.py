@@ -116,11 +116,10 @@ def test_what_is_not_read_is_refused(folder: Folder, name: str, content: bytes, 
     [
         ("no.jsonl", "no.jsonl is not there. Relative paths are relative to the job's folder."),
         ("no/*.jsonl", "no/*.jsonl: no file matches. Check the pattern, or name the files."),
-        ("s3://bucket/key?sig=1", f"`input.path` is a URL (s3://), which is not read by this version yet. {READS}"),
     ],
 )
 def test_what_is_not_there_is_refused(folder: Folder, typed: str, error: str) -> None:
-    """A missing file, a pattern without a match, and a URL, of which only the scheme is repeated."""
+    """A missing file, and a pattern without a match."""
     with pytest.raises(InputError) as caught:
         found(folder, typed)
     assert str(caught.value) == error
