@@ -89,12 +89,13 @@ def find_files(paths: Iterable[str], as_given: Iterable[str]) -> InputFiles:
     """
     files: dict[str, tuple[Path | RemoteObject, str]] = {}
     entries: list[str] = []
-    for path, entry in zip(paths, as_given, strict=True):
+    pairs = list(zip(paths, as_given, strict=True))
+    remote = _remote([path for path, _ in pairs if is_url(path)])
+    for path, entry in pairs:
         if is_url(path):
-            from batchchat.sources.remote_files import find_remote  # obstore, of the extra `stores`
-
-            objects, described = find_remote(path)
-            files |= {item.url.secret.reveal(): (item, item.url.shown) for item in objects}
+            objects, described = next(remote)
+            for item in objects:
+                files.setdefault(item.url.secret.reveal(), (item, item.url.shown))
         else:
             matches, described = _matches(path, entry)
             for file, name in matches:
@@ -103,6 +104,15 @@ def find_files(paths: Iterable[str], as_given: Iterable[str]) -> InputFiles:
     bases = Counter(file.name for file, _ in files.values() if isinstance(file, Path))
     checked = (_checked(file, name, bases) for file, name in files.values())
     return InputFiles(tuple(checked), tuple(entries))
+
+
+def _remote(urls: list[str]) -> Iterator[tuple[list[RemoteObject], str]]:
+    """The objects that each of `urls` names, and a description of it."""
+    if not urls:
+        return iter(())
+    from batchchat.sources.remote_files import find_remote  # obstore, of the extra `stores`
+
+    return iter(find_remote(urls))
 
 
 def _matches(path: str, as_given: str) -> tuple[list[tuple[str, str]], str]:

@@ -7,8 +7,8 @@ so that a URL of it is one file. A listing tells sizes and ETags; of each object
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from batchchat.errors import InputError
@@ -18,7 +18,7 @@ from batchchat.object_store.url import WEB, ObjectUrl, parse_url
 from batchchat.sources.file_types import READS, file_kind
 from batchchat.sources.glob_match import matches_glob
 from batchchat.sources.ignored import is_ignored
-from batchchat.sources.remote_object import HEAD_BYTES, RemoteObject, interruptible, refusing, validators
+from batchchat.sources.remote_object import HEAD_BYTES, RemoteObject, in_parallel, refusing, validators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,29 +30,52 @@ __all__ = ["find_remote", "has_pattern"]
 _MAGIC = re.compile(r"[*?[]")
 _FIRST_PATIENCE_S = 10.0
 """How long a store that does not answer is asked before anything was sent; later it is asked for minutes."""
-_AT_ONCE = 16
+_PATIENCE_S = 120.0
 _RANGE_NOT_SATISFIABLE = "HTTP 416"
 
 
-def find_remote(text: str) -> tuple[list[RemoteObject], str]:
-    """The objects that the URL `text` names, in the order of their keys, and a description of the entry.
+def find_remote(texts: Sequence[str]) -> list[tuple[list[RemoteObject], str]]:
+    """The objects that each URL of `texts` names, in the order of their keys, and a description of the entry.
 
-    Raises `InputError` where there is none, or the store can't be read.
+    Raises `InputError` where there is none, or a store can't be read.
     """
-    url = _parsed(text)
+    stores = _Stores()
+    return in_parallel(lambda text: _find(_parsed(text), stores), texts)
+
+
+class _Stores:
+    """The stores that were opened; one for each bucket, since each has its own connections."""
+
+    def __init__(self) -> None:
+        self._stores: dict[tuple[str, str, float], Any] = {}
+        self._lock = Lock()
+
+    def of(self, url: ObjectUrl, patience_s: float) -> Any:
+        """The store of `url`, which is asked for up to `patience_s`."""
+        place = (url.scheme, url.secret.reveal() if url.scheme in WEB else url.bucket, patience_s)
+        with self._lock:
+            if place not in self._stores:
+                self._stores[place] = open_store(url, patience_s=patience_s)
+            return self._stores[place]
+
+
+def _find(url: ObjectUrl, stores: _Stores) -> tuple[list[RemoteObject], str]:
     with refusing(begun=False):
-        store = open_store(url, patience_s=_FIRST_PATIENCE_S)
-        lasting = open_store(url)
+        store, lasting = stores.of(url, _FIRST_PATIENCE_S), stores.of(url, _PATIENCE_S)
         if url.scheme in WEB:
-            return [interruptible(lambda: _one(url, store, lasting, ""))], url.shown
+            return [_one(url, store, lasting, "")], url.shown
         if has_pattern(url):
             listed, described = _matching(url, store), url.shown
         elif url.key == "" or url.key.endswith("/"):
             listed, described = _in_folder(url, store)
         else:
-            return [interruptible(lambda: _named(url, store, lasting))], url.shown
-        objects = [_object(url.at(item["path"]), lasting, item) for item in listed]
-        return interruptible(lambda: _with_heads(objects, store)), described
+            return [_named(url, store, lasting)], url.shown
+
+        def with_head(item: ObjectMeta) -> RemoteObject:
+            remote = _object(url.at(item["path"]), lasting, item)
+            return replace(remote, head=replace(remote, store=store).read(0, min(remote.size, HEAD_BYTES)))
+
+        return in_parallel(with_head, listed), described
 
 
 def _parsed(text: str) -> ObjectUrl:
@@ -107,45 +130,26 @@ def _object(url: ObjectUrl, store: Any, item: ObjectMeta) -> RemoteObject:
     return RemoteObject(url, store, item["path"], item["size"], etag, modified)
 
 
-def _with_heads(objects: Sequence[RemoteObject], store: Any) -> list[RemoteObject]:
-    """The `objects` with their first bytes, of several at once."""
-
-    def with_head(remote: RemoteObject) -> RemoteObject:
-        head = replace(remote, store=store).read(0, min(remote.size, HEAD_BYTES))
-        return replace(remote, head=head)
-
-    if len(objects) <= 1:
-        return [with_head(remote) for remote in objects]
-    with ThreadPoolExecutor(_AT_ONCE, "store") as pool:
-        return list(pool.map(with_head, objects))
-
-
 def _list(url: ObjectUrl, store: Any, prefix: str, *, limit: int | None = None) -> list[ObjectMeta]:
     """The objects whose keys begin with `prefix`, which is empty or ends in a slash, sorted by key."""
     import obstore
 
-    def listed() -> list[ObjectMeta]:
-        items: list[ObjectMeta] = []
-        with translated(url):
-            for batch in obstore.list(store, prefix or None, chunk_size=1000):
-                items += batch
-                if limit is not None and len(items) >= limit:
-                    break
-        return sorted(items, key=lambda item: item["path"])
-
-    return interruptible(listed)
+    items: list[ObjectMeta] = []
+    with translated(url):
+        for batch in obstore.list(store, prefix or None, chunk_size=1000):
+            items += batch
+            if limit is not None and len(items) >= limit:
+                break
+    return sorted(items, key=lambda item: item["path"])
 
 
 def _children(url: ObjectUrl, store: Any, prefix: str) -> list[ObjectMeta]:
     """The objects at `prefix`, without those in folders below it, sorted by key."""
     import obstore
 
-    def listed() -> list[ObjectMeta]:
-        with translated(url):
-            items = obstore.list_with_delimiter(store, prefix or None)["objects"]
-        return sorted(items, key=lambda item: item["path"])
-
-    return interruptible(listed)
+    with translated(url):
+        items = obstore.list_with_delimiter(store, prefix or None)["objects"]
+    return sorted(items, key=lambda item: item["path"])
 
 
 def _matching(url: ObjectUrl, store: Any) -> list[ObjectMeta]:

@@ -7,7 +7,8 @@ store can't give becomes one `InputError`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +23,7 @@ from batchchat.object_store.url import ObjectUrl
 if TYPE_CHECKING:
     from obstore import GetOptions
 
-__all__ = ["HEAD_BYTES", "RemoteObject", "in_background", "interruptible", "refusing", "validators"]
+__all__ = ["HEAD_BYTES", "RemoteObject", "in_background", "in_parallel", "interruptible", "refusing", "validators"]
 
 HEAD_BYTES = 4 << 10
 """How much of each object is read when it is found: it tells its kind, and whether it is as its name says."""
@@ -34,7 +35,10 @@ _FIRST_WAIT_S = 0.2
 _BY_NAME = frozenset({StoreFailure.MISSING, StoreFailure.DENIED, StoreFailure.NO_BUCKET, StoreFailure.NO_CREDENTIALS})
 _KEPT = "Every finished row is kept: run the same command again."
 
+_AT_ONCE = 16
+
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,22 +167,41 @@ def refusing(*, begun: bool = True) -> Iterator[None]:
 
 
 def in_background(call: Callable[[], None]) -> None:
-    """Run `call`, which raises nothing, in a thread that nothing waits for."""
+    """Run `call`, which raises nothing, in a thread that nothing waits for, the end of the program neither."""
     Thread(target=call, name="store", daemon=True).start()
 
 
-def interruptible(call: Callable[[], T]) -> T:
-    """What `call` returns or raises; it runs in a thread, and a signal ends the wait for it."""
-    results: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+def in_parallel(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """What `call` returns for each of `items`, several at a time; a signal ends the wait for it.
 
-    def run() -> None:
-        try:
-            results.put((call(), None))
-        except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
-            results.put((None, error))
+    Raises what `call` raises, of the first item where it did.
+    """
+    waiting = deque(enumerate(items))
+    ended: SimpleQueue[tuple[int, R | None, BaseException | None]] = SimpleQueue()
 
-    in_background(run)
-    result, error = results.get()
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
+    def work() -> None:
+        with suppress(IndexError):
+            while True:
+                at, item = waiting.popleft()
+                try:
+                    ended.put((at, call(item), None))
+                except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
+                    waiting.clear()
+                    ended.put((at, None, error))
+
+    workers = min(_AT_ONCE, len(items))
+    results: dict[int, Any] = {}
+    for _ in range(workers):
+        in_background(work)
+    for _ in items:
+        at, result, error = ended.get()
+        if error is not None:
+            raise error
+        results[at] = result
+    return [results[at] for at in range(len(items))]
+
+
+def interruptible(call: Callable[[], R]) -> R:
+    """What `call` returns or raises; a signal ends the wait for it."""
+    (result,) = in_parallel(lambda _: call(), (None,))
+    return result

@@ -45,8 +45,8 @@ def test_variables_in_paths() -> None:
         ('"a\\nb"', "`input.path` is a\\nb. It takes a path on one line."),
         (
             "[a, gs://b@secret/c]",
-            "`input.path[1]` is a URL (gs://...) without the name of a bucket. It takes gs://bucket/key; credentials come"
-            " from the environment.",
+            "`input.path[1]` is a URL (gs://...) without the name of a bucket. It takes gs://bucket/key; credentials"
+            " come from the environment.",
         ),
         (
             "ftp://h/x?sig=abc",
