@@ -23,6 +23,8 @@ from batchchat.object_store.url import ObjectUrl
 if TYPE_CHECKING:
     from obstore import GetOptions
 
+    from batchchat.sources.remote_stream import RemoteStream
+
 __all__ = ["HEAD_BYTES", "RemoteObject", "in_background", "in_parallel", "interruptible", "refusing", "validators"]
 
 HEAD_BYTES = 4 << 10
@@ -41,7 +43,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class RemoteObject:
     """An object at `key` in `store`: its size in bytes, and the ETag and time that tell its content from another.
 
@@ -56,6 +58,8 @@ class RemoteObject:
     modified: datetime | None
     has_ranges: bool = True
     head: bytes = field(default=b"", repr=False)
+    stream: RemoteStream | None = field(default=None, init=False, repr=False)
+    """What reads it in order, or did so last."""
 
     @property
     def identity(self) -> str | None:

@@ -26,6 +26,8 @@ _FIRST_CHUNK_BYTES = 256 << 10
 _CHUNK_BYTES = 8 << 20
 _GROWTH = 4
 _CHUNKS_AHEAD = 2
+_ENOUGH_BYTES = 512 << 10
+"""With more than this at hand the next row is there: two blocks of a reader."""
 _CHUNKS_BEFORE_AHEAD = 2
 """How many chunks are read before any is read ahead: a look at the first rows needs no more."""
 
@@ -38,6 +40,7 @@ class RemoteStream:
 
     def __init__(self, remote: RemoteObject) -> None:
         self._remote = remote
+        remote.stream = self
         self._at = 0
         self._chunk = memoryview(remote.head)
         self._chunk_start = 0
@@ -77,6 +80,16 @@ class RemoteStream:
         """How many bytes were read."""
         return self._at
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a read would have to wait for the store; what it would wait for is asked for."""
+        end = self._chunk_start + len(self._chunk)
+        if end - self._at > _ENOUGH_BYTES or end >= self._remote.size or not self._remote.has_ranges:
+            return False
+        if self._ahead is None:
+            self._ahead = _ReadAhead(self._remote, end)
+        return not self._ahead.has_next()
+
     def _stop(self) -> None:
         if self._ahead is not None:
             self._ahead.stop()
@@ -91,6 +104,7 @@ class _ReadAhead:
         self._start = start
         self._chunks: list[memoryview] = []
         self._wanted = 0
+        self._is_ahead = False
         self._read = 0
         self._error: BaseException | None = None
         self._is_stopped = False
@@ -101,6 +115,7 @@ class _ReadAhead:
         """The next chunk, which there is; it blocks until it was read. Raises `InputError`."""
         with self._changed:
             self._wanted += 1
+            self._is_ahead = self._is_ahead or self._wanted > _CHUNKS_BEFORE_AHEAD
             self._changed.notify_all()
             while not self._chunks and self._error is None:
                 self._changed.wait()
@@ -108,6 +123,14 @@ class _ReadAhead:
                 assert self._error is not None
                 raise self._error
             return self._chunks.pop(0)
+
+    def has_next(self) -> bool:
+        """Whether `take` returns or raises at once; from now on it is read ahead."""
+        with self._changed:
+            if not self._is_ahead:
+                self._is_ahead = True
+                self._changed.notify_all()
+            return bool(self._chunks) or self._error is not None
 
     def stop(self) -> None:
         """Nobody takes any more."""
@@ -135,7 +158,7 @@ class _ReadAhead:
 
     def _limit(self) -> int:
         """How many chunks may have been read by now."""
-        return self._wanted + (_CHUNKS_AHEAD if self._wanted > _CHUNKS_BEFORE_AHEAD else 0)
+        return self._wanted + (_CHUNKS_AHEAD if self._is_ahead else 0)
 
     def _all_chunks(self) -> Iterator[memoryview]:
         at, size = self._start, _FIRST_CHUNK_BYTES

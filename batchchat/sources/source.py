@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from batchchat.job.template import TemplateSpec
     from batchchat.sources.files import Record
     from batchchat.sources.formats import Format
+    from batchchat.sources.remote_object import RemoteObject
 
 __all__ = ["Source", "open_source"]
 
@@ -79,6 +80,7 @@ class Source:
         self.format, self.recognised = form[0].name, form[1]
         self.left_out = 0
         self._all_read = False
+        self._remote: RemoteObject | None = None
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
@@ -136,6 +138,12 @@ class Source:
         return InputDigest(self._inputs)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether the next row is still on its way from a store."""
+        stream = None if self._remote is None else self._remote.stream
+        return stream is not None and stream.is_waiting
+
+    @property
     def bytes_total(self) -> int:
         """The size of the files."""
         return sum(file.size for file in self._inputs)
@@ -166,6 +174,7 @@ class Source:
         builder = RowBuilder(self._columns, self._unsent)
         remaining = self._first
         for file in self._inputs:
+            self._remote = None if isinstance(file.path, Path) else file.path
             start = before
 
             def on_progress(of_this_file: int, start: int = start) -> None:

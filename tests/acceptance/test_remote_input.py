@@ -7,6 +7,7 @@ import re
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from unittest.mock import patch
 
 import pyarrow as pa
@@ -149,9 +150,13 @@ def test_100_000_rows_from_s3(job: Job, s3: S3) -> None:
     for part in range(4):
         s3.put(bucket, f"in/part-{part}.jsonl", lines(25_000, part * 25_000))
     job.write(input__path=f"s3://{bucket}/in/", concurrency=200)
+
+    def reached(count: int) -> bool:
+        return job.run_folder.exists() and job.acknowledged() > count
+
     for kill in (20_000, 60_000):
         running = job.start(env=s3.environ)
-        until(lambda kill=kill: job.run_folder.exists() and job.acknowledged() > kill, f"{kill} rows", 300)
+        until(partial(reached, kill), f"{kill} rows", 300)
         running.process.kill()
         running.end()
     assert job.start(env=s3.environ).end(300).code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,7 @@ def test_brackets_in_the_jobs_own_folder_are_no_pattern(folder: Folder) -> None:
     home = folder.path / "run [1]"
     for typed in ("*.jsonl", "../run */*.jsonl", "a.jsonl"):
         (file,) = find_files([resolved_input(typed, home, {})], [typed]).files
+        assert isinstance(file.path, Path)
         assert file.path.read_bytes()
         assert file.as_given == typed.replace("run *", "run [1]").replace("*", "a")
 

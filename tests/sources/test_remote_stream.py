@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from batchchat.errors import InputError
 from batchchat.object_store import opening
 from batchchat.sources import remote_object, remote_stream
+from tests.acceptance.job import until
 from tests.sources.web import Web, web_server
 
 pytest.importorskip("obstore", reason="obstore is not installed (extra `stores`)")
@@ -157,6 +159,23 @@ def test_memory_holds_a_few_chunks(web: Web, monkeypatch: pytest.MonkeyPatch) ->
         stream.read(1)
         starts = [int(span.removeprefix("bytes=").split("-")[0]) for span in web.ranges_asked]
     assert max(starts) <= at + 3 * 10_000
+
+
+def test_what_comes_next_is_asked_for_without_waiting(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the event loop handles answers while a store is slow."""
+    monkeypatch.setattr(remote_stream, "_ENOUGH_BYTES", 1000)
+    remote = opened(web)
+    sends = threading.Event()
+    web.before = lambda: sends.wait(20) and None
+    with remote_stream.RemoteStream(remote) as stream:
+        assert not stream.is_waiting  # the first bytes are there
+        stream.read(remote_object.HEAD_BYTES)
+        assert stream.is_waiting
+        assert stream.is_waiting
+        sends.set()
+        until(lambda: not stream.is_waiting)
+        assert read_all(stream) == CONTENT[remote_object.HEAD_BYTES :]
+        assert not stream.is_waiting
 
 
 def parquet(**columns: Any) -> bytes:
