@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.s3 import S3, s3_server
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
@@ -16,6 +19,23 @@ settings.load_profile("house")
 def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal that no sentence is too long for: what is said is tested apart from where its lines end."""
     monkeypatch.setattr("batchchat.text.labelled.get_terminal_size", lambda: os.terminal_size((500, 50)))
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3]:
+    """An S3 server; without moto or obstore the test is skipped."""
+    for module in ("obstore", "moto.server", "boto3"):
+        pytest.importorskip(module, reason=f"{module.partition('.')[0]} is not installed (extra `test`)")
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An S3 server, with what a program needs to reach it in the environment."""
+    for name, value in s3_process.environ.items():
+        monkeypatch.setenv(name, value)
+    return s3_process
 
 
 def pytest_configure() -> None:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "batchchat"
 # From the ground up. A room may import itself, the rooms of every floor below, and `core`.
 FLOORS: list[set[str]] = [
     {"__init__", "errors", "secret", "lossless_json", "hash_table", "version", "core"},
-    {"arrow", "text", "mock"},
+    {"arrow", "text", "mock", "object_store"},
     {"job", "tokens"},
     {"sources", "script", "pricing", "policy", "store"},
     {"endpoint", "dispatch"},
@@ -36,6 +36,7 @@ LIBRARIES = {
         "mock/",
     },
     "pyarrow": {"api/", "arrow/", "sources/", "store/", "results/", "reporting/"},
+    "obstore": {"object_store/"},
     "zstandard": {"sources/decompressed_file.py"},
     "numpy": {"results/", "reporting/"},
     "pandas": {"api/", "reporting/"},

@@ -13,7 +13,7 @@ from batchchat.errors import JobError
 from batchchat.job import JobSpec, Override, load_job
 from batchchat.job.paths import path_from_here
 
-__all__ = ["load_jobs"]
+__all__ = ["input_again", "load_jobs"]
 
 _SHORT = {
     "--model": "model",
@@ -32,6 +32,11 @@ def _overrides(job: Path, sets: tuple[str, ...], short: Mapping[str, str | None]
             is_path = option == "--input" and not value.startswith("[")
             overrides.append(Override(option, _SHORT[option], path_from_here(value, job.parent) if is_path else value))
     return overrides
+
+
+def input_again(value: str | None) -> str | None:
+    """What `--input` has in a command that is shown: a variable in place of a URL with secrets."""
+    return None if value is None else Override("--input", _SHORT["--input"], value).value_again
 
 
 _OF_ONE_JOB = {

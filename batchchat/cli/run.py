@@ -15,7 +15,7 @@ import click
 from batchchat.cli.confirm import confirm
 from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
-from batchchat.cli.job_options import load_jobs
+from batchchat.cli.job_options import input_again, load_jobs
 from batchchat.cli.output import say, say_error, style
 from batchchat.cli.resend_option import to_resend
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
@@ -120,7 +120,7 @@ def run(
         flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
         command = RunCommand(
             jobs[0],
-            {**short, "--output": _text(output), LIMIT: _text(limit)},
+            {**short, "--input": input_again(input_), "--output": _text(output), LIMIT: _text(limit)},
             tuple(map(shown_again, sets)),
             (*(flag for flag, is_set in flags.items() if is_set), *resend_options(resend)),
             jobs if len(jobs) > 1 else (),

@@ -30,6 +30,8 @@ __all__ = ["Feed", "RowLimit"]
 
 _TURN_S = 0.02
 """How long rows are passed over before the event loop runs again."""
+_STORE_POLL_S = 0.02
+"""How often it is looked whether a store has sent the next rows."""
 
 
 def _never() -> bool:
@@ -157,6 +159,11 @@ class Feed:
         if self._turns.is_pausing and not await self._turns.pause(stopped):
             return None
         while self._limit.left != 0 or await self._limit.grow():
+            if self._total.is_waiting:  # a read would hold up the answers that come in meanwhile
+                if stopped():
+                    return None
+                await asyncio.sleep(_STORE_POLL_S)
+                continue
             # No await between reading a row and returning it: several workers call this at once.
             try:
                 task = next(self._tasks, None)
@@ -168,18 +175,23 @@ class Feed:
                     self.exhausted, self._total.counted = True, self.rows_read
                 return None
             self._read.taken += 1
-            if isinstance(task, BadRow):
-                self._keep_bad(task)
-            else:
-                self._read.good_taken += 1
-                if not self._shared(task) and (task.shared is not None or task.disposition.sends):
-                    history = self._ledger.unfinished.history(task.row.key, task.script.identity)
-                    answered = self._answered(task, history)
-                    if not self._refused(task, history, answered):
-                        return self._work(task, history, answered)
+            if (work := self._work_of(task)) is not None:
+                return work
             if self._turns.is_over and not await self._turns.pause(stopped):
                 return None
         return None
+
+    def _work_of(self, task: RowTask | BadRow) -> Work | None:
+        """What is to be sent for `task`; None where nothing is, which is recorded."""
+        if isinstance(task, BadRow):
+            self._keep_bad(task)
+            return None
+        self._read.good_taken += 1
+        if self._shared(task) or (task.shared is None and not task.disposition.sends):
+            return None
+        history = self._ledger.unfinished.history(task.row.key, task.script.identity)
+        answered = self._answered(task, history)
+        return None if self._refused(task, history, answered) else self._work(task, history, answered)
 
     def _keep_bad(self, row: BadRow) -> None:
         self.first_bad = self.first_bad or f"{row.location}: {row.error}"

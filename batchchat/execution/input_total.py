@@ -19,6 +19,11 @@ class InputTotal:
         self._source = source
         self._rows_each = rows_each
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next row is still on its way from a store."""
+        return self._source.is_waiting
+
     def rows(self, rows_read: int) -> tuple[int | None, bool]:
         """Their number after `rows_read` of them, and whether that is an estimate from the bytes read so far."""
         if self.counted is not None:

@@ -29,6 +29,7 @@ from batchchat.execution.recorder import Recorder
 from batchchat.execution.scripts import format_ladder_for
 from batchchat.execution.spending import Spending
 from batchchat.job import JobSpec
+from batchchat.job.paths import secrets_of_input
 from batchchat.job.spec import MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
@@ -226,10 +227,11 @@ def price_label(job: JobSpec, rates: Rates) -> str | None:
 
 
 def redactor_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
-    """Knows the key, header values, what may be a key in the URL's query, and a proxy's password."""
+    """Knows the key, header values, what may be a key in the URLs of endpoint and input, and a proxy's password."""
     headers = job.endpoint.headers
     secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
     secrets += secrets_in_url(job.endpoint.base_url)
+    secrets += [secret for path in job.input.paths for secret in secrets_of_input(path)]
     if job.endpoint.api_key is not None:
         secrets.append(job.endpoint.api_key)
     if not job.is_mock and (proxy := network.proxy_for(job.endpoint.base_url, environ)) is not None:

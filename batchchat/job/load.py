@@ -15,7 +15,7 @@ from batchchat.job.env_file import with_env_file
 from batchchat.job.expect_check import resolve_expect
 from batchchat.job.keys import KEYS, SECTIONS, children
 from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
-from batchchat.job.paths import resolved, resolved_input
+from batchchat.job.paths import resolved, resolved_input, secrets_of_input, shown_input
 from batchchat.job.redact import redact
 from batchchat.job.source import JobSource, source_of_file
 from batchchat.job.spec import AUTO, JobSpec, PricesSpec
@@ -116,6 +116,7 @@ def _kept_text(
     # The key itself may be in a comment, a variable's default, the URL's query or the name of a header.
     secrets = [checked.api_key] if checked.api_key else []
     secrets += secrets_in_url(checked["endpoint.base_url"])
+    secrets += [secret for path in checked["input.path"] for secret in secrets_of_input(path)]
     secrets += [Secret(name) for name in checked["endpoint.headers"] if not is_plain_name(name)]
     return Redactor(secrets).redact(redacted)
 
@@ -130,6 +131,7 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
     derived: dict[str, dict[str, Any]] = {
         "input": {
             "paths": tuple(resolved_input(as_given, folder, environ) for as_given in inputs),
+            "as_given": tuple(map(shown_input, inputs)),
             "folder": folder.absolute(),
         },
         "endpoint": {"api_key_env": checked.api_key_env, "api_key": checked.api_key},

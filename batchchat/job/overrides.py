@@ -15,6 +15,7 @@ import yaml
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.keys import FREE_FORM, KEYS, PLANNED, SECRET, SECTIONS, nearest, not_a_key
+from batchchat.job.paths import may_have_secrets
 from batchchat.job.tree import MappingNode, Node, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, plain_scalar, resolve_nodes
 
@@ -25,6 +26,7 @@ __all__ = ["Override", "apply_overrides", "comment_lines", "put"]
 
 _PAIRS = ("--set", "")
 """The options of which key and value are written together; "" is a keyword of Python."""
+_INPUT = ("input", "input.path")
 _NOTHING = {"", "null"}
 _REFERENCE = re.compile(r"\$\{\w+\}")
 _NAMES = {key.name for key in KEYS}
@@ -45,8 +47,9 @@ class Override:
 
     @property
     def is_secret(self) -> bool:
-        """Whether the value may be a header's, or a URL to post to: then it is never shown."""
-        return self.key == "endpoint" or self.key.startswith(SECRET)
+        """Whether the value may be a header's, a URL to post to, or one that is signed: then it is never shown."""
+        is_signed = self.key in _INPUT and may_have_secrets(self.value)
+        return self.key == "endpoint" or self.key.startswith(SECRET) or is_signed
 
     @property
     def may_be_shown(self) -> bool:
@@ -59,9 +62,15 @@ class Override:
 
         If such a command is pasted unchanged, it is refused with the name of the variable that is not set.
         """
+        return f"{self.key}={self.value_again}"
+
+    @property
+    def value_again(self) -> str:
+        """The value for a command that is shown, or the variable in its place."""
         if self.may_be_shown:
-            return f"{self.key}={self.value}"
-        return f"{self.key}=${{{re.sub('[^A-Za-z0-9]+', '_', self.key.rpartition('.')[2]).upper()}}}"
+            return self.value
+        name = self.key if self.key in _INPUT else self.key.rpartition(".")[2]
+        return f"${{{re.sub('[^A-Za-z0-9]+', '_', name).upper()}}}"
 
     def label(self, *, hidden: bool, mask: str = "") -> str:
         """The option as typed; if `hidden`, with `mask` for its value."""

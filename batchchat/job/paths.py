@@ -1,4 +1,7 @@
-"""Input and output paths: files on this machine, relative to the job file's folder; `~` is the user's home."""
+"""Input and output paths: files on this machine, relative to the job file's folder; `~` is the user's home.
+
+An input may be a URL, too, which is relative to nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +13,51 @@ from typing import TYPE_CHECKING
 from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.tree import Node, Scalar, SequenceNode, printable, wrong_type, wrong_value
 from batchchat.job.value_types import ValueType, collect, indexed_items, line
+from batchchat.object_store.url import WEB, is_url, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from batchchat.secret import Secret
+
 __all__ = [
     "absolute_inputs",
     "input_paths",
+    "may_have_secrets",
     "output_path",
     "path_from_here",
     "relative_inputs",
     "resolved",
     "resolved_input",
+    "secrets_of_input",
+    "shown_input",
 ]
 
 # One slash: `--output` is a `pathlib.Path`, which turns `s3://b` into `s3:/b`.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+_SECRET_URL = re.compile(r"https?://[^\s,\"'\]]*[?@]", re.IGNORECASE)
 _MAGIC = re.compile(r"[*?\[]")
 _SUFFIX = ".parquet"
 
 
 def input_paths() -> ValueType:
-    """A path, folder or glob, or a list of them, as written."""
-    takes = "a path, a glob, or a list of them"
+    """A path, folder, glob or URL, or a list of them, as written."""
+    takes = "a path, a glob, a URL, or a list of them"
     item = line("a path")
 
     def read_one(name: str, node: Node) -> str:
         path: str = item.read(name, node)
-        _on_this_machine(name, node, path)
+        if not is_url(path):
+            _on_this_machine(name, node, path)
+            return path
+        try:
+            url = parse_url(path)
+        except ValueError as error:
+            raise RefusedError(Diagnostic(node.location, f"`{name}` {error}")) from None
+        if url.scheme in WEB and (not url.key or url.key.endswith("/")):
+            sentence = f"`{name}` is a folder of a web server, which lists nothing. Name the files in it."
+            raise RefusedError(Diagnostic(node.location, sentence))
         return path
 
     def read(name: str, node: Node) -> tuple[str, ...]:
@@ -93,7 +112,9 @@ def resolved(as_given: str, folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def resolved_input(as_given: str, folder: Path, environ: Mapping[str, str]) -> str:
-    """The absolute path or glob of an input; brackets in the name of `folder` itself are no glob."""
+    """The absolute path or glob of an input, or its URL; brackets in the name of `folder` itself are no glob."""
+    if is_url(as_given):
+        return as_given
     home = _at_home(as_given, environ)
     base = str(folder.absolute())
     return os.path.join(glob.escape(base) if _MAGIC.search(as_given) else base, home)  # noqa: PTH118
@@ -107,18 +128,38 @@ def path_from_here(path: str, folder: Path) -> str:
 
 
 def relative_inputs(paths: Iterable[str], folder: Path) -> list[str]:
-    """The absolute `paths` and globs of an input relative to `folder`, for what can be moved with it."""
+    """The absolute `paths` and globs of an input relative to `folder`, for what can be moved with it; URLs as shown."""
     base = str(folder.absolute())
-    return [os.path.relpath(path, glob.escape(base) if _MAGIC.search(path) else base) for path in paths]
+    return [
+        shown_input(path) if is_url(path) else os.path.relpath(path, glob.escape(base) if _MAGIC.search(path) else base)
+        for path in paths
+    ]
 
 
 def absolute_inputs(paths: Iterable[str], folder: Path) -> tuple[str, ...]:
     """What `relative_inputs` gave, as absolute paths and globs; absolute ones, of an older version, stay."""
     base = str(folder.absolute())
     return tuple(
-        os.path.normpath(os.path.join(glob.escape(base) if _MAGIC.search(path) else base, path))  # noqa: PTH118
+        path
+        if is_url(path)
+        else os.path.normpath(os.path.join(glob.escape(base) if _MAGIC.search(path) else base, path))  # noqa: PTH118
         for path in paths
     )
+
+
+def shown_input(as_given: str) -> str:
+    """An entry of `input.path` for messages and files: of a URL that may have secrets what is left without them."""
+    return parse_url(as_given).shown if is_url(as_given) else as_given
+
+
+def may_have_secrets(value: str) -> bool:
+    """Whether `value`, an `input.path` as it was typed, has a URL with a query or a password."""
+    return _SECRET_URL.search(value) is not None
+
+
+def secrets_of_input(as_given: str) -> list[Secret]:
+    """The secrets that an entry of `input.path` has."""
+    return parse_url(as_given).secrets if is_url(as_given) else []
 
 
 def _at_home(as_given: str, environ: Mapping[str, str]) -> str:

@@ -73,13 +73,13 @@ _DRAIN_S = number(minimum=0)
 class InputSpec:
     """Where rows come from.
 
-    `as_given` are the paths as the job writes them, `paths` the same made absolute; globs stay globs. `folder` is the
-    job file's, to which local files that messages name are relative; None is the working folder.
+    `as_given` are the paths as the job writes them, `paths` the same made absolute, and with the secrets of their URLs;
+    globs stay globs. `folder` is the job file's: files that messages name are relative to it. None: the working folder.
     """
 
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = field(repr=False)
     as_given: tuple[str, ...] = field(
-        metadata=key(input_paths(), "file, folder or glob of rows, or a list of them", name="path")
+        metadata=key(input_paths(), "file, folder, glob or URL of rows, or a list of them", name="path")
     )
     format: str = field(
         default="auto",

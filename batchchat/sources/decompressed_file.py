@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import zlib
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import zstandard
 
 from batchchat.sources.file_types import Packing
-from batchchat.sources.files import InputFile, read_error
+from batchchat.sources.files import ByteStream, InputFile, open_file, read_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class DecompressedFile:
     `bytes_in` counts the bytes read of the file so far, `bytes_out` those of its content.
     """
 
-    def __init__(self, stream: BinaryIO, packing: Packing, block_bytes: int) -> None:
+    def __init__(self, stream: ByteStream, packing: Packing, block_bytes: int) -> None:
         self.bytes_in = self.bytes_out = 0
         self._stream = stream
         self._blocks = _READERS[packing](stream, block_bytes)
@@ -84,7 +84,7 @@ class DecompressedFile:
 def open_decompressed(file: InputFile, *, block_bytes: int = BLOCK_BYTES) -> Iterator[DecompressedFile]:
     """Open `file` and decompress it. Raises `InputError` if the system can't read it."""
     try:
-        with file.path.open("rb") as stream:
+        with open_file(file) as stream:
             yield DecompressedFile(stream, file.packing, block_bytes)
     except OSError as error:
         raise read_error(file.as_given, error) from error
@@ -154,12 +154,12 @@ class _Begun:
         return line, size
 
 
-def _read_plain(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+def _read_plain(stream: ByteStream, block_bytes: int) -> Iterator[bytes]:
     while block := stream.read(block_bytes):
         yield block
 
 
-def _read_gzip(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+def _read_gzip(stream: ByteStream, block_bytes: int) -> Iterator[bytes]:
     """The content of a gzip file of one or more members."""
     member = zlib.decompressobj(_GZIP)
     begun = False
@@ -194,7 +194,7 @@ def _until_break(member: zlib._Decompress, data: bytes) -> bytes:
     return bytes(recovered)
 
 
-def _read_zstd(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+def _read_zstd(stream: ByteStream, block_bytes: int) -> Iterator[bytes]:
     """The content of a zstd file of one or more frames."""
     frames = zstandard.ZstdDecompressor()
     frame = frames.decompressobj()
@@ -219,7 +219,7 @@ def _read_zstd(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
         raise BrokenOffError("the zstd stream ends too early")
 
 
-def _until_zstd_break(stream: BinaryIO, frame_start: int, at: int, piece: bytes) -> bytes:
+def _until_zstd_break(stream: ByteStream, frame_start: int, at: int, piece: bytes) -> bytes:
     """What can still be recovered of the `piece` at `at`, byte by byte.
 
     The state of a zstd frame can't be copied, so that the frame is decompressed again from `frame_start`.
@@ -238,7 +238,7 @@ def _until_zstd_break(stream: BinaryIO, frame_start: int, at: int, piece: bytes)
     return bytes(recovered)
 
 
-def _zstd_break(stream: BinaryIO, frame_start: int) -> str:
+def _zstd_break(stream: ByteStream, frame_start: int) -> str:
     """Why the frame at `frame_start` can't be decompressed, by the window it declares: the error has no code."""
     position = stream.tell()
     stream.seek(frame_start)
@@ -250,7 +250,7 @@ def _zstd_break(stream: BinaryIO, frame_start: int) -> str:
     return "what follows is not zstd or is damaged"
 
 
-_READERS: dict[Packing, Callable[[BinaryIO, int], Iterator[bytes]]] = {
+_READERS: dict[Packing, Callable[[ByteStream, int], Iterator[bytes]]] = {
     Packing.PLAIN: _read_plain,
     Packing.GZIP: _read_gzip,
     Packing.ZSTD: _read_zstd,

@@ -14,19 +14,33 @@ import glob
 import os
 import re
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from batchchat.core.bad import Bad
 from batchchat.errors import InputError
+from batchchat.object_store.url import is_url
 from batchchat.sources.file_types import MAX_MAGIC_BYTES, READS, FileKind, Packing, check_head, file_kind
+from batchchat.sources.ignored import is_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["InputFile", "InputFiles", "Record", "find_files", "is_ignored", "read_error", "unescape_pattern"]
+    from batchchat.sources.remote_object import RemoteObject
+
+__all__ = [
+    "ByteStream",
+    "InputFile",
+    "InputFiles",
+    "Record",
+    "find_files",
+    "open_file",
+    "read_error",
+    "unescape_pattern",
+]
 
 _DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -36,12 +50,13 @@ Record = tuple[int, dict[str, Any] | Bad]
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file to read.
+    """A file to read, on this machine or in a store.
 
-    `as_given` is its name as given in `input.path`; `label` is its base name, or `as_given` if that is not unique.
+    `as_given` is its name as given in `input.path`; `label` is its base name, or `as_given` if that is not unique or a
+    URL.
     """
 
-    path: Path
+    path: Path | RemoteObject
     as_given: str
     label: str
     kind: FileKind
@@ -72,23 +87,36 @@ def find_files(paths: Iterable[str], as_given: Iterable[str]) -> InputFiles:
 
     Raises `InputError`.
     """
-    files: dict[str, tuple[Path, str]] = {}
+    files: dict[str, tuple[Path | RemoteObject, str]] = {}
     entries: list[str] = []
-    for path, entry in zip(paths, as_given, strict=True):
-        matches, described = _matches(path, entry)
+    pairs = list(zip(paths, as_given, strict=True))
+    remote = _remote([path for path, _ in pairs if is_url(path)])
+    for path, entry in pairs:
+        if is_url(path):
+            objects, described = next(remote)
+            for item in objects:
+                files.setdefault(item.url.secret.reveal(), (item, item.url.shown))
+        else:
+            matches, described = _matches(path, entry)
+            for file, name in matches:
+                files.setdefault(os.path.realpath(file), (Path(file), name))
         entries.append(described)
-        for file, name in matches:
-            files.setdefault(os.path.realpath(file), (Path(file), name))
-    bases = Counter(file.name for file, _ in files.values())
-    checked = (_checked(file, name, file.name if bases[file.name] == 1 else name) for file, name in files.values())
+    bases = Counter(file.name for file, _ in files.values() if isinstance(file, Path))
+    checked = (_checked(file, name, bases) for file, name in files.values())
     return InputFiles(tuple(checked), tuple(entries))
+
+
+def _remote(urls: list[str]) -> Iterator[tuple[list[RemoteObject], str]]:
+    """The objects that each of `urls` names, and a description of it."""
+    if not urls:
+        return iter(())
+    from batchchat.sources.remote_files import find_remote  # obstore, of the extra `stores`
+
+    return iter(find_remote(urls))
 
 
 def _matches(path: str, as_given: str) -> tuple[list[tuple[str, str]], str]:
     """The absolute path and name of each file that an entry of `input.path` names, and a description of the entry."""
-    if "://" in as_given:
-        scheme = as_given.partition("://")[0]
-        raise InputError(f"`input.path` is a URL ({scheme}://), which is not read by this version yet. {READS}")
     literal = unescape_pattern(path)
     if os.path.isdir(literal):  # noqa: PTH112 (`Path.is_dir` may raise)
         return _in_folder(literal, as_given)
@@ -142,32 +170,56 @@ def _below(folder: str, parents: set[str]) -> Iterator[str]:
         raise read_error(folder, error) from error
 
 
-def is_ignored(name: str, *, is_folder: bool) -> bool:
-    """True if an entry `name` of a folder is not input: a hidden or `_` name, or the journal folder of a run."""
-    return name.startswith((".", "_")) or (is_folder and name.endswith(".run"))
-
-
 def unescape_pattern(pattern: str) -> str:
     """`pattern` without glob escapes. The job's folder is escaped in `paths`, so that its brackets are no pattern."""
     return re.sub(r"\[([*?[])\]", r"\1", pattern)
 
 
-def _checked(path: Path, as_given: str, label: str) -> InputFile:
-    kind = file_kind(path.name)
-    if kind is None and os.path.exists(path):  # noqa: PTH110
+def _checked(file: Path | RemoteObject, as_given: str, bases: Counter[str]) -> InputFile:
+    if not isinstance(file, Path):
+        return _checked_remote(file, as_given)
+    kind = file_kind(file.name)
+    if kind is None and os.path.exists(file):  # noqa: PTH110
         raise InputError(f"{as_given}: its suffix says no format that is read. {READS}")
     try:
-        if not os.path.isfile(path):  # noqa: PTH113
-            path.stat()
+        if not os.path.isfile(file):  # noqa: PTH113
+            file.stat()
             raise InputError(f"{as_given} is not a file: it can't be read twice, as a resume has to.")
-        with path.open("rb") as stream:
+        with file.open("rb") as stream:
             head = stream.read(MAX_MAGIC_BYTES)
             size = stream.seek(0, os.SEEK_END)
     except OSError as error:
         raise read_error(as_given, error) from error
     assert kind is not None, "a file of no kind was refused above, or wasn't there to be opened"
     check_head(as_given, *kind, head)
-    return InputFile(path, as_given, label, *kind, size)
+    return InputFile(file, as_given, file.name if bases[file.name] == 1 else as_given, *kind, size)
+
+
+def _checked_remote(file: RemoteObject, as_given: str) -> InputFile:
+    kind = file_kind(file.url.key)
+    if kind is None:
+        raise InputError(f"{as_given}: its suffix says no format that is read. {READS}")
+    check_head(as_given, *kind, file.head[:MAX_MAGIC_BYTES])
+    return InputFile(file, as_given, as_given, *kind, file.size)
+
+
+class ByteStream(Protocol):
+    """What readers need of an open file: `read` gives b"" at its end only, but may give less than `size` bytes."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+
+def open_file(file: InputFile) -> AbstractContextManager[ByteStream]:
+    """Open `file` wherever it is; it is read from its start to its end. Raises `OSError` and `InputError`."""
+    if isinstance(file.path, Path):
+        return file.path.open("rb")
+    from batchchat.sources.remote_stream import RemoteStream
+
+    return RemoteStream(file.path)
 
 
 def read_error(as_given: str, error: OSError) -> InputError:

@@ -1,5 +1,8 @@
 """A hash of all bytes of an input's files: whether the input is the one that an earlier run has read.
 
+Of an object in a store its ETag and size tell that, and nothing is read. A run reads it by that ETag only, so that it
+can't change within the run.
+
 Size and time of a file are no proof of that over days: it can be replaced by another of both. Within a run they are,
 together with the time that no program can set, so that the files are hashed once, and not at each look.
 """
@@ -8,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from batchchat.sources.files import InputFile
 
@@ -32,6 +35,8 @@ class InputDigest:
 
     def __init__(self, files: Sequence[InputFile]) -> None:
         self._files = tuple(files)
+        self._local = [file.path for file in files if isinstance(file.path, Path)]
+        self._remote = [file.path for file in files if not isinstance(file.path, Path)]
         self._opened = self._status()
         self._settled = self._is_settled(time.time_ns())
         if not self._settled:
@@ -45,10 +50,12 @@ class InputDigest:
         if not self.is_current():
             return None
         if self._digest is None:
+            if any(remote.identity is None for remote in self._remote):
+                return None
             whole = hashlib.sha256()
             try:
                 for file in self._files:
-                    named = (file.as_given, file.label, file.kind.name, file.packing.name, self._content(file.path))
+                    named = (file.as_given, file.label, file.kind.name, file.packing.name, self._content(file))
                     whole.update(repr(named).encode("utf-8", "surrogatepass"))
             except OSError:
                 return None
@@ -66,8 +73,11 @@ class InputDigest:
         """Whether the files are as they were when this was made."""
         return self._settled and self._status() == self._opened
 
-    def _content(self, path: Path) -> str:
-        """SHA-256 of the file; of a part of it where that is given up."""
+    def _content(self, file: InputFile) -> str:
+        """SHA-256 of the file; of a part of it where that is given up. Of an object in a store what identifies it."""
+        path = file.path
+        if not isinstance(path, Path):
+            return f"{path.url.scheme}: {path.identity}"
         content, block = hashlib.sha256(), bytearray(_BLOCK)
         with memoryview(block) as view, path.open("rb", buffering=0) as opened:
             while self._settled and (count := opened.readinto(view)):
@@ -76,7 +86,7 @@ class InputDigest:
 
     def _status(self) -> list[tuple[int, ...]] | None:
         try:
-            status = [file.path.stat() for file in self._files]
+            status = [path.stat() for path in self._local]
         except OSError:
             return None
         return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in status]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchchat.object_store.url import is_url
 from batchchat.sources.file_types import file_kind
-from batchchat.sources.files import is_ignored, unescape_pattern
+from batchchat.sources.files import unescape_pattern
+from batchchat.sources.glob_match import matches_glob
+from batchchat.sources.ignored import is_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +38,7 @@ def entries_reading(spec: InputSpec, output: Path) -> list[str]:
     """The entries of `input.path`, as given, that name `output` itself or would read it, whether or not it is there."""
     real, entries = os.path.realpath(output), [*_overlapping(spec, output)]
     for path, entry in zip(spec.paths, spec.as_given, strict=True):
-        if entry not in entries and os.path.realpath(unescape_pattern(path)) == real:
+        if entry not in entries and not is_url(path) and os.path.realpath(unescape_pattern(path)) == real:
             entries.append(entry)
     return entries
 
@@ -45,6 +47,8 @@ def _overlapping(spec: InputSpec, output: Path) -> Iterator[str]:
     # The paths of both may contain links or `..`, and the output may be a link.
     names = [_parts(output), _parts(Path(os.path.realpath(output)))]
     for path, entry in zip(spec.paths, spec.as_given, strict=True):
+        if is_url(path):
+            continue
         literal = unescape_pattern(path)
         if os.path.isdir(literal):  # noqa: PTH112 (`Path.is_dir` may raise)
             if any(_is_below(parts, _real(literal)) for parts in names):
@@ -75,16 +79,4 @@ def _is_matched(parts: tuple[str, ...], path: str) -> bool:
     segments = path.split("/")
     wild = next((at for at, part in enumerate(segments) if _MAGIC.search(_ESCAPED.sub("", part))), len(segments))
     folder = _real(unescape_pattern("/".join(segments[:wild])) or "/")
-    return parts[: len(folder)] == folder and _matches(parts[len(folder) :], tuple(segments[wild:]))
-
-
-def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    if not parts or not pattern:
-        return not parts and not pattern
-    first, *remaining = pattern
-    hidden = parts[0].startswith(".") and not first.startswith(".")
-    if first != "**":
-        return not hidden and fnmatchcase(parts[0], first) and _matches(parts[1:], tuple(remaining))
-    if not remaining:
-        return not any(part.startswith(".") for part in parts)
-    return _matches(parts, tuple(remaining)) or (not hidden and _matches(parts[1:], pattern))
+    return parts[: len(folder)] == folder and matches_glob(parts[len(folder) :], tuple(segments[wild:]))

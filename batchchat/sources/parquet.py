@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -39,6 +40,9 @@ __all__ = ["read_footer", "read_parquet"]
 _BATCH_ROWS = 500
 _BATCH_BYTES = 16 << 20
 _BUFFER = 1 << 20
+_REMOTE_BUFFERS = 64 << 20
+"""The buffers of all columns of a file in a store: each refill of one is a request."""
+_MAX_REMOTE_BUFFER = 8 << 20
 
 
 def read_footer(file: InputFile) -> ParquetFooter:
@@ -150,8 +154,7 @@ def _problem(error: UnicodeDecodeError | _UnfitError) -> Bad:
 @contextmanager
 def _opened(file: InputFile) -> Iterator[pq.ParquetFile]:
     try:
-        # With pre_buffer=False Arrow keeps one buffer per column in memory, not a whole row group.
-        parquet = pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER)
+        parquet = _open(file)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise read_error(file.as_given, error) from error
@@ -160,6 +163,18 @@ def _opened(file: InputFile) -> Iterator[pq.ParquetFile]:
         ) from error
     with parquet:
         yield parquet
+
+
+def _open(file: InputFile) -> pq.ParquetFile:
+    # With pre_buffer=False Arrow keeps one buffer per column in memory, not a whole row group.
+    if isinstance(file.path, Path):
+        return pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER)
+    from batchchat.sources.remote_stream import RemoteFile
+
+    stored = pa.PythonFile(RemoteFile(file.path), mode="r")
+    footer = pq.read_metadata(stored)
+    size = min(_MAX_REMOTE_BUFFER, max(_BUFFER, _REMOTE_BUFFERS // max(1, footer.num_columns)))
+    return pq.ParquetFile(stored, metadata=footer, pre_buffer=False, buffer_size=size)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchchat.core.bad import Bad
@@ -30,7 +31,6 @@ from batchchat.text.numbers import rows as rows_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from batchchat.job.template import TemplateSpec
     from batchchat.sources.files import Record
     from batchchat.sources.formats import Format
+    from batchchat.sources.remote_object import RemoteObject
 
 __all__ = ["Source", "open_source"]
 
@@ -79,6 +80,7 @@ class Source:
         self.format, self.recognised = form[0].name, form[1]
         self.left_out = 0
         self._all_read = False
+        self._remote: RemoteObject | None = None
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
@@ -123,8 +125,8 @@ class Source:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that are read."""
-        return tuple(file.path for file in self._inputs)
+        """The files on this machine that are read."""
+        return tuple(file.path for file in self._inputs if isinstance(file.path, Path))
 
     @property
     def refers_to_files(self) -> bool:
@@ -134,6 +136,12 @@ class Source:
     def digest(self) -> InputDigest:
         """The digest of the files as they are now."""
         return InputDigest(self._inputs)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next row is still on its way from a store."""
+        stream = None if self._remote is None else self._remote.stream
+        return stream is not None and stream.is_waiting
 
     @property
     def bytes_total(self) -> int:
@@ -166,6 +174,7 @@ class Source:
         builder = RowBuilder(self._columns, self._unsent)
         remaining = self._first
         for file in self._inputs:
+            self._remote = None if isinstance(file.path, Path) else file.path
             start = before
 
             def on_progress(of_this_file: int, start: int = start) -> None:

@@ -262,9 +262,8 @@ CASES: dict[str, Nasty] = {
     ),
     "a URL": refusal(
         GOOD,
-        "job.yaml:3: `input.path` is a URL (https://...), which is not in this version yet. It takes a path on this"
-        " machine.",
-        **{"input.path": "https://host/in.jsonl?signature=1"},
+        "job.yaml:3: `input.path` is a URL (ftp://...) of a kind that is not read. It takes s3, gs, az and https.",
+        **{"input.path": "ftp://host/in.jsonl?signature=1"},
     ),
     "unknown keys": refusal(
         GOOD,

@@ -153,7 +153,7 @@ concurency: 3
 max_tokens: 3
 concurrency: ${N:-0}
 retry: 5
-input: {path: s3://bucket/x, frist: 0, format: chat}
+input: {path: ftp://host/x, frist: 0, format: chat}
 params: {max_tokens: "512", n: 4, stream: true}
 output: {path: out/x.csv}
 endpoint: {api_key: zzzz}
@@ -172,10 +172,7 @@ timeout: {connect: yes, total: true}
             " It takes a whole number from 1 to 10,000, or auto."
         ),
         "job.yaml:5: `retry` is 5, a whole number. It takes a mapping.",
-        (
-            "job.yaml:6: `input.path` is a URL (s3://...), which is not in this version yet. "
-            "It takes a path on this machine."
-        ),
+        "job.yaml:6: `input.path` is a URL (ftp://...) of a kind that is not read. It takes s3, gs, az and https.",
         "job.yaml:6: `frist` is not a key of `input`. Did you mean `first`?",
         (
             "job.yaml:6: `input.format` is chat. "
@@ -209,11 +206,11 @@ timeout: {connect: yes, total: true}
     [
         (
             "model: m\noutput: {path: o.parquet}\n",
-            "job.yaml:1: `input.path` is missing. It takes a path, a glob, or a list of them.",
+            "job.yaml:1: `input.path` is missing. It takes a path, a glob, a URL, or a list of them.",
         ),
         (
             "model: m\ninput: {first: 1}\noutput: {path: o.parquet}",
-            "job.yaml:2: `input.path` is missing. It takes a path, a glob, or a list of them.",
+            "job.yaml:2: `input.path` is missing. It takes a path, a glob, a URL, or a list of them.",
         ),
         (
             "input: {path: a}\noutput: {path: o.parquet}\nmodel:\n",

@@ -37,14 +37,23 @@ def test_variables_in_paths() -> None:
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("[]", "`input.path` is an empty list. It takes a path, a glob, or a list of them."),
-        ("{a: b}", "`input.path` is a mapping. It takes a path, a glob, or a list of them."),
-        ("7", "`input.path` is 7, a whole number. It takes a path, a glob, or a list of them."),
+        ("[]", "`input.path` is an empty list. It takes a path, a glob, a URL, or a list of them."),
+        ("{a: b}", "`input.path` is a mapping. It takes a path, a glob, a URL, or a list of them."),
+        ("7", "`input.path` is 7, a whole number. It takes a path, a glob, a URL, or a list of them."),
         ('""', '`input.path` is "". It takes a path that is not blank.'),
         ("[a, 7]", "`input.path[1]` is 7, a whole number. It takes a path."),
         ('"a\\nb"', "`input.path` is a\\nb. It takes a path on one line."),
-        ("[a, gs://b/c]", f"`input.path[1]` is a URL (gs://...), {URL}"),
-        ("https://h/x?sig=abc", f"`input.path` is a URL (https://...), {URL}"),
+        (
+            "[a, gs://b@secret/c]",
+            "`input.path[1]` is a URL (gs://...) without the name of a bucket. It takes gs://bucket/key; credentials"
+            " come from the environment.",
+        ),
+        (
+            "ftp://h/x?sig=abc",
+            "`input.path` is a URL (ftp://...) of a kind that is not read. It takes s3, gs, az and https.",
+        ),
+        ("http://h/x", "`input.path` is an http:// URL, which is read from this machine only. Use https://."),
+        ("https://h/x/", "`input.path` is a folder of a web server, which lists nothing. Name the files in it."),
     ],
 )
 def test_bad_input(path: str, sentence: str) -> None:

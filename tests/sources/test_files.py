@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,7 @@ def test_brackets_in_the_jobs_own_folder_are_no_pattern(folder: Folder) -> None:
     home = folder.path / "run [1]"
     for typed in ("*.jsonl", "../run */*.jsonl", "a.jsonl"):
         (file,) = find_files([resolved_input(typed, home, {})], [typed]).files
+        assert isinstance(file.path, Path)
         assert file.path.read_bytes()
         assert file.as_given == typed.replace("run *", "run [1]").replace("*", "a")
 
@@ -116,11 +118,10 @@ def test_what_is_not_read_is_refused(folder: Folder, name: str, content: bytes, 
     [
         ("no.jsonl", "no.jsonl is not there. Relative paths are relative to the job's folder."),
         ("no/*.jsonl", "no/*.jsonl: no file matches. Check the pattern, or name the files."),
-        ("s3://bucket/key?sig=1", f"`input.path` is a URL (s3://), which is not read by this version yet. {READS}"),
     ],
 )
 def test_what_is_not_there_is_refused(folder: Folder, typed: str, error: str) -> None:
-    """A missing file, a pattern without a match, and a URL, of which only the scheme is repeated."""
+    """A missing file, and a pattern without a match."""
     with pytest.raises(InputError) as caught:
         found(folder, typed)
     assert str(caught.value) == error

@@ -93,7 +93,7 @@ def test_a_file_that_has_gone_is_an_input_error(folder: Folder) -> None:
     """What vanished since it was found is told, not thrown."""
     folder.write("x.jsonl", b"{}")
     (file,) = find_files([str(folder.path / "x.jsonl")], ["x.jsonl"]).files
-    file.path.unlink()
+    (folder.path / "x.jsonl").unlink()
     with pytest.raises(InputError, match=r"^x\.jsonl is not there\."):
         list(read_jsonl(file, lambda _: None))
 
