@@ -14,7 +14,7 @@ __all__ = ["merge"]
 
 
 @click.command(
-    epilog="Example:\n\n    batchchat merge out/first-*-of-4.parquet -o out/first.parquet",
+    epilog="Example:\n\n    batchchat merge out/first-*-of-2.parquet -o out/merged.parquet",
 )
 @click.argument("outputs", metavar="OUTPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
