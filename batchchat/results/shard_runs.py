@@ -126,16 +126,16 @@ def _check_same_job(first: ShardRun, run: ShardRun) -> None:
             f"{shown_path(run.output)} is one of {run.shard.of} shards, and {shown_path(first.output)} one of"
             f" {first.shard.of}. Name the outputs of one division."
         )
-    one, other = first.survey.last_run["shard"], run.survey.last_run["shard"]
-    if one["asks"] != other["asks"]:
+    first_member, member = first.survey.last_run["shard"], run.survey.last_run["shard"]
+    if first_member["asks"] != member["asks"]:
         raise OutputError(
             f"{run.label} was last run by another job than {first.label}: with another model, other parameters or other"
             f" rows. Run both with the same job file first.{_how_to_run(run)}"
         )
-    if one["input"] != other["input"]:
+    if first_member["input"] != member["input"]:
         raise OutputError(
-            f"{run.label} was last run on another input ({_input_words(other['input'])}) than {first.label}"
-            f" ({_input_words(one['input'])}). Run both on the same input first.{_how_to_run(run)}"
+            f"{run.label} was last run on another input ({_input_words(member['input'])}) than {first.label}"
+            f" ({_input_words(first_member['input'])}). Run both on the same input first.{_how_to_run(run)}"
         )
 
 

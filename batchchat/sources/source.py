@@ -81,7 +81,6 @@ class Source:
         self._all_read = False
         self._inputs = inputs.files
         self._first = spec.first
-        self._shard = spec.shard
         self._sample: Sample | None = None
         is_output = len(footers) == len(inputs.files) and all(footer.is_output for footer in footers)
         self._columns = Columns(
@@ -96,7 +95,7 @@ class Source:
         self.rows_total: int | None = None
         self.column_types: dict[str, pa.DataType] = {}
         if len(footers) == len(inputs.files):
-            if not rendering.has_where and self._shard is None:
+            if not rendering.has_where and spec.shard is None:
                 rows = sum(footer.rows for footer in footers)
                 self.rows_total = rows if spec.first is None else min(rows, spec.first)
             self.column_types = _column_types(footers, self._columns)
@@ -106,9 +105,9 @@ class Source:
         if spec.random is not None:
             # Which rows are in the sample depends on all of them, so all are read before the first is handed out.
             self._sample = choose(self._rows(of_all=True), spec.random, spec.seed)
-            self.rows_total = self._sample.rows if self._shard is None else None
+            self.rows_total = self._sample.rows if spec.shard is None else None
             self.bytes_read = 0
-        if self.rows_total is None and self._shard is None:
+        if self.rows_total is None and spec.shard is None:
             selection = self._selection if rendering.has_where else ColumnSelection(set())
             self.rows_total = count_if_small(inputs.files, spec.first, selection, rendering.holds)
 
@@ -146,7 +145,7 @@ class Source:
         if not rows_read or not self.bytes_read:
             return None
         rows = round(rows_read * self.bytes_total / self.bytes_read)
-        return rows if self._first is None or self._shard is not None else min(rows, self._first)
+        return rows if self._first is None or self._columns.spec.shard is not None else min(rows, self._first)
 
     def read(self, shard: OrdinalFilter | None = None) -> Iterator[Row | BadRow]:
         """The rows, from the first, or those that `shard` has. Raises `InputError` if a file was removed since."""
@@ -164,7 +163,7 @@ class Source:
     def _rows(self, shard: OrdinalFilter | None = None, *, of_all: bool = False) -> Iterator[Row | BadRow]:
         self.bytes_read = before = self.left_out = 0
         self._all_read = False
-        builder = RowBuilder(self._columns, self._unsent, None if of_all else self._shard)
+        builder = RowBuilder(self._columns, self._unsent, None if of_all else self._columns.spec.shard)
         remaining = self._first
         for file in self._inputs:
             start = before

@@ -19,6 +19,8 @@ from tests.acceptance.servers import mock_thread
 
 TIMINGS = ["latency_s", "first_token_s", "wait_s", "started_at", "finished_at"]
 CHOSEN_BY_THE_SERVER = ["response_id"]
+PATIENCE_S = 240.0
+"""Five processes take a while to start on a busy machine."""
 FIGURES = ("rows", "prompt_tokens", "completion_tokens", "cached_tokens", "attempts", "failures")
 
 
@@ -70,29 +72,47 @@ def mixed_rows(count: int) -> list[Any]:
 
 
 @pytest.mark.field
-@pytest.mark.parametrize("workers", [1, 2])
-def test_four_processes_one_killed_and_rerun_make_the_table_of_one_run(job: Job, workers: int) -> None:
-    """Each row is in one shard; what was in flight at the kill is sent again, and nothing else."""
+def test_four_processes_one_killed_and_rerun_make_the_table_of_one_run(job: Job) -> None:
+    """Each row is in one shard; what was in flight at the kill is sent again, and nothing else.
+
+    A run with two workers has the same table.
+    """
     with mock_thread(latency_s=0.05, seed=5) as mock:
-        job.write(mixed_rows(160), endpoint__base_url=mock.url, concurrency=16, samples=2, workers=workers)
+        job.write(mixed_rows(160), endpoint__base_url=mock.url, concurrency=16, samples=2)
         running = [job.start("--shard", f"{number}/4", "--progress", "log") for number in range(1, 5)]
         folder = job.folder / "out-2-of-4.run"
         until(
             lambda: any(b'{"kind":"row"' in path.read_bytes() for path in folder.glob("journal-*")),
             "answers of shard 2",
+            PATIENCE_S,
         )
         os.kill(running[1].process.pid, signal.SIGKILL)
-        assert [process.end().code for process in running] == [3, -signal.SIGKILL, 3, 3]
+        assert [process.end(PATIENCE_S).code for process in running] == [3, -signal.SIGKILL, 3, 3]
         refused = merge(job, 4)
         assert refused.code == 2
         assert "shard 2 of 4 is missing. Begun, and not named: out-2-of-4.parquet." in refused.err
-        until(lambda: job.run("--shard", "2/4").code == 3, "the end of the killed run's workers")
+        assert shard_run(job, 2, 4).code == 3
         assert merge(job, 4).code == 0
         requests = mock.stats()["requests"]
         assert 320 <= requests <= 320 + 2 * 4  # in flight at the kill, or answered and not synced yet
         ended = job.run("--output", "whole.parquet")
         assert ended.code == 3, ended.err
         assert ended.out.splitlines()[0].startswith("job: 320 of 328 rows answered"), ended.out
+        assert job.run("--output", "workers.parquet", "--set", "workers=2").code == 3
+    same_as_one_run(job, "merged.parquet", "whole.parquet")
+    same_as_one_run(job, "merged.parquet", "workers.parquet")
+
+
+@pytest.mark.field
+def test_a_shard_may_have_workers(job: Job) -> None:
+    """Each has a part of the shard's rows and of its limits; their journals are merged as any."""
+    with mock_thread(latency_s=0.01) as mock:
+        job.write(mixed_rows(40), endpoint__base_url=mock.url, concurrency=8, workers=2)
+        assert [shard_run(job, number, 2).code for number in (1, 2)] == [3, 3]
+        assert len([*(job.folder / "out-1-of-2.run").glob("journal-*")]) >= 3
+        assert merge(job, 2).code == 0
+        assert mock.stats()["requests"] == 40
+        assert job.run("--output", "whole.parquet", "--set", "workers=1").code == 3
     same_as_one_run(job, "merged.parquet", "whole.parquet")
 
 
