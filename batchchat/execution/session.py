@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from batchchat.core.events import InputNoted, Replayed, Started
+from batchchat.core.events import InputNoted, Replayed
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import InputError, OutputError, UsageError
 from batchchat.execution import wiring
@@ -34,6 +34,7 @@ from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
 from batchchat.execution.send_rows import LeasedLimits, SendPlan, send_rows
 from batchchat.execution.shard_record import is_recorded, shard_note
+from batchchat.execution.started import started
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
 from batchchat.pricing.rates import Rates
@@ -129,19 +130,7 @@ class Session:
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
         job, options, ledger = self._job, self._options, self._ledger
-        self._tell(
-            Started(
-                job.name,
-                ", ".join(job.models),
-                job.host,
-                0 if not self.sends else None if job.ask_concurrency else job.concurrency,
-                self._source.description,
-                self._source.recognised,
-                job.output.as_given,
-                job.variants,
-                job.samples,
-            )
-        )
+        self._tell(started(job, self._source, sends=self.sends))
         if options.shard is not None:
             self._tell(shard_note(options.shard, job, self._source))
         self._tell_notes()

@@ -24,6 +24,11 @@ def sharded(job: JobSpec, shard: KeyShard) -> JobSpec:
 
     The parts of all shards add up to what the job allows. Raises `UsageError` where a shard would have none.
     """
+    if job.limits.share is not None:
+        raise UsageError(
+            "`limits.share` has the jobs of this machine share limits, and --shard divides them among machines. Add"
+            " --set limits.share=null to this command; on one machine `workers` is what has one limit for all."
+        )
     if job.concurrency < shard.of and not job.ask_concurrency:
         raise UsageError(
             f"`concurrency` is {job.concurrency}, and each of {shard.of} shards needs at least one request in flight."

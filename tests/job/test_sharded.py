@@ -53,6 +53,11 @@ def test_too_many_shards_for_the_requests_in_flight() -> None:
     )
 
 
+def test_limits_that_are_shared_on_one_machine_can_not_be_divided() -> None:
+    with pytest.raises(UsageError, match=r"Add --set limits\.share=null to this command"):
+        sharded(load(f"{MOCK}limits: {{share: mine}}\n"), KeyShard(1, 4))
+
+
 def test_an_endpoint_that_is_asked_for_its_ceiling_may_have_any_number_of_shards() -> None:
     assert sharded(load(f"{MOCK}concurrency: auto\n"), KeyShard(1, 400)).ask_concurrency
 
