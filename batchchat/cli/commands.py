@@ -24,6 +24,7 @@ SHORT_HELP = {
     "status": "Show how far a run is.",
     "report": "Say what a run cost, how long it took, what failed.",
     "export": "Write the results so far to a file.",
+    "merge": "Make one run of the runs of several shards.",
     "import": "Take in the answers of a provider's batch.",
     "prices": "Show the price table.",
     "init": "Write a first job with sample input.",

@@ -20,6 +20,7 @@ from batchchat.cli.output import say, say_error, style
 from batchchat.cli.resend_option import to_resend
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import set_option, shown_again
+from batchchat.cli.shard_option import shard_option, to_shard
 from batchchat.cli.stages import Stage, check_stages
 from batchchat.cli.stages_ending import StagesEnding
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
@@ -72,6 +73,7 @@ __all__ = ["run"]
     is_flag=True,
     help="Run without asking, though it costs more than `confirm_above`, or the output is another job's.",
 )
+@shard_option
 @set_option
 @click.option(
     "--progress",
@@ -95,6 +97,7 @@ def run(
     fresh: bool,
     strict: bool,
     yes: bool,
+    shard: str | None,
     sets: tuple[str, ...],
     progress: str,
     as_json: bool,
@@ -112,19 +115,17 @@ def run(
         boundary.on_error = ending.failed
         wanted = to_resend((*resend, FAILED) if retry_failed else resend, keep_changed=keep_changed)
         short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
-        specs = load_jobs(jobs, sets, short, output)
+        specs, noted = to_shard(load_jobs(jobs, sets, short, output), shard)
         # After the jobs are read: a typo is reported without the half second that the libraries take to load.
         from batchchat.execution.context import RunOptions
         from batchchat.execution.disposition import OnChanged
 
         flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
-        command = RunCommand(
-            jobs[0],
-            {**short, "--input": input_again(input_), "--output": _text(output), LIMIT: _text(limit)},
-            tuple(map(shown_again, sets)),
-            (*(flag for flag, is_set in flags.items() if is_set), *resend_options(resend)),
-            jobs if len(jobs) > 1 else (),
-        )
+        shard, again = _text(specs[0].input.shard), {"--input": input_again(input_), "--output": _text(output)}
+        valued = {**short, **again, LIMIT: _text(limit), "--shard": shard}
+        set_flags = (*(flag for flag, is_set in flags.items() if is_set), *resend_options(resend))
+        several = jobs if len(jobs) > 1 else ()
+        command = RunCommand(jobs[0], valued, tuple(map(shown_again, sets)), set_flags, several)
         options = RunOptions(
             again=command.text,
             plain=command.plain().text(),
@@ -135,6 +136,7 @@ def run(
             strict=strict,
             yes=yes,
             ask=_ask if at_a_terminal() else None,
+            shard=noted,
         )
         stages = [Stage.of(spec, options, replace(command, job=path)) for spec, path in zip(specs, jobs, strict=True)]
         code = _run_stages(stages, progress, boundary, ending)

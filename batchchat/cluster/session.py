@@ -51,6 +51,7 @@ class ClusterSession(Session):
                 async with self._early.written():
                     await run.send(partial(start_local_worker, (self._lock.descriptor,)))
         self._tell_notes(run.input.notes)
-        if run.input.is_exhausted and not run.input.good_rows and result.error is None:
+        is_whole = job.input.shard is None
+        if is_whole and run.input.is_exhausted and not run.input.good_rows and result.error is None:
             raise InputError(nothing_good(self._job, run.input.first_bad, run.input.left_out))
         return result

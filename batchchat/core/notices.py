@@ -23,6 +23,7 @@ __all__ = [
     "PromptTruncated",
     "ResponseFormatRefused",
     "RowOverdue",
+    "ShardNoted",
     "StreamNoticed",
 ]
 
@@ -168,6 +169,26 @@ class IdsNotInInput:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class ShardNoted:
+    """The run is of the rows of the shard `number` of `of`, and has a part of each limit of the job.
+
+    Of a limit the part is first, and then the whole; None where the job has no such limit, or the endpoint is asked for
+    its ceiling. If it `shares_apart`, equal requests are sent once in each shard. `other_runs` are outputs of the same
+    job beside `output`, made with another number of shards or with none.
+    """
+
+    number: int
+    of: int
+    in_flight: tuple[int, int] | None
+    requests_per_minute: tuple[float, float] | None
+    tokens_per_minute: tuple[float, float] | None
+    max_cost_usd: tuple[Decimal, Decimal] | None
+    output: str
+    shares_apart: bool = False
+    other_runs: tuple[str, ...] = ()
+
+
 Notice = (
     ChangedRowsLeft
     | ContextLimitFound
@@ -183,5 +204,6 @@ Notice = (
     | PromptTruncated
     | ResponseFormatRefused
     | RowOverdue
+    | ShardNoted
     | StreamNoticed
 )

@@ -14,8 +14,15 @@ _NO_USD = Decimal(0)
 
 
 def running_s(sessions: Iterable[Sequence[float]]) -> float:
-    """The time of all `sessions`, each with its beginning and its end; the pauses between them are not in it."""
-    return sum(max(0.0, end - start) for start, end in sessions)
+    """The time in which any of `sessions` ran, each with its beginning and its end; pauses between them are not in it.
+
+    Sessions of shards run side by side; those of one run follow one another.
+    """
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted((start, end) for start, end in sessions):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchchat.core.conversation import Key
 from batchchat.core.next_step import NextStep
+from batchchat.core.notices import ShardNoted
 from batchchat.execution.disposition import OnChanged
 from batchchat.execution.resend import NO_RESEND, Resend
 from batchchat.execution.signals import Signals
@@ -46,6 +47,8 @@ class RunOptions:
     began: float | None = None
     batch: BatchOutput | None = None
     """The responses that are imported, where that is what the run does."""
+    shard: ShardNoted | None = None
+    """What is to be said of the job, where it is a shard of another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,4 +139,6 @@ def next_step_after_bound(stop: Halt, job: JobSpec, ledger: Ledger, left: int) -
     counted_usd = ledger.paid_usd + ledger.uncertain_cost.upper_bound_usd
     answered = ledger.totals.answered
     usd = enough_usd(job.budget.max_cost, counted_usd, next_usd(stop), answered=answered, left=left or answered)
+    if job.input.shard is not None:
+        usd *= job.input.shard.of  # the option is of all shards together, as the key is
     return NextStep(("--max-cost", f"{usd:f}"))

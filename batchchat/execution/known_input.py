@@ -7,7 +7,7 @@ nothing left to send reads no row, and tells what the pass over all rows would h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from hashlib import sha256
@@ -27,7 +27,7 @@ from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 from batchchat.version import __version__
 
-__all__ = ["KnownInput"]
+__all__ = ["KnownInput", "asked_of", "may_share"]
 
 _ID_DIGITS = 32
 _LONG_BYTES = 32 << 20
@@ -99,7 +99,8 @@ class KnownInput:
             return None
         if digest is None:
             return None
-        return sha256(f"{digest} {_words(self._job)}".encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS]
+        words = (digest, __version__, _own(self._job, _LOCATIONS), *_words(self._job))
+        return sha256(repr(words).encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS]
 
     def new_notes(self, notes: Iterable[str]) -> list[str]:
         """Those of `notes`, and of what was to be said of the rows read before, that were not given yet."""
@@ -137,7 +138,7 @@ class KnownInput:
         Then no answered row can have changed or be gone, and all that has no record is new, as in a first run.
         """
         ledger, job, reading = self._ledger, self._job, self._reading
-        if reading is None or job.budget.max_cost is not None or self._options.strict or _shares(job):
+        if reading is None or job.budget.max_cost is not None or self._options.strict or may_share(job):
             return None
         if self._source.bytes_total < _LONG_BYTES:
             return None
@@ -218,27 +219,34 @@ class KnownInput:
         }
 
 
-def _shares(job: JobSpec) -> bool:
+def may_share(job: JobSpec) -> bool:
     """Whether rows may have the answer of an equal one, which only a look at all rows tells."""
     axes = any(axis.name == "temperature" for axis in job.matrix or ())
     return job.dedupe is True or (job.dedupe == AUTO and (axes or job.params.get("temperature") == 0))
 
 
-def _words(job: JobSpec) -> str:
-    """All of `job` that decides which rows there are and what is asked of them."""
-    own = [(field.name, getattr(job.input, field.name)) for field in fields(job.input) if field.name not in _LOCATIONS]
-    return repr(
-        (
-            __version__,
-            own,
-            job.template,
-            job.system,
-            job.model,
-            job.params,
-            job.samples,
-            job.matrix,
-            job.dedupe,
-            job.expect,
-            job.is_mock,
-        )
+def asked_of(job: JobSpec) -> str:
+    """A hash of what the shards of a job have in common: what is asked of which rows, wherever the input is."""
+    words = (*_own(job, _LOCATIONS | {"as_given", "shard"}), *_words(job))
+    return sha256(repr(words).encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS]
+
+
+def _own(job: JobSpec, without: Collection[str]) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (field.name, getattr(job.input, field.name)) for field in fields(job.input) if field.name not in without
+    )
+
+
+def _words(job: JobSpec) -> tuple[Any, ...]:
+    """All of `job` but its input that decides which rows there are and what is asked of them."""
+    return (
+        job.template,
+        job.system,
+        job.model,
+        job.params,
+        job.samples,
+        job.matrix,
+        job.dedupe,
+        job.expect,
+        job.is_mock,
     )

@@ -96,7 +96,7 @@ class Planner:
     def _refusal(self, counts: PlanCounts, free: FreeAnswers) -> BatchchatError | None:
         """Why nothing of this input may be sent or written; None where it may."""
         job, options, totals = self._job, self._context.options, self._ledger.totals
-        if not counts.good:
+        if not counts.good and job.input.shard is None:
             return InputError(nothing_good(job, next(iter(counts.first_invalid), None), self._source.left_out))
         if options.strict and counts.invalid:
             return InputError(strict_refusal(job, counts))

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from batchchat.execution.context import RunContext
+from batchchat.execution.shard_record import shard_members
 from batchchat.job.expect import ExpectSpec
 from batchchat.job.paths import relative_inputs
 from batchchat.sources import Source
@@ -42,6 +43,7 @@ def run_record(context: RunContext, source: Source, reading: str | None = None) 
         "at": time.time(),
         **({} if reading is None else {"reading": reading}),
         **({"workers": job.workers} if job.workers > 1 else {}),
+        **shard_members(job, source),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from batchchat.core.events import InputNoted, Replayed, Started
+from batchchat.core.events import InputNoted, Replayed
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import InputError, OutputError, UsageError
 from batchchat.execution import wiring
@@ -34,6 +34,8 @@ from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
 from batchchat.execution.send_rows import LeasedLimits, SendPlan, send_rows
+from batchchat.execution.shard_record import is_recorded, shard_note
+from batchchat.execution.started import started
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
 from batchchat.pricing.rates import Rates
@@ -129,19 +131,9 @@ class Session:
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
         job, options, ledger = self._job, self._context.options, self._ledger
-        self._tell(
-            Started(
-                job.name,
-                ", ".join(job.models),
-                job.host,
-                0 if not self.sends else None if job.ask_concurrency else job.concurrency,
-                self._source.description,
-                self._source.recognised,
-                job.output.as_given,
-                job.variants,
-                job.samples,
-            )
-        )
+        self._tell(started(job, self._source, sends=self.sends))
+        if options.shard is not None:
+            self._tell(shard_note(options.shard, job, self._source))
         self._tell_notes()
         with self._signals.left_alone():
             self._checkpoints = self._replay()
@@ -156,6 +148,8 @@ class Session:
             if self._stopped() or (counts is not None and counts.nothing_new):
                 assert self._result is not None
                 result = self._result
+                if not self._stopped() and not is_recorded(job, self._source, ledger.last_run):
+                    self._open_recorder(ledger.apply, _MAX_UNSYNCED)
                 amended = self._recorder is not None
                 result.is_noop = not self._stopped() and not result.undecided and not amended
             else:
@@ -346,5 +340,6 @@ class Session:
 
     def _check_input(self, feed: Feed, result: RunLoopResult) -> None:
         """Raise `InputError` for an input that was read to its end and had no good row; nothing was sent then."""
-        if feed.exhausted and not feed.good_rows and result.error is None:
+        is_whole = self._job.input.shard is None  # the good rows may be in the other shards
+        if is_whole and feed.exhausted and not feed.good_rows and result.error is None:
             raise InputError(nothing_good(self._job, feed.first_bad, self._source.left_out))

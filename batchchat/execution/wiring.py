@@ -306,8 +306,12 @@ async def with_endpoint_limits(job: JobSpec, sender: Sender) -> tuple[JobSpec, L
     if isinstance(allowance, Unavailable):
         return job, LimitsRead(None, None, job.concurrency, allowance.sentence)
     concurrency = job.concurrency if allowance.requests is None else min(allowance.requests, MAX_CONCURRENCY)
+    tokens_allowed: float | None = allowance.tokens_per_minute
+    if (shard := job.input.shard) is not None:
+        concurrency = max(1, shard.part_of_count(concurrency))
+        tokens_allowed = None if tokens_allowed is None else tokens_allowed / shard.of
     sender.allow_connections(concurrency)
-    limits_of_tokens = (allowance.tokens_per_minute, job.limits.tokens_per_minute)
+    limits_of_tokens = (tokens_allowed, job.limits.tokens_per_minute)
     tokens_per_minute = min((limit for limit in limits_of_tokens if limit is not None), default=None)
     limits_read = LimitsRead(allowance.requests, allowance.tokens_per_minute, concurrency)
     limits = replace(job.limits, tokens_per_minute=tokens_per_minute)

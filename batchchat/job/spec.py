@@ -1,7 +1,7 @@
 """The job, frozen and valid, as the rest of the program uses it; each field declares the key that sets it.
 
 Only `load.load_job` builds a spec from a file. No `repr` shows a secret: keys and header values are `Secret`s.
-The order of the fields is the order of the keys in the reference.
+Fields are in the order of the keys in the reference.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
+    from batchchat.core.key_shard import KeyShard
+
 __all__ = [
     "AUTO",
     "MAX_CONCURRENCY",
@@ -74,7 +76,7 @@ class InputSpec:
     """Where rows come from.
 
     `as_given` are the paths as the job writes them, `paths` the same made absolute, and with the secrets of their URLs;
-    globs stay globs. `folder` is the job file's: files that messages name are relative to it. None: the working folder.
+    globs stay globs. Files in messages are relative to `folder`, or the working folder. Of the rows `shard` are read.
     """
 
     paths: tuple[str, ...] = field(repr=False)
@@ -140,6 +142,7 @@ class InputSpec:
         ),
     )
     folder: Path | None = field(default=None, compare=False)
+    shard: KeyShard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +201,7 @@ class EstimateSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """Where the result goes; a folder of part files where `path` has no suffix.
-
-    `path` is absolute, `as_given` as the job or `--output` writes it.
-    """
+    """Where the result goes: `path`, absolute; a folder of part files if it has no suffix. The job has `as_given`."""
 
     path: Path
     as_given: str = field(

@@ -11,6 +11,7 @@ from typing import Any
 
 from batchchat.core.bad import Bad, BadReason
 from batchchat.core.conversation import BadRow, Key, Row
+from batchchat.core.key_shard import KeyShard
 from batchchat.core.key_spelling import spelled_key
 from batchchat.core.output_columns import FRAME_ROW, KEY_COLUMNS
 from batchchat.job.spec import AUTO, InputSpec
@@ -19,7 +20,7 @@ from batchchat.sources.formats import Format, RowRequest, with_system
 from batchchat.sources.json_value import list_columns
 from batchchat.sources.local_files import LocalFiles
 from batchchat.sources.rendering import TEMPLATE, Rendering
-from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
+from batchchat.sources.row_ids import ColumnIds, ContentIds, columns_digest, parse_id, request_digest
 from batchchat.sources.row_params import (
     non_finite_in,
     params_of_columns,
@@ -115,10 +116,14 @@ class Columns:
 
 
 class RowBuilder:
-    """Builds the rows of one pass, in reading order; `rows` counts them."""
+    """Builds the rows of one pass, in reading order; `rows` counts them, those of other shards than `shard` too.
 
-    def __init__(self, columns: Columns, unsent: UnsentFields) -> None:
+    Of those no more is read than their key needs, and no id is kept: rows with the same id are in the same shard.
+    """
+
+    def __init__(self, columns: Columns, unsent: UnsentFields, shard: KeyShard | None = None) -> None:
         self.rows = 0
+        self._shard = shard
         self._unsent = unsent
         self._columns = columns
         self._column_ids = None if columns.id is None else ColumnIds()
@@ -126,46 +131,64 @@ class RowBuilder:
 
     def build(
         self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool, problem: Bad | None = None
-    ) -> Row | BadRow:
+    ) -> Row | BadRow | None:
         """The row for the record on `line` of the file `label`; a bad one where there is a `problem` with it.
 
-        `sparse`: null keys of structs are absent keys, as in Parquet.
+        None where it is of another shard. `sparse`: null keys of structs are absent keys, as in Parquet.
         """
         ordinal, location = self.rows, f"{label}:{line}"
         self.rows += 1
         if isinstance(record, Bad):
-            reason = BadReason.UNREADABLE if record.reason is BadReason.OTHER else record.reason
-            return BadRow(Key(self._location_id(label, line)), ordinal, location, record.sentence, reason=reason)
+            return self._unreadable(record, label, line, ordinal) if self._has(None, location) else None
+        wanted = None if self._column_ids is None else self._wanted_id(record)
+        if wanted is not None and not self._has(wanted, location):
+            return None
         self._unsent.note(record)
         request, reference = (problem, None) if problem is not None else self._request(record, sparse=sparse)
+        digest = None if wanted is not None or isinstance(request, Bad) else self._digest(record, request)
+        if wanted is None and not self._has(digest, location):
+            return None
         systems = None if isinstance(request, Bad) else self._columns.rendering.systems(record)
         if isinstance(systems, Bad):
             request, systems = systems, None
-        if self._column_ids is None:
-            name = location if isinstance(request, Bad) else self._content_id(record, request)
-            passthrough = self._columns.passthrough_of(record, reference)
-            if isinstance(request, Bad):
-                return _bad_row(name, ordinal, location, request, passthrough)
+        if wanted is not None:
+            name, problem = self._column_id(wanted, label, line)
         else:
-            name, problem = self._column_id(record, label, line)
-            passthrough = self._columns.passthrough_of(record, reference)
-            if problem is not None:
-                return _bad_row(name, ordinal, location, problem, passthrough)
-            if isinstance(request, Bad):
-                return _bad_row(name, ordinal, location, request, passthrough)
+            name, problem = location if digest is None else self._content_ids.claim(digest), None
+        passthrough = self._columns.passthrough_of(record, reference)
+        if problem is not None:
+            return _bad_row(name, ordinal, location, problem, passthrough)
+        if isinstance(request, Bad):
+            return _bad_row(name, ordinal, location, request, passthrough)
         messages, params, model, turns, plain = request
         if params:
             self._unsent.note_params(params)
         return Row(Key(name), ordinal, location, messages, params, model, passthrough, turns, systems, plain)
 
-    def skip(self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool) -> None:
+    def skip(
+        self, label: str, line: int, record: dict[str, Any] | Bad, *, sparse: bool, problem: Bad | None = None
+    ) -> None:
         """Read no more of a record than others need: its id, which theirs must differ from."""
         if self._column_ids is None or isinstance(record, Bad):
-            self.build(label, line, record, sparse=sparse)
+            self.build(label, line, record, sparse=sparse, problem=problem)
             return
         self.rows += 1
         self._unsent.note(record)
-        self._column_id(record, label, line)
+        wanted = self._wanted_id(record)
+        if self._has(wanted, f"{label}:{line}"):
+            self._column_id(wanted, label, line)
+
+    def _has(self, wanted: str | int | Bad | None, location: str) -> bool:
+        """Whether the row with the id `wanted`, or that hash, is of the shard; one without either by its location."""
+        if self._shard is None:
+            return True
+        key = f"{wanted:016x}" if isinstance(wanted, int) else wanted
+        return self._shard.has(key if isinstance(key, str) else location)
+
+    def _unreadable(self, record: Bad, label: str, line: int, ordinal: int) -> BadRow:
+        reason = BadReason.UNREADABLE if record.reason is BadReason.OTHER else record.reason
+        key = Key(self._location_id(label, line))
+        return BadRow(key, ordinal, f"{label}:{line}", record.sentence, reason=reason)
 
     def _request(self, record: dict[str, Any], *, sparse: bool) -> tuple[RowRequest | Bad, str | None]:
         """What the row of `record` sends, and the answers that are left out of it as its reference."""
@@ -180,13 +203,13 @@ class RowBuilder:
             return self._replayed(request)
         return self._ending(request) if request.messages[-1]["role"] == "assistant" else (request, None)
 
-    def _content_id(self, record: dict[str, Any], request: RowRequest) -> str:
+    def _digest(self, record: dict[str, Any], request: RowRequest) -> int:
         if self._columns.form.name == TEMPLATE:
             if FRAME_ROW in record:  # a row that moves in its frame is the same row
                 record = {name: value for name, value in record.items() if name != FRAME_ROW}
-            return self._content_ids.claim_columns(record)
+            return columns_digest(record)
         conversation = [*request.messages, *request.turns] if request.turns else request.messages
-        return self._content_ids.claim(conversation, request.params, request.model)
+        return request_digest(conversation, request.params, request.model)
 
     def _ending(self, request: RowRequest) -> tuple[RowRequest | Bad, str | None]:
         """What is sent of a conversation that ends with the assistant's turn, and the answer that was cut off it."""
@@ -213,19 +236,25 @@ class RowBuilder:
         # A hash of a conversation contains no colon, but an id from a column may look like a location.
         return location if self._column_ids is None else self._column_ids.claim(location, label, line)[0]
 
-    def _column_id(self, record: dict[str, Any], label: str, line: int) -> tuple[str, Bad | None]:
+    def _wanted_id(self, record: dict[str, Any]) -> str | Bad:
+        """The id that the column of ids has for `record`, whether an earlier row has it or not."""
         column = self._columns.id
         assert column is not None
-        assert self._column_ids is not None
         if column not in record:
             sentence = f"`{column}` is missing. There is {list_columns(record)}.{did_you_mean(column, record)}"
-            return self._location_id(label, line), self._bad_id(sentence, BadReason.NO_ID)
+            return self._bad_id(sentence, BadReason.NO_ID)
         id_ = parse_id(record[column], column)
         if isinstance(id_, Bad):
-            return self._location_id(label, line), self._bad_id(id_.sentence, BadReason.NO_ID)
+            return self._bad_id(id_.sentence, BadReason.NO_ID)
         if self._columns.is_key:
             id_ = spelled_key(Key(id_, record.get("variant") or "", record.get("sample") or 0))
-        name, problem = self._column_ids.claim(id_, label, line)
+        return id_
+
+    def _column_id(self, wanted: str | Bad, label: str, line: int) -> tuple[str, Bad | None]:
+        if isinstance(wanted, Bad):
+            return self._location_id(label, line), wanted
+        assert self._column_ids is not None
+        name, problem = self._column_ids.claim(wanted, label, line)
         return name, None if problem is None else self._bad_id(problem.sentence, BadReason.DUPLICATE_ID)
 
     def _bad_id(self, sentence: str, reason: BadReason) -> Bad:

@@ -21,7 +21,7 @@ from batchchat.sources.json_value import describe, short_json
 if TYPE_CHECKING:
     from batchchat.core.conversation import Message
 
-__all__ = ["ColumnIds", "ContentIds", "parse_id"]
+__all__ = ["ColumnIds", "ContentIds", "columns_digest", "parse_id", "request_digest"]
 
 
 def parse_id(value: Any, where: str) -> str | Bad:
@@ -41,7 +41,7 @@ def parse_id(value: Any, where: str) -> str | Bad:
 
 
 class ColumnIds:
-    """Ids from a column. Each row claims exactly one, in reading order, so that numbers in the table are ordinals."""
+    """Ids from a column. Each row claims exactly one, in reading order, so a number in the table is that of a row."""
 
     def __init__(self) -> None:
         self._table = HashTable()
@@ -64,28 +64,38 @@ class ColumnIds:
 
 
 class _Locations:
-    """The locations (`file:line`) of rows by ordinal. Has one entry for each run of lines without a blank line."""
+    """The locations (`file:line`) of rows by their numbers. Has one entry for each run of lines without a gap."""
 
     def __init__(self) -> None:
         self._labels: list[str] = []
-        self._first_ordinals = array("Q")
+        self._first_numbers = array("Q")
         self._files = array("L")
         self._deltas = array("q")
         self._last_run: tuple[str, int] | None = None
 
-    def add(self, ordinal: int, label: str, line: int) -> None:
-        run = (label, line - ordinal)
+    def add(self, number: int, label: str, line: int) -> None:
+        run = (label, line - number)
         if run != self._last_run:
             if self._last_run is None or self._last_run[0] != label:
                 self._labels.append(label)
-            self._first_ordinals.append(ordinal)
+            self._first_numbers.append(number)
             self._files.append(len(self._labels) - 1)
-            self._deltas.append(line - ordinal)
+            self._deltas.append(line - number)
             self._last_run = run
 
-    def of(self, ordinal: int) -> str:
-        at = bisect_right(self._first_ordinals, ordinal) - 1
-        return f"{self._labels[self._files[at]]}:{ordinal + self._deltas[at]}"
+    def of(self, number: int) -> str:
+        at = bisect_right(self._first_numbers, number) - 1
+        return f"{self._labels[self._files[at]]}:{number + self._deltas[at]}"
+
+
+def request_digest(messages: list[Message], params: dict[str, Any], model: str | None) -> int:
+    """The hash of a row's request. `params` and `model` are its own; without them it is that of `messages` alone."""
+    return columns_digest({"messages": messages, "params": params, "model": model} if params or model else messages)
+
+
+def columns_digest(columns: Any) -> int:
+    """The hash of a row whose conversation a template makes, of its columns: a template may change."""
+    return stable_hash64(canonical(columns))
 
 
 class ContentIds:
@@ -96,19 +106,8 @@ class ContentIds:
         self._repeated = HashTable()
         self._counts = array("L")
 
-    def claim(self, messages: list[Message], params: dict[str, Any], model: str | None) -> str:
-        """The hash of a row's request in 16 hex digits; from its second occurrence on with `-` and the count appended.
-
-        `params` and `model` are the row's own. Without them the hash is of `messages` alone, as it always was.
-        """
-        return self._claim({"messages": messages, "params": params, "model": model} if params or model else messages)
-
-    def claim_columns(self, columns: dict[str, Any]) -> str:
-        """The same for a row whose conversation a template makes, of its columns: a template may change."""
-        return self._claim(columns)
-
-    def _claim(self, content: Any) -> str:
-        digest = stable_hash64(canonical(content))
+    def claim(self, digest: int) -> str:
+        """The `digest` of a row in 16 hex digits; from its second occurrence on with `-` and the count appended."""
         _, is_new = self._table.add(digest)
         if is_new:
             return f"{digest:016x}"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from batchchat.core.shard import OrdinalFilter
     from batchchat.job.spec import InputSpec
     from batchchat.job.template import TemplateSpec
-    from batchchat.sources.files import Record
+    from batchchat.sources.files import InputFile, Record
     from batchchat.sources.formats import Format
     from batchchat.sources.remote_object import RemoteObject
 
@@ -60,7 +60,7 @@ class Source:
 
     `bytes_read` counts the current pass over the files: compressed bytes for gz and zst, bytes in proportion to the
     rows for Parquet. `rows_total` is None unless all files are Parquet, few rows are to be read, or the job takes a
-    random sample.
+    random sample; and where only a shard of the rows is read.
     `column_types` has the Arrow types of those columns that go to the output and whose files declare a type.
     `recognised` says how the format was detected ("messages, from the column `messages` of the first row"), and is
     None where the job names it. `left_out` rows of the current pass are left out by `input.where`; they are in no other
@@ -97,7 +97,7 @@ class Source:
         self.rows_total: int | None = None
         self.column_types: dict[str, pa.DataType] = {}
         if len(footers) == len(inputs.files):
-            if not rendering.has_where:
+            if not rendering.has_where and spec.shard is None:
                 rows = sum(footer.rows for footer in footers)
                 self.rows_total = rows if spec.first is None else min(rows, spec.first)
             self.column_types = _column_types(footers, self._columns)
@@ -106,10 +106,10 @@ class Source:
         self.column_types = _with_reference(self.column_types, self._columns)
         if spec.random is not None:
             # Which rows are in the sample depends on all of them, so all are read before the first is handed out.
-            self._sample = choose(self._rows(), spec.random, spec.seed)
-            self.rows_total = self._sample.rows
+            self._sample = choose(self._rows(of_all=True), spec.random, spec.seed)
+            self.rows_total = self._sample.rows if spec.shard is None else None
             self.bytes_read = 0
-        if self.rows_total is None:
+        if self.rows_total is None and spec.shard is None:
             selection = self._selection if rendering.has_where else ColumnSelection(set())
             self.rows_total = count_if_small(inputs.files, spec.first, selection, rendering.holds)
 
@@ -153,7 +153,7 @@ class Source:
         if not rows_read or not self.bytes_read:
             return None
         rows = round(rows_read * self.bytes_total / self.bytes_read)
-        return rows if self._first is None else min(rows, self._first)
+        return rows if self._first is None or self._columns.spec.shard is not None else min(rows, self._first)
 
     def read(self, shard: OrdinalFilter | None = None) -> Iterator[Row | BadRow]:
         """The rows, from the first, or those that `shard` has. Raises `InputError` if a file was removed since."""
@@ -168,10 +168,10 @@ class Source:
             sentences.append(f"{rows_left_out(self.left_out)} left out by `input.where`.")
         return sentences
 
-    def _rows(self, shard: OrdinalFilter | None = None) -> Iterator[Row | BadRow]:
+    def _rows(self, shard: OrdinalFilter | None = None, *, of_all: bool = False) -> Iterator[Row | BadRow]:
         self.bytes_read = before = self.left_out = 0
         self._all_read = False
-        builder = RowBuilder(self._columns, self._unsent)
+        builder = RowBuilder(self._columns, self._unsent, None if of_all else self._columns.spec.shard)
         remaining = self._first
         for file in self._inputs:
             self._remote = None if isinstance(file.path, Path) else file.path
@@ -180,17 +180,8 @@ class Source:
             def on_progress(of_this_file: int, start: int = start) -> None:
                 self.bytes_read = start + of_this_file
 
-            sparse = file.kind is FileKind.PARQUET
-            records = read_records(file, self._selection, on_progress)
-            if self._columns.rendering.has_where:
-                rows = islice(self._taken(builder, file.label, records, sparse=sparse), remaining)
-                yield from rows if shard is None else (row for row in rows if shard.has(row.ordinal))
-            else:
-                for line, columns in islice(records, remaining):
-                    if shard is None or shard.has(builder.rows):
-                        yield builder.build(file.label, line, columns, sparse=sparse)
-                    else:
-                        builder.skip(file.label, line, columns, sparse=sparse)
+            rows = self._rows_of(builder, file, read_records(file, self._selection, on_progress), shard)
+            yield from (row for row in islice(rows, remaining) if row is not None)
             before += file.size
             self.bytes_read = before
             if self._first is not None:
@@ -199,18 +190,25 @@ class Source:
                     break
         self._all_read = True
 
-    def _taken(
-        self, builder: RowBuilder, label: str, records: Iterator[Record], *, sparse: bool
-    ) -> Iterator[Row | BadRow]:
-        """The rows of those `records` of which `input.where` holds, or is not decided."""
+    def _rows_of(
+        self, builder: RowBuilder, file: InputFile, records: Iterator[Record], shard: OrdinalFilter | None
+    ) -> Iterator[Row | BadRow | None]:
+        """The rows of the `records` of a file; None for one of another shard, or that `shard` does not have.
+
+        Those of which `input.where` holds not are no rows.
+        """
+        sparse = file.kind is FileKind.PARQUET
         for line, columns in records:
             holds = True if isinstance(columns, Bad) else self._columns.rendering.holds(columns)
             if holds is False:
                 self.left_out += 1
+                continue
+            problem = holds if isinstance(holds, Bad) else None
+            if shard is None or shard.has(builder.rows):
+                yield builder.build(file.label, line, columns, sparse=sparse, problem=problem)
             else:
-                yield builder.build(
-                    label, line, columns, sparse=sparse, problem=holds if isinstance(holds, Bad) else None
-                )
+                builder.skip(file.label, line, columns, sparse=sparse, problem=problem)
+                yield None
 
 
 def open_source(

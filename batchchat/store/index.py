@@ -113,6 +113,10 @@ class Index:
         """The row of `entry` is at `ordinal` of the input."""
         self._ordinals[entry] = ordinal
 
+    def remove_from_input(self, entry: int) -> None:
+        """The row of `entry` is not in the input."""
+        self._ordinals[entry] = _NOT_IN_INPUT
+
     def is_in_input(self, entry: int) -> bool:
         """Whether the input, as read in this run, has the row."""
         return self._ordinals[entry] != _NOT_IN_INPUT

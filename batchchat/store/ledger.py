@@ -259,6 +259,11 @@ class Ledger:
                 (journal_offset, row.get("carried", _NONE), row["ordinal"]) for journal_offset, row in rows
             )
 
+    def read_from(self, folder: Path) -> None:
+        """The journal is in `folder` now."""
+        self._lines.close()
+        self._lines = LineReader(folder)
+
     def close(self) -> None:
         """Close the segments that were read."""
         self._lines.close()

@@ -10,8 +10,10 @@ from typing import Any
 
 from batchchat.core import events, notices
 from batchchat.core.events import Event
+from batchchat.core.notices import ShardNoted
 from batchchat.text import numbers
 from batchchat.text.expansion import factor_words, product_words
+from batchchat.text.shard_lines import shard_noted
 
 __all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "changed_rows", "event_line"]
 
@@ -306,6 +308,7 @@ def _endpoint_up(event: events.EndpointUp, utc: bool) -> str:
 
 LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.Started: _started,
+    ShardNoted: shard_noted,
     events.InputNoted: _input_noted,
     events.Environment: _environment,
     events.Replayed: _replayed,

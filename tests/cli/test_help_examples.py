@@ -57,6 +57,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in (
         "batchchat run jobs/first.yaml --limit 5",
         "batchchat export jobs/first.yaml --to openai-batch -o batch-output.jsonl",
+        "batchchat run jobs/first.yaml --set input.first=8 --shard 1/2",
+        "batchchat run jobs/first.yaml --set input.first=8 --shard 2/2",
     ):
         ended = type_in(folder, line)
         assert ended.returncode == 0, ended.stderr

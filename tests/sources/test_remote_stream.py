@@ -166,12 +166,11 @@ def test_what_comes_next_is_asked_for_without_waiting(web: Web, monkeypatch: pyt
     monkeypatch.setattr(remote_stream, "_ENOUGH_BYTES", 1000)
     remote = opened(web)
     sends = threading.Event()
-    web.before = lambda: sends.wait(20) and None
+    web.before = lambda: None if sends.wait(20) else None
     with remote_stream.RemoteStream(remote) as stream:
         assert not stream.is_waiting  # the first bytes are there
         stream.read(remote_object.HEAD_BYTES)
-        assert stream.is_waiting
-        assert stream.is_waiting
+        assert [stream.is_waiting, stream.is_waiting] == [True, True]
         sends.set()
         until(lambda: not stream.is_waiting)
         assert read_all(stream) == CONTENT[remote_object.HEAD_BYTES :]

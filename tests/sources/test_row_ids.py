@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.bad import Bad
-from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id
+from batchchat.sources.row_ids import ColumnIds, ContentIds, parse_id, request_digest
 from tests.sources.folder import user
 
 
@@ -77,7 +77,7 @@ def test_hashed_ids_are_unique_and_independent_of_position(texts: list[str], ran
 
     def ids_of(order: list[str]) -> dict[str, str]:
         ids = ContentIds()
-        return {ids.claim(user(text), {}, None): text for text in order}
+        return {ids.claim(request_digest(user(text), {}, None)): text for text in order}
 
     shuffled = list(texts)
     random.shuffle(shuffled)
@@ -89,7 +89,7 @@ def test_hashed_ids_are_fixed() -> None:
     """Journals know rows by them, so that they may never change; key order plays no part."""
     ids = ContentIds()
     same = [{"content": "hi", "role": "user"}]
-    claimed = [ids.claim(user("hi"), {}, None), ids.claim(same, {}, None), ids.claim(user("hi"), {}, None)]
+    claimed = [ids.claim(request_digest(messages, {}, None)) for messages in (user("hi"), same, user("hi"))]
     assert claimed == ["82148ae815149c82", "82148ae815149c82-2", "82148ae815149c82-3"]
 
 
@@ -99,7 +99,7 @@ def test_equal_prompts_with_parameters_of_their_own_are_told_apart_by_them() -> 
 
     def ids_of(order: list[tuple[dict[str, Any], str | None]]) -> dict[str, str]:
         ids = ContentIds()
-        return {str(own): ids.claim(user("hi"), *own) for own in order}
+        return {str(own): ids.claim(request_digest(user("hi"), *own)) for own in order}
 
     assert ids_of(sweep) == ids_of(sweep[::-1])
     assert len(set(ids_of(sweep).values())) == len(sweep)

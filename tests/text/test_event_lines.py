@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from batchchat.core import events, notices
+from batchchat.core.notices import ShardNoted
 from batchchat.core.run_figures import RunFigures
 from batchchat.text.event_lines import LINES, LINES_WITH_TIMES, WITHOUT_LINE, event_line
 
@@ -24,6 +25,25 @@ TEXTS = [
         "chef · m at api.deepinfra.com · up to 1,200 in flight\n"
         "input  messages from a.jsonl (recognised: messages, from the column `messages` of the first row)",
     ),
+    (
+        ShardNoted(
+            2,
+            4,
+            (50, 200),
+            (12.5, 50.0),
+            (1e6, 4e6),
+            (Decimal("2.5"), Decimal(10)),
+            "out/x-2-of-4.parquet",
+            shares_apart=True,
+            other_runs=("out/x.parquet", "out/x-1-of-3.parquet"),
+        ),
+        "shard  2 of 4 · 50 of 200 in flight · $2.5000 of the budget of $10.0000 · 12.5 of 50 requests a minute"
+        " · 1,000,000 of 4,000,000 tokens a minute · output out/x-2-of-4.parquet\n"
+        "note   equal requests are sent once in each shard (`dedupe`): a shard does not see the others\n"
+        "note   out/x.parquet, out/x-1-of-3.parquet: runs of this job with another number of shards. Their answers are"
+        " not used here, and are paid for again.",
+    ),
+    (ShardNoted(1, 4, None, None, None, None, "o"), "shard  1 of 4 · 1/4 of what the endpoint allows · output o"),
     (
         events.InputNoted(("rows have `tools`, not sent.", "`params.top_q` is sent as it stands.")),
         "note   rows have `tools`, not sent.\nnote   `params.top_q` is sent as it stands.",
