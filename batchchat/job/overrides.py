@@ -46,7 +46,7 @@ class Override:
     @property
     def is_secret(self) -> bool:
         """Whether the value may be a header's, or a URL to post to: then it is never shown."""
-        return self.key == "endpoint" or self.key.startswith(SECRET)
+        return self.key in {"endpoint", "endpoints"} or self.key.startswith(SECRET)
 
     @property
     def may_be_shown(self) -> bool:

@@ -18,6 +18,9 @@ __all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "changed_rows", "event_l
 
 def event_line(event: Event, *, utc: bool = False) -> str | None:
     """The line of `event`, or its lines; None for those without. Times of day are local, or in UTC."""
+    if isinstance(event, events.OfEndpoint):
+        line = event_line(event.event, utc=utc)
+        return None if line is None else f"{event.endpoint}: {line}"
     if (write := LINES.get(type(event))) is not None:
         return write(event)
     if (write_with_times := LINES_WITH_TIMES.get(type(event))) is not None:
@@ -288,6 +291,10 @@ def _endpoint_down(event: events.EndpointDown, utc: bool) -> str:
     return f"endpoint down since {since} ({event.why}): waiting, {probe}{left}"
 
 
+def _endpoint_retired(event: events.EndpointRetired) -> str:
+    return f"not used any more: {event.why} {numbers.quantity(event.in_use, 'other endpoint')} left"
+
+
 def _endpoint_held(event: events.EndpointHeld, utc: bool) -> str:
     until = numbers.time_of_day(event.until, utc=utc)
     return f"the endpoint asks for a wait ({event.why}): nothing is sent until {until}"
@@ -324,6 +331,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.RowOverdue: _row_overdue,
     events.Draining: _draining,
     events.OnFinishFailed: _on_finish_failed,
+    events.EndpointRetired: _endpoint_retired,
 }
 LINES_WITH_TIMES: Mapping[type[Any], Callable[[Any, bool], str]] = {
     events.EndpointDown: _endpoint_down,
@@ -331,5 +339,7 @@ LINES_WITH_TIMES: Mapping[type[Any], Callable[[Any, bool], str]] = {
     events.EndpointHeld: _endpoint_held,
 }
 """Lines with a time of day, which is in UTC where the second argument says so."""
-WITHOUT_LINE: frozenset[type[Any]] = frozenset({events.Progress, events.Publishing, events.Finished, events.Refused})
+WITHOUT_LINE: frozenset[type[Any]] = frozenset(
+    {events.Progress, events.Publishing, events.Finished, events.Refused, events.OfEndpoint}
+)
 """Events that change the progress line, or end it."""
