@@ -30,8 +30,10 @@ def parsed_fields(expect: ExpectSpec) -> list[ParsedField]:
 
 
 def content_of(ledger: Ledger, output: OutputSpec, parsed: Sequence[ParsedField] = ()) -> str:
-    """A hash of which records are in the output, in which order, how it is split, and of its `parsed` columns."""
+    """A hash of which records are in the output, in which order, how it is split, and of its further columns."""
     digest = blake2b((declared_text(parsed) or "").encode(), digest_size=16)
+    if ledger.has_endpoints:
+        digest.update(b"endpoint")
     if output.is_folder:
         digest.update(output.part_rows.to_bytes(8, "little"))
     for entry in _entries(ledger, output.order):
@@ -91,7 +93,7 @@ def publish(
     ledger.recount_passthrough()
     lines = LineReader(folder)
     try:
-        columns = ParsedColumns(parsed, ledger.passthrough.columns())
+        columns = ParsedColumns(parsed, ledger.passthrough.columns(), has_endpoints=ledger.has_endpoints)
         rows, carried = _sized_rows(ledger, lines, columns, output.order), columns.columns
         if output.is_folder:
             write_parts(output.path, rows, carried, metadata, output.part_rows)

@@ -157,6 +157,11 @@ class Ledger:
         return self.runs[-1][1] if self.runs else {}
 
     @property
+    def has_endpoints(self) -> bool:
+        """Whether the latest run's job names several endpoints, so that rows say which of them answered."""
+        return bool(self._addresses)
+
+    @property
     def off_row_costs(self) -> OffRowCosts:
         """What was paid, or may have been, that is in no row of the totals."""
         pending, uncertain = self.pending_spend.values(), self.uncertain_cost
