@@ -145,9 +145,9 @@ class Worker:
 
         result = RunLoopResult()
         try:
-            async with wiring.sender_for(job, rates, environ, self._redactor) as sender:
+            async with wiring.senders_for(job, rates, environ, self._redactor) as senders:
                 try:
-                    feed = await send_rows(context, rows, sender, open_recorder, result, leased=self._leased)
+                    feed = await send_rows(context, rows, senders, open_recorder, result, leased=self._leased)
                 finally:
                     unwritten = [recorder.close() for recorder in recorders]
                 result.error = result.error or next((error for error in unwritten if error is not None), None)

@@ -115,6 +115,8 @@ class Verdict:
     """A complete response of the endpoint itself that can't be used: a failure, but no sign of an outage."""
     refused_field: str | None = None
     """A field of the request that the endpoint does not take; of an accepted attempt, one that was left out so."""
+    elsewhere: bool = False
+    """The endpoint can't serve the request, which is made again at another one."""
 
 
 class Cost(NamedTuple):
@@ -180,6 +182,8 @@ class Attempt(NamedTuple):
     """The response was a stream."""
     first_token_s: float | None = None
     """Seconds until the first piece of the reply, where it was asked for as a stream and came as one."""
+    endpoint: str | None = None
+    """The name of the endpoint; None where the run has but one."""
 
     @property
     def may_be_billed(self) -> bool:

@@ -5,10 +5,19 @@ An event has figures; its subscribers format them. None holds a secret, a prompt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from batchchat.core.endpoint_events import (
+    CeilingLowered,
+    CeilingRaised,
+    EndpointDown,
+    EndpointProgress,
+    EndpointRetired,
+    EndpointUp,
+    OfEndpoint,
+)
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.core.notices import (
     ChangedRowsLeft,
@@ -41,6 +50,8 @@ __all__ = [
     "Draining",
     "EndpointDown",
     "EndpointHeld",
+    "EndpointProgress",
+    "EndpointRetired",
     "EndpointUp",
     "Environment",
     "Event",
@@ -50,6 +61,7 @@ __all__ = [
     "IdsNotInInput",
     "InputNoted",
     "LimitsRead",
+    "OfEndpoint",
     "OnFinishFailed",
     "OtherModelServed",
     "OtherTierServed",
@@ -174,53 +186,6 @@ class LimitsRead:
 
 
 @dataclass(frozen=True, slots=True)
-class CeilingLowered:
-    """The ceiling of requests in flight went down after `refusals` in `span_s` seconds.
-
-    Or after `cut_offs`: requests that a gateway, or our own timeout, ended while they waited for the endpoint.
-    """
-
-    before: int
-    after: int
-    refusals: int
-    span_s: float
-    cut_offs: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CeilingRaised:
-    """The ceiling of requests in flight went up."""
-
-    before: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointDown:
-    """The endpoint has answered nothing since `since` (epoch) for the reason `why`. Repeated once a minute.
-
-    The run stops at `stops_at` (epoch) if that lasts. `is_first_contact`: it has never answered.
-    """
-
-    since: float
-    why: str
-    probe_in_s: float
-    left: int | None
-    stops_at: float | None = None
-    is_first_contact: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointUp:
-    """The endpoint responds again; it was down from `since` to `until` (epoch), while `probes` requests were sent."""
-
-    since: float
-    until: float
-    lasted_s: float
-    probes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """The state of the run, several times a second.
 
@@ -263,6 +228,8 @@ class Progress:
     """Failed rows by kind."""
     retries: Mapping[str, int] = field(default_factory=dict)
     """Attempts of this run that were tried again, by kind."""
+    endpoints: Sequence[EndpointProgress] = ()
+    """Where the job has several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +305,8 @@ Event = (
     | CeilingRaised
     | EndpointDown
     | EndpointUp
+    | EndpointRetired
+    | OfEndpoint
     | Progress
     | Environment
     | Draining

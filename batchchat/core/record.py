@@ -46,6 +46,7 @@ class RowRecord(TypedDict, total=False):
     place: str
     ordinal: int  # in the input, when the row was read
     status: str
+    endpoint: str  # the name of the one that answered last, only of several
     model: str  # as requested
     messages: list[dict[str, Any]]  # as asked, without the reply
     reply: dict[str, Any]
@@ -193,6 +194,8 @@ def _add_reading(record: RowRecord, outcome: Outcome) -> None:
 
 def _add_response(record: RowRecord, attempt: Attempt) -> None:
     """Note what is known of the response to the last `attempt`."""
+    if attempt.endpoint is not None:
+        record["endpoint"] = attempt.endpoint
     if attempt.first_token_s is not None:
         record["first_token_s"] = round(attempt.first_token_s, 6)
     if attempt.http_status is not None:

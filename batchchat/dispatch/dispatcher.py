@@ -6,6 +6,10 @@ are taken meanwhile. Rows alive are bounded whatever the input (`dispatch.recove
 its refusals is shown to the gate's policies as such (`policy.refused_rows`). When the input is at its end, or the run
 is stopped, and all rows alive are in flight, `policy.stragglers` may cut one that hangs.
 
+Of several endpoints each is a lane. Rows belong to none: an attempt goes to the lane that the gate admits it to, a row
+that was refused by one waits its backoff for that one alone, and what one can't serve goes to another
+(`dispatch.rerouting`). What would stop a run stops the lane, as long as another is in use.
+
 What an attempt cost, or may have cost, is recorded before its permit is released: `AttemptRecorder.attempt` or `row`
 gives the number of the record, and the gate passes it to its policies with the release.
 
@@ -18,14 +22,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
-from batchchat.core.attempt import Action, Attempt, Outcome, Request, StreamCancelledError
+from batchchat.core.attempt import Action, Attempt, Outcome, Request, Scope, StreamCancelledError
 from batchchat.core.conversation import ErrorKind, Status
-from batchchat.dispatch.gate import Closed, Gate
+from batchchat.dispatch.admission import Admission
+from batchchat.dispatch.gate import Closed, Gate, NoLaneError
 from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
+from batchchat.dispatch.lane import EndpointLane, Lane
 from batchchat.dispatch.pause import pause
 from batchchat.dispatch.recovery import Recovery
+from batchchat.dispatch.rerouting import Rerouting, given_up
 from batchchat.dispatch.task_set import TaskSet
 from batchchat.dispatch.work import AttemptRecorder, Observer, Sending, Work
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
@@ -55,14 +63,17 @@ class Dispatcher:
         self._take = take
         self._recorder = recorder
         self._observer = observer
-        self._judge = RefusalJudge(sending.model, sending.answered_models)
         self._clock = clock
         self._streak = FailureStreak(
             sending.stop_after_failures, answered_before=bool(sending.answered_models), model=sending.model
         )
         self._tasks = TaskSet(self.stop)
         self._stopping = asyncio.Event()
-        self.gate = Gate((*sending.policies, self._judge), clock, self.stop)
+        self.lanes = tuple(sending.lanes) or (_only_lane(sending),)
+        shared = sending.policies if sending.lanes else ()
+        self.gate = Gate(shared, clock, self.stop, self.lanes, self.retire, line=sending.line(self.lanes))
+        self._admission = Admission(self.gate, self.lanes, clock, self._pause)
+        self._rerouting = Rerouting(self.lanes)
         # Even with few workers, enough rows must fail at once to show an outage.
         self._recovery = Recovery(max(sending.workers, FAILURES_TO_OPEN), clock)
         self.in_flight = InFlightAttempts(sending.stragglers, clock, self._all_in_flight, observer.overdue)
@@ -104,6 +115,21 @@ class Dispatcher:
             self._recovery.wake()
             if why is not None:  # a signal's drain has a bound of its own
                 self.in_flight.watch()
+
+    def retire(self, lane: Lane, why: Halt) -> None:
+        """Send nothing more to `lane`. Where no other is in use, that stops the run."""
+        if lane.halt is not None or self._stopping.is_set():
+            return
+        if len(self.lanes) == 1:
+            self.stop(why)
+            return
+        lane.halt = replace(why, endpoint=lane.name)
+        halts = [member.halt for member in self.lanes if member.halt is not None]
+        if len(halts) == len(self.lanes):
+            self.stop(replace(lane.halt, others=tuple(halt for halt in halts if halt is not lane.halt)))
+        else:
+            self.gate.turn_away_unservable()
+            asyncio.get_running_loop().call_soon(self.gate.recheck)
 
     def abandon(self) -> None:
         """Cancel what is in flight; `run` returns as soon as that is done."""
@@ -153,43 +179,53 @@ class Dispatcher:
             if first is not None:
                 first = None
                 return failed
-            failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
+            try:
+                failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
+            except NoLaneError:
+                failed = given_up(failed)
             if failed.verdict.action is _RETRY:
                 self._recovery.count_failure()
             return failed
+
+        async def rest(seconds: float) -> None:
+            await self._admission.rest(work, failed, seconds)
 
         stop, wait = self._sending.retry()
         if work.stop is None:
             stop.count_earlier(work.history.billed)
             work.stop = stop
         with suppress(Closed):
-            last: Attempt = await retrying(work.stop, wait, self._pause)(once_more)
+            last: Attempt = await retrying(work.stop, wait, rest)(once_more)
             if not work.attempts or work.attempts[-1] is not last:  # given up: that ends the row
-                self._advance(work, last)
+                self._advance(work, self._rerouting.failed(work, last) if work.refusals else last)
                 self._observe_end(work)
             await self._play(work)
 
     async def _attempt(self, work: Work, request: Request, *, because: ErrorKind | None = None) -> Attempt:
         """Send `request`, `because` an attempt before failed so. What it cost is recorded before its permit is free."""
-        await self.gate.acquire(request.max_usage, again=because is not None)
+        lane = await self._admission.acquire(work, request, again=because is not None)
+        work.lane = lane
         if because is not None or work.history.billed:
             await self._begin_again(work, request, because)
         sent = number = raw = None
-        serial = self._sending.refused_rows.sent(again=because is not None)
+        serial = lane.refused_rows.sent(again=because is not None and lane in work.failed_at)
         in_flight = self.in_flight.begin(request.key, work.limit_of_next)
         try:
             try:
-                sent = await self._sending.send(request)
+                sent = await lane.send(request)
             except asyncio.CancelledError as cancelled:
                 raw = cancelled.raw if isinstance(cancelled, StreamCancelledError) else None
                 if self._tasks.cancelled or not in_flight.was_overdue():
                     raise
             if sent is not None:
-                attempt = self._judge.judge(self._clock(), sent)
+                attempt = lane.judge.judge(self._clock(), sent)
             else:
                 assert in_flight.overdue is not None
-                attempt = overdue_attempt(request, in_flight.overdue)._replace(raw=raw)
+                attempt = overdue_attempt(request, in_flight.overdue)._replace(raw=raw, endpoint=work.endpoint)
+            judged, attempt = attempt, self._rerouting.of(work, lane, attempt)
             action = attempt.verdict.action
+            if action is _RETRY and lane not in work.failed_at:
+                work.failed_at |= {lane}
             work.spend = work.spend.with_attempt(attempt)
             if action is _RETRY or action is _STOP_RUN:
                 number = self._recorder.attempt(work, attempt)
@@ -203,10 +239,10 @@ class Dispatcher:
         finally:
             accepted = sent if sent is not None and sent.verdict.action is _ACCEPT else None
             self.in_flight.end(request.key, accepted)
-            self.gate.release(request.max_usage, self._sending.refused_rows.settled(serial, sent), number)
+            self.gate.release(request.max_usage, lane.refused_rows.settled(serial, sent), number, lane)
         # Looked at once it is recorded: what an observer makes of it can't lose it.
         if action is not _ACCEPT:
-            self._look_at_failure(attempt)
+            attempt = self._look_at_failure(work, lane, judged, attempt)
         if action is not _RETRY:
             self._observe_end(work)
         return attempt
@@ -217,20 +253,37 @@ class Dispatcher:
             try:
                 await self._recorder.sending(work, request)
             except BaseException:
-                self.gate.release(request.max_usage, None)
+                self.gate.release(request.max_usage, None, lane=work.lane)
                 raise
         if because is not None:
             work.spend = work.spend.with_retry(because)
 
-    def _look_at_failure(self, attempt: Attempt) -> None:
-        """Tell the observer, and stop where it stops the run: then `Closed` is raised, and its row has no end."""
+    def _look_at_failure(self, work: Work, lane: EndpointLane, judged: Attempt, attempt: Attempt) -> Attempt:
+        """Tell the observer of `attempt`, which the judge had as `judged`; stop the lane where that stops it.
+
+        Returns what the row's next step goes by. Raises `Closed` where the run stops for it: its row has no end.
+        """
         self._observer.failed(attempt)
-        halt = self._judge.verdict_on_open()
-        if attempt.verdict.action is _STOP_RUN:
-            self.stop(Halt(ENDPOINT_REFUSES, attempt))
-            raise Closed
+        halt = lane.judge.verdict_on_open()
+        if judged.verdict.action is _STOP_RUN:
+            halt = Halt(ENDPOINT_REFUSES, judged)
         if halt is not None:
-            self.stop(halt)
+            self.retire(lane, halt)
+        if attempt.verdict.action is _STOP_RUN:
+            raise Closed
+        if lane.streak is None:
+            return attempt
+        if attempt.verdict.elsewhere:
+            self._count_at_lane(lane, lane.streak, work, self._rerouting.failure_at_lane(work, judged))
+        elif attempt.verdict.action is _RETRY and attempt.verdict.scope is Scope.ENDPOINT and not attempt.may_be_billed:
+            why = lane.refused_rows.cause(attempt.request.key)
+            return attempt if why is None else self._rerouting.of_cause(work, lane, attempt, why)
+        return attempt
+
+    def _count_at_lane(self, lane: Lane, streak: FailureStreak, work: Work, outcome: Outcome) -> None:
+        """Stop a lane at which one row too many failed alike, whether others serve those or not."""
+        if (reason := streak.add(outcome, failed_before=work.history.failed)) is not None:
+            self.retire(lane, Halt(reason, outcome.attempt._replace(failure=outcome.reason)))
 
     def _advance(self, work: Work, attempt: Attempt) -> int | None:
         """Give the script `attempt`, which was accepted or failed for good; the number of the record of it."""
@@ -253,7 +306,16 @@ class Dispatcher:
         if (reason := self._streak.add(step, failed_before=work.history.failed)) is not None:
             # What failed the row need not be the attempt's own failure: an accepted reply can be refused by the script.
             self.stop(Halt(reason, step.attempt._replace(failure=step.reason)))
+        if isinstance(work.lane, EndpointLane) and work.lane.streak is not None:
+            self._count_at_lane(work.lane, work.lane.streak, work, step)
 
     async def _pause(self, seconds: float) -> None:
         if await pause(seconds, self._stopping):
             raise Closed
+
+
+def _only_lane(sending: Sending) -> EndpointLane:
+    """The lane of a run that goes to one endpoint."""
+    assert sending.send is not None
+    judge = RefusalJudge(sending.model, sending.answered_models)
+    return EndpointLane(sending.policies, send=sending.send, judge=judge, refused_rows=sending.refused_rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from batchchat.dispatch.gate import NEW_ROWS_PER_RETRY
+from batchchat.dispatch.request_line import NEW_ROWS_PER_RETRY
 
 __all__ = ["Recovery"]
 

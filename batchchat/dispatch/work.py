@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batchchat.core.attempt import NO_SPEND, Attempt, Outcome, Request, Script, Spend
+from batchchat.core.attempt import NO_SPEND, Attempt, Failure, Outcome, Request, Script, Spend
 from batchchat.core.row_history import NO_HISTORY, RowHistory
+from batchchat.dispatch.lane import EndpointLane, Lane, Send
+from batchchat.dispatch.request_line import NO_LANES, RequestLine
 from batchchat.policy.decision import Policy
 from batchchat.policy.refused_rows import RefusedRows
 from batchchat.policy.retry import RowStop, RowWait
@@ -15,7 +17,6 @@ from batchchat.policy.stragglers import Overdue, StragglerPolicy
 
 __all__ = ["AttemptRecorder", "Observer", "RetryPolicies", "Send", "Sending", "Work"]
 
-Send = Callable[[Request], Awaitable[Attempt]]
 RetryPolicies = Callable[[], tuple[RowStop, RowWait]]
 
 
@@ -29,6 +30,10 @@ class Work:
 
     `attempts` are those its script has been given: each accepted, or the failure that ends the row; `step` is what the
     script returned for them, None at the start.
+
+    `lane` is that of its latest attempt, `failed_at` are those at which one failed that is made again. Where there are
+    several, `refusals` are what endpoints said that can't serve the row, which no longer goes to the `excluded` ones,
+    nor to one that is `resting` until that time on the clock.
     """
 
     script: Script
@@ -39,6 +44,16 @@ class Work:
     noted: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     step: Request | Outcome | None = None
+    lane: Lane | None = None
+    failed_at: frozenset[Lane] = NO_LANES
+    excluded: frozenset[Lane] = NO_LANES
+    refusals: tuple[tuple[str, Failure], ...] = ()
+    resting: Mapping[Lane, float] = field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> str | None:
+        """The name of the endpoint that its latest attempt went to; None where the run has but one."""
+        return None if self.lane is None else self.lane.name or None
 
     @property
     def may_have_been_billed(self) -> bool:
@@ -85,14 +100,17 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How rows are sent to one endpoint: by what, under which policies, how many at a time.
+    """How rows are sent: by what, under which policies, how many at a time.
+
+    Where there are several endpoints, `lanes` has what is each one's own, `send` is None, and `policies` are those of
+    the whole run; `line` makes the line in which requests wait.
 
     `answered_models` have answered there in earlier runs; `model` is the job's own (None: each row's counts as that),
     which stops the run where the endpoint does not know it. The run stops after `stop_after_failures` consecutive rows
     that failed with the same kind of error.
     """
 
-    send: Send
+    send: Send | None
     policies: Sequence[Policy]
     retry: RetryPolicies
     workers: int
@@ -101,3 +119,5 @@ class Sending:
     answered_models: frozenset[str] = frozenset()
     model: str | None = None
     refused_rows: RefusedRows = field(default_factory=RefusedRows)
+    lanes: Sequence[EndpointLane] = ()
+    line: Callable[[Sequence[Lane]], RequestLine] = RequestLine

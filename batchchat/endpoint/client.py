@@ -71,7 +71,7 @@ class Client:
 
     `on_model_list` is called with the endpoint's list of models, which is fetched after the first reply that reports no
     cost, and again where that failed. A response of more than `max_body_bytes` is given up; `memory` bounds all
-    of them together.
+    of them together, those of other clients with the same one included.
     """
 
     def __init__(
@@ -82,12 +82,13 @@ class Client:
         on_model_list: Callable[[Mapping[str, ListedModel]], None] | None = None,
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
+        memory: ReadingMemory | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._redactor = redactor
         self._pricing = pricing
         self._max_body_bytes = max_body_bytes
-        self.memory = ReadingMemory()
+        self.memory = ReadingMemory() if memory is None else memory
         self._streamed = StreamSender(self._send) if endpoint.stream else None
         self._with_files = None if endpoint.files is None else FilePartSender(endpoint.files, self._send_body)
         self._url = URL(endpoint.url)

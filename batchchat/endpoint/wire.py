@@ -14,7 +14,7 @@ from batchchat.core.attempt import MaxUsage, Reply, Request
 from batchchat.core.conversation import Key, Message
 from batchchat.hash_table import PrefixHash, stable_hash64
 
-__all__ = ["Composer", "MaxUsageOf", "as_stream", "compose", "fingerprint_of", "read_reply"]
+__all__ = ["Composer", "MaxUsageOf", "as_stream", "compose", "fingerprint_of", "read_reply", "with_model"]
 
 _UNKNOWN = MaxUsage()
 _STREAM = b',"stream":true}'
@@ -124,6 +124,14 @@ def as_stream(body: bytes, *, usage: bool = True) -> bytes:
             content.setdefault("stream_options", {"include_usage": True})
         return lossless_json.dumps(content)
     return body[:-1] + (_STREAM_WITH_USAGE if usage else _STREAM)
+
+
+def with_model(body: bytes, model: str, served_as: str) -> bytes:
+    """`body`, of a request for `model`, with the name that an endpoint has for it."""
+    head, new_head = (lossless_json.dumps({"model": name})[:-1] for name in (model, served_as))
+    if body.startswith(head):
+        return new_head + body[len(head) :]
+    return lossless_json.dumps({**lossless_json.loads(body), "model": served_as})
 
 
 def read_reply(payload: dict[str, Any]) -> Reply | None:

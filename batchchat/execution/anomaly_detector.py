@@ -46,6 +46,7 @@ _RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
 """One token may stand for many equal characters: blanks of a table, a line of dashes."""
 
 _LIMIT_ROWS, _LIMIT_SIZES, _LIMIT_STEP = 5, 3, 1024
+_OWN_NAMES: Mapping[str, str] = {}
 _REQUESTED_TIERS = frozenset({"flex", "priority"})
 
 
@@ -53,6 +54,7 @@ class AnomalyDetector:
     """Observes the attempts and the answers of a run. `params` are the job's; a row's own win over them.
 
     `streams`: replies are asked for as streams. `formats` learns which `response_format` the endpoint takes.
+    `served_as` has what it calls models, where that is another name.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class AnomalyDetector:
         formats: FormatLadder | None = None,
         *,
         streams: bool = False,
+        served_as: Mapping[str, str] = _OWN_NAMES,
     ) -> None:
         self._tell = tell
         self._formats = formats or FormatLadder()
         self._params = params
         self._streams = streams
+        self._served_as = served_as
         self._reported: set[Any] = set()
         self._timeouts: deque[float] = deque(maxlen=_TIMEOUTS)
         self._max_tokens = 0
@@ -107,8 +111,9 @@ class AnomalyDetector:
         if request.response_format is not None:
             self._formats.accept(request.model, request.response_format)
         if reply is not None:
-            if reply.model is not None and reply.model != request.model:
-                self._once(OtherModelServed(request.model, reply.model), (request.model, reply.model))
+            requested = self._served_as.get(request.model, request.model)
+            if reply.model is not None and reply.model != requested:
+                self._once(OtherModelServed(requested, reply.model), (requested, reply.model))
             if reply.service_tier is not None:
                 self._check_tier(outcome.row.params, reply.service_tier)
         if usage is not None:

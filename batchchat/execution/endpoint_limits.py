@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from batchchat.core.attempt import Attempt
 from batchchat.core.events import CeilingLowered, CeilingRaised, EndpointDown, EndpointHeld, EndpointUp, Event
@@ -37,6 +37,20 @@ class EndpointLimits:
         self._held_until = float("-inf")  # as far as it was reported
 
     @property
+    def ceiling(self) -> int:
+        """How many requests may be in flight."""
+        return self.concurrency.ceiling
+
+    @property
+    def down_since(self) -> float | None:
+        """When the present outage began, in seconds since the epoch; None where there is none."""
+        return self.breaker.down_since
+
+    def probe_in_s(self, now: float) -> float:
+        """Seconds until the next probe of an outage; 0 while it is in flight, and without an outage."""
+        return self.breaker.probe_in_s(now)
+
+    @property
     def max_ceiling(self) -> int:
         """The job's own ceiling; during the slow start, while nothing was refused, the ceiling reached so far."""
         return self.concurrency.ceiling if self.concurrency.starting else self._max_in_flight
@@ -50,9 +64,10 @@ class EndpointLimits:
         """Seconds for which the endpoint asked that nothing is sent."""
         return max(self.concurrency.held_s(now), self._headers.held_s(now))
 
-    def halt(self, now: float) -> Halt | None:
-        """The reason to stop the run, though nothing is sent that would show it."""
-        return self.breaker.halt(now)
+    def halts(self, now: float) -> Iterable[tuple[int, Halt]]:
+        """The reason to stop the run, though nothing is sent that would show it, behind the number of the endpoint."""
+        halt = self.breaker.halt(now)
+        return () if halt is None else ((0, halt),)
 
     def down_why(self) -> str | None:
         """What the endpoint answered last, where it is down."""

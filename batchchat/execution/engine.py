@@ -1,12 +1,11 @@
-"""What requests to one endpoint go through, wired once and never changed: a run has one engine per endpoint."""
+"""What the requests of a run go through, wired once and never changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batchchat.dispatch.work import Sending
-from batchchat.execution.anomaly_detector import AnomalyDetector
-from batchchat.execution.endpoint_limits import EndpointLimits
+from batchchat.dispatch.work import Observer, Sending
+from batchchat.execution.endpoint_group import Limits
 from batchchat.execution.spending import Spending
 from batchchat.policy.format_ladder import FormatLadder
 
@@ -17,14 +16,16 @@ __all__ = ["Engine"]
 class Engine:
     """`sending` is what the dispatcher needs; `limits` and `spending` are those of its policies that say more.
 
+    Where the job has several endpoints, `sending` has a lane for each, and `limits` are those of all of them.
+
     Times in seconds: `drain_s` is what requests in flight get after a signal, no attempt takes longer than `attempt_s`,
     and `stop_at` is when the run is to end, since the epoch. `formats` are what requests for JSON begin with.
     """
 
     sending: Sending
-    limits: EndpointLimits
+    limits: Limits
     spending: Spending
-    observer: AnomalyDetector
+    observer: Observer
     drain_s: float
     attempt_s: float
     stop_at: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from batchchat.core.attempt import Attempt, Scope, Script
@@ -114,7 +115,18 @@ def other_job(job: JobSpec, ledger: Ledger) -> str:
 
 
 def stop_words(stop: Halt, job: JobSpec) -> str:
-    """Why the endpoint stopped the run, and what would help."""
+    """Why the endpoint stopped the run, and what would help; of several endpoints the reason of each."""
+    if stop.endpoint and job.endpoints:
+        views = {view.endpoint.label: view for view in job.per_endpoint}
+        halts = (*stop.others, stop)
+        reasons = [f"  {halt.endpoint}: {stop_words(halt, views[halt.endpoint])}" for halt in halts]
+        return "\n".join(["no endpoint is left:", *reasons])
+    words = _stop_words(stop, job)
+    # A key of one of several is not below `endpoint`.
+    return words.replace("`endpoint.", "`") if stop.endpoint else words
+
+
+def _stop_words(stop: Halt, job: JobSpec) -> str:
     attempt = stop.attempt
     assert attempt is not None
     assert attempt.failure is not None
@@ -141,6 +153,9 @@ def stop_words(stop: Halt, job: JobSpec) -> str:
 
 def stop_reason(stop: Halt) -> str:
     """As `stop_words`, without the endpoint's text, which may repeat a prompt."""
+    if stop.others:
+        halts = [*stop.others, replace(stop, others=())]
+        return "; ".join(f"{halt.endpoint}: {stop_reason(halt)}" for halt in halts)
     attempt = stop.attempt
     assert attempt is not None
     assert attempt.failure is not None
@@ -187,6 +202,8 @@ def _credential(job: JobSpec) -> tuple[str, str]:
 
 def _refusals(job: JobSpec, attempt: Attempt, reply: str, status: str) -> dict[ErrorKind, str]:
     model = attempt.request.model
+    if model == job.model and job.served_model is not None:
+        model = job.served_model
     check = "the network" if attempt.verdict.scope is Scope.ENDPOINT else "SSL_CERT_FILE"
     credential, way_out = _credential(job)
     asks, no_key = ("a request", " It is sent without a key.") if way_out else (credential, "")

@@ -35,8 +35,10 @@ def parsed_fields(expect: ExpectSpec) -> list[ParsedField]:
 
 
 def content_of(ledger: Ledger, output: OutputSpec, parsed: Sequence[ParsedField] = ()) -> str:
-    """A hash of which records are in the output, in which order, how it is split, and of its `parsed` columns."""
+    """A hash of which records are in the output, in which order, how it is split, and of its further columns."""
     digest = blake2b((declared_text(parsed) or "").encode(), digest_size=16)
+    if ledger.has_endpoints:
+        digest.update(b"endpoint")
     if output.is_folder:
         digest.update(output.part_rows.to_bytes(8, "little"))
     digest.update(memoryview(ledger.index.offsets_in_order(output.order)))
@@ -95,7 +97,7 @@ def publish(
         "beside": replace(ledger.off_row_costs, left=left).fields(),
     }
     ledger.recount_passthrough()
-    columns = ParsedColumns(parsed, ledger.passthrough.columns())
+    columns = ParsedColumns(parsed, ledger.passthrough.columns(), has_endpoints=ledger.has_endpoints)
     journal_offsets, text = ledger.index.offsets_in_order(output.order), lossless_json.dumps(metadata)
     if early is not None and (writer := early.adopted(columns, journal_offsets)) is not None:
         with suppress(MachineError):  # what another attempt does not get over is raised by that

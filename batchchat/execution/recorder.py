@@ -125,7 +125,7 @@ class Recorder:
             why = "" if kind is None else kind.value
         if attempt.verdict.action is Action.RETRY:
             self.retries[why] += 1
-        if not attempt.may_be_billed and not work.noted:
+        if not attempt.may_be_billed and not work.noted and not attempt.verdict.elsewhere:
             return None
         work.noted = False
         spend = NO_SPEND.with_attempt(attempt) if attempt.may_be_billed else NO_SPEND
@@ -135,6 +135,7 @@ class Recorder:
         )
         if failure is not None:
             record["error"] = failure.text
+        _add_endpoint(record, work)
         if attempt.raw is not None and attempt.may_be_billed:
             record["raw"] = attempt.raw  # it was paid for, and the row's own record has that of its last attempt alone
         return self.keep(record)
@@ -146,6 +147,7 @@ class Recorder:
         spend = NO_SPEND.with_cancelled(request)
         script = work.script
         record = record_of_step(script.row.key, script.identity, request, spend, CANCELLED, at=time.time())
+        _add_endpoint(record, work)
         return self.keep(record if raw is None else {**record, "raw": raw})
 
     async def sending(self, work: Work, request: Request) -> None:
@@ -153,6 +155,7 @@ class Recorder:
         script = work.script
         note = record_of_step(script.row.key, script.identity, request, NO_SPEND, SENT, at=time.time())
         note |= self._writer
+        _add_endpoint(note, work)
         synced = asyncio.get_running_loop().create_future()
         self._awaited.append((self.keep(note), synced))
         work.noted = True
@@ -231,3 +234,9 @@ class Recorder:
     def _failed(self) -> None:
         for tell in self._on_failed:
             tell()
+
+
+def _add_endpoint(record: dict[str, Any], work: Work) -> None:
+    """Note which endpoint a step was made at, where there are several."""
+    if (endpoint := work.endpoint) is not None:
+        record["endpoint"] = endpoint

@@ -52,7 +52,7 @@ class RunLoop:
     @property
     def ceiling(self) -> int:
         """How many requests may be in flight, as far as the endpoint is concerned; 0 where nothing more is sent."""
-        return 0 if self._dispatcher.stopping else self._engine.limits.concurrency.ceiling
+        return 0 if self._dispatcher.stopping else self._engine.limits.ceiling
 
     def stop(self, halt: Halt) -> None:
         """Send nothing more, for a reason that another process has met."""
@@ -128,10 +128,9 @@ class RunLoop:
             await asyncio.sleep(_TICK_S)
 
     def _check_endpoint(self) -> None:
-        """Stops a run whose endpoint has been down for too long, though all its rows wait and nothing is sent."""
-        halt = self._engine.limits.halt(time.monotonic())
-        if halt is not None and not self._dispatcher.stopping:
-            self._dispatcher.stop(halt)
+        """Stops using an endpoint that has been down for too long, though all rows wait and nothing is sent."""
+        for number, halt in self._engine.limits.halts(time.monotonic()):
+            self._dispatcher.retire(self._dispatcher.lanes[number], halt)
 
     def _check_deadline(self) -> None:
         """Checks the wall clock at each tick: it may be set, and continues while the machine sleeps."""

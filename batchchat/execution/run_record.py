@@ -42,6 +42,7 @@ def run_record(context: RunContext, source: Source, reading: str | None = None) 
         "host": socket.gethostname(),
         "at": time.time(),
         **({} if reading is None else {"reading": reading}),
+        **({"endpoints": {entry.name: entry.address for entry in job.endpoints}} if job.endpoints else {}),
         **({"workers": job.workers} if job.workers > 1 else {}),
         **shard_members(job, source),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -76,7 +76,7 @@ class LeasedLimits(Protocol):
 async def send_rows(
     context: RunContext,
     rows: SendPlan,
-    sender: wiring.Sender,
+    senders: Sequence[wiring.Sender],
     open_recorder: OpenRecorder,
     result: RunLoopResult,
     *,
@@ -93,7 +93,7 @@ async def send_rows(
     engine = wiring.engine_for(
         job,
         rates=rows.rates,
-        sender=sender,
+        senders=senders,
         recorder=recorder,
         ledger=ledger,
         job_limits=wiring.job_limits_for(job, rows.rates, ledger) if leased is None else leased.limits,

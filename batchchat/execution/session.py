@@ -38,6 +38,7 @@ from batchchat.execution.shard_record import is_recorded, shard_note
 from batchchat.execution.started import started
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
+from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.rates import Rates
 from batchchat.sources import open_source, overlapping_entry
 from batchchat.store.checkpoint import replay
@@ -126,7 +127,7 @@ class Session:
         open_recorder = partial(self._open_recorder, run.ledger.apply, _MAX_UNSYNCED)
         self._planner = Planner(context, run.source, run.ledger, open_recorder, self._counted, known_input=self._known)
         self._checkpoints: Checkpoints | None = None
-        self._early = EarlyOutput(self._job.output, run.folder, run.ledger, is_off=self._job.expect.columns)
+        self._early = EarlyOutput(self._job.output, run.folder, run.ledger, is_off=self._job.has_further_columns)
 
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
@@ -221,13 +222,16 @@ class Session:
         job, context, rates, no_list = self._job, self._context, rates_for(self._job), None
         if job.budget.max_cost is None:
             return rates
-        if not job.is_mock and (job.price is None or job.models != (job.model,) or self._source.may_name_models):
-            async with wiring.sender_for(job, rates, context.environ, context.redactor) as sender:
+        parts = rates.parts if isinstance(rates, JointRates) else (rates,)
+        for view, own_rates in zip(job.per_endpoint, parts, strict=True):
+            if view.is_mock or not (view.price is None or job.models != (job.model,) or self._source.may_name_models):
+                continue
+            async with wiring.sender_for(view, own_rates, context.environ, context.redactor) as sender:
                 answer = await sender.listing()
             if isinstance(answer, Unavailable):
-                no_list = answer.sentence if answer.retryable else None
+                no_list = answer.sentence if answer.retryable else no_list
             else:
-                rates.learn(answer)
+                own_rates.learn(answer)
         for model in job.models:
             if rates.rate(model) is None:
                 raise UsageError(no_price(job, model, no_list))
@@ -278,13 +282,13 @@ class Session:
         self._tell_budget(rates, counts)
         assert self._result is not None
         context, result = self._context, self._result
-        async with wiring.sender_for(self._job, rates, context.environ, context.redactor) as sender:
+        async with wiring.senders_for(self._job, rates, context.environ, context.redactor) as senders:
             try:
-                context = replace(context, job=await self._with_endpoint_limits(sender))
+                context = replace(context, job=await self._with_endpoint_limits(senders[0]))
                 rows = self._rows(rates, counts)
                 with self._limits(context.job, rates) as leased:
                     opened, meanwhile = self._open_recorder, self._checkpointed
-                    feed = await send_rows(context, rows, sender, opened, result, leased=leased, meanwhile=meanwhile)
+                    feed = await send_rows(context, rows, senders, opened, result, leased=leased, meanwhile=meanwhile)
             finally:
                 self._close_recorder()  # whatever ended it: what was paid is kept before the lock is given up
         self._tell_notes()

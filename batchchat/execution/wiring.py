@@ -8,13 +8,12 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import NamedTuple
 
 from batchchat.core.attempt import Attempt, Request, Usage
 from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
-from batchchat.dispatch.work import RetryPolicies, Send, Sending
+from batchchat.dispatch.work import Send
 from batchchat.endpoint import network
 from batchchat.endpoint.batch_response import judged_attempt
 from batchchat.endpoint.client import Client, Endpoint
@@ -22,8 +21,7 @@ from batchchat.endpoint.quota import Allowance
 from batchchat.endpoint.reading import ReadingMemory
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
-from batchchat.execution.anomaly_detector import AnomalyDetector
-from batchchat.execution.endpoint_limits import EndpointLimits
+from batchchat.execution.endpoints_of_run import one_endpoint, rate_policies, several_endpoints
 from batchchat.execution.engine import Engine
 from batchchat.execution.recorder import Recorder
 from batchchat.execution.scripts import format_ladder_for
@@ -33,13 +31,12 @@ from batchchat.job.paths import secrets_of_input
 from batchchat.job.spec import MAX_CONCURRENCY
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
-from batchchat.policy.circuit_breaker import CircuitBreaker
 from batchchat.policy.decision import Policy
-from batchchat.policy.refused_rows import RefusedRows
-from batchchat.policy.retry import RowStop, RowWait, limit_reached
-from batchchat.policy.token_bucket import RequestRate, TokenRate
+from batchchat.policy.in_flight_limit import InFlightLimit
+from batchchat.policy.retry import limit_reached
 from batchchat.pricing.cost import batch_pricing, cost_usd, pricing
 from batchchat.pricing.for_job import rates_for
+from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.secret import Redactor, Secret, secrets_in_url
 from batchchat.sources.batch_output import BatchResponse
@@ -60,6 +57,7 @@ __all__ = [
     "rates_for",
     "redactor_for",
     "sender_for",
+    "senders_for",
     "with_endpoint_limits",
 ]
 
@@ -85,43 +83,40 @@ def engine_for(
     job: JobSpec,
     *,
     rates: Rates,
-    sender: Sender,
+    senders: Sequence[Sender],
     recorder: Recorder,
     ledger: Ledger,
     job_limits: JobLimits,
     tell: Subscriber,
     stop_at: float | None,
 ) -> Engine:
-    """What the requests of `job` go through; `stop_at` is when the run is to end, in seconds since the epoch."""
-    random = Random()  # noqa: S311 (jitter)
-    answered_models = frozenset(ledger.answered_models.get(job.host, ()))
-    # A resume may come before the network does: where it has answered before, the address is not wrong.
-    breaker = CircuitBreaker(job.retry.max_outage, random, reached=bool(answered_models))
-    limits = EndpointLimits(job.concurrency, breaker, job_limits.rates, adaptive=job.adaptive)
+    """What the requests of `job` go through, by a sender for each of its endpoints.
+
+    `stop_at` is when the run is to end, in seconds since the epoch.
+    """
     # Without a price as many may be billed as may be in flight, and as many that are not yet synced.
     spending = Spending(price_label(job, rates), job_limits.budget, 2 * job.concurrency, recorder.hold, tell)
-    refused_rows = RefusedRows(job.retry.max_attempts)
-    sending = Sending(
-        send=sender.send,
-        policies=(*limits.policies, *spending.policies),
-        retry=_retry_for(job, random, breaker, refused_rows),
-        refused_rows=refused_rows,
-        workers=job.concurrency,
-        stop_after_failures=job.retry.stop_after_failures,
-        stragglers=_stragglers_for(job, ledger.totals),
-        answered_models=answered_models,
-        model=job.model if len(job.models) == 1 else None,
-    )
     formats = format_ladder_for(job)
-    observer = AnomalyDetector(tell, job.params, formats, streams=job.endpoint.stream)
-    # What was read and is not on disk yet takes memory as well.
-    sender.memory.count_backlog(lambda: recorder.unsynced_bytes)
-    recorder.subscribe(lambda _: sender.memory.wake(), sender.memory.wake)
+    if job.endpoints:
+        of_run = [InFlightLimit(job.concurrency), *job_limits.rates, *spending.policies]
+        endpoints = several_endpoints(job, [sender.send for sender in senders], ledger, formats, tell)
+    else:
+        of_run = spending.policies
+        endpoints = one_endpoint(job, senders[0].send, ledger, formats, tell, rates=job_limits.rates)
+    sending = replace(
+        endpoints.sending,
+        policies=(*endpoints.sending.policies, *of_run),
+        stragglers=_stragglers_for(job, ledger.totals),
+    )
+    # What was read and is not on disk yet takes memory as well; all senders have one.
+    memory = senders[0].memory
+    memory.count_backlog(lambda: recorder.unsynced_bytes)
+    recorder.subscribe(lambda _: memory.wake(), memory.wake)
     return Engine(
         sending,
-        limits,
+        endpoints.limits,
         spending,
-        observer,
+        endpoints.observer,
         drain_s=job.drain,
         attempt_s=job.timeout.total,
         stop_at=stop_at,
@@ -138,32 +133,7 @@ class JobLimits(NamedTuple):
 
 def job_limits_for(job: JobSpec, rates: Rates, ledger: Ledger) -> JobLimits:
     """The limits of `job` where this process alone sends."""
-    return JobLimits(budget_for(job, rates, ledger), _rate_policies(job))
-
-
-def _rate_policies(job: JobSpec) -> list[Policy]:
-    limits, policies = job.limits, list[Policy]()
-    if limits.requests_per_minute is not None:
-        policies.append(RequestRate(limits.requests_per_minute))
-    if limits.tokens_per_minute is not None:
-        policies.append(TokenRate(limits.tokens_per_minute))
-    return policies
-
-
-def _retry_for(job: JobSpec, random: Random, breaker: CircuitBreaker, refused_rows: RefusedRows) -> RetryPolicies:
-    """Fresh stop and wait policies for a row that failed; what belongs to an outage is not the row's."""
-    retry, attempt_s = job.retry, job.timeout.total
-    return lambda: (
-        RowStop(
-            retry.max_attempts,
-            retry.max_elapsed,
-            attempt_s,
-            breaker.was_in_outage,
-            retry.max_possibly_billed,
-            cause_of_refusals=refused_rows.cause,
-        ),
-        RowWait(retry.max_wait, random, refused_rows.is_cause),
-    )
+    return JobLimits(budget_for(job, rates, ledger), rate_policies(job.limits))
 
 
 def limit_reached_for(job: JobSpec) -> Callable[[Mapping[str, int]], str | None]:
@@ -227,15 +197,15 @@ def price_label(job: JobSpec, rates: Rates) -> str | None:
 
 
 def redactor_for(job: JobSpec, environ: Mapping[str, str]) -> Redactor:
-    """Knows the key, header values, what may be a key in the URLs of endpoint and input, and a proxy's password."""
-    headers = job.endpoint.headers
-    secrets: list[Secret] = [value for name, value in headers.items() if name.lower() not in _NO_SECRETS]
-    secrets += secrets_in_url(job.endpoint.base_url)
-    secrets += [secret for path in job.input.paths for secret in secrets_of_input(path)]
-    if job.endpoint.api_key is not None:
-        secrets.append(job.endpoint.api_key)
-    if not job.is_mock and (proxy := network.proxy_for(job.endpoint.base_url, environ)) is not None:
-        secrets += [secret for secret in (proxy.password, proxy.url) if secret is not None]
+    """Knows the keys, header values, what may be a key in the URLs of endpoints and input, and a proxy's password."""
+    secrets = [secret for path in job.input.paths for secret in secrets_of_input(path)]
+    for endpoint in job.endpoints or (job.endpoint,):
+        secrets += [value for name, value in endpoint.headers.items() if name.lower() not in _NO_SECRETS]
+        secrets += secrets_in_url(endpoint.base_url)
+        if endpoint.api_key is not None:
+            secrets.append(endpoint.api_key)
+        if not endpoint.is_mock and (proxy := network.proxy_for(endpoint.base_url, environ)) is not None:
+            secrets += [secret for secret in (proxy.password, proxy.url) if secret is not None]
     return Redactor(secrets)
 
 
@@ -260,44 +230,55 @@ class Sender(NamedTuple):
 async def sender_for(
     job: JobSpec, rates: Rates, environ: Mapping[str, str], redactor: Redactor
 ) -> AsyncIterator[Sender]:
-    """The open client, and the embedded mock where that is the endpoint; as many open files as they need meanwhile."""
-    async with AsyncExitStack() as stack:
-        allow_connections = stack.enter_context(network.own_file_limit())
-        allow_connections(job.concurrency)
-        base_url = job.endpoint.base_url
-        if job.is_mock:
-            from batchchat.mock import MockOptions, MockServer
-
-            # It answers about as a small model does, so that a first run shows how a real one looks.
-            mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
-            base_url, environ = f"{await mock.start()}/v1/openai", {}
-            stack.push_async_callback(mock.stop)
-        yield await stack.enter_async_context(
-            _client(job, rates, base_url, environ, redactor, allow_connections=allow_connections)
-        )
+    """The sender of a job with one endpoint."""
+    async with senders_for(job, rates, environ, redactor) as senders:
+        yield senders[0]
 
 
 @asynccontextmanager
-async def _client(
-    job: JobSpec,
-    rates: Rates,
-    base_url: str,
-    environ: Mapping[str, str],
-    redactor: Redactor,
-    *,
-    allow_connections: Callable[[int], None],
-) -> AsyncIterator[Sender]:
-    learn = None if job.is_mock or rates.has_list else rates.learn
-    async with Client(_endpoint(job, base_url, environ), redactor, pricing(rates), learn) as client:
-        yield Sender(
-            client.send,
-            partial(client.allowance, allowance_url(base_url)),
-            client.listing,
-            partial(client.listing, once=True),
-            partial(client.billed, costs_url(base_url)),
-            client.memory,
-            allow_connections,
-        )
+async def senders_for(
+    job: JobSpec, rates: Rates, environ: Mapping[str, str], redactor: Redactor
+) -> AsyncIterator[Sequence[Sender]]:
+    """An open client for each endpoint of `job`; as many open files as they need meanwhile."""
+    parts = rates.parts if isinstance(rates, JointRates) else (rates,)
+    async with AsyncExitStack() as stack:
+        allow_connections = stack.enter_context(network.own_file_limit())
+        allow_connections(job.concurrency)
+        memory, senders = ReadingMemory(), list[Sender]()
+        for view, rates_of_view in zip(job.per_endpoint, parts, strict=True):
+            base_url, own_environ = view.endpoint.base_url, environ
+            if view.is_mock:
+                base_url, own_environ = await _embedded_mock(stack), {}
+            learn = None if view.is_mock or rates_of_view.has_list else rates_of_view.learn
+            endpoint = _endpoint(view, base_url, own_environ)
+            client = await stack.enter_async_context(
+                Client(endpoint, redactor, pricing(rates_of_view), learn, memory=memory)
+            )
+            senders.append(_sender(client, base_url, allow_connections))
+        yield senders
+
+
+async def _embedded_mock(stack: AsyncExitStack) -> str:
+    """The address of an embedded mock, which runs as long as `stack` is open."""
+    from batchchat.mock import MockOptions, MockServer
+
+    # It answers about as a small model does, so that a first run shows how a real one looks.
+    mock = MockServer(MockOptions(latency_s=0.2, latency_jitter_s=0.4))
+    base_url = f"{await mock.start()}/v1/openai"
+    stack.push_async_callback(mock.stop)
+    return base_url
+
+
+def _sender(client: Client, base_url: str, allow_connections: Callable[[int], None]) -> Sender:
+    return Sender(
+        client.send,
+        partial(client.allowance, allowance_url(base_url)),
+        client.listing,
+        partial(client.listing, once=True),
+        partial(client.billed, costs_url(base_url)),
+        client.memory,
+        allow_connections,
+    )
 
 
 async def with_endpoint_limits(job: JobSpec, sender: Sender) -> tuple[JobSpec, LimitsRead]:

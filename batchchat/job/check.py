@@ -6,14 +6,14 @@ diagnostic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.endpoint import MOCK, check_key_name, needs_deepinfra_key, read_key
 from batchchat.job.keys import KEYS, children, nearest, not_a_key
-from batchchat.job.spec import NOT_REPLAYED
-from batchchat.job.tree import MappingNode, Node, is_null, wrong_type
+from batchchat.job.spec import AUTO, NOT_REPLAYED, EndpointEntry
+from batchchat.job.tree import MappingNode, Node, SequenceNode, is_null, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +39,8 @@ class Checked:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     api_key_env: str | None = None
     api_key: Secret | None = None
+    endpoints: tuple[EndpointEntry, ...] = ()
+    """Those of `endpoints`, with their keys."""
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name, DEFAULTS[name])
@@ -79,8 +81,13 @@ def check(
     _check_replay(checked)
     _check_template(checked)
     _check_share(checked)
+    checked.endpoints = checked["endpoints"]
+    _check_endpoints(checked)
     if reads_key or checks_key_name:
-        _find_api_key(checked, environ, reads=reads_key)
+        if checked.endpoints:
+            _find_keys(checked, tree, environ, reads=reads_key)
+        elif not checked.is_suppressed("endpoints"):
+            _find_api_key(checked, environ, reads=reads_key)
     return checked
 
 
@@ -155,6 +162,60 @@ def _check_template(checked: Checked) -> None:
         checked.add("input.format", sentence)
     if checked["input.column"] is not None:
         checked.add("input.column", "names a conversation, and `template` makes one of a row. Leave one out.")
+
+
+def _check_endpoints(checked: Checked) -> None:
+    """`endpoints` stands in place of `endpoint`, and says for each what is otherwise said once."""
+    if not checked.endpoints:
+        return
+    if any(name.startswith("endpoint.") for name in checked.locations):
+        checked.add("endpoints", "can't be combined with `endpoint`. Move that into the list, or leave one out.")
+    if checked["concurrency"] == AUTO:
+        sentence = "is auto, and no one endpoint can be asked for it. Give each of `endpoints` its `concurrency`."
+        checked.add("concurrency", sentence)
+    if checked["workers"] > 1:
+        sentence = "can't be combined with `endpoints` in this version. Leave it out: one process sends to all of them."
+        checked.add("workers", sentence)
+    if any(axis.key == "model" for axis in checked["matrix"] or ()):
+        for number, entry in enumerate(checked.endpoints):
+            if entry.model is not None:
+                sentence = f"has `[{number}].model`, and `matrix.model` names several. Leave one out."
+                checked.add("endpoints", sentence)
+
+
+def _find_keys(checked: Checked, tree: MappingNode, environ: Mapping[str, str], *, reads: bool) -> None:
+    """Set `endpoints`: each with the name of its key's variable and, if it `reads` the key, that."""
+    nodes, entries = tree.entries["endpoints"], list[EndpointEntry]()
+    assert isinstance(nodes, SequenceNode)
+    for number, (entry, node) in enumerate(zip(checked.endpoints, nodes.items, strict=True)):
+        assert isinstance(node, MappingNode)
+        name = f"endpoints[{number}].api_key_env"
+        location = node.entries["api_key_env"].location if "api_key_env" in node.entries else node.location
+        authorizes = any(header.lower() == "authorization" for header in entry.headers)
+        try:
+            entries.append(_with_key(entry, name, location, environ, reads=reads, authorizes=authorizes))
+        except RefusedError as exc:
+            checked.diagnostics += exc.diagnostics
+    checked.endpoints = tuple(entries)
+
+
+def _with_key(
+    entry: EndpointEntry,
+    name: str,
+    location: SourceLocation,
+    environ: Mapping[str, str],
+    *,
+    reads: bool,
+    authorizes: bool,
+) -> EndpointEntry:
+    variable = entry.api_key_env
+    if variable is not None:
+        check_key_name(variable, location, environ, name)
+    elif not authorizes and needs_deepinfra_key(entry.base_url):
+        variable = DEEPINFRA_TOKEN
+    if variable is None or not reads or entry.is_mock:
+        return replace(entry, api_key_env=variable)
+    return replace(entry, api_key_env=variable, api_key=read_key(variable, location, environ, name))
 
 
 def _find_api_key(checked: Checked, environ: Mapping[str, str], *, reads: bool) -> None:

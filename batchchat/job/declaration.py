@@ -9,13 +9,13 @@ as it is read is declared here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from batchchat.job.value_types import ValueType
 
-__all__ = ["KEY", "SECTION", "Declaration", "key", "section"]
+__all__ = ["KEY", "SECTION", "Declaration", "JobKey", "declared_keys", "key", "section"]
 
 KEY = "job_key"
 SECTION = "job_section"
@@ -47,3 +47,48 @@ def key(
 def section(spec: type) -> Mapping[str, Any]:
     """Metadata that declares a section of keys: those that the fields of the dataclass `spec` declare."""
     return {SECTION: spec}
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """A key of the job file: its dotted name, what it takes and what it is for; its default, or words for that.
+
+    `section` is "" for a key at the top of the job; `field` is the field of the section's spec that holds its value.
+    """
+
+    section: str
+    field: str
+    name: str
+    type: ValueType
+    help: str
+    default: Any = None
+    required: bool = False
+    default_words: str | None = None
+
+
+def declared_keys(spec: Any, section: str = "") -> Iterator[JobKey]:
+    """The keys that the fields of the dataclass `spec` declare, in their order, those of its sections included."""
+    for field in fields(spec):
+        if SECTION in field.metadata:
+            yield from declared_keys(field.metadata[SECTION], field.name)
+        elif KEY in field.metadata:
+            yield _job_key(section, field, field.metadata[KEY])
+
+
+def _job_key(section: str, field: Field[Any], declaration: Declaration) -> JobKey:
+    has_default = field.default is not MISSING or field.default_factory is not MISSING
+    if field.default is not MISSING:
+        default = field.default
+    else:
+        default = field.default_factory() if field.default_factory is not MISSING else None
+    leaf = declaration.name or field.name
+    return JobKey(
+        section=section,
+        field=field.name,
+        name=f"{section}.{leaf}" if section else leaf,
+        type=declaration.type,
+        help=declaration.help,
+        default=default,
+        required=not has_default and declaration.default_words is None,
+        default_words=declaration.default_words,
+    )

@@ -24,6 +24,7 @@ __all__ = ["MOCK", "base_url", "check_key_name", "headers", "key_name", "needs_d
 MOCK = "mock"
 """The `base_url` of the embedded endpoint."""
 DEEPINFRA = "api.deepinfra.com"
+KEY_NAME = "endpoint.api_key_env"
 _SUFFIX = "/chat/completions"
 _URL_LIKE = re.compile(r"[./:]")
 _MAX_SHOWN_LENGTH = 12
@@ -45,7 +46,7 @@ def base_url() -> ValueType:
         if node.value == MOCK:
             return MOCK
         parts = _split(node.value)
-        if problem := _url_problem(node, parts, takes):
+        if problem := _url_problem(node, parts, takes, in_list=name != "endpoint.base_url"):
             raise RefusedError(Diagnostic(node.location, f"`{name}` {problem}"))
         assert parts is not None
         return parts._replace(path=parts.path.rstrip("/")).geturl()
@@ -64,11 +65,11 @@ def _split(url: str) -> SplitResult | None:
     return parts if usable else None
 
 
-def _url_problem(node: Scalar, parts: SplitResult | None, takes: str) -> str | None:
+def _url_problem(node: Scalar, parts: SplitResult | None, takes: str, *, in_list: bool = False) -> str | None:
     """What is wrong with the URL `node` holds, to follow the key's name; None if nothing is."""
     url = str(node.value)
     if "@" in (parts.netloc if parts else url):
-        way_out = "Give the key by `endpoint.api_key_env`."
+        way_out = "Give the key by `api_key_env`." if in_list else "Give the key by `endpoint.api_key_env`."
         return f"holds a user name or a password (the value is not shown). {way_out}"
     fits = parts is not None and parts.scheme in ("http", "https") and url.isprintable() and " " not in url
     if parts is None or not fits:
@@ -104,30 +105,33 @@ def key_name() -> ValueType:
     return ValueType(takes, {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}, read)
 
 
-def check_key_name(variable: str, location: SourceLocation, environ: Mapping[str, str]) -> None:
-    """Refuse a pasted key without showing it. A name that is set in `environ` is a name, whatever it looks like."""
+def check_key_name(variable: str, location: SourceLocation, environ: Mapping[str, str], name: str = KEY_NAME) -> None:
+    """Refuse a pasted key without showing it. A name that is set in `environ` is a name, whatever it looks like.
+
+    `name` is that of the job's key which has it.
+    """
     if variable in environ or looks_like_name(variable):
         return
     if _CAPITALS.fullmatch(variable):
         problem = f"names no variable that is set {_NOT_SHOWN}"
     else:
         problem = f"does not look like the name of a variable {_NOT_SHOWN}"
-    raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {problem}. {_WAY_OUT}"))
+    raise RefusedError(Diagnostic(location, f"`{name}` {problem}. {_WAY_OUT}"))
 
 
-def read_key(variable: str, location: SourceLocation, environ: Mapping[str, str]) -> Secret:
+def read_key(variable: str, location: SourceLocation, environ: Mapping[str, str], name: str = KEY_NAME) -> Secret:
     """The key in `variable`, stripped of spaces; `variable` has passed `check_key_name`, so it can be shown."""
     key = environ.get(variable, "").strip()
     if not key:
         lacks = "is empty" if variable in environ else "is not set"
         sentence = f"names {variable}, which {lacks}. {_set_it(variable)}"
-        raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
+        raise RefusedError(Diagnostic(location, f"`{name}` {sentence}"))
     if not key.isascii() or not key.isprintable() or " " in key:
         sentence = (
             f"names {variable}, whose value has a space, a control character or one outside ASCII in it"
             f" (it is not shown). {_set_it(variable)}"
         )
-        raise RefusedError(Diagnostic(location, f"`endpoint.api_key_env` {sentence}"))
+        raise RefusedError(Diagnostic(location, f"`{name}` {sentence}"))
     return Secret(key)
 
 
@@ -142,40 +146,40 @@ def headers() -> ValueType:
     def read(name: str, node: Node) -> dict[str, Secret]:
         if not isinstance(node, MappingNode):
             raise wrong_type(name, node, takes, hidden=True)
-        named = [(f"{name}.{header}", entry) for header, entry in node.entries.items()]
-        values = collect(_header, named)
+        named = [(header, entry) for header, entry in node.entries.items()]
+        values = collect(lambda header, entry: _header(name, header, entry), named)
         repeated = _repeated_name(node)
         if repeated:
-            sentence = f"{_shown_header(repeated)} is repeated in other capitals; header names are not case-sensitive."
+            header = _shown_header(name, repeated)
+            sentence = f"{header} is repeated in other capitals; header names are not case-sensitive."
             raise RefusedError(Diagnostic(node.entries[repeated].location, sentence))
         return dict(zip(node.entries, values, strict=True))
 
     return ValueType(takes, {"type": "object", "additionalProperties": {"type": "string"}}, read, secret=True)
 
 
-def _header(name: str, node: Node) -> Secret:
-    header = name.removeprefix("endpoint.headers.")
+def _header(section: str, header: str, node: Node) -> Secret:
     if not _TOKEN.fullmatch(header):
-        sentence = "`endpoint.headers` has a name here that HTTP does not take (it is not shown)."
+        sentence = f"`{section}` has a name here that HTTP does not take (it is not shown)."
         raise RefusedError(Diagnostic(node.location, sentence))
     if header.lower() in _OURS:
-        raise RefusedError(Diagnostic(node.location, f"`{name}` is set by batchchat itself; leave it out."))
+        raise RefusedError(Diagnostic(node.location, f"`{section}.{header}` is set by batchchat itself; leave it out."))
     if not is_plain_name(header) and (not isinstance(node, Scalar) or node.value in {None, ""}):
-        sentence = "`endpoint.headers` has a name here without a value (it is not shown, in case it is a key)."
+        sentence = f"`{section}` has a name here without a value (it is not shown, in case it is a key)."
         raise RefusedError(Diagnostic(node.location, f"{sentence} A header is written `Name: value`."))
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
-        raise wrong_type(_shown_header(header).strip("`"), node, "text", hidden=True)
+        raise wrong_type(_shown_header(section, header).strip("`"), node, "text", hidden=True)
     value = node.value.strip()
     if _CONTROL.search(value):
-        sentence = f"{_shown_header(header)} has a control character in its value (it is not shown)."
+        sentence = f"{_shown_header(section, header)} has a control character in its value (it is not shown)."
         sentence += " It takes text on one line."
         raise RefusedError(Diagnostic(node.location, sentence))
     return Secret(value)
 
 
-def _shown_header(header: str) -> str:
+def _shown_header(section: str, header: str) -> str:
     """The key of `header`, whose name is shown only if it can't be a key that was pasted."""
-    return f"`endpoint.headers.{header}`" if is_plain_name(header) else "`endpoint.headers`: a header (not shown)"
+    return f"`{section}.{header}`" if is_plain_name(header) else f"`{section}`: a header (not shown)"
 
 
 def _repeated_name(node: MappingNode) -> str | None:

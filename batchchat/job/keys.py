@@ -6,19 +6,18 @@ what can be done today.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from batchchat.job.declaration import KEY, SECTION, Declaration
+from batchchat.job.declaration import SECTION, JobKey, declared_keys
 from batchchat.job.params import WELL_KNOWN
 from batchchat.job.spec import JobSpec
 from batchchat.job.tree import printable
-from batchchat.job.value_types import ValueType
 from batchchat.secret import is_plain_name
 from batchchat.text.nearest import nearest_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "FREE_FORM",
@@ -34,51 +33,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class JobKey:
-    """A key of the job file: its dotted name, what it takes and what it is for; its default, or words for that.
-
-    `section` is "" for a key at the top of the job; `field` is the field of the section's spec that holds its value.
-    """
-
-    section: str
-    field: str
-    name: str
-    type: ValueType
-    help: str
-    default: Any = None
-    required: bool = False
-    default_words: str | None = None
-
-
-def declared_keys(spec: Any, section: str = "") -> Iterator[JobKey]:
-    """The keys that the fields of the dataclass `spec` declare, in their order, those of its sections included."""
-    for field in fields(spec):
-        if SECTION in field.metadata:
-            yield from declared_keys(field.metadata[SECTION], field.name)
-        elif KEY in field.metadata:
-            yield _job_key(section, field, field.metadata[KEY])
-
-
-def _job_key(section: str, field: Field[Any], declaration: Declaration) -> JobKey:
-    has_default = field.default is not MISSING or field.default_factory is not MISSING
-    if field.default is not MISSING:
-        default = field.default
-    else:
-        default = field.default_factory() if field.default_factory is not MISSING else None
-    leaf = declaration.name or field.name
-    return JobKey(
-        section=section,
-        field=field.name,
-        name=f"{section}.{leaf}" if section else leaf,
-        type=declaration.type,
-        help=declaration.help,
-        default=default,
-        required=not has_default and declaration.default_words is None,
-        default_words=declaration.default_words,
-    )
-
-
 KEYS: tuple[JobKey, ...] = tuple(declared_keys(JobSpec))
 SECTIONS: Mapping[str, Any] = {
     field.name: field.metadata[SECTION] for field in fields(JobSpec) if SECTION in field.metadata
@@ -92,7 +46,6 @@ SECRET: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.secret)
 PLANNED: Mapping[str, str] = {
     "transport": "Rows are sent live; at some endpoints `params.service_tier: flex` is cheaper.",
     "deadline": "Set `budget.stop_at`, and choose the tier in `params.service_tier`.",
-    "endpoints": "Run the job once for each endpoint: --set endpoint.base_url=URL --output out/NAME.parquet",
     "metrics": "Read `batchchat status JOB --json`, or the lines of `batchchat run JOB --progress log`.",
     "heartbeat_env": "Call the URL from `on_finish`, which also runs where a run ends early.",
 }

@@ -114,10 +114,13 @@ def _kept_text(
     if lines:
         redacted = "\n".join([redacted.removesuffix("\n"), *lines, ""])
     # The key itself may be in a comment, a variable's default, the URL's query or the name of a header.
-    secrets = [checked.api_key] if checked.api_key else []
-    secrets += secrets_in_url(checked["endpoint.base_url"])
-    secrets += [secret for path in checked["input.path"] for secret in secrets_of_input(path)]
-    secrets += [Secret(name) for name in checked["endpoint.headers"] if not is_plain_name(name)]
+    endpoints = [(checked.api_key, checked["endpoint.base_url"], checked["endpoint.headers"])]
+    endpoints += [(entry.api_key, entry.base_url, entry.headers) for entry in checked.endpoints]
+    secrets = [secret for path in checked["input.path"] for secret in secrets_of_input(path)]
+    for key, url, headers in endpoints:
+        secrets += [] if key is None else [key]
+        secrets += secrets_in_url(url)
+        secrets += [Secret(name) for name in headers if not is_plain_name(name)]
     return Redactor(secrets).redact(redacted)
 
 
@@ -146,6 +149,7 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
         "path": source.path,
         "text": text,
         "price": price.as_price(),
+        "endpoints": checked.endpoints,
     }
     if checked["concurrency"] == AUTO:
         top |= {"concurrency": DEFAULTS["concurrency"], "ask_concurrency": True}

@@ -49,7 +49,7 @@ class Override:
     def is_secret(self) -> bool:
         """Whether the value may be a header's, a URL to post to, or one that is signed: then it is never shown."""
         is_signed = self.key in _INPUT and may_have_secrets(self.value)
-        return self.key == "endpoint" or self.key.startswith(SECRET) or is_signed
+        return self.key in {"endpoint", "endpoints"} or self.key.startswith(SECRET) or is_signed
 
     @property
     def may_be_shown(self) -> bool:

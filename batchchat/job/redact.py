@@ -18,10 +18,11 @@ from batchchat.job.tree import MappingNode, Node, SequenceNode, Span
 from batchchat.secret import mask_likely_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["redact"]
 
+ENDPOINTS = ("endpoint", "endpoints")
 REDACTED = '"***"'
 _ANCHORS = re.compile(r"(?:[&!]\S*\s+)*")
 _COMMENT = re.compile(r"#.*")
@@ -33,7 +34,7 @@ def redact(text: str, tree: MappingNode, overridden: Iterable[str]) -> str:
     for node in _secret_nodes(tree, overridden):
         if node.span and node.span[0] < node.span[1]:
             replacements[node.span] = _redact_value(text[slice(*node.span)])
-    of_endpoint, others = _comments(text, tree.entries.get("endpoint"))
+    of_endpoint, others = _comments(text, [tree.entries[name] for name in ENDPOINTS if name in tree.entries])
     for span in of_endpoint:
         replacements[span] = _COMMENT.sub("# ***", text[slice(*span)])
     for span in others:
@@ -59,6 +60,7 @@ def _secret_nodes(tree: MappingNode, overridden: Iterable[str]) -> Iterator[Node
     """The nodes of `tree` whose text may be secret: values of secret keys, and what was never checked."""
     for mapping in (tree, _at(tree, "endpoint"), *(_at(tree, key) for key in SECRET)):
         yield from mapping.shadowed if isinstance(mapping, MappingNode) else ()
+    yield from _headers_of(_at(tree, "endpoints"))
     for key in SECRET:
         match _at(tree, key):
             case MappingNode(entries=entries):
@@ -70,8 +72,18 @@ def _secret_nodes(tree: MappingNode, overridden: Iterable[str]) -> Iterator[Node
     for key in overridden:
         node = _at(tree, key)
         unchecked = isinstance(node, (MappingNode, SequenceNode)) and key.partition(".")[0] != "params"
-        if node and (unchecked or key.partition(".")[0] == "endpoint"):
+        if node and (unchecked or key.partition(".")[0] in ENDPOINTS):
             yield node
+
+
+def _headers_of(endpoints: Node | None) -> Iterator[Node]:
+    """The values of the headers of a list of endpoints, and what entries merge and override."""
+    for entry in endpoints.items if isinstance(endpoints, SequenceNode) else ():
+        headers = _at(entry, "headers") if isinstance(entry, MappingNode) else None
+        for mapping in (entry, headers):
+            yield from mapping.shadowed if isinstance(mapping, MappingNode) else ()
+        if isinstance(headers, MappingNode):
+            yield from headers.entries.values()
 
 
 def _at(tree: MappingNode, key: str) -> Node | None:
@@ -84,19 +96,17 @@ def _at(tree: MappingNode, key: str) -> Node | None:
     return node
 
 
-def _comments(text: str, endpoint: Node | None) -> tuple[list[Span], list[Span]]:
-    """The spans between tokens that contain a comment: from the key `endpoint` to the end of its value, and others."""
+def _comments(text: str, endpoints: Sequence[Node]) -> tuple[list[Span], list[Span]]:
+    """The spans between tokens that contain a comment: from the key of `endpoints` to the end of its value; others."""
     of_endpoint: list[Span] = []
     others: list[Span] = []
     last = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         start = token.start_mark
         if "#" in text[last : start.index]:
-            inside = (
-                endpoint is not None
-                and endpoint.span is not None
-                and (start.line, start.column) > endpoint.location.order[1:]
-                and last < endpoint.span[1]
+            inside = any(
+                node.span is not None and (start.line, start.column) > node.location.order[1:] and last < node.span[1]
+                for node in endpoints
             )
             (of_endpoint if inside else others).append((last, start.index))
         last = max(last, token.end_mark.index)

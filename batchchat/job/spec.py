@@ -6,15 +6,16 @@ Fields are in the order of the keys in the reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from batchchat.core.price import Price
 from batchchat.job.bounds import BudgetSpec, LimitsSpec, PriceSpec, ResumeSpec, RetrySpec, TimeoutSpec
 from batchchat.job.declaration import key, section
-from batchchat.job.endpoint import MOCK, base_url, headers, key_name
+from batchchat.job.endpoint_spec import MAX_CONCURRENCY, EndpointEntry, EndpointSpec, names_of
+from batchchat.job.endpoints import endpoints
+from batchchat.job.estimate_spec import EstimateSpec, PricesSpec
 from batchchat.job.expect import ExpectSpec
 from batchchat.job.matrix import Axis, matrix
 from batchchat.job.params import params
@@ -50,6 +51,7 @@ __all__ = [
     "MAX_SAMPLES",
     "MAX_WORKERS",
     "NOT_REPLAYED",
+    "EndpointEntry",
     "EndpointSpec",
     "EstimateSpec",
     "InputSpec",
@@ -60,7 +62,6 @@ __all__ = [
 
 AUTO = "auto"
 """The value of `concurrency` that asks the endpoint for its limit, and of `input.id` that looks at the first row."""
-MAX_CONCURRENCY = 10_000
 MAX_WORKERS = 256
 NOT_REPLAYED = ("prompt", "turns")
 """The values of `input.format` whose rows are no conversation that `input.replay` could play."""
@@ -146,60 +147,6 @@ class InputSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointSpec:
-    """Where requests are sent. `base_url` is `mock`, or an http(s) URL without a slash at its path's end."""
-
-    base_url: str = field(
-        default="https://api.deepinfra.com/v1/openai",
-        metadata=key(base_url(), "where requests go; `mock` needs no key"),
-    )
-    api_key_env: str | None = field(
-        default=None,
-        metadata=key(
-            key_name(),
-            "the variable that holds the key",
-            default_words="DEEPINFRA_TOKEN at api.deepinfra.com, else none",
-        ),
-    )
-    api_key: Secret | None = None
-    context_length: int | None = field(
-        default=None,
-        metadata=key(
-            _COUNT,
-            "tokens that a prompt and its reply may have together",
-            default_words="what the endpoint's list of models or the price table says",
-        ),
-    )
-    headers: Mapping[str, Secret] = field(default_factory=dict, metadata=key(headers(), "further HTTP headers"))
-    stream: bool = field(
-        default=False,
-        metadata=key(boolean(), "ask for replies as streams and join them, for gateways that end long silent requests"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class PricesSpec:
-    """A price table of the user's: `path` is absolute, `as_given` as the job writes it."""
-
-    path: Path
-    as_given: str
-
-
-@dataclass(frozen=True, slots=True)
-class EstimateSpec:
-    """How the job is estimated: `tokenizer` is the absolute path of a `tokenizer.json`."""
-
-    tokenizer: Path | None = field(
-        default=None,
-        metadata=key(
-            line("the path of a tokenizer.json"),
-            "the model's tokenizer.json, to count tokens with",
-            default_words="the model's own where it is known, else a rule of thumb",
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class OutputSpec:
     """Where the result goes: `path`, absolute; a folder of part files if it has no suffix. The job has `as_given`."""
 
@@ -249,6 +196,15 @@ class JobSpec:
     )
     model: str = field(metadata=key(line("the name of a model"), "the model, as the endpoint names it"))
     endpoint: EndpointSpec = field(default=EndpointSpec(), metadata=section(EndpointSpec))
+    endpoints: tuple[EndpointEntry, ...] = field(
+        default=(),
+        metadata=key(
+            endpoints(),
+            "several endpoints in place of `endpoint`: the same keys in each, and `name`, `weight`, `concurrency`,"
+            " `model`, `limits` and `price` of its own",
+            default_words="the one `endpoint`",
+        ),
+    )
     params: Mapping[str, Any] = field(
         default_factory=dict, metadata=key(params(), "parameters of the request, sent unchanged")
     )
@@ -335,16 +291,53 @@ class JobSpec:
         return prod(len(axis.values) for axis in self.matrix or ())
 
     @property
+    def per_endpoint(self) -> tuple[JobSpec, ...]:
+        """The job as each of its endpoints has it, one for each: `endpoint` is that, and ceiling, limits and price too.
+
+        Where the job has but one endpoint that is the job itself. `model` is the job's in each.
+        """
+        if not self.endpoints:
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                endpoint=entry,
+                endpoints=(),
+                concurrency=min(entry.concurrency or self.concurrency, self.concurrency),
+                limits=entry.limits,
+                price=entry.price or self.price,
+            )
+            for entry in self.endpoints
+        )
+
+    @property
+    def served_model(self) -> str | None:
+        """What the one endpoint of `per_endpoint` calls `model`; None where that is the same."""
+        return self.endpoint.model if isinstance(self.endpoint, EndpointEntry) else None
+
+    @property
+    def weight(self) -> float:
+        """The share of the one endpoint of `per_endpoint`."""
+        return self.endpoint.weight if isinstance(self.endpoint, EndpointEntry) else 1.0
+
+    @property
+    def has_further_columns(self) -> bool:
+        """Whether the output has columns of our own that a row's record does not have as they are."""
+        return self.expect.columns or bool(self.endpoints)
+
+    @property
     def is_mock(self) -> bool:
         """Whether the embedded endpoint answers."""
-        return self.endpoint.base_url == MOCK
+        return (self.endpoints or (self.endpoint,))[0].is_mock
 
     @property
     def price_host(self) -> str:
-        """The host whose prices apply, without a port; "" for the mock."""
-        return "" if self.is_mock else (urlsplit(self.endpoint.base_url).hostname or "")
+        """The `price_host` of the one endpoint."""
+        return self.endpoint.price_host
 
     @property
     def host(self) -> str:
-        """The endpoint in messages: `api.deepinfra.com`, `localhost:8000`, `the embedded mock`."""
-        return "the embedded mock" if self.is_mock else urlsplit(self.endpoint.base_url).netloc.lower()
+        """The endpoint in messages, such as `api.deepinfra.com` or `the embedded mock`; or the names of several."""
+        if not self.endpoints:
+            return self.endpoint.label
+        return names_of(self.endpoints)

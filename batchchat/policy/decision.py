@@ -31,13 +31,16 @@ class Halt:
     """Send nothing more in this run.
 
     `attempt` is the one that showed the reason, where one did; `since` is when the reason began, in seconds since the
-    epoch; `usd` is what the next request might have cost, where that was too much.
+    epoch; `usd` is what the next request might have cost, where that was too much. Of several endpoints `endpoint` is
+    the one that showed it, by name, and `others` are the reasons of those that were given up before.
     """
 
     reason: str
     attempt: Attempt | None = None
     since: float | None = None
     usd: Decimal | None = None
+    endpoint: str = ""
+    others: tuple[Halt, ...] = ()
 
 
 Decision = Admit | Delay | Halt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batchchat.job import JobSpec
+from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.price_table import PriceTable, builtin_table, read_table
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.tokens.context_window import ContextWindow
@@ -22,7 +23,12 @@ def table_for(job: JobSpec) -> PriceTable:
 
 
 def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> Rates:
-    """The rates of `job`; `listed` is the endpoint's list of models by name, None where it was not requested."""
+    """The rates of `job`; `listed` is the endpoint's list of models by name, None where it was not requested.
+
+    Where the job has several endpoints, the rates are `JointRates`.
+    """
+    if job.endpoints:
+        return JointRates([rates_for(view) for view in job.per_endpoint])
     return Rates(
         _MOCKED_HOST if job.is_mock else job.price_host,
         job_model=job.model,
@@ -30,6 +36,7 @@ def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> 
         job_context_length=job.endpoint.context_length,
         listed=listed,
         table=table_for(job),
+        served_as=job.served_model,
     )
 
 

@@ -59,7 +59,8 @@ class Rates:
     """The rates of one job at `host`.
 
     `job_price`, which is of `job_model`, and `job_context_length` are the job's own. `listed` is the endpoint's list of
-    models by their exact names, None while it is unknown; `table` is the price table.
+    models by their exact names, None while it is unknown; `table` is the price table. `served_as` is
+    what the endpoint calls the job's model (None: the same).
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Rates:
         job_context_length: int | None = None,
         listed: Mapping[str, ListedModel] | None = None,
         table: PriceTable | None = None,
+        served_as: str | None = None,
     ) -> None:
         self._host = host
         self._job_model = job_model
@@ -78,6 +80,7 @@ class Rates:
         self._job_context_length = job_context_length
         self._listed = listed
         self._table = table
+        self._served_as = {} if served_as is None else {job_model: served_as}
         self._rates: dict[str, Rate | None] = {}
         self._lengths: dict[str, int | None] = {}
 
@@ -136,6 +139,7 @@ class Rates:
         return self._lengths[model]
 
     def _look_up(self, model: str) -> Rate | None:
+        model = self._served_as.get(model, model)
         listed = (self._listed or {}).get(model)
         if listed is not None and listed.price is not None:
             return Rate(listed.price, "endpoint", f"{self._host}'s list of models")
@@ -143,6 +147,7 @@ class Rates:
         return None if entry is None else Rate(entry.price, "table", entry.source, entry.as_of)
 
     def _look_up_length(self, model: str) -> int | None:
+        model = self._served_as.get(model, model)
         listed = (self._listed or {}).get(model)
         if listed is not None and listed.context_length is not None:
             return listed.context_length

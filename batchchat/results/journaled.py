@@ -67,7 +67,8 @@ class JournaledRows:
             (at, row.get("carried", _NONE), row["ordinal"]) for at, row in records
         )
         fields = fields_of_text(ledger.last_run.get("parsed_columns"))
-        return ParsedColumns(fields, ledger.passthrough.columns()), ledger.passthrough.retyped()
+        columns = ParsedColumns(fields, ledger.passthrough.columns(), has_endpoints=ledger.has_endpoints)
+        return columns, ledger.passthrough.retyped()
 
     def rows(self) -> Iterator[tuple[RowRecord, int]]:
         """Every row as it is published, with its length in bytes in the journal."""
@@ -110,4 +111,4 @@ class JournaledRows:
     def _is_typed(self) -> bool:
         """Whether a row may be published otherwise than its record has it."""
         runs = [record for _, record in self.ledger.runs]
-        return any(run.get("columns") or run.get("parsed_columns") for run in runs)
+        return self.ledger.has_endpoints or any(run.get("columns") or run.get("parsed_columns") for run in runs)

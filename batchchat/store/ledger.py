@@ -85,6 +85,8 @@ class Ledger:
         """What was done to the state that no record says."""
         self._models: set[str] = set()
         """Those of `answered_models` at the current run's endpoint."""
+        self._addresses: dict[str, str] = {}
+        """Where the current run has several endpoints, their addresses by name."""
 
     def apply(self, journal_offset: int, record: dict[str, Any]) -> None:
         """Apply the record at `journal_offset`. Records are applied in the journal's order."""
@@ -142,6 +144,7 @@ class Ledger:
     def continue_session(self) -> None:
         """What follows is of the latest of `runs`."""
         self._models = self.answered_models.setdefault(self.last_run.get("endpoint", ""), set())
+        self._addresses = self.last_run.get("endpoints") or {}
 
     @property
     def is_of_journal(self) -> bool:
@@ -152,6 +155,11 @@ class Ledger:
     def last_run(self) -> dict[str, Any]:
         """The latest `run` record; empty where there is none."""
         return self.runs[-1][1] if self.runs else {}
+
+    @property
+    def has_endpoints(self) -> bool:
+        """Whether the latest run's job names several endpoints, so that rows say which of them answered."""
+        return bool(self._addresses)
 
     @property
     def off_row_costs(self) -> OffRowCosts:
@@ -284,9 +292,11 @@ class Ledger:
         index.set_ordinal(entry, row["ordinal"])
         if values:
             self.passthrough.add(values, row["ordinal"])
-        if status == _ANSWERED:
-            self._models.add(row["model"])
         answered = status == _ANSWERED
+        if answered:
+            endpoint = row.get("endpoint")
+            models = self._models if endpoint is None else self._models_at(endpoint)
+            models.add(row["model"])
         index.finish(
             entry,
             status,
@@ -300,6 +310,10 @@ class Ledger:
             if self.pending_spend:
                 self.pending_spend.pop(key, None)
             self.unfinished.finished(key)
+
+    def _models_at(self, endpoint: str) -> set[str]:
+        """Those of `answered_models` at the one of several endpoints that has this name."""
+        return self.answered_models.setdefault(self._addresses.get(endpoint, endpoint), set())
 
     def _apply_amendment(self, journal_offset: int, record: dict[str, Any]) -> None:
         index, key = self.index, key_of(cast("RowRecord", record))

@@ -42,6 +42,7 @@ _UNPUBLISHED: dict[tuple[str, ...], pa.DataType] = {
     ("unreported_usd",): _FLOAT,
     ("retries",): pa.struct([(kind.value, _INT) for kind in ErrorKind]),
     ("mock",): pa.bool_(),
+    ("endpoint",): _TEXT,
     ("crc",): _TEXT,
 }
 """What a line has that is no column, or not as it is."""

@@ -34,6 +34,8 @@ ParsedField: TypeAlias = "pa.Field[Any]"
 """The name of a property and the type of its column."""
 _MAX_DEPTH = 8
 _INT64 = range(-(1 << 63), 1 << 63)
+ENDPOINT = "endpoint"
+"""The column with the name of the endpoint that answered, of a job that has several."""
 _NONE: dict[str, Any] = {}
 
 
@@ -113,13 +115,24 @@ def _target(reference: Any, root: Mapping[str, Any]) -> Any:
 
 
 class ParsedColumns:
-    """Puts the columns of `fields` before those of `passthrough`, whose names may change for it."""
+    """Puts the columns of `fields` before those of `passthrough`, whose names may change for it.
 
-    def __init__(self, fields: Iterable[ParsedField], passthrough: Mapping[str, PassthroughColumn]) -> None:
+    Where the run `has_endpoints`, the column of the one that answered comes first of all.
+    """
+
+    def __init__(
+        self,
+        fields: Iterable[ParsedField],
+        passthrough: Mapping[str, PassthroughColumn],
+        *,
+        has_endpoints: bool = False,
+    ) -> None:
         taken = {column.name for column in COLUMNS}
+        self._has_endpoints = has_endpoints
         self._values: list[tuple[str, str, Callable[[Any], Any]]] = []
         """Of each column its name, the property, and what makes a cell of its value."""
-        self.columns: dict[str, PassthroughColumn] = {}
+        self.columns: dict[str, PassthroughColumn] = {ENDPOINT: _TEXT} if has_endpoints else {}
+        taken |= self.columns.keys()
         for field in fields:
             name = field.name
             while name in taken:
@@ -141,15 +154,16 @@ class ParsedColumns:
     @property
     def changes_rows(self) -> bool:
         """Whether there is a column that a row's record does not have."""
-        return bool(self._values)
+        return bool(self._values) or self._has_endpoints
 
     def of(self, row: RowRecord) -> RowRecord:
         """The record `row` with the cells of these columns among its carried ones."""
-        if not self._values:
+        if not self.changes_rows:
             return row
         parsed = row.get("reply", _NONE).get("parsed")
         values = parsed if isinstance(parsed, dict) else _NONE
-        cells = {name: to_cell(values.get(origin)) for name, origin, to_cell in self._values}
+        cells = {ENDPOINT: row.get("endpoint")} if self._has_endpoints else {}
+        cells |= {name: to_cell(values.get(origin)) for name, origin, to_cell in self._values}
         carried = {self._renamed.get(name, name): value for name, value in row.get("carried", _NONE).items()}
         return {**row, "carried": {**cells, **carried}}
 

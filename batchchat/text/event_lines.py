@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchchat.core import events, notices
+from batchchat.core import events
 from batchchat.core.events import Event
 from batchchat.core.notices import ShardNoted
 from batchchat.text import numbers
+from batchchat.text.endpoint_lines import ENDPOINT_LINES, LINES_WITH_TIMES
 from batchchat.text.expansion import factor_words, product_words
 from batchchat.text.shard_lines import shard_noted
 
@@ -20,6 +21,9 @@ __all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "changed_rows", "event_l
 
 def event_line(event: Event, *, utc: bool = False) -> str | None:
     """The line of `event`, or its lines; None for those without. Times of day are local, or in UTC."""
+    if isinstance(event, events.OfEndpoint):
+        line = event_line(event.event, utc=utc)
+        return None if line is None else f"{event.endpoint}: {line}"
     if (write := LINES.get(type(event))) is not None:
         return write(event)
     if (write_with_times := LINES_WITH_TIMES.get(type(event))) is not None:
@@ -172,41 +176,6 @@ def _cost_outlier(event: events.CostOutlier) -> str:
     return f"one answer cost {event.ratio:,.0f}x what was expected; reservations change only if another one does"
 
 
-def _limits_read(event: events.LimitsRead) -> str:
-    using = f"using up to {numbers.count(event.concurrency)} in flight"
-    if event.why is not None:
-        return f"limits unknown ({event.why}): {using}"
-    parts = []
-    if event.requests is not None:
-        parts.append(f"{numbers.count(event.requests)} in flight")
-    if event.tokens_per_minute is not None:
-        parts.append(f"{numbers.count(event.tokens_per_minute)} tokens a minute")
-    return (
-        f"limits the endpoint allows {' and '.join(parts)}{'' if event.requests == event.concurrency else f': {using}'}"
-    )
-
-
-def _limits_shared(event: notices.LimitsShared) -> str:
-    with_whom = f"with {', '.join(event.others)}" if event.others else "with no other job so far"
-    return f"limits shared as {event.name}, {with_whom}: {numbers.count(event.concurrency)} in flight together"
-
-
-def _ceiling_lowered(event: events.CeilingLowered) -> str:
-    signs = [numbers.quantity(event.refusals, "refusal")] if event.refusals or not event.cut_offs else []
-    if event.cut_offs:
-        signs.append(f"{numbers.quantity(event.cut_offs, 'request')} timed out while others were answered")
-    reason = "overloaded" if event.cut_offs > event.refusals else "rate limited"
-    return f"{reason}: {_ceiling(event)} ({', '.join(signs)} in {numbers.duration(event.span_s)})"
-
-
-def _ceiling_raised(event: events.CeilingRaised) -> str:
-    return f"grown back: {_ceiling(event)}"
-
-
-def _ceiling(event: events.CeilingLowered | events.CeilingRaised) -> str:
-    return f"{numbers.count(event.before)} -> {numbers.count(event.after)} in flight"
-
-
 def _other_model_served(event: events.OtherModelServed) -> str:
     return f"the endpoint serves {event.served} for {event.requested}; the price may differ"
 
@@ -284,28 +253,6 @@ def _on_finish_failed(event: events.OnFinishFailed) -> str:
     return f"on_finish: {event.why}"
 
 
-def _endpoint_down(event: events.EndpointDown, utc: bool) -> str:
-    since = numbers.time_of_day(event.since, utc=utc)
-    left = "" if event.left is None else f", {numbers.rows(event.left)} left"
-    if event.is_first_contact and event.stops_at is not None:
-        return f"{event.why}; waiting up to {numbers.duration(round(event.stops_at - event.since, 3))}, Ctrl-C stops"
-    probe = f"next probe in {numbers.duration(event.probe_in_s)}"
-    if event.stops_at is not None:
-        probe += f", until {numbers.time_of_day(event.stops_at, utc=utc)} at most (`retry.max_outage`)"
-    return f"endpoint down since {since} ({event.why}): waiting, {probe}{left}"
-
-
-def _endpoint_held(event: events.EndpointHeld, utc: bool) -> str:
-    until = numbers.time_of_day(event.until, utc=utc)
-    return f"the endpoint asks for a wait ({event.why}): nothing is sent until {until}"
-
-
-def _endpoint_up(event: events.EndpointUp, utc: bool) -> str:
-    since, until = (numbers.time_of_day(at, utc=utc) for at in (event.since, event.until))
-    sent = numbers.quantity(event.probes, "request")
-    return f"endpoint is back after {numbers.duration(event.lasted_s)} ({since} to {until}, {sent} sent meanwhile)"
-
-
 LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.Started: _started,
     ShardNoted: shard_noted,
@@ -318,10 +265,6 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.Budgeted: _budgeted,
     events.PriceRatioRaised: _price_ratio_raised,
     events.CostOutlier: _cost_outlier,
-    events.LimitsRead: _limits_read,
-    notices.LimitsShared: _limits_shared,
-    events.CeilingLowered: _ceiling_lowered,
-    events.CeilingRaised: _ceiling_raised,
     events.OtherModelServed: _other_model_served,
     events.OtherTierServed: _other_tier_served,
     events.StreamNoticed: _stream_noticed,
@@ -333,12 +276,9 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.RowOverdue: _row_overdue,
     events.Draining: _draining,
     events.OnFinishFailed: _on_finish_failed,
+    **ENDPOINT_LINES,
 }
-LINES_WITH_TIMES: Mapping[type[Any], Callable[[Any, bool], str]] = {
-    events.EndpointDown: _endpoint_down,
-    events.EndpointUp: _endpoint_up,
-    events.EndpointHeld: _endpoint_held,
-}
-"""Lines with a time of day, which is in UTC where the second argument says so."""
-WITHOUT_LINE: frozenset[type[Any]] = frozenset({events.Progress, events.Publishing, events.Finished, events.Refused})
+WITHOUT_LINE: frozenset[type[Any]] = frozenset(
+    {events.Progress, events.Publishing, events.Finished, events.Refused, events.OfEndpoint}
+)
 """Events that change the progress line, or end it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from shutil import get_terminal_size
 from typing import IO, Any
 
@@ -53,7 +54,7 @@ class Bar:
             self._show(event)
         elif isinstance(event, events.Publishing | events.Finished | events.Refused):
             self._close()
-        elif isinstance(event, events.CeilingRaised):
+        elif isinstance(_at_endpoint(event), events.CeilingRaised):
             return
         elif text := event_line(event):
             self._write(escaped(text), file=self._stream)
@@ -119,11 +120,21 @@ class Lines:
             return f"{end}exit {event.exit_code}{f': {event.reason}' if event.reason else ''}"
         if isinstance(event, events.FirstFailure) and not self._quotes:
             return f"first {event.kind}: row {event.id}"
-        if (
-            isinstance(event, events.CeilingRaised) and self._quotes
-        ):  # of interest afterwards; the line shows it meanwhile
-            return None
+        at_endpoint = _at_endpoint(event)
+        if isinstance(at_endpoint, events.CeilingRaised) and self._quotes:
+            return None  # of interest afterwards; the line shows it meanwhile
+        if isinstance(event, events.OfEndpoint) and isinstance(at_endpoint, events.EndpointRetired):
+            why = at_endpoint.why if self._quotes else f"{at_endpoint.reason};"
+            event = replace(event, event=replace(at_endpoint, why=why))
         return event_line(event, utc=not self._quotes)
+
+
+def _at_endpoint(event: Event) -> Event:
+    """What happened, whichever endpoint it was at."""
+    if isinstance(event, events.OfEndpoint):
+        inner: Event = event.event
+        return inner
+    return event
 
 
 def log_file(stream: IO[str]) -> Lines:

@@ -166,7 +166,11 @@ def test_what_comes_next_is_asked_for_without_waiting(web: Web, monkeypatch: pyt
     monkeypatch.setattr(remote_stream, "_ENOUGH_BYTES", 1000)
     remote = opened(web)
     sends = threading.Event()
-    web.before = lambda: None if sends.wait(20) else None
+
+    def wait() -> None:
+        sends.wait(20)
+
+    web.before = wait
     with remote_stream.RemoteStream(remote) as stream:
         assert not stream.is_waiting  # the first bytes are there
         stream.read(remote_object.HEAD_BYTES)
