@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchchat.execution.output_writer import OutputWriter
-    from batchchat.job import OutputSpec
+    from batchchat.job import JobSpec
     from batchchat.store.ledger import Ledger
     from batchchat.store.parquet_file import PassthroughColumn
     from batchchat.store.parsed_columns import ParsedColumns
@@ -57,22 +57,10 @@ EARLY_LIMITS = EarlyLimits()
 
 
 class EarlyOutput:
-    """Writes rows of `ledger`, whose journal is in `folder`, to `output` as far as they are settled in its order.
+    """Writes rows of `ledger`, whose journal is in `folder`, to the job's output as far as they are settled."""
 
-    It is off where nothing is to be written before the end: where columns are made of parsed replies, in Python,
-    which would take the time of requests; and once finished rows are to be replaced.
-    """
-
-    def __init__(
-        self,
-        output: OutputSpec,
-        folder: Path,
-        ledger: Ledger,
-        *,
-        is_off: bool = False,
-        limits: EarlyLimits = EARLY_LIMITS,
-    ) -> None:
-        self._output = output
+    def __init__(self, job: JobSpec, folder: Path, ledger: Ledger, limits: EarlyLimits = EARLY_LIMITS) -> None:
+        self._output = output = job.output
         self._folder = folder
         self._ledger = ledger
         self._limits = limits
@@ -80,7 +68,10 @@ class EarlyOutput:
         self._writer: OutputWriter | None = None
         self._thread = ThreadPoolExecutor(1, "output")
         """One for all, since each thread has memory of its own."""
-        self.is_off = is_off
+        # Further columns are made in Python, which would take the time of requests. Which row of a random
+        # sample is the next is not known until it was read.
+        self.is_off = job.has_further_columns or (job.input.random is not None and output.order == "input")
+        """Whether nothing is written before the end; set where finished rows will be replaced."""
 
     @property
     def count(self) -> int:

@@ -127,7 +127,7 @@ class Session:
         open_recorder = partial(self._open_recorder, run.ledger.apply, _MAX_UNSYNCED)
         self._planner = Planner(context, run.source, run.ledger, open_recorder, self._counted, known_input=self._known)
         self._checkpoints: Checkpoints | None = None
-        self._early = EarlyOutput(self._job.output, run.folder, run.ledger, is_off=self._job.has_further_columns)
+        self._early = EarlyOutput(self._job, run.folder, run.ledger)
 
     async def run(self, aside: list[Path]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""

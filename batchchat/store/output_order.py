@@ -65,8 +65,8 @@ class CompletionOrder:
 class InputOrder:
     """The order of the input: a row is settled once those of all lower ordinals are noted.
 
-    Takes 8 bytes for each ordinal between the next one to be taken and the highest that was noted; where these are more
-    than 8 million apart, as where the input is a random sample of a large one, it is of no use.
+    Takes 8 bytes for each ordinal between the next one to be taken and the highest that was noted. Where these are more
+    than 8 million apart, no row is settled any more.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -22,7 +22,7 @@ import orjson
 import pytest
 import uvloop
 
-from batchchat.store.parquet import write_parquet
+from batchchat.execution.output_writer import OutputWriter
 from tests.acceptance.job import Job
 from tests.benchmarks.endpoint import Endpoint, running
 from tests.benchmarks.rows import write_rows
@@ -127,13 +127,12 @@ def test_a_row_has_no_task(job: Job, endpoint: Endpoint, monkeypatch: pytest.Mon
 def test_a_finished_row_keeps_few_objects(job: Job, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """When all rows are finished, and nothing is published yet, memory has grown by about 5 blocks for each."""
     counts = []
-    publish: Callable[..., None] = write_parquet
 
-    def counting(*arguments: Any) -> None:
+    def counting(*arguments: Any) -> OutputWriter:
         counts.append(sys.getallocatedblocks())
-        publish(*arguments)
+        return OutputWriter(*arguments)
 
-    monkeypatch.setattr("batchchat.execution.publish.write_parquet", counting)
+    monkeypatch.setattr("batchchat.execution.publish.OutputWriter", counting)
     for rows in (1, SMALL, LARGE):
         prepare(job, endpoint, rows)
         gc.collect()  # of the run before

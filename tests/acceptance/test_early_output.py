@@ -11,7 +11,9 @@ from unittest.mock import patch
 import pytest
 
 from batchchat.execution.early_output import EarlyLimits, EarlyOutput
+from batchchat.job import JobSpec
 from batchchat.mock.faults import Fault
+from batchchat.store.ledger import Ledger
 from tests.acceptance.job import Job, Running, rows, until
 from tests.acceptance.servers import mock_thread
 
@@ -22,8 +24,8 @@ ADOPTED: list[int] = []
 class EarlySoon(EarlyOutput):
     """Begins with few rows, and notes how many were there at the end."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options, limits=SOON)
+    def __init__(self, job: JobSpec, folder: Path, ledger: Ledger) -> None:
+        super().__init__(job, folder, ledger, SOON)
 
     def adopted(self, *arguments: Any) -> Any:
         writer = super().adopted(*arguments)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from batchchat.core.conversation import Key
 from batchchat.execution.early_output import EarlyLimits, EarlyOutput
 from batchchat.execution.publish import content_of, publish
-from batchchat.job import OutputSpec
+from batchchat.job import InputSpec, OutputSpec
 from batchchat.store import records
 from batchchat.store.amendments import amendment
 from batchchat.store.ledger import Ledger
@@ -63,7 +64,8 @@ class Scene:
                 adopted.append(0 if writer is None else writer.count)
                 return writer
 
-        return Noted(self.output, self.journal, self.ledger, limits=limits)
+        job: Any = SimpleNamespace(output=self.output, has_further_columns=False, input=InputSpec((), ()))
+        return Noted(job, self.journal, self.ledger, limits)
 
     def publish(self, early: EarlyOutput | None = None) -> None:
         """Publish the output, at the run's end."""

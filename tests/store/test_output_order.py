@@ -68,7 +68,7 @@ def test_several_writers_have_no_order_of_completion() -> None:
 
 
 def test_rows_that_are_far_ahead_take_no_memory() -> None:
-    """The ordinals of a random sample may be millions apart."""
+    """One row may be tried for as long as millions behind it take."""
     order = InputOrder()
     order.note(0, 10)
     order.note(4_000_000_000, 20)
