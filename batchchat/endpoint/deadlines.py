@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import math
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 __all__ = ["Deadline", "Deadlines"]
 
 
 class Deadline:
-    """The end of one attempt, `at` seconds of the event loop's clock; used by the task that made it.
+    """The end of one attempt of `task`, `at` seconds of the event loop's clock; used by that task.
 
     What waits inside `with deadline:` ends with a `TimeoutError` when the time is up, or at once where it was up
     before. aiohttp's readers take it as their timer.
@@ -23,9 +23,7 @@ class Deadline:
 
     __slots__ = ("_cancelling", "_is_waiting", "_running", "_task", "at", "is_over")
 
-    def __init__(self, at: float, running: dict[Deadline, None]) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def __init__(self, at: float, task: asyncio.Task[Any], running: dict[Deadline, None]) -> None:
         self._task = task
         self._running = running
         self._cancelling = 0
@@ -64,17 +62,23 @@ class Deadline:
 
 
 class Deadlines:
-    """The deadlines of attempts that may take `total_s` each; None: as long as they like."""
+    """The deadlines of attempts that may take `total_s` each; None: as long as they like.
+
+    Made and used in one event loop, which is asked for once: Python 3.11 makes a system call (`getpid`) each time.
+    """
 
     def __init__(self, total_s: float | None) -> None:
+        self._loop = asyncio.get_running_loop()
         self._total_s = math.inf if total_s is None else total_s
         self._running: dict[Deadline, None] = {}  # the oldest first
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> Deadline:
         """The deadline of an attempt of the current task, which begins now."""
-        loop = asyncio.get_running_loop()
-        deadline = Deadline(loop.time() + self._total_s, self._running)
+        loop = self._loop
+        task = asyncio.current_task(loop)
+        assert task is not None
+        deadline = Deadline(loop.time() + self._total_s, task, self._running)
         self._running[deadline] = None
         if self._timer is None and deadline.at < math.inf:
             self._timer = loop.call_at(deadline.at, self._end_due)
@@ -82,7 +86,7 @@ class Deadlines:
 
     def _end_due(self) -> None:
         """End those whose time is up, and come back for the next."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         now = loop.time()
         self._timer = None
         for deadline in list(self._running):

@@ -15,14 +15,16 @@ from __future__ import annotations
 import os
 import sys
 import zlib
-from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from struct import calcsize
+from struct import error as StructError  # noqa: N812
 from typing import IO, Any
 
 from batchchat import lossless_json
+from batchchat.hash_table import zeros
 from batchchat.store.atomic import building_name
 from batchchat.store.durable import sync_file, sync_folder
 from batchchat.store.ledger import Ledger
@@ -36,7 +38,9 @@ __all__ = ["CHECKPOINT", "Replay", "publish_checkpoint", "replay", "write_checkp
 CHECKPOINT = "checkpoint"
 _MAGIC = b"batchchat checkpoint 1\n"
 _MAX_LINE = 64
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError)
+_UNUSABLE = (
+    OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError, StructError
+)  # fmt: skip
 """What reading a file that is no checkpoint of this version may raise."""
 
 
@@ -99,7 +103,7 @@ def write_checkpoint(
                 "segments": [[number, *of_segment] for number, of_segment in sorted(summed.items())],
                 "state": state_of_ledger(ledger),
                 "reading": reading,
-                "arrays": [[column.typecode, column.itemsize, len(column)] for column in arrays],
+                "arrays": [[column.format, column.itemsize, len(column)] for column in arrays],
             }
         )
         crc = zlib.crc32(head)
@@ -126,7 +130,7 @@ def publish_checkpoint(building: Path) -> None:
         _remove(building)
 
 
-def _write(file: IO[bytes], part: bytes | array[int]) -> None:
+def _write(file: IO[bytes], part: bytes | memoryview[int]) -> None:
     with memoryview(part) as whole, whole.cast("B") as view:
         at = 0
         while at < len(view):
@@ -164,16 +168,17 @@ def _restored(ledger: Ledger, folder: Path, sums: SegmentSums) -> tuple[int, Map
     return journal_offset(last, segments[last][0]), head["reading"]
 
 
-def _read_arrays(file: IO[bytes], declared: Sequence[Sequence[Any]]) -> list[array[int]]:
+def _read_arrays(file: IO[bytes], declared: Sequence[Sequence[Any]]) -> list[memoryview[int]]:
     """The arrays that follow in `file`, which must end with them."""
     left = os.fstat(file.fileno()).st_size - file.tell()
     if sum(itemsize * count for _, itemsize, count in declared) != left:
         raise ValueError("it is cut off")
     arrays = []
     for typecode, itemsize, count in declared:
-        column = array(typecode)
-        if column.itemsize != itemsize:
+        if calcsize(typecode) != itemsize:
             raise ValueError("of another machine")
-        column.fromfile(file, count)
+        column = zeros(typecode, count)
+        if file.readinto(column) != column.nbytes:  # type: ignore[attr-defined]
+            raise ValueError("it is cut off")
         arrays.append(column)
     return arrays

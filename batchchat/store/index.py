@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from batchchat.core.conversation import ErrorKind, Key, Status
-from batchchat.hash_table import HashTable, stable_hash64
+from batchchat.hash_table import HashTable, stable_hash64, zeros
 from batchchat.lossless_json import canonical
 
 __all__ = ["Index"]
@@ -33,14 +33,15 @@ class Index:
 
     def __init__(self) -> None:
         self._table = HashTable()
-        self._fingerprints = array("Q")
-        self._journal_offsets = array("Q")
-        self._ordinals = array("I")
-        self._samples = array("I")
-        self._statuses = array("B")
-        self._details = array("B")
-        self._passthrough_hashes = array("Q")
-        self._row_offsets: array[int] | None = None
+        self._capacity = capacity = self._table.capacity
+        self._fingerprints = zeros("Q", capacity)
+        self._journal_offsets = zeros("Q", capacity)
+        self._ordinals = zeros("I", capacity)
+        self._samples = zeros("I", capacity)
+        self._statuses = zeros("B", capacity)
+        self._details = zeros("B", capacity)
+        self._passthrough_hashes = zeros("Q", capacity)
+        self._row_offsets: memoryview[int] | None = None
         """Where a row was amended: the offsets of all rows' own records."""
         self.on_finished: Callable[[int, int], None] | None = None
         """Called with the ordinal of each row that is finished, and the journal offset of its record."""
@@ -52,15 +53,14 @@ class Index:
         """The entry of `key`; a new key gets a new one."""
         entry, is_new = self._table.add(_hash_of_key(key))
         if is_new:
-            self._fingerprints.append(0)
-            self._journal_offsets.append(_NO_OFFSET)
-            self._ordinals.append(_NOT_IN_INPUT)
-            self._samples.append(key.sample)
-            self._statuses.append(0)
-            self._details.append(0)
-            self._passthrough_hashes.append(_NOT_NOTED)
+            if entry == self._capacity:
+                self._grow(self._table.capacity)
+            self._journal_offsets[entry] = _NO_OFFSET
+            self._ordinals[entry] = _NOT_IN_INPUT
+            if key.sample:
+                self._samples[entry] = key.sample
             if self._row_offsets is not None:
-                self._row_offsets.append(_NO_OFFSET)
+                self._row_offsets[entry] = _NO_OFFSET
         return entry
 
     def find(self, key: Key) -> int | None:
@@ -73,29 +73,26 @@ class Index:
         return self._row_offsets is not None
 
     @property
-    def arrays(self) -> list[array[int]]:
+    def arrays(self) -> list[memoryview[int]]:
         """All that the index is made of, to be written and given to `of_arrays`."""
-        columns = [*self._table.arrays, *self._columns]
-        return columns if self._row_offsets is None else [*columns, self._row_offsets]
+        return [*self._table.arrays, *(column[: len(self)] for column in self._columns)]
 
     @classmethod
-    def of_arrays(cls, arrays: Sequence[array[int]]) -> Index:
+    def of_arrays(cls, arrays: Sequence[memoryview[int]]) -> Index:
         """The inverse of `arrays`. Raises `ValueError` where they are no index's."""
         index = cls()
         hashes, slots, *columns = arrays
-        own = [*index._table.arrays, *index._columns, array("Q")][: len(arrays)]
-        whole = [column.typecode for column in arrays] == [column.typecode for column in own]
+        own = [*index.arrays, zeros("Q", 0)][: len(arrays)]
+        whole = [column.format for column in arrays] == [column.format for column in own]
         if not whole or any(len(column) != len(hashes) for column in columns):
             raise ValueError("these arrays are no index's")
         index._table = HashTable.of_arrays(hashes, slots)
-        index._fingerprints, index._journal_offsets, index._ordinals, index._samples = columns[:4]
-        index._statuses, index._details, index._passthrough_hashes = columns[4:7]
-        index._row_offsets = next(iter(columns[7:]), None)
+        index._set_columns(columns, index._table.capacity)
         return index
 
     @property
-    def _columns(self) -> list[array[int]]:
-        return [
+    def _columns(self) -> list[memoryview[int]]:
+        columns = [
             self._fingerprints,
             self._journal_offsets,
             self._ordinals,
@@ -104,10 +101,22 @@ class Index:
             self._details,
             self._passthrough_hashes,
         ]
+        return columns if self._row_offsets is None else [*columns, self._row_offsets]
+
+    def _grow(self, capacity: int) -> None:
+        self._set_columns(self._columns, capacity)
+
+    def _set_columns(self, columns: Sequence[memoryview[int]], capacity: int) -> None:
+        """The entries are those of `columns`; there may be as many as `capacity`."""
+        grown = [zeros(column.format, capacity, column) for column in columns]
+        self._fingerprints, self._journal_offsets, self._ordinals, self._samples = grown[:4]
+        self._statuses, self._details, self._passthrough_hashes = grown[4:7]
+        self._row_offsets = next(iter(grown[7:]), None)
+        self._capacity = capacity
 
     def forget_ordinals(self) -> None:
         """The input is read anew: no row of it was read yet."""
-        self._ordinals = array("I", [_NOT_IN_INPUT]) * len(self)
+        self._ordinals[: len(self)] = memoryview(array("I", [_NOT_IN_INPUT]) * len(self))
 
     def set_ordinal(self, entry: int, ordinal: int) -> None:
         """The row of `entry` is at `ordinal` of the input."""
@@ -154,7 +163,7 @@ class Index:
     def amend(self, entry: int, journal_offset: int) -> None:
         """The finished row's record is now amended by the one at `journal_offset`."""
         if self._row_offsets is None:
-            self._row_offsets = self._journal_offsets[:]
+            self._row_offsets = zeros("Q", self._capacity, self._journal_offsets)
         self._journal_offsets[entry] = journal_offset
 
     def set_passthrough(self, entry: int, values: Mapping[str, Any]) -> None:
@@ -203,13 +212,13 @@ class Index:
     def answered_ordinals(self) -> Iterator[int]:
         """The ordinals of the answered rows that are in the input."""
         answered = _CODES[Status.ANSWERED.value]
-        for ordinal, code in zip(self._ordinals, self._statuses, strict=True):
+        for ordinal, code in zip(self._ordinals[: len(self)], self._statuses[: len(self)], strict=True):
             if code == answered and ordinal != _NOT_IN_INPUT:
                 yield ordinal
 
     def finished(self) -> Iterator[int]:
         """Entries with a record, in the order they were added."""
-        return (entry for entry, code in enumerate(self._statuses) if code)
+        return (entry for entry, code in enumerate(self._statuses[: len(self)]) if code)
 
     def finished_in(self, entries: range) -> Iterator[tuple[int, int]]:
         """The ordinals and journal offsets of those of `entries` that are finished rows of the input."""
@@ -224,10 +233,10 @@ class Index:
         """
         import pyarrow.compute as pc
 
-        column = self._journal_offsets if order == "completion" else self._ordinals
-        codes, ordinals, offsets = map(_view, (self._statuses, self._ordinals, self._journal_offsets))
+        columns = (self._statuses, self._ordinals, self._journal_offsets)
+        codes, ordinals, offsets = (_view(column[: len(self)]) for column in columns)
         unfinished, not_in_input = _view(array("B", [0]))[0], _view(array("I", [_NOT_IN_INPUT]))[0]
-        sorted_entries: Any = pc.array_sort_indices(_view(column))  # stable
+        sorted_entries: Any = pc.array_sort_indices(offsets if order == "completion" else ordinals)  # stable
         result = array("Q")
         for start in range(0, len(sorted_entries), _SLICE):
             entries = sorted_entries.slice(start, _SLICE)
@@ -239,11 +248,11 @@ class Index:
         return result
 
 
-def _view(column: array[int]) -> Any:
-    """The `column` in place, as an Arrow array; a column that has one can't grow."""
+def _view(column: array[int] | memoryview[int]) -> Any:
+    """The `column` in place, as an Arrow array."""
     import pyarrow as pa
 
-    kind = {"B": pa.uint8(), "I": pa.uint32(), "Q": pa.uint64()}[column.typecode]
+    kind = {1: pa.uint8(), 4: pa.uint32(), 8: pa.uint64()}[column.itemsize]
     return pa.Array.from_buffers(kind, len(column), [None, pa.py_buffer(column)])
 
 

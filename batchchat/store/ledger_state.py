@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -38,7 +37,7 @@ def state_of_ledger(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def restore(ledger: Ledger, state: Mapping[str, Any], arrays: Sequence[array[int]]) -> None:
+def restore(ledger: Ledger, state: Mapping[str, Any], arrays: Sequence[memoryview[int]]) -> None:
     """Make an empty `ledger` what it was when `state_of_ledger` gave `state`, and its index the `arrays`.
 
     Raises `ValueError`, `KeyError` or `TypeError` where they are of another program; the ledger is then as it was.
