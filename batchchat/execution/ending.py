@@ -164,6 +164,7 @@ def _metadata(context: RunContext, rates: Rates | None) -> dict[str, Any]:
         "job": context.redactor.redact(job.text),
         "model": ", ".join(job.models),
         "endpoint": job.host,
+        **({"endpoints": [entry.name for entry in job.endpoints]} if job.endpoints else {}),
         "mock": job.is_mock,
         "inputs": relative_inputs(job.input.paths, job.output.path.parent),
         "max_cost_usd": None if job.budget.max_cost is None else str(job.budget.max_cost),

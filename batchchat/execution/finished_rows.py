@@ -41,6 +41,8 @@ class FinishedRows:
         self.count = 0
         self.completion_tokens = 0
         self.rows: list[RowRecord] = []
+        self._at_endpoints: dict[str, tuple[int, Decimal | None]] = {}
+        """Of each of several endpoints how many rows it answered in this run, and what is known of their cost."""
 
     @property
     def done(self) -> int:
@@ -66,6 +68,10 @@ class FinishedRows:
         """The 95th percentile of the answers' latency; None before the first answer."""
         return self._ledger.totals.latency_s(_MOST_ANSWERS)
 
+    def answered_by(self, endpoint: str) -> tuple[int, Decimal | None]:
+        """How many rows the `endpoint` of this name answered in this run, and for how much; None where not known."""
+        return self._at_endpoints.get(endpoint, (0, None))
+
     def apply(self, location: int, record: Any) -> None:
         """Apply the synced `record` at `location` in the journal."""
         if record["kind"] != "row" or record["status"] == _INVALID:
@@ -80,11 +86,19 @@ class FinishedRows:
 
     def _count(self, row: RowRecord) -> None:
         self.count += 1
+        if (endpoint := row.get("endpoint")) is not None and row["status"] != _FAILED:
+            self._count_at(endpoint, row)
         self.completion_tokens += row.get("usage", _NO_USAGE).get("completion_tokens", 0)
         if len(self.rows) <= READABLE_ROWS:
             self.rows.append(_readable(row))
         if row["status"] == _FAILED and self._ledger.totals.failures[row["error_kind"]] == 1:
             self._tell(FirstFailure(row["error_kind"], row["id"], row["error"]))
+
+    def _count_at(self, endpoint: str, row: RowRecord) -> None:
+        rows, usd = self.answered_by(endpoint)
+        if (cost := row.get("cost_usd")) is not None:
+            usd = (usd or Decimal(0)) + Decimal(repr(cost))
+        self._at_endpoints[endpoint] = (rows + 1, usd)
 
 
 def _readable(row: RowRecord) -> RowRecord:

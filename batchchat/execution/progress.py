@@ -11,6 +11,7 @@ from batchchat.core.conversation import ErrorKind
 from batchchat.core.events import AwaitedRow, Event, Progress, Subscriber
 from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import Dispatcher
+from batchchat.execution.endpoint_figures import EndpointFigures
 from batchchat.execution.engine import Engine
 from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
@@ -48,6 +49,7 @@ class ProgressReporter:
         self._clock = clock
         self._start = clock()
         self._throughput = Throughput()
+        self._endpoints = EndpointFigures(engine.limits, finished)
         self.finished = finished
 
     @property
@@ -108,6 +110,7 @@ class ProgressReporter:
                 awaited=self._awaited(dispatcher),
                 failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},
                 retries=dict(self._retries),
+                endpoints=self._endpoints.progress(now, self.elapsed_s),
             )
         )
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from batchchat.core.events import EndpointDown, Environment, Event, Finished, Progress, Refused
+from batchchat.core.events import EndpointDown, EndpointProgress, Environment, Event, Finished, Progress, Refused
 from batchchat.core.next_step import AS_BEFORE
 from batchchat.core.row_counts import RowCounts
 from batchchat.core.run_figures import RunFigures
@@ -173,6 +173,10 @@ class StateFile:
             "eta_s": None,
             "next_command": next_command,
         }
+        for endpoint in self._state.get("endpoints", ()):
+            endpoint |= {"in_flight": 0, "rows_per_s": 0.0, "down_since": None}
+            if endpoint["state"] != "retired":
+                endpoint["waiting_for"] = None
         self._write()
 
     def _next(self, event: Finished) -> str | None:
@@ -202,6 +206,9 @@ class StateFile:
             "eta_s": None if event.eta_s is None or down else round(event.eta_s, 1),
         }
 
+        if event.endpoints:
+            self._state["endpoints"] = [_endpoint(endpoint) for endpoint in event.endpoints]
+
     def _waiting_for(self, event: Progress) -> str | None:
         """What all requests wait for."""
         if event.down_since is not None:
@@ -226,6 +233,21 @@ def _rows_before(before: Mapping[str, Any]) -> dict[str, Any]:
     rows = before.get("rows")
     counts = rows if isinstance(rows, dict) else {}
     return {name: counts.get(name, value) for name, value in RowCounts().json().items()}
+
+
+def _endpoint(progress: EndpointProgress) -> dict[str, Any]:
+    """One of several endpoints, as run.json has it; rows and cost are those of this run."""
+    return {
+        "name": progress.name,
+        "state": progress.state,
+        "in_flight": progress.in_flight,
+        "ceiling": progress.ceiling,
+        "rows": progress.rows,
+        "rows_per_s": round(progress.rows_per_s, 3),
+        "cost_usd": _number(progress.cost_usd),
+        "waiting_for": progress.waiting_for,
+        "down_since": None if progress.down_since is None else iso_utc(progress.down_since),
+    }
 
 
 def _number(usd: Decimal | None) -> float | None:

@@ -12,11 +12,12 @@ from batchchat.errors import UsageError
 from batchchat.reporting.html.assemble import MAX_OUTPUTS, OpenOutput, assembled
 from batchchat.reporting.html.build import PageInput
 from batchchat.reporting.html.row_columns import READ, read_row_columns
-from batchchat.reporting.tables import report_input_of
+from batchchat.reporting.tables import endpoint_lines, report_input_of
 from batchchat.results.figures import Figures, figures_in
 from batchchat.results.reader import Results, open_results
 from batchchat.results.since import Since
 from batchchat.results.variants import variant_figures
+from batchchat.store.parsed_columns import ENDPOINT
 from batchchat.text.labelled import LabelledLine
 
 __all__ = ["Page", "page_of_outputs"]
@@ -52,10 +53,11 @@ def page_of_outputs(
         opened = [stack.enter_context(open_results(output, job)) for output, job in outputs_with_jobs]
         if since is not None:
             opened = [since.of(results) for results in opened]
-        all_figures = [figures_in(results, by) for results in opened]
+        all_by = [by or ((ENDPOINT,) if results.has_endpoints else ()) for results in opened]
+        all_figures = [figures_in(results, own_by) for results, own_by in zip(opened, all_by, strict=True)]
         page_outputs = [
-            _page_output(results, figures, by, shown, (billed or {}).get(figures.output, ()))
-            for results, figures in zip(opened, all_figures, strict=True)
+            _page_output(results, figures, own_by, shown, (billed or {}).get(figures.output, ()))
+            for results, figures, own_by in zip(opened, all_figures, all_by, strict=True)
         ]
         return Page(assembled(page_outputs, datetime.now(UTC)), all_figures)
 
@@ -77,5 +79,6 @@ def _page_output(
         results.run.sessions,
         billed,
         variant_figures(results),
+        endpoint_lines(figures) if results.has_endpoints and by == (ENDPOINT,) else (),
     )
     return OpenOutput(page_input, results.rows_at, results.columns)

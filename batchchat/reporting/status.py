@@ -9,7 +9,7 @@ from typing import Any
 from batchchat.reporting.lines import cut_off_words
 from batchchat.results.status import RunPhase, RunStatus
 from batchchat.text import numbers
-from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
+from batchchat.text.labelled import LabelledLine, labelled, labelled_list, next_lines
 from batchchat.text.times import local_time, parse_iso
 
 __all__ = ["headline", "status_line", "status_text"]
@@ -143,7 +143,26 @@ def _lines(status: RunStatus, output: str) -> list[LabelledLine]:
         if status.silent_s is not None and status.silent_s > _QUIET_S:
             quiet = f"for {numbers.duration(status.silent_s)}: it writes its output, or is suspended"
             lines.append(LabelledLine("quiet", quiet))
+    if endpoints := state.get("endpoints"):
+        runs = status.phase is RunPhase.RUNNING
+        lines += labelled("endpoints", [_endpoint(endpoint, runs=runs) for endpoint in endpoints])
     return [*lines, LabelledLine("output", output, pasted=True)]
+
+
+def _endpoint(endpoint: Mapping[str, Any], *, runs: bool) -> str:
+    """One of several endpoints: what it answered in this run, and how it stands."""
+    parts = [f"{numbers.count(endpoint['rows'] or 0)} answered"]
+    if endpoint["cost_usd"] is not None:
+        parts.append(numbers.money(endpoint["cost_usd"]))
+    if endpoint["state"] == "retired":
+        parts.append(f"not used any more ({endpoint['waiting_for']})")
+    elif runs and endpoint["state"] == "working":
+        in_flight, ceiling = (numbers.count(endpoint[name] or 0) for name in ("in_flight", "ceiling"))
+        parts.append(f"{endpoint['rows_per_s'] or 0:.1f} rows/s · {in_flight} of up to {ceiling} in flight")
+    elif runs:
+        since = "" if endpoint["down_since"] is None else f" since {_moment(endpoint['down_since'])}"
+        parts.append(f"waiting{since} for {endpoint['waiting_for']}")
+    return f"{endpoint['name']}: {' · '.join(parts)}"
 
 
 def _rows(state: Mapping[str, Any]) -> str:

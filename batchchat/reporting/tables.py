@@ -20,11 +20,11 @@ from batchchat.reporting.lines import (
 from batchchat.results.figures import Figures
 from batchchat.results.group_stats import GroupStats
 from batchchat.text import numbers
-from batchchat.text.labelled import LabelledLine, labelled_list
+from batchchat.text.labelled import LabelledLine, labelled, labelled_list
 from batchchat.text.run_sentence import Standing, run_sentence
 from batchchat.text.table import table
 
-__all__ = ["ReportInput", "group_table", "report_input_of", "report_text"]
+__all__ = ["ReportInput", "endpoint_lines", "group_table", "report_input_of", "report_text"]
 
 _MAX_LINES = 40
 _MAX_VALUE_CHARS = 32
@@ -133,6 +133,23 @@ def group_table(heads: Sequence[str], groups: Sequence[tuple[tuple[Any, ...], Gr
     if len(groups) > _MAX_LINES:
         text += f"\n  and {numbers.count(len(groups) - _MAX_LINES)} more; --json has all"
     return text
+
+
+def endpoint_lines(figures: Figures) -> list[LabelledLine]:
+    """A line for each of several endpoints, in order of cost; `figures` are grouped by them."""
+    texts = []
+    for (name,), stats in figures.groups:
+        totals, usd = stats.totals, stats.totals.known_cost_usd
+        parts = [f"{numbers.count(totals.answered)} answered"]
+        if failed := totals.failed + totals.invalid:
+            parts.append(f"{numbers.count(failed)} without an answer")
+        parts += [] if usd is None else [numbers.money(usd)]
+        if totals.answered:
+            parts += [
+                f"{word} {numbers.seconds(stats.latency_s(share))}" for share, word in ((0.5, "p50"), (0.95, "p95"))
+            ]
+        texts.append(f"{'no endpoint' if name is None else name}: {' · '.join(parts)}")
+    return labelled("endpoints", texts)
 
 
 def _value(value: Any) -> str:

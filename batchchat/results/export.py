@@ -114,6 +114,7 @@ def _write_parquet(target: Path, results: Results, rows: Iterator[tuple[RowRecor
         "name": results.name,
         "model": results.model,
         "endpoint": results.endpoint,
+        "endpoints": results.has_endpoints,
         "mock": results.of_mock,
         "ended": {"state": results.run.state, "stopped_by": results.run.stopped_by},
         "sessions": [list(session) for session in results.run.sessions],

@@ -36,9 +36,9 @@ class Results:
 
     `name`, `model` and `endpoint`
     are the job's, None where unknown; `inputs` its `input.path`, absolute; `of_mock` where the embedded mock answered;
-    `run` says how the run stands. `columns` reads some of the output's
-    columns as Arrow batches, `rows_at` the rows at ascending positions; both are quick, but for texts and
-    passthrough columns of a journal, for which its rows are read one by one.
+    `run` says how the run stands. Where the job `has_endpoints`, their names are in the column `endpoint`. `columns`
+    reads some of the output's columns as Arrow batches, `rows_at` the rows at ascending positions; both are
+    quick, but for texts and passthrough columns of a journal, for which its rows are read one by one.
     """
 
     output: Path
@@ -54,6 +54,7 @@ class Results:
     published: bool
     run: RunInfo
     of_mock: bool
+    has_endpoints: bool = False
 
     @property
     def passthrough(self) -> Mapping[str, PassthroughColumn]:
@@ -127,6 +128,7 @@ def _published(output: Path, published: Published, folder: Path | None) -> Resul
         published=True,
         run=run,
         of_mock=bool(metadata.get("mock")),
+        has_endpoints=bool(metadata.get("endpoints")),
     )
 
 
@@ -147,4 +149,5 @@ def _journaled(output: Path, rows: JournaledRows) -> Results:
         published=False,
         run=info_of_run(output, ledger.sessions),
         of_mock=bool(ledger.totals.mock_answers),
+        has_endpoints=ledger.has_endpoints,
     )

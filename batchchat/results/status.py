@@ -90,6 +90,17 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "outdated": _WHOLE,
     "mock": (bool,),
 }
+_ENDPOINT_KEYS: dict[str, tuple[type, ...]] = {
+    "name": _TEXT,
+    "state": _TEXT,
+    "in_flight": _WHOLE,
+    "ceiling": _WHOLE,
+    "rows": _WHOLE,
+    "rows_per_s": _NUMBER,
+    "cost_usd": _NUMBER,
+    "waiting_for": _TEXT,
+    "down_since": _TEXT,
+}
 KEYS = tuple(_KEYS)
 _ROWS = tuple(RowCounts().json())
 _STATES = {"running", "stopped", "finished"}
@@ -154,7 +165,14 @@ def _reported(output: Path, job: Path | None) -> dict[str, Any] | None:
     reported["rows"] = {name: _valid(rows.get(name), _WHOLE) for name in _ROWS}
     if job is not None:
         reported["job"] = numbers.shown_path(job)
+    if isinstance(raw.get("endpoints"), list):
+        reported["endpoints"] = [_endpoint(entry) for entry in raw["endpoints"] if isinstance(entry, dict)]
     return reported
+
+
+def _endpoint(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One of several endpoints in the form of `status --json`."""
+    return {name: _valid(entry.get(name), kinds) for name, kinds in _ENDPOINT_KEYS.items()}
 
 
 def _valid(value: Any, types: tuple[type, ...]) -> Any:

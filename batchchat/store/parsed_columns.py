@@ -19,7 +19,7 @@ from batchchat.core.record import RowRecord
 from batchchat.store.columns import COLUMNS
 from batchchat.store.parquet import PassthroughColumn
 
-__all__ = ["ParsedColumns", "ParsedField", "declared_text", "fields_of_schema", "fields_of_text"]
+__all__ = ["ENDPOINT", "ParsedColumns", "ParsedField", "declared_text", "fields_of_schema", "fields_of_text"]
 
 _JSON = {b"json": b"1"}
 """The metadata of a column that has values of several types, each as JSON text."""

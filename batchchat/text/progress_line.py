@@ -41,6 +41,8 @@ def figures(event: Progress, *, brief: bool = False) -> str:
     elif event.recovering:
         parts.append(f"{numbers.count(event.recovering)} retrying")
     parts.append(_in_flight(event))
+    if unused := sum(endpoint.state != "working" for endpoint in event.endpoints):
+        parts.append(f"{unused} of {numbers.quantity(len(event.endpoints), 'endpoint')} not answering")
     if event.tokens_per_s and not brief:
         parts.append(f"{numbers.compact(event.tokens_per_s)} tok/s")
     return " · ".join(parts)

@@ -41,7 +41,8 @@ class PageInput(NamedTuple):
     """What the page shows of an output. `by` names the column to group by; `published`: not read from a journal.
 
     `sessions` are the beginning and end of each of its runs, empty where that is not known; `billed` are lines of a
-    comparison with what the endpoint billed, and `variants` the figures of each variant of a matrix.
+    comparison with what the endpoint billed, `variants` the figures of each variant of a matrix, and `endpoints` lines
+    about each of several.
     """
 
     report_input: ReportInput
@@ -51,6 +52,7 @@ class PageInput(NamedTuple):
     sessions: Sequence[Sequence[float]] = ()
     billed: Sequence[LabelledLine] = ()
     variants: VariantFigures | None = None
+    endpoints: Sequence[LabelledLine] = ()
 
 
 def output_data(page_input: PageInput, random: np.random.Generator) -> dict[str, Any]:
@@ -244,6 +246,7 @@ def _notes(page_input: PageInput) -> list[list[str]]:
     standing = report_input.standing
     if standing.reason and standing.state == "stopped":
         lines.insert(0, LabelledLine("stopped", " ".join(standing.reason.split())))
+    lines += page_input.endpoints
     if not page_input.published:
         lines.append(
             LabelledLine("so far", "these are the rows in the run's journal; its output is not published, or older")
