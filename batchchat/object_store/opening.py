@@ -1,8 +1,8 @@
 """Opens the store of a URL with obstore, by the credentials of the environment.
 
-The usual variables are read, by obstore itself where it knows them: AWS_* (with AWS_ENDPOINT_URL for other servers that
-speak S3, and the static keys of a profile in ~/.aws), GOOGLE_*, AZURE_*. An endpoint without TLS is refused unless it
-is this machine, or AWS_ALLOW_HTTP, GOOGLE_ALLOW_HTTP or AZURE_ALLOW_HTTP is true.
+The usual variables are read, by obstore itself where it knows more of them: AWS_* (with AWS_ENDPOINT_URL for other
+servers that speak S3, and the static keys of a profile in ~/.aws), GOOGLE_*, AZURE_*. An endpoint without TLS is
+refused unless it is this machine, or AWS_ALLOW_HTTP, GOOGLE_ALLOW_HTTP or AZURE_ALLOW_HTTP is true.
 """
 
 from __future__ import annotations
@@ -38,6 +38,44 @@ _CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
 """The variables that say where the credentials for S3 are: one of them is enough."""
+_VARIABLES = {
+    "s3": (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_SKIP_SIGNATURE",
+        "AWS_REQUEST_PAYER",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_SERVER_SIDE_ENCRYPTION",
+        "AWS_SSE_KMS_KEY_ID",
+    ),
+    "gs": (
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_SKIP_SIGNATURE",
+        "GOOGLE_BASE_URL",
+    ),
+    "az": (
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_TOKEN",
+        "AZURE_STORAGE_ENDPOINT",
+        "AZURE_STORAGE_USE_EMULATOR",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_TENANT_ID",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_SKIP_SIGNATURE",
+    ),
+}
+"""What obstore is given of `environ`, which may have more than the process: a job's `.env`."""
 _KEYS_OF_PROFILE = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
@@ -78,6 +116,7 @@ def open_store(
             options["client_options"]["default_headers"] = {"authorization": authorization}
         return store.HTTPStore.from_url(address, **options)
     config, endpoint = {"s3": _s3, "gs": _gcs, "az": _azure}[url.scheme](environ)
+    config = {name.lower(): environ[name] for name in _VARIABLES[url.scheme] if environ.get(name)} | config
     if url.scheme == "s3" and _has_no_credentials(config, environ):
         raise ObjectStoreError(url, StoreFailure.NO_CREDENTIALS, verb=verb)
     options["client_options"]["allow_http"] = is_plain = (endpoint or "").lower().startswith("http://")

@@ -27,7 +27,7 @@ from batchchat.sources.file_types import MAX_MAGIC_BYTES, READS, FileKind, Packi
 from batchchat.sources.ignored import is_ignored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from batchchat.sources.remote_object import RemoteObject
 
@@ -82,15 +82,15 @@ class InputFiles:
     entries: tuple[str, ...]
 
 
-def find_files(paths: Iterable[str], as_given: Iterable[str]) -> InputFiles:
-    """The files that `paths` name (absolute paths and patterns; `as_given`: as written in the job).
+def find_files(paths: Iterable[str], as_given: Iterable[str], environ: Mapping[str, str] = os.environ) -> InputFiles:
+    """The files that `paths` name (absolute paths, patterns and URLs; `as_given`: as written in the job).
 
-    Raises `InputError`.
+    `environ` has the credentials of stores. Raises `InputError`.
     """
     files: dict[str, tuple[Path | RemoteObject, str]] = {}
     entries: list[str] = []
     pairs = list(zip(paths, as_given, strict=True))
-    remote = _remote([path for path, _ in pairs if is_url(path)])
+    remote = _remote([path for path, _ in pairs if is_url(path)], environ)
     for path, entry in pairs:
         if is_url(path):
             objects, described = next(remote)
@@ -106,13 +106,13 @@ def find_files(paths: Iterable[str], as_given: Iterable[str]) -> InputFiles:
     return InputFiles(tuple(checked), tuple(entries))
 
 
-def _remote(urls: list[str]) -> Iterator[tuple[list[RemoteObject], str]]:
+def _remote(urls: list[str], environ: Mapping[str, str]) -> Iterator[tuple[list[RemoteObject], str]]:
     """The objects that each of `urls` names, and a description of it."""
     if not urls:
         return iter(())
     from batchchat.sources.remote_files import find_remote  # obstore, of the extra `stores`
 
-    return iter(find_remote(urls))
+    return iter(find_remote(urls, environ))
 
 
 def _matches(path: str, as_given: str) -> tuple[list[tuple[str, str]], str]:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchchat.object_store.url import is_url
+from batchchat.object_store.url import ObjectUrl, is_url, parse_url
 from batchchat.sources.file_types import file_kind
 from batchchat.sources.files import unescape_pattern
 from batchchat.sources.glob_match import matches_glob
@@ -27,16 +27,21 @@ _MAGIC = re.compile(r"[*?[]")
 _ESCAPED = re.compile(r"\[[*?[]\]")
 # A file in an output folder.
 _PART = "part-00000.parquet"
+# Objects of an output folder in a store.
+_STORED_PARTS = ("parts/000001-0/part-00000.parquet", "manifest-000001.json")
 
 
-def overlapping_entry(spec: InputSpec, output: Path) -> str | None:
-    """The entry of `input.path`, as given in the job, that would read `output`, a file or folder; else None."""
-    return next(_overlapping(spec, output), None)
+def overlapping_entry(spec: InputSpec, output: Path, url: ObjectUrl | None = None) -> str | None:
+    """The entry of `input.path`, as given in the job, that would read `output`, a file or folder; else None.
+
+    `url` is where the output goes in a store, if it does.
+    """
+    return next((*_overlapping(spec, output), *_overlapping_urls(spec, url)), None)
 
 
-def entries_reading(spec: InputSpec, output: Path) -> list[str]:
+def entries_reading(spec: InputSpec, output: Path, url: ObjectUrl | None = None) -> list[str]:
     """The entries of `input.path`, as given, that name `output` itself or would read it, whether or not it is there."""
-    real, entries = os.path.realpath(output), [*_overlapping(spec, output)]
+    real, entries = os.path.realpath(output), [*_overlapping(spec, output), *_overlapping_urls(spec, url)]
     for path, entry in zip(spec.paths, spec.as_given, strict=True):
         if entry not in entries and not is_url(path) and os.path.realpath(unescape_pattern(path)) == real:
             entries.append(entry)
@@ -55,6 +60,29 @@ def _overlapping(spec: InputSpec, output: Path) -> Iterator[str]:
                 yield entry
         elif not os.path.lexists(literal) and any(_is_matched(parts, path) for parts in names):
             yield entry
+
+
+def _overlapping_urls(spec: InputSpec, output: ObjectUrl | None) -> Iterator[str]:
+    """The entries that would read one of the objects of `output`: the file, or the parts and the manifest of a folder."""
+    if output is None:
+        return
+    key = output.key.rstrip("/")
+    names = [key] if file_kind(key) is not None else [f"{key}/{part}" for part in _STORED_PARTS]
+    keys = [tuple(name.split("/")) for name in names]
+    for path, entry in zip(spec.paths, spec.as_given, strict=True):
+        if not is_url(path):
+            continue
+        url = parse_url(path)
+        if (url.scheme, url.bucket) == (output.scheme, output.bucket) and any(_is_read(parts, url) for parts in keys):
+            yield entry
+
+
+def _is_read(parts: tuple[str, ...], url: ObjectUrl) -> bool:
+    """Whether an input of `url` reads the object whose key has these `parts`."""
+    own = tuple(url.key.split("/"))
+    if own[-1] == "":
+        return _is_below(parts, own[:-1])
+    return parts == own or (_MAGIC.search(url.key) is not None and matches_glob(parts, own))
 
 
 def _parts(output: Path) -> tuple[str, ...]:

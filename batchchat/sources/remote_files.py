@@ -21,7 +21,7 @@ from batchchat.sources.ignored import is_ignored
 from batchchat.sources.remote_object import HEAD_BYTES, RemoteObject, in_parallel, refusing, validators
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from obstore import GetOptions, ObjectMeta
 
@@ -34,19 +34,22 @@ _PATIENCE_S = 120.0
 _RANGE_NOT_SATISFIABLE = "HTTP 416"
 
 
-def find_remote(texts: Sequence[str]) -> list[tuple[list[RemoteObject], str]]:
+def find_remote(texts: Sequence[str], environ: Mapping[str, str]) -> list[tuple[list[RemoteObject], str]]:
     """The objects that each URL of `texts` names, in the order of their keys, and a description of the entry.
+
+    The credentials are in `environ`.
 
     Raises `InputError` where there is none, or a store can't be read.
     """
-    stores = _Stores()
+    stores = _Stores(environ)
     return in_parallel(lambda text: _find(_parsed(text), stores), texts)
 
 
 class _Stores:
     """The stores that were opened; one for each bucket, since each has its own connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
         self._stores: dict[tuple[str, str, float], Any] = {}
         self._lock = Lock()
 
@@ -55,7 +58,7 @@ class _Stores:
         place = (url.scheme, url.secret.reveal() if url.scheme in WEB else url.bucket, patience_s)
         with self._lock:
             if place not in self._stores:
-                self._stores[place] = open_store(url, patience_s=patience_s)
+                self._stores[place] = open_store(url, self._environ, patience_s=patience_s)
             return self._stores[place]
 
 

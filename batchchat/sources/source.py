@@ -7,6 +7,7 @@ the input.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 from batchchat.core.bad import Bad
 from batchchat.core.output_columns import CARRIED, KEY_COLUMNS, TECHNICAL
 from batchchat.errors import InputError
+from batchchat.job.env_file import with_env_file
 from batchchat.job.spec import NOT_REPLAYED
+from batchchat.object_store.url import is_url
 from batchchat.sources.column_selection import ColumnSelection, ParquetFooter
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.files import InputFiles, find_files
@@ -220,7 +223,10 @@ def open_source(
     `InputError` with one sentence that says what is wrong and what to do.
     """
     rendering = Rendering(template, systems, spec.where)
-    named = find_files(spec.paths, spec.as_given)
+    environ: Mapping[str, str] = os.environ
+    if spec.folder is not None and any(map(is_url, spec.paths)):
+        environ = with_env_file(environ, spec.folder)
+    named = find_files(spec.paths, spec.as_given, environ)
     inputs = InputFiles(tuple(resolve_json_kind(file) for file in named.files), named.entries)
     footers = read_footers(inputs.files)
     headers = [header for file in inputs.files if (header := declared_columns(file)) is not None]

@@ -87,6 +87,15 @@ def test_the_keys_of_a_profile(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path
     assert store.config["region"] == "eu-central-1"
 
 
+def test_what_only_a_jobs_own_environment_has(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    url = parse_url(s3.put(s3.bucket(), "a.jsonl", b"content"))
+    for name in s3.environ:
+        monkeypatch.delenv(name)
+    store: Any = open_store(url, {**s3.environ, "AWS_REGION": "eu-west-3", "HOME": str(tmp_path)})
+    assert obstore.head(store, url.key)["size"] == 7
+    assert store.config["region"] == "eu-west-3"
+
+
 def test_google_and_azure_by_their_emulators(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     """Google's reading is S3's in all but the signature, and how names are escaped."""
     s3.client.create_bucket(Bucket="plain")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from batchchat.job.paths import resolved_input
 from batchchat.job.spec import InputSpec
+from batchchat.object_store.url import parse_url
 from batchchat.sources import overlapping_entry
 from batchchat.sources.output_overlap import entries_reading
 from tests.sources.folder import Folder, user
@@ -112,3 +113,28 @@ def test_entries_that_read_the_output_of_another_job(
         path.mkdir(parents=True)
     paths = tuple(resolved_input(entry, tmp_path, {}) for entry in typed)
     assert entries_reading(InputSpec(paths, typed), path) == entries
+
+
+@pytest.mark.parametrize(
+    ("typed", "output", "is_taken"),
+    [
+        ("s3://bucket/d/", "s3://bucket/d/out.parquet", True),
+        ("s3://bucket", "s3://bucket/deep/er/out.parquet", True),
+        ("s3://bucket/d/", "s3://bucket/d/out", True),
+        ("s3://bucket/d/", "s3://bucket/dd/out.parquet", False),
+        ("s3://bucket/d/", "s3://bucket/d/_old/out.parquet", False),
+        ("s3://other/d/", "s3://bucket/d/out.parquet", False),
+        ("gs://bucket/d/", "s3://bucket/d/out.parquet", False),
+        ("s3://bucket/d/*.jsonl", "s3://bucket/d/out.parquet", False),
+        ("s3://bucket/**/*.parquet", "s3://bucket/d/out", True),
+        ("s3://bucket/d/*/*.json", "s3://bucket/d/out", True),
+        ("s3://bucket/out.parquet", "s3://bucket/out.parquet", True),
+        ("d/*", "s3://bucket/d/out.parquet", False),
+        ("https://bucket/d/out.parquet", "s3://bucket/d/out.parquet", False),
+    ],
+)
+def test_an_output_in_a_store(tmp_path: Path, typed: str, output: str, is_taken: bool) -> None:
+    spec = InputSpec((resolved_input(typed, tmp_path, {}),), (typed,))
+    published = tmp_path / "out.run/published.parquet"
+    assert overlapping_entry(spec, published, parse_url(output)) == (typed if is_taken else None)
+    assert entries_reading(spec, published, parse_url(output)) == ([typed] if is_taken else [])

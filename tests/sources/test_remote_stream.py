@@ -39,7 +39,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(web: Web) -> remote_object.RemoteObject:
     from batchchat.sources.remote_files import find_remote
 
-    (((remote,), _),) = find_remote([web.url("data.jsonl")])
+    (((remote,), _),) = find_remote([web.url("data.jsonl")], {})
     web.requests.clear()
     return remote
 
