@@ -115,14 +115,21 @@ def run_summary(job: JobSpec, result: RunResult, commands: list[str]) -> RunSumm
         off_row_costs=result.ledger.off_row_costs,
         standing=_standing(result),
         this_run=result.figures.this_run,
-        output=shown_path(output) if output.exists() and result.exit_code in {0, 3, 4, 5} else None,
+        output=_output(job, result),
         output_bytes=sum(file.stat().st_size for file in files_of(output)) if output.exists() else None,
         next_commands=commands,
-        set_aside=[shown_path(path) for path in result.set_aside],
+        set_aside=result.set_aside,
         max_cost_usd=job.budget.max_cost,
         variants=job.variants,
         samples=job.samples,
     )
+
+
+def _output(job: JobSpec, result: RunResult) -> str | None:
+    """Where the output is, where it was published: in an object store what a reader may name."""
+    if job.output.url is not None:
+        return None if result.remote is None else result.remote.pattern
+    return shown_path(job.output.path) if job.output.path.exists() and result.exit_code in {0, 3, 4, 5} else None
 
 
 def _standing(result: RunResult) -> Standing:

@@ -12,8 +12,9 @@ from batchchat.cli.set_option import override
 from batchchat.errors import JobError
 from batchchat.job import JobSpec, Override, load_job
 from batchchat.job.paths import path_from_here
+from batchchat.object_store.url import is_url
 
-__all__ = ["input_again", "load_jobs"]
+__all__ = ["input_again", "load_jobs", "path_or_url"]
 
 _SHORT = {
     "--model": "model",
@@ -22,6 +23,11 @@ _SHORT = {
     "--max-cost": "budget.max_cost",
 }
 """Options that are short for a job key."""
+
+
+def path_or_url(_context: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """A path as `pathlib` spells it, or a URL as it was typed."""
+    return value if value is None or is_url(value) else str(Path(value))
 
 
 def _overrides(job: Path, sets: tuple[str, ...], short: Mapping[str, str | None]) -> list[Override]:
@@ -55,7 +61,7 @@ def _check_options_of_one(options: Iterable[str]) -> None:
 
 
 def load_jobs(
-    paths: Sequence[Path], sets: tuple[str, ...], short: Mapping[str, str | None], output: Path | None
+    paths: Sequence[Path], sets: tuple[str, ...], short: Mapping[str, str | None], output: str | None
 ) -> list[JobSpec]:
     """The jobs at `paths`, with `output` in place of their own, and the options that are `short` for a key.
 

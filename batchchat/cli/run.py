@@ -15,7 +15,7 @@ import click
 from batchchat.cli.confirm import confirm
 from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
-from batchchat.cli.job_options import input_again, load_jobs
+from batchchat.cli.job_options import input_again, load_jobs, path_or_url
 from batchchat.cli.output import say, say_error, style
 from batchchat.cli.resend_option import to_resend
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
@@ -55,7 +55,9 @@ __all__ = ["run"]
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")
 @click.option("--concurrency", metavar="N", help="Requests in flight at most.")
 @click.option("--max-cost", metavar="USD", help="Limit of the job's total cost, over all its resumes.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="Where the Parquet goes.")
+@click.option(
+    "--output", callback=path_or_url, metavar="PATH", help="Where the Parquet goes: a path, or s3:// gs:// az://."
+)
 @click.option("--model", metavar="MODEL", help="Set `model`, for this run.")
 @click.option("--input", "input_", metavar="PATH", help="Set `input.path`, for this run.")
 @click.option(
@@ -88,7 +90,7 @@ def run(
     limit: int | None,
     concurrency: str | None,
     max_cost: str | None,
-    output: Path | None,
+    output: str | None,
     model: str | None,
     input_: str | None,
     resend: tuple[str, ...],
@@ -121,7 +123,7 @@ def run(
         from batchchat.execution.disposition import OnChanged
 
         flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
-        shard, again = _text(specs[0].input.shard), {"--input": input_again(input_), "--output": _text(output)}
+        shard, again = _text(specs[0].input.shard), {"--input": input_again(input_), "--output": output}
         valued = {**short, **again, LIMIT: _text(limit), "--shard": shard}
         set_flags = (*(flag for flag, is_set in flags.items() if is_set), *resend_options(resend))
         several = jobs if len(jobs) > 1 else ()

@@ -15,6 +15,7 @@ __all__ = [
     "FirstFailure",
     "GatewayTimeoutFound",
     "IdsNotInInput",
+    "JournalShipped",
     "LimitsShared",
     "Notice",
     "OtherModelServed",
@@ -24,7 +25,10 @@ __all__ = [
     "ResponseFormatRefused",
     "RowOverdue",
     "ShardNoted",
+    "ShippingFailed",
     "StreamNoticed",
+    "Uploaded",
+    "Uploading",
 ]
 
 
@@ -189,6 +193,45 @@ class ShardNoted:
     other_runs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class JournalShipped:
+    """The journal is copied to the object store `url` each `every_s`; `fetched` bytes of it came from there."""
+
+    url: str
+    every_s: float
+    fetched: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShippingFailed:
+    """The journal could not be copied to `url`, for the reason `why`; it is tried again."""
+
+    url: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """The published output, of so many `files` and bytes, goes to the object store `url`."""
+
+    url: str
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The output in the object store is the result: a file, or all that the glob `pattern` matches.
+
+    It took `elapsed_s`; unless `is_new` it was there already. `leftovers` earlier objects could not be deleted.
+    """
+
+    pattern: str
+    elapsed_s: float
+    leftovers: int
+    is_new: bool
+
+
 Notice = (
     ChangedRowsLeft
     | ContextLimitFound
@@ -197,6 +240,7 @@ Notice = (
     | FirstFailure
     | GatewayTimeoutFound
     | IdsNotInInput
+    | JournalShipped
     | LimitsShared
     | OtherModelServed
     | OtherTierServed
@@ -205,5 +249,8 @@ Notice = (
     | ResponseFormatRefused
     | RowOverdue
     | ShardNoted
+    | ShippingFailed
     | StreamNoticed
+    | Uploaded
+    | Uploading
 )

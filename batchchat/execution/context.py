@@ -18,6 +18,7 @@ from batchchat.secret import Redactor
 
 if TYPE_CHECKING:
     from batchchat.sources.batch_output import BatchOutput
+    from batchchat.store.remote_output import RemoteOutput
 
 __all__ = ["RunContext", "RunOptions"]
 
@@ -65,3 +66,5 @@ class RunContext:
     signals: Signals
     redactor: Redactor
     tell: Subscribers
+    remote: RemoteOutput | None = None
+    """The output, where it goes to an object store."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchchat.core.events import Finished, Publishing
 from batchchat.core.next_step import AS_BEFORE, NextStep
@@ -19,9 +19,13 @@ from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointErr
 from batchchat.execution.context import RunContext
 from batchchat.execution.early_output import EarlyOutput
 from batchchat.execution.exit_reason import ExitReason, RunLoopResult, error_reason, exit_reason
+from batchchat.execution.remote import upload
 from batchchat.job.paths import relative_inputs
 from batchchat.pricing.rates import Rates
 from batchchat.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from batchchat.store.remote_output import RemoteResult
 
 __all__ = ["RunResult", "finish", "tell_broken"]
 
@@ -43,13 +47,15 @@ class RunResult:
     left: int | None
     stopped: str | None = None
     rows: list[RowRecord] = field(default_factory=list)
-    set_aside: list[Path] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
     next_step: NextStep = AS_BEFORE
     outdated: int = 0
     undecided: int = 0
     stopped_by: str = ""
     is_noop: bool = False
     figures: RunFigures = field(default_factory=RunFigures)
+    remote: RemoteResult | None = None
+    """The output in its object store."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """The object that `run --json` prints and `on_finish` reads."""
 
@@ -87,6 +93,13 @@ def finish(
                 publish.publish(job.output, folder, ledger, metadata, result.left, parsed=parsed, early=early)
         except MachineError as error:
             reason = error_reason(error)
+    remote: RemoteResult | None = None
+    if reason.exit_code in _PUBLISHED:
+        try:
+            with context.signals.left_alone():
+                remote = upload(context)
+        except MachineError as error:
+            reason = error_reason(error)
     figures = figures_of(result, ledger)
     _tell_finished(context, reason, figures)
     return RunResult(
@@ -100,7 +113,8 @@ def finish(
         outdated=result.outdated,
         figures=figures,
         stopped_by=reason.stopped_by,
-        is_noop=result.is_noop and is_published and reason.text is None,
+        is_noop=result.is_noop and is_published and reason.text is None and not (remote and remote.uploaded),
+        remote=remote,
         undecided=result.undecided,
     )
 

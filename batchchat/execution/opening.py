@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchchat.errors import OutputError, UsageError
 from batchchat.execution.context import RunContext
 from batchchat.execution.messages import stop_at_passed
+from batchchat.execution.remote import check_remote, keep_remote
+from batchchat.execution.shipping import shipping
 from batchchat.sources import Source
-from batchchat.store.folder import set_aside
+from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.ledger import Ledger
 from batchchat.store.lock import Lock
+from batchchat.store.segments import segments
+from batchchat.text.numbers import shown_path
 
-__all__ = ["OpenRun", "set_output_aside", "stop_time", "take_lock"]
+__all__ = ["OpenRun", "locked_folder", "stop_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,34 @@ class OpenRun:
     stop_at: float | None
 
 
+@contextmanager
+def locked_folder(context: RunContext, inputs: Iterable[Path]) -> Iterator[tuple[Path, Lock, list[str]]]:
+    """The run folder, its lock, and where the output of before is kept, if the run is to begin anew.
+
+    `inputs` are the files of the input. What can be refused about the output is refused here, with an `OutputError`.
+    """
+    output, fresh = context.job.output, context.options.fresh
+    check_output(output.path, output.as_given, inputs, fresh=fresh)
+    folder = make_folder(output.path, output.as_given)
+    lock = _take_lock(context, folder)
+    aside: list[str] = []
+    try:
+        check_writable(output.path, output.as_given)
+        with shipping(context, folder) as start_shipping:
+            check_remote(context)
+            if fresh:
+                if segments(folder) or output.path.exists():
+                    aside = _set_aside(context)
+                    folder = make_folder(output.path, output.as_given)
+                    lock.release()
+                    lock = _take_lock(context, folder)
+                aside += keep_remote(context)
+            start_shipping()
+            yield folder, lock, aside
+    finally:
+        lock.release()
+
+
 def stop_time(context: RunContext) -> float | None:
     """When the run is to end, in seconds since the epoch."""
     stop_at = context.job.budget.stop_at
@@ -45,17 +79,17 @@ def stop_time(context: RunContext) -> float | None:
     return moment
 
 
-def take_lock(context: RunContext, folder: Path) -> Lock:
+def _take_lock(context: RunContext, folder: Path) -> Lock:
     """The lock of the run `folder`. Raises `OutputError` where another process has it."""
     output = context.job.output
     path = os.path.relpath(output.path.resolve())  # to be pasted: as typed it is relative to the job file
     return Lock.take(folder, output.as_given, f"batchchat status {shlex.quote(path)}")
 
 
-def set_output_aside(context: RunContext) -> list[Path]:
+def _set_aside(context: RunContext) -> list[str]:
     """Rename the output and its run folder; their new paths. Raises `OutputError`."""
     output = context.job.output
     try:
-        return set_aside(output.path)
+        return [shown_path(path) for path in set_aside(output.path)]
     except OSError as error:
         raise OutputError(f"{output.as_given} can't be set aside: {error.strerror}.") from error

@@ -22,6 +22,7 @@ from batchchat.execution.context import RunContext, RunOptions
 from batchchat.execution.ending import RunResult
 from batchchat.execution.exit_reason import error_reason
 from batchchat.execution.on_finish import run_command
+from batchchat.execution.remote import remote_output
 from batchchat.execution.session import Session, run_session
 from batchchat.execution.signals import Signals
 from batchchat.execution.state_file import StateFile, environment_of
@@ -79,7 +80,7 @@ async def run_job(
             await _refuse(context, stack, state, error, refused)
             raise
         assert state is not None
-        result = replace(result, summary=summary_of(job, state.state, state.figures))
+        result = replace(result, summary=summary_of(job, state.state, state.figures, result.remote))
         result = replace(result, exit_code=ended(result))
         if not result.is_noop:
             await _call_on_finish(context, {**result.summary, "exit_code": result.exit_code})
@@ -105,14 +106,16 @@ def _context(
     signals: Signals | None,
     environ: Mapping[str, str],
 ) -> RunContext:
+    job_environ = with_env_file(environ, job.input.folder or Path())
     return RunContext(
         job=job,
         options=options,
         environ=environ,
-        job_environ=with_env_file(environ, job.input.folder or Path()),
+        job_environ=job_environ,
         signals=Signals.here() if signals is None else signals,
         redactor=redactor_for(job, environ),
         tell=Subscribers(subscribers),
+        remote=remote_output(job.output, job_environ),
     )
 
 

@@ -28,7 +28,7 @@ from batchchat.execution.feed import Feed
 from batchchat.execution.input_notes import input_notes
 from batchchat.execution.known_input import KnownInput
 from batchchat.execution.messages import budgeted, mixed_mock, nothing_good, own_input
-from batchchat.execution.opening import OpenRun, set_output_aside, stop_time, take_lock
+from batchchat.execution.opening import OpenRun, locked_folder, stop_time
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
@@ -42,7 +42,6 @@ from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.rates import Rates
 from batchchat.sources import open_source, overlapping_entry
 from batchchat.store.checkpoint import replay
-from batchchat.store.folder import check_output, check_writable, make_folder
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 from batchchat.store.segment_file import ResumePoint
@@ -68,18 +67,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None], sessi
     if (entry := overlapping_entry(job.input, output.path)) is not None:
         raise OutputError(own_input(output.as_given, entry))
     source = open_source(job.input, job.template, job.systems)
-    fresh = context.options.fresh
-    check_output(output.path, output.as_given, source.files, fresh=fresh)
-    folder = make_folder(output.path, output.as_given)
-    lock = take_lock(context, folder)
-    aside: list[Path] = []
-    try:
-        check_writable(output.path, output.as_given)
-        if fresh and (segments(folder) or output.path.exists()):
-            aside = set_output_aside(context)
-            folder = make_folder(output.path, output.as_given)
-            lock.release()
-            lock = take_lock(context, folder)
+    with locked_folder(context, source.files) as (folder, lock, aside):
         opened(folder)
         with context.signals.handled():
             ledger = Ledger(folder)
@@ -87,11 +75,9 @@ async def run_session(context: RunContext, opened: Callable[[Path], None], sessi
                 return await _told(session_type(context, OpenRun(folder, lock, source, ledger, stop_at)), aside)
             finally:
                 ledger.close()
-    finally:
-        lock.release()
 
 
-async def _told(session: Session, aside: list[Path]) -> RunResult:
+async def _told(session: Session, aside: list[str]) -> RunResult:
     """Run `session`; whatever refuses it or breaks it off is told with the figures there are, and raised."""
     try:
         return await session.run(aside)
@@ -129,7 +115,7 @@ class Session:
         self._checkpoints: Checkpoints | None = None
         self._early = EarlyOutput(self._job, run.folder, run.ledger)
 
-    async def run(self, aside: list[Path]) -> RunResult:
+    async def run(self, aside: list[str]) -> RunResult:
         """Run to the end; `aside` are the paths of the previous output, as --fresh has renamed it."""
         job, options, ledger = self._job, self._context.options, self._ledger
         self._tell(started(job, self._source, sends=self.sends))

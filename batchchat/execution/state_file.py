@@ -83,6 +83,7 @@ class StateFile:
         self._state: dict[str, Any] = {
             "job": None if job.path is None else str(job.path.absolute()),
             "output": str(job.output.path),
+            "url": None if job.output.url is None else job.output.url.shown,
             "state": "running",
             "reason": None,
             "stopped_by": None,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchchat.core.row_counts import RowCounts
 from batchchat.core.run_figures import RunFigures
@@ -16,17 +16,22 @@ from batchchat.text import numbers
 from batchchat.text.run_sentence import Standing, run_sentence
 from batchchat.text.times import iso_utc
 
+if TYPE_CHECKING:
+    from batchchat.store.remote_output import RemoteResult
+
 __all__ = ["summary_of"]
 
 _TOLD_WHY = {EXIT_DEFECT, UsageError.exit_code, EndpointError.exit_code, MachineError.exit_code}
 _FROM_STATE = ("rows", "next_command", "stopped_by", "started_at", "pid", "host", "version")
 
 
-def summary_of(job: JobSpec, state: Mapping[str, Any], figures: RunFigures | None) -> dict[str, Any]:
+def summary_of(
+    job: JobSpec, state: Mapping[str, Any], figures: RunFigures | None, remote: RemoteResult | None = None
+) -> dict[str, Any]:
     """The summary of the run of `job` whose final run.json is `state`; no text of the endpoint is in it.
 
-    `figures` is None where the run was refused before they were known: then the rows and the cost are those that an
-    earlier run told, and this run has none.
+    `remote` is the output in its object store, once it is there. `figures` is None where the run was refused before
+    they were known: then the rows and the cost are those that an earlier run told, and this run has none.
     """
     known_usd = _known_usd(state, figures)
     return {
@@ -52,10 +57,17 @@ def summary_of(job: JobSpec, state: Mapping[str, Any], figures: RunFigures | Non
         "endpoint": job.host,
         "mock": job.is_mock,
         "output_path": str(job.output.path),
+        "output_store": _remote(remote),
         "working_directory": str(Path.cwd()),
         **{name: state.get(name) for name in _FROM_STATE},
         "finished_at": iso_utc(time.time()),
     }
+
+
+def _remote(remote: RemoteResult | None) -> dict[str, Any] | None:
+    if remote is None:
+        return None
+    return {"files": remote.pattern, "manifest": remote.manifest, "count": remote.files, "bytes": remote.size}
 
 
 def _known_usd(state: Mapping[str, Any], figures: RunFigures | None) -> float | None:

@@ -15,7 +15,7 @@ from batchchat.job.env_file import with_env_file
 from batchchat.job.expect_check import resolve_expect
 from batchchat.job.keys import KEYS, SECTIONS, children
 from batchchat.job.overrides import Override, apply_overrides, comment_lines, put
-from batchchat.job.paths import resolved, resolved_input, secrets_of_input, shown_input
+from batchchat.job.paths import output_location, resolved, resolved_input, secrets_of_input, shown_input
 from batchchat.job.redact import redact
 from batchchat.job.source import JobSource, source_of_file
 from batchchat.job.spec import AUTO, JobSpec, PricesSpec
@@ -37,7 +37,7 @@ def load_job(
     *,
     overrides: Sequence[Override] = (),
     environ: Mapping[str, str],
-    output: Path | None = None,
+    output: Path | str | None = None,
     reads_key: bool = True,
     checks_key_name: bool = False,
 ) -> JobSpec:
@@ -45,8 +45,8 @@ def load_job(
 
     What `environ` lacks is read from a `.env` beside it.
 
-    `output` is the path of `--output`, relative to the working directory. A command that sends no requests needs no
-    API key and doesn't read it (`reads_key`), but may check the name of its variable (`checks_key_name`).
+    `output` is the path of `--output`, relative to the working directory, or a URL. A command that sends no requests
+    needs no API key and doesn't read it (`reads_key`), but may check the name of its variable (`checks_key_name`).
     Raises `JobError` with everything that is wrong, in the order of the file and then of the options.
     """
     if isinstance(source, Path):
@@ -58,7 +58,9 @@ def load_job(
         raise job_error(exc.diagnostics) from None
     overridden, override_diagnostics, suppressed = apply_overrides(tree, overrides, environ)
     if output is not None:
-        location = SourceLocation.of_option(f"--output {printable(str(output))}", len(overrides))
+        # A presigned URL holds a signature; why it is refused is said without it.
+        shown = "URL" if "://" in str(output) and "?" in str(output) else printable(str(output))
+        location = SourceLocation.of_option(f"--output {shown}", len(overrides))
         overridden = put(overridden, ("output", "path"), "", Scalar(location, str(output), str(output), str(output)))
     checked = check(overridden, environ, suppressed, reads_key=reads_key, checks_key_name=checks_key_name)
     schema = resolve_expect(checked, source.folder, environ)
@@ -83,7 +85,7 @@ def load_output(path: Path, *, environ: Mapping[str, str]) -> Path:
         if node is not None and not is_null(node):
             key = children("output")["path"]
             assert key is not None
-            return resolved(key.type.read("output.path", node), path.parent, environ)
+            return output_location(key.type.read("output.path", node), path.parent, path.parent, environ)[0]
     except RefusedError as exc:
         raise job_error(exc.diagnostics) from None
     return load_job(source, environ=environ, reads_key=False).output.path
@@ -104,7 +106,7 @@ def _tree(source: JobSource, environ: Mapping[str, str]) -> tuple[MappingNode, l
 
 
 def _kept_text(
-    text: str, tree: MappingNode, overrides: Sequence[Override], output: Path | None, checked: Checked
+    text: str, tree: MappingNode, overrides: Sequence[Override], output: Path | str | None, checked: Checked
 ) -> str:
     """The job's text as the results keep it: without secrets, with the options as comment lines at its end."""
     redacted = redact(text, tree, [override.key for override in overrides])
@@ -131,6 +133,7 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
     """
     folder = source.folder
     inputs: tuple[str, ...] = checked["input.path"]
+    output, url = output_location(checked["output.path"], output_folder, folder, environ)
     derived: dict[str, dict[str, Any]] = {
         "input": {
             "paths": tuple(resolved_input(as_given, folder, environ) for as_given in inputs),
@@ -138,7 +141,7 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
             "folder": folder.absolute(),
         },
         "endpoint": {"api_key_env": checked.api_key_env, "api_key": checked.api_key},
-        "output": {"path": resolved(checked["output.path"], output_folder, environ)},
+        "output": {"path": output, "url": url},
     }
     if (tokenizer := checked["estimate.tokenizer"]) is not None:
         derived["estimate"] = {"tokenizer": resolved(tokenizer, folder, environ)}

@@ -1,6 +1,6 @@
 """Input and output paths: files on this machine, relative to the job file's folder; `~` is the user's home.
 
-An input may be a URL, too, which is relative to nothing.
+An input may be a URL, too, which is relative to nothing, an output that of an object store.
 """
 
 from __future__ import annotations
@@ -8,23 +8,25 @@ from __future__ import annotations
 import glob
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.tree import Node, Scalar, SequenceNode, printable, wrong_type, wrong_value
 from batchchat.job.value_types import ValueType, collect, indexed_items, line
-from batchchat.object_store.url import WEB, is_url, parse_url
+from batchchat.object_store.url import STORES, WEB, ObjectUrl, is_url, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from batchchat.secret import Secret
 
 __all__ = [
+    "PUBLISHED",
     "absolute_inputs",
     "input_paths",
     "may_have_secrets",
+    "output_location",
     "output_path",
     "path_from_here",
     "relative_inputs",
@@ -32,6 +34,7 @@ __all__ = [
     "resolved_input",
     "secrets_of_input",
     "shown_input",
+    "store_url",
 ]
 
 # One slash: `--output` is a `pathlib.Path`, which turns `s3://b` into `s3:/b`.
@@ -39,6 +42,10 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _SECRET_URL = re.compile(r"https?://[^\s,\"'\]]*[?@]", re.IGNORECASE)
 _MAGIC = re.compile(r"[*?\[]")
 _SUFFIX = ".parquet"
+PUBLISHED = "published"
+"""The name, without a suffix, of what is published in the run folder, and goes to an object store from there."""
+# Of an output's key: what every store, every shell and every reader's glob takes as it is written.
+_KEY = re.compile(r"[\w!'()+,=@.~ -]+(/[\w!'()+,=@.~ -]+)*")
 
 
 def input_paths() -> ValueType:
@@ -74,14 +81,17 @@ def input_paths() -> ValueType:
 
 
 def output_path() -> ValueType:
-    """The path of the Parquet file to write, or of a folder of part files, as written."""
+    """The path or URL of the Parquet file to write, or of a folder of part files, as written."""
     takes = f"a path that ends in {_SUFFIX}, or one without a dot for a folder of part files"
     item = line(takes)
 
     def read(name: str, node: Node) -> str:
         path: str = item.read(name, node)
         assert isinstance(node, Scalar)
-        _on_this_machine(name, node, path)
+        if path.partition("://")[0].lower() in STORES and is_url(path):
+            _check_output_url(name, node, path)
+        else:
+            _on_this_machine(name, node, path, ", or an s3://, gs:// or az:// URL")
         base = os.path.basename(path.rstrip("/"))  # noqa: PTH119
         if base in {"", "~"} or ("." in base and not base.endswith(_SUFFIX)):
             raise wrong_value(name, node, takes)
@@ -94,7 +104,42 @@ def output_path() -> ValueType:
     return ValueType(takes, {"type": "string", "pattern": r"([^/]\.parquet|(^|/)[^./~]+/*)$"}, read)
 
 
-def _on_this_machine(name: str, node: Node, path: str) -> None:
+def store_url() -> ValueType:
+    """The URL in an object store below which objects are written, as written."""
+    takes = "a URL such as s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+    item = line(takes)
+
+    def read(name: str, node: Node) -> str:
+        url: str = item.read(name, node)
+        if is_url(url) and url.partition("://")[0].lower() in STORES:
+            _check_output_url(name, node, url)
+            return url
+        sentence = f"`{name}` is no URL of an object store. It takes {takes}."  # it could hold a signature
+        raise RefusedError(Diagnostic(node.location, sentence))
+
+    return ValueType(takes, {"type": "string", "pattern": "^(s3|gs|az)://[^/]+/."}, read)
+
+
+def _check_output_url(name: str, node: Node, text: str) -> None:
+    """Refuse a URL whose key can't be an output's; of what could hold a signature no more than the scheme is shown."""
+    scheme = text[:2].lower()
+    try:
+        key = parse_url(text).key.rstrip("/")
+    except ValueError as error:
+        raise RefusedError(Diagnostic(node.location, f"`{name}` {error}")) from None
+    if not key:
+        reason = "that names a bucket and nothing in it"
+    elif "?" in key or "#" in key:
+        reason = "with a query; credentials come from the environment"
+    elif _KEY.fullmatch(key) is None or any(part in {".", ".."} for part in key.split("/")):
+        reason = "whose key has an empty part, `.`, `..`, or a character that a glob would read as another"
+    else:
+        return
+    sentence = f"`{name}` is a URL ({scheme}://...) {reason}. It takes {scheme}://BUCKET/NAME.parquet for a file,"
+    raise RefusedError(Diagnostic(node.location, f"{sentence} {scheme}://BUCKET/NAME for part files."))
+
+
+def _on_this_machine(name: str, node: Node, path: str, or_else: str = "") -> None:
     """Refuse `-`, and a URL, of which only the scheme is shown: presigned ones hold a signature."""
     if path == "-":
         sentence = f"`{name}` is -, which is not in this version yet. Write the rows to a file, and name that."
@@ -102,8 +147,23 @@ def _on_this_machine(name: str, node: Node, path: str) -> None:
     if url := _URL.match(path):
         scheme = printable(url.group(1), 12)
         sentence = f"`{name}` is a URL ({scheme}://...), which is not in this version yet."
-        sentence += " It takes a path on this machine."
+        sentence += f" It takes a path on this machine{or_else}."
         raise RefusedError(Diagnostic(node.location, sentence))
+
+
+def output_location(
+    as_given: str, folder: Path, job_folder: Path, environ: Mapping[str, str]
+) -> tuple[Path, ObjectUrl | None]:
+    """Where the output `as_given` is published on this machine, and the URL that it goes to from there, if any.
+
+    A path is relative to `folder`. The run folder of a URL is in `job_folder`, named after the last part of the key.
+    """
+    if not is_url(as_given):
+        return resolved(as_given, folder, environ), None
+    url = parse_url(as_given.rstrip("/"))
+    name = url.key.rpartition("/")[2]
+    suffix = _SUFFIX if name.endswith(_SUFFIX) else ""
+    return job_folder.absolute() / f"{name.removesuffix(_SUFFIX)}.run" / f"{PUBLISHED}{suffix}", url
 
 
 def resolved(as_given: str, folder: Path, environ: Mapping[str, str]) -> Path:

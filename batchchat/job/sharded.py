@@ -35,11 +35,10 @@ def sharded(job: JobSpec, shard: KeyShard) -> JobSpec:
             f" Use at most {job.concurrency} shards, or raise `concurrency` to {shard.of} or more."
         )
     limits, budget, output = job.limits, job.budget, job.output
-    as_given = f"{output.as_given.removesuffix(output.path.name)}{shard.output(output.path).name}"
     return replace(
         job,
         input=replace(job.input, shard=shard),
-        output=replace(output, path=shard.output(output.path), as_given=as_given),
+        output=output.of_shard(shard),
         concurrency=shard.part_of_count(job.concurrency),
         limits=replace(
             limits,

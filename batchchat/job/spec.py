@@ -18,8 +18,9 @@ from batchchat.job.endpoints import endpoints
 from batchchat.job.estimate_spec import EstimateSpec, PricesSpec
 from batchchat.job.expect import ExpectSpec
 from batchchat.job.matrix import Axis, matrix
+from batchchat.job.output import OutputSpec, StoreSpec
 from batchchat.job.params import params
-from batchchat.job.paths import input_paths, output_path
+from batchchat.job.paths import input_paths
 from batchchat.job.template import TemplateSpec, template
 from batchchat.job.value_types import (
     auto_or_boolean,
@@ -146,30 +147,6 @@ class InputSpec:
     shard: KeyShard | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputSpec:
-    """Where the result goes: `path`, absolute; a folder of part files if it has no suffix. The job has `as_given`."""
-
-    path: Path
-    as_given: str = field(
-        metadata=key(output_path(), "the Parquet file to write, or a folder of part files", name="path")
-    )
-    order: str = field(
-        default="input",
-        metadata=key(one_of(("input", "completion")), "rows as in the input, or as they finished"),
-    )
-    # At some KB a row a part is a few hundred MB, which readers take in parallel and `aws s3 cp` in one go.
-    part_rows: int = field(default=100_000, metadata=key(_COUNT, "rows of one part file, where the output is a folder"))
-    raw: bool = field(
-        default=False, metadata=key(boolean(), "keep each response's JSON as it came, in the column `raw`")
-    )
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether the output is a folder of part files."""
-        return not self.path.suffix
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """A valid job.
@@ -264,6 +241,7 @@ class JobSpec:
         metadata=key(command(), "command run when a run has ended, with its summary as JSON on stdin"),
     )
     output: OutputSpec = field(metadata=section(OutputSpec))
+    store: StoreSpec = field(default=StoreSpec(), metadata=section(StoreSpec))
     path: Path | None
     text: str
 

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_store"]
 
-_REQUEST_TIMEOUT = "120s"
-"""For one request with its body: obstore counts both as one."""
+_REQUEST_S = 120.0
 _CONNECT_TIMEOUT = "10s"
 _MAX_RETRIES = 8
 _CREDENTIALS = (
@@ -81,11 +80,17 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
 def open_store(
-    url: ObjectUrl, environ: Mapping[str, str] = os.environ, *, patience_s: float = 120, verb: str = "read"
+    url: ObjectUrl,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    patience_s: float = 120,
+    request_s: float = _REQUEST_S,
+    verb: str = "read",
 ) -> ObjectStore:
     """The store that has the object of `url`, by its key; of a web server the object is at "".
 
-    5xx, timeouts and lost connections are retried for up to `patience_s`. Nothing is sent yet. Raises `UsageError`
+    5xx, timeouts and lost connections are retried for up to `patience_s`; one request with its body may take
+    `request_s`. Nothing is sent yet. Raises `UsageError`
     where obstore is not installed, and `ObjectStoreError` where the environment's settings can't be used for what is
     to be done (`verb`: "read" or "written").
     """
@@ -97,7 +102,7 @@ def open_store(
         ) from None
     options: dict[str, Any] = {
         "client_options": {
-            "timeout": _REQUEST_TIMEOUT,
+            "timeout": f"{request_s:.0f}s",  # obstore counts a request and its body as one
             "connect_timeout": _CONNECT_TIMEOUT,
             "user_agent": f"batchchat/{__version__}",
         },

@@ -6,6 +6,7 @@ run folder is read on its own.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -23,11 +24,14 @@ from batchchat.results.run_info import RunInfo, info_of_output, info_of_run, ses
 from batchchat.store.folder import folder_of, is_there
 from batchchat.store.parquet import PassthroughColumn
 from batchchat.store.published import Published
+from batchchat.store.remote_note import published_in
 from batchchat.store.run_json import read_state
 from batchchat.store.segments import end_of
 from batchchat.text import numbers
 
 __all__ = ["Results", "open_results", "output_of"]
+
+_STORE_URL = re.compile("(s3|gs|az):/")  # a path has lost the second slash
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,18 @@ class Results:
 
 
 def output_of(source: Path, environ: Mapping[str, str]) -> Path:
-    """The path of the output of `source`, which is a job file or the output itself."""
+    """The path of the output of `source`: a job file, the output itself, or the run folder that has it.
+
+    Raises `OutputError` for the URL of an object store, where only what was published is.
+    """
     if source.suffix in {".yaml", ".yml"}:
         return load_output(source, environ=environ)
-    return source
+    if _STORE_URL.match(str(source)):
+        raise OutputError(
+            f"{source.parts[0]}//... is in an object store. Give the job file, or the run folder beside it, which has"
+            " everything about the run."
+        )
+    return published_in(source) or source
 
 
 @contextmanager

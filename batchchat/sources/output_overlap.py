@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def overlapping_entry(spec: InputSpec, output: Path, url: ObjectUrl | None = Non
 
     `url` is where the output goes in a store, if it does.
     """
-    return next((*_overlapping(spec, output), *_overlapping_urls(spec, url)), None)
+    return next(chain(_overlapping(spec, output), _overlapping_urls(spec, url)), None)
 
 
 def entries_reading(spec: InputSpec, output: Path, url: ObjectUrl | None = None) -> list[str]:
@@ -63,7 +64,7 @@ def _overlapping(spec: InputSpec, output: Path) -> Iterator[str]:
 
 
 def _overlapping_urls(spec: InputSpec, output: ObjectUrl | None) -> Iterator[str]:
-    """The entries that would read one of the objects of `output`: the file, or the parts and the manifest of a folder."""
+    """The entries that would read an object of `output`: the file, or a part or the manifest of a folder."""
     if output is None:
         return
     key = output.key.rstrip("/")

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchchat.errors import OutputError
+from batchchat.job.paths import PUBLISHED
 from batchchat.store.atomic import building_name, followed, remove_leftovers
 from batchchat.store.durable import sync_folder
 from batchchat.store.output_files import files_of
@@ -29,8 +30,15 @@ _EARLIER_PROBES = (".probe-*", ".run.json.*")
 
 
 def folder_of(output: Path) -> Path:
-    """The run folder of `output`."""
+    """The run folder of `output`. What goes to an object store is published in it, other outputs beside it."""
+    if _is_inside(output):
+        return output.parent
     return output.with_name(f"{output.name.removesuffix(_SUFFIX)}.run")
+
+
+def _is_inside(output: Path) -> bool:
+    """Whether `output` is in its run folder."""
+    return output.parent.suffix == ".run" and output.name.removesuffix(_SUFFIX) == PUBLISHED
 
 
 def is_there(path: Path) -> bool:
@@ -193,17 +201,20 @@ def set_aside(output: Path) -> list[Path]:
     number = 0
     while True:
         dated = _dated(output, f"{stamp}{f'-{number}' if number else ''}")
-        pairs = ((output, dated), (folder_of(output), folder_of(dated)))
+        folders = (folder_of(output), folder_of(dated))
+        pairs = (folders,) if _is_inside(output) else ((output, dated), folders)
         if not any(os.path.lexists(path) for old, new in pairs for path in (new, followed(old).with_name(new.name))):
             break
         number += 1
     moved = [new for old, new in pairs if old.exists() and _move(old, new)]
-    sync_folder(output.parent)
+    sync_folder(folders[0].parent)
     return moved[::-1]
 
 
 def _dated(output: Path, stamp: str) -> Path:
-    """The name of `output` with `stamp`."""
+    """The name of `output` with `stamp`, or that of its run folder, where it is in that."""
+    if _is_inside(output):
+        return output.parent.with_name(f"{output.parent.stem}.{stamp}.run") / output.name
     stem = output.name.removesuffix(_SUFFIX)
     return output.with_name(f"{stem}.{stamp}{output.name[len(stem) :]}")
 

@@ -89,7 +89,7 @@ def located_state(state: Mapping[str, Any], output: Path, shown: Callable[[Path]
     located = dict(state)
     if isinstance(state.get("job"), str):
         located["job"] = shown(here(state["job"]))
-    located["output"] = shown(output)
+    located["output"] = url if isinstance(url := state.get("url"), str) else shown(output)
     located["next_command"] = _with_paths(state.get("next_command"), of_command)
     return located
 
@@ -104,6 +104,8 @@ def _with_paths(command: Any, change: Callable[[str], str]) -> Any:
         return command
     for at, word in enumerate(words[2:], 2):
         name, equals, value = word.partition("=")
+        if "://" in (value or word):
+            continue
         if at == 2 and not word.startswith("-"):  # noqa: PLR2004 (the job)
             words[at] = change(word)
         elif name == "--output" and equals:

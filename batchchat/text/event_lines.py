@@ -10,11 +10,12 @@ from typing import Any
 
 from batchchat.core import events
 from batchchat.core.events import Event
-from batchchat.core.notices import ShardNoted
+from batchchat.core.notices import JournalShipped, ShardNoted, ShippingFailed, Uploaded, Uploading
 from batchchat.text import numbers
 from batchchat.text.endpoint_lines import ENDPOINT_LINES, LINES_WITH_TIMES
 from batchchat.text.expansion import factor_words, product_words
 from batchchat.text.shard_lines import shard_noted
+from batchchat.text.upload_lines import shipped_line, shipping_failed_line, uploaded_line, uploading_line
 
 __all__ = ["LINES", "LINES_WITH_TIMES", "WITHOUT_LINE", "changed_rows", "event_line"]
 
@@ -276,6 +277,10 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.RowOverdue: _row_overdue,
     events.Draining: _draining,
     events.OnFinishFailed: _on_finish_failed,
+    JournalShipped: shipped_line,
+    ShippingFailed: shipping_failed_line,
+    Uploading: uploading_line,
+    Uploaded: uploaded_line,
     **ENDPOINT_LINES,
 }
 WITHOUT_LINE: frozenset[type[Any]] = frozenset(

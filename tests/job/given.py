@@ -16,7 +16,7 @@ KEYED = {"DEEPINFRA_TOKEN": TOKEN}
 
 
 def load(
-    text: str | bytes, *sets: str, environ: Mapping[str, str] | None = None, output: Path | None = None
+    text: str | bytes, *sets: str, environ: Mapping[str, str] | None = None, output: Path | str | None = None
 ) -> JobSpec:
     """The job of `text` in a file `job.yaml`, with a `--set` for each of `sets`."""
     overrides = [Override("--set", *option.split("=", 1)) for option in sets]

@@ -283,10 +283,10 @@ def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ),
         ),
         (
-            "s3://b/x.parquet",
+            "s3://bucket/x.parquet?X-Amz-Signature=a1b2c3",
             (
-                "--output s3:/b/x.parquet: `output.path` is a URL (s3://...), "
-                "which is not in this version yet. It takes a path on this machine."
+                "--output URL: `output.path` is a URL (s3://...) with a query; credentials come from the environment. "
+                "It takes s3://BUCKET/NAME.parquet for a file, s3://BUCKET/NAME for part files."
             ),
         ),
     ],
@@ -294,7 +294,7 @@ def test_output_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_output_option_is_checked(output: str, fault: str) -> None:
     """A bad `--output` is reported under its own name."""
     with pytest.raises(JobError) as caught:
-        load(MOCK, output=Path(output))
+        load(MOCK, output=output)
     assert caught.value.faults == [fault]
 
 

@@ -34,6 +34,11 @@ def test_variables_in_paths() -> None:
     assert load(MOCK, "input.path=${D}/x.jsonl", environ={"D": "/data"}).input.as_given == ("/data/x.jsonl",)
 
 
+def of_store(scheme: str) -> str:
+    """What an output in an object store takes."""
+    return f"It takes {scheme}://BUCKET/NAME.parquet for a file, {scheme}://BUCKET/NAME for part files."
+
+
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
@@ -71,9 +76,41 @@ def test_bad_input(path: str, sentence: str) -> None:
         ("out/.parquet", f"`output.path` is out/.parquet. {TAKES}; .parquet lacks a name before the dot."),
         ("out/x.parquet/", f"`output.path` is out/x.parquet/. {TAKES}; a file's path has no slash at its end."),
         ("[a]", f"`output.path` is a list. {TAKES}."),
-        ("s3://b/x.parquet", f"`output.path` is a URL (s3://...), {URL}"),
+        (
+            "https://h/x.parquet?sig=abc",
+            f"`output.path` is a URL (https://...), {URL.rstrip('.')}, or an s3://, gs:// or az:// URL.",
+        ),
+        (
+            "s3://key:secret@bucket/x",
+            "`output.path` is a URL (s3://...) whose bucket has no name that can be one. It takes s3://bucket/key;"
+            " credentials come from the environment.",
+        ),
+        ("gs://bucket", f"`output.path` is a URL (gs://...) that names a bucket and nothing in it. {of_store('gs')}"),
+        (
+            "az://bucket/a/*.parquet",
+            "`output.path` is a URL (az://...) whose key has an empty part, `.`, `..`, or a character that a glob would"
+            f" read as another. {of_store('az')}",
+        ),
+        ("s3://bucket/a.csv", f"`output.path` is s3://bucket/a.csv. {TAKES}."),
     ],
 )
 def test_bad_output(path: str, sentence: str) -> None:
     """An output path that is not accepted is reported with the way out."""
     assert faults(MOCK.replace("{path: o.parquet}", f"\n  path: {path}")) == [f"job.yaml:4: {sentence}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "name"),
+    [
+        ("s3://bucket/a/out.parquet", "out.run/published.parquet", "s3://bucket/a/out.parquet"),
+        ("gs://bucket/out/", "out.run/published", "gs://bucket/out"),
+    ],
+)
+def test_output_in_a_store(url: str, path: str, name: str) -> None:
+    """Its run folder is beside the job, also where `--output` names it; it is published there first."""
+    for job in (load(MOCK.replace("{path: o.parquet}", f"{{path: '{url}'}}")), load(MOCK, output=url)):
+        assert job.input.folder is not None
+        assert job.output.path == job.input.folder / path
+        assert job.output.url is not None
+        assert job.output.url.shown == name
+        assert job.output.as_given == url

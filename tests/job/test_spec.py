@@ -15,15 +15,16 @@ import pytest
 from batchchat.job.declaration import KEY, SECTION
 from batchchat.job.keys import KEYS, SECTIONS, JobKey
 from batchchat.job.spec import JobSpec
+from batchchat.object_store.url import ObjectUrl
 from tests.job.given import KEYED, MOCK, TOP, faults, load
 
-NAMES = {"Decimal": Decimal, "Mapping": Mapping, "Path": Path}
+NAMES = {"Decimal": Decimal, "Mapping": Mapping, "ObjectUrl": ObjectUrl, "Path": Path}
 # Fields that no key sets: the loader works them out, or makes the value of several keys one.
 DERIVED = {
     "": {"ask_concurrency", "path", "text"},
     "input": {"folder", "paths"},
     "endpoint": {"api_key"},
-    "output": {"path"},
+    "output": {"path", "url"},
 }
 EXAMPLES = {
     "budget.stop_at": "6h",

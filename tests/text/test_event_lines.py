@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from batchchat.core import events, notices
-from batchchat.core.notices import ShardNoted
+from batchchat.core.notices import JournalShipped, ShardNoted, ShippingFailed, Uploaded, Uploading
 from batchchat.core.run_figures import RunFigures
 from batchchat.text.event_lines import LINES, LINES_WITH_TIMES, WITHOUT_LINE, event_line
 
@@ -217,6 +217,23 @@ TEXTS = [
     (
         events.CostOutlier(Decimal("666.67")),
         "one answer cost 667x what was expected; reservations change only if another one does",
+    ),
+    (JournalShipped("s3://b/j/out.run", 5, 0), "journal copied to s3://b/j/out.run each 5s"),
+    (
+        JournalShipped("s3://b/j/out.run", 5, 12_000),
+        "journal copied to s3://b/j/out.run each 5s\njournal 12 kB fetched that this machine did not have",
+    ),
+    (
+        ShippingFailed("s3://b/j/out.run", "s3://b/j can't be written: no response from b."),
+        "journal not copied: s3://b/j can't be written: no response from b. The run goes on; every row is in the"
+        " journal on this machine",
+    ),
+    (Uploading("s3://b/out", 3, 31_000_000), "upload 3 files, 31 MB -> s3://b/out"),
+    (Uploaded("s3://b/out/parts/1/*", 4.2, 0, is_new=True), "upload done in 4.2s · s3://b/out/parts/1/*"),
+    (
+        Uploaded("s3://b/o.parquet", 0.1, 1, is_new=False),
+        "upload not needed: it is there · s3://b/o.parquet\nnote   1 earlier object can't be deleted with these"
+        " credentials",
     ),
 ]
 

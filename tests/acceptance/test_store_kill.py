@@ -1,0 +1,109 @@
+"""A run killed at every request that its object store sees, and resumed: no half result, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.job import Job, Running, rows
+from tests.acceptance.test_store_output import result_of, table
+from tests.s3 import S3
+from tests.s3_proxy import MOMENTS, Proxy, proxy_of
+
+FEW, ALL = 15, 25
+
+
+@pytest.fixture
+def proxy(s3: S3) -> Iterator[Proxy]:
+    with proxy_of(s3.endpoint) as proxy:
+        yield proxy
+
+
+class Scene:
+    """A job of which a part is published already, and that publishes all when it runs."""
+
+    def __init__(self, folder: Path, s3: S3, proxy: Proxy, *, is_folder: bool) -> None:
+        folder.mkdir()
+        self.s3, self.proxy, self.is_folder = s3, proxy, is_folder
+        self.bucket = s3.bucket()
+        self.environ = s3.environ | {"AWS_ENDPOINT_URL": proxy.endpoint}
+        self.job = Job(folder)
+        output = f"s3://{self.bucket}/out" + ("" if is_folder else ".parquet")
+        self.job.write(rows(ALL), output__path=output, output__part_rows=10)
+        assert self.job.run("--limit", str(FEW), env=s3.environ).code == 0
+
+    def seen(self) -> int:
+        """How many rows a reader sees."""
+        found = result_of(self.s3, self.bucket, "out") if self.is_folder else table(self.s3, self.bucket, "out.parquet")
+        return len(found or ())
+
+    def killed(self, when: Callable[[int, str], bool], moment: str) -> bool:
+        """Run in a process that is killed at the first request that `when` means; False where there was none."""
+        running: list[Running] = []
+
+        def kill() -> None:
+            os.kill(running[0].process.pid, signal.SIGKILL)
+            running[0].process.wait()
+            raise ConnectionAbortedError
+
+        self.proxy.reset(when, moment, kill)
+        running.append(self.job.start("--progress", "none", env=self.environ))
+        ended = running[0].end()
+        assert ended.code == (-signal.SIGKILL if self.proxy.acted else 0), ended.err
+        return self.proxy.acted
+
+    def check_resumed(self) -> None:
+        """Resume, and look at everything that is there then."""
+        self.proxy.reset()
+        ended = self.job.run(env=self.environ)
+        assert ended.code == 0, ended.err
+        assert self.seen() == ALL
+        assert self.s3.uploads(self.bucket) == []
+        keys = self.s3.keys(self.bucket)
+        if self.is_folder:
+            assert len([key for key in keys if "/manifest-" in key]) == 2, keys
+            assert len([key for key in keys if "/parts/" in key]) == 2 + 3, keys
+            assert len(keys) == 2 + 2 + 3, keys
+        else:
+            assert keys == ["out.parquet"]
+        assert sorted(line["id"] for line in self.job.journal() if line["kind"] == "row") == [
+            f"r{n:04}" for n in range(ALL)
+        ]
+        assert not any("uploads" in line for line in self.proxy.requests), "no multipart upload was begun"
+
+
+@pytest.mark.parametrize("is_folder", [False, True], ids=["file", "parts"])
+def test_killed_in_mid_upload(tmp_path: Path, s3: S3, proxy: Proxy, is_folder: bool) -> None:
+    """SIGKILL while half of a file has reached the store: a reader sees the result before it; the next run goes on."""
+    scene = Scene(tmp_path / "job", s3, proxy, is_folder=is_folder)
+    assert scene.killed(lambda _, line: line.startswith("PUT") and line.endswith(".parquet"), "amid")
+    assert scene.seen() == FEW
+    scene.check_resumed()
+
+
+def is_nth(number: int, count: int, _: object) -> bool:
+    """Whether the request that comes as the `count`th is the one with this `number`."""
+    return count == number
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("is_folder", [False, True], ids=["file", "parts"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_every_request(tmp_path: Path, s3: S3, proxy: Proxy, is_folder: bool, moment: str) -> None:
+    """At every request, before it, amid its body and after it: a reader sees the result before or after, whole."""
+    number = 0
+    while True:
+        scene = Scene(tmp_path / f"{number}", s3, proxy, is_folder=is_folder)
+        if not scene.killed(partial(is_nth, number), moment):
+            break
+        assert scene.seen() in {FEW, ALL}, proxy.requests
+        scene.check_resumed()
+        shutil.rmtree(scene.job.folder)
+        number += 1
+    assert number >= 7
