@@ -1,6 +1,6 @@
-"""Which of the waiting rows an endpoint is given next, so that its prefix cache has the beginning of it; pure.
+"""Which of the waiting rows an endpoint is sent next, so that its prefix cache has the beginning of it; pure.
 
-A row is given to whoever asks, at once: no endpoint is idle for the sake of a cache. Which one it is:
+There is always one: no endpoint is idle for the sake of a cache. Which one it is:
 
 1. a row that has waited too long;
 2. a row that goes on where that one began which the endpoint answered last: its free slot has that beginning;
@@ -10,27 +10,25 @@ A row is given to whoever asks, at once: no endpoint is idle for the sake of a c
 5. a row that another endpoint has more of, the least more. The end of the queue is looked at, too, where that endpoint
    would come last.
 
-To give out rows of one beginning in succession is the order in which a bounded cache is used best: it is depth-first in
-the tree of beginnings (Zheng et al., "SGLang", 2024, theorem 3.1).
+To send rows of one beginning in succession is the order in which a bounded cache is used best: it is depth-first in
+the tree of beginnings (Zheng et al., "SGLang", 2024).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["MAX_SENT_PREFIXES", "MAX_WAIT_TAKES", "PrefixQueue", "SentPrefixes"]
+__all__ = ["MAX_SENT_PREFIXES", "PrefixQueue", "SentPrefixes"]
 
 T = TypeVar("T")
 
 MAX_SENT_PREFIXES = 1 << 16
 """Of so many beginnings it is remembered where they were sent, of the latest."""
-MAX_WAIT_TAKES = 4
-"""A row is passed over by this many takes for each row that the queue may have, no more."""
 _CANDIDATES = 32
 """How many rows are looked at from either end. More would find a little more, and each takes 1 µs."""
 _MULTIPLIER, _ALL_BITS = 0x9E3779B97F4A7C15, (1 << 64) - 1
@@ -84,43 +82,43 @@ class _Waiting(NamedTuple, Generic[T]):
 
 
 class PrefixQueue(Generic[T]):
-    """Rows that wait, `max_rows` and `max_size` (the sum of what is added with each) where `is_full` is heeded."""
+    """Items that wait, each with the beginnings of its conversation; none waits for more than `max_wait` sent ones.
 
-    def __init__(self, max_rows: int, max_size: int) -> None:
-        self._max_rows, self._max_size = max_rows, max_size
+    Each item is in it once, and is told from others by its identity.
+    """
+
+    def __init__(self, max_wait: int) -> None:
+        self._max_wait = max_wait
+        self._numbers: dict[T, int] = {}
         self._waiting: OrderedDict[int, _Waiting[T]] = OrderedDict()  # by number, in the order of arrival
-        self._sharing: dict[int, dict[int, None]] = {}  # beginning -> the numbers of the rows that have it
-        self._unsent: dict[int, None] = {}  # beginnings that several rows have, and no endpoint was sent
+        self._sharing: dict[int, dict[int, None]] = {}  # beginning -> the numbers of the items that have it
+        self._unsent: dict[int, None] = {}  # beginnings that several items have, and no endpoint was sent
         self._sent = SentPrefixes()
-        self._answered: dict[str, tuple[int, ...]] = {}  # the beginnings of the row each endpoint answered last
+        self._answered: dict[str, tuple[int, ...]] = {}  # the beginnings of what each endpoint answered last
         self._bits: dict[str, int] = {}
-        self._number = self._takes = self._size = 0
+        self._number = self._sent_count = 0
+        self.size = 0
+        """The sum of the sizes of what waits."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more rows should be added before one is taken."""
-        return len(self._waiting) >= self._max_rows or self._size >= self._max_size
-
     def add(self, item: T, prefixes: tuple[int, ...], size: int) -> None:
-        """`item` waits; it begins with `prefixes` (`policy.prefixes`) and takes `size` of the memory that there is."""
-        overdue_at = self._takes + MAX_WAIT_TAKES * self._max_rows
-        self._waiting[self._number] = _Waiting(item, prefixes, size, overdue_at)
+        """`item` waits; it begins with `prefixes` (`policy.prefixes`)."""
+        number = self._numbers[item] = self._number
+        self._waiting[number] = _Waiting(item, prefixes, size, self._sent_count + self._max_wait)
         for prefix in prefixes:
             sharing = self._sharing.setdefault(prefix, {})
-            sharing[self._number] = None
+            sharing[number] = None
             if len(sharing) > 1 and prefix not in self._sent:
                 self._unsent[prefix] = None
         self._number += 1
-        self._size += size
+        self.size += size
 
-    def take(self, endpoint: str) -> T | None:
-        """The item that `endpoint` is given next, None where none waits."""
+    def best(self, endpoint: str) -> T | None:
+        """The item that `endpoint` should be sent next, None where none waits."""
         if not self._waiting:
             return None
-        self._takes += 1
         bit = self._bit(endpoint)
         number = self._overdue()
         if number is None:
@@ -129,33 +127,11 @@ class PrefixQueue(Generic[T]):
             number = self._unbegun(endpoint)
         if number is None:
             number = self._fitting(bit)
-        waiting = self._remove(number)
-        self._add_sent(waiting.prefixes, bit)
-        return waiting.item
+        return self._waiting[number].item
 
-    def answered(self, endpoint: str, prefixes: tuple[int, ...]) -> None:
-        """`endpoint` has answered a row that begins with `prefixes`, so what its free slot has is that."""
-        self._answered[endpoint] = prefixes
-        self._add_sent(prefixes, self._bit(endpoint))
-
-    def forget(self, endpoint: str) -> None:
-        """`endpoint` has gone, and what it had in its cache."""
-        self._answered.pop(endpoint, None)
-        if (bit := self._bits.pop(endpoint, 0)) != 0:
-            self._sent.forget(bit)
-
-    def _bit(self, endpoint: str) -> int:
-        if endpoint not in self._bits:
-            used = sum(self._bits.values())
-            self._bits[endpoint] = ~used & (used + 1)  # the lowest that is free
-        return self._bits[endpoint]
-
-    def _add_sent(self, prefixes: tuple[int, ...], bit: int) -> None:
-        self._sent.add(prefixes, bit)
-        for prefix in prefixes:
-            self._unsent.pop(prefix, None)
-
-    def _remove(self, number: int) -> _Waiting[T]:
+    def remove(self, item: T) -> tuple[int, ...]:
+        """`item` waits no more; what it begins with. Raises `KeyError` if it does not wait."""
+        number = self._numbers.pop(item)
         waiting = self._waiting.pop(number)
         for prefix in waiting.prefixes:
             sharing = self._sharing[prefix]
@@ -164,12 +140,44 @@ class PrefixQueue(Generic[T]):
                 self._unsent.pop(prefix, None)
             if not sharing:
                 del self._sharing[prefix]
-        self._size -= waiting.size
-        return waiting
+        self.size -= waiting.size
+        return waiting.prefixes
+
+    def sent(self, endpoint: str, prefixes: tuple[int, ...]) -> None:
+        """`endpoint` is sent what begins with `prefixes`, whether that waited or not."""
+        self._sent_count += 1
+        self._add_sent(endpoint, prefixes)
+
+    def answered(self, endpoint: str, prefixes: tuple[int, ...]) -> None:
+        """`endpoint` has answered what begins with `prefixes`, so its free slot has just that."""
+        self._answered[endpoint] = prefixes
+        self._add_sent(endpoint, prefixes)
+
+    def holder(self, endpoints: Collection[str], prefixes: tuple[int, ...]) -> str | None:
+        """The first of `endpoints` that was sent the longest of `prefixes`; None where none was sent any."""
+        bits = self._sent.longest(prefixes, sum(self._bits.get(endpoint, 0) for endpoint in endpoints))[1]
+        return next((endpoint for endpoint in endpoints if bits & self._bits.get(endpoint, 0)), None)
+
+    def forget(self, endpoint: str) -> None:
+        """`endpoint` has gone, and what it had in its cache."""
+        self._answered.pop(endpoint, None)
+        if (bit := self._bits.pop(endpoint, 0)) != 0:
+            self._sent.forget(bit)
+
+    def _add_sent(self, endpoint: str, prefixes: tuple[int, ...]) -> None:
+        self._sent.add(prefixes, self._bit(endpoint))
+        for prefix in prefixes:
+            self._unsent.pop(prefix, None)
+
+    def _bit(self, endpoint: str) -> int:
+        if endpoint not in self._bits:
+            used = sum(self._bits.values())
+            self._bits[endpoint] = ~used & (used + 1)  # the lowest that is free
+        return self._bits[endpoint]
 
     def _overdue(self) -> int | None:
         number = next(iter(self._waiting))
-        return number if self._waiting[number].overdue_at < self._takes else None
+        return number if self._waiting[number].overdue_at <= self._sent_count else None
 
     def _continued(self, endpoint: str, bit: int) -> int | None:
         """The row that has the longest beginning in common with the one `endpoint` answered last.

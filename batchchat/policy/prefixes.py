@@ -16,15 +16,13 @@ MAX_PREFIXES = 64
 """No more beginnings of a conversation are told apart: 64 KiB of text, where one message has it all."""
 
 
-def prefix_hashes(model: str, params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+def prefix_hashes(model: str, messages: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     """64-bit hashes of the conversation's beginnings, the shortest first; the last is that of all of it, if they reach.
 
     A beginning ends where a message ends, and in a long one at each block. Two conversations share one if all that
-    stands before its end is equal: the model, the tools and the messages. The same in every process.
+    stands before its end is equal: the model and the messages. The same in every process.
     """
     digest = blake2b(model.encode("utf-8", "surrogatepass"), digest_size=8)
-    if params.get("tools"):
-        digest.update(b"\x1d" + canonical(params["tools"]))
     hashes: list[int] = []
     for message in messages:
         content = message.get("content")

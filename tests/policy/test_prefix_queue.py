@@ -10,16 +10,25 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchchat.policy.prefix_queue import MAX_WAIT_TAKES, PrefixQueue, SentPrefixes
+from batchchat.policy.prefix_queue import PrefixQueue, SentPrefixes
 
 SYSTEM = 1
 
 
-def queue(rows: int = 100, size: int = 1 << 20) -> PrefixQueue[str]:
-    return PrefixQueue(rows, size)
+class Queue(PrefixQueue[str]):
+    """Rows by name; an endpoint takes what is best for it."""
+
+    def take(self, endpoint: str) -> str | None:
+        if (name := self.best(endpoint)) is not None:
+            self.sent(endpoint, self.remove(name))
+        return name
 
 
-def put(waiting: PrefixQueue[str], names: Iterable[str]) -> None:
+def queue() -> Queue:
+    return Queue(1_000)
+
+
+def put(waiting: Queue, names: Iterable[str]) -> None:
     """Add rows: `a1` is the system message, the context `a` and the question 1."""
     for name in names:
         waiting.add(name, prefixes(name), 1)
@@ -29,7 +38,7 @@ def prefixes(name: str) -> tuple[int, ...]:
     return (SYSTEM, 100 + ord(name[0]), 1000 + crc32(name.encode()))
 
 
-def play(waiting: PrefixQueue[str], *endpoints: str) -> list[tuple[str, str]]:
+def play(waiting: Queue, *endpoints: str) -> list[tuple[str, str]]:
     """Each takes a row in turn, and answers it before it takes the next."""
     taken = []
     while len(waiting):
@@ -127,18 +136,24 @@ def test_an_endpoint_that_has_gone_has_no_beginning_any_more() -> None:
     assert waiting.take("three") == "c1"
 
 
-def test_it_is_full_by_rows_or_by_size() -> None:
-    def is_full(*sizes: int) -> bool:
-        waiting = queue(rows=2, size=100)
-        for number, size in enumerate(sizes):
-            waiting.add("", (number,), size)
-        return waiting.is_full
+def test_what_waits_has_a_size() -> None:
+    waiting = queue()
+    waiting.add("a", (1,), 20)
+    waiting.add("b", (2,), 3)
+    waiting.remove("a")
+    assert (waiting.size, len(waiting)) == (3, 1)
 
-    assert [is_full(1), is_full(1, 1), is_full(99), is_full(100)] == [False, True, False, True]
-    waiting = queue(rows=2, size=100)
-    waiting.add("a", (1,), 100)
-    waiting.take("one")
-    assert not waiting.is_full
+
+def test_the_holder_is_who_was_sent_the_longest_beginning() -> None:
+    waiting = queue()
+    waiting.sent("one", prefixes("a1"))
+    waiting.sent("two", prefixes("b1"))
+    both = ("one", "two")
+    assert waiting.holder(both, prefixes("b2")) == "two"
+    assert waiting.holder(both, prefixes("c1")) == "one"
+    assert waiting.holder(["two"], prefixes("a1")) == "two"
+    assert waiting.holder(["three"], prefixes("a1")) is None
+    assert waiting.holder(both, (99,)) is None
 
 
 def test_of_the_sent_beginnings_the_latest_are_remembered() -> None:
@@ -158,32 +173,29 @@ TAKES = st.lists(st.tuples(st.sampled_from(["one", "two", "three"]), st.booleans
 
 
 @given(ROWS, TAKES, st.integers(1, 12))
-def test_each_row_is_given_once_and_none_waits_for_ever(
+def test_each_row_is_sent_once_and_none_waits_for_ever(
     rows: list[tuple[str, int]], takes: list[tuple[str, bool]], max_rows: int
 ) -> None:
     """Whoever takes, whatever is answered: every row once, never none while some wait, and nothing is left behind."""
-    waiting: PrefixQueue[int] = PrefixQueue(max_rows, 1 << 20)
-    bound = (MAX_WAIT_TAKES + 1) * max_rows + 1
-    names = iter(enumerate(rows))
-    added_at, given_out, at_end, turn = {}, Counter[int](), False, 0
-    while True:
-        while not at_end and not waiting.is_full:
-            if (row := next(names, None)) is None:
-                at_end = True
-                break
-            number, (context, question) = row
-            waiting.add(number, prefixes(f"{context}{question}"), 1)
+    max_wait = 2 * max_rows
+    waiting: PrefixQueue[int] = PrefixQueue(max_wait)
+    names = [f"{context}{question}" for context, question in rows]
+    added_at: dict[int, int] = {}
+    sent = Counter[int]()
+    for turn in range(len(names)):
+        while len(waiting) < max_rows and len(added_at) < len(names):
+            number = len(added_at)
+            waiting.add(number, prefixes(names[number]), 1)
             added_at[number] = turn
         endpoint, is_answered = takes[turn % len(takes)]
-        item = waiting.take(endpoint)
-        if item is None:
-            break
-        given_out[item] += 1
-        assert turn - added_at[item] <= bound
+        item = waiting.best(endpoint)
+        assert item is not None
+        waiting.sent(endpoint, waiting.remove(item))
+        sent[item] += 1
+        assert turn - added_at[item] <= max_wait + max_rows
         if is_answered:
-            context, question = rows[item]
-            waiting.answered(endpoint, prefixes(f"{context}{question}"))
-        turn += 1
-    assert given_out == Counter(range(len(rows)))
+            waiting.answered(endpoint, prefixes(names[item]))
+    assert sent == Counter(range(len(rows)))
+    assert (waiting.best("one"), waiting.size) == (None, 0)
     assert not waiting._sharing
     assert not waiting._unsent
