@@ -52,12 +52,17 @@ def run_record(context: RunContext, source: Source, reading: str | None = None) 
 
 
 def _price(job: JobSpec) -> dict[str, Any]:
-    """What tokens of prompts cost, cached and others, where the job has one model and that price is known for it.
+    """What tokens of prompts cost, cached and others, where the job has one model, at one price that is known.
 
-    With a cap the endpoint's list of models may have replaced the price of the table.
+    With a cap the endpoints' lists of models may have replaced the price of the table.
     """
-    rate = None if job.is_mock or len(job.models) > 1 else rates_for(job).rate(job.model)
-    if rate is None or rate.price.cached_input is None or (rate.source != "job" and job.budget.max_cost is not None):
+    if job.is_mock or len(job.models) > 1:
+        return {}
+    rates = [rates_for(view).rate(job.model) for view in job.per_endpoint]
+    rate = rates[0]
+    if rate is None or rate.price.cached_input is None or len(set(rates)) > 1:
+        return {}
+    if rate.source != "job" and job.budget.max_cost is not None:
         return {}
     price = {"model": job.model, "input": str(rate.price.input), "cached_input": str(rate.price.cached_input)}
     return {"price": price}

@@ -3,7 +3,7 @@
 There is always one: no endpoint is idle for the sake of a cache. Which one it is:
 
 1. a row that has waited too long;
-2. a row that goes on where that one began which the endpoint answered last: its free slot has that beginning;
+2. a row that goes on where one began that the endpoint has answered: the slot that is free has that beginning;
 3. a row of a beginning that waiting rows share and no endpoint has; rendezvous hashing says which of these each
    endpoint begins with, the same in every process;
 4. a row of which no other endpoint has more than this one;
@@ -31,6 +31,8 @@ MAX_SENT_PREFIXES = 1 << 16
 """Of so many beginnings it is remembered where they were sent, of the latest."""
 _CANDIDATES = 32
 """How many rows are looked at from either end. More would find a little more, and each takes 1 µs."""
+_MAX_SLOTS = 64
+"""Of so many free slots of an endpoint it is known what they have; more than a few are rarely free."""
 _MULTIPLIER, _ALL_BITS = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 
@@ -94,7 +96,7 @@ class PrefixQueue(Generic[T]):
         self._sharing: dict[int, dict[int, None]] = {}  # beginning -> the numbers of the items that have it
         self._unsent: dict[int, None] = {}  # beginnings that several items have, and no endpoint was sent
         self._sent = SentPrefixes()
-        self._answered: dict[str, tuple[int, ...]] = {}  # the beginnings of what each endpoint answered last
+        self._free: dict[str, list[tuple[int, ...]]] = {}  # what the free slots of each endpoint have, the latest last
         self._bits: dict[str, int] = {}
         self._number = self._sent_count = 0
         self.size = 0
@@ -102,6 +104,12 @@ class PrefixQueue(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def __contains__(self, item: T) -> bool:
+        return item in self._numbers
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._numbers)
 
     def add(self, item: T, prefixes: tuple[int, ...], size: int) -> None:
         """`item` waits; it begins with `prefixes` (`policy.prefixes`)."""
@@ -146,11 +154,16 @@ class PrefixQueue(Generic[T]):
     def sent(self, endpoint: str, prefixes: tuple[int, ...]) -> None:
         """`endpoint` is sent what begins with `prefixes`, whether that waited or not."""
         self._sent_count += 1
+        if slots := self._free.get(endpoint):
+            # As servers do: the slot that has the longest beginning of it, else the one that was free for longest.
+            del slots[max(range(len(slots)), key=lambda number: _common(slots[number], prefixes))]
         self._add_sent(endpoint, prefixes)
 
     def answered(self, endpoint: str, prefixes: tuple[int, ...]) -> None:
-        """`endpoint` has answered what begins with `prefixes`, so its free slot has just that."""
-        self._answered[endpoint] = prefixes
+        """`endpoint` has answered what begins with `prefixes`, so a slot is free there that has just that."""
+        slots = self._free.setdefault(endpoint, [])
+        slots.append(prefixes)
+        del slots[:-_MAX_SLOTS]
         self._add_sent(endpoint, prefixes)
 
     def holder(self, endpoints: Collection[str], prefixes: tuple[int, ...]) -> str | None:
@@ -160,7 +173,7 @@ class PrefixQueue(Generic[T]):
 
     def forget(self, endpoint: str) -> None:
         """`endpoint` has gone, and what it had in its cache."""
-        self._answered.pop(endpoint, None)
+        self._free.pop(endpoint, None)
         if (bit := self._bits.pop(endpoint, 0)) != 0:
             self._sent.forget(bit)
 
@@ -180,11 +193,17 @@ class PrefixQueue(Generic[T]):
         return number if self._waiting[number].overdue_at <= self._sent_count else None
 
     def _continued(self, endpoint: str, bit: int) -> int | None:
-        """The row that has the longest beginning in common with the one `endpoint` answered last.
+        """A row that goes on where a free slot of `endpoint` is, the latest that has one."""
+        for prefixes in reversed(self._free.get(endpoint, ())):
+            if (number := self._continuing(prefixes, bit)) is not None:
+                return number
+        return None
+
+    def _continuing(self, prefixes: tuple[int, ...], bit: int) -> int | None:
+        """The row that has the longest beginning in common with `prefixes`.
 
         Not one that has a longer beginning in common with what was sent elsewhere, or with rows that wait.
         """
-        prefixes = self._answered.get(endpoint, ())
         for count in range(len(prefixes), 0, -1):
             for number in islice(self._sharing.get(prefixes[count - 1], ()), _CANDIDATES):
                 row = self._waiting[number].prefixes
@@ -233,6 +252,16 @@ class PrefixQueue(Generic[T]):
     def _home(self, prefix: int) -> str:
         """The endpoint that rendezvous hashing gives `prefix` to."""
         return max(self._bits, key=lambda name: ((prefix ^ _name_hash(name)) * _MULTIPLIER) & _ALL_BITS)
+
+
+def _common(prefixes: tuple[int, ...], others: tuple[int, ...]) -> int:
+    """How many beginnings both have."""
+    count = 0
+    for prefix, another in zip(prefixes, others, strict=False):
+        if prefix != another:
+            break
+        count += 1
+    return count
 
 
 @cache

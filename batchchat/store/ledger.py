@@ -185,9 +185,12 @@ class Ledger:
 
     def _cache_saved_usd(self) -> Decimal | None:
         """None where the price is not of all rows: another model or another endpoint has answered, too."""
-        price, answered = self.last_run.get("price"), [models for models in self.answered_models.values() if models]
-        cached_tokens = self.totals.tokens["cached_tokens"]
-        if price is None or not cached_tokens or answered != [{price["model"]}]:
+        run, cached_tokens = self.last_run, self.totals.tokens["cached_tokens"]
+        answered = {address: models for address, models in self.answered_models.items() if models}
+        addresses = {run.get("endpoint"), *self._addresses.values()}
+        if (price := run.get("price")) is None or not cached_tokens or not answered.keys() <= addresses:
+            return None
+        if set().union(*answered.values()) != {price["model"]}:
             return None
         cached_tokens = min(cached_tokens, self.totals.tokens["prompt_tokens"])
         return Price(Decimal(price["input"]), _NO_USD, Decimal(price["cached_input"])).saved_usd(cached_tokens)

@@ -196,9 +196,8 @@ def test_where_it_is_not_known_no_saving_is_told(job: Job, keys: dict[str, Any],
 
 def test_no_saving_is_told_of_rows_with_models_of_their_own(job: Job) -> None:
     """The job's price is not theirs."""
-    bodies = [{"custom_id": str(n), "body": {"model": model, "messages": []}} for n, model in enumerate("mn")]
-    for body in bodies:
-        body["body"]["messages"] = [{"role": "user", "content": "Hi"}]
+    messages = [{"role": "user", "content": "Hi"}]
+    bodies = [{"custom_id": model, "body": {"model": model, "messages": messages}} for model in "mn"]
     with endpoint(lambda _: ok(usage=CACHED)) as server:
         job.write(bodies, endpoint__base_url=server.url, input__id=None, **PRICE)
         ended = job.run()

@@ -93,6 +93,15 @@ def test_a_free_slot_goes_on_where_its_row_began() -> None:
     assert waiting.take("one") == "a1"
 
 
+def test_slots_that_are_free_at_once_each_go_on_with_their_own() -> None:
+    waiting = queue()
+    put(waiting, interleaved("ab", 5))
+    assert [waiting.take("one"), waiting.take("one")] == ["a0", "b0"]
+    waiting.answered("one", prefixes("a0"))
+    waiting.answered("one", prefixes("b0"))
+    assert {waiting.take("one"), waiting.take("one")} == {"a1", "b1"}
+
+
 def test_a_beginning_that_comes_again_goes_where_it_was() -> None:
     waiting = queue()
     put(waiting, interleaved("ab", 3))
