@@ -7,6 +7,8 @@ from decimal import Decimal
 
 __all__ = ["Price"]
 
+_MILLION = Decimal(1_000_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -15,3 +17,7 @@ class Price:
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
+
+    def saved_usd(self, cached_tokens: int) -> Decimal | None:
+        """How much less `cached_tokens` of prompts cost than others; None where cached ones have no price."""
+        return None if self.cached_input is None else (self.input - self.cached_input) * cached_tokens / _MILLION

@@ -61,6 +61,8 @@ class RunFigures:
     broke_off_usd: Decimal | None = None
     """Of the attempts that may have been billed, those at finished rows."""
     tokens: Mapping[str, int | None] = field(default_factory=dict)
+    cache_saved_usd: Decimal | None = None
+    """How much less the cached ones of them cost at their known price."""
     failures: Mapping[str, int] = field(default_factory=dict)
     replies: Mapping[str, int] = field(default_factory=dict)
     of_mock: bool = False

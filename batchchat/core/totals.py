@@ -75,7 +75,8 @@ class OffRowCosts:
     and of the same for rows that are in the output no more.
 
     `left` rows of the input are unfinished, None where its end is not known. `retries` counts the reasons of further
-    attempts, which no column has.
+    attempts, which no column has. `cache_saved_usd` is how much less the cached tokens of the output's rows cost than
+    others at the job's price, None where that has none for them.
     """
 
     superseded_usd: Decimal = _ZERO
@@ -90,6 +91,7 @@ class OffRowCosts:
     unsure_usd: Decimal = _ZERO
     left: int | None = 0
     retries: Mapping[str, int] = field(default_factory=dict)
+    cache_saved_usd: Decimal | None = None
 
     def fields(self) -> dict[str, Any]:
         """The fields for the output's metadata: money as exact decimal text."""

@@ -142,6 +142,7 @@ class Dispatcher:
                 await self._recorder.room()
                 while self._recovery.is_full() and not self._stopping.is_set():
                     await self._recovery.changed()
+                await self.gate.room()
                 if self._stopping.is_set():
                     return
                 if (work := await self._take()) is None:

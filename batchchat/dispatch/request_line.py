@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from batchchat.core.attempt import MaxUsage, Request
+from batchchat.core.attempt import Action, Attempt, MaxUsage, Request
 from batchchat.dispatch.lane import Lane
 
 __all__ = ["NEW_ROWS_PER_RETRY", "NO_LANES", "RequestLine", "Waiter"]
 
 NEW_ROWS_PER_RETRY = 7
 NO_LANES: frozenset[Lane] = frozenset()
+
+_RETRY = Action.RETRY  # a member of an enum takes 0.1 µs to look up in Python 3.11
 
 _Line = deque["Waiter"]
 
@@ -70,9 +72,18 @@ class RequestLine:
             line.clear()
         return waiters
 
-    def count_end(self, *, failed: bool) -> None:
-        """A request ended; `failed`: it is to be made again."""
-        self._failures = self._failures + 1 if failed else 0
+    @property
+    def is_full(self) -> bool:
+        """Whether no more rows should be taken to wait here."""
+        return False
+
+    def admitted(self, waiter: Waiter, lane: Lane) -> None:
+        """`waiter`, which waits no more if it did, goes to `lane`."""
+
+    def count_end(self, lane: Lane, attempt: Attempt | None) -> None:  # noqa: ARG002 (others look at the lane)
+        """A request to `lane` ended; `attempt` is None where we cancelled it."""
+        if attempt is not None:
+            self._failures = self._failures + 1 if attempt.verdict.action is _RETRY else 0
 
     def lanes_at_once(self, waiter: Waiter) -> Sequence[Lane]:
         """The lanes that a request may try without waiting, the preferred first; none where others go before it."""
@@ -82,19 +93,28 @@ class RequestLine:
             is_first = not self._again and (waiter.again or not self._fresh)
         return self.lanes_for(waiter) if is_first else ()
 
-    def candidates(self) -> list[tuple[Waiter, Sequence[Lane]]]:
+    def candidates(self) -> Iterable[tuple[Waiter, Sequence[Lane]]]:
         """The requests of which one may go next, in order, each with the lanes it may go to, the preferred first."""
-        heads = [line[0] for line in self._limited.values() if line]
+        heads = self._limited_heads()
         if line := self._next_line():
             heads.append(line[0])
         return [(waiter, self.lanes_for(waiter)) for waiter in heads]
 
     def lanes_for(self, waiter: Waiter) -> Sequence[Lane]:
         """The lanes in use that may serve a request, the one with the least load first."""
+        return self.lanes_in_use(waiter.excluded)
+
+    def lanes_in_use(self, excluded: frozenset[Lane] = NO_LANES) -> Sequence[Lane]:
+        """The lanes in use but those `excluded`, the one with the least load first."""
         if len(self._lanes) == 1:
             return self._lanes
-        lanes = [lane for lane in self._lanes if lane.halt is None and lane not in waiter.excluded]
+        lanes = [lane for lane in self._lanes if lane.halt is None and lane not in excluded]
         return sorted(lanes, key=_load) if len(lanes) > 1 else lanes
+
+    @property
+    def is_turn_of_fresh(self) -> bool:
+        """Whether a new row goes before those that are sent again."""
+        return bool(self._failures % (1 + NEW_ROWS_PER_RETRY))
 
     def unservable(self) -> list[Waiter]:
         """Those that wait and that no lane in use may serve; they wait no more."""
@@ -105,6 +125,9 @@ class RequestLine:
                 line.clear()
         return waiters
 
+    def _limited_heads(self) -> list[Waiter]:
+        return [line[0] for line in self._limited.values() if line]
+
     def _line_of(self, waiter: Waiter) -> _Line:
         if not waiter.excluded:
             return self._again if waiter.again else self._fresh
@@ -112,7 +135,7 @@ class RequestLine:
 
     def _next_line(self) -> _Line:
         """Retries go before new rows; after a failure, seven new rows go before the next of them."""
-        if self._again and self._fresh and self._failures % (1 + NEW_ROWS_PER_RETRY):
+        if self._again and self._fresh and self.is_turn_of_fresh:
             return self._fresh
         return self._again or self._fresh
 

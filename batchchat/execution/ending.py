@@ -154,6 +154,7 @@ def figures_of(result: RunLoopResult, ledger: Ledger) -> RunFigures:
         broke_off=totals.possibly_billed,
         broke_off_usd=None if totals.unbounded else totals.possibly_billed_usd * ledger.max_price_ratio,
         tokens={name: totals.tokens.get(name) for name in TOKEN_FIELDS},
+        cache_saved_usd=off_row.cache_saved_usd,
         failures={kind: count for kind, count in totals.failures.items() if count},
         replies=totals.replies_json(),
         of_mock=bool(totals.mock_answers),

@@ -9,8 +9,10 @@ from typing import Any
 
 from batchchat.execution.context import RunContext
 from batchchat.execution.shard_record import shard_members
+from batchchat.job import JobSpec
 from batchchat.job.expect import ExpectSpec
 from batchchat.job.paths import relative_inputs
+from batchchat.pricing.for_job import rates_for
 from batchchat.sources import Source
 from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.records import FORMAT
@@ -45,7 +47,25 @@ def run_record(context: RunContext, source: Source, reading: str | None = None) 
         **({"endpoints": {entry.name: entry.address for entry in job.endpoints}} if job.endpoints else {}),
         **({"workers": job.workers} if job.workers > 1 else {}),
         **shard_members(job, source),
+        **_price(job),
     }
+
+
+def _price(job: JobSpec) -> dict[str, Any]:
+    """What tokens of prompts cost, cached and others, where the job has one model, at one price that is known.
+
+    With a cap the endpoints' lists of models may have replaced the price of the table.
+    """
+    if job.is_mock or len(job.models) > 1:
+        return {}
+    rates = [rates_for(view).rate(job.model) for view in job.per_endpoint]
+    rate = rates[0]
+    if rate is None or rate.price.cached_input is None or len(set(rates)) > 1:
+        return {}
+    if rate.source != "job" and job.budget.max_cost is not None:
+        return {}
+    price = {"model": job.model, "input": str(rate.price.input), "cached_input": str(rate.price.cached_input)}
+    return {"price": price}
 
 
 def _parsed_columns(expect: ExpectSpec) -> str | None:

@@ -47,6 +47,7 @@ def summary_of(
             "superseded": None if figures is None else float(figures.superseded_usd),
             "possibly_billed_at_most": None if figures is None else _number(figures.possibly_billed_usd),
             "unknown_rows": None if figures is None else figures.unknown_cost_rows,
+            "saved_by_cache": None if figures is None else _number(figures.cache_saved_usd),
         },
         "possibly_billed_attempts": None if figures is None else figures.possibly_billed,
         "tokens": None if figures is None else dict(figures.tokens),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from batchchat.core.attempt import Attempt, Request, Usage
 from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
+from batchchat.dispatch.prefix_line import PrefixLine, look_ahead
 from batchchat.dispatch.work import Send
 from batchchat.endpoint import network
 from batchchat.endpoint.batch_response import judged_attempt
@@ -28,7 +29,7 @@ from batchchat.execution.scripts import format_ladder_for
 from batchchat.execution.spending import Spending
 from batchchat.job import JobSpec
 from batchchat.job.paths import secrets_of_input
-from batchchat.job.spec import MAX_CONCURRENCY
+from batchchat.job.spec import MAX_CONCURRENCY, PREFIX
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.decision import Policy
@@ -108,6 +109,9 @@ def engine_for(
         policies=(*endpoints.sending.policies, *of_run),
         stragglers=_stragglers_for(job, ledger.totals),
     )
+    if job.affinity == PREFIX:
+        waiting = look_ahead(job.concurrency)
+        sending = replace(sending, workers=sending.workers + waiting, line=partial(PrefixLine, max_rows=waiting))
     # What was read and is not on disk yet takes memory as well; all senders have one.
     memory = senders[0].memory
     memory.count_backlog(lambda: recorder.unsynced_bytes)

@@ -52,6 +52,7 @@ __all__ = [
     "MAX_SAMPLES",
     "MAX_WORKERS",
     "NOT_REPLAYED",
+    "PREFIX",
     "EndpointEntry",
     "EndpointSpec",
     "EstimateSpec",
@@ -64,6 +65,8 @@ __all__ = [
 AUTO = "auto"
 """The value of `concurrency` that asks the endpoint for its limit, and of `input.id` that looks at the first row."""
 MAX_WORKERS = 256
+PREFIX = "prefix"
+"""The value of `affinity` that keeps rows with the same beginning together."""
 NOT_REPLAYED = ("prompt", "turns")
 """The values of `input.format` whose rows are no conversation that `input.replay` could play."""
 MAX_SAMPLES = 10_000
@@ -180,6 +183,13 @@ class JobSpec:
             "several endpoints in place of `endpoint`: the same keys in each, and `name`, `weight`, `concurrency`,"
             " `model`, `limits` and `price` of its own",
             default_words="the one `endpoint`",
+        ),
+    )
+    affinity: str = field(
+        default="none",
+        metadata=key(
+            one_of(("none", PREFIX)),
+            "prefix: rows with the same beginning are sent to one endpoint, next to one another, for its prefix cache",
         ),
     )
     params: Mapping[str, Any] = field(

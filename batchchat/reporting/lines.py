@@ -100,6 +100,9 @@ def cost_lines(totals: Totals, off_row: OffRowCosts, *, of_mock: bool = False) -
     if shared := totals.known_cost_rows.get(SHARED, 0):
         share = "shares" if shared == 1 else "share"
         lines.append(f"nothing for {numbers.rows(shared)} that {share} the answer of an equal request")
+    if off_row.cache_saved_usd and not of_mock:
+        count = numbers.count(totals.tokens["cached_tokens"])
+        lines.append(f"{numbers.money(off_row.cache_saved_usd)} less by {count} cached tokens, at their known price")
     if totals.unknown_cost_rows:
         lines.append(f"unknown for {numbers.rows(totals.unknown_cost_rows)}: {_unreported(off_row)}")
     possibly = totals.possibly_billed + off_row.pending_possibly_billed

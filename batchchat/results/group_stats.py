@@ -93,6 +93,7 @@ def _cost(totals: Totals, off_row_costs: OffRowCosts | None) -> dict[str, Any]:
         "pending": _number(off_row_costs.pending_usd) if off_row_costs else None,
         "by_source": {source: _number(usd) for source, usd in sorted(totals.cost_usd.items())},
         "possibly_billed": _possibly_billed(totals, off_row_costs),
+        "saved_by_cache": _number(off_row_costs.cache_saved_usd) if off_row_costs else None,
     }
 
 

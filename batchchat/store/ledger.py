@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from batchchat.core.attempt import NO_SPEND, Spend
 from batchchat.core.conversation import Key, Status
+from batchchat.core.price import Price
 from batchchat.core.record import (
     RowRecord,
     accepted_replies_of,
@@ -179,7 +180,20 @@ class Ledger:
             at_risk_usd=_NO_USD if self.at_risk.unpriced else uncertain.at_risk_upper_bound_usd,
             unsure_usd=uncertain.upper_bound_usd,
             retries=dict(+self.totals.retries),
+            cache_saved_usd=self._cache_saved_usd(),
         )
+
+    def _cache_saved_usd(self) -> Decimal | None:
+        """None where the price is not of all rows: another model or another endpoint has answered, too."""
+        run, cached_tokens = self.last_run, self.totals.tokens["cached_tokens"]
+        answered = {address: models for address, models in self.answered_models.items() if models}
+        addresses = {run.get("endpoint"), *self._addresses.values()}
+        if (price := run.get("price")) is None or not cached_tokens or not answered.keys() <= addresses:
+            return None
+        if set().union(*answered.values()) != {price["model"]}:
+            return None
+        cached_tokens = min(cached_tokens, self.totals.tokens["prompt_tokens"])
+        return Price(Decimal(price["input"]), _NO_USD, Decimal(price["cached_input"])).saved_usd(cached_tokens)
 
     @property
     def paid_usd(self) -> Decimal:

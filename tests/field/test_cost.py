@@ -155,3 +155,51 @@ def test_counts_whose_sum_no_column_holds(job: Job) -> None:
     assert ended.code == 0, ended.err
     (output,) = json.loads(report.out)["outputs"]
     assert (output["prompt_tokens"], output["completion_tokens"]) == (None, 12 * 10**9)
+
+
+CACHED = {**COUNTS, "prompt_tokens_details": {"cached_tokens": 8}}
+
+
+def test_what_cached_tokens_saved_is_told_at_their_known_price(job: Job) -> None:
+    """In the summary, the report and the page, before and after a resume, to the last digit; never promised."""
+    with endpoint(lambda _: ok(usage=CACHED)) as server:
+        job.write(rows(4), endpoint__base_url=server.url, **PRICE)
+        ended = job.run("--limit", "3")
+        assert ended.code == 0, ended.err
+        told = f"less by {3 * 8} cached tokens, at their known price"
+        assert told in ended.out
+        assert told in job.run("report", "job.yaml").out
+        ended = job.run("--json")
+    # 8 of 10 tokens at 0.1 in place of 1 USD per million, four times
+    assert json.loads(ended.out)["cost_usd"]["saved_by_cache"] == 0.0000288
+    report = json.loads(job.run("report", "job.yaml", "--json").out)["outputs"][0]
+    assert (report["cost_usd"]["saved_by_cache"], report["cached_tokens"]) == (0.0000288, 32)
+    page = job.folder / "page.html"
+    assert job.run("report", "job.yaml", "--html", str(page)).code == 0
+    assert "less by 32 cached tokens" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("keys", "usage"),
+    [({"price__cached_input": None}, CACHED), ({}, COUNTS), ({"price": None}, CACHED)],
+    ids=["cached tokens have no price", "nothing was cached", "no price is known"],
+)
+def test_where_it_is_not_known_no_saving_is_told(job: Job, keys: dict[str, Any], usage: dict[str, Any]) -> None:
+    with endpoint(lambda _: ok(usage=usage)) as server:
+        job.keys |= {} if "price" in keys else {name.replace("__", "."): usd for name, usd in PRICE.items()}
+        job.write(rows(2), endpoint__base_url=server.url, **keys)
+        ended = job.run()
+    assert ended.code == 0, ended.err
+    assert "less by" not in ended.out
+    assert json.loads(job.run("report", "job.yaml", "--json").out)["outputs"][0]["cost_usd"]["saved_by_cache"] is None
+
+
+def test_no_saving_is_told_of_rows_with_models_of_their_own(job: Job) -> None:
+    """The job's price is not theirs."""
+    messages = [{"role": "user", "content": "Hi"}]
+    bodies = [{"custom_id": model, "body": {"model": model, "messages": messages}} for model in "mn"]
+    with endpoint(lambda _: ok(usage=CACHED)) as server:
+        job.write(bodies, endpoint__base_url=server.url, input__id=None, **PRICE)
+        ended = job.run()
+    assert ended.code == 0, ended.err
+    assert "less by" not in ended.out

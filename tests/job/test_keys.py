@@ -81,8 +81,8 @@ def test_every_key_is_declared_completely() -> None:
             "a\nb",
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, template, system, model, endpoint, endpoints, "
-                "params, samples, matrix, dedupe, expect, concurrency, workers, adaptive, limits, timeout, retry, "
-                "resume, drain, budget, confirm_above, price, prices, estimate, on_finish and output."
+                "affinity, params, samples, matrix, dedupe, expect, concurrency, workers, adaptive, limits, timeout, "
+                "retry, resume, drain, budget, confirm_above, price, prices, estimate, on_finish and output."
             ),
         ),
     ],

@@ -29,10 +29,10 @@ def test_the_names_are_those_of_json() -> None:
         "topic,rows_total,rows_answered,rows_failed,rows_invalid,rows_left,rows_cut_off,rows_undecided,"
         "prompt_tokens,completion_tokens,cached_tokens,"
         "cost_usd_known,cost_usd_unknown_rows,cost_usd_superseded,cost_usd_pending,cost_usd_by_source_reported,"
-        "cost_usd_possibly_billed,latency_s_p50,latency_s_p95,latency_s_p99,latency_s_max,attempts,"
+        "cost_usd_possibly_billed,cost_usd_saved_by_cache,latency_s_p50,latency_s_p95,latency_s_p99,latency_s_max,attempts,"
         "possibly_billed_attempts,replies_repaired,replies_re_asks,failed_timeout",
-        "'=SUM(A1),1,1,0,0,0,0,0,5,7,2,0.000123,0,0.0,0.0,0.000123,0.0,1.5,1.5,1.5,1.5,1,0,0,0,0",
-        ",1,0,1,0,0,0,0,,,,,0,0.0,0.0,,0.0,,,,,1,0,0,0,1",
+        "'=SUM(A1),1,1,0,0,0,0,0,5,7,2,0.000123,0,0.0,0.0,0.000123,0.0,,1.5,1.5,1.5,1.5,1,0,0,0,0",
+        ",1,0,1,0,0,0,0,,,,,0,0.0,0.0,,0.0,,,,,,1,0,0,0,1",
     ]
 
 

@@ -32,7 +32,7 @@ def test_the_json_form() -> None:
         "cached_tokens": None,
         "cost_usd": {
             "known": 0.000123, "unknown_rows": 1, "superseded": 1.25, "pending": 0.5,
-            "by_source": {"reported": 0.000123}, "possibly_billed": None,
+            "by_source": {"reported": 0.000123}, "possibly_billed": None, "saved_by_cache": None,
         },
         "latency_s": {"p50": 1.5, "p95": 1.95, "p99": 1.99, "max": 2.0},
         "attempts": 5,
