@@ -62,10 +62,9 @@ class Ledger:
     """The state that a journal's records add up to.
 
     `pending_spend` is what unfinished rows have used up, by key, and `unfinished` their attempts that count against
-    their limits; `runs` are the `run` records with their journal offsets, and `sessions` when each of these runs began
-    and had its last record, in seconds since the epoch; `answered_models` are, by endpoint, the models that have
-    answered there; `price_ratios` are, by price, how many answers a budget has seen and the ratio of their reported to
-    their computed cost.
+    their limits; `runs` are the `run` records with their journal offsets, and `sessions` when each began and had its
+    last record, in seconds since the epoch; `answered_models` are, by endpoint, the models that have answered there;
+    `price_ratios` are, by price, how many answers a budget has seen and their ratio of reported to computed cost.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,10 +83,9 @@ class Ledger:
         self.passthrough = PassthroughColumns()
         self._ahead = _NOTHING
         """What was done to the state that no record says."""
+        # Of the current run: the models that have answered at its endpoint, or the addresses of its several, by name.
         self._models: set[str] = set()
-        """Those of `answered_models` at the current run's endpoint."""
         self._addresses: dict[str, str] = {}
-        """Where the current run has several endpoints, their addresses by name."""
 
     def apply(self, journal_offset: int, record: dict[str, Any]) -> None:
         """Apply the record at `journal_offset`. Records are applied in the journal's order."""
