@@ -69,9 +69,9 @@ class Cluster:
         folder = self.folder / f"labels-{shard}-of-{TASKS}.run"
         return sum(path.read_bytes().count(b'{"kind":"row"') for path in folder.glob("journal-*"))
 
-    def merged(self) -> list[str]:
+    def merged(self) -> list[Any]:
         """The ids in the merged output."""
-        ids: list[str] = pq.read_table(self.folder / "labels.parquet").column("id").to_pylist()
+        ids: list[Any] = pq.read_table(self.folder / "labels.parquet").column("id").to_pylist()
         return ids
 
 
