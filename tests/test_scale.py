@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+import zstandard
 
 from tests.acceptance.job import until
 from tests.acceptance.servers import Mock, mock_thread
@@ -195,6 +196,28 @@ def test_skypilot(cluster: Cluster) -> None:
     merge = next(line for line in fetched.splitlines() if line.startswith("batchchat "))
     assert cluster.run(["sh", "-c", merge])[0] == 0
     assert cluster.merged() == [f"r{n}" for n in range(ROWS)]
+
+
+@pytest.mark.field
+def test_parts_of_their_own(cluster: Cluster) -> None:
+    """The loop over the parts of a large input, some of whose rows fail, and the query over all outputs."""
+    lines = (cluster.folder / "reviews.jsonl").read_text().splitlines(keepends=True)
+    for number in (1, 2):
+        part = cluster.folder / "in" / f"part-00{number}"
+        part.mkdir(parents=True)
+        content = "".join([*lines[number - 1 :: 2], '{"id": "r0"}\n'] if number == 1 else lines[1::2])
+        (part / "a.jsonl.zst").write_bytes(zstandard.compress(content.encode()))
+    (cluster.folder / "job.yaml").write_text(FILES["reviews.yaml"])
+    section = PAGE.partition("## A billion conversations\n")[2].partition("\n## ")[0]
+    (loop,) = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    code, text = cluster.run(["sh", "-c", loop])
+    assert code == 0, text
+    (query,) = (match.replace("\n  ", "") for match in re.findall(r"`(SELECT [^`]*)`", section))
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as database:
+        database.sql(f"SET file_search_path = '{cluster.folder}'")
+        counts = {status: count for status, count, _ in database.sql(query).fetchall()}
+    assert counts == {"answered": ROWS, "invalid": 1}
 
 
 def test_scripts_are_what_bash_takes() -> None:
