@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchchat.cli.output import say
 from batchchat.core.key_shard import KeyShard
 from batchchat.errors import UsageError
 from batchchat.text.numbers import shown_path
@@ -98,6 +99,8 @@ def _checked(number: int, of: int, label: str) -> KeyShard:
 def to_shard(jobs: list[JobSpec], text: str | None) -> tuple[list[JobSpec], ShardNoted | None]:
     """`jobs` as the shard `text` runs them, and what is to be said of it; None is no shard. Raises `UsageError`."""
     if text is None:
+        for job in jobs:
+            _tell_of_shards(job)
         return jobs, None
     shard = shard_from(text, os.environ)
     if len(jobs) > 1:
@@ -112,3 +115,19 @@ def to_shard(jobs: list[JobSpec], text: str | None) -> tuple[list[JobSpec], Shar
     job = sharded(whole, shard)
     others = tuple(shown_path(path) for path in other_runs(whole.output.path, shard))
     return [job], replace(shard_noted(whole, job), other_runs=others)
+
+
+def _tell_of_shards(job: JobSpec) -> None:
+    """Say so where `job` begins as one run, and shards of it were run before: all would be paid for once more."""
+    from batchchat.store.folder import folder_of
+    from batchchat.store.segments import segments
+    from batchchat.store.shard_outputs import shards_beside
+
+    output = job.output.path
+    if (runs := shards_beside(output)) and not segments(folder_of(output)):
+        shard, path = next(iter(runs.items()))
+        pattern = shown_path(path.with_name(path.name.replace(f"-{shard.number}-of-", "-*-of-")))
+        say(
+            f"note   {shown_path(path)}: shards of this job have runs, whose answers are not used here and are paid for"
+            f" again. Merged they are one run: batchchat merge {pattern} -o {shown_path(output)}"
+        )

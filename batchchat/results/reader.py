@@ -27,6 +27,7 @@ from batchchat.store.published import Published
 from batchchat.store.remote_note import published_in
 from batchchat.store.run_json import read_state
 from batchchat.store.segments import end_of
+from batchchat.store.shard_outputs import shards_beside
 from batchchat.text import numbers
 
 __all__ = ["Results", "open_results", "output_of"]
@@ -119,6 +120,9 @@ def _no_results(output: Path, folder: Path, job: Path | None) -> str:
         "Give the job file or its output." if job is None else f"Run it with: batchchat run {shlex.quote(str(job))}"
     )
     path = numbers.shown_path(output)
+    if runs := shards_beside(output):
+        shards = shlex.join(map(numbers.shown_path, runs.values()))
+        return f"{path} has no run, and {numbers.quantity(len(runs), 'shard')} of it. Give these: {shards}"
     return f"{path} has no run: there is neither an output nor a journal in {folder.name}. {way_out}"
 
 

@@ -22,6 +22,7 @@ from batchchat.store.lock import holder
 from batchchat.store.output_files import files_of
 from batchchat.store.run_json import located_state, read_state
 from batchchat.store.segments import segments
+from batchchat.store.shard_outputs import shards_beside
 from batchchat.text import numbers
 from batchchat.text.times import iso_utc, parse_iso
 
@@ -229,6 +230,9 @@ def _never_ran(output: Path, as_given: str, folder: Path, job: Path | None) -> s
             f"{as_given} is there, but its run folder {folder.name} is not: its state is lost with it."
             f" See the result with: batchchat report {shlex.quote(as_given)}"
         )
+    if runs := shards_beside(output):
+        shards = shlex.join(map(numbers.shown_path, runs.values()))
+        return f"{as_given} has no run, and {numbers.quantity(len(runs), 'shard')} of it: {shards}. Give one of these."
     way_out = (
         "Give the job file or its output." if job is None else f"Run it with: batchchat run {shlex.quote(str(job))}"
     )

@@ -311,6 +311,24 @@ def test_amended_rows_are_merged(job: Job) -> None:
     assert [json.loads(line)["tag"] for line in exported] == ["new"] * 30
 
 
+def test_a_job_of_which_only_shards_have_run(job: Job) -> None:
+    """Status and report name them, and a run of the whole job says that it would pay for all once more."""
+    job.write(rows(6), concurrency=4)
+    for number in (1, 2):
+        shard_run(job, number, 2)
+    outputs = "out-1-of-2.parquet out-2-of-2.parquet"
+    assert job.run("status", "job.yaml").err == (
+        f"error: out.parquet has no run, and 2 shards of it: {outputs}. Give one of these.\n"
+    )
+    assert job.run("report", "job.yaml").err == (
+        f"error: out.parquet has no run, and 2 shards of it. Give these: {outputs}\n"
+    )
+    assert len(json.loads(job.run("report", *outputs.split(), "--json").out)["outputs"]) == 2
+    ended = job.run("--progress", "none", "--limit", "1")
+    assert "Merged they are one run: batchchat merge out-*-of-2.parquet -o out.parquet" in ended.err
+    assert "Merged they" not in job.run("--progress", "none", "--limit", "1").err
+
+
 def test_shards_take_one_job(job: Job) -> None:
     job.write(rows(2))
     (job.folder / "other.yaml").write_text(job.file.read_text())

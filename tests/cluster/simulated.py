@@ -251,7 +251,7 @@ class Worker:
         self.halted = True
 
     async def _run(self) -> None:
-        work = [asyncio.ensure_future(self._work()) for _ in range(self._simulation.terms.slots)]
+        work = [asyncio.ensure_future(self._work()) for _ in range(self._simulation.tasks_each)]
         self.tasks += work
         await asyncio.gather(*work)
         await asyncio.sleep(2 * SYNC_S)
@@ -364,7 +364,10 @@ class Worker:
 
 
 class Simulation:
-    """`shards` are each worker's rows. `run` raises AssertionError where a limit is passed or work does not end."""
+    """`shards` are each worker's rows. `run` raises AssertionError where a limit is passed or work does not end.
+
+    A worker has as many requests at hand as there are slots, or `tasks_each`.
+    """
 
     def __init__(
         self,
@@ -374,8 +377,10 @@ class Simulation:
         *,
         seed: int = 0,
         max_overdraft: float = 0.0,
+        tasks_each: int | None = None,
     ) -> None:
         self.random = Random(seed)
+        self.tasks_each = terms.slots if tasks_each is None else tasks_each
         self.terms = terms
         self.faults = faults
         self.server = Server(terms, max_overdraft)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +90,40 @@ def test_fewer_slots_are_taken_back_as_they_become_free() -> None:
     assert lessor.grant(0.0, "a", 1, 8) == 8
     lessor.report(1.0, asking("a", 8, held=8, heard=1))
     assert lessor.grant(1.0, "a", 2, 3) == 3
+
+
+class AddsUp(SlotLessor):
+    """Adds up over all workers at each ask."""
+
+    def grant(self, now: float, worker: str, number: int, total: int) -> int:
+        claims = {
+            name: account.claim if now < account.ends_at + self._attempt_s else 0
+            for name, account in self._accounts.items()
+        }
+        live = {name: account.wanted for name, account in self._accounts.items() if now < account.ends_at}
+        lost = sum(claim for name, claim in claims.items() if name not in live)
+        lingering = self._still_lingering(now)
+        share = fair_shares(total - lost - lingering, live)[worker]
+        free = total - lingering - sum(claims.values()) + claims[worker]
+        granted = super().grant(now, worker, number, total)
+        assert granted == max(0, min(share, free))
+        return granted
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sums_that_are_kept_are_those_over_all_workers(seed: int) -> None:
+    """Whoever asks, is silent, ends, comes back, or is read from what was written down."""
+    random, lessor, now = Random(seed), AddsUp(1.0, 2.0), 0.0
+    for number in range(1, 400):
+        now += random.choice([0.0, 0.01, 0.1, 1.5]) * random.random()
+        worker = random.choice("abcdef")
+        if random.random() < 0.05:
+            lessor.forget(now, worker, random.choice([None, 0.3]))
+        elif random.random() < 0.02:
+            written = lessor.state()
+            lessor = AddsUp(1.0, 2.0)
+            lessor.resume(written)
+        else:
+            heard = number - random.randint(1, 30)
+            lessor.report(now, asking(worker, random.randint(0, 6), random.randint(0, 4), heard))
+            lessor.grant(now, worker, number, random.choice([8, 8, 8, 3]))
