@@ -54,7 +54,9 @@ class Gate:
         self._retired = retired
         self._lanes = lanes or (Lane(),)
         self._line = RequestLine(self._lanes) if line is None else line
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
+        """When it is due, by the loop's clock; uvloop's own does not say so where that is within half a millisecond."""
         self._room = asyncio.Event()
         self._serving = False
         self._closed = False
@@ -174,12 +176,17 @@ class Gate:
 
     def _check_again_in(self, wait_s: float) -> None:
         """Serve those that wait after `wait_s` seconds, or earlier where a timer is set for that already."""
-        loop, timer = asyncio.get_running_loop(), self._timer
-        if timer is not None:
-            if loop.time() < timer.when() <= loop.time() + wait_s and not timer.cancelled():
+        loop = asyncio.get_running_loop()
+        due_at = loop.time() + wait_s
+        if self._timer is not None:
+            if self._timer_at <= due_at:
                 return
-            timer.cancel()
-        self._timer = loop.call_later(wait_s, self._serve)
+            self._timer.cancel()
+        self._timer, self._timer_at = loop.call_later(wait_s, self._check_again), due_at
+
+    def _check_again(self) -> None:
+        self._timer = None
+        self._serve()
 
     def _take(self, lane: Lane, now: float, max_usage: MaxUsage) -> None:
         for policy in lane.policies:

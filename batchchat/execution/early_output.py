@@ -34,6 +34,8 @@ __all__ = ["EARLY_LIMITS", "EarlyLimits", "EarlyOutput"]
 
 _WRITER = "batchchat.execution.output_writer"
 _ENTRIES_A_TURN = 5_000
+_WORTH_THREADS = 10_000
+"""Where more rows are left at the end, time is worth more than memory."""
 
 
 class EarlyLimits(NamedTuple):
@@ -105,7 +107,7 @@ class EarlyOutput:
             self.abandon()
             return None
         self._writer = None
-        writer.use_threads(True)
+        writer.use_threads(len(journal_offsets) - writer.count > _WORTH_THREADS)
         return writer
 
     def abandon(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+import uvloop
 
 from batchchat.core.attempt import Attempt, MaxUsage
 from batchchat.dispatch.gate import Closed, Gate
@@ -188,6 +189,22 @@ def test_a_wait_in_seconds_ends_by_itself() -> None:
         return virtual_time.now() - start
 
     assert virtual_time.run(main()) == pytest.approx(0.15)
+
+
+def test_a_wait_may_be_shorter_than_the_loop_can_tell() -> None:
+    """There is no timer of uvloop for what is due within half a millisecond."""
+
+    async def main() -> int:
+        slow = Scripted(Delay(0.0001))
+        through = Gate([slow], asyncio.get_running_loop().time, lambda _halt: None)
+        tasks = [asyncio.create_task(through.acquire(MAX_USAGE)) for _ in range(3)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        slow.answer = ADMIT
+        await asyncio.gather(*tasks)
+        return through.in_flight
+
+    assert uvloop.run(main()) == 3
 
 
 def test_the_next_in_line_is_asked_when_the_head_goes_away() -> None:
