@@ -84,10 +84,9 @@ class Ledger:
         self.passthrough = PassthroughColumns()
         self._ahead = _NOTHING
         """What was done to the state that no record says."""
+        # Of the current run: the models that have answered at its endpoint, or the addresses of its several, by name.
         self._models: set[str] = set()
-        """Those of `answered_models` at the current run's endpoint."""
         self._addresses: dict[str, str] = {}
-        """Where the current run has several endpoints, their addresses by name."""
 
     def apply(self, journal_offset: int, record: dict[str, Any]) -> None:
         """Apply the record at `journal_offset`. Records are applied in the journal's order."""
