@@ -81,7 +81,7 @@ def check(
     _check_replay(checked)
     _check_template(checked)
     _check_share(checked)
-    checked.endpoints = checked["endpoints"]
+    checked.endpoints = checked["endpoints"] or ()
     _check_endpoints(checked)
     if reads_key or checks_key_name:
         if checked.endpoints:

@@ -152,7 +152,7 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
         "path": source.path,
         "text": text,
         "price": price.as_price(),
-        "endpoints": checked.endpoints,
+        "endpoints": checked.endpoints or None,
     }
     if checked["concurrency"] == AUTO:
         top |= {"concurrency": DEFAULTS["concurrency"], "ask_concurrency": True}

@@ -176,8 +176,8 @@ class JobSpec:
     )
     model: str = field(metadata=key(line("the name of a model"), "the model, as the endpoint names it"))
     endpoint: EndpointSpec = field(default=EndpointSpec(), metadata=section(EndpointSpec))
-    endpoints: tuple[EndpointEntry, ...] = field(
-        default=(),
+    endpoints: tuple[EndpointEntry, ...] | None = field(
+        default=None,
         metadata=key(
             endpoints(),
             "several endpoints in place of `endpoint`: the same keys in each, and `name`, `weight`, `concurrency`,"

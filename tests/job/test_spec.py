@@ -30,6 +30,7 @@ EXAMPLES = {
     "budget.stop_at": "6h",
     "endpoint.base_url": "http://localhost:8000/v1",
     "endpoint.headers": {"X-Team": "red"},
+    "endpoints": [{"base_url": "http://localhost:8000/v1"}],
     "expect.json_schema": {"type": "object"},
     "params": {"temperature": 0.5},
     "template": "{{ text }}",
@@ -55,6 +56,8 @@ def load_with(key: JobKey, value: Any) -> JobSpec:
         sets += [f"price.{name}=1" for name in ("input", "output") if name != key.field]
     if key.section == "expect" and key.field != "json_schema":
         sets += ['expect.json_schema={"properties": {"a": {}}}']
+    if key.name == "endpoints":
+        sets += ["endpoint=null"]
     return load(MOCK, *sets, environ={**KEYED, "OTHER": "a-key"})
 
 

@@ -84,6 +84,10 @@ TEXTS = [
         " model changed. Their answers are kept and nothing is sent for them: --resend changed pays again,"
         " --keep-changed keeps what there is",
     ),
+    (
+        events.EndpointRetired("it refused the key.", "endpoint refuses: unauthorized", 2),
+        "not used any more: it refused the key. 2 other endpoints left",
+    ),
     (events.IdsNotInInput("ids.txt", 2), "resend 2 ids of ids.txt are not in the input"),
     (
         events.Replayed(("journal-000001.jsonl: hurt",), 128),
@@ -243,6 +247,13 @@ def test_each_type_of_event_is_in_one_table() -> None:
     types = [*LINES, *LINES_WITH_TIMES, *WITHOUT_LINE]
     assert len(types) == len(set(types))
     assert set(types) == set(get_args(events.Event))
+
+
+def test_what_happens_at_one_of_several_endpoints_has_its_name() -> None:
+    """The line is the one that it has anywhere; what has none there has none here."""
+    lowered = events.OfEndpoint("gpu1", events.CeilingLowered(2, 1, 1, 0.5))
+    assert event_line(lowered) == "gpu1: rate limited: 2 -> 1 in flight (1 refusal in 0.5s)"
+    assert event_line(events.OfEndpoint("gpu1", events.Publishing(1))) is None
 
 
 def test_each_line_is_tried() -> None:
