@@ -79,7 +79,7 @@ def _digest(spec: JobSpec) -> str:
     template, expect = spec.template, spec.expect
     question: list[Any] = [
         spec.model,
-        spec.endpoint.base_url,
+        spec.endpoint.base_url if not spec.endpoints else [entry.base_url for entry in spec.endpoints],
         None if template is None else template.value,
         spec.system,
         spec.params,

@@ -29,9 +29,20 @@ ModelList = Mapping[str, ListedModel] | Unavailable | None
 
 
 async def model_list(job: JobSpec, environ: Mapping[str, str]) -> ModelList:
-    """Ask the endpoint of `job` for its list of models; None for the mock, whose list is DeepInfra's."""
+    """Ask the endpoint of `job` for its list of models; None for the mock, whose list is DeepInfra's.
+
+    Of several endpoints the lists are one, in which a model that several have is the last one's; where none gives a
+    list, why the first does not.
+    """
     if job.is_mock:
         return None
+    answers = await asyncio.gather(*(_own_list(view, environ) for view in job.per_endpoint))
+    lists = [answer for answer in answers if not isinstance(answer, Unavailable)]
+    return {name: model for listed in lists for name, model in listed.items()} if lists else answers[0]
+
+
+async def _own_list(job: JobSpec, environ: Mapping[str, str]) -> dict[str, ListedModel] | Unavailable:
+    """The list of the one endpoint of `job`."""
     try:
         async with asyncio.timeout(_MAX_LOOKUP_S):
             async with sender_for(job, rates_for(job), environ, redactor_for(job, environ)) as sender:

@@ -67,7 +67,7 @@ def preview(job: JobSpec, count: int) -> RequestPreview:
             if len(result.first_invalid) < _MAX_INVALID_SHOWN:
                 result.first_invalid.append(f"{task.location}: {task.error}")
             continue
-        result.requests += _requests(task, streams=job.endpoint.stream)
+        result.requests += _requests(task, streams=job.per_endpoint[0].endpoint.stream)
         if len(result.requests) >= count:
             break
     result.left_out = source.left_out

@@ -112,7 +112,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
                 check.bad.setdefault(task.reason, BadRows(task.reason)).add(task)
             else:
                 check.good(task)
-    variable = job.endpoint.api_key_env
+    variables = [] if job.is_mock else [view.endpoint.api_key_env for view in job.per_endpoint]
     next_command = commands.again if not check.models else commands.run if check.left else commands.report
     return ValidationResult(
         name=job.name,
@@ -122,7 +122,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
         left=check.left,
         models=check.models.most_common(),
         bad=sorted(check.bad.values(), key=lambda bad: -bad.rows),
-        unset_key=variable if variable and not job.is_mock and not environ.get(variable, "").strip() else None,
+        unset_key=next((name for name in variables if name and not environ.get(name, "").strip()), None),
         next_command=redactor_for(job, environ).redact(next_command),
         ids=_ids(job, source),
         notes=input_notes(job, source),

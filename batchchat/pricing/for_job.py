@@ -25,10 +25,10 @@ def table_for(job: JobSpec) -> PriceTable:
 def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> Rates:
     """The rates of `job`; `listed` is the endpoint's list of models by name, None where it was not requested.
 
-    Where the job has several endpoints, the rates are `JointRates`.
+    Where the job has several endpoints, the rates are `JointRates`, and `listed` is of all of them.
     """
     if job.endpoints:
-        return JointRates([rates_for(view) for view in job.per_endpoint])
+        return JointRates([rates_for(view, listed) for view in job.per_endpoint])
     return Rates(
         _MOCKED_HOST if job.is_mock else job.price_host,
         job_model=job.model,

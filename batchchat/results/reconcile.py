@@ -39,6 +39,11 @@ def job_to_reconcile(source: Path, environ: Mapping[str, str]) -> JobSpec:
             f"{source} has `endpoint.base_url: mock`, which lives as long as a run: no endpoint is left to ask what was"
             " billed. Run `batchchat mock-server` and give its address instead."
         )
+    if job.endpoints:
+        raise UsageError(
+            f"{source} has several `endpoints`, and --reconcile asks one. Give it a copy of the job with the `endpoint`"
+            " that billed, and compare the rows of that one."
+        )
     return job
 
 
