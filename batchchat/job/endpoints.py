@@ -69,6 +69,9 @@ def _entry(name: str, node: Node) -> EndpointEntry:
         sentence = f"`{name}.base_url` is missing. It takes a URL such as http://localhost:8000/v1."
         raise RefusedError(Diagnostic(node.location, sentence))
     entry = EndpointEntry(**values)
+    if entry.limits.share is not None:
+        sentence = f"`{name}.limits.share` can't be used here: jobs share what is under the job's own `limits`."
+        raise RefusedError(Diagnostic(node.location, sentence))
     return entry if entry.name else replace(entry, name="mock" if entry.is_mock else entry.address)
 
 
