@@ -31,10 +31,14 @@ _EDGE = 0.1
 
 
 class Share(NamedTuple):
-    """What part of the servers' throughput a run had: in all, and in its middle."""
+    """What part of the servers' throughput a run had, in all and in its middle; and of their slots, in use.
+
+    The last is what the client is to blame for: on a busy machine a server takes longer for an answer than it says.
+    """
 
     whole: float
     middle: float
+    in_use: float
 
 
 @contextmanager
@@ -77,12 +81,15 @@ def measured(folder: Path, rows: int, latency_s: float, *, told: bool) -> tuple[
     if result.exit_code:
         sys.exit(f"the run ended with {result.exit_code}: {result.summary['reason']}")
     columns = pq.read_table(output, columns=["started_at", "finished_at"])
-    ends = sorted(at.timestamp() for at in columns["finished_at"].to_pylist())
-    start = min(at.timestamp() for at in columns["started_at"].to_pylist())
+    starts = [at.timestamp() for at in columns["started_at"].to_pylist()]
+    ended = [at.timestamp() for at in columns["finished_at"].to_pylist()]
+    start, ends = min(starts), sorted(ended)
     per_s = sum(_SLOTS) / latency_s
     first, last = int(rows * _EDGE), int(rows * (1 - _EDGE))
-    middle = (last - first) / (ends[last] - ends[first]) / per_s
-    return Share(rows / (ends[-1] - start) / per_s, middle), stats
+    begin, end = ends[first], ends[last]
+    busy_s = sum(max(0.0, min(to, end) - max(since, begin)) for since, to in zip(starts, ended, strict=True))
+    in_use = busy_s / (end - begin) / sum(_SLOTS)
+    return Share(rows / (ends[-1] - start) / per_s, (last - first) / (end - begin) / per_s, in_use), stats
 
 
 def main() -> None:
@@ -97,7 +104,8 @@ def main() -> None:
             refused = sum(server["requests"] - server["answered"] for server in stats)
             print(
                 f"slots {'given' if told else 'found'}: {share.middle:.1%} of {sum(_SLOTS) / options.latency:g} rows/s"
-                f" in the middle, {share.whole:.1%} with start and end; answered {answered}; {refused:,} refused",
+                f" in the middle ({share.in_use:.1%} of the slots in use), {share.whole:.1%} with start and end;"
+                f" answered {answered}; {refused:,} refused",
                 flush=True,
             )
 
