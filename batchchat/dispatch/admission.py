@@ -57,6 +57,10 @@ class Admission:
             return
         is_of_lane = verdict.scope is Scope.ENDPOINT and not failed.may_be_billed
         if is_of_lane and lane is not None and len(self._lanes) > 1:
+            work.refused_at[lane] = work.refused_at.get(lane, 0) + 1
+            if verdict.wait_s is None:
+                # The backoff has doubled with each refusal of the row, and this lane made but some of them.
+                seconds *= 2.0 ** (work.refused_at[lane] - sum(work.refused_at.values()))
             work.resting = {**work.resting, lane: self._clock() + seconds}
         else:
             await self._pause(seconds)

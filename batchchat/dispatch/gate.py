@@ -78,12 +78,12 @@ class Gate:
         if self._closed:
             raise Closed
         waiter = Waiter(max_usage, again, excluded, request)
-        if excluded and not self._line.lanes_for(waiter):
-            raise NoLaneError
         lanes = self._line.lanes_at_once(waiter)
         if lanes and (lane := self._let_in(max_usage, lanes)) is not None:
             self._line.admitted(waiter, lane)
             return lane
+        if excluded and not self._closed and not self._line.lanes_for(waiter):  # the last may just have been retired
+            raise NoLaneError
         lane = await self._wait(waiter)
         self._check_open(max_usage, lane)
         return lane

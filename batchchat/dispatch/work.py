@@ -33,7 +33,7 @@ class Work:
 
     `lane` is that of its latest attempt, `failed_at` are those at which one failed that is made again. Where there are
     several, `refusals` are what endpoints said that can't serve the row, which no longer goes to the `excluded` ones,
-    nor to one that is `resting` until that time on the clock.
+    nor to one that is `resting` until that time on the clock, after that many refusals in `refused_at`.
     """
 
     script: Script
@@ -49,6 +49,7 @@ class Work:
     excluded: frozenset[Lane] = NO_LANES
     refusals: tuple[tuple[str, Failure], ...] = ()
     resting: Mapping[Lane, float] = field(default_factory=dict)
+    refused_at: dict[Lane, int] = field(default_factory=dict)
 
     @property
     def endpoint(self) -> str | None:
