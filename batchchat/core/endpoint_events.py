@@ -13,6 +13,7 @@ __all__ = [
     "EndpointProgress",
     "EndpointRetired",
     "EndpointUp",
+    "EndpointsChanged",
     "OfEndpoint",
 ]
 
@@ -73,6 +74,20 @@ class EndpointRetired:
 
     why: str
     reason: str
+    in_use: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsChanged:
+    """The `file` of endpoints says something else: the names of those that `joined` and `left`, and what is wrong.
+
+    `in_use` endpoints it has now.
+    """
+
+    file: str
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+    problems: tuple[str, ...]
     in_use: int
 
 

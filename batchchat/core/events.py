@@ -15,6 +15,7 @@ from batchchat.core.endpoint_events import (
     EndpointDown,
     EndpointProgress,
     EndpointRetired,
+    EndpointsChanged,
     EndpointUp,
     OfEndpoint,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "EndpointProgress",
     "EndpointRetired",
     "EndpointUp",
+    "EndpointsChanged",
     "Environment",
     "Event",
     "Finished",
@@ -306,6 +308,7 @@ Event = (
     | EndpointDown
     | EndpointUp
     | EndpointRetired
+    | EndpointsChanged
     | OfEndpoint
     | Progress
     | Environment

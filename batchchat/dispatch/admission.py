@@ -30,7 +30,7 @@ class Admission:
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
         self._gate = gate
-        self._lanes = tuple(lanes)
+        self._lanes = lanes
         self._clock = clock
         self._pause = pause
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -69,7 +69,7 @@ class Dispatcher:
         )
         self._tasks = TaskSet(self.stop)
         self._stopping = asyncio.Event()
-        self.lanes = tuple(sending.lanes) or (_only_lane(sending),)
+        self.lanes: Sequence[EndpointLane] = sending.lanes or [_only_lane(sending)]
         shared = sending.policies if sending.lanes else ()
         self.gate = Gate(shared, clock, self.stop, self.lanes, self.retire, line=sending.line(self.lanes))
         self._admission = Admission(self.gate, self.lanes, clock, self._pause)

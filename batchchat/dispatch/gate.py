@@ -52,7 +52,7 @@ class Gate:
         self._clock = clock
         self._stopped = stopped
         self._retired = retired
-        self._lanes = tuple(lanes) or (Lane(),)
+        self._lanes = lanes or (Lane(),)
         self._line = RequestLine(self._lanes) if line is None else line
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
@@ -115,6 +115,11 @@ class Gate:
         """A policy may decide otherwise now, though no request was released."""
         if len(self._line):
             self._serve()
+
+    def lane_left(self, lane: Lane) -> None:
+        """`lane` is none of `lanes` any more; requests in flight there are released as usual."""
+        self._line.forget(lane)
+        self.recheck()
 
     def turn_away_unservable(self) -> None:
         """A lane was taken out of use: requests that no other may serve wait no more."""

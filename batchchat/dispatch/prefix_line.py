@@ -119,8 +119,13 @@ class PrefixLine(RequestLine):
         """Those that wait and that no lane in use may serve; they wait no more."""
         for lane in self._lanes:
             if lane.halt is not None:
-                self._queue.forget(lane.name)
+                self.forget(lane)
         return super().unservable()
+
+    def forget(self, lane: Lane) -> None:
+        """`lane` has gone, and what its cache had."""
+        self._queue.forget(lane.name)
+        self._latest.pop(lane, None)
 
     def _best(self, lane: Lane) -> Waiter | None:
         waiter, in_flight = self._latest.get(lane, (None, -1))

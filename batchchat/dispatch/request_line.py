@@ -44,10 +44,10 @@ class Waiter:
 
 
 class RequestLine:
-    """The waiting requests of a run that goes to `lanes`."""
+    """The waiting requests of a run that goes to `lanes`, of which some may come and go."""
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
-        self._lanes = tuple(lanes)
+        self._lanes = lanes
         self._again: _Line = deque()
         self._fresh: _Line = deque()
         self._limited: dict[frozenset[Lane], _Line] = {}
@@ -76,6 +76,9 @@ class RequestLine:
     def is_full(self) -> bool:
         """Whether no more rows should be taken to wait here."""
         return False
+
+    def forget(self, lane: Lane) -> None:
+        """`lane` has gone."""
 
     def admitted(self, waiter: Waiter, lane: Lane) -> None:
         """`waiter`, which waits no more if it did, goes to `lane`."""

@@ -25,8 +25,12 @@ class Rerouting:
     """Decides for the rows of a run that goes to `lanes`. With one lane nothing is changed."""
 
     def __init__(self, lanes: Sequence[EndpointLane]) -> None:
-        self._lanes = tuple(lanes)
-        self.is_possible = len(self._lanes) > 1
+        self._lanes = lanes
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is more than one endpoint."""
+        return len(self._lanes) > 1
 
     def of(self, work: Work, lane: EndpointLane, attempt: Attempt) -> Attempt:
         """What `attempt` of `work` at `lane`, which has just ended, means: the same, or that it is made elsewhere."""

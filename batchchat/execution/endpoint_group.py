@@ -59,7 +59,7 @@ class EndpointGroup:
     """The limits of several endpoints, of which each may be given up while others are in use."""
 
     def __init__(self, members: Sequence[Member], max_in_flight: int) -> None:
-        self._members = tuple(members)
+        self._members = members
         self._max_in_flight = max_in_flight
         self._told: set[EndpointLane] = set()
 

@@ -18,7 +18,7 @@ from batchchat.execution.endpoint_limits import EndpointLimits
 from batchchat.execution.messages import stop_reason, stop_words
 from batchchat.job import JobSpec, LimitsSpec
 from batchchat.policy.circuit_breaker import CircuitBreaker
-from batchchat.policy.decision import Policy
+from batchchat.policy.decision import Halt, Policy
 from batchchat.policy.failure_streak import FailureStreak
 from batchchat.policy.format_ladder import FormatLadder
 from batchchat.policy.refusal_judge import RefusalJudge
@@ -28,7 +28,10 @@ from batchchat.policy.stragglers import Overdue
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.store.ledger import Ledger
 
-__all__ = ["EndpointsOfRun", "one_endpoint", "rate_policies", "several_endpoints"]
+__all__ = ["EndpointsOfRun", "Membership", "one_endpoint", "rate_policies", "several_endpoints"]
+
+
+_LEFT = "it is in the file of `endpoints` no more"
 
 
 class EndpointsOfRun(NamedTuple):
@@ -37,6 +40,35 @@ class EndpointsOfRun(NamedTuple):
     sending: Sending
     limits: Limits
     observer: Observer
+    membership: Membership | None = None
+
+
+class Membership:
+    """Which endpoints a run has while it goes on, where that may change."""
+
+    def __init__(
+        self,
+        members: list[Member],
+        lanes: list[EndpointLane],
+        add: Callable[[JobSpec, Send], Member],
+    ) -> None:
+        self._members = members
+        self._lanes = lanes
+        self._add = add
+
+    def join(self, view: JobSpec, send: Send) -> None:
+        """The endpoint of `view` is sent to from now on, by `send`."""
+        member = self._add(view, send)
+        self._members.append(member)
+        self._lanes.append(member.lane)
+
+    def leave(self, name: str) -> EndpointLane:
+        """The endpoint `name` is sent nothing more; what is in flight there ends as usual. Returns its lane."""
+        number = next(number for number, lane in enumerate(self._lanes) if lane.name == name)
+        del self._members[number]
+        lane = self._lanes.pop(number)
+        lane.halt = lane.halt or Halt(_LEFT, endpoint=name)
+        return lane
 
 
 def rate_policies(limits: LimitsSpec) -> list[Policy]:
@@ -82,6 +114,13 @@ def several_endpoints(
     ]
     lanes = [member.lane for member in members]
     breakers: dict[str | None, CircuitBreaker] = {member.lane.name: member.limits.breaker for member in members}
+    observers = _Observers(job, formats, tell)
+
+    def add(view: JobSpec, send: Send) -> Member:
+        member = _member(view, send, random, frozenset(ledger.answered_models.get(view.endpoint.address, ())))
+        breakers[member.lane.name] = member.limits.breaker
+        observers.add(view)
+        return member
 
     def is_cause(key: Key) -> bool:
         return any(lane.refused_rows.is_cause(key) for lane in lanes)
@@ -102,7 +141,8 @@ def several_endpoints(
         model=_own_model(job),
         lanes=lanes,
     )
-    return EndpointsOfRun(sending, EndpointGroup(members, job.concurrency), _Observers(job, formats, tell))
+    group = EndpointGroup(members, job.concurrency)
+    return EndpointsOfRun(sending, group, observers, Membership(members, lanes, add))
 
 
 def _member(view: JobSpec, send: Send, random: Random, answered_models: frozenset[str]) -> Member:
@@ -127,16 +167,21 @@ class _Observers:
 
     def __init__(self, job: JobSpec, formats: FormatLadder, tell: Subscriber) -> None:
         self._of_run = AnomalyDetector(tell, job.params, formats)
-        self._observers = {
-            view.endpoint.label: AnomalyDetector(
-                _telling(tell, view.endpoint.label),
-                job.params,
-                formats,
-                streams=view.endpoint.stream,
-                served_as={} if view.served_model is None else {job.model: view.served_model},
-            )
-            for view in job.per_endpoint
-        }
+        self._formats = formats
+        self._tell = tell
+        self._observers = dict[str, AnomalyDetector]()
+        for view in job.per_endpoint:
+            self.add(view)
+
+    def add(self, view: JobSpec) -> None:
+        """The run has the endpoint of `view`, too."""
+        self._observers[view.endpoint.label] = AnomalyDetector(
+            _telling(self._tell, view.endpoint.label),
+            view.params,
+            self._formats,
+            streams=view.endpoint.stream,
+            served_as={} if view.served_model is None else {view.model: view.served_model},
+        )
 
     def failed(self, attempt: Attempt) -> None:
         """An attempt was not accepted."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from batchchat.dispatch.work import Observer, Sending
 from batchchat.execution.endpoint_group import Limits
+from batchchat.execution.endpoints_of_run import Membership
 from batchchat.execution.spending import Spending
 from batchchat.policy.format_ladder import FormatLadder
 
@@ -30,3 +31,5 @@ class Engine:
     attempt_s: float
     stop_at: float | None = None
     formats: FormatLadder = field(default_factory=FormatLadder)
+    membership: Membership | None = None
+    """Of a job with several endpoints."""

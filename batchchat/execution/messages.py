@@ -119,6 +119,9 @@ def stop_words(stop: Halt, job: JobSpec) -> str:
     if stop.endpoint and job.endpoints:
         views = {view.endpoint.label: view for view in job.per_endpoint}
         halts = (*stop.others, stop)
+        first = job.per_endpoint[0]
+        for name in {halt.endpoint for halt in halts} - views.keys():  # it joined while the run went on
+            views[name] = replace(first, endpoint=replace(job.endpoints[0], name=name))
         reasons = [f"  {halt.endpoint}: {stop_words(halt, views[halt.endpoint])}" for halt in halts]
         return "\n".join(["no endpoint is left:", *reasons])
     words = _stop_words(stop, job)

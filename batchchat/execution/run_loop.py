@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from batchchat.core.events import Draining
 from batchchat.dispatch.dispatcher import Dispatcher
 from batchchat.dispatch.gate import Gate
+from batchchat.dispatch.lane import Lane
 from batchchat.dispatch.work import Work
 from batchchat.execution.engine import Engine
 from batchchat.execution.feed import Feed
@@ -57,6 +59,17 @@ class RunLoop:
     def stop(self, halt: Halt) -> None:
         """Send nothing more, for a reason that another process has met."""
         self._dispatcher.stop(halt)
+
+    def endpoints_changed(self, left: Sequence[Lane]) -> None:
+        """The run has other endpoints than before; `left` are the lanes of those that it has no more."""
+        dispatcher = self._dispatcher
+        for lane in left:
+            dispatcher.gate.lane_left(lane)
+        halts = [lane.halt for lane in dispatcher.lanes if lane.halt is not None]
+        if halts and len(halts) == len(dispatcher.lanes):
+            dispatcher.stop(replace(halts[-1], others=tuple(halts[:-1])))
+        else:
+            dispatcher.gate.recheck()
 
     async def run(self) -> Halt | None:
         """Send all there is to send; the reason where something but a signal stopped it.

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from batchchat.core.shard import Shard, UnansweredRows
+from batchchat.dispatch.lane import Send
 from batchchat.errors import BatchchatError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.context_check import ContextCheck
+from batchchat.execution.endpoints_follower import following_endpoints
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.finished_rows import FinishedRows
@@ -23,6 +25,7 @@ from batchchat.execution.scripts import scripts_for
 from batchchat.execution.sharing import share_answers
 from batchchat.execution.tasks import ResumeRules, tasks
 from batchchat.execution.unsendable import UnsendableRows
+from batchchat.job import JobSpec
 from batchchat.pricing.for_job import context_for
 from batchchat.pricing.rates import Rates
 from batchchat.sources import Source
@@ -119,8 +122,12 @@ async def send_rows(
     def stopped() -> bool:
         return signals.received is not None
 
+    async def open_send(view: JobSpec) -> Send:
+        return (await senders[0].another(view, wiring.rates_for(view))).send
+
     try:
-        async with meanwhile(feed, recorder):
+        following = following_endpoints(job, engine.membership, loop, open_send, context.tell)
+        async with meanwhile(feed, recorder), following:
             result.stop = await loop.run()
         if feed.unshared and not stopped():
             again = tasks(rows.source, scripts, ledger.index, rows.rules, rows.shard)

@@ -125,6 +125,7 @@ def engine_for(
         attempt_s=job.timeout.total,
         stop_at=stop_at,
         formats=formats,
+        membership=endpoints.membership,
     )
 
 
@@ -218,7 +219,8 @@ class Sender(NamedTuple):
 
     That is the account's `allowance`, the endpoint's `listing` of models (`listing_once`: without trying again), or
     what was `billed` for responses. Instead of what is asked for, `Unavailable` says why it is unknown. `memory` bounds
-    the responses that are being read; `allow_connections` has the process open so many.
+    the responses that are being read; `allow_connections` has the process open so many. `another` opens that of an
+    endpoint which joins while this one is open.
     """
 
     send: Send
@@ -228,6 +230,7 @@ class Sender(NamedTuple):
     billed: Callable[[Sequence[str]], Awaitable[list[Decimal | None] | Unavailable]]
     memory: ReadingMemory
     allow_connections: Callable[[int], None]
+    another: Callable[[JobSpec, Rates], Awaitable[Sender]]
 
 
 @asynccontextmanager
@@ -248,8 +251,9 @@ async def senders_for(
     async with AsyncExitStack() as stack:
         allow_connections = stack.enter_context(network.own_file_limit())
         allow_connections(job.concurrency)
-        memory, senders = ReadingMemory(), list[Sender]()
-        for view, rates_of_view in zip(job.per_endpoint, parts, strict=True):
+        memory = ReadingMemory()
+
+        async def open_sender(view: JobSpec, rates_of_view: Rates) -> Sender:
             base_url, own_environ = view.endpoint.base_url, environ
             if view.is_mock:
                 base_url, own_environ = await _embedded_mock(stack), {}
@@ -258,8 +262,9 @@ async def senders_for(
             client = await stack.enter_async_context(
                 Client(endpoint, redactor, pricing(rates_of_view), learn, memory=memory)
             )
-            senders.append(_sender(client, base_url, allow_connections))
-        yield senders
+            return _sender(client, base_url, allow_connections, open_sender)
+
+        yield [await open_sender(*of) for of in zip(job.per_endpoint, parts, strict=True)]
 
 
 async def _embedded_mock(stack: AsyncExitStack) -> str:
@@ -273,7 +278,12 @@ async def _embedded_mock(stack: AsyncExitStack) -> str:
     return base_url
 
 
-def _sender(client: Client, base_url: str, allow_connections: Callable[[int], None]) -> Sender:
+def _sender(
+    client: Client,
+    base_url: str,
+    allow_connections: Callable[[int], None],
+    another: Callable[[JobSpec, Rates], Awaitable[Sender]],
+) -> Sender:
     return Sender(
         client.send,
         partial(client.allowance, allowance_url(base_url)),
@@ -282,6 +292,7 @@ def _sender(client: Client, base_url: str, allow_connections: Callable[[int], No
         partial(client.billed, costs_url(base_url)),
         client.memory,
         allow_connections,
+        another,
     )
 
 

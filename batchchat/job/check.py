@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.endpoint import MOCK, check_key_name, needs_deepinfra_key, read_key
+from batchchat.job.endpoints import EndpointsPath
 from batchchat.job.keys import KEYS, children, nearest, not_a_key
 from batchchat.job.spec import AUTO, NOT_REPLAYED, EndpointEntry
 from batchchat.job.tree import MappingNode, Node, SequenceNode, is_null, wrong_type
@@ -41,6 +42,8 @@ class Checked:
     api_key: Secret | None = None
     endpoints: tuple[EndpointEntry, ...] = ()
     """Those of `endpoints`, with their keys."""
+    endpoints_path: EndpointsPath | None = None
+    """The file that `endpoints` names in place of them."""
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name, DEFAULTS[name])
@@ -81,12 +84,15 @@ def check(
     _check_replay(checked)
     _check_template(checked)
     _check_share(checked)
-    checked.endpoints = checked["endpoints"] or ()
+    if isinstance(value := checked["endpoints"], EndpointsPath):
+        checked.endpoints_path = value
+    else:
+        checked.endpoints = value or ()
     _check_endpoints(checked)
     if reads_key or checks_key_name:
         if checked.endpoints:
             _find_keys(checked, tree, environ, reads=reads_key)
-        elif not checked.is_suppressed("endpoints"):
+        elif checked.endpoints_path is None and not checked.is_suppressed("endpoints"):
             _find_api_key(checked, environ, reads=reads_key)
     return checked
 
@@ -166,8 +172,11 @@ def _check_template(checked: Checked) -> None:
 
 def _check_endpoints(checked: Checked) -> None:
     """`endpoints` stands in place of `endpoint`, and says for each what is otherwise said once."""
-    if not checked.endpoints:
+    if not checked.endpoints and checked.endpoints_path is None:
         return
+    if checked.endpoints_path is not None and checked["budget.max_cost"] is not None and checked["price.input"] is None:
+        sentence = "needs a known price, and an endpoint that joins later may have none. Add `price: {input, output}`."
+        checked.add("budget.max_cost", sentence)
     if any(name.startswith("endpoint.") for name in checked.locations):
         checked.add("endpoints", "can't be combined with `endpoint`. Move that into the list, or leave one out.")
     if checked["concurrency"] == AUTO:

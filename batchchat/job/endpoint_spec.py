@@ -16,9 +16,11 @@ from batchchat.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MAX_CONCURRENCY", "EndpointEntry", "EndpointSpec", "names_of"]
+__all__ = ["MAX_CONCURRENCY", "PREFIX", "EndpointEntry", "EndpointSpec", "names_of"]
 
 MAX_CONCURRENCY = 10_000
+PREFIX = "prefix"
+"""The value of `affinity` that keeps rows with the same beginning together."""
 _COUNT = integer(1)
 _MAX_NAMED = 4
 

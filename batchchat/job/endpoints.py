@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from batchchat.job.bounds import PriceSpec
@@ -10,36 +10,48 @@ from batchchat.job.declaration import KEY, SECTION, Declaration
 from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.endpoint_spec import EndpointEntry
 from batchchat.job.tree import MappingNode, Node, SequenceNode, is_null, printable, wrong_type
-from batchchat.job.value_types import ValueType, collect, indexed_items
+from batchchat.job.value_types import ValueType, collect, indexed_items, line
 from batchchat.secret import is_plain_name
 from batchchat.text.nearest import nearest_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-__all__ = ["endpoints"]
+__all__ = ["MAX_ENDPOINTS", "EndpointsPath", "endpoints", "entry_of"]
 
-_TAKES = "a list of endpoints, such as [{base_url: http://a:8000/v1}, {base_url: http://b:8000/v1}]"
+_TAKES = "a list of endpoints, such as [{base_url: http://a:8000/v1}, {base_url: http://b:8000/v1}], or {file: PATH}"
+_FILE = line("the path of a file with a base_url a line")
 _ENTRY = "a mapping with `base_url` and the other keys of an endpoint"
-_MAX_ENDPOINTS = 256
+MAX_ENDPOINTS = 256
 _MAX_SHOWN_LENGTH = 16
 _NOT_SHOWN = "a name (not shown, in case it is an API key)"
 
 
-def endpoints() -> ValueType:
-    """The endpoints of a job, each with a name of its own; all of them real, or all of them the mock."""
+@dataclass(frozen=True, slots=True)
+class EndpointsPath:
+    """The path of a file of endpoints, as the job writes it."""
 
-    def read(name: str, node: Node) -> tuple[EndpointEntry, ...]:
+    as_given: str
+
+
+def endpoints() -> ValueType:
+    """The endpoints of a job, each with a name of its own, all of them real or all of them the mock; or their file."""
+
+    def read(name: str, node: Node) -> tuple[EndpointEntry, ...] | EndpointsPath:
+        if isinstance(node, MappingNode) and list(node.entries) == ["file"]:
+            return EndpointsPath(_FILE.read(f"{name}.file", node.entries["file"]))
         if not isinstance(node, SequenceNode):
             raise wrong_type(name, node, _TAKES, hidden=True)
-        if not 0 < len(node.items) <= _MAX_ENDPOINTS:
-            state = f"has {len(node.items):,} endpoints, more than {_MAX_ENDPOINTS}" if node.items else "is empty"
+        if not 0 < len(node.items) <= MAX_ENDPOINTS:
+            state = f"has {len(node.items):,} endpoints, more than {MAX_ENDPOINTS}" if node.items else "is empty"
             raise RefusedError(Diagnostic(node.location, f"`{name}` {state}. It takes {_TAKES}."))
-        entries = tuple(collect(_entry, indexed_items(name, node)))
+        entries = tuple(collect(entry_of, indexed_items(name, node)))
         _check_together(name, node, entries)
         return entries
 
-    schema = {"type": "array", "minItems": 1, "maxItems": _MAX_ENDPOINTS, "items": _schema_of(EndpointEntry)}
+    items = {"type": "array", "minItems": 1, "maxItems": MAX_ENDPOINTS, "items": _schema_of(EndpointEntry)}
+    file = {"type": "object", "additionalProperties": False, "required": ["file"], "properties": {"file": _FILE.schema}}
+    schema = {"anyOf": [items, file]}
     return ValueType(_TAKES, schema, read)
 
 
@@ -63,8 +75,9 @@ def _declared(spec: Any) -> dict[str, Any]:
     return declared
 
 
-def _entry(name: str, node: Node) -> EndpointEntry:
-    values = _values(EndpointEntry, name, node, _ENTRY)
+def entry_of(name: str, node: Node, names: Collection[str] | None = None) -> EndpointEntry:
+    """The endpoint that `node` describes; it has those of its keys that are in `names`. Raises `RefusedError`."""
+    values = _values(EndpointEntry, name, node, _ENTRY, names)
     if "base_url" not in values:
         sentence = f"`{name}.base_url` is missing. It takes a URL such as http://localhost:8000/v1."
         raise RefusedError(Diagnostic(node.location, sentence))
@@ -75,11 +88,11 @@ def _entry(name: str, node: Node) -> EndpointEntry:
     return entry if entry.name else replace(entry, name="mock" if entry.is_mock else entry.address)
 
 
-def _values(spec: Any, name: str, node: Node, takes: str) -> dict[str, Any]:
+def _values(spec: Any, name: str, node: Node, takes: str, names: Collection[str] | None = None) -> dict[str, Any]:
     """The values that the mapping `node` gives the fields of `spec`. Raises `RefusedError` with all that is wrong."""
     if not isinstance(node, MappingNode):
         raise wrong_type(name, node, takes, hidden=True)
-    declared = _declared(spec)
+    declared = {key: of for key, of in _declared(spec).items() if names is None or key in names}
     values: dict[str, Any] = {}
 
     def read(leaf: str, below: Node) -> None:

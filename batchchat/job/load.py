@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
+from batchchat.job.endpoints_file import read_endpoints_file
 from batchchat.job.env_file import with_env_file
 from batchchat.job.expect_check import resolve_expect
 from batchchat.job.keys import KEYS, SECTIONS, children
@@ -18,7 +19,7 @@ from batchchat.job.overrides import Override, apply_overrides, comment_lines, pu
 from batchchat.job.paths import output_location, resolved, resolved_input, secrets_of_input, shown_input
 from batchchat.job.redact import redact
 from batchchat.job.source import JobSource, source_of_file
-from batchchat.job.spec import AUTO, JobSpec, PricesSpec
+from batchchat.job.spec import AUTO, EndpointEntry, JobSpec, PricesSpec
 from batchchat.job.template import TemplateFile, read_template_file
 from batchchat.job.tree import MappingNode, Scalar, is_null, kind_of, printable
 from batchchat.job.yaml_parser import parse, resolve_nodes
@@ -162,9 +163,30 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
         except ValueError as exc:
             checked.add("template", f"names {printable(file.as_given)}: {exc}.")
             raise job_error(checked.diagnostics) from None
+    if (file_of := checked.endpoints_path) is not None:
+        path = resolved(file_of.as_given, folder, environ)
+        top |= {"endpoints": _endpoints_in(path, file_of.as_given, checked), "endpoints_file": (path, file_of.as_given)}
     if (prices := checked["prices"]) is not None:
         top["prices"] = PricesSpec(resolved(prices, folder, environ), prices)
     return _filled(JobSpec, "", checked, sections | top)
+
+
+def _endpoints_in(path: Path, as_given: str, checked: Checked) -> tuple[EndpointEntry, ...]:
+    """The endpoints of the file at `path`. Raises `JobError` where it has none."""
+    try:
+        lines = read_endpoints_file(path, as_given)
+    except (OSError, UnicodeDecodeError) as exc:
+        problem = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        checked.add("endpoints.file", f"names {printable(as_given)}, which can't be read: {problem}.")
+        raise job_error(checked.diagnostics) from None
+    if not lines.endpoints:
+        bad = "".join(f" {problem}" for problem in lines.problems[:1])
+        sentence = (
+            f"names {printable(as_given)}, which has no endpoint.{bad} Run it when it has a line with a base_url."
+        )
+        checked.add("endpoints.file", sentence)
+        raise job_error(checked.diagnostics)
+    return lines.endpoints
 
 
 def _filled(spec: Callable[..., S], section: str, checked: Checked, derived: Mapping[str, Any]) -> S:

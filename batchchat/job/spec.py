@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from batchchat.core.price import Price
 from batchchat.job.bounds import BudgetSpec, LimitsSpec, PriceSpec, ResumeSpec, RetrySpec, TimeoutSpec
 from batchchat.job.declaration import key, section
-from batchchat.job.endpoint_spec import MAX_CONCURRENCY, EndpointEntry, EndpointSpec, names_of
+from batchchat.job.endpoint_spec import MAX_CONCURRENCY, PREFIX, EndpointEntry, EndpointSpec, names_of
 from batchchat.job.endpoints import endpoints
 from batchchat.job.estimate_spec import EstimateSpec, PricesSpec
 from batchchat.job.expect import ExpectSpec
@@ -65,8 +65,6 @@ __all__ = [
 AUTO = "auto"
 """The value of `concurrency` that asks the endpoint for its limit, and of `input.id` that looks at the first row."""
 MAX_WORKERS = 256
-PREFIX = "prefix"
-"""The value of `affinity` that keeps rows with the same beginning together."""
 NOT_REPLAYED = ("prompt", "turns")
 """The values of `input.format` whose rows are no conversation that `input.replay` could play."""
 MAX_SAMPLES = 10_000
@@ -157,7 +155,8 @@ class JobSpec:
     `concurrency` is a ceiling; if `ask_concurrency`, the endpoint is asked for it, and `concurrency` holds if the
     endpoint doesn't say. `on_finish` is a text for the shell, or a list of words to run without one. `path` is the job
     file as the command line names it, None where a Python program gave the keys. `text` is the job as written:
-    variables unexpanded, secrets redacted, overrides as comment lines at the end.
+    variables unexpanded, secrets redacted, overrides as comment lines at the end. `endpoints_file` is the file, and its
+    path as given, that `endpoints` were read from.
     """
 
     name: str = field(
@@ -188,8 +187,7 @@ class JobSpec:
     affinity: str = field(
         default="none",
         metadata=key(
-            one_of(("none", PREFIX)),
-            "prefix: rows with the same beginning are sent to one endpoint, next to one another, for its prefix cache",
+            one_of(("none", PREFIX)), "prefix: rows that begin alike go to one endpoint, for its prefix cache"
         ),
     )
     params: Mapping[str, Any] = field(
@@ -223,6 +221,7 @@ class JobSpec:
         ),
     )
     ask_concurrency: bool = False
+    endpoints_file: tuple[Path, str] | None = None
     workers: int = field(
         default=1, metadata=key(integer(1, MAX_WORKERS), "processes on this machine; limits are for all of them")
     )
@@ -280,10 +279,7 @@ class JobSpec:
 
     @property
     def per_endpoint(self) -> tuple[JobSpec, ...]:
-        """The job as each of its endpoints has it, one for each: `endpoint` is that, and ceiling, limits and price too.
-
-        Where the job has but one endpoint that is the job itself. `model` is the job's in each.
-        """
+        """The job as each of its endpoints has it, but for the job's `model`; the job itself if it has one."""
         if not self.endpoints:
             return (self,)
         return tuple(

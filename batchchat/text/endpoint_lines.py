@@ -61,6 +61,13 @@ def _endpoint_retired(event: events.EndpointRetired) -> str:
     return f"not used any more: {event.why} {numbers.quantity(event.in_use, 'other endpoint')} left"
 
 
+def _endpoints_changed(event: events.EndpointsChanged) -> str:
+    parts = [f"{', '.join(event.joined)} joined"] if event.joined else []
+    parts += [f"{', '.join(event.left)} left, what is in flight there is kept"] if event.left else []
+    changes = [f"{event.file}: {'; '.join(parts)}; {numbers.quantity(event.in_use, 'endpoint')}"] if parts else []
+    return "\n".join([*changes, *event.problems])
+
+
 def _endpoint_held(event: events.EndpointHeld, utc: bool) -> str:
     until = numbers.time_of_day(event.until, utc=utc)
     return f"the endpoint asks for a wait ({event.why}): nothing is sent until {until}"
@@ -78,6 +85,7 @@ ENDPOINT_LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.CeilingLowered: _ceiling_lowered,
     events.CeilingRaised: _ceiling_raised,
     events.EndpointRetired: _endpoint_retired,
+    events.EndpointsChanged: _endpoints_changed,
 }
 LINES_WITH_TIMES: Mapping[type[Any], Callable[[Any, bool], str]] = {
     events.EndpointDown: _endpoint_down,

@@ -1,0 +1,55 @@
+"""`endpoints: {file: nodes.txt}`: the file is read again while the run goes on, as nodes come and go."""
+
+from __future__ import annotations
+
+from tests.acceptance.job import Job, rows, until
+from tests.field.endpoint import Asked, Step, endpoint, ok
+
+
+def slow(_: Asked) -> list[Step]:
+    return [0.02, ok()]
+
+
+def test_endpoints_join_and_leave_while_the_run_goes_on(job: Job) -> None:
+    """One that joins is sent rows, one that leaves no more; bad lines are told and the others used; no row is lost."""
+    nodes = job.folder / "nodes.txt"
+    with endpoint(slow) as first, endpoint(slow) as second:
+        nodes.write_text(f"# nodes\n{first.url} concurrency=2 name=first\nnonsense\n")
+        job.write(rows(600), endpoint__base_url=None, endpoints={"file": "nodes.txt"}, concurrency=4)
+        running = job.start("--progress", "log")
+        until(lambda: len(first.asked) > 5)
+        running.says("nodes.txt:3: ")
+        nodes.write_text(f"{first.url} concurrency=2 name=first\n{second.url} concurrency=2 name=second  # new\n")
+        until(lambda: len(second.asked) > 5)
+        running.says("nodes.txt: second joined; 2 endpoints")
+        nodes.write_text(f"{second.url} concurrency=2 name=second\n")
+        running.says("first left")
+        asked_of_first = len(first.asked)
+        nodes.write_text("")
+        running.says("nodes.txt has no endpoint")
+        ended = running.end()
+        assert ended.code == 0, ended.err
+        assert len(first.asked) <= asked_of_first + 2  # what was admitted when it left
+        assert len(first.asked) + len(second.asked) == 600
+    table = job.table()
+    assert len(table) == 600
+    assert {row["endpoint"] for row in table} == {"first", "second"}
+
+
+def test_a_file_without_an_endpoint_is_refused(job: Job) -> None:
+    job.write(rows(1), endpoint__base_url=None, endpoints={"file": "nodes.txt"})
+    ended = job.run()
+    assert ended.code == 2
+    assert "`endpoints.file` names nodes.txt, which can't be read: No such file or directory" in ended.err
+    (job.folder / "nodes.txt").write_text("# none yet\nhttp://a:1/v1 weight=heavy\n")
+    ended = job.run()
+    assert ended.code == 2
+    assert "names nodes.txt, which has no endpoint. nodes.txt:2: `endpoints.weight`" in ended.err
+
+
+def test_a_cap_needs_a_price_for_endpoints_that_join_later(job: Job) -> None:
+    (job.folder / "nodes.txt").write_text("http://127.0.0.1:9/v1\n")
+    job.write(rows(1), endpoint__base_url=None, endpoints={"file": "nodes.txt"}, budget__max_cost=1)
+    ended = job.run()
+    assert ended.code == 2
+    assert "`budget.max_cost` needs a known price" in ended.err
