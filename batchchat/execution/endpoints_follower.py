@@ -38,8 +38,8 @@ class _Follower:
         self._loop = loop
         self._open_send = open_send
         self._tell = tell
-        self._file = EndpointsFile(path, self._as_given, EndpointLines(job.endpoints, ()))
-        self._endpoints: dict[str, EndpointEntry] = {entry.name: entry for entry in job.endpoints}
+        self._file = EndpointsFile(path, self._as_given, EndpointLines(job.endpoints or (), ()))
+        self._endpoints: dict[str, EndpointEntry] = {entry.name: entry for entry in job.endpoints or ()}
 
     async def follow(self) -> None:
         """Look at the file every two seconds."""
