@@ -133,6 +133,18 @@ def test_what_is_not_there_is_refused_before_anything_is_sent(job: Job, s3: S3) 
     assert "the environment has no credentials. Set AWS_ACCESS_KEY_ID" in ended.err
 
 
+def test_an_output_that_the_input_would_read(job: Job, s3: S3) -> None:
+    bucket = s3.bucket()
+    s3.put(bucket, "d/a.jsonl", lines(1))
+    for output in (f"s3://{bucket}/d/out.parquet", f"s3://{bucket}/d/out"):
+        job.write(input__path=f"s3://{bucket}/d/", output__path=output)
+        ended = job.run()
+        assert ended.code == 2
+        assert f"s3://{bucket}/d/" in ended.errors[0]
+        assert "`output.path`" in ended.errors[0] or output in ended.errors[0]
+    assert s3.keys(bucket) == ["d/a.jsonl"]
+
+
 def test_without_the_extra_it_says_what_to_install(job: Job) -> None:
     job.write(input__path="s3://bucket/in.jsonl")
     with patch.dict(sys.modules, {"obstore": None}):
