@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from functools import partial
@@ -164,6 +165,7 @@ def test_100_000_rows_from_s3(job: Job, s3: S3) -> None:
     job.write(input__path=f"s3://{bucket}/in/", concurrency=200)
 
     def reached(count: int) -> bool:
+        time.sleep(0.5)  # the whole journal is read to count it
         return job.run_folder.exists() and job.acknowledged() > count
 
     for kill in (20_000, 60_000):
