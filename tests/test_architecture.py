@@ -36,7 +36,7 @@ LIBRARIES = {
         "mock/",
     },
     "pyarrow": {"api/", "arrow/", "sources/", "store/", "results/", "reporting/"},
-    "obstore": {"object_store/"},
+    "obstore": {"object_store/", "sources/remote_"},
     "zstandard": {"sources/decompressed_file.py"},
     "numpy": {"results/", "reporting/"},
     "pandas": {"api/", "reporting/"},

@@ -64,7 +64,7 @@ async def run_session(context: RunContext, opened: Callable[[Path], None], sessi
     """
     job, output = context.job, context.job.output
     stop_at = stop_time(context) if session_type.sends else None
-    if (entry := overlapping_entry(job.input, output.path)) is not None:
+    if (entry := overlapping_entry(job.input, output.path, output.url)) is not None:
         raise OutputError(own_input(output.as_given, entry))
     source = open_source(job.input, job.template, job.systems)
     with locked_folder(context, source.files) as (folder, lock, aside):

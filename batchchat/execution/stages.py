@@ -38,7 +38,7 @@ def faults_of_stages(jobs: Sequence[JobSpec], *, fresh: bool) -> list[tuple[JobS
 
 def reads_earlier(job: JobSpec, earlier: Sequence[JobSpec]) -> bool:
     """Whether `job` has the output of one of `earlier` for an input."""
-    return any(entries_reading(job.input, other_job.output.path) for other_job in earlier)
+    return any(entries_reading(job.input, other_job.output.path, other_job.output.url) for other_job in earlier)
 
 
 def _fault(job: JobSpec, earlier: Sequence[JobSpec], later: Sequence[JobSpec], *, fresh: bool) -> UsageError | None:
@@ -46,7 +46,7 @@ def _fault(job: JobSpec, earlier: Sequence[JobSpec], later: Sequence[JobSpec], *
         if _real(folder_of(job.output.path)) == _real(folder_of(other_job.output.path)):
             return OutputError(f"`output.path` is that of {other_job.label}, too. Give each job an output of its own.")
     for other_job in later:
-        if entries := entries_reading(job.input, other_job.output.path):
+        if entries := entries_reading(job.input, other_job.output.path, other_job.output.url):
             return InputError(f"{entries[0]} is what {other_job.label} writes, which runs later. Name that job first.")
     if not earlier:
         return None
@@ -63,7 +63,7 @@ def _check_input(job: JobSpec, earlier: Sequence[JobSpec]) -> None:
     """Raise `InputError` for what of the input is there and can't be read, and for templates that are none."""
     spec = job.input
     Rendering(job.template, job.systems, spec.where)
-    written = {entry for job in earlier for entry in entries_reading(spec, job.output.path)}
+    written = {entry for job in earlier for entry in entries_reading(spec, job.output.path, job.output.url)}
     if not written:
         open_source(replace(spec, random=None), job.template, job.systems)  # a random sample reads all rows
         return

@@ -81,7 +81,7 @@ def estimate(
     `like` is another output whose answers give the reply lengths; `models` is the endpoint's list. Raises `InputError`
     and `OutputError` where a run would, and `OutputError` where `like` has no answers.
     """
-    if (entry := overlapping_entry(job.input, job.output.path)) is not None:
+    if (entry := overlapping_entry(job.input, job.output.path, job.output.url)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
     evidence = None if like is None else _evidence_of_output(job, like)
     assumptions = Assumptions(job, models)

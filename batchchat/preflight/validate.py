@@ -100,7 +100,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
 
     Raises `InputError` and `OutputError` for what a run would refuse at once.
     """
-    if (entry := overlapping_entry(job.input, job.output.path)) is not None:
+    if (entry := overlapping_entry(job.input, job.output.path, job.output.url)) is not None:
         raise OutputError(own_input(job.output.as_given, entry))
     source = open_source(job.input, job.template, job.systems)
     check_output(job.output.path, job.output.as_given, source.files, fresh=True)

@@ -169,9 +169,9 @@ def _open(file: InputFile) -> pq.ParquetFile:
     # With pre_buffer=False Arrow keeps one buffer per column in memory, not a whole row group.
     if isinstance(file.path, Path):
         return pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER)
-    from batchchat.sources.remote_stream import RemoteFile
+    from batchchat.sources.remote_stream import SeekableObject
 
-    stored = pa.PythonFile(RemoteFile(file.path), mode="r")
+    stored = pa.PythonFile(SeekableObject(file.path), mode="r")
     footer = pq.read_metadata(stored)
     size = min(_MAX_REMOTE_BUFFER, max(_BUFFER, _REMOTE_BUFFERS // max(1, footer.num_columns)))
     return pq.ParquetFile(stored, metadata=footer, pre_buffer=False, buffer_size=size)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from batchchat.errors import InputError
 from batchchat.object_store.failures import ObjectStoreError, StoreFailure, translated
@@ -22,8 +22,6 @@ from batchchat.object_store.url import ObjectUrl
 
 if TYPE_CHECKING:
     from obstore import GetOptions
-
-    from batchchat.sources.remote_stream import RemoteStream
 
 __all__ = ["HEAD_BYTES", "RemoteObject", "in_background", "in_parallel", "interruptible", "refusing", "validators"]
 
@@ -43,6 +41,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class _Stream(Protocol):
+    """What reads an object in order."""
+
+    @property
+    def is_waiting(self) -> bool: ...
+
+
 @dataclass(slots=True, eq=False)
 class RemoteObject:
     """An object at `key` in `store`: its size in bytes, and the ETag and time that tell its content from another.
@@ -58,7 +63,7 @@ class RemoteObject:
     modified: datetime | None
     has_ranges: bool = True
     head: bytes = field(default=b"", repr=False)
-    stream: RemoteStream | None = field(default=None, init=False, repr=False)
+    stream: _Stream | None = field(default=None, init=False, repr=False)
     """What reads it in order, or did so last."""
 
     @property

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from batchchat.sources.remote_object import RemoteObject
 
-__all__ = ["RemoteFile", "RemoteStream"]
+__all__ = ["RemoteStream", "SeekableObject"]
 
 _FIRST_CHUNK_BYTES = 256 << 10
 _CHUNK_BYTES = 8 << 20
@@ -176,7 +176,7 @@ class _ReadAhead:
             yield memoryview(chunk)
 
 
-class RemoteFile(RawIOBase):
+class SeekableObject(RawIOBase):
     """The object `remote` as a file that is read anywhere, by requests of what is read; a small one by one request.
 
     Raises `InputError` where the object can't be read or was replaced.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from functools import partial
@@ -133,6 +134,18 @@ def test_what_is_not_there_is_refused_before_anything_is_sent(job: Job, s3: S3) 
     assert "the environment has no credentials. Set AWS_ACCESS_KEY_ID" in ended.err
 
 
+def test_an_output_that_the_input_would_read(job: Job, s3: S3) -> None:
+    bucket = s3.bucket()
+    s3.put(bucket, "d/a.jsonl", lines(1))
+    for output in (f"s3://{bucket}/d/out.parquet", f"s3://{bucket}/d/out"):
+        job.write(input__path=f"s3://{bucket}/d/", output__path=output)
+        ended = job.run()
+        assert ended.code == 2
+        assert f"s3://{bucket}/d/" in ended.errors[0]
+        assert "`output.path`" in ended.errors[0] or output in ended.errors[0]
+    assert s3.keys(bucket) == ["d/a.jsonl"]
+
+
 def test_without_the_extra_it_says_what_to_install(job: Job) -> None:
     job.write(input__path="s3://bucket/in.jsonl")
     with patch.dict(sys.modules, {"obstore": None}):
@@ -152,6 +165,7 @@ def test_100_000_rows_from_s3(job: Job, s3: S3) -> None:
     job.write(input__path=f"s3://{bucket}/in/", concurrency=200)
 
     def reached(count: int) -> bool:
+        time.sleep(0.5)  # the whole journal is read to count it
         return job.run_folder.exists() and job.acknowledged() > count
 
     for kill in (20_000, 60_000):

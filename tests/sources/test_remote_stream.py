@@ -192,7 +192,7 @@ def test_parquet_is_read_in_parts(web: Web, monkeypatch: pytest.MonkeyPatch) -> 
     noise = [random.Random(n).randbytes(500) for n in range(4_000)]
     web.content = parquet(a=[f"a{n}" for n in range(4_000)], b=noise, c=list(range(4_000)))
     remote = opened(web)
-    with pq.ParquetFile(pa.PythonFile(remote_stream.RemoteFile(remote), mode="r"), pre_buffer=False) as file:
+    with pq.ParquetFile(pa.PythonFile(remote_stream.SeekableObject(remote), mode="r"), pre_buffer=False) as file:
         assert file.read(["a", "c"]).column("c").to_pylist() == list(range(4_000))
     spans = [tuple(map(int, span.removeprefix("bytes=").split("-"))) for span in web.ranges_asked]
     assert sum(end + 1 - start for start, end in spans) < len(web.content) / 3  # `b` is most of it
@@ -203,4 +203,4 @@ def test_an_error_goes_through_arrow_as_it_is(web: Web) -> None:
     remote = opened(web)
     web.etag = '"v2"'
     with pytest.raises(InputError, match="was replaced"):
-        pq.ParquetFile(pa.PythonFile(remote_stream.RemoteFile(remote), mode="r"))
+        pq.ParquetFile(pa.PythonFile(remote_stream.SeekableObject(remote), mode="r"))
