@@ -36,6 +36,7 @@ EXAMPLES = {
     "template": "{{ text }}",
     "matrix": {"model": ["a", "b"]},
     "output.path": "other.parquet",
+    "store.ship_journal": "s3://bucket/journals",
 }
 
 
