@@ -25,10 +25,10 @@ def remote_output(output: OutputSpec, environ: Mapping[str, str]) -> RemoteOutpu
     if output.url is None:
         return None
     from batchchat.object_store.bucket import ObjectBucket
-    from batchchat.store.remote_file import RemoteFile
-    from batchchat.store.remote_parts import RemoteParts
+    from batchchat.store.remote_file import RemoteFileOutput
+    from batchchat.store.remote_parts import RemotePartsOutput
 
-    kind = RemoteParts if output.is_folder else RemoteFile
+    kind = RemotePartsOutput if output.is_folder else RemoteFileOutput
     return kind(output.url, folder_of(output.path), ObjectBucket(output.url, environ))
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from batchchat.core.notices import JournalShipped, ShippingFailed
 from batchchat.errors import OutputError
+from batchchat.object_store.failures import ObjectStoreError
 
 if TYPE_CHECKING:
     from batchchat.execution.context import RunContext
@@ -40,7 +41,6 @@ def shipping(context: RunContext, folder: Path) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     from batchchat.object_store.bucket import ObjectBucket, in_threads
-    from batchchat.object_store.failures import ObjectStoreError
     from batchchat.object_store.url import parse_url
     from batchchat.store.journal_owner import JournalOwner
     from batchchat.store.shipped_journal import ShippedJournal
@@ -83,7 +83,10 @@ class _Shipper:
 
     def start(self) -> None:
         """Begin to ship; a run that begins anew has set its old journal aside by now."""
-        self._journal.begin(anew=self._context.options.fresh)
+        try:
+            self._journal.begin(anew=self._context.options.fresh)
+        except ObjectStoreError as error:
+            raise OutputError(str(error)) from None
         self._context.tell(JournalShipped(self._journal.shown, EVERY_S, self._fetched))
         if self._context.remote is not None:
             self._context.remote.noted = self.ship_note
@@ -117,16 +120,16 @@ class _Shipper:
 
     def _attempt(self, step: Callable[[], object]) -> bool:
         """Whether `step` succeeded; a failure is told once, until one succeeds again."""
-        from batchchat.object_store.failures import ObjectStoreError
-
         reason = ""
         try:
             if not self._owner.is_own:
-                reason = "another machine has taken the run over"
+                reason = "another machine has taken the run over."
             else:
                 step()
-        except (ObjectStoreError, OutputError, OSError) as error:
+        except (ObjectStoreError, OSError) as error:
             reason = str(error)
+        except Exception as error:  # noqa: BLE001 (a defect here must not end the run, nor go unnoticed)
+            reason = f"{type(error).__name__}, which is a defect of batchchat."
         if reason and not self._has_failed:
             self._tell(reason)
         self._has_failed = bool(reason)

@@ -11,12 +11,12 @@ from batchchat.object_store.failures import ObjectStoreError
 from batchchat.store.remote_note import Publication, UploadedFile, new_id
 from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
-__all__ = ["RemoteFile"]
+__all__ = ["RemoteFileOutput"]
 
 _SUFFIX = ".parquet"
 
 
-class RemoteFile(RemoteOutput):
+class RemoteFileOutput(RemoteOutput):
     """The output is the object of the URL."""
 
     def _publish(self, path: Path) -> RemoteResult:

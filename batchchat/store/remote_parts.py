@@ -18,10 +18,10 @@ from batchchat.store.parquet import rows_in
 from batchchat.store.remote_note import Publication, UploadedFile, new_id
 from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
-__all__ = ["RemoteParts"]
+__all__ = ["RemotePartsOutput"]
 
 
-class RemoteParts(RemoteOutput):
+class RemotePartsOutput(RemoteOutput):
     """The output is all that lies below the URL."""
 
     def _publish(self, path: Path) -> RemoteResult:

@@ -11,7 +11,7 @@ __all__ = ["shipped_line", "shipping_failed_line", "uploaded_line", "uploading_l
 def shipped_line(event: JournalShipped) -> str:
     """Where the journal is copied to, and what came from there."""
     fetched = f"\njournal {numbers.size(event.fetched)} fetched that this machine did not have" if event.fetched else ""
-    return f"journal copied to {event.url} each {numbers.duration(event.every_s)}{fetched}"
+    return f"journal copied to {event.url} each {event.every_s:g} s{fetched}"
 
 
 def shipping_failed_line(event: ShippingFailed) -> str:

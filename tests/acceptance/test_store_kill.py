@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,11 @@ FEW, ALL = 15, 25
 def proxy(s3: S3) -> Iterator[Proxy]:
     with proxy_of(s3.endpoint) as proxy:
         yield proxy
+
+
+def puts(name: str) -> Callable[[int, str], bool]:
+    """Means a request that puts an object whose key has `name`."""
+    return lambda _, line: line.startswith("PUT") and name in line
 
 
 class Scene:
@@ -107,3 +113,39 @@ def test_killed_at_every_request(tmp_path: Path, s3: S3, proxy: Proxy, is_folder
         shutil.rmtree(scene.job.folder)
         number += 1
     assert number >= 7
+
+
+@pytest.mark.field
+def test_100_000_rows_in_and_out(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
+    """From the store and to it, killed in mid-upload again and again: each row once, and nothing left open."""
+    count = 100_000
+    job, bucket = Job(tmp_path), s3.bucket()
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows(count))
+    job.write(
+        input__path=s3.put(bucket, "in/rows.jsonl", lines.encode()),
+        output__path=f"s3://{bucket}/out",
+        output__part_rows=20_000,
+        concurrency=200,
+    )
+    environ = s3.environ | {"AWS_ENDPOINT_URL": proxy.endpoint}
+    steps = [("part-00000", "before"), ("part-00001", "amid"), ("part-00003", "after"), ("manifest-000001", "amid")]
+    for name, moment in steps:
+        running: list[Running] = []
+
+        def kill(running: list[Running] = running) -> None:
+            os.kill(running[0].process.pid, signal.SIGKILL)
+            running[0].process.wait()
+            raise ConnectionAbortedError
+
+        proxy.reset(puts(name), moment, kill)
+        running.append(job.start("--progress", "none", env=environ))
+        assert running[0].end(600).code == -signal.SIGKILL
+        assert result_of(s3, bucket, "out") is None, "no half result is listed as complete"
+    proxy.reset()
+    ended = job.start(env=environ).end(600)
+    assert ended.code == 0, ended.err
+    result = result_of(s3, bucket, "out") or []
+    assert [row["id"] for row in result] == [f"r{n:04}" for n in range(count)]
+    assert job.acknowledged() == count
+    assert s3.uploads(bucket) == []
+    assert len([key for key in s3.keys(bucket) if key.startswith("out/")]) == 5 + 1

@@ -189,9 +189,9 @@ timeout: {connect: yes, total: true}
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, template, system, model, "
-            "endpoint, endpoints, params, samples, matrix, dedupe, expect, concurrency, workers, "
+            "endpoint, endpoints, affinity, params, samples, matrix, dedupe, expect, concurrency, workers, "
             "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
-            "on_finish and output."
+            "on_finish, output and store."
         ),
         "job.yaml:12: `price.output` is missing. A price takes `input` and `output`, USD per million tokens.",
         "job.yaml:13: `deadline` is not in this version of batchchat yet. Set `budget.stop_at`, and choose the tier in "

@@ -82,7 +82,7 @@ def test_bad_input(path: str, sentence: str) -> None:
         ),
         (
             "s3://key:secret@bucket/x",
-            "`output.path` is a URL (s3://...) whose bucket has no name that can be one. It takes s3://bucket/key;"
+            "`output.path` is a URL (s3://...) without the name of a bucket. It takes s3://bucket/key;"
             " credentials come from the environment.",
         ),
         ("gs://bucket", f"`output.path` is a URL (gs://...) that names a bucket and nothing in it. {of_store('gs')}"),

@@ -12,17 +12,18 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from batchchat.core.key_shard import KeyShard
 from batchchat.job.declaration import KEY, SECTION
 from batchchat.job.keys import KEYS, SECTIONS, JobKey
 from batchchat.job.spec import JobSpec
 from batchchat.object_store.url import ObjectUrl
 from tests.job.given import KEYED, MOCK, TOP, faults, load
 
-NAMES = {"Decimal": Decimal, "Mapping": Mapping, "ObjectUrl": ObjectUrl, "Path": Path}
+NAMES = {"Decimal": Decimal, "KeyShard": KeyShard, "Mapping": Mapping, "ObjectUrl": ObjectUrl, "Path": Path}
 # Fields that no key sets: the loader works them out, or makes the value of several keys one.
 DERIVED = {
     "": {"ask_concurrency", "path", "text"},
-    "input": {"folder", "paths"},
+    "input": {"folder", "paths", "shard"},
     "endpoint": {"api_key"},
     "output": {"path", "url"},
 }
@@ -36,6 +37,7 @@ EXAMPLES = {
     "template": "{{ text }}",
     "matrix": {"model": ["a", "b"]},
     "output.path": "other.parquet",
+    "store.ship_journal": "s3://bucket/journals",
 }
 
 

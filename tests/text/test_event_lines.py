@@ -222,10 +222,10 @@ TEXTS = [
         events.CostOutlier(Decimal("666.67")),
         "one answer cost 667x what was expected; reservations change only if another one does",
     ),
-    (JournalShipped("s3://b/j/out.run", 5, 0), "journal copied to s3://b/j/out.run each 5s"),
+    (JournalShipped("s3://b/j/out.run", 5, 0), "journal copied to s3://b/j/out.run each 5 s"),
     (
         JournalShipped("s3://b/j/out.run", 5, 12_000),
-        "journal copied to s3://b/j/out.run each 5s\njournal 12 kB fetched that this machine did not have",
+        "journal copied to s3://b/j/out.run each 5 s\njournal 12 kB fetched that this machine did not have",
     ),
     (
         ShippingFailed("s3://b/j/out.run", "s3://b/j can't be written: no response from b."),
