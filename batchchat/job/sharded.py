@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from batchchat.core.notices import ShardNoted
 from batchchat.errors import UsageError
+from batchchat.text import numbers
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from batchchat.core.key_shard import KeyShard
+    from batchchat.job.bounds import LimitsSpec
+    from batchchat.job.endpoint_spec import EndpointEntry
     from batchchat.job.spec import JobSpec
 
 __all__ = ["shard_noted", "sharded"]
@@ -29,22 +32,16 @@ def sharded(job: JobSpec, shard: KeyShard) -> JobSpec:
             "`limits.share` has the jobs of this machine share limits, and --shard divides them among machines. Add"
             " --set limits.share=null to this command; on one machine `workers` is what has one limit for all."
         )
-    if job.concurrency < shard.of and not job.ask_concurrency:
-        raise UsageError(
-            f"`concurrency` is {job.concurrency}, and each of {shard.of} shards needs at least one request in flight."
-            f" Use at most {job.concurrency} shards, or raise `concurrency` to {shard.of} or more."
-        )
-    limits, budget, output = job.limits, job.budget, job.output
+    if not job.ask_concurrency:
+        _check_ceiling("concurrency", job.concurrency, shard)
+    budget, output = job.budget, job.output
     return replace(
         job,
         input=replace(job.input, shard=shard),
         output=output.of_shard(shard),
         concurrency=shard.part_of_count(job.concurrency),
-        limits=replace(
-            limits,
-            requests_per_minute=_rate(limits.requests_per_minute, shard),
-            tokens_per_minute=_rate(limits.tokens_per_minute, shard),
-        ),
+        limits=_limits(job.limits, shard),
+        endpoints=job.endpoints and tuple(_endpoint(entry, shard) for entry in job.endpoints),
         budget=replace(budget, max_cost=_usd("budget.max_cost", budget.max_cost, shard)),
         confirm_above=_usd("confirm_above", job.confirm_above, shard),
         text="\n".join([job.text.removesuffix("\n"), f"# --shard {shard}", ""]),
@@ -68,6 +65,28 @@ def shard_noted(whole: JobSpec, job: JobSpec) -> ShardNoted:
 
 def _part(own: N | None, whole: N | None) -> tuple[N, N] | None:
     return None if own is None or whole is None else (own, whole)
+
+
+def _check_ceiling(name: str, ceiling: int, shard: KeyShard) -> None:
+    if ceiling < shard.of:
+        raise UsageError(
+            f"`{name}` is {ceiling}, and each of {shard.of} shards needs at least one request in flight. Use at most"
+            f" {numbers.quantity(ceiling, 'shard')}, or raise it to {shard.of} or more."
+        )
+
+
+def _endpoint(entry: EndpointEntry, shard: KeyShard) -> EndpointEntry:
+    """One of several endpoints, with the shard's part of what it allows."""
+    ceiling = entry.concurrency
+    if ceiling is not None:
+        _check_ceiling(f"concurrency` of the endpoint `{entry.name}", ceiling, shard)
+        ceiling = shard.part_of_count(ceiling)
+    return replace(entry, concurrency=ceiling, limits=_limits(entry.limits, shard))
+
+
+def _limits(limits: LimitsSpec, shard: KeyShard) -> LimitsSpec:
+    requests, tokens = (_rate(rate, shard) for rate in (limits.requests_per_minute, limits.tokens_per_minute))
+    return replace(limits, requests_per_minute=requests, tokens_per_minute=tokens)
 
 
 def _rate(per_minute: float | None, shard: KeyShard) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 from batchchat.core.key_shard import KeyShard
 from batchchat.errors import UsageError
 from batchchat.job.sharded import shard_noted, sharded
-from tests.job.given import MOCK, load
+from tests.job.given import MOCK, TOP, load
 
 LIMITED = f"""{MOCK}concurrency: 10
 budget: {{max_cost: 10}}
@@ -49,8 +49,22 @@ def test_too_many_shards_for_the_requests_in_flight() -> None:
         sharded(load(f"{MOCK}concurrency: 3\n"), KeyShard(1, 4))
     assert str(refused.value) == (
         "`concurrency` is 3, and each of 4 shards needs at least one request in flight. Use at most 3 shards, or raise"
-        " `concurrency` to 4 or more."
+        " it to 4 or more."
     )
+
+
+def test_several_endpoints_are_divided_each() -> None:
+    """Each server's ceiling and rates are for all shards together."""
+    several = """endpoints:
+- {base_url: "http://a:1/v1", concurrency: 6, limits: {requests_per_minute: 30}}
+- {base_url: "http://b:1/v1"}
+"""
+    job = sharded(load(f"{TOP}{several}"), KeyShard(1, 4))
+    assert job.endpoints is not None
+    assert [entry.concurrency for entry in job.endpoints] == [2, None]
+    assert [entry.limits.requests_per_minute for entry in job.endpoints] == [7.5, None]
+    with pytest.raises(UsageError, match=r"`concurrency` of the endpoint `a:1` is 6, and each of 7 shards"):
+        sharded(load(f"{TOP}{several}"), KeyShard(1, 7))
 
 
 def test_limits_that_are_shared_on_one_machine_can_not_be_divided() -> None:
