@@ -27,7 +27,7 @@ __all__ = ["SILENCE_S", "Relay"]
 SILENCE_S = 60.0
 """A relay that hears nothing for so long is cut off from the run."""
 _POLL_S = 10.0
-_GATHER_S = 0.01
+_GATHER_S = 0.03
 """What a worker says within so long is passed on as one."""
 _MAX_BYTES = 1 << 16
 """Of one call: Ray passes more by way of its object store, which may be written to disk."""
