@@ -48,6 +48,7 @@ LIBRARIES = {
     "jsonschema": {"job/schema_check.py", "script/json_schema.py"},
     "regex": {"job/schema_check.py", "script/json_schema.py"},
     "click": {"cli/"},
+    "ray": {"cluster/ray_gateway.py"},
     "sentencepiece": {"tokens/wizardlm.py"},
     "tiktoken": {"tokens/vocabulary.py"},
     "tokenizers": {"tokens/vocabulary.py"},

@@ -26,6 +26,7 @@ _SHORT = {
     "--input": "input.path",
     "--concurrency": "concurrency",
     "--max-cost": "budget.max_cost",
+    "--engine": "cluster.engine",
 }
 """Options that are short for a job key."""
 

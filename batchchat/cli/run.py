@@ -55,6 +55,7 @@ __all__ = ["run"]
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")
 @click.option("--concurrency", metavar="N", help="Requests in flight at most.")
 @click.option("--max-cost", metavar="USD", help="Limit of the job's total cost, over all its resumes.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), help="What starts the workers: this process, or Ray.")
 @click.option(
     "--output", callback=path_or_url, metavar="PATH", help="Where the Parquet goes: a path, or s3:// gs:// az://."
 )
@@ -90,6 +91,7 @@ def run(
     limit: int | None,
     concurrency: str | None,
     max_cost: str | None,
+    engine: str | None,
     output: str | None,
     model: str | None,
     input_: str | None,
@@ -117,6 +119,7 @@ def run(
         boundary.on_error = ending.failed
         wanted = to_resend((*resend, FAILED) if retry_failed else resend, keep_changed=keep_changed)
         short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
+        short["--engine"] = engine
         specs, noted = to_shard(load_jobs(jobs, sets, short, output), shard)
         # After the jobs are read: a typo is reported without the half second that the libraries take to load.
         from batchchat.execution.context import RunOptions

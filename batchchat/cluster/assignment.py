@@ -58,7 +58,8 @@ class Assignment:
     The journal is in `folder`: the segments `base` were there before the session's workers began, and those in `own`
     are of workers of the same shard that this one replaces. A cap (`budget.max_cost`) is leased, and so are the rates a
     minute and, if `is_limited`, how many rows may be sent. What was `spent_before` the session counts as this worker's.
-    `answered_models` have answered at the endpoint by now.
+    `answered_models` have answered at the endpoint by now. Proxies and certificates are those of `environ`; None is the
+    environment of the worker's own process, which may be on another machine.
     """
 
     job: JobSpec
@@ -69,7 +70,7 @@ class Assignment:
     own: Sequence[int]
     shard: Shard
     mark: WorkerMark
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str] | None = field(repr=False)
     is_limited: bool
     stop_at: float | None
     spent_before: Spent

@@ -10,17 +10,47 @@ import asyncio
 import pickle
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "ChannelTransport", "ChannelWriter"]
 
 _LENGTH_BYTES = 8
+
+
+class ChannelTransport(Protocol):
+    """What is written on its way."""
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes have not left yet."""
+
+
+class ChannelWriter(Protocol):
+    """Where the bytes of a channel go: `asyncio.StreamWriter` is one."""
+
+    @property
+    def transport(self) -> ChannelTransport:
+        """What is written on its way."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send `data` after all that was written before."""
+
+    async def drain(self) -> None:
+        """Wait until there is room for more."""
+
+    def close(self) -> None:
+        """Close it once all has been sent."""
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed."""
 
 
 class Channel:
     """One end. What can't be sent is dropped: `receive` says that the other end is gone."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: ChannelWriter) -> None:
         self._reader = reader
         self._writer = writer
 
@@ -39,8 +69,7 @@ class Channel:
         if self._writer.is_closing():
             return
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-        self._writer.write(len(data).to_bytes(_LENGTH_BYTES, "little"))
-        self._writer.write(data)
+        self._writer.write(len(data).to_bytes(_LENGTH_BYTES, "little") + data)
 
     async def receive(self) -> Any:
         """The next message; None where the other end is gone."""

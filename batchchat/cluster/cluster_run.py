@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.send_rows import SendPlan
 from batchchat.job import JobSpec
+from batchchat.job.cluster import RAY, worker_count
 from batchchat.job.spec import AUTO
 from batchchat.policy.circuit_breaker import OUTAGE
 from batchchat.policy.decision import Halt
@@ -60,11 +61,14 @@ class ClusterRun:
         self._folder = folder
         self._rows = rows
         self._result = result
-        self._shards = min(job.workers, job.concurrency)
+        self._shards = worker_count(job.cluster, job.workers, job.concurrency)
         self._finished = FinishedRows(rows.ledger, rows.outdated, context.tell, rows.undecided)
         self._news = WorkerNews(context.tell)
         self._base = list[int]()
         self._spent = NOTHING_SPENT
+        self._counting: int | None = None
+        """The shard whose worker counts what earlier sessions have spent."""
+        self._lessor = _lessor_for(job)
         self._crew: Crew | None = None
         self._streak = RunStreak(
             job.retry.stop_after_failures,
@@ -86,7 +90,7 @@ class ClusterRun:
         self._finished.apply(location, record)
         self._streak.add(record, failed_before=failed_before)
 
-    async def send(self, start: Callable[[], Awaitable[WorkerHandle]]) -> None:
+    async def send(self, start: Callable[[WorkerMark], Coroutine[None, None, WorkerHandle]]) -> None:
         """Send the rows by workers, each of which `start` starts."""
         context, rows, job = self._context, self._rows, self._context.job
         self._base, self._spent = segments(self._folder), Spent(rows.ledger.paid_usd, rows.ledger.uncertain_cost)
@@ -102,7 +106,7 @@ class ClusterRun:
         plan = CrewPlan(self._shards, start, self._assignment, self._is_of_one, job.drain)
         quota = None if rows.limit is None else RowQuota(rows.limit, self._shards)
         crew = self._crew = Crew(
-            plan, self._lessor(), follower, news=self._news, quota=quota, signals=context.signals, ended=ended
+            plan, self._lessor, follower, news=self._news, quota=quota, signals=context.signals, ended=ended
         )
         ticking = asyncio.create_task(self._tick(crew, follower, progress))
         try:
@@ -127,16 +131,12 @@ class ClusterRun:
             return rows.counted
         return rows.source.rows_total * job.variants * job.samples
 
-    def _lessor(self) -> Lessor:
-        job = self._context.job
-        terms = LeaseTerms(
-            slots=job.concurrency,
-            attempt_s=job.timeout.total,
-            requests_per_minute=job.limits.requests_per_minute,
-            tokens_per_minute=job.limits.tokens_per_minute,
-            max_cost_usd=job.budget.max_cost,
-        )
-        return Lessor(terms, [str(number) for number in range(self._shards)])
+    def _spent_before(self, number: int) -> Spent:
+        """What the worker of the shard `number` counts of earlier sessions: that of the first to be started all."""
+        if self._counting is None:
+            self._counting = number
+            self._lessor.expect(str(number))
+        return self._spent if number == self._counting else NOTHING_SPENT
 
     def _assignment(self, mark: WorkerMark, own: Sequence[int]) -> Assignment:
         """What the worker of `mark` is to do, whose shard has the segments `own` behind those of the base."""
@@ -150,10 +150,10 @@ class ClusterRun:
             own=own,
             shard=Shard(mark.number, self._shards, by_request=_may_share(context.job, rows.source)),
             mark=mark,
-            environ=dict(context.environ),
+            environ=None if context.job.cluster.engine == RAY else dict(context.environ),
             is_limited=rows.limit is not None,
             stop_at=rows.stop_at,
-            spent_before=NOTHING_SPENT if mark.number else self._spent,
+            spent_before=self._spent_before(mark.number),
             answered_models=self._answered_models,
         )
 
@@ -209,6 +209,17 @@ class ClusterRun:
         if not self._is_draining and (in_flight or by_signal):
             self._is_draining = True
             self._context.tell(Draining(reason, in_flight, wait_s, by_signal=by_signal))
+
+
+def _lessor_for(job: JobSpec) -> Lessor:
+    terms = LeaseTerms(
+        slots=job.concurrency,
+        attempt_s=job.timeout.total,
+        requests_per_minute=job.limits.requests_per_minute,
+        tokens_per_minute=job.limits.tokens_per_minute,
+        max_cost_usd=job.budget.max_cost,
+    )
+    return Lessor(terms)
 
 
 def _of_one(job: JobSpec, shards: int) -> JobSpec:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from batchchat.cluster.assignment import (
@@ -58,7 +59,7 @@ class CrewPlan:
     """
 
     shards: int
-    start: Callable[[], Awaitable[WorkerHandle]]
+    start: Callable[[WorkerMark], Coroutine[None, None, WorkerHandle]]
     assign: Callable[[WorkerMark, Sequence[int]], Assignment]
     goes_on: Callable[[Halt], bool]
     drain_s: float
@@ -231,9 +232,13 @@ class Crew:
         mark = WorkerMark(number, shard.incarnation, self._writers, shard.writer)
         shard.writer, shard.granted = mark.writer, 0
         try:
-            handle = await self._plan.start()
+            handle = await self._start(mark)
         except OSError as error:
             return WorkerEnd(error=_not_started(error)), ""
+        except BatchchatError as error:
+            return WorkerEnd(error=error), ""
+        if handle is None:
+            return WorkerEnd(), ""
         handle.channel.send(self._plan.assign(mark, shard.segments))
         if self._halt is not None and self._signals.received is None:
             handle.channel.send(Stopped(self._halt))
@@ -243,6 +248,8 @@ class Crew:
         try:
             end = await self._attend(mark, handle)
             how = await handle.end()
+        except BatchchatError as error:
+            end, how = WorkerEnd(error=error), ""
         finally:
             self._news.ended(number)
         self._live.pop(number, None)
@@ -255,6 +262,20 @@ class Crew:
         linger_s = _LINGER_S if end is None else 0.0
         self._lessor.end(time.monotonic(), mark.name, linger_s, is_replaced=will_be_replaced)
         return end, how
+
+    async def _start(self, mark: WorkerMark) -> WorkerHandle | None:
+        """The worker of `mark`, once it was started; None where the run stops before."""
+        starting = asyncio.create_task(self._plan.start(mark))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not starting.done():
+                starting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await starting
+        return None if starting.cancelled() else starting.result()
 
     async def _attend(self, mark: WorkerMark, handle: WorkerHandle) -> WorkerEnd | WorkerDefect | None:
         """Do what the worker asks for, until it is gone; what it said of its end."""

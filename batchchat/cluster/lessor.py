@@ -55,9 +55,9 @@ class _WorkerState:
 
 
 class Lessor:
-    """Leases what `terms` allow to `workers`, all of which are to report before any USD is granted."""
+    """Leases what `terms` allow. The `workers` that have spent USD before are to report before any is granted."""
 
-    def __init__(self, terms: LeaseTerms, workers: Iterable[str]) -> None:
+    def __init__(self, terms: LeaseTerms, workers: Iterable[str] = ()) -> None:
         self.slots = terms.slots
         """How many requests may be in flight; can be changed at any time."""
         self._lease_s = terms.lease_s
@@ -91,6 +91,11 @@ class Lessor:
     def withhold(self, now: float, slots: int) -> None:
         """Lend `slots` of the slots to nobody until leases of which it knows nothing have ended."""
         self._slots.withhold(now, slots)
+
+    def expect(self, worker: str) -> None:
+        """Grant no USD before `worker` has reported: it counts what was spent before."""
+        if self._usd is not None:
+            self._usd.expect(worker)
 
     def answer(self, now: float, ask: Ask) -> Grant | None:
         """The grant for an ask that came at `now`; None for one that is not newer than the last of its worker."""

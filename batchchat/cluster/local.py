@@ -6,15 +6,14 @@ import asyncio
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 from typing import IO, Protocol
 
+from batchchat.cluster.assignment import WorkerMark
 from batchchat.cluster.channel import Channel
+from batchchat.cluster.process import WORKER, end_words, module_command, own_path
 
 __all__ = ["LocalWorker", "WorkerHandle", "start_local_worker"]
-
-_LAST_BYTES = 2000
 
 
 class WorkerHandle(Protocol):
@@ -47,14 +46,10 @@ class LocalWorker:
         code = await asyncio.to_thread(self._process.wait)
         await self.channel.close()
         with self._output as output:
-            output.seek(max(0, output.seek(0, os.SEEK_END) - _LAST_BYTES))
-            lines = output.read().decode("utf-8", "replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return f"{how}: {last}" if last else how
+            return end_words(code, output)
 
 
-async def start_local_worker(descriptors: tuple[int, ...] = ()) -> LocalWorker:
+async def start_local_worker(descriptors: tuple[int, ...], _mark: WorkerMark) -> LocalWorker:
     """Start a worker that waits for its assignment; it inherits the open `descriptors`. Raises `OSError`."""
     ours, theirs = socket.socketpair()
     output = tempfile.TemporaryFile()  # noqa: SIM115 (the worker's own)
@@ -70,13 +65,11 @@ async def start_local_worker(descriptors: tuple[int, ...] = ()) -> LocalWorker:
 
 
 def _spawn(channel: int, output: IO[bytes], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    # The path of this process is the worker's, in this order: -P keeps the working folder out of it.
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path)}
     return subprocess.Popen(  # noqa: S603 (this very program)
-        [sys.executable, "-P", "-m", "batchchat.cluster.worker", str(channel)],
+        module_command(WORKER, str(channel)),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         pass_fds=(channel, *descriptors),
-        env=environ,
+        env={**os.environ, **own_path()},
     )

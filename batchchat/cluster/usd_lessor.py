@@ -3,7 +3,8 @@
 The parts, and what was spent apart from them, never come to more than the cap. A worker's part is what it may count at
 most as paid, perhaps paid, or reserved for requests in flight; what it counts is the more where the price has turned
 out higher. A part is the worker's until it gives back what it does not need, or until its replacement, which has
-replayed its journal, says what was spent. Nothing is granted before each worker has said what its journal counts.
+replayed its journal, says what was spent. Nothing is granted before each worker whose journal counts
+something has said what that is.
 
 Once a need does not fit although nothing is held or in flight that could free money, no more is granted: as in one
 process, a smaller request behind it is not looked for.
@@ -71,6 +72,10 @@ class UsdLessor:
     def claimed_usd(self) -> Decimal:
         """What is spent, or may be spent by the workers without asking."""
         return self._claimed_usd
+
+    def expect(self, worker: str) -> None:
+        """Grant nothing before `worker` has reported."""
+        self._unreported.add(worker)
 
     def report(self, worker: str, report: UsdReport) -> None:
         """Take over what a worker counts."""

@@ -10,6 +10,7 @@ on: those of a terminal reach all of its processes, and a worker that obeyed the
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -68,7 +69,8 @@ class Worker:
         self._channel = channel
         self._assignment = assignment
         self._signals = Signals(())
-        self._redactor = wiring.redactor_for(assignment.job, assignment.environ)
+        self._environ = os.environ if assignment.environ is None else assignment.environ
+        self._redactor = wiring.redactor_for(assignment.job, self._environ)
         self._leased: Leased | None = None
         self._halt: Halt | None = None
         self._granted: asyncio.Future[int] | None = None
@@ -109,7 +111,7 @@ class Worker:
 
     async def _send_shard(self) -> WorkerEnd:
         assignment = self._assignment
-        job, rates, environ = assignment.job, assignment.rates, assignment.environ
+        job, rates, environ = assignment.job, assignment.rates, self._environ
         ledger = Ledger(assignment.folder)
         await self._replay(ledger, assignment.base)
         before = Spent(ledger.paid_usd, ledger.uncertain_cost)

@@ -29,6 +29,7 @@ __all__ = [
     "StreamNoticed",
     "Uploaded",
     "Uploading",
+    "WorkersWait",
 ]
 
 
@@ -64,6 +65,15 @@ class LimitsShared:
     name: str
     concurrency: int
     others: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersWait:
+    """Of the `of` workers so many have no place yet: no node of the cluster has what each `needs`, by Ray's names."""
+
+    workers: int
+    of: int
+    needs: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +263,5 @@ Notice = (
     | StreamNoticed
     | Uploaded
     | Uploading
+    | WorkersWait
 )

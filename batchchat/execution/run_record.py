@@ -10,6 +10,7 @@ from typing import Any
 from batchchat.execution.context import RunContext
 from batchchat.execution.shard_record import shard_members
 from batchchat.job import JobSpec
+from batchchat.job.cluster import RAY, worker_count
 from batchchat.job.expect import ExpectSpec
 from batchchat.job.paths import relative_inputs
 from batchchat.pricing.for_job import rates_for
@@ -27,6 +28,7 @@ def run_record(context: RunContext, source: Source, reading: str | None = None) 
     `reading` is the id of the input in the checkpoint of an earlier session, where it is the same.
     """
     job = context.job
+    workers = worker_count(job.cluster, job.workers, job.concurrency)
     return {
         "kind": "run",
         "format": FORMAT,
@@ -45,7 +47,7 @@ def run_record(context: RunContext, source: Source, reading: str | None = None) 
         "at": time.time(),
         **({} if reading is None else {"reading": reading}),
         **({"endpoints": {entry.name: entry.address for entry in job.endpoints}} if job.endpoints else {}),
-        **({"workers": job.workers} if job.workers > 1 else {}),
+        **({"workers": workers} if workers > 1 or job.cluster.engine == RAY else {}),
         **shard_members(job, source),
         **_price(job),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from batchchat.job.cluster import RAY
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.endpoint import MOCK, check_key_name, needs_deepinfra_key, read_key
 from batchchat.job.endpoints import EndpointsPath
@@ -132,7 +133,11 @@ def _read_value(dotted: str, node: Node, checked: Checked) -> dict[str, Any]:
 
 def _check_share(checked: Checked) -> None:
     """What several jobs share, one process of each leases."""
-    if checked["limits.share"] is not None and checked["workers"] > 1:
+    if checked["limits.share"] is None:
+        return
+    if checked["cluster.engine"] == RAY:
+        checked.add("limits.share", "takes jobs of one process: set `cluster.engine: local`, or take this key out.")
+    elif checked["workers"] > 1:
         checked.add("limits.share", "takes jobs of one process: set `workers: 1`, or take this key out.")
 
 
@@ -182,7 +187,9 @@ def _check_endpoints(checked: Checked) -> None:
     if checked["concurrency"] == AUTO:
         sentence = "is auto, and no one endpoint can be asked for it. Give each of `endpoints` its `concurrency`."
         checked.add("concurrency", sentence)
-    if checked["workers"] > 1:
+    if checked["cluster.engine"] == RAY:
+        checked.add("cluster.engine", "can't be ray with `endpoints` in this version. Set `cluster.engine: local`.")
+    elif checked["workers"] > 1:
         sentence = "can't be combined with `endpoints` in this version. Leave it out: one process sends to all of them."
         checked.add("workers", sentence)
     if any(axis.key == "model" for axis in checked["matrix"] or ()):

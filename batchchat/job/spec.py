@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchchat.core.price import Price
 from batchchat.job.bounds import BudgetSpec, LimitsSpec, PriceSpec, ResumeSpec, RetrySpec, TimeoutSpec
+from batchchat.job.cluster import MAX_WORKERS, ClusterSpec
 from batchchat.job.declaration import key, section
 from batchchat.job.endpoint_spec import MAX_CONCURRENCY, PREFIX, EndpointEntry, EndpointSpec, names_of
 from batchchat.job.endpoints import endpoints
@@ -50,7 +51,6 @@ __all__ = [
     "AUTO",
     "MAX_CONCURRENCY",
     "MAX_SAMPLES",
-    "MAX_WORKERS",
     "NOT_REPLAYED",
     "PREFIX",
     "EndpointEntry",
@@ -64,7 +64,6 @@ __all__ = [
 
 AUTO = "auto"
 """The value of `concurrency` that asks the endpoint for its limit, and of `input.id` that looks at the first row."""
-MAX_WORKERS = 256
 NOT_REPLAYED = ("prompt", "turns")
 """The values of `input.format` whose rows are no conversation that `input.replay` could play."""
 MAX_SAMPLES = 10_000
@@ -225,6 +224,7 @@ class JobSpec:
     workers: int = field(
         default=1, metadata=key(integer(1, MAX_WORKERS), "processes on this machine; limits are for all of them")
     )
+    cluster: ClusterSpec = field(default=ClusterSpec(), metadata=section(ClusterSpec))
     adaptive: bool = field(default=True, metadata=key(boolean(), "lower that on 429 and overload, and grow it back"))
     limits: LimitsSpec = field(default=LimitsSpec(), metadata=section(LimitsSpec))
     timeout: TimeoutSpec = field(default=TimeoutSpec(), metadata=section(TimeoutSpec))

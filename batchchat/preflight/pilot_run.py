@@ -7,6 +7,7 @@ from dataclasses import replace
 from batchchat.execution.context import RunOptions
 from batchchat.execution.disposition import OnChanged
 from batchchat.job import JobSpec
+from batchchat.job.cluster import ClusterSpec
 from batchchat.preflight.estimate import PilotPlan
 
 __all__ = ["pilot_run"]
@@ -18,4 +19,4 @@ def pilot_run(job: JobSpec, plan: PilotPlan, command: str | None) -> tuple[JobSp
     A pilot is no end of the job: its `on_finish` is not called. It is too small for several processes.
     """
     options = RunOptions(lambda _step: command, command, changed=OnChanged.KEEP, only=plan.has)
-    return replace(job, on_finish=None, workers=1), options
+    return replace(job, on_finish=None, workers=1, cluster=ClusterSpec()), options

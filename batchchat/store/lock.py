@@ -18,6 +18,7 @@ from batchchat import lossless_json
 from batchchat.errors import OutputError
 from batchchat.store.run_json import read_state
 from batchchat.store.segment_file import NO_LOCKS, segment_in_use
+from batchchat.store.worker_file import has_living_workers
 
 __all__ = ["Lock", "holder"]
 
@@ -40,7 +41,7 @@ class Lock:
         try:
             while (descriptor := _try(folder / NAME, output, see)) is None:
                 time.sleep(_RETRY_PAUSE_S)
-            if segment_in_use(folder):
+            if _is_written(folder):
                 os.close(descriptor)
                 raise OutputError(_in_use(_by_state(folder), output, see))
         except OSError as error:
@@ -102,7 +103,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return _by_state(folder) if segment_in_use(folder) else None
+        return _by_state(folder) if _is_written(folder) else None
     try:
         if not _try_flock(descriptor, fcntl.LOCK_SH):
             return _read(descriptor, folder)
@@ -112,7 +113,12 @@ def holder(folder: Path) -> dict[str, Any] | None:
         return None
     finally:
         os.close(descriptor)
-    return _by_state(folder) if segment_in_use(folder) else None
+    return _by_state(folder) if _is_written(folder) else None
+
+
+def _is_written(folder: Path) -> bool:
+    """Whether a process writes the journal, or may begin to: workers of a killed run may be on any machine."""
+    return segment_in_use(folder) or has_living_workers(folder)
 
 
 def _by_state(folder: Path) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def _read(descriptor: int, folder: Path) -> dict[str, Any]:
     if not _is_gone(owner):
         return owner
     # Its workers write the journal still; who has just taken the lock writes who it is before it opens a segment.
-    return {**owner, "left": True} if segment_in_use(folder) else {}
+    return {**owner, "left": True} if _is_written(folder) else {}
 
 
 def _is_gone(owner: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchchat.core import events
 from batchchat.core.events import Event
-from batchchat.core.notices import JournalShipped, ShardNoted, ShippingFailed, Uploaded, Uploading
+from batchchat.core.notices import JournalShipped, ShardNoted, ShippingFailed, Uploaded, Uploading, WorkersWait
 from batchchat.text import numbers
 from batchchat.text.endpoint_lines import ENDPOINT_LINES, LINES_WITH_TIMES
 from batchchat.text.expansion import factor_words, product_words
@@ -177,6 +177,11 @@ def _cost_outlier(event: events.CostOutlier) -> str:
     return f"one answer cost {event.ratio:,.0f}x what was expected; reservations change only if another one does"
 
 
+def _workers_wait(event: WorkersWait) -> str:
+    needs = ", ".join(f"{name}: {amount:g}" for name, amount in event.needs.items())
+    return f"{event.workers} of {event.of} workers have not started yet: each needs a node of Ray with {{{needs}}} free"
+
+
 def _other_model_served(event: events.OtherModelServed) -> str:
     return f"the endpoint serves {event.served} for {event.requested}; the price may differ"
 
@@ -266,6 +271,7 @@ LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.Budgeted: _budgeted,
     events.PriceRatioRaised: _price_ratio_raised,
     events.CostOutlier: _cost_outlier,
+    WorkersWait: _workers_wait,
     events.OtherModelServed: _other_model_served,
     events.OtherTierServed: _other_tier_served,
     events.StreamNoticed: _stream_noticed,

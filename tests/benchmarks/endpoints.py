@@ -81,8 +81,7 @@ def measured(folder: Path, rows: int, latency_s: float, *, told: bool) -> tuple[
     if result.exit_code:
         sys.exit(f"the run ended with {result.exit_code}: {result.summary['reason']}")
     columns = pq.read_table(output, columns=["started_at", "finished_at"])
-    starts = [at.timestamp() for at in columns["started_at"].to_pylist()]
-    ended = [at.timestamp() for at in columns["finished_at"].to_pylist()]
+    starts, ended = ([at.timestamp() for at in column.to_pylist() if at is not None] for column in columns.columns)
     start, ends = min(starts), sorted(ended)
     per_s = sum(_SLOTS) / latency_s
     first, last = int(rows * _EDGE), int(rows * (1 - _EDGE))

@@ -189,7 +189,7 @@ timeout: {connect: yes, total: true}
         ("job.yaml:10: `system` takes its value from NOPE, which is not set. Set it, or write ${NAME:-default}."),
         (
             "job.yaml:11: `foo` is not a key of a job. A job takes name, input, template, system, model, "
-            "endpoint, endpoints, affinity, params, samples, matrix, dedupe, expect, concurrency, workers, "
+            "endpoint, endpoints, affinity, params, samples, matrix, dedupe, expect, concurrency, workers, cluster, "
             "adaptive, limits, timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, "
             "on_finish, output and store."
         ),

@@ -29,6 +29,8 @@ DERIVED = {
 }
 EXAMPLES = {
     "budget.stop_at": "6h",
+    "cluster.address": "auto",
+    "cluster.resources": {"CPU": 0.5},
     "endpoint.base_url": "http://localhost:8000/v1",
     "endpoint.headers": {"X-Team": "red"},
     "endpoints": [{"base_url": "http://localhost:8000/v1"}],

@@ -109,6 +109,10 @@ TEXTS = [
         "limits shared as team, with no other job so far: 200 in flight together",
     ),
     (
+        notices.WorkersWait(3, 8, {"CPU": 1.0, "memory": 2e9}),
+        "3 of 8 workers have not started yet: each needs a node of Ray with {CPU: 1, memory: 2e+09} free",
+    ),
+    (
         notices.LimitsShared("team", 1200, ["a.yaml", "b.yaml"]),
         "limits shared as team, with a.yaml, b.yaml: 1,200 in flight together",
     ),
