@@ -33,6 +33,7 @@ __all__ = [
     "InputError",
     "JobError",
     "MachineError",
+    "NoEndpointError",
     "OutputError",
     "UsageError",
     "error_of_machine",
@@ -64,6 +65,15 @@ class JobError(UsageError):
         super().__init__("\n".join(faults))
         self.faults = faults
         """A sentence for each thing that is wrong."""
+
+
+class NoEndpointError(JobError):
+    """The `file` of endpoints that a job names has none, which may change within `max_wait_s`."""
+
+    def __init__(self, fault: str, file: str, max_wait_s: float) -> None:
+        super().__init__([fault])
+        self.file = file
+        self.max_wait_s = max_wait_s
 
 
 class InputError(UsageError):

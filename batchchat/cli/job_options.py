@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
+from batchchat.cli.output import say
 from batchchat.cli.set_option import override
-from batchchat.errors import JobError
+from batchchat.errors import JobError, NoEndpointError
 from batchchat.job import JobSpec, Override, load_job
 from batchchat.job.paths import path_from_here
 from batchchat.object_store.url import is_url
+from batchchat.text.numbers import duration
 
 __all__ = ["input_again", "load_jobs", "path_or_url"]
+
+_LOOK_EACH_S = 1.0
 
 _SHORT = {
     "--model": "model",
@@ -74,9 +79,24 @@ def load_jobs(
     faults: list[str] = []
     for path in paths:
         try:
-            specs.append(load_job(path, overrides=_overrides(path, sets, short), environ=os.environ, output=output))
+            specs.append(_loaded(path, _overrides(path, sets, short), output))
         except JobError as error:
             faults += error.faults
     if faults:
         raise JobError(list(dict.fromkeys(faults)))  # an option that is wrong is so for all
     return specs
+
+
+def _loaded(path: Path, overrides: Sequence[Override], output: Path | None) -> JobSpec:
+    """The job at `path`, once its file of endpoints has one: that is waited for, as an outage is."""
+    start, is_told = time.monotonic(), False
+    while True:
+        try:
+            return load_job(path, overrides=overrides, environ=os.environ, output=output)
+        except NoEndpointError as error:
+            if time.monotonic() - start >= error.max_wait_s:
+                raise
+            if not is_told:
+                say(f"{error.file} has no endpoint yet; waiting up to {duration(error.max_wait_s)}, Ctrl-C stops")
+                is_told = True
+        time.sleep(_LOOK_EACH_S)

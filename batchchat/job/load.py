@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from batchchat.errors import NoEndpointError
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
@@ -172,20 +173,18 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
 
 
 def _endpoints_in(path: Path, as_given: str, checked: Checked) -> tuple[EndpointEntry, ...]:
-    """The endpoints of the file at `path`. Raises `JobError` where it has none."""
+    """The endpoints of the file at `path`. Raises `JobError` where it can't be read, `NoEndpointError`."""
     try:
         lines = read_endpoints_file(path, as_given)
     except (OSError, UnicodeDecodeError) as exc:
         problem = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        checked.add("endpoints.file", f"names {printable(as_given)}, which can't be read: {problem}.")
+        checked.add("endpoints", f"names {printable(as_given)}, which can't be read: {problem}.")
         raise job_error(checked.diagnostics) from None
     if not lines.endpoints:
         bad = "".join(f" {problem}" for problem in lines.problems[:1])
-        sentence = (
-            f"names {printable(as_given)}, which has no endpoint.{bad} Run it when it has a line with a base_url."
-        )
-        checked.add("endpoints.file", sentence)
-        raise job_error(checked.diagnostics)
+        where = checked.location("endpoints").where
+        sentence = f"names {printable(as_given)}, which has no endpoint.{bad} Add a line with a base_url."
+        raise NoEndpointError(f"{where}: `endpoints.file` {sentence}", as_given, checked["retry.max_outage"])
     return lines.endpoints
 
 

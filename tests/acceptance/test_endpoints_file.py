@@ -36,15 +36,38 @@ def test_endpoints_join_and_leave_while_the_run_goes_on(job: Job) -> None:
     assert {row["endpoint"] for row in table} == {"first", "second"}
 
 
-def test_a_file_without_an_endpoint_is_refused(job: Job) -> None:
+def test_a_file_that_is_not_there_is_refused(job: Job) -> None:
     job.write(rows(1), endpoint__base_url=None, endpoints={"file": "nodes.txt"})
     ended = job.run()
     assert ended.code == 2
-    assert "`endpoints.file` names nodes.txt, which can't be read: No such file or directory" in ended.err
-    (job.folder / "nodes.txt").write_text("# none yet\nhttp://a:1/v1 weight=heavy\n")
+    assert "`endpoints` names nodes.txt, which can't be read: No such file or directory" in ended.err
+
+
+def test_an_empty_file_is_waited_for(job: Job) -> None:
+    """As long as an outage may last, and the first line says so."""
+    nodes = job.folder / "nodes.txt"
+    nodes.write_text("# none yet\nhttp://a:1/v1 weight=heavy\n")
+    job.write(rows(3), endpoint__base_url=None, endpoints={"file": "nodes.txt"}, retry__max_outage=0)
     ended = job.run()
     assert ended.code == 2
     assert "names nodes.txt, which has no endpoint. nodes.txt:2: `endpoints.weight`" in ended.err
+    job.write(retry__max_outage=20)
+    running = job.start()
+    running.says("nodes.txt has no endpoint yet; waiting up to 20s, Ctrl-C stops")
+    with endpoint(lambda _: ok()) as server:
+        nodes.write_text(f"{server.url}\n")
+        ended = running.end()
+    assert ended.code == 0, ended.err
+    assert len(job.table()) == 3
+
+
+def test_waiting_for_an_endpoint_is_stopped_by_a_signal(job: Job) -> None:
+    (job.folder / "nodes.txt").touch()
+    job.write(rows(1), endpoint__base_url=None, endpoints={"file": "nodes.txt"})
+    running = job.start()
+    running.says("nodes.txt has no endpoint yet")
+    running.signal(2)
+    assert running.end().code == 130
 
 
 def test_a_cap_needs_a_price_for_endpoints_that_join_later(job: Job) -> None:
