@@ -68,12 +68,14 @@ class JobError(UsageError):
 
 
 class NoEndpointError(JobError):
-    """The `file` of endpoints that a job names has none, which may change within `max_wait_s`."""
+    """The file of endpoints that a job names has none. `batchchat run` waits for one."""
 
     def __init__(self, fault: str, file: str, max_wait_s: float) -> None:
         super().__init__([fault])
         self.file = file
+        """The file, as the job names it."""
         self.max_wait_s = max_wait_s
+        """How long the job waits for an endpoint, in seconds: its `retry.max_outage`."""
 
 
 class InputError(UsageError):
