@@ -87,7 +87,7 @@ def load_jobs(
     return specs
 
 
-def _loaded(path: Path, overrides: Sequence[Override], output: Path | None) -> JobSpec:
+def _loaded(path: Path, overrides: Sequence[Override], output: str | None) -> JobSpec:
     """The job at `path`, once its file of endpoints has one: that is waited for, as an outage is."""
     start, is_told = time.monotonic(), False
     while True:
