@@ -31,7 +31,7 @@ class EndpointFigures:
     def _progress(self, member: Member, now: float, elapsed_s: float) -> EndpointProgress:
         lane, limits = member.lane, member.limits
         rows, cost_usd = self._finished.answered_by(lane.name)
-        throughput = self._throughput[lane.name]
+        throughput = self._throughput.setdefault(lane.name, Throughput())  # it may have joined just now
         throughput.add(elapsed_s, rows, 0)
         state, waiting_for = _state(member, now)
         return EndpointProgress(
