@@ -6,6 +6,7 @@ A line is a base_url, and behind it, if wanted, `name=`, `weight=`, `concurrency
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,17 +64,19 @@ def _endpoint(words: list[str], where: str) -> EndpointEntry:
     entries: dict[str, Node] = {"base_url": Scalar(location, words[0], words[0], words[0])}
     for word in words[1:]:
         key, _, value = word.partition("=")
-        entries[key] = Scalar(location, _number(value) if key in {"weight", "concurrency"} else value, value, value)
+        entries[key] = _scalar(location, value, is_number=key in {"weight", "concurrency"})
     return entry_of("endpoints", MappingNode(location, entries), names=("base_url", *_KEYS))
 
 
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _scalar(location: SourceLocation, text: str, *, is_number: bool) -> Scalar:
+    """The value `text` as YAML would have it; one that is to be a number and is none stays a text."""
+    value: int | float | str = text
+    if is_number:
+        with suppress(ValueError):
+            value = float(text)
+        with suppress(ValueError):
+            value = int(text)
+    return Scalar(location, value, text, text)
 
 
 class EndpointsFile:

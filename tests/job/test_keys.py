@@ -33,6 +33,7 @@ def test_every_key_is_declared_completely() -> None:
         "price",
         "estimate",
         "output",
+        "store",
     )
 
 
@@ -83,7 +84,8 @@ def test_every_key_is_declared_completely() -> None:
             (
                 "`a\\nb` is not a key of a job. A job takes name, input, template, system, model, endpoint, endpoints, "
                 "affinity, params, samples, matrix, dedupe, expect, concurrency, workers, cluster, adaptive, limits, "
-                "timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, on_finish and output."
+                "timeout, retry, resume, drain, budget, confirm_above, price, prices, estimate, on_finish, output and "
+                "store."
             ),
         ),
     ],

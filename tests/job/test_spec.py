@@ -22,7 +22,7 @@ from tests.job.given import KEYED, MOCK, TOP, faults, load
 NAMES = {"Decimal": Decimal, "KeyShard": KeyShard, "Mapping": Mapping, "ObjectUrl": ObjectUrl, "Path": Path}
 # Fields that no key sets: the loader works them out, or makes the value of several keys one.
 DERIVED = {
-    "": {"ask_concurrency", "path", "text"},
+    "": {"ask_concurrency", "endpoints_file", "path", "text"},
     "input": {"folder", "paths", "shard"},
     "endpoint": {"api_key"},
     "output": {"path", "url"},

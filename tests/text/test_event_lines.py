@@ -226,6 +226,12 @@ TEXTS = [
         events.CostOutlier(Decimal("666.67")),
         "one answer cost 667x what was expected; reservations change only if another one does",
     ),
+    (
+        events.EndpointsChanged("nodes.txt", ("n3:8000",), ("n1:8000", "n2:8000"), ("nodes.txt:4: no URL",), 1),
+        "nodes.txt: n3:8000 joined; n1:8000, n2:8000 left, what is in flight there is kept; 1 endpoint\n"
+        "nodes.txt:4: no URL",
+    ),
+    (events.EndpointsChanged("nodes.txt", (), (), ("nodes.txt has no endpoint.",), 2), "nodes.txt has no endpoint."),
     (JournalShipped("s3://b/j/out.run", 5, 0), "journal copied to s3://b/j/out.run each 5 s"),
     (
         JournalShipped("s3://b/j/out.run", 5, 12_000),
