@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchchat.store import records
-from batchchat.store.segment_file import is_locked_segment
+from batchchat.store.file_lock import is_locked
 from batchchat.store.segments import journal_offset, offset_of, segment_of, segment_path, segments
 
 __all__ = ["JournalFollower"]
@@ -51,7 +51,7 @@ class JournalFollower:
         """The process of `writer` has ended: apply all that it has left, synced or not, as a replay would."""
         for number in self.unknown():
             path = segment_path(self._folder, number)
-            if not is_locked_segment(path) and _named_writer(path) in {writer, None}:
+            if not is_locked(path) and _named_writer(path) in {writer, None}:
                 self._add(writer, number)
         for number in self.segments_of(writer):
             await self._read(writer, number, None)

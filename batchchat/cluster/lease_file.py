@@ -22,6 +22,7 @@ from batchchat import lossless_json
 from batchchat.cluster.lessor import LeaseTerms, Lessor
 from batchchat.cluster.messages import Ask, Grant
 from batchchat.errors import MachineError, UsageError
+from batchchat.store.file_lock import is_locked
 
 __all__ = ["LeaseFile", "Sharer", "leases_folder"]
 
@@ -129,7 +130,7 @@ class LeaseFile:
         """What the file says, without those that have ended."""
         state = _read(self._folder / _LEASES, self._terms, now)
         for worker in [worker for worker in state.sharers if worker != self.worker]:
-            if _is_free(self._folder / worker):
+            if not is_locked(self._folder / worker):
                 state.end(now, worker)
                 del state.sharers[worker]
                 with suppress(OSError):
@@ -242,15 +243,3 @@ def _locked_file(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
-
-
-def _is_free(path: Path) -> bool:
-    """Whether no process holds the file at `path`, or there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        return _try_lock(descriptor)
-    finally:
-        os.close(descriptor)

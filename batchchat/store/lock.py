@@ -16,8 +16,9 @@ from typing import Any
 
 from batchchat import lossless_json
 from batchchat.errors import OutputError
+from batchchat.store.file_lock import NO_LOCKS
 from batchchat.store.run_json import read_state
-from batchchat.store.segment_file import NO_LOCKS, segment_in_use
+from batchchat.store.segment_file import segment_in_use
 from batchchat.store.worker_file import has_living_workers
 
 __all__ = ["Lock", "holder"]

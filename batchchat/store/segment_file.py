@@ -12,7 +12,6 @@ host the locks of another. So nothing here cuts or continues what somebody else 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 from batchchat.errors import OutputError
 from batchchat.store.durable import sync_folder
+from batchchat.store.file_lock import NO_LOCKS, is_locked
 from batchchat.store.segments import (
     NOTHING,
     AsReplayed,
@@ -33,12 +33,10 @@ from batchchat.store.segments import (
     segments,
 )
 
-__all__ = ["NO_LOCKS", "WAY_OUT", "ResumePoint", "SegmentFile", "is_locked_segment", "segment_in_use"]
+__all__ = ["WAY_OUT", "ResumePoint", "SegmentFile", "segment_in_use"]
 
 WAY_OUT = "End one of the two, then run the same command again: it has what both have kept."
 
-NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""The errors of flock(2) on a file system that has no locks."""
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _RETRIES = 100
 _RETRY_PAUSE_S = 0.002
@@ -206,24 +204,7 @@ def segment_in_use(folder: Path) -> bool:
 
     Where several processes wrote, any of the segments may be that of the last one.
     """
-    return any(is_locked_segment(segment_path(folder, number)) for number in reversed(segments(folder)))
-
-
-def is_locked_segment(path: Path) -> bool:
-    """Whether a process has the segment at `path` open for writing."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
+    return any(is_locked(segment_path(folder, number)) for number in reversed(segments(folder)))
 
 
 def _locked(descriptor: int) -> bool:

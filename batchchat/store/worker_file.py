@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchchat.store.durable import sync_folder
+from batchchat.store.file_lock import is_locked
 
 __all__ = ["WorkerFile", "has_living_workers", "lock_worker_file", "remove_worker_files"]
 
@@ -44,7 +45,7 @@ class WorkerFile(NamedTuple):
 
     def is_locked(self) -> bool:
         """Whether a process of the worker lives."""
-        return _is_locked(self.path)
+        return is_locked(self.path)
 
     def remove(self) -> None:
         """The worker is gone."""
@@ -72,7 +73,7 @@ def _check_and_lock(descriptor: int, file: WorkerFile) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(_RETRY_PAUSE_S)  # `_is_locked` has it for a moment
+            time.sleep(_RETRY_PAUSE_S)  # `is_locked` has it for a moment
         else:
             return
     raise BlockingIOError(errno.EAGAIN, "another process has it locked")
@@ -80,26 +81,10 @@ def _check_and_lock(descriptor: int, file: WorkerFile) -> None:
 
 def has_living_workers(folder: Path) -> bool:
     """Whether a worker of a run that is no more lives."""
-    return any(_is_locked(path) for path in folder.glob(_PATTERN))
+    return any(is_locked(path) for path in folder.glob(_PATTERN))
 
 
 def remove_worker_files(folder: Path) -> None:
     """Remove what earlier runs have left behind; the run's lock is held, and none of their workers lives."""
     for path in folder.glob(_PATTERN):
         path.unlink(missing_ok=True)
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
