@@ -57,7 +57,11 @@ __all__ = ["run"]
 @click.option("--max-cost", metavar="USD", help="Limit of the job's total cost, over all its resumes.")
 @click.option("--engine", type=click.Choice(["local", "ray"]), help="What starts the workers: this process, or Ray.")
 @click.option(
-    "--output", callback=path_or_url, metavar="PATH", help="Where the Parquet goes: a path, or s3:// gs:// az://."
+    "--output",
+    type=click.Path(),
+    callback=path_or_url,
+    metavar="PATH",
+    help="Where the Parquet goes: a path, or s3:// gs:// az://.",
 )
 @click.option("--model", metavar="MODEL", help="Set `model`, for this run.")
 @click.option("--input", "input_", metavar="PATH", help="Set `input.path`, for this run.")
