@@ -13,7 +13,6 @@ from batchchat.errors import BatchchatError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.context_check import ContextCheck
-from batchchat.execution.endpoints_follower import following_endpoints
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.finished_rows import FinishedRows
@@ -126,7 +125,11 @@ async def send_rows(
         return (await senders[0].another(view, wiring.rates_for(view))).send
 
     try:
-        following = following_endpoints(job, engine.membership, loop, open_send, context.tell)
+        following: AbstractAsyncContextManager[None] = nullcontext()
+        if job.endpoints_file is not None:
+            from batchchat.execution.endpoints_follower import following_endpoints
+
+            following = following_endpoints(job, engine.membership, loop, open_send, context.tell)
         async with meanwhile(feed, recorder), following:
             result.stop = await loop.run()
         if feed.unshared and not stopped():

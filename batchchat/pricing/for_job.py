@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batchchat.job import JobSpec
-from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.price_table import PriceTable, builtin_table, read_table
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.tokens.context_window import ContextWindow
@@ -28,6 +27,8 @@ def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> 
     Where the job has several endpoints, the rates are `JointRates`, and `listed` is of all of them.
     """
     if job.endpoints:
+        from batchchat.pricing.joint_rates import JointRates
+
         return JointRates([rates_for(view, listed) for view in job.per_endpoint])
     return Rates(
         _MOCKED_HOST if job.is_mock else job.price_host,
