@@ -21,7 +21,6 @@ from batchchat.execution.progress import ProgressReporter
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_loop import RunLoop
 from batchchat.execution.scripts import scripts_for
-from batchchat.execution.sharing import share_answers
 from batchchat.execution.tasks import ResumeRules, tasks
 from batchchat.execution.unsendable import UnsendableRows
 from batchchat.job import JobSpec
@@ -133,6 +132,8 @@ async def send_rows(
         async with meanwhile(feed, recorder), following:
             result.stop = await loop.run()
         if feed.unshared and not stopped():
+            from batchchat.execution.sharing import share_answers
+
             again = tasks(rows.source, scripts, ledger.index, rows.rules, rows.shard)
             await share_answers(again, ledger, recorder, stopped)
         await feed.count_rest(_COUNT_REST_S)
