@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchchat.cli.confirm import confirm
 from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.job_options import input_again, load_jobs, path_or_url
@@ -22,7 +21,6 @@ from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
 from batchchat.cli.set_option import set_option, shown_again
 from batchchat.cli.shard_option import shard_option, to_shard
 from batchchat.cli.stages import Stage, check_stages
-from batchchat.cli.stages_ending import StagesEnding
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
 from batchchat.execution.run_command import (
     CHANGED,
@@ -39,6 +37,7 @@ from batchchat.text.escape import escaped
 from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
+    from batchchat.cli.stages_ending import StagesEnding
     from batchchat.core.events import Subscriber
     from batchchat.execution.context import RunOptions
     from batchchat.execution.disposition import OnChanged
@@ -154,6 +153,8 @@ def run(
 
 def _ending(jobs: tuple[Path, ...], *, as_json: bool) -> Ending:
     if len(jobs) > 1:
+        from batchchat.cli.stages_ending import StagesEnding
+
         return StagesEnding(jobs, as_json=as_json)
     return JsonEnding(jobs[0]) if as_json else TextEnding()
 
@@ -162,8 +163,8 @@ def _run_stages(stages: Sequence[Stage], progress: str, boundary: ErrorBoundary,
     """Run one after the other until one stops; returns the exit code of the command."""
     from batchchat.execution.signals import Signals
 
-    if isinstance(ending, StagesEnding):
-        check_stages(stages, ending)
+    if (of_all := _ending_of_all(stages, ending)) is not None:
+        check_stages(stages, of_all)
     signals, code = Signals.here(), EXIT_OK
     results: list[tuple[JobSpec, RunResult]] = []
     for stage in stages:
@@ -175,9 +176,19 @@ def _run_stages(stages: Sequence[Stage], progress: str, boundary: ErrorBoundary,
             code = _SIGNALLED + signals.received  # it came when the stage had ended
         if code not in _GOES_ON:
             break
-    if isinstance(ending, StagesEnding):
-        ending.finished(code)
+    if of_all is not None:
+        of_all.finished(code)
     return code
+
+
+def _ending_of_all(stages: Sequence[Stage], ending: Ending) -> StagesEnding | None:
+    """`ending` as that of several jobs; None where there is one."""
+    if len(stages) == 1:
+        return None
+    from batchchat.cli.stages_ending import StagesEnding
+
+    assert isinstance(ending, StagesEnding)
+    return ending
 
 
 _GOES_ON = {EXIT_OK, EXIT_ROWS_FAILED}
@@ -190,6 +201,7 @@ def _text(value: object) -> str | None:
 
 def _confirm(job: JobSpec, options: RunOptions, ending: Ending) -> None:
     """Ask about a run that costs more than the job's `confirm_above`."""
+    from batchchat.cli.confirm import confirm
     from batchchat.preflight.assumptions import model_list
     from batchchat.preflight.confirm_above import confirmation_for
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from batchchat.cli.output import say
 from batchchat.cli.runner import at_a_terminal, event_loop
-from batchchat.cli.stages_ending import StagesEnding
 from batchchat.errors import JobError
 from batchchat.execution.run_command import RunCommand
 from batchchat.job import JobSpec
 
 if TYPE_CHECKING:
+    from batchchat.cli.stages_ending import StagesEnding
     from batchchat.execution.context import RunOptions
 
 __all__ = ["Stage", "check_stages"]

@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from batchchat.core.attempt import Action, Attempt, Outcome, Request, Scope, StreamCancelledError
 from batchchat.core.conversation import ErrorKind, Status
@@ -33,7 +34,6 @@ from batchchat.dispatch.in_flight import InFlightAttempts, overdue_attempt
 from batchchat.dispatch.lane import EndpointLane, Lane
 from batchchat.dispatch.pause import pause
 from batchchat.dispatch.recovery import Recovery
-from batchchat.dispatch.rerouting import Rerouting, given_up
 from batchchat.dispatch.task_set import TaskSet
 from batchchat.dispatch.work import AttemptRecorder, Observer, Sending, Work
 from batchchat.policy.circuit_breaker import FAILURES_TO_OPEN
@@ -41,6 +41,9 @@ from batchchat.policy.decision import Halt
 from batchchat.policy.failure_streak import FailureStreak
 from batchchat.policy.refusal_judge import ENDPOINT_REFUSES, RefusalJudge
 from batchchat.policy.retry import retrying
+
+if TYPE_CHECKING:
+    from batchchat.dispatch.rerouting import Rerouting
 
 __all__ = ["Dispatcher"]
 
@@ -73,7 +76,7 @@ class Dispatcher:
         shared = sending.policies if sending.lanes else ()
         self.gate = Gate(shared, clock, self.stop, self.lanes, self.retire, line=sending.line(self.lanes))
         self._admission = Admission(self.gate, self.lanes, clock, self._pause)
-        self._rerouting = Rerouting(self.lanes)
+        self._rerouting = _rerouting_for(sending)
         # Even with few workers, enough rows must fail at once to show an outage.
         self._recovery = Recovery(max(sending.workers, FAILURES_TO_OPEN), clock)
         self.in_flight = InFlightAttempts(sending.stragglers, clock, self._all_in_flight, observer.overdue)
@@ -183,6 +186,8 @@ class Dispatcher:
             try:
                 failed = await self._attempt(work, failed.request, because=failed.verdict.kind)
             except NoLaneError:
+                from batchchat.dispatch.rerouting import given_up
+
                 failed = given_up(failed)
             if failed.verdict.action is _RETRY:
                 self._recovery.count_failure()
@@ -198,7 +203,9 @@ class Dispatcher:
         with suppress(Closed):
             last: Attempt = await retrying(work.stop, wait, rest)(once_more)
             if not work.attempts or work.attempts[-1] is not last:  # given up: that ends the row
-                self._advance(work, self._rerouting.failed(work, last) if work.refusals else last)
+                if self._rerouting is not None and work.refusals:
+                    last = self._rerouting.failed(work, last)
+                self._advance(work, last)
                 self._observe_end(work)
             await self._play(work)
 
@@ -223,7 +230,8 @@ class Dispatcher:
             else:
                 assert in_flight.overdue is not None
                 attempt = overdue_attempt(request, in_flight.overdue)._replace(raw=raw, endpoint=work.endpoint)
-            judged, attempt = attempt, self._rerouting.of(work, lane, attempt)
+            judged = attempt
+            attempt = judged if self._rerouting is None else self._rerouting.of(work, lane, judged)
             action = attempt.verdict.action
             if action is _RETRY and lane not in work.failed_at:
                 work.failed_at |= {lane}
@@ -272,7 +280,7 @@ class Dispatcher:
             self.retire(lane, halt)
         if attempt.verdict.action is _STOP_RUN:
             raise Closed
-        if lane.streak is None:
+        if lane.streak is None or self._rerouting is None:
             return attempt
         if attempt.verdict.elsewhere:
             self._count_at_lane(lane, lane.streak, work, self._rerouting.failure_at_lane(work, judged))
@@ -313,6 +321,15 @@ class Dispatcher:
     async def _pause(self, seconds: float) -> None:
         if await pause(seconds, self._stopping):
             raise Closed
+
+
+def _rerouting_for(sending: Sending) -> Rerouting | None:
+    """What becomes of what one of several endpoints refused; None where the run has but one."""
+    if not sending.lanes:
+        return None
+    from batchchat.dispatch.rerouting import Rerouting
+
+    return Rerouting(sending.lanes)
 
 
 def _only_lane(sending: Sending) -> EndpointLane:

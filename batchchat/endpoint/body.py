@@ -12,16 +12,20 @@ import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat import lossless_json
-from batchchat.endpoint.sse import DONE, ChunkJoiner, EventParser
 from batchchat.secret import Redactor
 
-__all__ = ["MAX_RAW_CHARS", "NO_BODY", "Body", "add_events", "joined_body", "read_body"]
+if TYPE_CHECKING:
+    from batchchat.endpoint.sse import ChunkJoiner
+
+__all__ = ["MAX_RAW_CHARS", "NO_BODY", "Body", "ReceivedBody", "add_events", "joined_body", "read_body"]
 
 MAX_RAW_CHARS = 1 << 20
 """As much is kept of a body that was paid for and can't be used."""
+_DONE = b"[DONE]"
+"""The data of the event that ends a stream."""
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 _NOT_TEXT = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 _BOMS = (  # UTF-32's little-endian mark begins with UTF-16's
@@ -71,6 +75,14 @@ class Body(NamedTuple):
 NO_BODY = Body(b"")
 
 
+class ReceivedBody(NamedTuple):
+    """A body, what it `broken` off with, and when the first piece of a streamed reply came, by `time.perf_counter`."""
+
+    body: Body
+    broken: BaseException | None = None
+    first_token_at: float | None = None
+
+
 def read_body(data: bytes, content_type: str, redactor: Redactor, *, complete: bool = True) -> Body:
     """Read `data`, the body of a response with `content_type`; `complete` where it did not break off."""
     data = redactor.redact_bytes(_as_utf8(data, content_type))
@@ -88,6 +100,8 @@ def read_body(data: bytes, content_type: str, redactor: Redactor, *, complete: b
     except (ValueError, RecursionError):
         return Body(data, None, complete)
     if _is_chunk(first):
+        from batchchat.endpoint.sse import ChunkJoiner
+
         joiner = ChunkJoiner()
         joiner.add(first)
         return joined_body(data, _lines(text, end, joiner), redactor, complete=complete)
@@ -118,7 +132,7 @@ def add_events(events: Iterable[tuple[str, bytes]], joiner: ChunkJoiner, *, torn
     One that can't be read breaks the stream, unless it may be `torn`: the last, without a blank line behind it.
     """
     for name, data in events:
-        if data.strip() == DONE:
+        if data.strip() == _DONE:
             joiner.end()
             continue
         try:
@@ -137,6 +151,8 @@ def _add_odd_chunk(data: bytes, name: str, joiner: ChunkJoiner, *, torn: bool) -
 
 
 def _joined_events(data: bytes) -> ChunkJoiner:
+    from batchchat.endpoint.sse import ChunkJoiner, EventParser
+
     joiner, parser = ChunkJoiner(), EventParser()
     add_events(parser.feed(data), joiner)
     add_events(parser.close(), joiner, torn=True)

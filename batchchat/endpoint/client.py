@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from yarl import URL
@@ -20,7 +20,7 @@ from yarl import URL
 from batchchat.core.attempt import Attempt, Billed, Failure, Request
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.endpoint import lookups, verdicts
-from batchchat.endpoint.body import NO_BODY, Body, read_body
+from batchchat.endpoint.body import NO_BODY, Body, ReceivedBody, read_body
 from batchchat.endpoint.file_parts import FilePartSender, Files, names_files
 from batchchat.endpoint.judged_response import JudgedResponse, judge_response, raw_to_keep
 from batchchat.endpoint.lookups import ModelListLearner
@@ -29,12 +29,14 @@ from batchchat.endpoint.network_failures import TOO_LARGE, describe, is_undecoda
 from batchchat.endpoint.post import MAX_HEADER_BYTES, MAX_HEADERS, PostSender, Response
 from batchchat.endpoint.quota import Allowance, read_quota
 from batchchat.endpoint.reading import BodyTooLargeError, OpenBody, ReadingMemory, read_bytes
-from batchchat.endpoint.stream import ReceivedBody, StreamSender, read_stream
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.errors import UsageError
 from batchchat.pricing.cost import Pricing
 from batchchat.pricing.rates import ListedModel
 from batchchat.secret import Redactor, Secret
+
+if TYPE_CHECKING:
+    from batchchat.endpoint.stream import StreamSender
 
 __all__ = ["MAX_BODY_BYTES", "Client", "Endpoint"]
 
@@ -89,7 +91,11 @@ class Client:
         self._pricing = pricing
         self._max_body_bytes = max_body_bytes
         self.memory = ReadingMemory() if memory is None else memory
-        self._streamed = StreamSender(self._send) if endpoint.stream else None
+        self._streamed: StreamSender | None = None
+        if endpoint.stream:
+            from batchchat.endpoint.stream import StreamSender, read_stream
+
+            self._streamed, self._read_stream = StreamSender(self._send), read_stream
         self._with_files = None if endpoint.files is None else FilePartSender(endpoint.files, self._send_body)
         self._url = URL(endpoint.url)
         self._host = self._url.host or ""
@@ -217,7 +223,9 @@ class Client:
     async def _receive(self, response: Response, reader: object) -> ReceivedBody:
         """The body of `response`, with what it broke off with."""
         if self._streamed is not None:
-            return await read_stream(OpenBody(response, self._max_body_bytes, self.memory, reader), self._redactor)
+            return await self._read_stream(
+                OpenBody(response, self._max_body_bytes, self.memory, reader), self._redactor
+            )
         data, broken = await read_bytes(response, self._max_body_bytes, self.memory, reader)
         content_type = response.headers.get("Content-Type", "")
         return ReceivedBody(read_body(data, content_type, self._redactor, complete=broken is None), broken)

@@ -9,10 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["DONE", "ChunkJoiner", "EventParser"]
+__all__ = ["ChunkJoiner", "EventParser"]
 
-DONE = b"[DONE]"
-"""The data of the event that ends a stream."""
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _APPENDED = frozenset({"content", "reasoning_content", "reasoning", "refusal", "arguments", "data", "transcript"})

@@ -11,18 +11,17 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 from batchchat import lossless_json
 from batchchat.core.attempt import Action, Attempt, Request, StreamCancelledError
 from batchchat.endpoint import wordings
-from batchchat.endpoint.body import MAX_RAW_CHARS, Body, add_events, joined_body, read_body
+from batchchat.endpoint.body import MAX_RAW_CHARS, Body, ReceivedBody, add_events, joined_body, read_body
 from batchchat.endpoint.reading import FREE_BYTES, BodyTooLargeError, OpenBody
 from batchchat.endpoint.sse import ChunkJoiner, EventParser
 from batchchat.endpoint.wire import as_stream
 from batchchat.secret import Redactor
 
-__all__ = ["AFTER_END_S", "ReceivedBody", "StreamSender", "read_stream"]
+__all__ = ["AFTER_END_S", "StreamSender", "read_stream"]
 
 AFTER_END_S = 1.0
 """So long a connection may stay open behind the event that ends its stream; then we close it."""
@@ -32,14 +31,6 @@ _FIELDS = (b"data:", b"event:", b"id:", b"retry:")
 _BOM = b"\xef\xbb\xbf"
 _BEFORE = re.compile(rb"(?:[\s\x00]+|\xef\xbb\xbf|:[^\r\n]*(?:[\r\n]|$))*")
 _BEGINNING_BYTES = 4096
-
-
-class ReceivedBody(NamedTuple):
-    """A body, what it `broken` off with, and when the first piece of a streamed reply came, by `time.perf_counter`."""
-
-    body: Body
-    broken: BaseException | None = None
-    first_token_at: float | None = None
 
 
 async def read_stream(body: OpenBody, redactor: Redactor) -> ReceivedBody:

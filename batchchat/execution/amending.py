@@ -17,7 +17,7 @@ from batchchat.execution.tasks import RowTask
 from batchchat.store.amendments import amendment
 from batchchat.store.ledger import Ledger
 
-__all__ = ["NOTHING_AMENDED", "Amended", "amend"]
+__all__ = ["Amended", "amend"]
 
 _ROWS_A_TURN = 200
 _KEPT = {Status.ANSWERED.value, Status.FAILED.value}
@@ -29,9 +29,6 @@ class Amended:
 
     taken_over: int = 0
     refreshed: int = 0
-
-
-NOTHING_AMENDED = Amended()
 
 
 async def amend(

@@ -8,7 +8,6 @@ from typing import Any
 from batchchat.core.attempt import Failure, Request, Script
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.record import RowRecord, record_of_unsent
-from batchchat.script.replay import unsent
 from batchchat.tokens.context_window import ContextWindow, TooLong
 
 __all__ = ["ContextCheck", "unfit_for"]
@@ -32,6 +31,8 @@ class ContextCheck:
         too_long = self.too_long(script)
         if too_long is None or not too_long.exact:
             return None
+        from batchchat.script.replay import unsent
+
         failure = _failure(too_long, "nothing was sent")
         return record_of_unsent(unsent(script, (), failure), script.identity)
 

@@ -19,7 +19,6 @@ from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointErr
 from batchchat.execution.context import RunContext
 from batchchat.execution.early_output import EarlyOutput
 from batchchat.execution.exit_reason import ExitReason, RunLoopResult, error_reason, exit_reason
-from batchchat.execution.remote import upload
 from batchchat.job.paths import relative_inputs
 from batchchat.pricing.rates import Rates
 from batchchat.store.ledger import Ledger
@@ -94,7 +93,9 @@ def finish(
         except MachineError as error:
             reason = error_reason(error)
     remote: RemoteResult | None = None
-    if reason.exit_code in _PUBLISHED:
+    if reason.exit_code in _PUBLISHED and context.remote is not None:
+        from batchchat.execution.remote import upload
+
         try:
             with context.signals.left_alone():
                 remote = upload(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.core.attempt import Attempt, Outcome, Request
 from batchchat.core.conversation import Key
@@ -13,7 +13,6 @@ from batchchat.dispatch.lane import EndpointLane, Send
 from batchchat.dispatch.work import Observer, RetryPolicies, Sending
 from batchchat.endpoint.wire import with_model
 from batchchat.execution.anomaly_detector import AnomalyDetector
-from batchchat.execution.endpoint_group import EndpointGroup, Limits, Member
 from batchchat.execution.endpoint_limits import EndpointLimits
 from batchchat.execution.messages import stop_reason, stop_words
 from batchchat.job import JobSpec, LimitsSpec
@@ -27,6 +26,9 @@ from batchchat.policy.retry import RowStop, RowWait
 from batchchat.policy.stragglers import Overdue
 from batchchat.policy.token_bucket import RequestRate, TokenRate
 from batchchat.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from batchchat.execution.endpoint_group import Limits, Member
 
 __all__ = ["EndpointsOfRun", "Membership", "one_endpoint", "rate_policies", "several_endpoints"]
 
@@ -107,6 +109,8 @@ def several_endpoints(
     job: JobSpec, sends: Sequence[Send], ledger: Ledger, formats: FormatLadder, tell: Subscriber
 ) -> EndpointsOfRun:
     """The endpoints of `job`, to each of which one of `sends` sends."""
+    from batchchat.execution.endpoint_group import EndpointGroup
+
     random = Random()  # noqa: S311 (jitter)
     members = [
         _member(view, send, random, frozenset(ledger.answered_models.get(view.endpoint.address, ())))
@@ -147,6 +151,8 @@ def several_endpoints(
 
 def _member(view: JobSpec, send: Send, random: Random, answered_models: frozenset[str]) -> Member:
     """One of several endpoints, with what it has of its own."""
+    from batchchat.execution.endpoint_group import Member
+
     breaker = _breaker(view, random, answered_models)
     limits = EndpointLimits(view.concurrency, breaker, rate_policies(view.limits), adaptive=view.adaptive)
     name, model = view.endpoint.label, _own_model(view)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from batchchat.dispatch.work import Observer, Sending
-from batchchat.execution.endpoint_group import Limits
 from batchchat.execution.endpoints_of_run import Membership
 from batchchat.execution.spending import Spending
 from batchchat.policy.format_ladder import FormatLadder
+
+if TYPE_CHECKING:
+    from batchchat.execution.endpoint_group import Limits
 
 __all__ = ["Engine"]
 

@@ -20,10 +20,8 @@ from batchchat.core.shard import UnansweredRows
 from batchchat.dispatch.work import Work
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.input_total import InputTotal
-from batchchat.execution.sharing import shared_record
 from batchchat.execution.tasks import RowTask, new_record_of_bad_row
 from batchchat.execution.unsendable import UnsendableRows
-from batchchat.script.replay import replayed
 from batchchat.store.ledger import Ledger
 
 __all__ = ["Feed", "RowLimit"]
@@ -206,6 +204,8 @@ class Feed:
         """The requests of the row that were accepted in earlier runs: it goes on with the one after them."""
         if not history.accepted and task.disposition is not Disposition.SEND_FAILED:
             return []
+        from batchchat.script.replay import replayed
+
         script = task.script
         return replayed(script, self._ledger.accepted_replies(task.row.key, script.identity, history))
 
@@ -222,6 +222,8 @@ class Feed:
         """True if the row has the answer of another row, or waits for it; where that is gone the row is sent."""
         if task.shared is None:
             return False
+        from batchchat.execution.sharing import shared_record
+
         if (record := shared_record(task, self._ledger)) is not None:
             self._put(record)
             self.taken += 1

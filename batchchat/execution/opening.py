@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchchat.errors import OutputError, UsageError
 from batchchat.execution.context import RunContext
 from batchchat.execution.messages import stop_at_passed
-from batchchat.execution.remote import check_remote, keep_remote
-from batchchat.execution.shipping import shipping
 from batchchat.sources import Source
 from batchchat.store.folder import check_output, check_writable, make_folder, set_aside
 from batchchat.store.ledger import Ledger
@@ -52,19 +50,45 @@ def locked_folder(context: RunContext, inputs: Iterable[Path]) -> Iterator[tuple
     aside: list[str] = []
     try:
         check_writable(output.path, output.as_given)
-        with shipping(context, folder) as start_shipping:
-            check_remote(context)
+        with _shipping(context, folder) as start_shipping:
+            _check_remote(context)
             if fresh:
                 if segments(folder) or output.path.exists():
                     aside = _set_aside(context)
                     folder = make_folder(output.path, output.as_given)
                     lock.release()
                     lock = _take_lock(context, folder)
-                aside += keep_remote(context)
+                aside += _keep_remote(context)
             start_shipping()
             yield folder, lock, aside
     finally:
         lock.release()
+
+
+def _shipping(context: RunContext, folder: Path) -> AbstractContextManager[Callable[[], None]]:
+    """Ships the journal in `folder` to a store from when what it gives is called, where the job wants that."""
+    if context.job.store.ship_journal is None:
+        return nullcontext(lambda: None)
+    from batchchat.execution.shipping import shipping
+
+    return shipping(context, folder)
+
+
+def _check_remote(context: RunContext) -> None:
+    """Refuse an output in an object store that can't be written, or is another run's. Raises `OutputError`."""
+    if context.remote is not None:
+        from batchchat.execution.remote import check_remote
+
+        check_remote(context)
+
+
+def _keep_remote(context: RunContext) -> list[str]:
+    """Begin anew where the old run was set aside; the URLs where a store keeps its result."""
+    if context.remote is None:
+        return []
+    from batchchat.execution.remote import keep_remote
+
+    return keep_remote(context)
 
 
 def stop_time(context: RunContext) -> float | None:

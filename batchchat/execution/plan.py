@@ -8,16 +8,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from batchchat.core.attempt import Script
 from batchchat.core.conversation import BadRow, Status
 from batchchat.core.events import ChangedRowsLeft, Planned
 from batchchat.core.record import RowRecord
-from batchchat.execution.amending import NOTHING_AMENDED, Amended
-from batchchat.execution.changed_parts import PARTS, changed_parts
 from batchchat.execution.disposition import Disposition, OnChanged
 from batchchat.execution.tasks import RowTask, new_record_of_bad_row
 from batchchat.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from batchchat.execution.amending import Amended
 
 __all__ = ["ROWS_A_TURN", "CostBound", "PlanCounts", "plan"]
 
@@ -123,6 +125,8 @@ class PlanCounts:
         """Count an answer whose request has changed to the one of `script`: its cost, and what changed."""
         if record["status"] != Status.ANSWERED:
             return
+        from batchchat.execution.changed_parts import changed_parts
+
         self.changed_parts.update(changed_parts(record, script))
         if (cost := record.get("cost_usd")) is None:
             self.changed_unknown_cost += 1
@@ -147,11 +151,13 @@ class PlanCounts:
 
     def changed_rows(self) -> ChangedRowsLeft:
         """The undecided rows as an event."""
+        from batchchat.execution.changed_parts import PARTS
+
         parts = {part: self.changed_parts[part] for part in PARTS}
         undecided = self.rows[Disposition.UNDECIDED]
         return ChangedRowsLeft(undecided, self.changed_cost_usd, self.changed_unknown_cost, parts)
 
-    def planned(self, gone: int, amended: Amended = NOTHING_AMENDED) -> Planned:
+    def planned(self, gone: int, amended: Amended | None = None) -> Planned:
         """The counts as an event; `gone` rows are no longer in the input, `amended` what was changed before."""
         rows = self.rows
         return Planned(
@@ -162,8 +168,8 @@ class PlanCounts:
             retry_failed=rows[Disposition.SEND_FAILED],
             resend_answered=rows[Disposition.SEND_AGAIN],
             undecided=rows[Disposition.UNDECIDED],
-            taken_over=amended.taken_over,
-            refreshed=amended.refreshed,
+            taken_over=0 if amended is None else amended.taken_over,
+            refreshed=0 if amended is None else amended.refreshed,
             new=rows[Disposition.SEND_NEW],
             used_up=self.used_up,
             invalid=self.invalid,

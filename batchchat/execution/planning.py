@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from batchchat.core.events import IdsNotInInput
 from batchchat.errors import BatchchatError, InputError, OutputError
 from batchchat.execution import wiring
-from batchchat.execution.amending import NOTHING_AMENDED, Amended, amend
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition, OnChanged
 from batchchat.execution.known_input import KnownInput
 from batchchat.execution.messages import changed_rows_question, no_bound, nothing_good, other_job, strict_refusal
 from batchchat.execution.plan import PlanCounts, plan
 from batchchat.execution.recorder import Recorder
-from batchchat.execution.reuse import FreeAnswers
 from batchchat.execution.scripts import scripts_for
 from batchchat.execution.tasks import ResumeRules, tasks
 from batchchat.pricing.rates import Rates
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from batchchat.execution.amending import Amended
+    from batchchat.execution.reuse import FreeAnswers
 
 __all__ = ["Planner"]
 
@@ -62,10 +65,12 @@ class Planner:
 
         Raises `InputError` and `OutputError` for what is refused before anything is sent.
         """
+        from batchchat.execution.reuse import FreeAnswers
+
         job, ledger = self._job, self._ledger
         if (counts_before := self._known.nothing_left()) is not None:
             self._counted(counts_before)
-            self._tell(counts_before, NOTHING_AMENDED)
+            self._tell(counts_before)
             return counts_before
         self._continue_resend()
         counts = await self._count(rates)
@@ -75,7 +80,7 @@ class Planner:
         if (refusal := self._refusal(counts, free)) is not None:
             self._settle(counts)
             raise refusal
-        amended = NOTHING_AMENDED
+        amended = None
         if len(free) or counts.stale_passthrough:
             amended = await self._amend(rates, free)
             counts = await self._count(rates)
@@ -117,6 +122,8 @@ class Planner:
         return await plan(rows, self._ledger, self._stopped, wiring.limit_reached_for(self._job))
 
     async def _amend(self, rates: Rates, free: FreeAnswers) -> Amended:
+        from batchchat.execution.amending import amend
+
         rows = tasks(self._source, scripts_for(self._job, rates), self._ledger.index, self.rules)
         return await amend(rows, self._ledger, free, self._open_recorder(), self._stopped)
 
@@ -148,7 +155,7 @@ class Planner:
         counts.decide(changed)
         self._counted(counts)
 
-    def _tell(self, counts: PlanCounts, amended: Amended) -> None:
+    def _tell(self, counts: PlanCounts, amended: Amended | None = None) -> None:
         ledger, tell = self._ledger, self._context.tell
         if ledger.totals.finished or ledger.not_in_input.rows:
             planned, job = counts.planned(ledger.not_in_input.rows, amended), self._job

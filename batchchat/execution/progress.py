@@ -6,16 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.events import AwaitedRow, Event, Progress, Subscriber
 from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import Dispatcher
-from batchchat.execution.endpoint_figures import EndpointFigures
 from batchchat.execution.engine import Engine
 from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.throughput import Throughput
+
+if TYPE_CHECKING:
+    from batchchat.execution.endpoint_figures import EndpointFigures
 
 __all__ = ["ProgressReporter", "expected_cost_usd"]
 
@@ -49,7 +52,7 @@ class ProgressReporter:
         self._clock = clock
         self._start = clock()
         self._throughput = Throughput()
-        self._endpoints = EndpointFigures(engine.limits, finished)
+        self._endpoints = _endpoint_figures(engine, finished)
         self.finished = finished
 
     @property
@@ -110,7 +113,7 @@ class ProgressReporter:
                 awaited=self._awaited(dispatcher),
                 failures={kind: count for kind, count in totals.failures.items() if kind != _INVALID_INPUT},
                 retries=dict(self._retries),
-                endpoints=self._endpoints.progress(now, self.elapsed_s),
+                endpoints=() if self._endpoints is None else self._endpoints.progress(now, self.elapsed_s),
             )
         )
 
@@ -130,6 +133,15 @@ class ProgressReporter:
         in_flight, cutoff_s = awaited
         ran_s = self._clock() - in_flight.since
         return AwaitedRow(in_flight.key.id, ran_s, cutoff_s) if ran_s >= _WAIT_TOLD_AFTER_S else None
+
+
+def _endpoint_figures(engine: Engine, finished: FinishedRows) -> EndpointFigures | None:
+    """Where each of several endpoints stands; None for one."""
+    if not engine.sending.lanes:
+        return None
+    from batchchat.execution.endpoint_figures import EndpointFigures
+
+    return EndpointFigures(engine.limits, finished)
 
 
 def expected_cost_usd(totals: Totals, paid_usd: Decimal | None, total: int | None) -> Decimal | None:

@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 from batchchat.execution.context import RunContext
-from batchchat.execution.shard_record import shard_members
 from batchchat.job import JobSpec
 from batchchat.job.cluster import RAY, worker_count
 from batchchat.job.expect import ExpectSpec
@@ -48,9 +47,18 @@ def run_record(context: RunContext, source: Source, reading: str | None = None) 
         **({} if reading is None else {"reading": reading}),
         **({"endpoints": {entry.name: entry.address for entry in job.endpoints}} if job.endpoints else {}),
         **({"workers": workers} if workers > 1 or job.cluster.engine == RAY else {}),
-        **shard_members(job, source),
+        **_shard(job, source),
         **_price(job),
     }
+
+
+def _shard(job: JobSpec, source: Source) -> dict[str, Any]:
+    """Which shard it is, of which job and input; nothing where `job` is no shard."""
+    if job.input.shard is None:
+        return {}
+    from batchchat.execution.shard_record import shard_members
+
+    return shard_members(job, source)
 
 
 def _price(job: JobSpec) -> dict[str, Any]:

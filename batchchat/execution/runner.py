@@ -22,7 +22,6 @@ from batchchat.execution.context import RunContext, RunOptions
 from batchchat.execution.ending import RunResult
 from batchchat.execution.exit_reason import error_reason
 from batchchat.execution.on_finish import run_command
-from batchchat.execution.remote import remote_output
 from batchchat.execution.session import Session, run_session
 from batchchat.execution.signals import Signals
 from batchchat.execution.state_file import StateFile, environment_of
@@ -106,7 +105,11 @@ def _context(
     signals: Signals | None,
     environ: Mapping[str, str],
 ) -> RunContext:
-    job_environ = with_env_file(environ, job.input.folder or Path())
+    job_environ, remote = with_env_file(environ, job.input.folder or Path()), None
+    if job.output.url is not None:
+        from batchchat.execution.remote import remote_output
+
+        remote = remote_output(job.output, job_environ)
     return RunContext(
         job=job,
         options=options,
@@ -115,7 +118,7 @@ def _context(
         signals=Signals.here() if signals is None else signals,
         redactor=redactor_for(job, environ),
         tell=Subscribers(subscribers),
-        remote=remote_output(job.output, job_environ),
+        remote=remote,
     )
 
 

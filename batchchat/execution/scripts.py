@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,10 +19,7 @@ from batchchat.policy.format_ladder import FormatLadder
 from batchchat.pricing.for_job import context_for
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.pricing.rates import Rates
-from batchchat.script.checked import CheckedScript, Checking
-from batchchat.script.expectation import Expectation
 from batchchat.script.single import Compose, single_message
-from batchchat.script.turns import Turns
 from batchchat.script.variants import RowExpansion, Variant, variants_of
 
 __all__ = ["format_ladder_for", "scripts_for"]
@@ -35,7 +32,7 @@ def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None)
     """
     compose, bounds = _compose_for(job, rates), UsageBounds(rates.highest_price)
     unfit = partial(unfit_for, context_for(job, rates))
-    checking = _checking_for(job, compose, format_ladder_for(job) if formats is None else formats)
+    checked = _checked_for(job, compose, format_ladder_for(job) if formats is None else formats)
 
     def script_for(row: Row, variant: Variant) -> Script:
         script: Script
@@ -43,8 +40,10 @@ def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None)
             row, model=job.model, params=job.params, system=job.system, compose=compose, variant=variant
         )
         if row.turns:
+            from batchchat.script.turns import Turns
+
             script = Turns(first, compose, bounds.longer, unfit)
-        return script if checking is None else CheckedScript(script, checking)
+        return script if checked is None else checked(script)
 
     shares = _always if job.dedupe is True else _at_temperature_0 if job.dedupe == AUTO else None
     return Scripts(script_for, RowExpansion(variants_of(job.matrix or ()), job.samples), shares)
@@ -78,12 +77,15 @@ def format_ladder_for(job: JobSpec) -> FormatLadder:
     return FormatLadder(ResponseFormat.JSON_SCHEMA if form == FORMAT_AUTO else ResponseFormat(form))
 
 
-def _checking_for(job: JobSpec, compose: Compose, formats: FormatLadder) -> Checking | None:
-    """How replies are checked; None where any will do."""
+def _checked_for(job: JobSpec, compose: Compose, formats: FormatLadder) -> Callable[[Script], Script] | None:
+    """Makes scripts such that check their replies; None where any reply will do."""
     expect = job.expect
     if expect.json_schema is None and expect.matches is None:
         return None
-    return Checking(
+    from batchchat.script.checked import CheckedScript, Checking
+    from batchchat.script.expectation import Expectation
+
+    checking = Checking(
         Expectation(expect.json_schema, expect.matches),
         expect.json_schema,
         expect.re_ask,
@@ -91,3 +93,4 @@ def _checking_for(job: JobSpec, compose: Compose, formats: FormatLadder) -> Chec
         formats.present,
         falls_back=expect.response_format == FORMAT_AUTO,
     )
+    return lambda script: CheckedScript(script, checking)

@@ -13,7 +13,6 @@ from batchchat.errors import BatchchatError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.context_check import ContextCheck
-from batchchat.execution.endpoints_follower import following_endpoints
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed, RowLimit
 from batchchat.execution.finished_rows import FinishedRows
@@ -22,7 +21,6 @@ from batchchat.execution.progress import ProgressReporter
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_loop import RunLoop
 from batchchat.execution.scripts import scripts_for
-from batchchat.execution.sharing import share_answers
 from batchchat.execution.tasks import ResumeRules, tasks
 from batchchat.execution.unsendable import UnsendableRows
 from batchchat.job import JobSpec
@@ -126,10 +124,16 @@ async def send_rows(
         return (await senders[0].another(view, wiring.rates_for(view))).send
 
     try:
-        following = following_endpoints(job, engine.membership, loop, open_send, context.tell)
+        following: AbstractAsyncContextManager[None] = nullcontext()
+        if job.endpoints_file is not None:
+            from batchchat.execution.endpoints_follower import following_endpoints
+
+            following = following_endpoints(job, engine.membership, loop, open_send, context.tell)
         async with meanwhile(feed, recorder), following:
             result.stop = await loop.run()
         if feed.unshared and not stopped():
+            from batchchat.execution.sharing import share_answers
+
             again = tasks(rows.source, scripts, ledger.index, rows.rules, rows.shard)
             await share_answers(again, ledger, recorder, stopped)
         await feed.count_rest(_COUNT_REST_S)

@@ -34,11 +34,9 @@ from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
 from batchchat.execution.send_rows import LeasedLimits, SendPlan, send_rows
-from batchchat.execution.shard_record import is_recorded, shard_note
 from batchchat.execution.started import started
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
-from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.rates import Rates
 from batchchat.sources import open_source, overlapping_entry
 from batchchat.store.checkpoint import replay
@@ -120,6 +118,8 @@ class Session:
         job, options, ledger = self._job, self._context.options, self._ledger
         self._tell(started(job, self._source, sends=self.sends))
         if options.shard is not None:
+            from batchchat.execution.shard_record import shard_note
+
             self._tell(shard_note(options.shard, job, self._source))
         self._tell_notes()
         with self._signals.left_alone():
@@ -135,7 +135,7 @@ class Session:
             if self._stopped() or (counts is not None and counts.nothing_new):
                 assert self._result is not None
                 result = self._result
-                if not self._stopped() and not is_recorded(job, self._source, ledger.last_run):
+                if not self._stopped() and self._lacks_shard_record():
                     self._open_recorder(ledger.apply, _MAX_UNSYNCED)
                 amended = self._recorder is not None
                 result.is_noop = not self._stopped() and not result.undecided and not amended
@@ -149,6 +149,14 @@ class Session:
             with self._signals.caught(self._known.give_up):
                 self._checkpoints.write()
         return replace(self._finish(result, rates), set_aside=aside)
+
+    def _lacks_shard_record(self) -> bool:
+        """Whether the journal does not say yet of the shard that the job is what there is to say."""
+        if self._job.input.shard is None:
+            return False
+        from batchchat.execution.shard_record import is_recorded
+
+        return not is_recorded(self._job, self._source, self._ledger.last_run)
 
     def _goes_on(self) -> bool:
         """Whether the run only goes on where the one before it was, and sends while it reads; that is told."""
@@ -208,8 +216,7 @@ class Session:
         job, context, rates, no_list = self._job, self._context, rates_for(self._job), None
         if job.budget.max_cost is None:
             return rates
-        parts = rates.parts if isinstance(rates, JointRates) else (rates,)
-        for view, own_rates in zip(job.per_endpoint, parts, strict=True):
+        for view, own_rates in zip(job.per_endpoint, rates.parts, strict=True):
             if view.is_mock or not (view.price is None or job.models != (job.model,) or self._source.may_name_models):
                 continue
             async with wiring.sender_for(view, own_rates, context.environ, context.redactor) as sender:

@@ -9,7 +9,6 @@ from batchchat.core.conversation import ErrorKind
 from batchchat.core.record import RowRecord, record_of_unsent
 from batchchat.core.row_history import RowHistory
 from batchchat.execution.context_check import ContextCheck
-from batchchat.script.replay import unsent
 
 __all__ = ["UnsendableRows"]
 
@@ -38,6 +37,8 @@ class UnsendableRows:
         why = self._limit_reached(history.billed) if history.billed else None
         if why is None:
             return None
+        from batchchat.script.replay import unsent
+
         last = history.last or Failure(ErrorKind.OTHER, "")
         text = f"{last.text or 'no earlier run could finish this row'}; {why}, in earlier runs"
         return record_of_unsent(unsent(script, answered, Failure(last.kind, text)), script.identity)

@@ -8,15 +8,13 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.core.attempt import Attempt, Request, Usage
 from batchchat.core.events import LimitsRead, Subscriber
 from batchchat.core.totals import Totals
-from batchchat.dispatch.prefix_line import PrefixLine, look_ahead
 from batchchat.dispatch.work import Send
 from batchchat.endpoint import network
-from batchchat.endpoint.batch_response import judged_attempt
 from batchchat.endpoint.client import Client, Endpoint
 from batchchat.endpoint.quota import Allowance
 from batchchat.endpoint.reading import ReadingMemory
@@ -33,16 +31,16 @@ from batchchat.job.spec import MAX_CONCURRENCY, PREFIX
 from batchchat.policy import stragglers
 from batchchat.policy.budget import Budget, PriceRatio
 from batchchat.policy.decision import Policy
-from batchchat.policy.in_flight_limit import InFlightLimit
 from batchchat.policy.retry import limit_reached
 from batchchat.pricing.cost import batch_pricing, cost_usd, pricing
 from batchchat.pricing.for_job import rates_for
-from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.secret import Redactor, Secret, secrets_in_url
-from batchchat.sources.batch_output import BatchResponse
 from batchchat.sources.local_files import LocalFiles
 from batchchat.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from batchchat.sources.batch_output import BatchResponse
 
 __all__ = [
     "BatchJudge",
@@ -66,12 +64,14 @@ __all__ = [
 _NO_SECRETS = {"accept", "accept-language", "http-referer", "origin", "referer", "user-agent", "x-title"}
 
 
-BatchJudge = Callable[[Request, BatchResponse], Attempt]
+BatchJudge = Callable[[Request, "BatchResponse"], Attempt]
 """(request, its response in a batch's output file) -> the attempt."""
 
 
 def batch_judge_for(job: JobSpec, rates: Rates) -> BatchJudge:
     """What makes an attempt of a response that a batch gave to a request of `job`."""
+    from batchchat.endpoint.batch_response import judged_attempt
+
     cost_of, keep_raw = batch_pricing(rates), job.output.raw
 
     def judge(request: Request, response: BatchResponse) -> Attempt:
@@ -99,6 +99,8 @@ def engine_for(
     spending = Spending(price_label(job, rates), job_limits.budget, 2 * job.concurrency, recorder.hold, tell)
     formats = format_ladder_for(job)
     if job.endpoints:
+        from batchchat.policy.in_flight_limit import InFlightLimit
+
         of_run = [InFlightLimit(job.concurrency), *job_limits.rates, *spending.policies]
         endpoints = several_endpoints(job, [sender.send for sender in senders], ledger, formats, tell)
     else:
@@ -110,6 +112,8 @@ def engine_for(
         stragglers=_stragglers_for(job, ledger.totals),
     )
     if job.affinity == PREFIX:
+        from batchchat.dispatch.prefix_line import PrefixLine, look_ahead
+
         waiting = look_ahead(job.concurrency)
         sending = replace(sending, workers=sending.workers + waiting, line=partial(PrefixLine, max_rows=waiting))
     # What was read and is not on disk yet takes memory as well; all senders have one.
@@ -247,7 +251,6 @@ async def senders_for(
     job: JobSpec, rates: Rates, environ: Mapping[str, str], redactor: Redactor
 ) -> AsyncIterator[Sequence[Sender]]:
     """An open client for each endpoint of `job`; as many open files as they need meanwhile."""
-    parts = rates.parts if isinstance(rates, JointRates) else (rates,)
     async with AsyncExitStack() as stack:
         allow_connections = stack.enter_context(network.own_file_limit())
         allow_connections(job.concurrency)
@@ -264,7 +267,7 @@ async def senders_for(
             )
             return _sender(client, base_url, allow_connections, open_sender)
 
-        yield [await open_sender(*of) for of in zip(job.per_endpoint, parts, strict=True)]
+        yield [await open_sender(*of) for of in zip(job.per_endpoint, rates.parts, strict=True)]
 
 
 async def _embedded_mock(stack: AsyncExitStack) -> str:

@@ -12,7 +12,6 @@ from batchchat.errors import NoEndpointError
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.check import DEFAULTS, Checked, check
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation, job_error
-from batchchat.job.endpoints_file import read_endpoints_file
 from batchchat.job.env_file import with_env_file
 from batchchat.job.expect_check import resolve_expect
 from batchchat.job.keys import KEYS, SECTIONS, children
@@ -174,6 +173,8 @@ def _job(source: JobSource, text: str, checked: Checked, environ: Mapping[str, s
 
 def _endpoints_in(path: Path, as_given: str, checked: Checked) -> tuple[EndpointEntry, ...]:
     """The endpoints of the file at `path`. Raises `JobError` where it can't be read, `NoEndpointError`."""
+    from batchchat.job.endpoints_file import read_endpoints_file
+
     try:
         lines = read_endpoints_file(path, as_given)
     except (OSError, UnicodeDecodeError) as exc:

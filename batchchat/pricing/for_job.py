@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from batchchat.job import JobSpec
-from batchchat.pricing.joint_rates import JointRates
 from batchchat.pricing.price_table import PriceTable, builtin_table, read_table
 from batchchat.pricing.rates import ListedModel, Rates
 from batchchat.tokens.context_window import ContextWindow
-from batchchat.tokens.for_model import tokenizer_for
+
+if TYPE_CHECKING:
+    from batchchat.tokens.tokenizer import Tokenizer
 
 __all__ = ["context_for", "no_price", "rates_for", "table_for"]
 
@@ -28,6 +30,8 @@ def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> 
     Where the job has several endpoints, the rates are `JointRates`, and `listed` is of all of them.
     """
     if job.endpoints:
+        from batchchat.pricing.joint_rates import JointRates
+
         return JointRates([rates_for(view, listed) for view in job.per_endpoint])
     return Rates(
         _MOCKED_HOST if job.is_mock else job.price_host,
@@ -42,7 +46,13 @@ def rates_for(job: JobSpec, listed: Mapping[str, ListedModel] | None = None) -> 
 
 def context_for(job: JobSpec, rates: Rates) -> ContextWindow:
     """The check of rows against their context; the tokenizer is loaded for the first row that might not fit."""
-    return ContextWindow(rates.context_length, lambda model: tokenizer_for(model, job.estimate.tokenizer))
+
+    def tokenizer_of(model: str) -> Tokenizer:
+        from batchchat.tokens.for_model import tokenizer_for
+
+        return tokenizer_for(model, job.estimate.tokenizer)
+
+    return ContextWindow(rates.context_length, tokenizer_of)
 
 
 def no_price(job: JobSpec, model: str, no_list: str | None = None) -> str:

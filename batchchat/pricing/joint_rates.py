@@ -20,7 +20,12 @@ class JointRates(Rates):
 
     def __init__(self, parts: Sequence[Rates]) -> None:
         super().__init__("")
-        self.parts = tuple(parts)
+        self._parts = tuple(parts)
+
+    @property
+    def parts(self) -> tuple[Rates, ...]:
+        """Those of each endpoint."""
+        return self._parts
 
     @property
     def has_list(self) -> bool:

@@ -94,6 +94,11 @@ class Rates:
         """The endpoint's list of models; None while it is unknown."""
         return self._listed
 
+    @property
+    def parts(self) -> tuple[Rates, ...]:
+        """The rates of each endpoint of the job: of one, these."""
+        return (self,)
+
     def learn(self, listed: Mapping[str, ListedModel]) -> None:
         """Use `listed`, the endpoint's list of models, from now on."""
         self._listed = listed

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from batchchat.object_store.url import ObjectUrl, is_url, parse_url
 from batchchat.sources.file_types import file_kind
 from batchchat.sources.files import unescape_pattern
-from batchchat.sources.glob_match import matches_glob
 from batchchat.sources.ignored import is_ignored
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def _is_read(parts: tuple[str, ...], url: ObjectUrl) -> bool:
     own = tuple(url.key.split("/"))
     if own[-1] == "":
         return _is_below(parts, own[:-1])
+    from batchchat.sources.glob_match import matches_glob
+
     return parts == own or (_MAGIC.search(url.key) is not None and matches_glob(parts, own))
 
 
@@ -105,6 +106,8 @@ def _is_below(parts: tuple[str, ...], folder: tuple[str, ...]) -> bool:
 
 
 def _is_matched(parts: tuple[str, ...], path: str) -> bool:
+    from batchchat.sources.glob_match import matches_glob
+
     segments = path.split("/")
     wild = next((at for at, part in enumerate(segments) if _MAGIC.search(_ESCAPED.sub("", part))), len(segments))
     folder = _real(unescape_pattern("/".join(segments[:wild])) or "/")

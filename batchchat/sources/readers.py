@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batchchat.core.bad import Bad
-from batchchat.sources.csv_rows import header_of, read_csv
 from batchchat.sources.file_types import FileKind
 from batchchat.sources.json_list import is_list, is_list_named_as_lines, read_json
 from batchchat.sources.jsonl import number_lines, read_jsonl
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from batchchat.sources.files import InputFile, Record
 
 __all__ = ["declared_columns", "read_footers", "read_records", "resolve_json_kind"]
-
-_TEXT_READERS = {FileKind.JSONL: read_jsonl, FileKind.JSON: read_json, FileKind.CSV: read_csv}
 
 
 def read_records(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
@@ -34,8 +31,12 @@ def read_records(file: InputFile, selection: ColumnSelection, on_progress: Calla
         records = read_parquet(file, selection, on_progress)
     elif file.kind is FileKind.JSONL and selection.columns == set():
         records = number_lines(file, on_progress)
+    elif file.kind is FileKind.CSV:
+        from batchchat.sources.csv_rows import read_csv
+
+        records = read_csv(file, on_progress)
     else:
-        records = _TEXT_READERS[file.kind](file, on_progress)
+        records = (read_json if file.kind is FileKind.JSON else read_jsonl)(file, on_progress)
     partition = file.partition
     return _with_columns(records, partition) if partition else records
 
@@ -72,5 +73,9 @@ def resolve_json_kind(file: InputFile) -> InputFile:
 
 def declared_columns(file: InputFile) -> list[str] | None:
     """The column names in a CSV file's header, an empty list if it has none; None for any other kind of file."""
-    header = header_of(file) if file.kind is FileKind.CSV else None
+    if file.kind is not FileKind.CSV:
+        return None
+    from batchchat.sources.csv_rows import header_of
+
+    header = header_of(file)
     return None if header is None else [*header, *(name for name in file.partition if name not in header)]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchchat.core.attempt import Request
 from batchchat.text import numbers
 from batchchat.tokens.reply_limit import max_reply_tokens
-from batchchat.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from batchchat.tokens.tokenizer import Tokenizer
 
 __all__ = ["ContextWindow", "TooLong"]
 

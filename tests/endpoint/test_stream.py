@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from batchchat.core.attempt import Action, Attempt, Billed, StreamCancelledError
 from batchchat.core.conversation import ErrorKind
 from batchchat.endpoint import stream
-from batchchat.endpoint.body import Body
+from batchchat.endpoint.body import Body, ReceivedBody
 from batchchat.endpoint.client import MAX_BODY_BYTES, Client, Endpoint
 from batchchat.endpoint.judged_response import JudgedResponse, judge_response
 from batchchat.endpoint.reading import BodyTooLargeError
-from batchchat.endpoint.stream import ReceivedBody, read_stream
+from batchchat.endpoint.stream import read_stream
 from batchchat.pricing.cost import pricing
 from batchchat.pricing.rates import Rates
 from batchchat.secret import Redactor, Secret
