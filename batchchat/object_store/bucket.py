@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchchat.object_store.failures import ObjectStoreError, StoreFailure, translated
-from batchchat.object_store.opening import open_store
+from batchchat.object_store.opening import check_installed, open_store
 from batchchat.object_store.url import ObjectUrl
 
 if TYPE_CHECKING:
@@ -55,10 +55,11 @@ class StoredObject:
 class ObjectBucket:
     """The bucket of the output `url`, for writing, with the credentials of `environ`.
 
-    Every method raises `ObjectStoreError`, and the first one `UsageError` where obstore is not installed.
+    Raises `UsageError` where obstore is not installed; every method raises `ObjectStoreError`.
     """
 
     def __init__(self, url: ObjectUrl, environ: Mapping[str, str]) -> None:
+        check_installed(url)
         self._url = url
         self._environ = environ
         self._opened: ObjectStore | None = None

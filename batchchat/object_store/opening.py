@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore
 
-__all__ = ["open_store"]
+__all__ = ["check_installed", "open_store"]
 
 _REQUEST_S = 120.0
 _CONNECT_TIMEOUT = "10s"
@@ -79,6 +79,16 @@ _KEYS_OF_PROFILE = ("aws_access_key_id", "aws_secret_access_key", "aws_session_t
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
+def check_installed(url: ObjectUrl) -> None:
+    """Raise `UsageError` where obstore, which opens the store of `url`, is not installed."""
+    try:
+        import obstore  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            f"{url.shown}: {url.scheme}:// needs the extra `stores`. Install it: pip install 'batchchat[stores]'"
+        ) from None
+
+
 def open_store(
     url: ObjectUrl,
     environ: Mapping[str, str] = os.environ,
@@ -94,12 +104,9 @@ def open_store(
     where obstore is not installed, and `ObjectStoreError` where the environment's settings can't be used for what is
     to be done (`verb`: "read" or "written").
     """
-    try:
-        from obstore import exceptions, store
-    except ImportError:
-        raise UsageError(
-            f"{url.shown}: {url.scheme}:// needs the extra `stores`. Install it: pip install 'batchchat[stores]'"
-        ) from None
+    check_installed(url)
+    from obstore import exceptions, store
+
     options: dict[str, Any] = {
         "client_options": {
             "timeout": f"{request_s:.0f}s",  # obstore counts a request and its body as one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -268,3 +269,21 @@ def test_what_is_in_flight_when_the_endpoint_refuses_has_its_time(job: Job) -> N
         ended = running.end()
     assert ended.code == 5, ended.err
     assert [(row["id"], row["status"]) for row in job.table()] == [("r0000", "answered")]
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        ("input__path", "s3://bucket/in.jsonl"),
+        ("output__path", "s3://bucket/out.parquet"),
+        ("store__ship_journal", "s3://bucket/journals"),
+    ],
+)
+def test_stores_are_an_extra(job: Job, key: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a job that names one is refused, with what to install."""
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    job.write(rows(1), **{key: url})
+    ended = job.run()
+    assert ended.code == 2, ended.err
+    assert "s3:// needs the extra `stores`. Install it: pip install 'batchchat[stores]'" in ended.errors[0]
+    assert job.acknowledged() == 0
