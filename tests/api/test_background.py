@@ -19,6 +19,7 @@ import pytest
 from batchchat.api.background import BackgroundRun, wait, wait_async
 from batchchat.errors import EndpointError
 from batchchat.execution.signals import HANDLED, Signals
+from tests.acceptance.job import PATIENCE_S
 
 
 def until_stopped(
@@ -282,6 +283,6 @@ began.wait()
 def test_the_interpreter_waits_for_a_run(kind: str, end: str) -> None:
     """A thread's run goes to its end, as the thread does; a daemon's is stopped, with what is in flight kept."""
     ran = subprocess.run(
-        [sys.executable, "-c", EXIT, kind], check=False, capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-c", EXIT, kind], check=False, capture_output=True, text=True, timeout=PATIENCE_S, cwd=ROOT
     )
     assert (ran.stdout, ran.stderr, ran.returncode) == (end, "", 0)
