@@ -98,12 +98,8 @@ class EarlyOutput:
         None where it does not, or where nothing was written; then nothing is left of it.
         """
         writer = self._writer
-        if (
-            writer is None
-            or columns.changes_rows
-            or writer.columns != list(columns.columns.items())
-            or not writer.begins(journal_offsets)
-        ):
+        has_columns = writer is not None and writer.columns == list(columns.columns.items())
+        if writer is None or not has_columns or not writer.begins(journal_offsets):
             self.abandon()
             return None
         self._writer = None
