@@ -49,10 +49,8 @@ class OutputWriter:
 
     def begins(self, journal_offsets: array[int]) -> bool:
         """Whether the rows written are the first of those at `journal_offsets`."""
-        return (
-            self.count <= len(journal_offsets)
-            and blake2b(memoryview(journal_offsets)[: self.count], digest_size=16).digest() == self._digest.digest()
-        )
+        first = memoryview(journal_offsets)[: self.count]
+        return blake2b(first, digest_size=16).digest() == self._digest.digest()
 
     def write(self, journal_offsets: array[int]) -> None:
         """Write the rows whose records are at `journal_offsets`.
