@@ -125,6 +125,8 @@ class Verdict:
     """A field of the request that the endpoint does not take; of an accepted attempt, one that was left out so."""
     elsewhere: bool = False
     """The endpoint can't serve the request, which is made again at another one."""
+    unjudged: bool = False
+    """A refusal that looks permanent: what else comes back shows whether the endpoint refuses all or this row alone."""
 
 
 class Cost(NamedTuple):
