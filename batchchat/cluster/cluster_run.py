@@ -29,7 +29,7 @@ from batchchat.errors import MachineError
 from batchchat.execution.context import RunContext
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.finished_rows import FinishedRows
-from batchchat.execution.send_rows import SendPlan
+from batchchat.execution.send_plan import SendPlan
 from batchchat.job import JobSpec
 from batchchat.job.cluster import RAY, worker_count
 from batchchat.job.spec import AUTO

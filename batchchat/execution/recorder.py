@@ -117,7 +117,10 @@ class Recorder:
         self._on_failed.append(on_failed)
 
     def attempt(self, work: Work, attempt: Attempt) -> int | None:
-        """An attempt that did not end its row; None, and no record, where it was not billed and not noted."""
+        """An attempt that did not end its row; None, and no record, where it was not billed and not noted.
+
+        Of several endpoints the reason is kept for which one may not serve the row.
+        """
         kind, reply, failure = attempt.verdict.kind, None, attempt.failure
         if attempt.verdict.action is Action.ACCEPT:
             why, reply = ACCEPTED, attempt.reply
@@ -125,7 +128,8 @@ class Recorder:
             why = "" if kind is None else kind.value
         if attempt.verdict.action is Action.RETRY:
             self.retries[why] += 1
-        if not attempt.may_be_billed and not work.noted and not attempt.verdict.elsewhere:
+        is_refusal = attempt.verdict.elsewhere or (attempt.verdict.unjudged and work.endpoint is not None)
+        if not attempt.may_be_billed and not work.noted and not is_refusal:
             return None
         work.noted = False
         spend = NO_SPEND.with_attempt(attempt) if attempt.may_be_billed else NO_SPEND

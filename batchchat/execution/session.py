@@ -33,7 +33,8 @@ from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
-from batchchat.execution.send_rows import LeasedLimits, SendPlan, send_rows
+from batchchat.execution.send_plan import SendPlan
+from batchchat.execution.send_rows import LeasedLimits, send_rows
 from batchchat.execution.started import started
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for

@@ -66,7 +66,7 @@ class Scene:
                 adopted.append(0 if writer is None else writer.count)
                 return writer
 
-        job: Any = SimpleNamespace(output=self.output, has_further_columns=False, input=InputSpec((), ()))
+        job: Any = SimpleNamespace(output=self.output, expect=SimpleNamespace(columns=False), input=InputSpec((), ()))
         return Noted(job, self.journal, self.ledger, limits)
 
     def publish(self, early: EarlyOutput | None = None) -> None:
