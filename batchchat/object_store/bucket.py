@@ -51,6 +51,11 @@ class StoredObject:
         both = {"e_tag": self.e_tag, "version": self.version}
         return {name: value for name, value in both.items() if value is not None}
 
+    def is_identical(self, identity: Mapping[str, str]) -> bool:
+        """Whether it has the content that `identity` names: not every answer has both, the ETag and the version."""
+        both = identity.keys() & self.identity.keys()
+        return bool(both) and all(identity[name] == self.identity[name] for name in both)
+
 
 class ObjectBucket:
     """The bucket of the output `url`, for writing, with the credentials of `environ`.
