@@ -219,7 +219,7 @@ def open_file(file: InputFile) -> AbstractContextManager[ByteStream]:
         return file.path.open("rb")
     from batchchat.sources.remote_stream import RemoteStream
 
-    return RemoteStream(file.path)
+    return RemoteStream.of(file.path)
 
 
 def read_error(as_given: str, error: OSError) -> InputError:

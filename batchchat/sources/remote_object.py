@@ -42,10 +42,13 @@ R = TypeVar("R")
 
 
 class _Stream(Protocol):
-    """What reads an object in order."""
+    """What reads an object in order: whether the next row is still on its way, and whether all of them are there."""
 
     @property
     def is_waiting(self) -> bool: ...
+
+    @property
+    def is_at_end(self) -> bool: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +67,7 @@ class RemoteObject:
     has_ranges: bool = True
     head: bytes = field(default=b"", repr=False)
     stream: _Stream | None = field(default=None, init=False, repr=False)
-    """What reads it in order, or did so last."""
+    """What reads it in order, or will as soon as it is opened."""
 
     @property
     def identity(self) -> str | None:
