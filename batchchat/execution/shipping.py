@@ -40,7 +40,8 @@ def shipping(context: RunContext, folder: Path) -> Iterator[Callable[[], None]]:
     if (target := context.job.store.ship_journal) is None:
         yield lambda: None
         return
-    from batchchat.object_store.bucket import ObjectBucket, in_threads
+    from batchchat.object_store.bucket import ObjectBucket
+    from batchchat.object_store.threads import interruptible
     from batchchat.object_store.url import parse_url
     from batchchat.store.journal_owner import JournalOwner
     from batchchat.store.shipped_journal import ShippedJournal
@@ -51,7 +52,8 @@ def shipping(context: RunContext, folder: Path) -> Iterator[Callable[[], None]]:
     owner = JournalOwner(journal.owner_key, journal.shown, folder, bucket)
     shipper = _Shipper(context, journal, owner)
     try:
-        in_threads(lambda step: step(), (shipper.claim, shipper.fetch), 1)
+        interruptible(shipper.claim)
+        interruptible(shipper.fetch)
     except ObjectStoreError as error:
         raise OutputError(str(error)) from None
     try:

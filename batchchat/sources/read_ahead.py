@@ -7,7 +7,7 @@ from contextlib import closing
 from threading import Condition
 from typing import Generic, Self, TypeVar
 
-from batchchat.sources.remote_object import in_background
+from batchchat.object_store.threads import in_background
 
 __all__ = ["ReadAhead"]
 

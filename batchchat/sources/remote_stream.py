@@ -1,6 +1,6 @@
 """An object of a store as a file: read from its start to its end, or at any place, as Parquet is.
 
-A `RemoteStream` is read ahead in a thread, so that rows are made while the next bytes are on their way. Memory holds the
+A `RemoteStream` reads ahead in a thread, so that rows are made while the next bytes are on their way. Memory holds the
 chunk that is read and two more, of 8 MiB each; the first ones are small, since many looks at a file end after its first
 rows.
 """
@@ -12,8 +12,9 @@ from io import RawIOBase
 from typing import TYPE_CHECKING, Self
 
 from batchchat.errors import InputError
+from batchchat.object_store.threads import interruptible
 from batchchat.sources.read_ahead import ReadAhead
-from batchchat.sources.remote_object import interruptible, refusing
+from batchchat.sources.remote_object import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Generator

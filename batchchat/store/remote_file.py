@@ -6,8 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from batchchat.object_store.bucket import CONFLICTS, StoredObject, in_threads
+from batchchat.object_store.bucket import CONFLICTS, StoredObject
 from batchchat.object_store.failures import ObjectStoreError
+from batchchat.object_store.threads import interruptible
 from batchchat.store.remote_note import Publication, UploadedFile, new_id
 from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
@@ -38,19 +39,18 @@ class RemoteFileOutput(RemoteOutput):
     def _upload(self, publication: Publication, path: Path, there: StoredObject | None) -> None:
         """Put the file in place of what is `there`."""
 
-        def put(file: UploadedFile) -> None:
+        def put() -> StoredObject:
             replaces = None if there is None else there.identity
             try:
-                stored = self._bucket.put(file.key, path, replaces=replaces, mark=publication.id)
+                return self._bucket.put(self._url.key, path, replaces=replaces, mark=publication.id)
             except ObjectStoreError as error:
                 # An answer that was lost: the put was tried again, and met what it had done itself.
                 if error.failure not in CONFLICTS or (own := self._own(publication)) is None:
                     raise
-                stored = own
-            self._note.pending = replace(publication, identity=stored.identity)
+                return own
 
         try:
-            in_threads(put, publication.files)
+            self._note.pending = replace(publication, identity=interruptible(put).identity)
         except ObjectStoreError as error:
             if error.failure in CONFLICTS:
                 raise self._lose(publication) from None
