@@ -16,6 +16,7 @@ from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, style
 from batchchat.cli.runner import event_loop, follower_of
 from batchchat.cli.set_option import override, set_option, shown_again
+from batchchat.cli.shard_option import shard_option, to_shard
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, JobError
 from batchchat.job import JobSpec, load_job
 
@@ -38,6 +39,7 @@ __all__ = ["estimate"]
 @click.option("--compare", metavar="MODEL[,MODEL]", help="Compare with other models.")
 @click.option("--yes", is_flag=True, help="Send the pilot without asking.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@shard_option
 @set_option
 def estimate(
     job: Path,
@@ -48,6 +50,7 @@ def estimate(
     compare: str | None,
     yes: bool,
     as_json: bool,
+    shard: str | None,
     sets: tuple[str, ...],
 ) -> None:
     """Estimate the tokens, cost and duration of a job, and show the source of each figure.
@@ -60,7 +63,7 @@ def estimate(
     with guarded() as boundary:
         if pilot is not None and like is not None:
             raise click.UsageError("--pilot and --like contradict each other: reply lengths come from one of them.")
-        spec = _load(job, sets, needs_key=pilot is not None)
+        (spec,), noted = to_shard([_load(job, sets, needs_key=pilot is not None)], shard)
         from batchchat import lossless_json
         from batchchat.execution.wiring import redactor_for
         from batchchat.preflight.assumptions import model_list
@@ -70,6 +73,11 @@ def estimate(
         from batchchat.results.reader import output_of
 
         arguments = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
+        if noted is not None:
+            from batchchat.text.shard_lines import shard_noted
+
+            say(shard_noted(noted))
+            arguments += ["--shard", str(spec.input.shard)]
         run_command = shlex.join(["batchchat", "run", *arguments])
 
         def send(plan: PilotPlan) -> None:
@@ -93,7 +101,9 @@ def estimate(
         if as_json:
             put(lossless_json.dumps(estimate_json(estimates)).decode())
             return
-        next_command = shlex.join(["batchchat", *_next_words(estimates[0], job, arguments)])
+        next_command = shlex.join(
+            ["batchchat", *_next_words(estimates[0], job if noted is None else noted.output, arguments)]
+        )
         head, _, body = estimate_text(estimates, redactor_for(spec, os.environ).redact(next_command)).partition("\n")
         is_sure = estimates[0].forecast.measured or not estimates[0].load.left
         put(f"{style(head, 'green' if is_sure else 'yellow')}\n{body}")
@@ -110,14 +120,14 @@ def _load(job: Path, sets: tuple[str, ...], *, needs_key: bool) -> JobSpec:
         return load(reads_key=False)
 
 
-def _next_words(estimate: JobEstimate, job: Path, arguments: list[str]) -> list[str]:
+def _next_words(estimate: JobEstimate, run: Path | str, arguments: list[str]) -> list[str]:
     """The command that has something to do: the run, a pilot first where no reply was measured, or the report."""
     load = estimate.load
     if load.left:
         return ["run", *arguments] if estimate.forecast.measured else ["estimate", *arguments, "--pilot", "100"]
     if load.undecided or load.too_long:
         return ["run", *arguments]
-    return ["run", *arguments, "--retry-failed"] if load.kept_failed else ["report", str(job)]
+    return ["run", *arguments, "--retry-failed"] if load.kept_failed else ["report", str(run)]
 
 
 def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:

@@ -327,6 +327,25 @@ def test_a_job_of_which_only_shards_have_run(job: Job) -> None:
     assert "Merged they" not in job.run("--progress", "none", "--limit", "1").err
 
 
+def test_an_estimate_of_a_shard(job: Job) -> None:
+    """Of its rows alone; a pilot's answers are the shard's, and the suggested commands are its own."""
+    job.write(rows(24), concurrency=4, price={"input": 1, "output": 1}, params={"max_tokens": 5})
+    sizes = {}
+    for number in (1, 2):
+        ended = job.run("estimate", "job.yaml", "--shard", f"{number}/2", "--json")
+        assert f"shard  {number} of 2 · 2 of 4 in flight · output out-{number}-of-2.parquet" in ended.err
+        sizes[number] = json.loads(ended.out)["rows"]["total"]
+    assert sum(sizes.values()) == 24
+    pilot = job.run("estimate", "job.yaml", "--shard", "2/2", "--pilot", "3", "--yes")
+    assert pilot.out.endswith("\nnext  batchchat run job.yaml --shard 2/2\n")
+    assert not job.run_folder.exists()
+    assert f"3 finished before are kept · {sizes[2] - 3} new" in shard_run(job, 2, 2).err
+    assert merge(job, 2, "--partial").code == 0
+    done = job.run("estimate", "job.yaml", "--shard", "2/2")
+    assert done.out.endswith("\nnext  batchchat report out-2-of-2.parquet\n")
+    assert "Merged they are one run" in job.run("estimate", "job.yaml").err
+
+
 def test_shards_take_one_job(job: Job) -> None:
     job.write(rows(2))
     (job.folder / "other.yaml").write_text(job.file.read_text())
