@@ -156,6 +156,7 @@ def test_what_a_shard_says_at_first(job: Job) -> None:
     )
     assert "\nnote   equal requests are sent once in each shard (`dedupe`)" in ended.err
     assert "\nnote   out-1-of-3.parquet: runs of this job with another number of shards." in ended.err
+    assert "another number of shards" not in shard_run(job, 2, 2).err  # nothing is paid for again by a resume
 
 
 def test_a_suggested_command_raises_the_budget_of_all_shards(job: Job) -> None:
