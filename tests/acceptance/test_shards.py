@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchchat.mock import parse_fault
 from tests.acceptance.job import PATIENCE_S, Ended, Job, conversation, rows, until
 from tests.acceptance.servers import mock_thread
 
@@ -64,7 +65,8 @@ def same_as_one_run(job: Job, merged: str, whole: str) -> None:
 def mixed_rows(count: int) -> list[Any]:
     """Good rows whose columns widen over the whole input, and bad ones of each kind."""
     good: list[Any] = [
-        row | {"n": n if n != 17 else 0.5, "tag": {"a": n} if n % 3 else None} for n, row in enumerate(rows(count))
+        row | {"n": n if n != 17 else 0.5, "tag": {"a": n} if n % 3 else None, "mix": "x" if n == 5 else [n]}
+        for n, row in enumerate(rows(count))
     ]
     return [*good, "{broken", {"id": "r0003", "messages": conversation("again")}, {"id": 8}, {"messages": []}]
 
@@ -292,6 +294,43 @@ def test_money_and_rows_that_are_gone_are_counted_once(job: Job) -> None:
     assert Decimal(repr(cost["known"])) + Decimal(repr(cost["superseded"])) == pytest.approx(paid)
     summary = json.loads(job.run("--output", "merged.parquet", "--json").out)
     assert summary["cost_usd"]["known"] == pytest.approx(float(paid))
+
+
+def test_every_figure_of_the_merged_run_is_the_sum_of_the_shards(job: Job) -> None:
+    """Failed, invalid and cut-off rows, what was tried and paid in vain, and what was replaced."""
+    faults = tuple(map(parse_fault, ("500=0.3", "drop-after=0.2", "garbage=0.1")))
+    with mock_thread(latency_s=0.0, seed=3, faults=faults) as mock:
+        job.write([*rows(60), "{broken", {"id": "x", "messages": []}], endpoint__base_url=mock.url, samples=2)
+        job.write(retry={"max_attempts": 2, "max_wait": 0.01, "max_possibly_billed": 2}, params={"max_tokens": 9})
+        for number in (1, 2, 3):
+            assert shard_run(job, number, 3).code == 3
+        job.write(params={"max_tokens": 10})
+        assert shard_run(job, 3, 3, "--resend", "changed").code == 3
+        for number in (1, 2):
+            assert shard_run(job, number, 3, "--keep-changed").code == 3
+        assert merge(job, 3).code == 0
+    merged = report(job, "merged.parquet")
+    parts = [report(job, f"out-{number}-of-3.parquet") for number in (1, 2, 3)]
+    assert merged["rows"]["failed"] > 0
+    assert merged["cost_usd"]["superseded"] > 0
+    assert counted(merged) == sum(map(counted, parts), Counter())
+
+
+def counted(figures: dict[str, Any]) -> Counter[str]:
+    """All figures that add up, by their names; money in billionths of a dollar."""
+    counts: Counter[str] = Counter()
+    for name, value in figures.items():
+        if name == "failures":
+            counts.update({f"failures.{kind['error_kind']}": kind["rows"] for kind in value})
+        elif name in {"rows", "cost_usd", "by_source", "possibly_billed"} and value is not None:
+            counts.update({f"{name}.{inner}": count for inner, count in counted(value).items()})
+        elif name == "running_s":
+            continue  # shards may run at the same time
+        elif isinstance(value, float):
+            counts[name] = round(value * 1e9)
+        elif isinstance(value, int):
+            counts[name] = value
+    return counts
 
 
 def test_amended_rows_are_merged(job: Job) -> None:
