@@ -117,6 +117,11 @@ TEXTS = [
         "limits shared as team, with a.yaml, b.yaml: 1,200 in flight together",
     ),
     (
+        notices.LeasesHeld("team", "/s/lock", 10.0),
+        "limits shared as team: another process has held /s/lock for 10s, and nothing is sent until it goes on."
+        " If it is suspended, continue or end it",
+    ),
+    (
         events.LimitsRead(50_000, None, 10_000),
         "limits the endpoint allows 50,000 in flight: using up to 10,000 in flight",
     ),
