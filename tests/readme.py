@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.acceptance.job import PATIENCE_S
+
 __all__ = ["examples_of", "files_of", "same", "sessions_of", "typed", "with_sessions"]
 
 _FILE = re.compile(r"^`([\w./-]+)` (?:[^\n]|\n(?!\n))*\n\n```\w+\n(.*?)```", re.MULTILINE | re.DOTALL)
@@ -18,7 +20,6 @@ _PYTHON = re.compile(r"^```python\n(.*?)```$", re.MULTILINE | re.DOTALL)
 _GENERATED = re.compile(r"^<!-- ([a-z-]+) -->\n.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
 # What differs from run to run: durations, and the sizes of files that hold them.
 _MEASURED = re.compile(r"\b\d+(\.\d+)? ?(s|kB)\b")
-_PATIENCE_S = 240.0  # of the first import of everything, on a busy machine
 
 
 def files_of(text: str) -> dict[str, str]:
@@ -43,7 +44,7 @@ def typed(folder: Path, command: str) -> str:
     words[:1] = [sys.executable] if words[0] == "python" else [sys.executable, "-m", words[0]]
     environ = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache")}
     ended = subprocess.run(
-        words, cwd=folder, env=environ, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        words, cwd=folder, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.rstrip() + "\n"

@@ -32,7 +32,8 @@ from batchchat.cli import main
 
 __all__ = ["PATIENCE_S", "Ended", "Job", "Running", "Terminal", "conversation", "rows", "until"]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
+"""How long a test waits for a process that takes seconds on a quiet machine, and one core of 25 on a busy one."""
 _NOT_OURS = re.compile(r"(?i).*proxy|deepinfra_token|no_color|columns|ssl_cert_file|pythonwarnings|term")
 
 

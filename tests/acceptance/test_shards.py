@@ -14,13 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.acceptance.job import Ended, Job, conversation, rows, until
+from tests.acceptance.job import PATIENCE_S, Ended, Job, conversation, rows, until
 from tests.acceptance.servers import mock_thread
 
 TIMINGS = ["latency_s", "first_token_s", "wait_s", "started_at", "finished_at"]
 CHOSEN_BY_THE_SERVER = ["response_id"]
-PATIENCE_S = 240.0
-"""Five processes take a while to start on a busy machine."""
 FIGURES = ("rows", "prompt_tokens", "completion_tokens", "cached_tokens", "attempts", "failures")
 
 

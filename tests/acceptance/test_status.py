@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.job import Job, rows, until
+from tests.acceptance.job import PATIENCE_S, Job, rows, until
 from tests.acceptance.servers import Asked, completion, http, raw_server
 from tests.cli.called import Called, call
 
@@ -162,7 +162,7 @@ def test_watching(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         script = f"{shlex.join(job.command('status', 'job.yaml', '--watch'))} | head -1"
         head = subprocess.run(
-            ["bash", "-c", script], env=job.environ(), capture_output=True, text=True, timeout=30, check=True
+            ["bash", "-c", script], env=job.environ(), capture_output=True, text=True, timeout=PATIENCE_S, check=True
         )
         assert (head.stdout.count("\n"), head.stderr) == (1, "")
         server.release(lambda _: http(200, completion()))

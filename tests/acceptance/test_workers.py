@@ -20,13 +20,11 @@ from unittest.mock import patch
 import pytest
 
 from batchchat.cluster import local
-from tests.acceptance.job import Ended, Job, Running, rows, until
+from tests.acceptance.job import PATIENCE_S, Ended, Job, Running, rows, until
 from tests.acceptance.servers import mock_thread
 from tests.field.endpoint import Asked, endpoint, error, ok
 
 CONCURRENCY = 12
-PATIENCE_S = 240.0
-"""A worker takes two seconds of CPU to start, and a busy machine has many other processes."""
 
 
 def children(pid: int) -> list[int]:

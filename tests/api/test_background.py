@@ -12,13 +12,14 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from batchchat.api.background import BackgroundRun, wait, wait_async
 from batchchat.errors import EndpointError
 from batchchat.execution.signals import HANDLED, Signals
+from tests.acceptance.job import PATIENCE_S
 
 
 def until_stopped(
@@ -169,13 +170,21 @@ def test_in_another_thread_nothing_is_handled() -> None:
         assert runs[0].future.result() == signal.SIGHUP
 
 
-def cancelled(main: Callable[[asyncio.Event, BackgroundRun[int]], Coroutine[Any, Any, Any]]) -> int:
-    """What a run gave whose event loop runs `main`, with an event for its begin."""
+class Moments(NamedTuple):
+    """Set once the run waits for a signal, and once it has seen one."""
+
+    began: asyncio.Event
+    stops: asyncio.Event
+
+
+def cancelled(main: Callable[[Moments, BackgroundRun[int]], Coroutine[Any, Any, Any]], patience_s: float = 0.1) -> int:
+    """What a run gave whose event loop runs `main`, with its moments."""
 
     async def whole() -> BackgroundRun[int]:
-        began, loop = asyncio.Event(), asyncio.get_running_loop()
-        run = BackgroundRun(until_stopped(lambda: loop.call_soon_threadsafe(began.set)))
-        await main(began, run)
+        moments, loop = Moments(asyncio.Event(), asyncio.Event()), asyncio.get_running_loop()
+        began, stops = (lambda event=event: loop.call_soon_threadsafe(event.set) for event in moments)
+        run = BackgroundRun(until_stopped(began, patience_s=patience_s, stops=stops))
+        await main(moments, run)
         return run
 
     return asyncio.run(whole()).future.result()
@@ -184,31 +193,39 @@ def cancelled(main: Callable[[asyncio.Event, BackgroundRun[int]], Coroutine[Any,
 def test_a_cancelled_task_has_drained() -> None:
     """Cancelled once it drains, twice it ends at once; `CancelledError` either way."""
 
-    async def main(began: asyncio.Event, run: BackgroundRun[int], times: int = 1) -> None:
+    async def once(moments: Moments, run: BackgroundRun[int]) -> None:
         task = asyncio.create_task(wait_async(run))
-        await began.wait()
-        for _ in range(times):
-            task.cancel()
-            await asyncio.sleep(0.02)
+        await moments.began.wait()
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    async def twice(began: asyncio.Event, run: BackgroundRun[int]) -> None:
-        await main(began, run, 2)
+    async def twice(moments: Moments, run: BackgroundRun[int]) -> None:
+        task = asyncio.create_task(wait_async(run))
+        for moment in moments:
+            await moment.wait()
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
-    assert cancelled(main) == signal.SIGINT
-    assert cancelled(twice) == -signal.SIGINT
+    assert cancelled(once) == signal.SIGINT
+    assert cancelled(twice, patience_s=30) == -signal.SIGINT
 
 
 def test_a_scope_of_anyio_cancels_once() -> None:
     """Its cancellation comes again at every `await`, which was taken for an impatient one."""
     anyio = pytest.importorskip("anyio")
 
-    async def main(began: asyncio.Event, run: BackgroundRun[int]) -> None:
+    async def main(moments: Moments, run: BackgroundRun[int]) -> None:
         with anyio.CancelScope() as scope:
-            asyncio.get_running_loop().call_later(0.05, scope.cancel)
+
+            async def cancel() -> None:
+                await moments.began.wait()
+                scope.cancel()
+
+            cancelling = asyncio.create_task(cancel())
             await wait_async(run)
-        assert began.is_set()
+        await cancelling
         assert scope.cancelled_caught
 
     assert cancelled(main) == signal.SIGINT
@@ -266,6 +283,6 @@ began.wait()
 def test_the_interpreter_waits_for_a_run(kind: str, end: str) -> None:
     """A thread's run goes to its end, as the thread does; a daemon's is stopped, with what is in flight kept."""
     ran = subprocess.run(
-        [sys.executable, "-c", EXIT, kind], check=False, capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-c", EXIT, kind], check=False, capture_output=True, text=True, timeout=PATIENCE_S, cwd=ROOT
     )
     assert (ran.stdout, ran.stderr, ran.returncode) == (end, "", 0)

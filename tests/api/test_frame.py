@@ -21,6 +21,7 @@ import pydantic
 import pytest
 
 from batchchat import BudgetError, EndpointError, InputError, JobError, OutputError, UsageError, chat_frame
+from tests.acceptance.job import PATIENCE_S
 from tests.acceptance.servers import mock_thread
 from tests.api.test_run import process_state
 from tests.field.endpoint import Asked, Endpoint, endpoint, error, ok
@@ -361,7 +362,7 @@ def test_an_interrupted_call_pays_only_for_what_was_in_flight() -> None:
         while mock.stats()["billed_rows"] < 8:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
         assert stderr.rstrip().endswith("KeyboardInterrupt")
         assert mock.stats()["billed_rows"] < 24
         again = subprocess.run(command, capture_output=True, text=True, check=True)

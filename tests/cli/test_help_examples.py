@@ -16,6 +16,7 @@ import click
 import pytest
 
 from batchchat.cli import main
+from tests.acceptance.job import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 SERVERS = {"mock-server"}
@@ -40,7 +41,7 @@ def environ(world: Path) -> dict[str, str]:
 def type_in(world: Path, line: str) -> subprocess.CompletedProcess[str]:
     command = ["bash", "-o", "pipefail", "-c", line]
     return subprocess.run(
-        command, cwd=world, env=environ(world), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=world, env=environ(world), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 
@@ -102,7 +103,7 @@ def test_servers_answer(world: Path, name: str) -> None:
                 assert json.load(response)["rate_limit"] == 200
         finally:
             process.terminate()
-            code = process.wait(30)
+            code = process.wait(PATIENCE_S)
             if process.stderr is not None:
                 process.stderr.close()
         assert code == 0

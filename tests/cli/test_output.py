@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchchat.cli.output import put, say, say_error, shown, style
+from tests.acceptance.job import PATIENCE_S
 
 
 def test_results_and_notes_have_a_stream_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +42,7 @@ def _put_to(stdout: int) -> subprocess.CompletedProcess[str]:
         "    say(str(put('x')))\n"
     )
     return subprocess.run(
-        [sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE_S
     )
 
 
