@@ -117,10 +117,10 @@ class RelayedWorker:
             self._channel.send(WorkerEnded(number, how))
         except self._ray.exceptions.RayError as error:
             words = one_line(error)
-            if self._has_started or self._is_closed:
-                self._channel.send(WorkerEnded(number, f"was lost: {words}"))
-            else:
+            if not self._has_started and not self._is_closed and is_refusal(error):
                 self._channel.send(WorkerRefused(number, f"Ray can't start a worker: {words}"))
+            else:
+                self._channel.send(WorkerEnded(number, f"was lost: {words}"))
         finally:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.kill(self._relay)
@@ -173,6 +173,11 @@ def actor_options(resources: Mapping[str, float]) -> dict[str, Any]:
     if (memory := own.pop("memory", None)) is not None:
         options["memory"] = memory
     return {**options, "resources": own}
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether another try to start the actor would meet the same `error`; not where its process or node was lost."""
+    return bool(getattr(error, "actor_init_failed", True))  # `RayActorError` says whether its constructor failed
 
 
 def one_line(error: BaseException) -> str:

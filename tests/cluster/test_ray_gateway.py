@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from batchchat.cluster import ray_gateway
-from batchchat.cluster.gateway_messages import StartWorker, WorkerOrder
+from batchchat.cluster.gateway_messages import StartWorker, WorkerEnded, WorkerOrder, WorkerRefused
 from batchchat.cluster.ray_gateway import RelayedWorker, actor_options, one_line, set_up_own
 from batchchat.store.worker_file import WorkerFile
 
@@ -45,6 +45,37 @@ def test_a_ray_of_its_own_is_closed() -> None:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_worker_niceness": "0",
     }
+
+
+class PlayedRayError(Exception):
+    """As Ray's error of an actor is."""
+
+    def __init__(self, words: str, *, actor_init_failed: bool) -> None:
+        super().__init__(words)
+        self.actor_init_failed = actor_init_failed
+
+
+def test_an_actor_that_does_not_start(tmp_path: Path) -> None:
+    """One whose node is lost is replaced, as any worker; what each would meet again ends the run."""
+
+    def ends_with(error: Exception) -> list[Any]:
+        messages = list[Any]()
+
+        async def start(_: Any) -> None:
+            raise error
+
+        ray: Any = SimpleNamespace(exceptions=SimpleNamespace(RayError=Exception), kill=lambda _: None)
+        relay = SimpleNamespace(start=SimpleNamespace(remote=start))
+        order = StartWorker(1, WorkerOrder("1", WorkerFile(tmp_path, "")), {})
+        channel: Any = SimpleNamespace(send=messages.append)
+        asyncio.run(RelayedWorker(order, relay, channel, ray).run())
+        return messages
+
+    lost = PlayedRayError("The actor died.\nits node has died", actor_init_failed=False)
+    refused = PlayedRayError("x\nModuleNotFoundError: batchchat", actor_init_failed=True)
+    assert ends_with(lost) == [WorkerEnded(1, "was lost: its node has died")]
+    assert ends_with(refused) == [WorkerRefused(1, "Ray can't start a worker: ModuleNotFoundError: batchchat")]
+    assert ends_with(ValueError("unschedulable")) == [WorkerRefused(1, "Ray can't start a worker: unschedulable")]
 
 
 def test_a_run_that_takes_no_messages(tmp_path: Path) -> None:
