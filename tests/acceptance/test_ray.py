@@ -313,9 +313,14 @@ def test_the_cap_holds_through_kills(job: Job, head: RayHead) -> None:
         )
         kills = ["worker", "gateway", "driver", "relay", "worker"]
         ended, at_risk = killed_at_random(job, head, kills, count=400, seed=11, code=4)
-        spent = Decimal(mock.stats()["cost_usd"])
+        billed = Decimal(mock.stats()["cost_usd"])
         status = json.loads(job.run("status", "job.yaml", "--json").out)
-        assert cap * Decimal("0.6") < spent <= cap
+        of_report = json.loads(job.run("report", "job.yaml", "--json").out)["outputs"][0]["cost_usd"]
+        known, possibly = (Decimal(str(of_report[name])) for name in ("known", "possibly_billed"))
+        print({"cap": str(cap), "billed": str(billed), "known": str(known), "possibly_billed": str(possibly)})
+        assert cap * Decimal("0.6") < billed <= cap
+        assert known == sum(Decimal(str(row["cost_usd"])) for row in job.table())
+        assert known <= billed <= known + possibly <= cap
         assert 0 < status["rows"]["left"] < 1500
         assert status["rows"]["answered"] == len(job.table()) == 1500 - status["rows"]["left"]
         assert f"{status['rows']['left']} left" in ended.out
