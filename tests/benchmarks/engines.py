@@ -135,10 +135,11 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.5, help="seconds of an answer")
     parser.add_argument("--slots", type=int, default=100, help="the ceiling, and what the server takes")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=_ENGINES, default=[*_ENGINES], help="of the engines")
     options = parser.parse_args()
     for _ in range(options.rounds):
-        for name, keys in _ENGINES.items():
-            few, all_ = (_usage(options, rows, keys) for rows in (options.rows // 4, options.rows))
+        for name in options.only:
+            few, all_ = (_usage(options, rows, _ENGINES[name]) for rows in (options.rows // 4, options.rows))
             share, per_s = all_.share, options.slots / options.latency
             cpu_ms = (all_.cpu_s - few.cpu_s) / (options.rows - options.rows // 4) * 1000
             pss = ", ".join(f"{all_.processes[kind]} {kind} {mib:.0f}" for kind, mib in all_.pss_mib.items())
