@@ -43,7 +43,8 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
 from batchchat.execution.input_notes import input_notes
 from batchchat.execution.recorder import Apply, Recorder
-from batchchat.execution.send_rows import SendPlan, send_rows
+from batchchat.execution.send_plan import SendPlan
+from batchchat.execution.send_rows import send_rows
 from batchchat.execution.signals import HANDLED, Signals
 from batchchat.execution.subscribers import Subscribers
 from batchchat.policy.decision import Halt
