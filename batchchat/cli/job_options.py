@@ -116,7 +116,7 @@ def load_jobs(
 
 def _loaded(path: Path, overrides: Sequence[Override], output: str | None) -> JobSpec:
     """The job at `path`, once its file of endpoints has one: that is waited for, as an outage is."""
-    start, is_told = time.monotonic(), False
+    start, is_told, problems = time.monotonic(), False, set[str]()
     while True:
         try:
             return load_job(path, overrides=overrides, environ=os.environ, output=output)
@@ -126,4 +126,8 @@ def _loaded(path: Path, overrides: Sequence[Override], output: str | None) -> Jo
             if not is_told:
                 say(f"{error.file} has no endpoint yet; waiting up to {duration(error.max_wait_s)}, Ctrl-C stops")
                 is_told = True
+            for problem in error.problems:
+                if problem not in problems:
+                    say(problem)
+            problems.update(error.problems)
         time.sleep(_LOOK_EACH_S)

@@ -71,7 +71,7 @@ class Leased:
             self._send(self._lease.ask(time.monotonic(), loop.gate.waiting, loop.ceiling))
 
 
-def leased_by_worker(assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[object], None]) -> Leased:
+def leased_by_worker(assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[Ask], None]) -> Leased:
     """The limits of the worker of `assignment`, which replaces workers that had `spent` something.
 
     `ledger` has what was seen of the price, and `send` sends to the run.

@@ -150,8 +150,8 @@ def _lines(status: RunStatus, output: str) -> list[LabelledLine]:
 
 
 def _endpoint(endpoint: Mapping[str, Any], *, runs: bool) -> str:
-    """One of several endpoints: what it answered in this run, and how it stands."""
-    parts = [f"{numbers.count(endpoint['rows'] or 0)} answered"]
+    """One of several endpoints: what it answered in the latest run, and how it stands."""
+    parts = [f"{numbers.count(endpoint['rows'] or 0)} answered in {'this' if runs else 'the last'} run"]
     if endpoint["cost_usd"] is not None:
         parts.append(numbers.money(endpoint["cost_usd"]))
     if endpoint["state"] == "retired":

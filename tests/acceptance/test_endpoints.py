@@ -111,6 +111,11 @@ def test_one_that_does_not_know_the_model_is_told_and_not_used(job: Job) -> None
     )
     retries = Counter(kind for record in job.journal() for kind in record.get("retries", ()))
     assert retries == {"not_found": asked["requests"]}
+    steps = [record for record in job.journal() if record["kind"] == "step"]
+    assert len(steps) == asked["requests"]
+    assert {(step["endpoint"], step["why"], step["error"]) for step in steps} == {
+        ("other", "not_found", "The model `no-such-model` does not exist")
+    }
 
 
 def test_the_run_stops_when_none_is_left(job: Job) -> None:

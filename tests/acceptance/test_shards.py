@@ -266,6 +266,32 @@ def test_an_unfinished_shard_is_told_with_its_command(job: Job) -> None:
     )
 
 
+def test_a_killed_shard_is_counted_by_its_journal(job: Job) -> None:
+    """Its run.json is of up to a second before the kill; the rows that it had since are not counted as left, too."""
+    job.write(rows(20), concurrency=4)
+    assert shard_run(job, 1, 2).code == 0
+    first = len(job.table(job.folder / "out-1-of-2.parquet"))
+    assert shard_run(job, 2, 2, "--limit", "5").code == 0
+    path = job.folder / "out-2-of-2.run" / "run.json"
+    state = json.loads(path.read_text())
+    state["rows"] |= {"answered": 1, "left": state["rows"]["left"] + 4}
+    path.write_text(json.dumps(state | {"state": "running", "exit_code": None}))
+    (job.folder / "out-2-of-2.parquet").unlink()
+    merged = job.run("merge", "out-1-of-2.run", "out-2-of-2.run", "-o", "merged.parquet", "--partial")
+    assert merged.out.startswith(f"merged.parquet: 2 shards, {first + 5} of 20 rows answered")
+    status = json.loads(job.run("status", "merged.parquet", "--json").out)
+    assert (status["state"], status["rows"]["total"], status["rows"]["left"]) == ("stopped", 20, 15 - first)
+
+
+def test_a_pattern_that_matches_no_output_says_what_to_name(job: Job) -> None:
+    """A shard that was killed has no output yet, so that a shell leaves the pattern as it is."""
+    refused = job.run("merge", "out-*-of-2.parquet", "-o", "merged.parquet")
+    assert refused.err == (
+        "error: no output matches out-*-of-2.parquet: a shard that was stopped has none yet. Name the run folders:"
+        " out-*-of-2.run\n"
+    )
+
+
 def test_a_merge_again_replaces_the_one_before(job: Job) -> None:
     """And the run that was merged is a run as any other: nothing is left to send."""
     job.write(rows(20), concurrency=4)

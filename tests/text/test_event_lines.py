@@ -201,6 +201,10 @@ TEXTS = [
         "`budget.stop_at`: no new requests; waiting up to 10m 00s for 64 in flight",
     ),
     (
+        events.Draining("Another process has begun it. Every row is kept.", 0, 30.0, by_signal=False),
+        "Another process has begun it. Every row is kept. No new requests; none in flight",
+    ),
+    (
         events.Budgeted(Decimal(20), Decimal(0), Decimal(0), 0, 4324, Decimal("61.2"), learning=(8, 20)),
         "budget $20.0000 · worst case of the 4,324 rows to send: $61.2000"
         " · at most 8 at a time until 20 answers show the real price",
