@@ -18,6 +18,7 @@ import pytest
 import yaml
 import zstandard
 
+from batchchat.errors import EXIT_ROWS_FAILED, BudgetError, UsageError
 from tests.acceptance.job import until
 from tests.acceptance.servers import Mock, mock_thread
 from tests.readme import files_of
@@ -27,6 +28,10 @@ PAGE = (REPOSITORY / "docs/scale.md").read_text()
 FILES = files_of(PAGE)
 ROWS = 24
 TASKS = 4
+# As sbatch(1) of Slurm 24.05 has them.
+SBATCH_OPTIONS = {"job-name", "array", "cpus-per-task", "time", "requeue", "open-mode", "output", "signal"}
+NOT_AGAIN = {UsageError.exit_code, EXIT_ROWS_FAILED, BudgetError.exit_code}
+"""Exit codes of a run that ends the same way when it is only started again."""
 
 
 class Cluster:
@@ -93,7 +98,9 @@ def options(script: str) -> dict[str, str]:
     head, _, _ = FILES[script].partition("\nexec ")
     found = [line.removeprefix("#SBATCH --").partition("=") for line in head.splitlines()[1:]]
     assert all(line.startswith("#SBATCH --") for line in head.splitlines()[1:])
-    return {name: value for name, _, value in found}
+    values = {name: value for name, _, value in found}
+    assert set(values) <= SBATCH_OPTIONS
+    return values
 
 
 @pytest.mark.field
@@ -142,6 +149,10 @@ def test_the_manifest_holds_together() -> None:
     spec = manifest()["spec"]
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
+    of_job = {"completionMode", "completions", "parallelism", "backoffLimitPerIndex", "podFailurePolicy", "template"}
+    of_pod = {"restartPolicy", "terminationGracePeriodSeconds", "securityContext", "containers", "volumes"}
+    of_container = {"name", "image", "imagePullPolicy", "args", "env", "resources", "volumeMounts"}
+    assert (set(spec), set(pod), set(container)) == (of_job, of_pod, of_container)
     assert (spec["completionMode"], pod["restartPolicy"]) == ("Indexed", "Never")
     assert container["args"][container["args"].index("--shard") + 1] == f"auto/{spec['completions']}"
     assert spec["completions"] == spec["parallelism"] == TASKS
@@ -149,6 +160,9 @@ def test_the_manifest_holds_together() -> None:
     names = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == names
     rules = spec["podFailurePolicy"]["rules"]
+    assert {rule["action"]: set(rule["onExitCodes"]["values"]) for rule in rules if "onExitCodes" in rule} == {
+        "FailIndex": NOT_AGAIN
+    }
     assert {rule["onExitCodes"]["containerName"] for rule in rules if "onExitCodes" in rule} == {container["name"]}
     dockerfile = (REPOSITORY / "Dockerfile").read_text()
     assert 'ENTRYPOINT ["batchchat"]' in dockerfile
@@ -184,6 +198,8 @@ def test_skypilot(cluster: Cluster) -> None:
     """Each node runs `run` with its rank; a shard with failed rows does not end the others."""
     task = yaml.safe_load(FILES["shards.sky.yaml"])
     assert set(task) <= {"name", "num_nodes", "workdir", "resources", "secrets", "setup", "run"}
+    with (cluster.folder / "reviews.jsonl").open("a") as file:
+        file.write('{"id": "without a review"}\n')
     nodes = [
         cluster.start(
             ["bash", "-c", task["run"]], SKYPILOT_NODE_RANK=str(rank), SKYPILOT_NUM_NODES=str(task["num_nodes"])
@@ -195,7 +211,7 @@ def test_skypilot(cluster: Cluster) -> None:
     fetched = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
     merge = next(line for line in fetched.splitlines() if line.startswith("batchchat "))
     assert cluster.run(["sh", "-c", merge])[0] == 0
-    assert cluster.merged() == [f"r{n}" for n in range(ROWS)]
+    assert cluster.merged() == [*(f"r{n}" for n in range(ROWS)), "without a review"]
 
 
 @pytest.mark.field

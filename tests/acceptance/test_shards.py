@@ -9,12 +9,14 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from batchchat.mock import parse_fault
+from batchchat.results import merge as merge_module
 from tests.acceptance.job import PATIENCE_S, Ended, Job, conversation, rows, until
 from tests.acceptance.servers import mock_thread
 
@@ -301,6 +303,26 @@ def test_a_merge_again_replaces_the_one_before(job: Job) -> None:
     assert ended.code == 0
     assert "20 finished before are kept · nothing to send" in ended.err
     assert "was not" not in job.run("status", "merged.parquet").out
+
+
+def test_a_merge_that_is_killed_is_run_again(job: Job) -> None:
+    """Before the new run folder is in its place all is as it was; after that the journal has every figure."""
+    job.write(rows(20), concurrency=4)
+    shard_run(job, 1, 2)
+    assert merge(job, 2, "--partial").code == 0
+    before = report(job, "merged.parquet")["rows"]
+    shard_run(job, 2, 2)
+    for step, answered in (("write_state", before["answered"]), ("_publish", 20)):
+        with patch.object(merge_module, step, side_effect=Killed), pytest.raises(Killed):
+            merge(job, 2)
+        assert report(job, "merged.parquet")["rows"]["answered"] == answered
+        assert len(job.table(job.folder / "merged.parquet")) == before["answered"]
+    assert merge(job, 2).code == 0
+    assert len(job.table(job.folder / "merged.parquet")) == 20
+
+
+class Killed(BaseException):
+    """The process is no more."""
 
 
 def test_money_and_rows_that_are_gone_are_counted_once(job: Job) -> None:
