@@ -28,6 +28,7 @@ def validate(job: Path, *, sets: tuple[str, ...]) -> None:
 
     It needs no key. Prints how many rows can be sent, in which format they are read, which models they are for, what
     rows have that is not sent, and how many rows can't be sent for which reason, the first of each with file and line.
+    An object store that the job writes to is asked whether it is there; whether it takes objects, only `run` tries.
     Exit codes: 0 all rows are good, 2 one is not, or the job is not.
     """
     with guarded():

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchchat.core.notices import Uploaded, Uploading
+from batchchat.errors import OutputError
+from batchchat.job.env_file import with_env_file
+from batchchat.object_store.failures import ObjectStoreError
 from batchchat.object_store.threads import interruptible
+from batchchat.object_store.url import parse_url
 from batchchat.store.folder import folder_of
 from batchchat.store.output_files import files_of
 
 if TYPE_CHECKING:
     from batchchat.execution.context import RunContext
-    from batchchat.job import OutputSpec
+    from batchchat.job import JobSpec, OutputSpec
     from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
-__all__ = ["check_remote", "keep_remote", "remote_output", "upload"]
+__all__ = ["check_reachable", "check_remote", "keep_remote", "remote_output", "upload"]
 
 
 def remote_output(output: OutputSpec, environ: Mapping[str, str]) -> RemoteOutput | None:
@@ -36,6 +42,30 @@ def check_remote(context: RunContext) -> None:
     remote, options = context.remote, context.options
     if remote is not None:
         interruptible(lambda: remote.check(fresh=options.fresh, other_url=options.yes))
+
+
+def check_reachable(job: JobSpec, environ: Mapping[str, str]) -> str | None:
+    """Ask the stores to which `job` writes, without writing; returns the sentence about what is not known then.
+
+    None where it writes to none. Raises `OutputError` where one can't be asked.
+    """
+    journal = job.store.ship_journal
+    urls = [url for url in (job.output.url, journal and parse_url(journal)) if url]
+    if not urls:
+        return None
+    from batchchat.object_store.bucket import ObjectBucket
+
+    job_environ = with_env_file(environ, job.input.folder or Path())
+    for url in urls:
+        bucket = ObjectBucket(url, job_environ)
+        try:
+            interruptible(partial(bucket.check_reachable, url.key.rstrip("/")))
+        except ObjectStoreError as error:
+            raise OutputError(str(error)) from None
+    return (
+        f"{' and '.join(url.shown for url in urls)} can be reached. Whether objects can be put there is not checked"
+        " here, since nothing is written: `run` tries it before it sends the first request."
+    )
 
 
 def keep_remote(context: RunContext) -> list[str]:

@@ -117,6 +117,18 @@ class ObjectBucket:
             except FileNotFoundError:
                 return None
 
+    def check_reachable(self, key: str) -> None:
+        """Ask for the object `key`, whether it is there or not; whether it can be put is not known then.
+
+        Raises `ObjectStoreError` where the store can't be asked.
+        """
+        self.head(key)
+        try:
+            self.beside(key)  # of an object a store says only that it is not there, also where the bucket is not
+        except ObjectStoreError as error:
+            if error.failure is StoreFailure.NO_BUCKET:
+                raise
+
     def marked(self, key: str) -> str | None:
         """The mark that the object `key` was put with."""
         import obstore

@@ -63,7 +63,7 @@ class ValidationResult:
     order, and `left` is the number of good rows that no earlier run has finished. `bad` has the other rows by reason,
     the most frequent first. `unset_key` is the variable of a key that is not set here, `next_command` the command to
     type next. `too_long` good rows seem not to fit their model's context, `unfit` of them certainly; `price` is the
-    price that a cap on the cost uses.
+    price that a cap on the cost uses; `stores` says what is known of the stores that the job writes to.
     """
 
     name: str
@@ -81,6 +81,7 @@ class ValidationResult:
     unfit: int = 0
     first_too_long: Sequence[str] = ()
     price: str | None = None
+    stores: str | None = None
 
     @property
     def invalid(self) -> int:
@@ -104,6 +105,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
         raise OutputError(own_input(job.output.as_given, entry))
     source = open_source(job.input, job.template, job.systems)
     check_output(job.output.path, job.output.as_given, source.files, fresh=True)
+    stores = _stores(job, environ)
     rates = rates_for(job)
     check = _Check(ContextCheck(context_for(job, rates)))
     with journal_of(job, fresh=False) as ledger:
@@ -130,6 +132,7 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
         unfit=check.unfit,
         first_too_long=check.first_too_long,
         price=_price(job, rates),
+        stores=stores,
     )
 
 
@@ -170,6 +173,15 @@ def _ids(job: JobSpec, source: Source) -> str | None:
     if job.input.id != AUTO or source.format == "openai-batch":
         return None
     return "a hash of each request" if source.id_column is None else f"the column `{source.id_column}`"
+
+
+def _stores(job: JobSpec, environ: Mapping[str, str]) -> str | None:
+    """What is known of the stores that the job writes to. Raises `OutputError` where one can't be asked."""
+    if job.output.url is None and job.store.ship_journal is None:
+        return None
+    from batchchat.execution.remote import check_reachable
+
+    return check_reachable(job, environ)
 
 
 def _price(job: JobSpec, rates: Rates) -> str | None:

@@ -38,6 +38,8 @@ def _labelled_lines(result: ValidationResult) -> list[LabelledLine]:
     lines += labelled("model", _models(result))
     if result.price is not None:
         lines.append(LabelledLine("price", result.price))
+    if result.stores is not None:
+        lines.append(LabelledLine("output", result.stores))
     if result.unset_key is not None:
         lines.append(LabelledLine("key", f"{result.unset_key} is not set here; a run needs it"))
     lines += labelled("note", result.notes)

@@ -20,6 +20,7 @@ from batchchat.sources.file_types import file_kind
 from batchchat.sources.glob_match import matches_glob
 from batchchat.sources.ignored import folder_description, is_ignored, is_in_run_folder
 from batchchat.sources.remote_object import HEAD_BYTES, RemoteObject, refusing, validators
+from batchchat.sources.remote_parts_input import only_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -178,7 +179,7 @@ def _matching(url: ObjectUrl, store: Any) -> list[ObjectMeta]:
 def _in_folder(url: ObjectUrl, store: Any) -> tuple[list[ObjectMeta], str]:
     files: list[ObjectMeta] = []
     unread = 0
-    for item in _list(url, store, url.key):
+    for item in only_results(url, store, _list(url, store, url.key)):
         *folders, name = item["path"].removeprefix(url.key).split("/")
         if is_ignored(name, is_folder=False) or any(is_ignored(folder, is_folder=True) for folder in folders):
             continue

@@ -6,7 +6,6 @@ who goes by it sees a whole run or none.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,20 +15,12 @@ from batchchat.store.remote_note import Publication
 from batchchat.text.times import iso_utc
 from batchchat.version import __version__
 
-__all__ = ["manifest_key", "manifest_number", "manifest_of", "parts_prefix", "publication_id"]
-
-_NAME = re.compile(r"manifest-([0-9]{6,})\.json")
+__all__ = ["manifest_key", "manifest_of", "parts_prefix", "publication_id"]
 
 
 def manifest_key(output: str, number: int) -> str:
     """The key of a manifest of the output whose keys begin with `output`."""
     return f"{output}/manifest-{number:06}.json"
-
-
-def manifest_number(key: str) -> int | None:
-    """The number of the manifest `key`; None for any other object."""
-    match = _NAME.fullmatch(key.rpartition("/")[2])
-    return None if match is None else int(match[1])
 
 
 def parts_prefix(output: str, publication: str) -> str:

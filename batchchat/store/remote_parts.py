@@ -12,8 +12,9 @@ from pathlib import Path
 
 from batchchat.object_store.bucket import CONFLICTS
 from batchchat.object_store.failures import ObjectStoreError
+from batchchat.object_store.manifest_number import manifest_number
 from batchchat.object_store.threads import in_parallel
-from batchchat.store.manifest import manifest_key, manifest_number, manifest_of, parts_prefix, publication_id
+from batchchat.store.manifest import manifest_key, manifest_of, parts_prefix, publication_id
 from batchchat.store.output_files import files_of
 from batchchat.store.parquet import rows_in
 from batchchat.store.remote_note import Publication, UploadedFile, new_id

@@ -183,13 +183,33 @@ def test_refused_before_anything_is_sent(job: Job, s3: S3, proxy: Proxy) -> None
     ]
     proxy.refuses = lambda _line: 403
     for environ, words in cases:
+        checked = job.run("validate", "job.yaml", env=environ)
         ended = job.run(env=environ)
-        assert ended.code == 2
+        assert (checked.code, ended.code) == (2, 2)
+        assert words in checked.err
         assert words in ended.err
         assert job.acknowledged() == 0
         log = (job.run_folder / "run.log").read_text() if (job.run_folder / "run.log").exists() else ""
-        assert SECRET_KEY not in ended.err + ended.out + log
-        assert KEY_ID not in ended.err + ended.out + log
+        assert SECRET_KEY not in checked.err + ended.err + ended.out + log
+        assert KEY_ID not in checked.err + ended.err + ended.out + log
+
+
+@pytest.mark.parametrize("output", ["out", "out.parquet"])
+def test_validate_asks_the_stores_and_writes_nothing(job: Job, s3: S3, output: str) -> None:
+    """It says what it does not know; of a journal's copy the bucket must be there, too."""
+    bucket = s3.bucket()
+    job.write(rows(3), output__path=f"s3://{bucket}/{output}", store__ship_journal=f"s3://{bucket}/journals")
+    checked = job.run("validate", "job.yaml", env=s3.environ)
+    assert checked.code == 0, checked.err
+    said = f"s3://{bucket}/{output} and s3://{bucket}/journals can be reached. Whether objects can be put there is not"
+    assert said in " ".join(checked.out.split())
+    assert s3.keys(bucket) == []
+    assert not job.run_folder.exists()
+    for where in ({"path": f"s3://no-such-bucket/{output}"}, {"path": f"s3://{bucket}/{output}"}):
+        job.write(output=where, store__ship_journal="s3://no-such-bucket/journals")
+        checked = job.run("validate", "job.yaml", env=s3.environ)
+        assert checked.code == 2
+        assert checked.errors == ["error: s3://no-such-bucket: there is no such bucket. Check the URL."]
 
 
 def test_a_store_without_conditions(job: Job, s3: S3, proxy: Proxy) -> None:

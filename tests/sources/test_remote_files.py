@@ -127,3 +127,24 @@ def test_content_that_contradicts_its_name_is_refused(s3: S3) -> None:
     url = s3.put(s3.bucket(), "a.jsonl", gzip.compress(lines("x")))
     with pytest.raises(InputError, match=r"a\.jsonl is gzip, not JSON lines"):
         source(url)
+
+
+def test_an_output_of_several_runs_is_read_by_its_newest_manifest(s3: S3) -> None:
+    """Parts of an older run, and of one that goes on, are no rows; nor is a manifest."""
+    bucket = s3.bucket()
+    for number, id_ in (1, "old"), (2, "new"), (3, "half"):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"id": [id_], "prompt": ["Hello"]}), sink)
+        part = f"parts/{number:06}-3f9c01d2a7b{number}/part-00000.parquet"
+        s3.put(bucket, f"d/out/{part}", sink.getvalue().to_pybytes())
+        if number == 1:
+            with pytest.raises(InputError, match=f"s3://{bucket}/d/out/ has parts of a run and no manifest"):
+                source(f"s3://{bucket}/d/out/")
+        if id_ != "half":
+            s3.put(bucket, f"d/out/manifest-{number:06}.json", json.dumps({"parts": [{"path": part}]}).encode())
+    assert ids(source(f"s3://{bucket}/d/out/")) == ["new"]
+    s3.put(bucket, "d/more.jsonl", lines("x"))
+    assert ids(source(f"s3://{bucket}/d/")) == ["x", "new"]
+    s3.put(bucket, "d/out/manifest-000004.json", json.dumps({"parts": [{"path": "parts/gone.parquet"}]}).encode())
+    with pytest.raises(InputError, match=r"parts/gone\.parquet is not there, and .*manifest-000004\.json names it"):
+        source(f"s3://{bucket}/d/out/")
