@@ -21,6 +21,7 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = [
@@ -70,12 +71,14 @@ class JobError(UsageError):
 class NoEndpointError(JobError):
     """The file of endpoints that a job names has none. `batchchat run` waits for one."""
 
-    def __init__(self, fault: str, file: str, max_wait_s: float) -> None:
+    def __init__(self, fault: str, file: str, max_wait_s: float, problems: Sequence[str] = ()) -> None:
         super().__init__([fault])
         self.file = file
         """The file, as the job names it."""
         self.max_wait_s = max_wait_s
         """How long the job waits for an endpoint, in seconds: its `retry.max_outage`."""
+        self.problems = tuple(problems)
+        """What is wrong with the lines that the file has."""
 
 
 class InputError(UsageError):

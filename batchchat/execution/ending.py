@@ -45,7 +45,8 @@ class RunResult:
     ledger: Ledger
     left: int | None
     stopped: str | None = None
-    rows: list[RowRecord] = field(default_factory=list)
+    # Not shown: when a run ends, asyncio shows its main task twice, to no one, and with it what the run returns.
+    rows: list[RowRecord] = field(default_factory=list, repr=False)
     set_aside: list[str] = field(default_factory=list)
     next_step: NextStep = AS_BEFORE
     outdated: int = 0

@@ -7,6 +7,7 @@ status of the rows.
 from __future__ import annotations
 
 import signal
+from asyncio import CancelledError
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
@@ -108,13 +109,16 @@ def exit_reason(result: RunLoopResult, signals: Signals, job: JobSpec, ledger: L
 
 
 def error_reason(error: BaseException, count: int = 0) -> ExitReason:
-    """The reason where a run was refused by `error`, or broke off after `count` rows; a signal's exit is one, too."""
+    """The reason where a run was refused by `error`, or broke off after `count` rows; a signal's exit is one, too.
+
+    Only asyncio cancels a run from outside: at a Ctrl-C that comes before the run handles signals.
+    """
     error = error_of_machine(error, sent=True) or error
     if isinstance(error, BatchchatError):
         refused = isinstance(error, UsageError) and not count
         stopped_by = "before it began" if refused else _STOPPED_BY.get(error.exit_code, "")
         return ExitReason(error.exit_code, str(error), str(error), stopped_by=stopped_by)
-    if isinstance(error, SystemExit | KeyboardInterrupt):
+    if isinstance(error, SystemExit | KeyboardInterrupt | CancelledError):
         code = error.code if isinstance(error, SystemExit) else _SIGNALLED + signal.SIGINT
         if isinstance(code, int) and code > _SIGNALLED:
             name = signal.Signals(code - _SIGNALLED).name

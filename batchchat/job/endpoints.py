@@ -40,6 +40,8 @@ def endpoints() -> ValueType:
     def read(name: str, node: Node) -> tuple[EndpointEntry, ...] | EndpointsPath:
         if isinstance(node, MappingNode) and list(node.entries) == ["file"]:
             return EndpointsPath(_FILE.read(f"{name}.file", node.entries["file"]))
+        if isinstance(node, MappingNode) and (diagnostics := _not_file(name, node)):
+            raise RefusedError(*diagnostics)
         if not isinstance(node, SequenceNode):
             raise wrong_type(name, node, _TAKES, hidden=True)
         if not 0 < len(node.items) <= MAX_ENDPOINTS:
@@ -53,6 +55,16 @@ def endpoints() -> ValueType:
     file = {"type": "object", "additionalProperties": False, "required": ["file"], "properties": {"file": _FILE.schema}}
     schema = {"anyOf": [items, file]}
     return ValueType(_TAKES, schema, read)
+
+
+def _not_file(name: str, node: MappingNode) -> list[Diagnostic]:
+    """What is wrong with the keys of `node` where it is meant as `{file: PATH}`."""
+    has_file = "file" in node.entries
+    return [
+        Diagnostic(below.location, _not_a_key(f"`{name}`, which takes a list or `file` alone", leaf, ["file"]))
+        for leaf, below in node.entries.items()
+        if leaf != "file" and (has_file or nearest_names(leaf, ["file"], cutoff=0.7))
+    ]
 
 
 def _schema_of(spec: Any) -> dict[str, Any]:
@@ -76,7 +88,10 @@ def _declared(spec: Any) -> dict[str, Any]:
 
 
 def entry_of(name: str, node: Node, names: Collection[str] | None = None) -> EndpointEntry:
-    """The endpoint that `node` describes; it has those of its keys that are in `names`. Raises `RefusedError`."""
+    """The endpoint that `node` describes; it has those of its keys that are in `names`. Raises `RefusedError`.
+
+    `name` is what messages call it, "" for a line of a file.
+    """
     values = _values(EndpointEntry, name, node, _ENTRY, names)
     if "base_url" not in values:
         sentence = f"`{name}.base_url` is missing. It takes a URL such as http://localhost:8000/v1."
@@ -97,14 +112,15 @@ def _values(spec: Any, name: str, node: Node, takes: str, names: Collection[str]
 
     def read(leaf: str, below: Node) -> None:
         if leaf not in declared:
-            raise RefusedError(Diagnostic(below.location, _not_a_key(name, leaf, list(declared))))
+            whole = f"`{name}`" if name else "a line"
+            raise RefusedError(Diagnostic(below.location, _not_a_key(whole, leaf, list(declared))))
         if is_null(below):
             return
-        target = declared[leaf]
+        target, full_name = declared[leaf], f"{name}.{leaf}".removeprefix(".")
         if isinstance(target, Declaration):
-            values[leaf] = target.type.read(f"{name}.{leaf}", below)
+            values[leaf] = target.type.read(full_name, below)
         else:
-            values[leaf] = _section(target, f"{name}.{leaf}", below)
+            values[leaf] = _section(target, full_name, below)
 
     collect(read, node.entries.items())
     return values
@@ -121,12 +137,12 @@ def _section(spec: Callable[..., Any], name: str, node: Node) -> Any:
     return section.as_price()
 
 
-def _not_a_key(name: str, leaf: str, names: list[str]) -> str:
+def _not_a_key(whole: str, leaf: str, names: list[str]) -> str:
     is_hidden = len(leaf) > _MAX_SHOWN_LENGTH and not is_plain_name(leaf)
-    start = f"{_NOT_SHOWN if is_hidden else f'`{printable(leaf)}`'} is not a key of `{name}`."
+    start = f"{_NOT_SHOWN if is_hidden else f'`{printable(leaf)}`'} is not a key of {whole}."
     if close := nearest_names(leaf.lower().replace("-", "_"), names, cutoff=0.7):
         return f"{start} Did you mean `{close[0]}`?"
-    return f"{start} It takes {', '.join(names[:-1])} and {names[-1]}."
+    return start if len(names) == 1 else f"{start} It takes {', '.join(names[:-1])} and {names[-1]}."
 
 
 def _check_together(name: str, node: SequenceNode, entries: tuple[EndpointEntry, ...]) -> None:

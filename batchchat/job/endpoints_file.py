@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from batchchat.job.diagnostics import RefusedError, SourceLocation
+from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.endpoint_spec import EndpointEntry
 from batchchat.job.endpoints import MAX_ENDPOINTS, entry_of
 from batchchat.job.tree import MappingNode, Node, Scalar
@@ -63,9 +63,12 @@ def _endpoint(words: list[str], where: str) -> EndpointEntry:
     location = SourceLocation(where)
     entries: dict[str, Node] = {"base_url": Scalar(location, words[0], words[0], words[0])}
     for word in words[1:]:
-        key, _, value = word.partition("=")
+        key, has_value, value = word.partition("=")
+        if not has_value:
+            sentence = "What follows the base_url has the form NAME=VALUE, such as weight=2."
+            raise RefusedError(Diagnostic(location, sentence))
         entries[key] = _scalar(location, value, is_number=key in {"weight", "concurrency"})
-    return entry_of("endpoints", MappingNode(location, entries), names=("base_url", *_KEYS))
+    return entry_of("", MappingNode(location, entries), names=("base_url", *_KEYS))
 
 
 def _scalar(location: SourceLocation, text: str, *, is_number: bool) -> Scalar:

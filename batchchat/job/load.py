@@ -179,13 +179,16 @@ def _endpoints_in(path: Path, as_given: str, checked: Checked) -> tuple[Endpoint
         lines = read_endpoints_file(path, as_given)
     except (OSError, UnicodeDecodeError) as exc:
         problem = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        checked.add("endpoints", f"names {printable(as_given)}, which can't be read: {problem}.")
+        way_out = "Correct the path, or create the file; it may be empty until the first endpoint is up."
+        checked.add("endpoints", f"names {printable(as_given)}, which can't be read: {problem}. {way_out}")
         raise job_error(checked.diagnostics) from None
     if not lines.endpoints:
         bad = "".join(f" {problem}" for problem in lines.problems[:1])
         where = checked.location("endpoints").where
         sentence = f"names {printable(as_given)}, which has no endpoint.{bad} Add a line with a base_url."
-        raise NoEndpointError(f"{where}: `endpoints.file` {sentence}", as_given, checked["retry.max_outage"])
+        raise NoEndpointError(
+            f"{where}: `endpoints.file` {sentence}", as_given, checked["retry.max_outage"], lines.problems
+        )
     return lines.endpoints
 
 

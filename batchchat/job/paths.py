@@ -89,7 +89,7 @@ def output_path() -> ValueType:
         path: str = item.read(name, node)
         assert isinstance(node, Scalar)
         if path.partition("://")[0].lower() in STORES and is_url(path):
-            _check_output_url(name, node, path)
+            _check_store_url(name, node, path, "{0}://BUCKET/NAME.parquet for a file, {0}://BUCKET/NAME for part files")
         else:
             _on_this_machine(name, node, path, ", or an s3://, gs:// or az:// URL")
         base = os.path.basename(path.rstrip("/"))  # noqa: PTH119
@@ -112,7 +112,7 @@ def store_url() -> ValueType:
     def read(name: str, node: Node) -> str:
         url: str = item.read(name, node)
         if is_url(url) and url.partition("://")[0].lower() in STORES:
-            _check_output_url(name, node, url)
+            _check_store_url(name, node, url, "{0}://BUCKET/PREFIX")
             return url
         sentence = f"`{name}` is no URL of an object store. It takes {takes}."  # it could hold a signature
         raise RefusedError(Diagnostic(node.location, sentence))
@@ -120,8 +120,11 @@ def store_url() -> ValueType:
     return ValueType(takes, {"type": "string", "pattern": "^(s3|gs|az)://[^/]+/."}, read)
 
 
-def _check_output_url(name: str, node: Node, text: str) -> None:
-    """Refuse a URL whose key can't be an output's; of what could hold a signature no more than the scheme is shown."""
+def _check_store_url(name: str, node: Node, text: str, takes: str) -> None:
+    """Refuse a URL below which nothing can be written; of what could hold a signature only the scheme is shown.
+
+    `takes` says what is accepted, with `{0}` for the scheme.
+    """
     scheme = text[:2].lower()
     try:
         key = parse_url(text).key.rstrip("/")
@@ -135,8 +138,8 @@ def _check_output_url(name: str, node: Node, text: str) -> None:
         reason = "whose key has an empty part, `.`, `..`, or a character that a glob would read as another"
     else:
         return
-    sentence = f"`{name}` is a URL ({scheme}://...) {reason}. It takes {scheme}://BUCKET/NAME.parquet for a file,"
-    raise RefusedError(Diagnostic(node.location, f"{sentence} {scheme}://BUCKET/NAME for part files."))
+    sentence = f"`{name}` is a URL ({scheme}://...) {reason}. It takes {takes.format(scheme)}."
+    raise RefusedError(Diagnostic(node.location, sentence))
 
 
 def _on_this_machine(name: str, node: Node, path: str, or_else: str = "") -> None:

@@ -125,12 +125,21 @@ def validate(job: JobSpec, environ: Mapping[str, str], commands: NextCommands) -
         unset_key=next((name for name in variables if name and not environ.get(name, "").strip()), None),
         next_command=redactor_for(job, environ).redact(next_command),
         ids=_ids(job, source),
-        notes=input_notes(job, source),
+        notes=[*input_notes(job, source), *_bad_lines(job)],
         too_long=check.too_long,
         unfit=check.unfit,
         first_too_long=check.first_too_long,
         price=_price(job, rates),
     )
+
+
+def _bad_lines(job: JobSpec) -> Sequence[str]:
+    """What is wrong with lines of the job's file of endpoints, which a run passes over."""
+    if job.endpoints_file is None:
+        return ()
+    from batchchat.job.endpoints_file import read_endpoints_file
+
+    return read_endpoints_file(*job.endpoints_file).problems
 
 
 class _Check:

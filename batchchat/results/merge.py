@@ -76,7 +76,6 @@ def merge_shards(outputs: Sequence[Path], target: Path, *, partial: bool = False
 
 
 def _merge(runs: Sequence[ShardRun], output: OutputSpec, folder: Path) -> Merged:
-    left = _left(runs)
     with replacing_folder(folder) as building:
         number, ranges = 1, list[range]()
         for run in runs:
@@ -90,6 +89,7 @@ def _merge(runs: Sequence[ShardRun], output: OutputSpec, folder: Path) -> Merged
         damages = [str(damage) for damage in replay(ledger, building).tail.damages]
         ledger.end_session()
         _leave_out_gone(ledger, runs, ranges)
+        left = _left(runs, ledger)
         figures = figures_of(RunLoopResult(left=left, undecided=sum(run.info.undecided for run in runs)), ledger)
         write_state(building, merged_state(runs, output.path, figures))
     try:
@@ -141,10 +141,18 @@ def _check_unchanged(runs: Sequence[ShardRun]) -> None:
             raise OutputError(f"{run.label} was continued in the meantime. Merge the shards when they have ended.")
 
 
-def _left(runs: Sequence[ShardRun]) -> int | None:
-    """How many rows have no record; None where that is not known of a shard, or one is missing."""
-    lefts = [run.info.left for run in runs if run.info.left is not None]
-    return sum(lefts) if len(lefts) == runs[0].shard.of else None
+def _left(runs: Sequence[ShardRun], ledger: Ledger) -> int | None:
+    """How many rows have no record in `ledger`; None where that is not known of a shard, or one is missing.
+
+    The run.json of a shard that was killed counts rows as left that its journal has.
+    """
+    infos = [run.info for run in runs if run.info.left is not None]
+    if len(infos) < runs[0].shard.of:
+        return None
+    totals = [info.total for info in infos if info.total is not None]
+    if len(totals) == len(infos):
+        return max(0, sum(totals) - ledger.totals.finished)
+    return sum(info.left or 0 for info in infos)
 
 
 def _run_record(runs: Sequence[ShardRun], output: OutputSpec) -> dict[str, Any]:

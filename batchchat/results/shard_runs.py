@@ -70,6 +70,10 @@ def shard_runs(outputs: Iterable[Path]) -> list[ShardRun]:
 def _run_of(output: Path, named: Path) -> ShardRun:
     folder = folder_of(output)
     if (end := end_of(folder)) is None:
+        if "*" in named.name and named.suffix != ".run":
+            folders = shown_path(folder)
+            sentence = f"no output matches {shown_path(named)}: a shard that was stopped has none yet."
+            raise OutputError(f"{sentence} Name the run folders: {folders}")
         raise OutputError(
             f"{shown_path(named)} has no journal: there is none in {folder.name} beside it, and the journals are what"
             " is merged. Name the outputs of shards, with their run folders."

@@ -38,7 +38,7 @@ def test_a_file_that_is_not_there_is_refused(job: Job) -> None:
     job.write(rows(1), endpoint__base_url=None, endpoints={"file": "nodes.txt"})
     ended = job.run()
     assert ended.code == 2
-    assert "`endpoints` names nodes.txt, which can't be read: No such file or directory" in ended.err
+    assert "`endpoints` names nodes.txt, which can't be read: No such file or directory. Correct the path," in ended.err
 
 
 def test_an_empty_file_is_waited_for(job: Job) -> None:
@@ -48,15 +48,26 @@ def test_an_empty_file_is_waited_for(job: Job) -> None:
     job.write(rows(3), endpoint__base_url=None, endpoints={"file": "nodes.txt"}, retry__max_outage=0)
     ended = job.run()
     assert ended.code == 2
-    assert "names nodes.txt, which has no endpoint. nodes.txt:2: `endpoints.weight`" in ended.err
+    assert "names nodes.txt, which has no endpoint. nodes.txt:2: `weight`" in ended.err
     job.write(retry__max_outage=20)
     running = job.start()
     running.says("nodes.txt has no endpoint yet; waiting up to 20s, Ctrl-C stops")
+    running.says("nodes.txt:2: `weight`")
+    nodes.write_text("http://a:1/v1 wieght=2\n")
+    running.says("nodes.txt:1: `wieght` is not a key of a line. Did you mean `weight`?")
     with endpoint(lambda _: ok()) as server:
         nodes.write_text(f"{server.url}\n")
         ended = running.end()
     assert ended.code == 0, ended.err
     assert len(job.table()) == 3
+
+
+def test_validate_names_the_lines_that_a_run_passes_over(job: Job) -> None:
+    (job.folder / "nodes.txt").write_text("http://127.0.0.1:9/v1\nhttp://127.0.0.1:9/v1\n")
+    job.write(rows(1), endpoint__base_url=None, endpoints={"file": "nodes.txt"})
+    ended = job.run("validate", "job.yaml")
+    assert ended.code == 0
+    assert "  note      nodes.txt:2: 127.0.0.1:9 is in the file already." in ended.out
 
 
 def test_waiting_for_an_endpoint_is_stopped_by_a_signal(job: Job) -> None:

@@ -116,6 +116,24 @@ def test_who_calls_is_told_of_the_folder_and_of_the_end_in_order(tmp_path: Path)
     assert result.exit_code == json.loads((tmp_path / "told").read_text())["exit_code"] == 6
 
 
+@pytest.mark.parametrize("answered_before", [False, True])
+def test_ctrl_c_before_signals_are_handled_is_no_defect(tmp_path: Path, answered_before: bool) -> None:
+    """At a Ctrl-C that comes while a run still imports asyncio cancels its task: SIGINT stopped it, says run.json."""
+    if answered_before:
+        asyncio.run(run_job(job(tmp_path), replace(OPTIONS, limit=2), environ={}))
+
+    def interrupt(_event: Event) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(run_job(job(tmp_path), OPTIONS, [interrupt], environ={}))
+    state = json.loads((tmp_path / "out.run" / "run.json").read_text())
+    assert (state["state"], state["stopped_by"], state["exit_code"]) == ("stopped", "by SIGINT", 130)
+    assert "exit 130: SIGINT, at once." in (tmp_path / "out.run" / "run.log").read_text()
+
+
 def test_what_is_refused_is_raised(tmp_path: Path) -> None:
     """An input without a good row sends nothing, and that is told."""
     spec = job(tmp_path, rows=0, more="on_finish: cat > told")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchchat.job.endpoints_file import EndpointLines, EndpointsFile, read_endpoints_file
+from tests.job.given import TOP, faults
 
 
 def read(folder: Path, text: str) -> EndpointLines:
@@ -34,11 +35,16 @@ def test_a_line_is_a_url_with_what_the_endpoint_has_of_its_own(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("n1", "`endpoints.base_url`"),
-        ("http://n1/v1 weight=0", "`endpoints.weight`"),
-        ("http://n1/v1 concurrency=many", "`endpoints.concurrency`"),
+        ("n1", "`base_url` is n1. It takes "),
+        ("http://n1/v1 weight=0", "`weight` is 0. It takes a number above 0."),
+        ("http://n1/v1 concurrency=many", '`concurrency` is "many", text. It takes '),
         ("http://n1/v1 wieght=2", "Did you mean `weight`?"),
-        ("http://n1/v1 api_key_env=KEY", "`api_key_env` is not a key of `endpoints`"),
+        (
+            "http://n1/v1 api_key_env=KEY",
+            "`api_key_env` is not a key of a line. It takes base_url, name, weight, concurrency and model.",
+        ),
+        ("http://n1/v1 weight 2", "What follows the base_url has the form NAME=VALUE, such as weight=2."),
+        ("http://n1/v1 sk-0123456789abcdef", "What follows the base_url has the form NAME=VALUE, such as weight=2."),
         ("http://n0/v1", "n0 is in the file already"),
         ("mock", "`mock` can't be in a file of endpoints"),
     ],
@@ -78,3 +84,20 @@ def test_only_changes_are_told_and_a_last_good_state_is_kept(tmp_path: Path) -> 
     assert "can't be read (No such file or directory)" in problems[0]
     path.write_text("http://n3/v1\n")
     assert changed() == (["n3"], ())
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "sentence"),
+    [
+        (
+            "{file: nodes.txt, weight: 2}",
+            "`weight` is not a key of `endpoints`, which takes a list or `file` alone.",
+        ),
+        (
+            "{fil: nodes.txt}",
+            "`fil` is not a key of `endpoints`, which takes a list or `file` alone. Did you mean `file`?",
+        ),
+    ],
+)
+def test_a_mapping_that_is_meant_as_a_file_is_told_which_key_is_wrong(endpoints: str, sentence: str) -> None:
+    assert faults(f"{TOP}endpoints: {endpoints}\n") == [f"job.yaml:4: {sentence}"]

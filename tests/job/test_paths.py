@@ -99,6 +99,15 @@ def test_bad_output(path: str, sentence: str) -> None:
     assert faults(MOCK.replace("{path: o.parquet}", f"\n  path: {path}")) == [f"job.yaml:4: {sentence}"]
 
 
+def test_a_journal_is_shipped_below_a_prefix() -> None:
+    """What is refused names the form of this key, not that of an output."""
+    (fault,) = faults(MOCK + "store: {ship_journal: 's3://bucket/x?sig=abc'}\n")
+    assert fault == (
+        "job.yaml:5: `store.ship_journal` is a URL (s3://...) with a query; credentials come from the environment."
+        " It takes s3://BUCKET/PREFIX."
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "path", "name"),
     [

@@ -150,13 +150,15 @@
   }
 
   const steps = (edges, values) => values.map((y, i) => ({ x1: edges[i], x2: edges[i + 1], x: (edges[i] + edges[i + 1]) / 2, y }));
+  // A label that a dashed line would cross stands on the paper's colour.
+  const ON_PAPER = { stroke: "var(--paper)", strokeWidth: 5 };
   // Pauses are named above the curve; where several are close to each other, only the first of them.
   function breaks(time, width) {
     const span = time.edges.at(-1) - time.edges[0], room = (120 / width) * span;
     const labelled = [];
     for (const pause of time.breaks) if (!labelled.length || pause.at - labelled.at(-1).at > room) labelled.push(pause);
     const atEnd = (pause) => time.edges.at(-1) - pause.at < room;
-    const label = (textAnchor, dx, some) => Plot.text(some, { x: "at", text: "text", frameAnchor: "top", textAnchor, dx, dy: -9, fill: "var(--quiet)" });
+    const label = (textAnchor, dx, some) => Plot.text(some, { x: "at", text: "text", frameAnchor: "top", textAnchor, dx, dy: -9, fill: "var(--quiet)", ...ON_PAPER });
     return [
       Plot.ruleX(time.breaks, { x: "at", stroke: "var(--quiet)", strokeDasharray: "2,3" }),
       label("start", 0, labelled.filter((pause) => !atEnd(pause))), label("end", 0, labelled.filter(atEnd)),
@@ -236,11 +238,11 @@
           Plot.ruleY([0], { stroke: "var(--line)" }),
           Plot.ruleX(marks, { x: (d) => d[1], stroke: "var(--ink)", strokeWidth: 1, strokeDasharray: "3,3" }),
           Plot.text(marks, {
-            x: (d) => d[1], text: (d) => `${d[0]} ${format(d[1])}`, frameAnchor: "top", textAnchor: "start", dx: 4, fill: "var(--ink)",
+            x: (d) => d[1], text: (d) => `${d[0]} ${format(d[1])}`, frameAnchor: "top", textAnchor: "start", dx: 4, fill: "var(--ink)", ...ON_PAPER,
             filter: (d, i) => !last(d) && (i === 0 || d[1] - marks[i - 1][1] > span * 96 / width),
           }),
           Plot.text(marks, {
-            x: (d) => d[1], text: (d) => `${d[0]} ${format(d[1])}`, frameAnchor: "top", textAnchor: "end", dx: -4, fill: "var(--ink)",
+            x: (d) => d[1], text: (d) => `${d[0]} ${format(d[1])}`, frameAnchor: "top", textAnchor: "end", dx: -4, fill: "var(--ink)", ...ON_PAPER,
             filter: (d, i) => last(d) && (i === 0 || d[1] - marks[i - 1][1] > span * (last(marks[i - 1]) ? 96 : 165) / width),
           }),
           Plot.tip(items, Plot.pointerX({ x: "x", y: "y", title: (d) => `${plural(d.y, "row")}\n${format(d.x1)} to ${format(d.x2)}` })),
