@@ -203,8 +203,9 @@ class Attempt(NamedTuple):
     @property
     def refused_format(self) -> ResponseFormat | None:
         """The `response_format` that the endpoint refused, where the request can be made again by another."""
-        asked = self.request.response_format
-        return asked if self.verdict.refused_field == RESPONSE_FORMAT and asked is not ResponseFormat.NONE else None
+        response_format = self.request.response_format
+        is_refused = self.verdict.refused_field == RESPONSE_FORMAT and response_format is not ResponseFormat.NONE
+        return response_format if is_refused else None
 
 
 class StreamCancelledError(CancelledError):
