@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
 from batchchat.core.response_format import RESPONSE_FORMAT, ResponseFormat
-from batchchat.core.usage import Usage
+from batchchat.core.usage import Cost, MaxUsage, Usage
 
 __all__ = [
     "NO_SPEND",
@@ -40,25 +40,16 @@ __all__ = [
     "Verdict",
 ]
 
-
 _NO_USD = Decimal(0)
 _NO_RETRIES: Mapping[str, int] = {}
-
-
-class MaxUsage(NamedTuple):
-    """The most a request may use: tokens of the prompt and the reply, and USD; None where no bound is known."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost_usd: Decimal | None = None
 
 
 class Request(NamedTuple):
     """One body to send. `step` counts the requests of a row from 0; `fingerprint` hashes messages, model and params.
 
-    Attempts at the same request share its body. `messages` are those of the body, for the output row, without what was
-    added to ask for JSON. `response_format` is how the body asks for it, None where that is not ours to choose.
-    `form_for` gives what an endpoint takes in place of it, by its name; None where the run has one, or all take this.
+    `messages` are those of the body, for the output row, without what was added to ask for JSON. `response_format` is
+    how the body asks for it, None where that is not ours to choose. `form_for` gives what an endpoint takes in place of
+    this request, by its name; None where the run has one, or all take this.
     """
 
     key: Key
@@ -73,9 +64,8 @@ class Request(NamedTuple):
 
     def at(self, endpoint: str) -> Request:
         """The request as `endpoint` takes it, with the bound of this one."""
-        if self.form_for is None:
-            return self
-        return self.form_for(endpoint)._replace(max_usage=self.max_usage, form_for=self.form_for)
+        own = self if self.form_for is None else self.form_for(endpoint)
+        return self if own is self else own._replace(max_usage=self.max_usage, form_for=self.form_for)
 
 
 class Action(StrEnum):
@@ -127,13 +117,6 @@ class Verdict:
     """The endpoint can't serve the request, which is made again at another one."""
     unjudged: bool = False
     """A refusal that looks permanent: what else comes back shows whether the endpoint refuses all or this row alone."""
-
-
-class Cost(NamedTuple):
-    """What an attempt cost. `source` is reported, or whose price computed it: job, endpoint or table."""
-
-    usd: Decimal
-    source: str
 
 
 class Reply(NamedTuple):
@@ -203,8 +186,9 @@ class Attempt(NamedTuple):
     @property
     def refused_format(self) -> ResponseFormat | None:
         """The `response_format` that the endpoint refused, where the request can be made again by another."""
-        asked = self.request.response_format
-        return asked if self.verdict.refused_field == RESPONSE_FORMAT and asked is not ResponseFormat.NONE else None
+        if self.verdict.refused_field != RESPONSE_FORMAT or self.request.response_format is ResponseFormat.NONE:
+            return None
+        return self.request.response_format
 
 
 class StreamCancelledError(CancelledError):

@@ -1,10 +1,11 @@
-"""Tokens and USD of a request, as an endpoint reported them."""
+"""Tokens and USD of a request: as an endpoint reported them, at most, and what was paid."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import NamedTuple
 
-__all__ = ["Usage"]
+__all__ = ["Cost", "MaxUsage", "Usage"]
 
 
 class Usage(NamedTuple):
@@ -57,3 +58,18 @@ def _sum(before: int | None, later: int | None) -> int | None:
 
 def _sum_of_reported(before: int | None, later: int | None) -> int | None:
     return None if before is None and later is None else (before or 0) + (later or 0)
+
+
+class MaxUsage(NamedTuple):
+    """The most a request may use: tokens of the prompt and the reply, and USD; None where no bound is known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: Decimal | None = None
+
+
+class Cost(NamedTuple):
+    """What an attempt cost. `source` is reported, or whose price computed it: job, endpoint or table."""
+
+    usd: Decimal
+    source: str

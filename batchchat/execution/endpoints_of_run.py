@@ -216,10 +216,10 @@ def _sent_by(name: str, send: Send, model: str, served_as: str | None) -> Send:
     """`send`, whose attempts have the endpoint's `name`; it is sent what it takes, and `model` as it calls that."""
 
     async def send_to(request: Request) -> Attempt:
-        sent = asked = request.at(name)
-        if served_as is not None and asked.model == model:
-            sent = asked._replace(body=with_model(asked.body, model, served_as))
-        return (await send(sent))._replace(request=asked, endpoint=name)
+        sent = own = request.at(name)
+        if served_as is not None and own.model == model:
+            sent = own._replace(body=with_model(own.body, model, served_as))
+        return (await send(sent))._replace(request=own, endpoint=name)
 
     return send_to
 

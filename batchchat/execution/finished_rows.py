@@ -10,7 +10,7 @@ from batchchat.core.conversation import Status
 from batchchat.core.events import FirstFailure, Subscriber
 from batchchat.core.record import RowRecord
 from batchchat.core.row_counts import RowCounts
-from batchchat.core.totals import Totals
+from batchchat.core.totals import SHARED, Totals
 from batchchat.store.ledger import Ledger
 
 __all__ = ["READABLE_ROWS", "FinishedRows"]
@@ -86,7 +86,8 @@ class FinishedRows:
 
     def _count(self, row: RowRecord) -> None:
         self.count += 1
-        if (endpoint := row.get("endpoint")) is not None and row["status"] != _FAILED:
+        endpoint = row.get("endpoint")
+        if endpoint is not None and row["status"] != _FAILED and row.get("cost_source") != SHARED:
             self._count_at(endpoint, row)
         self.completion_tokens += row.get("usage", _NO_USAGE).get("completion_tokens", 0)
         if len(self.rows) <= READABLE_ROWS:

@@ -20,7 +20,7 @@ from batchchat.store.ledger import Ledger
 __all__ = ["share_answers", "shared_record"]
 
 _ROWS_A_TURN = 200
-_COPIED = ("reply", "http_status", "error_kind", "error", "raw", "parse_repaired", "mock")
+_COPIED = ("endpoint", "reply", "http_status", "error_kind", "error", "raw", "parse_repaired", "mock")
 
 
 async def share_answers(

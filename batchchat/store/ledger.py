@@ -25,7 +25,7 @@ from batchchat.core.record import (
     unreported_usd_of,
 )
 from batchchat.core.row_history import AcceptedReply, RowHistory
-from batchchat.core.totals import OffRowCosts, Totals
+from batchchat.core.totals import SHARED, OffRowCosts, Totals
 from batchchat.core.uncertain_cost import UncertainCost
 from batchchat.store.amendments import previous_key, read_row
 from batchchat.store.at_risk import AtRisk
@@ -301,7 +301,7 @@ class Ledger:
         if values:
             self.passthrough.add(values, row["ordinal"])
         answered = status == _ANSWERED
-        if answered:
+        if answered and row.get("cost_source") != SHARED:
             self._add_model(row.get("endpoint"), row["model"])
         index.finish(
             entry,

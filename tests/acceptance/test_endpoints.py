@@ -205,6 +205,21 @@ def test_keys_and_headers_are_in_no_file(job: Job) -> None:
     assert "secret-of-" not in ended.out + ended.err
 
 
+def test_a_shared_answer_is_of_the_endpoint_that_gave_it(job: Job) -> None:
+    """The output says whose it is; what each was asked is told by `status` without it."""
+    with mock_thread() as first, mock_thread() as second:
+        same = [{"id": f"r{number}", "messages": conversation(f"Question {number % 20}?")} for number in range(60)]
+        write(job, same, entry(first, name="one"), entry(second, name="two"), dedupe=True)
+        assert job.run("--progress", "none").code == 0
+        asked = {"one": first.stats()["requests"], "two": second.stats()["requests"]}
+    assert sum(asked.values()) == 20
+    table = job.table()
+    assert by_endpoint(job) == {name: 3 * count for name, count in asked.items() if count}
+    assert [row["endpoint"] for row in table[:20]] * 3 == [row["endpoint"] for row in table]
+    state = json.loads((job.run_folder / "run.json").read_text())
+    assert {endpoint["name"]: endpoint["rows"] for endpoint in state["endpoints"]} == asked
+
+
 @pytest.mark.field
 def test_one_killed_and_back_is_used_again(job: Job, processes: list[Process]) -> None:
     """SIGKILL in mid-run: its rows are answered by the others; once it is back it answers again; nothing twice."""
