@@ -29,7 +29,7 @@ demo: .venv/installed
 	print(rows[['id', 'category', 'response', 'completion_tokens', 'cost_usd', 'latency_s']].head().to_string(max_colwidth=44))"
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

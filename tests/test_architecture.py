@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parent.parent / "batchchat"
 
@@ -70,17 +68,20 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             assert node.module is not None
             if node.module == "batchchat":
-                yield from (f"batchchat.{alias.name}" for alias in node.names)
+                names += (f"batchchat.{alias.name}" for alias in node.names)
             else:
-                yield node.module
+                names.append(node.module)
+    return tuple(names)
 
 
 def rooms_imported(path: Path) -> set[str]:
@@ -102,31 +103,43 @@ def test_every_room_has_its_floor() -> None:
     assert {room_of(path) for path in modules()} == set().union(*FLOORS)
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_imports_go_down_only(path: Path) -> None:
-    """A room imports itself and lower floors; what passes between rooms of one floor are the values of `core`."""
-    room = room_of(path)
+def is_allowed(room: str, other: str) -> bool:
+    """Whether a module of `room` may import `other`."""
     if room == "__init__":  # the face: its names are imported when they are first used
-        assert rooms_imported(path) <= {"api", "errors", "version"}
-        return
-    for other in rooms_imported(path) - {room}:
-        on_the_ground = floor_of(room) == floor_of(other) == 0
-        assert on_the_ground or floor_of(other) < floor_of(room), f"{room} -> {other}"
+        return other in {"api", "errors", "version"}
+    on_the_ground = floor_of(room) == floor_of(other) == 0
+    return other == room or on_the_ground or floor_of(other) < floor_of(room)
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_libraries_stay_in_their_rooms(path: Path) -> None:
+def test_imports_go_down_only() -> None:
+    """A room imports itself and lower floors; what passes between rooms of one floor are the values of `core`."""
+    upward = {
+        name_of(path): rooms
+        for path in modules()
+        if (rooms := [other for other in rooms_imported(path) if not is_allowed(room_of(path), other)])
+    }
+    assert upward == {}
+
+
+def test_libraries_stay_in_their_rooms() -> None:
     """aiohttp, pyarrow, pandas, tqdm, tenacity, PyYAML and click are imported only where they belong."""
-    for name in imports(path):
-        allowed = LIBRARIES.get(name.split(".")[0])
-        assert allowed is None or name_of(path).startswith(tuple(allowed)), f"{name_of(path)} imports {name}"
+    strays = [
+        f"{name_of(path)} imports {name}"
+        for path in modules()
+        for name in imports(path)
+        if not name_of(path).startswith(tuple(LIBRARIES.get(name.split(".")[0], {""})))
+    ]
+    assert strays == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_only_the_wiring_knows_many_stations(path: Path) -> None:
+def test_only_the_wiring_knows_many_stations() -> None:
     """No module but execution/wiring.py knows more than four stations."""
-    if name_of(path) != "execution/wiring.py":
-        assert len(rooms_imported(path) & STATIONS) <= MOST_STATIONS
+    crowded = {
+        name_of(path): stations
+        for path in modules()
+        if len(stations := rooms_imported(path) & STATIONS) > MOST_STATIONS
+    }
+    assert set(crowded) <= {"execution/wiring.py"}, crowded
 
 
 def test_the_mock_stands_alone() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.servers import Mock, mock_process
+from tests.acceptance.servers import Mock, mock_thread
 from tests.readme import files_of
 from tests.reference import REPOSITORY
 
@@ -111,7 +111,7 @@ def make_environment(folder: Path) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, environment: Path) -> Iterator[Home]:
-    with mock_process("--latency", "0.2", "--api-key", "key-0123456789") as mock:
+    with mock_thread(latency_s=0.2, api_key="key-0123456789") as mock:
         home = Home(tmp_path, mock)
         (home.reviews / "new").mkdir(parents=True)
         for name, content in FILES.items():

@@ -16,8 +16,10 @@ from batchchat.cli.errors import ErrorBoundary, guarded
 from batchchat.cli.output import put, say, style
 from batchchat.cli.runner import event_loop, follower_of
 from batchchat.cli.set_option import override, set_option, shown_again
+from batchchat.cli.shard_option import shard_option, to_shard
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, JobError
 from batchchat.job import JobSpec, load_job
+from batchchat.text.numbers import shown_path
 
 if TYPE_CHECKING:
     from batchchat.preflight.estimate import PilotPlan
@@ -38,6 +40,7 @@ __all__ = ["estimate"]
 @click.option("--compare", metavar="MODEL[,MODEL]", help="Compare with other models.")
 @click.option("--yes", is_flag=True, help="Send the pilot without asking.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@shard_option
 @set_option
 def estimate(
     job: Path,
@@ -48,6 +51,7 @@ def estimate(
     compare: str | None,
     yes: bool,
     as_json: bool,
+    shard: str | None,
     sets: tuple[str, ...],
 ) -> None:
     """Estimate the tokens, cost and duration of a job, and show the source of each figure.
@@ -60,7 +64,7 @@ def estimate(
     with guarded() as boundary:
         if pilot is not None and like is not None:
             raise click.UsageError("--pilot and --like contradict each other: reply lengths come from one of them.")
-        spec = _load(job, sets, needs_key=pilot is not None)
+        spec, arguments = _load(job, sets, shard, needs_key=pilot is not None)
         from batchchat import lossless_json
         from batchchat.execution.wiring import redactor_for
         from batchchat.preflight.assumptions import model_list
@@ -69,7 +73,6 @@ def estimate(
         from batchchat.reporting.estimate import estimate_json, estimate_text
         from batchchat.results.reader import output_of
 
-        arguments = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
         run_command = shlex.join(["batchchat", "run", *arguments])
 
         def send(plan: PilotPlan) -> None:
@@ -93,31 +96,44 @@ def estimate(
         if as_json:
             put(lossless_json.dumps(estimate_json(estimates)).decode())
             return
-        next_command = shlex.join(["batchchat", *_next_words(estimates[0], job, arguments)])
+        next_command = shlex.join(["batchchat", *_next_words(estimates[0], spec, arguments)])
         head, _, body = estimate_text(estimates, redactor_for(spec, os.environ).redact(next_command)).partition("\n")
         is_sure = estimates[0].forecast.measured or not estimates[0].load.left
         put(f"{style(head, 'green' if is_sure else 'yellow')}\n{body}")
 
 
-def _load(job: Path, sets: tuple[str, ...], *, needs_key: bool) -> JobSpec:
-    """The job with its key; without it where the estimate `needs_key` not, and none is set."""
+def _load(job: Path, sets: tuple[str, ...], shard: str | None, *, needs_key: bool) -> tuple[JobSpec, list[str]]:
+    """The job, or a shard of it, and the arguments that name it in a command.
+
+    It has its key, or none where the estimate `needs_key` not and none is set.
+    """
     load = partial(load_job, job, overrides=[override(text) for text in sets], environ=os.environ)
-    if needs_key:
-        return load()
     try:
-        return load()
+        whole = load()
     except JobError:
-        return load(reads_key=False)
+        if needs_key:
+            raise
+        whole = load(reads_key=False)
+    arguments = [str(job), *(word for text in sets for word in ("--set", shown_again(text)))]
+    (spec,), noted = to_shard([whole], shard)
+    if noted is not None:
+        from batchchat.text.shard_lines import shard_noted
+
+        say(shard_noted(noted))
+        arguments += ["--shard", str(spec.input.shard)]
+    return spec, arguments
 
 
-def _next_words(estimate: JobEstimate, job: Path, arguments: list[str]) -> list[str]:
+def _next_words(estimate: JobEstimate, job: JobSpec, arguments: list[str]) -> list[str]:
     """The command that has something to do: the run, a pilot first where no reply was measured, or the report."""
     load = estimate.load
     if load.left:
         return ["run", *arguments] if estimate.forecast.measured else ["estimate", *arguments, "--pilot", "100"]
     if load.undecided or load.too_long:
         return ["run", *arguments]
-    return ["run", *arguments, "--retry-failed"] if load.kept_failed else ["report", str(job)]
+    if load.kept_failed:
+        return ["run", *arguments, "--retry-failed"]
+    return ["report", arguments[0] if job.input.shard is None else shown_path(job.output.path)]
 
 
 def _pilot_cost(job: JobSpec, plan: PilotPlan) -> str:

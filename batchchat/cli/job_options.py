@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,18 +18,41 @@ from batchchat.job.paths import path_from_here
 from batchchat.object_store.url import is_url
 from batchchat.text.numbers import duration
 
-__all__ = ["input_again", "load_jobs", "path_or_url"]
+__all__ = ["input_again", "load_jobs", "path_or_url", "short_options", "values_of"]
 
 _LOOK_EACH_S = 1.0
 
+
+class _Short(NamedTuple):
+    """An option that is short for a job key."""
+
+    key: str
+    metavar: str | None
+    help: str
+    type: click.Choice[str] | None = None
+
+
 _SHORT = {
-    "--model": "model",
-    "--input": "input.path",
-    "--concurrency": "concurrency",
-    "--max-cost": "budget.max_cost",
-    "--engine": "cluster.engine",
+    "--model": _Short("model", "MODEL", "Set `model`, for this run."),
+    "--input": _Short("input.path", "PATH", "Set `input.path`, for this run."),
+    "--concurrency": _Short("concurrency", "N", "Requests in flight at most."),
+    "--max-cost": _Short("budget.max_cost", "USD", "Limit of the job's total cost, over all its resumes."),
+    "--engine": _Short(
+        "cluster.engine", None, "What starts the workers: this process, or Ray.", click.Choice(["local", "ray"])
+    ),
 }
-"""Options that are short for a job key."""
+
+
+def short_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that are short for a job key to `command`, which takes them as further keyword arguments."""
+    for option, short in reversed(_SHORT.items()):
+        command = click.option(option, type=short.type, metavar=short.metavar, help=short.help)(command)
+    return command
+
+
+def values_of(arguments: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The values of the options of `short_options`, by option: `--max-cost` for the argument `max_cost`."""
+    return {option: arguments[option.removeprefix("--").replace("-", "_")] for option in _SHORT}
 
 
 def path_or_url(_context: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -42,13 +66,15 @@ def _overrides(job: Path, sets: tuple[str, ...], short: Mapping[str, str | None]
     for option, value in short.items():
         if value is not None:
             is_path = option == "--input" and not value.startswith("[")
-            overrides.append(Override(option, _SHORT[option], path_from_here(value, job.parent) if is_path else value))
+            overrides.append(
+                Override(option, _SHORT[option].key, path_from_here(value, job.parent) if is_path else value)
+            )
     return overrides
 
 
 def input_again(value: str | None) -> str | None:
     """What `--input` has in a command that is shown: a variable in place of a URL with secrets."""
-    return None if value is None else Override("--input", _SHORT["--input"], value).value_again
+    return None if value is None else Override("--input", _SHORT["--input"].key, value).value_again
 
 
 _OF_ONE_JOB = {

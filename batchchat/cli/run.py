@@ -14,7 +14,7 @@ import click
 
 from batchchat.cli.ending import Ending, JsonEnding, TextEnding
 from batchchat.cli.errors import ErrorBoundary, guarded
-from batchchat.cli.job_options import input_again, load_jobs, path_or_url
+from batchchat.cli.job_options import input_again, load_jobs, path_or_url, short_options, values_of
 from batchchat.cli.output import say, say_error, style
 from batchchat.cli.resend_option import to_resend
 from batchchat.cli.runner import at_a_terminal, event_loop, follower_of
@@ -52,9 +52,7 @@ __all__ = ["run"]
 )
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N rows in this run.")
-@click.option("--concurrency", metavar="N", help="Requests in flight at most.")
-@click.option("--max-cost", metavar="USD", help="Limit of the job's total cost, over all its resumes.")
-@click.option("--engine", type=click.Choice(["local", "ray"]), help="What starts the workers: this process, or Ray.")
+@short_options
 @click.option(
     "--output",
     type=click.Path(),
@@ -62,8 +60,6 @@ __all__ = ["run"]
     metavar="PATH",
     help="Where the Parquet goes: a path, or s3:// gs:// az://.",
 )
-@click.option("--model", metavar="MODEL", help="Set `model`, for this run.")
-@click.option("--input", "input_", metavar="PATH", help="Set `input.path`, for this run.")
 @click.option(
     "--resend",
     multiple=True,
@@ -92,12 +88,7 @@ def run(
     jobs: tuple[Path, ...],
     *,
     limit: int | None,
-    concurrency: str | None,
-    max_cost: str | None,
-    engine: str | None,
     output: str | None,
-    model: str | None,
-    input_: str | None,
     resend: tuple[str, ...],
     retry_failed: bool,
     keep_changed: bool,
@@ -108,6 +99,7 @@ def run(
     sets: tuple[str, ...],
     progress: str,
     as_json: bool,
+    **short: str | None,
 ) -> None:
     """Send every conversation of the input, and write the replies, with usage and cost, to Parquet.
 
@@ -121,16 +113,15 @@ def run(
         ending = _ending(jobs, as_json=as_json)
         boundary.on_error = ending.failed
         wanted = to_resend((*resend, FAILED) if retry_failed else resend, keep_changed=keep_changed)
-        short = {"--model": model, "--input": input_, "--concurrency": concurrency, "--max-cost": max_cost}
-        short["--engine"] = engine
-        specs, noted = to_shard(load_jobs(jobs, sets, short, output), shard)
+        keys = values_of(short)
+        specs, noted = to_shard(load_jobs(jobs, sets, keys, output), shard)
         # After the jobs are read: a typo is reported without the half second that the libraries take to load.
         from batchchat.execution.context import RunOptions
         from batchchat.execution.disposition import OnChanged
 
         flags = {RETRY_FAILED: retry_failed or FAILED in resend, KEEP_CHANGED: keep_changed, "--yes": yes}
-        shard, again = _text(specs[0].input.shard), {"--input": input_again(input_), "--output": output}
-        valued = {**short, **again, LIMIT: _text(limit), "--shard": shard}
+        shard_again, again = _text(specs[0].input.shard), {"--input": input_again(keys["--input"]), "--output": output}
+        valued = {**keys, **again, LIMIT: _text(limit), "--shard": shard_again}
         set_flags = (*(flag for flag, is_set in flags.items() if is_set), *resend_options(resend))
         several = jobs if len(jobs) > 1 else ()
         command = RunCommand(jobs[0], valued, tuple(map(shown_again, sets)), set_flags, several)

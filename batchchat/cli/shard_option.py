@@ -109,22 +109,33 @@ def to_shard(jobs: list[JobSpec], text: str | None) -> tuple[list[JobSpec], Shar
             " shards of one job, merge them, and run the next."
         )
     from batchchat.job.sharded import shard_noted, sharded
-    from batchchat.store.shard_outputs import other_runs
 
     (whole,) = jobs
     job = sharded(whole, shard)
-    others = tuple(shown_path(path) for path in other_runs(whole.output.path, shard))
-    return [job], replace(shard_noted(whole, job), other_runs=others)
+    noted = shard_noted(whole, job)
+    if _begins(job):
+        from batchchat.store.shard_outputs import other_runs
+
+        noted = replace(noted, other_runs=tuple(map(shown_path, other_runs(whole.output.path, shard))))
+    return [job], noted
+
+
+def _begins(job: JobSpec) -> bool:
+    """Whether `job` has no run yet; only then are the runs beside its output looked for, in a folder of any size."""
+    from batchchat.store.folder import folder_of
+    from batchchat.store.segments import segments
+
+    return not segments(folder_of(job.output.path))
 
 
 def _tell_of_shards(job: JobSpec) -> None:
     """Say so where `job` begins as one run, and shards of it were run before: all would be paid for once more."""
-    from batchchat.store.folder import folder_of
-    from batchchat.store.segments import segments
+    if not _begins(job):
+        return
     from batchchat.store.shard_outputs import shards_beside
 
     output = job.output.path
-    if (runs := shards_beside(output)) and not segments(folder_of(output)):
+    if runs := shards_beside(output):
         shard, path = next(iter(runs.items()))
         pattern = shown_path(path.with_name(path.name.replace(f"-{shard.number}-of-", "-*-of-")))
         say(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +25,11 @@ from batchchat.core.conversation import ErrorKind, Status
 from batchchat.core.events import Draining
 from batchchat.core.record import key_of
 from batchchat.core.shard import Shard
-from batchchat.errors import MachineError
+from batchchat.errors import BatchchatError, MachineError
 from batchchat.execution.context import RunContext
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.finished_rows import FinishedRows
-from batchchat.execution.send_rows import SendPlan
+from batchchat.execution.send_plan import SendPlan
 from batchchat.job import JobSpec
 from batchchat.job.cluster import RAY, worker_count
 from batchchat.job.spec import AUTO
@@ -185,20 +185,26 @@ class ClusterRun:
         return attempt is not None and kind in _ONCE_ANSWERED and attempt.request.model in self._answered_models
 
     async def _tick(self, crew: Crew, follower: JournalFollower, progress: ClusterProgress) -> None:
-        """Tell where the run stands, and look for another run that writes the same journal."""
+        """Tell where the run stands, and look for another run that goes on with the same rows."""
         unknown = Counter[int]()
         while True:
             progress.report()
             unknown = Counter({number: unknown[number] + 1 for number in follower.unknown()})
-            if not crew.stopping and (number := next((n for n in unknown if unknown[n] > _TICKS_TO_INTRUSION), None)):
-                name = segment_path(self._folder, number)
-                self._result.error = MachineError(
-                    f"another process has begun {name}, while this run goes on. Every row reported as done is kept."
-                    f" {WAY_OUT}"
-                )
+            if not crew.stopping and (error := self._intrusion(unknown)) is not None:
+                self._result.error = error
                 crew.drain()
-                self._tell_draining(str(self._result.error), self._context.job.drain)
+                self._tell_draining(str(error), self._context.job.drain)
             await asyncio.sleep(_TICK_S)
+
+    def _intrusion(self, unknown: Mapping[int, int]) -> BatchchatError | None:
+        """The error that another process goes on with the run; `unknown` segments were seen so often."""
+        number = next((number for number, ticks in unknown.items() if ticks > _TICKS_TO_INTRUSION), None)
+        if number is None:
+            return self._context.takeover.error
+        return MachineError(
+            f"another process has begun {segment_path(self._folder, number)}, while this run goes on. Every row"
+            f" reported as done is kept. {WAY_OUT}"
+        )
 
     def _signalled(self) -> None:
         self._tell_draining(self._context.signals.name, self._context.job.drain, by_signal=True)

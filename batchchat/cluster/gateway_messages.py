@@ -11,6 +11,7 @@ from typing import NamedTuple
 from batchchat.store.worker_file import WorkerFile
 
 __all__ = [
+    "MAX_JOIN_S",
     "ConnectRay",
     "KillWorker",
     "LaneData",
@@ -21,6 +22,9 @@ __all__ = [
     "WorkerRefused",
     "WorkerStarted",
 ]
+
+MAX_JOIN_S = 60
+"""The gateway that has not joined a cluster by then is ended by SIGALRM: Ray looks for one for a quarter of an hour."""
 
 
 class ConnectRay(NamedTuple):

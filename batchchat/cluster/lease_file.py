@@ -3,7 +3,8 @@
 There is no process that leases: each plays the lessor for the moment of its ask. What it knows stands in `leases.json`,
 which is replaced whole. A job that runs holds a lock on a file of its own, which the kernel releases however the job
 ends: so one that was killed is noticed by the next ask of another. One that is suspended or hangs loses its lease as a
-worker does. Times are those of the machine's monotonic clock, and the folder is that of one boot of one machine.
+worker does. Times are those of the machine's monotonic clock, and the folder is that of one boot of one machine; those
+of former boots are removed when nobody has used them for a month.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -21,15 +23,17 @@ from typing import Any, NamedTuple
 from batchchat import lossless_json
 from batchchat.cluster.lessor import LeaseTerms, Lessor
 from batchchat.cluster.messages import Ask, Grant
-from batchchat.errors import MachineError, UsageError
+from batchchat.errors import MachineError, UsageError, error_of_machine
 from batchchat.store.file_lock import is_locked
 
-__all__ = ["LeaseFile", "Sharer", "leases_folder"]
+__all__ = ["LeaseFile", "Sharer", "leases_folder", "remove_unused"]
 
 _LEASES, _LOCK = "leases.json", "lock"
 _LINGER_S = 3.0
 """How long the endpoint may take to see that the connections of a killed process are closed."""
 _PATIENCE_S, _RETRY_PAUSE_S = 5.0, 0.005
+_UNUSED_S = 30 * 86400
+"""After how long a folder of another boot is removed: it may be one of another machine, with the same home."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LIMITS = ("concurrency", "limits.requests_per_minute", "limits.tokens_per_minute")
 
@@ -54,28 +58,33 @@ class LeaseFile:
         self._terms = terms
         self._own = Sharer(os.getpid(), name_of_job, terms.attempt_s)
         self._descriptor: int | None = None
+        self.lock = folder / _LOCK
         self.worker = f"{os.getpid()}-{secrets.token_hex(4)}"
         """What the leases call this job."""
 
     def join(self) -> list[Sharer]:
         """Share from now on; returns who else does.
 
-        Raises `UsageError` where they go by other limits, `MachineError` where the folder can't be used.
+        Raises `UsageError` where they go by other limits, or the folder can't be used; `MachineError` for a full disk.
         """
-        with self._told_by_path():
+        with self._named_errors(sent=False):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked(_PATIENCE_S) as is_locked:
                 if not is_locked:
-                    raise MachineError(
-                        f"`limits.share: {self._name}`: another process has held {self._folder / _LOCK} for"
-                        f" {_PATIENCE_S:g} s. End it, or share another name, then run the same command again."
+                    raise UsageError(
+                        f"`limits.share: {self._name}`: another process has held {self.lock} for {_PATIENCE_S:g} s. End"
+                        " it, or share another name, then run the same command again."
                     )
                 state = self._state(time.monotonic())
                 if (difference := self._difference(state)) is not None:
                     raise UsageError(difference)
                 self._descriptor = _locked_file(self._folder / self.worker)
                 others = list(state.sharers.values())
-                self._write(state)
+                try:
+                    self._write(state)
+                except OSError:
+                    self._let_go()
+                    raise
         return others
 
     def answer(self, ask: Ask) -> Grant | None:
@@ -83,7 +92,7 @@ class LeaseFile:
 
         Raises `MachineError`.
         """
-        with self._told_by_path(), self._locked(0.0) as is_locked:
+        with self._named_errors(sent=True), self._locked(0.0) as is_locked:
             if not is_locked:
                 return None
             now = time.monotonic()
@@ -96,8 +105,7 @@ class LeaseFile:
 
     def leave(self) -> None:
         """Share no longer. What is in flight still is lent anew when it must have ended."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
+        if self._descriptor is None:
             return
         with suppress(OSError), self._locked(_PATIENCE_S) as is_locked:
             if is_locked:
@@ -106,6 +114,12 @@ class LeaseFile:
                 state.end(now, self.worker)
                 state.sharers.pop(self.worker, None)
                 self._write(state, without_own=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Be seen to have ended, whatever the leases say."""
+        descriptor, self._descriptor = self._descriptor, None
+        assert descriptor is not None
         with suppress(OSError):
             (self._folder / self.worker).unlink()
         os.close(descriptor)
@@ -137,7 +151,9 @@ class LeaseFile:
                     (self._folder / worker).unlink()
         state.sharers.pop(self.worker, None)
         if not state.sharers and state.terms != _limits(self._terms):
-            state = _State(_limits(self._terms), Lessor(self._terms, ()), {})
+            lessor = Lessor(self._terms)
+            lessor.take_over_slots(state.lessor)
+            state = _State(_limits(self._terms), lessor, {})
         return state
 
     def _write(self, state: _State, *, without_own: bool = False) -> None:
@@ -150,7 +166,7 @@ class LeaseFile:
     def _locked(self, patience_s: float) -> Iterator[bool]:
         """Hold the lock, if it can be had in time; the event loop must not wait for a process that was suspended."""
         until = time.monotonic() + patience_s
-        descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             while not (is_locked := _try_lock(descriptor)) and time.monotonic() < until:
                 time.sleep(_RETRY_PAUSE_S)
@@ -159,14 +175,15 @@ class LeaseFile:
             os.close(descriptor)
 
     @contextmanager
-    def _told_by_path(self) -> Iterator[None]:
+    def _named_errors(self, *, sent: bool) -> Iterator[None]:
+        """What the operating system refuses is an error that names the leases; `sent` as of `error_of_machine`."""
         try:
             yield
         except OSError as error:
-            raise MachineError(
-                f"`limits.share: {self._name}`: its leases can't be used: {error.strerror}"
-                f" ({error.filename or self._folder}). Mend that, or take the key out of the job."
-            ) from error
+            error.filename = error.filename or str(self._folder)
+            of_machine = error_of_machine(error, sent=sent)
+            assert of_machine is not None, "it has a path"
+            raise type(of_machine)(f"the leases of `limits.share: {self._name}`: {of_machine}") from error
 
 
 class _State(NamedTuple):
@@ -200,9 +217,23 @@ def leases_folder(name: str, environ: Mapping[str, str]) -> Path:
     return home / "batchchat" / "limits" / machine / name
 
 
+def remove_unused(folder: Path) -> None:
+    """Remove leases of other boots than that of `folder`, a `leases_folder`, that nobody holds or has used for long."""
+    before = time.time() - _UNUSED_S
+    with suppress(OSError):
+        for leases in folder.parent.parent.glob(f"*/*/{_LEASES}"):
+            unused = leases.parent
+            if unused.parent == folder.parent or leases.stat().st_mtime >= before:
+                continue
+            if not any(map(is_locked, unused.iterdir())):
+                shutil.rmtree(unused)
+                with suppress(OSError):  # there are others of that boot
+                    unused.parent.rmdir()
+
+
 def _read(path: Path, terms: LeaseTerms, now: float) -> _State:
     """The state at `path`; where there is none that can be read, nothing is lent until all leases have ended."""
-    lessor = Lessor(terms, ())
+    lessor = Lessor(terms)
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -214,10 +245,10 @@ def _read(path: Path, terms: LeaseTerms, now: float) -> _State:
         if fields["at"] > now:  # before the machine was started anew
             return _State(_limits(terms), lessor, {})
         attempt_s = max([terms.attempt_s, *(sharer.attempt_s for sharer in sharers.values())])
-        lessor = Lessor(LeaseTerms(limits[0], attempt_s, *limits[1:]), ())
+        lessor = Lessor(LeaseTerms(limits[0], attempt_s, *limits[1:]))
         lessor.resume(fields["leases"])
     except (LookupError, TypeError, ValueError, AttributeError):
-        lessor = Lessor(terms, ())
+        lessor = Lessor(terms)
         lessor.withhold(now, terms.slots)
         return _State(_limits(terms), lessor, {})
     return _State(limits, lessor, sharers)

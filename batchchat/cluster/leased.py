@@ -32,6 +32,8 @@ class Leased:
         self._asking: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         lease.wake = self._wake.set
+        self.has_ended = False
+        """Whether the last ask was made: nothing is sent any more."""
         self.limits = wiring.JobLimits(budget, lease.policies)
 
     def begin(self, loop: RunLoop) -> None:
@@ -45,6 +47,7 @@ class Leased:
         """Ask for nothing more, and give back what is not spent: others may need it."""
         if self._asking is not None:
             self._asking.cancel()
+        self.has_ended = True
         self._send(self._lease.last_ask(time.monotonic()))
 
     def stop(self, halt: Halt) -> None:
@@ -68,7 +71,7 @@ class Leased:
             self._send(self._lease.ask(time.monotonic(), loop.gate.waiting, loop.ceiling))
 
 
-def leased_by_worker(assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[object], None]) -> Leased:
+def leased_by_worker(assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[Ask], None]) -> Leased:
     """The limits of the worker of `assignment`, which replaces workers that had `spent` something.
 
     `ledger` has what was seen of the price, and `send` sends to the run.

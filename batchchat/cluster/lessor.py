@@ -88,6 +88,10 @@ class Lessor:
             rate.resume(of_rate)
         self._line.resume(state["line"])
 
+    def take_over_slots(self, lessor: Lessor) -> None:
+        """Lend no slot that `lessor`, whose terms are others, has lent and that may be in use still."""
+        self._slots.resume(lessor._slots.state())
+
     def withhold(self, now: float, slots: int) -> None:
         """Lend `slots` of the slots to nobody until leases of which it knows nothing have ended."""
         self._slots.withhold(now, slots)

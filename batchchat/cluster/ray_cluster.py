@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ from typing import IO
 
 from batchchat.cluster.assignment import WorkerMark
 from batchchat.cluster.channel import Channel
-from batchchat.cluster.gateway_messages import ConnectRay, RayConnected, StartWorker, WorkerOrder
+from batchchat.cluster.gateway_messages import MAX_JOIN_S, ConnectRay, RayConnected, StartWorker, WorkerOrder
 from batchchat.cluster.process import last_line, module_command, own_path
 from batchchat.cluster.ray_worker import RayWorker
 from batchchat.core.events import Subscriber
@@ -40,7 +41,7 @@ class RayCluster:
     """Starts workers of `job` on nodes of its cluster, which write the journal in `folder`.
 
     Of `lock`, the open file that is the run's lock, the gateway is a holder as well. Workers that wait for room on a
-    node are told once.
+    node are told, once until none waits any more.
     """
 
     def __init__(self, job: JobSpec, folder: Path, lock: int, tell: Subscriber) -> None:
@@ -51,7 +52,7 @@ class RayCluster:
         self._resources = {CPU: 1.0, **job.cluster.resources}
         self._gateway: _Gateway | None = None
         self._workers = worker_count(job.cluster, job.workers, job.concurrency)
-        self._placed = 0
+        self._waiting = 0
         self._has_told = False
         self._has_started = False
         """Whether a worker has been: rows may be sent by now."""
@@ -87,17 +88,18 @@ class RayCluster:
     async def _started(self, worker: RayWorker) -> str | None:
         """Wait until `worker` has been placed; a sentence where it can't be started."""
         telling = asyncio.get_running_loop().call_later(_WAIT_TOLD_S, self._tell_waiting)
+        self._waiting += 1
         try:
-            problem = await worker.started()
+            return await worker.started()
         finally:
             telling.cancel()
-        self._placed += 1
-        return problem
+            self._waiting -= 1
+            self._has_told = self._has_told and self._waiting > 0
 
     def _tell_waiting(self) -> None:
-        if not self._has_told and self._placed < self._workers:
+        if not self._has_told:
             self._has_told = True
-            self._tell(WorkersWait(self._workers - self._placed, self._workers, self._resources))
+            self._tell(WorkersWait(self._waiting, self._workers, self._resources))
 
     async def close(self) -> None:
         """Every worker has ended: leave Ray, and end the one that was started for this run."""
@@ -212,9 +214,15 @@ class _Gateway:
                 worker.hear(message)
         self.is_gone = True
         if not self._answer.done():
-            self._answer.set_result(RayConnected(last_line(self._output) or "it ended at once"))
+            self._answer.set_result(RayConnected(await self._words()))
         for worker in self._lanes.values():
             worker.lost()
+
+    async def _words(self) -> str:
+        """Why the process has ended before it was connected."""
+        if await asyncio.to_thread(self._process.wait) == -signal.SIGALRM:
+            return f"there was no answer within {MAX_JOIN_S} s"
+        return last_line(self._output) or "it ended at once"
 
 
 def _new_folder() -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 from batchchat.cluster.channel import Channel
 from batchchat.cluster.gateway_messages import (
+    MAX_JOIN_S,
     ConnectRay,
     KillWorker,
     LaneData,
@@ -40,6 +41,9 @@ from batchchat.job.cluster import CPU
 __all__ = ["main"]
 
 _MAX_BYTES = 1 << 16
+_MAX_BACKLOG_BYTES = 1 << 20
+"""A run that takes no messages, as while it is suspended, has its workers keep what they say."""
+_POLL_S = 0.5
 _OBJECT_STORE_BYTES = 80 << 20
 """About the least that Ray takes: nothing of a run is kept there."""
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -113,10 +117,10 @@ class RelayedWorker:
             self._channel.send(WorkerEnded(number, how))
         except self._ray.exceptions.RayError as error:
             words = one_line(error)
-            if self._has_started or self._is_closed:
-                self._channel.send(WorkerEnded(number, f"was lost: {words}"))
-            else:
+            if not self._has_started and not self._is_closed and is_refusal(error):
                 self._channel.send(WorkerRefused(number, f"Ray can't start a worker: {words}"))
+            else:
+                self._channel.send(WorkerEnded(number, f"was lost: {words}"))
         finally:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.kill(self._relay)
@@ -146,6 +150,9 @@ class RelayedWorker:
         while (data := await self._relay.receive.remote()) is not None:
             if data:
                 self._channel.send(LaneData(self._order.lane, data))
+            while self._channel.backlog_bytes > _MAX_BACKLOG_BYTES:
+                await self._relay.send.remote(b"")  # the relay hears that the run is there
+                await asyncio.sleep(_POLL_S)
 
     async def _send(self) -> None:
         """Pass on what is to be sent, in parts that Ray keeps out of its object store, until this is cancelled."""
@@ -168,6 +175,11 @@ def actor_options(resources: Mapping[str, float]) -> dict[str, Any]:
     return {**options, "resources": own}
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether another try to start the actor would meet the same `error`; not where its process or node was lost."""
+    return bool(getattr(error, "actor_init_failed", True))  # `RayActorError` says whether its constructor failed
+
+
 def one_line(error: BaseException) -> str:
     """What `error` of Ray says, whose last line names its cause, without the colours of a terminal."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -182,7 +194,11 @@ def connect(ray: Any, order: ConnectRay, folder: str) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
     if order.address is not None:
         del quiet["include_dashboard"]
-        ray.init(address=order.address, **quiet)
+        signal.alarm(MAX_JOIN_S)
+        try:
+            ray.init(address=order.address, **quiet)
+        finally:
+            signal.alarm(0)
         return
     resources = dict(order.resources)
     ray.init(

@@ -31,7 +31,7 @@ from batchchat.cluster.assignment import (
 )
 from batchchat.cluster.channel import Channel
 from batchchat.cluster.leased import Leased, leased_by_worker
-from batchchat.cluster.messages import Grant
+from batchchat.cluster.messages import Ask, Grant
 from batchchat.cluster.spent import Spent
 from batchchat.core.conversation import Status
 from batchchat.core.events import Event, Progress
@@ -43,7 +43,8 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
 from batchchat.execution.input_notes import input_notes
 from batchchat.execution.recorder import Apply, Recorder
-from batchchat.execution.send_rows import SendPlan, send_rows
+from batchchat.execution.send_plan import SendPlan
+from batchchat.execution.send_rows import send_rows
 from batchchat.execution.signals import HANDLED, Signals
 from batchchat.execution.subscribers import Subscribers
 from batchchat.policy.decision import Halt
@@ -56,7 +57,6 @@ from batchchat.store.segments import Scan
 __all__ = ["main"]
 
 _RECORDS_A_TURN = 2000
-_SYNCED_EVERY_S = 0.05
 _FAILED = Status.FAILED.value
 _MAX_BACKLOG_BYTES = 1 << 20
 """A run that takes no messages, as while it is suspended, is told no more of the progress."""
@@ -74,8 +74,8 @@ class Worker:
         self._leased: Leased | None = None
         self._halt: Halt | None = None
         self._granted: asyncio.Future[int] | None = None
-        self._location = 0
-        self._is_telling = False
+        self._location = self._reported_location = 0
+        """Of the last record that is synced, and of the last one that the run was told of."""
 
     async def run(self) -> WorkerEnd | WorkerDefect:
         """Send the shard's rows; how that ended."""
@@ -118,7 +118,7 @@ class Worker:
         await self._replay(ledger, assignment.own)
         spent = Spent(ledger.paid_usd, ledger.uncertain_cost).since(before)
         ledger.answered_models.setdefault(job.host, set()).update(assignment.answered_models)
-        self._leased = leased_by_worker(assignment, ledger, spent, self._channel.send)
+        self._leased = leased_by_worker(assignment, ledger, spent, self._ask)
         if self._halt is not None:
             self._leased.stop(self._halt)
         source = open_source(job.input, job.template, job.systems)
@@ -199,23 +199,27 @@ class Worker:
             self._granted.set_result(rows)
 
     def _noting(self, apply: Apply) -> Apply:
-        """`apply`, and tell the run how far the journal is synced: at once of a failure, since it counts those."""
+        """`apply`, and tell the run how far the journal is synced: at once of a failure, since it counts those.
+
+        Of answers it is told with the next ask, four times a second or more: each message costs more than what it says.
+        """
 
         def apply_and_note(location: int, record: Any) -> None:
             apply(location, record)
             self._location = location
             if record.get("status") == _FAILED:
-                self._channel.send(Synced(location))
-            elif not self._is_telling:
-                self._is_telling = True
-                asyncio.get_running_loop().call_later(_SYNCED_EVERY_S, self._tell_synced)
+                self._tell_synced()
 
         return apply_and_note
 
     def _tell_synced(self) -> None:
-        self._is_telling = False
-        if self._location:
+        if self._location > self._reported_location:
+            self._reported_location = self._location
             self._channel.send(Synced(self._location))
+
+    def _ask(self, ask: Ask) -> None:
+        self._tell_synced()
+        self._channel.send(ask)
 
     def _tell(self, event: Event) -> None:
         """Pass on what happens: the run tells it, with what the other workers have to say."""

@@ -9,14 +9,14 @@ What is made for every row is a named tuple: frozen dataclasses take three times
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
-from batchchat.core.response_format import ResponseFormat
+from batchchat.core.response_format import RESPONSE_FORMAT, ResponseFormat
 from batchchat.core.usage import Usage
 
 __all__ = [
@@ -58,6 +58,7 @@ class Request(NamedTuple):
 
     Attempts at the same request share its body. `messages` are those of the body, for the output row, without what was
     added to ask for JSON. `response_format` is how the body asks for it, None where that is not ours to choose.
+    `form_for` gives what an endpoint takes in place of it, by its name; None where the run has one, or all take this.
     """
 
     key: Key
@@ -68,6 +69,13 @@ class Request(NamedTuple):
     fingerprint: int
     max_usage: MaxUsage = MaxUsage()
     response_format: ResponseFormat | None = None
+    form_for: Callable[[str], Request] | None = None
+
+    def at(self, endpoint: str) -> Request:
+        """The request as `endpoint` takes it, with the bound of this one."""
+        if self.form_for is None:
+            return self
+        return self.form_for(endpoint)._replace(max_usage=self.max_usage, form_for=self.form_for)
 
 
 class Action(StrEnum):
@@ -117,6 +125,8 @@ class Verdict:
     """A field of the request that the endpoint does not take; of an accepted attempt, one that was left out so."""
     elsewhere: bool = False
     """The endpoint can't serve the request, which is made again at another one."""
+    unjudged: bool = False
+    """A refusal that looks permanent: what else comes back shows whether the endpoint refuses all or this row alone."""
 
 
 class Cost(NamedTuple):
@@ -189,6 +199,12 @@ class Attempt(NamedTuple):
     def may_be_billed(self) -> bool:
         """Whether the provider has or may have charged for it."""
         return self.verdict.billed is not Billed.NO or self.cost is not None
+
+    @property
+    def refused_format(self) -> ResponseFormat | None:
+        """The `response_format` that the endpoint refused, where the request can be made again by another."""
+        asked = self.request.response_format
+        return asked if self.verdict.refused_field == RESPONSE_FORMAT and asked is not ResponseFormat.NONE else None
 
 
 class StreamCancelledError(CancelledError):

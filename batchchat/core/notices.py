@@ -16,6 +16,7 @@ __all__ = [
     "GatewayTimeoutFound",
     "IdsNotInInput",
     "JournalShipped",
+    "LeasesHeld",
     "LimitsShared",
     "Notice",
     "OtherModelServed",
@@ -65,6 +66,15 @@ class LimitsShared:
     name: str
     concurrency: int
     others: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesHeld:
+    """Another process has held `lock`, of the limits shared as `name`, for `held_s`: nothing is sent until it ends."""
+
+    name: str
+    lock: str
+    held_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +261,7 @@ Notice = (
     | GatewayTimeoutFound
     | IdsNotInInput
     | JournalShipped
+    | LeasesHeld
     | LimitsShared
     | OtherModelServed
     | OtherTierServed

@@ -165,7 +165,7 @@ class Client:
 
     async def send(self, request: Request) -> Attempt:
         """Send `request` once; the attempt says how it ended, with a reply or a failure."""
-        if self._with_files is not None and names_files(request.body):
+        if self._with_files is not None and names_files(request):
             return await self._with_files(request)
         return await self._send_body(request)
 

@@ -32,9 +32,12 @@ class Files(Protocol):
         """The body with what is in its files; `Bad` where one can't be read, None where it names none."""
 
 
-def names_files(body: bytes) -> bool:
-    """Whether `body` may name local files; cheap, and never false where it does."""
-    return _MARK in body
+def names_files(request: Request) -> bool:
+    """Whether `request` may name local files, as the parts of a message may; cheap, and never false where it does."""
+    for message in request.messages:
+        if type(message.get("content")) is list:
+            return _MARK in request.body
+    return False
 
 
 class FilePartSender:

@@ -26,7 +26,7 @@ from batchchat.core.events import (
     StreamNoticed,
     Subscriber,
 )
-from batchchat.core.response_format import RESPONSE_FORMAT, ResponseFormat
+from batchchat.core.response_format import ResponseFormat
 from batchchat.policy.format_ladder import FormatLadder
 from batchchat.policy.stragglers import Overdue
 
@@ -53,7 +53,7 @@ _REQUESTED_TIERS = frozenset({"flex", "priority"})
 class AnomalyDetector:
     """Observes the attempts and the answers of a run. `params` are the job's; a row's own win over them.
 
-    `streams`: replies are asked for as streams. `formats` learns which `response_format` the endpoint takes.
+    `streams`: replies are asked for as streams. `formats` learns which `response_format` each endpoint takes.
     `served_as` has what it calls models, where that is another name.
     """
 
@@ -79,8 +79,7 @@ class AnomalyDetector:
 
     def failed(self, attempt: Attempt) -> None:
         """An attempt was not accepted."""
-        response_format = attempt.request.response_format
-        if attempt.verdict.refused_field == RESPONSE_FORMAT and response_format is not None:
+        if (response_format := attempt.refused_format) is not None:
             self._refused_format(attempt, response_format)
         if attempt.http_status not in _GATEWAY_STATUSES or attempt.latency_s < MIN_GATEWAY_TIMEOUT_S:
             return
@@ -92,7 +91,7 @@ class AnomalyDetector:
 
     def _refused_format(self, attempt: Attempt, response_format: ResponseFormat) -> None:
         model, failure = attempt.request.model, attempt.failure
-        if self._formats.refuse(model, response_format):
+        if self._formats.refuse(model, response_format, attempt.endpoint):
             words = "" if failure is None else failure.text
             self._tell(ResponseFormatRefused(model, response_format, response_format.fallback, words))
 
@@ -109,7 +108,7 @@ class AnomalyDetector:
             self._once(StreamNoticed("no usage", outcome.row.key.id), attempt.verdict.refused_field)
         reply, usage, request = attempt.reply, attempt.usage, attempt.request
         if request.response_format is not None:
-            self._formats.accept(request.model, request.response_format)
+            self._formats.accept(request.model, request.response_format, attempt.endpoint)
         if reply is not None:
             requested = self._served_as.get(request.model, request.model)
             if reply.model is not None and reply.model != requested:

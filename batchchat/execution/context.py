@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batchchat.core.conversation import Key
 from batchchat.core.next_step import NextStep
 from batchchat.core.notices import ShardNoted
+from batchchat.errors import BatchchatError
 from batchchat.execution.disposition import OnChanged
 from batchchat.execution.resend import NO_RESEND, Resend
 from batchchat.execution.signals import Signals
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from batchchat.sources.batch_output import BatchOutput
     from batchchat.store.remote_output import RemoteOutput
 
-__all__ = ["RunContext", "RunOptions"]
+__all__ = ["RunContext", "RunOptions", "Takeover"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,17 @@ class RunOptions:
     """What is to be said of the job, where it is a shard of another."""
 
 
+@dataclass(slots=True)
+class Takeover:
+    """What a shipped journal tells of other machines: `fetched` bytes of it are of one that had the run before.
+
+    `error` says that one has taken the run over from this one, and ends it here; None while none has.
+    """
+
+    fetched: int = 0
+    error: BatchchatError | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """One run of `job`. Nothing that `redactor` knows may be written anywhere.
@@ -68,3 +80,4 @@ class RunContext:
     tell: Subscribers
     remote: RemoteOutput | None = None
     """The output, where it goes to an object store."""
+    takeover: Takeover = field(default_factory=Takeover)

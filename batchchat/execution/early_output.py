@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from array import array
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from batchchat.execution.output_writer import OutputWriter
     from batchchat.job import JobSpec
     from batchchat.store.ledger import Ledger
-    from batchchat.store.parquet_file import PassthroughColumn
     from batchchat.store.parsed_columns import ParsedColumns
     from batchchat.store.retyped_columns import RetypedColumns
 
@@ -70,9 +69,9 @@ class EarlyOutput:
         self._writer: OutputWriter | None = None
         self._thread = ThreadPoolExecutor(1, "output")
         """One for all, since each thread has memory of its own."""
-        # Further columns are made in Python, which would take the time of requests. Which row of a random
+        # Columns of parsed replies are made in Python, which would take the time of requests. Which row of a random
         # sample is the next is not known until it was read.
-        self.is_off = job.has_further_columns or (job.input.random is not None and output.order == "input")
+        self.is_off = job.expect.columns or (job.input.random is not None and output.order == "input")
         """Whether nothing is written before the end; set where finished rows will be replaced."""
 
     @property
@@ -98,12 +97,8 @@ class EarlyOutput:
         None where it does not, or where nothing was written; then nothing is left of it.
         """
         writer = self._writer
-        if (
-            writer is None
-            or columns.changes_rows
-            or writer.columns != list(columns.columns.items())
-            or not writer.begins(journal_offsets)
-        ):
+        has_columns = writer is not None and writer.columns == list(columns.columns.items())
+        if writer is None or not has_columns or not writer.begins(journal_offsets):
             self.abandon()
             return None
         self._writer = None
@@ -157,7 +152,13 @@ class EarlyOutput:
     def _has_other_columns(self) -> bool:
         """Whether the rows have other columns now than those that were written."""
         writer = self._writer
-        return writer is not None and writer.columns != list(self._ledger.passthrough.columns().items())
+        return writer is not None and writer.columns != list(self._columns().columns.items())
+
+    def _columns(self) -> ParsedColumns:
+        """The columns behind our own that the rows have now."""
+        from batchchat.store.parsed_columns import ParsedColumns
+
+        return ParsedColumns([], self._ledger.passthrough.columns(), has_endpoints=self._ledger.has_endpoints)
 
     @property
     def _is_full(self) -> bool:
@@ -181,21 +182,18 @@ class EarlyOutput:
             return limits.look_every_s
         journal_offsets = order.take(self._room)
         began = time.monotonic()
-        await self._in_thread(self._write, passthrough.columns(), retyped, journal_offsets)
+        await self._in_thread(self._write, self._columns(), retyped, journal_offsets)
         return time.monotonic() - began
 
-    def _write(
-        self, columns: Mapping[str, PassthroughColumn], retyped: RetypedColumns, journal_offsets: array[int]
-    ) -> None:
+    def _write(self, columns: ParsedColumns, retyped: RetypedColumns, journal_offsets: array[int]) -> None:
         """Write the rows at `journal_offsets`, in a thread."""
         from batchchat.execution.output_writer import OutputWriter
-        from batchchat.store.parsed_columns import ParsedColumns
 
         disk = os.statvfs(followed(self._output.path).parent)
         if disk.f_bavail * disk.f_frsize < self._limits.min_free:
             self.is_off = True  # the journal needs it
             return
         if self._writer is None:
-            self._writer = OutputWriter(self._output, self._folder, ParsedColumns([], columns), retyped)
+            self._writer = OutputWriter(self._output, self._folder, columns, retyped)
             self._writer.use_threads(False)
         self._writer.write(journal_offsets)

@@ -45,7 +45,8 @@ class RunResult:
     ledger: Ledger
     left: int | None
     stopped: str | None = None
-    rows: list[RowRecord] = field(default_factory=list)
+    # Not shown: when a run ends, asyncio shows its main task twice, to no one, and with it what the run returns.
+    rows: list[RowRecord] = field(default_factory=list, repr=False)
     set_aside: list[str] = field(default_factory=list)
     next_step: NextStep = AS_BEFORE
     outdated: int = 0
@@ -76,29 +77,23 @@ def finish(
 
     job, rows = context.job, ledger.totals.finished
     reason = exit_reason(result, context.signals, job, ledger)
-    limit = context.options.limit
-    if limit is not None:
-        next_step = reason.next_step.with_limit(limit - result.count)
-        stopped_by = f"at --limit {limit}" if reason.text is None and result.left else reason.stopped_by
-        reason = reason._replace(next_step=next_step, stopped_by=stopped_by)
+    if (limit := context.options.limit) is not None:
+        reason = _with_limit(reason, limit, result)
     parsed = publish.parsed_fields(job.expect)
     content = publish.content_of(ledger, job.output, parsed)
     is_published = publish.is_published(job.output.path, folder, content, rows)
-    if reason.exit_code in _PUBLISHED and not is_published:
-        context.tell(Publishing(rows))
-        metadata = {**_metadata(context, rates), "content": content, "ended": _ended(reason)}
-        try:
-            with context.signals.left_alone():
-                publish.publish(job.output, folder, ledger, metadata, result.left, parsed=parsed, early=early)
-        except MachineError as error:
-            reason = error_reason(error)
     remote: RemoteResult | None = None
-    if reason.exit_code in _PUBLISHED and context.remote is not None:
-        from batchchat.execution.remote import upload
-
+    if reason.exit_code in _PUBLISHED:
         try:
             with context.signals.left_alone():
-                remote = upload(context)
+                if not is_published:
+                    context.tell(Publishing(rows))
+                    metadata = {**_metadata(context, rates), "content": content, "ended": _ended(reason)}
+                    publish.publish(job.output, folder, ledger, metadata, result.left, parsed=parsed, early=early)
+                if context.remote is not None:
+                    from batchchat.execution.remote import upload
+
+                    remote = upload(context)
         except MachineError as error:
             reason = error_reason(error)
     figures = figures_of(result, ledger)
@@ -118,6 +113,12 @@ def finish(
         remote=remote,
         undecided=result.undecided,
     )
+
+
+def _with_limit(reason: ExitReason, limit: int, result: RunLoopResult) -> ExitReason:
+    """`reason` of a run that may send `limit` rows: the next one sends those of them that are left."""
+    stopped_by = f"at --limit {limit}" if reason.text is None and result.left else reason.stopped_by
+    return reason._replace(next_step=reason.next_step.with_limit(limit - result.count), stopped_by=stopped_by)
 
 
 def tell_broken(context: RunContext, error: BaseException, result: RunLoopResult, ledger: Ledger) -> None:

@@ -68,15 +68,12 @@ class _Follower:
 @asynccontextmanager
 async def following_endpoints(
     job: JobSpec,
-    membership: Membership | None,
+    membership: Membership,
     loop: RunLoop,
     open_send: Callable[[JobSpec], Awaitable[Send]],
     tell: Subscriber,
 ) -> AsyncIterator[None]:
-    """Meanwhile the endpoints of the run of `job` are those of its file, where it has one."""
-    if job.endpoints_file is None or membership is None:
-        yield
-        return
+    """Meanwhile the endpoints of the run of `job` are those of its file; `open_send` opens one that joins."""
     task = asyncio.create_task(_Follower(job, membership, loop, open_send, tell).follow())
     try:
         yield

@@ -213,13 +213,13 @@ def _telling(tell: Subscriber, name: str) -> Subscriber:
 
 
 def _sent_by(name: str, send: Send, model: str, served_as: str | None) -> Send:
-    """`send`, whose attempts have the endpoint's name; `model` is sent by the name that the endpoint has for it."""
+    """`send`, whose attempts have the endpoint's `name`; it is sent what it takes, and `model` as it calls that."""
 
     async def send_to(request: Request) -> Attempt:
-        sent = request
-        if served_as is not None and request.model == model:
-            sent = request._replace(body=with_model(request.body, model, served_as))
-        return (await send(sent))._replace(request=request, endpoint=name)
+        sent = asked = request.at(name)
+        if served_as is not None and asked.model == model:
+            sent = asked._replace(body=with_model(asked.body, model, served_as))
+        return (await send(sent))._replace(request=asked, endpoint=name)
 
     return send_to
 

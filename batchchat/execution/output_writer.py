@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchchat.job import OutputSpec
 from batchchat.store.amendments import read_row
+from batchchat.store.line_columns import AS_CARRIED
 from batchchat.store.output_builder import OutputBuilder
 from batchchat.store.parquet_file import PassthroughColumn
 from batchchat.store.parsed_columns import ParsedColumns
@@ -27,9 +28,11 @@ class OutputWriter:
     def __init__(self, output: OutputSpec, folder: Path, columns: ParsedColumns, retyped: RetypedColumns) -> None:
         self._columns = columns
         self._retyped = retyped
-        self._takes_lines = not columns.changes_rows and not retyped.names
+        line_form = columns.line_form
+        self._takes_lines = line_form is not None and not retyped.names
         self._lines = LineReader(folder)
-        self._builder = OutputBuilder(output.path, columns.columns, output.part_rows if output.is_folder else None)
+        part_rows = output.part_rows if output.is_folder else None
+        self._builder = OutputBuilder(output.path, columns.columns, part_rows, line_form=line_form or AS_CARRIED)
         self._digest = blake2b(digest_size=16)
         self.count = 0
         """How many rows were written."""
@@ -46,10 +49,8 @@ class OutputWriter:
 
     def begins(self, journal_offsets: array[int]) -> bool:
         """Whether the rows written are the first of those at `journal_offsets`."""
-        return (
-            self.count <= len(journal_offsets)
-            and blake2b(memoryview(journal_offsets)[: self.count], digest_size=16).digest() == self._digest.digest()
-        )
+        first = memoryview(journal_offsets)[: self.count]
+        return blake2b(first, digest_size=16).digest() == self._digest.digest()
 
     def write(self, journal_offsets: array[int]) -> None:
         """Write the rows whose records are at `journal_offsets`.

@@ -69,7 +69,7 @@ class Recorder:
 
     At most `max_unsynced` records wait to be synced when another row is started. `mock` marks the rows of the embedded
     endpoint. Where several processes write the journal, `writer` has the members by which this one is known in its
-    records of what is outstanding.
+    records of what is outstanding. `lost` gives the error that another machine goes on with the run.
     """
 
     def __init__(
@@ -80,12 +80,14 @@ class Recorder:
         max_unsynced: int,
         mock: bool = False,
         writer: Mapping[str, int] = _ONLY_WRITER,
+        lost: Callable[[], BatchchatError | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._apply = apply
         self._max_unsynced = max_unsynced
         self._mock = mock
         self._writer = writer
+        self._lost = lost
         self._clock = clock
         self._appended = self._synced = 0
         self._awaited: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -117,7 +119,10 @@ class Recorder:
         self._on_failed.append(on_failed)
 
     def attempt(self, work: Work, attempt: Attempt) -> int | None:
-        """An attempt that did not end its row; None, and no record, where it was not billed and not noted."""
+        """An attempt that did not end its row; None, and no record, where it was not billed and not noted.
+
+        Of several endpoints the reason is kept for which one may not serve the row.
+        """
         kind, reply, failure = attempt.verdict.kind, None, attempt.failure
         if attempt.verdict.action is Action.ACCEPT:
             why, reply = ACCEPTED, attempt.reply
@@ -125,7 +130,8 @@ class Recorder:
             why = "" if kind is None else kind.value
         if attempt.verdict.action is Action.RETRY:
             self.retries[why] += 1
-        if not attempt.may_be_billed and not work.noted and not attempt.verdict.elsewhere:
+        is_refusal = attempt.verdict.elsewhere or (attempt.verdict.unjudged and work.endpoint is not None)
+        if not attempt.may_be_billed and not work.noted and not is_refusal:
             return None
         work.noted = False
         spend = NO_SPEND.with_attempt(attempt) if attempt.may_be_billed else NO_SPEND
@@ -205,8 +211,8 @@ class Recorder:
 
     @property
     def intrusion(self) -> BatchchatError | None:
-        """The error that another process writes the same journal; `close` returns it too."""
-        return self._journal.intrusion
+        """The error that another process goes on with the same run; `close` returns it too."""
+        return self._journal.intrusion or self._lost()
 
     async def settled(self) -> None:
         """Returns when every record is synced. Raises the `MachineError` of a failed write."""
@@ -218,7 +224,7 @@ class Recorder:
             self._journal.close()
         except BatchchatError as error:
             return error
-        return None
+        return self._lost()
 
     def _committed(self, placed: Sequence[tuple[int, Any]]) -> None:
         for location, record in placed:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from batchchat.core.notices import Uploaded, Uploading
+from batchchat.object_store.threads import interruptible
 from batchchat.store.folder import folder_of
 from batchchat.store.output_files import files_of
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
 __all__ = ["check_remote", "keep_remote", "remote_output", "upload"]
-
-T = TypeVar("T")
 
 
 def remote_output(output: OutputSpec, environ: Mapping[str, str]) -> RemoteOutput | None:
@@ -36,13 +35,13 @@ def check_remote(context: RunContext) -> None:
     """Refuse an output in an object store that can't be written, or is another run's. Raises `OutputError`."""
     remote, options = context.remote, context.options
     if remote is not None:
-        _interruptible(lambda: remote.check(fresh=options.fresh, other_url=options.yes))
+        interruptible(lambda: remote.check(fresh=options.fresh, other_url=options.yes))
 
 
 def keep_remote(context: RunContext) -> list[str]:
     """Begin anew where the old run was set aside; returns the URLs where the store keeps its result."""
     remote = context.remote
-    return [] if remote is None else _interruptible(remote.start_over)
+    return [] if remote is None else interruptible(remote.start_over)
 
 
 def upload(context: RunContext) -> RemoteResult | None:
@@ -59,12 +58,3 @@ def upload(context: RunContext) -> RemoteResult | None:
     result = remote.publish(path)
     context.tell(Uploaded(result.pattern, time.monotonic() - began, result.leftovers, is_new=result.uploaded))
     return result
-
-
-def _interruptible(call: Callable[[], T]) -> T:
-    """Make a call that waits for a network in another thread, so that a signal is handled while it waits."""
-    from batchchat.object_store.bucket import in_threads
-
-    results: list[T] = []
-    in_threads(lambda _: results.append(call()), [None])
-    return results[0]

@@ -154,7 +154,7 @@ class RunLoop:
             self._dispatcher.stop(Halt(TIME_UP))
 
     def _check_journal(self) -> None:
-        """Another process that writes the same journal ends the run: no new requests, those in flight are kept."""
+        """Another process that goes on with the run ends it here: no new requests, those in flight are kept."""
         intrusion = self._recorder.intrusion
         if intrusion is None or self._draining_told:
             return

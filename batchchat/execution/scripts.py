@@ -92,5 +92,6 @@ def _checked_for(job: JobSpec, compose: Compose, formats: FormatLadder) -> Calla
         compose,
         formats.present,
         falls_back=expect.response_format == FORMAT_AUTO,
+        has_endpoints=bool(job.endpoints),
     )
     return lambda script: CheckedScript(script, checking)

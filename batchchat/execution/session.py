@@ -33,7 +33,8 @@ from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
 from batchchat.execution.run_record import run_record
-from batchchat.execution.send_rows import LeasedLimits, SendPlan, send_rows
+from batchchat.execution.send_plan import SendPlan
+from batchchat.execution.send_rows import LeasedLimits, send_rows
 from batchchat.execution.started import started
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
@@ -237,10 +238,15 @@ class Session:
             return self._recorder
         assert self._checkpoints is not None, "it is replayed before it is continued"
         journal = self._checkpoints.replayed.tail
-        apart = bool(self._ledger.runs) and self._ledger.last_run.get("host") != socket.gethostname()
+        is_elsewhere = self._ledger.last_run.get("host") != socket.gethostname() or bool(self._context.takeover.fetched)
+        apart = bool(self._ledger.runs) and is_elsewhere  # who wrote the last segment may be at it still
         point = ResumePoint(journal.end, journal.last, apart)
         self._recorder = Recorder(
-            partial(Journal, self._folder, point), apply, max_unsynced=max_unsynced, mock=self._job.is_mock
+            partial(Journal, self._folder, point),
+            apply,
+            max_unsynced=max_unsynced,
+            mock=self._job.is_mock,
+            lost=lambda: self._context.takeover.error,
         )
         self._recorder.keep(run_record(self._context, self._source, self._known.recognised_id))
         return self._recorder

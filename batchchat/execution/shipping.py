@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchchat.core.notices import JournalShipped, ShippingFailed
-from batchchat.errors import OutputError
+from batchchat.errors import MachineError, OutputError
 from batchchat.object_store.failures import ObjectStoreError
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def shipping(context: RunContext, folder: Path) -> Iterator[Callable[[], None]]:
     if (target := context.job.store.ship_journal) is None:
         yield lambda: None
         return
-    from batchchat.object_store.bucket import ObjectBucket, in_threads
+    from batchchat.object_store.bucket import ObjectBucket
+    from batchchat.object_store.threads import interruptible
     from batchchat.object_store.url import parse_url
     from batchchat.store.journal_owner import JournalOwner
     from batchchat.store.shipped_journal import ShippedJournal
@@ -51,7 +52,8 @@ def shipping(context: RunContext, folder: Path) -> Iterator[Callable[[], None]]:
     owner = JournalOwner(journal.owner_key, journal.shown, folder, bucket)
     shipper = _Shipper(context, journal, owner)
     try:
-        in_threads(lambda step: step(), (shipper.claim, shipper.fetch), 1)
+        interruptible(shipper.claim)
+        interruptible(shipper.fetch)
     except ObjectStoreError as error:
         raise OutputError(str(error)) from None
     try:
@@ -67,7 +69,6 @@ class _Shipper:
         self._context = context
         self._journal = journal
         self._owner = owner
-        self._fetched = 0
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
         self._has_failed = False
@@ -79,7 +80,8 @@ class _Shipper:
 
     def fetch(self) -> None:
         """Bring the journal on this machine up to the copy, where the run goes on."""
-        self._fetched = 0 if self._context.options.fresh else self._journal.fetch()
+        if not self._context.options.fresh:
+            self._context.takeover.fetched = self._journal.fetch()
 
     def start(self) -> None:
         """Begin to ship; a run that begins anew has set its old journal aside by now."""
@@ -87,7 +89,7 @@ class _Shipper:
             self._journal.begin(anew=self._context.options.fresh)
         except ObjectStoreError as error:
             raise OutputError(str(error)) from None
-        self._context.tell(JournalShipped(self._journal.shown, EVERY_S, self._fetched))
+        self._context.tell(JournalShipped(self._journal.shown, EVERY_S, self._context.takeover.fetched))
         if self._context.remote is not None:
             self._context.remote.noted = self.ship_note
         self._thread.start()
@@ -122,10 +124,9 @@ class _Shipper:
         """Whether `step` succeeded; a failure is told once, until one succeeds again."""
         reason = ""
         try:
-            if not self._owner.is_own:
-                reason = "another machine has taken the run over."
-            else:
-                step()
+            if not self._is_owner():
+                return False
+            step()
         except (ObjectStoreError, OSError) as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 (a defect here must not end the run, nor go unnoticed)
@@ -134,6 +135,13 @@ class _Shipper:
             self._tell(reason)
         self._has_failed = bool(reason)
         return not reason
+
+    def _is_owner(self) -> bool:
+        """Whether the copy is still this process's; where another one goes on with it, the run ends here."""
+        takeover = self._context.takeover
+        if takeover.error is None and not self._owner.is_own and (self._journal.has_others or not self._owner.renew()):
+            takeover.error = MachineError(self._owner.taken_over())
+        return takeover.error is None
 
     def _tell(self, reason: str, *, directly: bool = False) -> None:
         event = ShippingFailed(self._journal.shown, reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.core.attempt import Attempt, Request, Usage
-from batchchat.core.events import LimitsRead, Subscriber
+from batchchat.core.events import LimitsRead
 from batchchat.core.totals import Totals
 from batchchat.dispatch.work import Send
 from batchchat.endpoint import network
@@ -20,10 +20,12 @@ from batchchat.endpoint.quota import Allowance
 from batchchat.endpoint.reading import ReadingMemory
 from batchchat.endpoint.unavailable import Unavailable
 from batchchat.endpoint.urls import allowance_url, completions_url, costs_url, models_url
+from batchchat.execution.context import RunContext
 from batchchat.execution.endpoints_of_run import one_endpoint, rate_policies, several_endpoints
 from batchchat.execution.engine import Engine
 from batchchat.execution.recorder import Recorder
 from batchchat.execution.scripts import format_ladder_for
+from batchchat.execution.send_plan import SendPlan
 from batchchat.execution.spending import Spending
 from batchchat.job import JobSpec
 from batchchat.job.paths import secrets_of_input
@@ -81,22 +83,12 @@ def batch_judge_for(job: JobSpec, rates: Rates) -> BatchJudge:
 
 
 def engine_for(
-    job: JobSpec,
-    *,
-    rates: Rates,
-    senders: Sequence[Sender],
-    recorder: Recorder,
-    ledger: Ledger,
-    job_limits: JobLimits,
-    tell: Subscriber,
-    stop_at: float | None,
+    context: RunContext, rows: SendPlan, senders: Sequence[Sender], recorder: Recorder, job_limits: JobLimits
 ) -> Engine:
-    """What the requests of `job` go through, by a sender for each of its endpoints.
-
-    `stop_at` is when the run is to end, in seconds since the epoch.
-    """
+    """What the requests of `rows` go through, by a sender for each endpoint of the context's job."""
+    job, ledger, tell = context.job, rows.ledger, context.tell
     # Without a price as many may be billed as may be in flight, and as many that are not yet synced.
-    spending = Spending(price_label(job, rates), job_limits.budget, 2 * job.concurrency, recorder.hold, tell)
+    spending = Spending(price_label(job, rows.rates), job_limits.budget, 2 * job.concurrency, recorder.hold, tell)
     formats = format_ladder_for(job)
     if job.endpoints:
         from batchchat.policy.in_flight_limit import InFlightLimit
@@ -127,7 +119,7 @@ def engine_for(
         endpoints.observer,
         drain_s=job.drain,
         attempt_s=job.timeout.total,
-        stop_at=stop_at,
+        stop_at=rows.stop_at,
         formats=formats,
         membership=endpoints.membership,
     )

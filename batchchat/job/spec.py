@@ -305,11 +305,6 @@ class JobSpec:
         return self.endpoint.weight if isinstance(self.endpoint, EndpointEntry) else 1.0
 
     @property
-    def has_further_columns(self) -> bool:
-        """Whether the output has columns of our own that a row's record does not have as they are."""
-        return self.expect.columns or bool(self.endpoints)
-
-    @property
     def is_mock(self) -> bool:
         """Whether the embedded endpoint answers."""
         return (self.endpoints or (self.endpoint,))[0].is_mock

@@ -7,12 +7,11 @@ mapped from its file, and takes no memory of this process.
 from __future__ import annotations
 
 import mmap
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from batchchat.object_store.failures import ObjectStoreError, StoreFailure, translated
 from batchchat.object_store.opening import check_installed, open_store
@@ -21,9 +20,7 @@ from batchchat.object_store.url import ObjectUrl
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["CONFLICTS", "ObjectBucket", "StoredObject", "in_threads"]
-
-T = TypeVar("T")
+__all__ = ["CONFLICTS", "ObjectBucket", "StoredObject"]
 
 CONFLICTS = frozenset({StoreFailure.EXISTS, StoreFailure.CHANGED})
 """Why a put on a condition fails where somebody else has written the object."""
@@ -33,7 +30,6 @@ _PATIENCE_S = 30.0
 _UPLOAD_PATIENCE_S = 180.0
 _REQUEST_S = 30.0
 _MIN_BYTES_PER_S = 128 * 1024
-_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +46,11 @@ class StoredObject:
         """What a put that is to replace this very content names."""
         both = {"e_tag": self.e_tag, "version": self.version}
         return {name: value for name, value in both.items() if value is not None}
+
+    def is_identical(self, identity: Mapping[str, str]) -> bool:
+        """Whether it has the content that `identity` names: not every answer has both, the ETag and the version."""
+        both = identity.keys() & self.identity.keys()
+        return bool(both) and all(identity[name] == self.identity[name] for name in both)
 
 
 class ObjectBucket:
@@ -176,33 +177,3 @@ def _mode(replaces: Mapping[str, str] | None, *, overwrite: bool) -> Any:
 
 def _stored(meta: Any) -> StoredObject:
     return StoredObject(meta["path"], meta["size"], meta["e_tag"], meta["version"])
-
-
-def in_threads(call: Callable[[T], None], items: Sequence[T], count: int = _AT_ONCE) -> None:
-    """Call `call` with each of `items`, `count` at a time; the first exception is raised, and no more calls are begun.
-
-    The threads don't keep the process alive: a signal that ends it does so at once, in the middle of an upload.
-    """
-    remaining, lock = iter(items), threading.Lock()
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        while not errors:
-            with lock:
-                try:
-                    item = next(remaining)
-                except StopIteration:
-                    return
-            try:
-                call(item)
-            except BaseException as error:  # noqa: BLE001 (it is raised in the caller's thread)
-                errors.append(error)
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(count, len(items)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.1)  # a join without an end would hold back signals
-    if errors:
-        raise errors[0]

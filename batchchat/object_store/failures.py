@@ -121,7 +121,7 @@ def _of_generic(text: str, url: ObjectUrl) -> tuple[StoreFailure, str]:
         case "":
             connection = _CONNECTION.search(text)
             contacted = _contacted(text)
-            if contacted is None or connection is None or connection[1] not in _LOST:
+            if connection is None or connection[1] not in _LOST:
                 return StoreFailure.OTHER, ""
             return StoreFailure.UNREACHABLE, _what_is_at(contacted, connection[1])
         case _:
@@ -138,8 +138,13 @@ def _contacted(text: str) -> SplitResult | None:
     return urlsplit(match[1]) if match else None
 
 
-def _what_is_at(contacted: SplitResult, connection: str) -> str:
-    """Why nothing came from the host of `contacted`, as far as a look at it tells."""
+def _what_is_at(contacted: SplitResult | None, connection: str) -> str:
+    """Why nothing came from the host of `contacted`, as far as a look at it tells.
+
+    It is None where obstore hides the URL, which has the SAS token of Azure in it.
+    """
+    if contacted is None:
+        return "no connection to the store" if connection == "Connect" else "no response from the store"
     host, port = contacted.hostname or "", contacted.port or (443 if contacted.scheme == "https" else 80)
     if connection != "Connect":
         return f"no response from {host}"

@@ -1,7 +1,8 @@
 """URLs of objects: `s3://bucket/key`, `gs://bucket/key`, `az://container/key`, `https://host/path`.
 
-A key of the first three stands as it is, without percent-encoding. The query of an https URL may be a signature, and
-what stands before its `@` a password: `shown` is without them, and it alone is for messages, logs and files.
+A key of the first three stands as it is, without percent-encoding, and has no query. The query of an https URL may be a
+signature, and what stands before its `@` a password: `shown` is without them, and it alone is for messages, logs and
+files.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ WEB = frozenset({"https", "http"})
 """The schemes of web servers: one URL is one file."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_QUERY = re.compile(r"\?[^/]*=")
+"""Of a key: it could be a signature, such as the SAS token of Azure. Elsewhere `?` is any character of a pattern."""
 _BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._$-]{1,254}")
 
 
@@ -86,6 +89,8 @@ def _in_store(scheme: str, text: str) -> ObjectUrl:
         name = "container" if scheme == "az" else "bucket"
         sentence = f"is a URL ({scheme}://...) without the name of a {name}. It takes {scheme}://{name}/key"
         raise ValueError(f"{sentence}; credentials come from the environment.")
+    if _QUERY.search(key):
+        raise ValueError(f"is a URL ({scheme}://...) with a query; credentials come from the environment.")
     shown = f"{scheme}://{bucket}/{key}"
     return ObjectUrl(scheme, bucket, key, shown, Secret(shown))
 

@@ -6,7 +6,7 @@ After inspect_ai's `design/adaptive-concurrency.md`, changed where a refusal or 
   refusal comes in a round trip, an answer takes seconds. 200 are reached in 1.3 s, so a short job is hardly slowed, and
   a server that takes fewer sees at most half as many again.
 - Refusals above the background (`refusal_signs`) are a limit: the ceiling is CUT to what was accepted. Each further
-  one lowers it by one, to at most half of its last peak.
+  one lowers it by one, to at most half of its last peak; where more are refused there than by any background, further.
 - CUT, where three and most of the requests sent since are refused too, the limit has moved: x0.7, then x0.5, then
   x0.25, with no time between: 40 -> 10 is followed within a dozen refusals. An answer to a request sent since the cut
   ends this: STEADY.
@@ -221,6 +221,8 @@ class Concurrency:
         if self._state is STEADY and self.ceiling < self._max and self._signs.learn_level():
             self._growth.answers_needed = _MIN_ANSWERS_PER_STEP
         elif is_limit:
+            if self._signs.is_beyond_background:
+                self._peak_ceiling = self.ceiling
             if self._state is not CUT:
                 self._cut_to_accepted(now)
             elif is_since_cut and cut.refused >= max(self._min_refused, _MIN_REFUSED_SHARE * sent):

@@ -29,7 +29,7 @@ _OF_THE_ENDPOINT = frozenset(
 def may_be_served_elsewhere(attempt: Attempt) -> bool:
     """Whether another endpoint may answer the request of `attempt`, which failed its row at this one.
 
-    A request that is refused for a field which we can leave out is made again without it.
+    A request that is refused for how it asks for JSON is made again in another way.
     """
-    verdict = attempt.verdict
-    return verdict.kind in _OF_THE_ENDPOINT and not attempt.may_be_billed and verdict.refused_field is None
+    is_of_endpoint = attempt.verdict.kind in _OF_THE_ENDPOINT
+    return is_of_endpoint and not attempt.may_be_billed and attempt.refused_format is None

@@ -119,9 +119,9 @@ class RefusalJudge:
             return _with(attempt, Action.STOP_RUN)
         if self._latest_answered == float("-inf") and self._open is None:
             self._open, self._open_since, self._ended_otherwise = attempt, now, False
-        return _with(attempt, Action.RETRY, Scope.ENDPOINT)
+        return _with(attempt, Action.RETRY, Scope.ENDPOINT, unjudged=True)
 
 
-def _with(attempt: Attempt, action: Action, scope: Scope | None = None) -> Attempt:
+def _with(attempt: Attempt, action: Action, scope: Scope | None = None, *, unjudged: bool = False) -> Attempt:
     verdict = attempt.verdict
-    return attempt._replace(verdict=replace(verdict, action=action, scope=scope or verdict.scope))
+    return attempt._replace(verdict=replace(verdict, action=action, scope=scope or verdict.scope, unjudged=unjudged))

@@ -63,6 +63,12 @@ class RefusalSigns:
         """Whether the latest refusals may become the sign of a limit."""
         return self._score > 0
 
+    @property
+    def is_beyond_background(self) -> bool:
+        """Whether more are refused at this level than any background may be."""
+        sent = self._sent - self._level_sent
+        return sent >= _LEVEL_SENT and self._level_refused > _MAX_BACKGROUND * sent
+
     def add_sent(self, now: float) -> None:
         """A request is sent."""
         self._sent += 1

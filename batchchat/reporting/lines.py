@@ -194,17 +194,14 @@ def failure_lines(totals: Totals) -> list[LabelledLine]:
 
 
 def endpoint_standing_lines(
-    endpoints: Iterable[Mapping[str, Any]], answered: int | None, *, runs: bool = False
+    endpoints: Iterable[Mapping[str, Any]], which_run: str, *, runs: bool = False
 ) -> list[LabelledLine]:
-    """What each of several endpoints answered, of the rows `answered` in all runs, and how it stands or stood."""
-    endpoints = [*endpoints]
-    is_a_part = answered is not None and sum(endpoint["rows"] or 0 for endpoint in endpoints) < answered
-    texts = [_endpoint_standing(endpoint, " in this run" if is_a_part else "", runs=runs) for endpoint in endpoints]
-    return labelled("endpoints", texts)
+    """What each of several endpoints answered in `which_run`, and how it stands there or stood at its end."""
+    return labelled("endpoints", [_endpoint_standing(endpoint, which_run, runs=runs) for endpoint in endpoints])
 
 
-def _endpoint_standing(endpoint: Mapping[str, Any], in_this_run: str, *, runs: bool) -> str:
-    parts = [f"{numbers.count(endpoint['rows'] or 0)} answered{in_this_run}"]
+def _endpoint_standing(endpoint: Mapping[str, Any], which_run: str, *, runs: bool) -> str:
+    parts = [f"{numbers.count(endpoint['rows'] or 0)} answered in {which_run}"]
     if endpoint["cost_usd"] is not None:
         parts.append(numbers.money(endpoint["cost_usd"]))
     since = "" if endpoint["down_since"] is None else f" since {local_moment(endpoint['down_since'])}"

@@ -139,7 +139,7 @@ def _lines(status: RunStatus, output: str) -> list[LabelledLine]:
             lines.append(LabelledLine("quiet", quiet))
     if endpoints := state.get("endpoints"):
         runs = status.phase is RunPhase.RUNNING
-        lines += endpoint_standing_lines(endpoints, state["rows"]["answered"], runs=runs)
+        lines += endpoint_standing_lines(endpoints, "this run" if runs else "the last run", runs=runs)
     return [*lines, LabelledLine("output", output, pasted=True)]
 
 

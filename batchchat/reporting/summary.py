@@ -73,7 +73,7 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
     lines += budget_lines(totals, run.off_row_costs, run.max_cost_usd)
     lines += latency_lines(totals)
     lines += retry_lines(totals, run.off_row_costs)
-    lines += endpoint_standing_lines(run.endpoints, totals.answered)
+    lines += endpoint_standing_lines(run.endpoints, "this run")
     lines += reply_lines(totals)
     lines += cut_off_lines(totals)
     lines += failure_lines(totals)

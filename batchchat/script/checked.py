@@ -21,7 +21,7 @@ from batchchat.core.attempt import (
     Script,
 )
 from batchchat.core.conversation import ErrorKind, Message, Row, Status
-from batchchat.core.response_format import RESPONSE_FORMAT, ResponseFormat
+from batchchat.core.response_format import ResponseFormat
 from batchchat.script.expectation import MAX_WORDS_BYTES, Expectation
 from batchchat.script.response_format import asking_for
 from batchchat.script.single import Compose
@@ -29,21 +29,25 @@ from batchchat.tokens.reply_limit import max_reply_tokens
 
 __all__ = ["CheckedScript", "Checking"]
 
+_NONE_REFUSED: Mapping[str | None, ResponseFormat] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Checking:
     """How the replies of a job are checked, the same for all its rows.
 
-    `response_format(model)` is what a request begins with, and `falls_back` whether another is tried where the endpoint
-    refuses that. `schema` is None where no JSON is expected.
+    `response_format(model, endpoint)` is what a request begins with, without an endpoint's name what all take;
+    `falls_back` says whether another is tried where that is refused, and `has_endpoints` whether there are several.
+    `schema` is None where no JSON is expected.
     """
 
     expectation: Expectation
     schema: Mapping[str, Any] | None
     re_ask: int
     compose: Compose
-    response_format: Callable[[str], ResponseFormat]
+    response_format: Callable[[str, str | None], ResponseFormat]
     falls_back: bool
+    has_endpoints: bool = False
 
     def asking(
         self,
@@ -56,11 +60,11 @@ class Checking:
         """The request for the inner script's `plain` one with `params`, by `response_format`; `again` goes last."""
         if self.schema is None and not again:
             return plain._replace(step=step)
-        messages, own = plain.messages, params.get("response_format") is not None
+        messages, is_ours = plain.messages, self.falls_back and params.get("response_format") is None
         if self.schema is not None:
             messages, params = asking_for(response_format, self.schema, messages, params)
         request = self.compose(plain.key, plain.model, [*messages, *again], params)
-        sent_format = None if own or self.schema is None else response_format
+        sent_format = None if not is_ours or self.schema is None else response_format
         return request._replace(
             step=step, messages=plain.messages, fingerprint=plain.fingerprint, response_format=sent_format
         )
@@ -76,12 +80,12 @@ class _Again(NamedTuple):
 class _Position(NamedTuple):
     """Where a row is: the inner script's request, and how many requests were accepted before its next one.
 
-    `refused` is the format that the endpoint refused last, `again` the last reply where it is asked for again.
+    `refused` are the formats that endpoints refused last, `again` is the last reply where it is asked for again.
     """
 
     plain: Request
     step: int = 0
-    refused: ResponseFormat | None = None
+    refused: Mapping[str | None, ResponseFormat] = _NONE_REFUSED
     re_asks: int = 0
     again: _Again | None = None
 
@@ -140,8 +144,8 @@ class CheckedScript:
             return first
         at = _Position(first)
         for attempt in attempts:
-            if self._is_refused_format(attempt):
-                at = at._replace(refused=attempt.request.response_format)
+            if (refused := attempt.refused_format) is not None:
+                at = at._replace(refused={**at.refused, attempt.endpoint: refused})
                 continue
             own = attempt._replace(request=at.plain)
             following = self.inner.next([*settled, own])
@@ -169,14 +173,27 @@ class CheckedScript:
         return ended._replace(status=Status.FAILED, failure=Failure(ErrorKind.SCHEMA, checked.problem))
 
     def _request(self, at: _Position, settled: Sequence[Attempt]) -> Request:
-        response_format = self._format(at.plain)
-        if at.refused is not None and not at.refused.is_stricter_than(response_format):
-            response_format = at.refused.fallback
+        if at.again is None and len(settled) < self.request_count - 1:  # the reply to this one is not checked
+            return at.plain._replace(step=at.step)
+        request = self._asking(at, self._format_at(at, None))
+        if not self.checking.has_endpoints or request.response_format in (None, ResponseFormat.JSON_SCHEMA):
+            return request
+        return self._for_each(request, at)
+
+    def _for_each(self, request: Request, at: _Position) -> Request:
+        """`request`, as which all endpoints take it, for each in the strictest form that it takes; bounded for all."""
+        loosest = request.response_format
+        assert loosest is not None
+        forms = {form: self._asking(at, form) for form in ResponseFormat if not loosest.is_stricter_than(form)}
+        bound = _highest([asking.max_usage for asking in forms.values()])
+        return request._replace(
+            max_usage=bound, form_for=lambda name: forms.get(self._format_at(at, name), forms[loosest])
+        )
+
+    def _asking(self, at: _Position, response_format: ResponseFormat) -> Request:
         if at.again is not None:
             return self._again(at.plain, at.step, response_format, *at.again)
-        if len(settled) == self.request_count - 1:  # the reply to this one is checked
-            return self.checking.asking(at.plain, self.params, at.step, response_format)
-        return at.plain._replace(step=at.step)
+        return self.checking.asking(at.plain, self.params, at.step, response_format)
 
     def _first(self, plain: Request, step: int) -> Request:
         return self.checking.asking(plain, self.params, step, self._format(plain))
@@ -185,13 +202,21 @@ class CheckedScript:
         again: list[Message] = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": words}]
         return self.checking.asking(plain, self.params, step, response_format, again)
 
-    def _format(self, plain: Request) -> ResponseFormat:
-        return self.checking.response_format(plain.model)
+    def _format(self, plain: Request, endpoint: str | None = None) -> ResponseFormat:
+        return self.checking.response_format(plain.model, endpoint)
 
-    def _is_refused_format(self, attempt: Attempt) -> bool:
-        """Whether the endpoint refused how the request asked for JSON, and another way is left."""
-        is_refused = attempt.verdict.refused_field == RESPONSE_FORMAT and attempt.request.response_format is not None
-        return self.checking.falls_back and is_refused and attempt.request.response_format is not ResponseFormat.NONE
+    def _format_at(self, at: _Position, endpoint: str | None) -> ResponseFormat:
+        """What the row is asked by at `endpoint`, without a name at all of them: nothing that it was refused there."""
+        response_format = self._format(at.plain, endpoint)
+        for refusing, refused in at.refused.items():
+            if endpoint in (None, refusing) and not refused.is_stricter_than(response_format):
+                response_format = refused.fallback
+        return response_format
+
+
+def _highest(bounds: Sequence[MaxUsage]) -> MaxUsage:
+    """The highest of each of `bounds`; None in what is None in any of them."""
+    return MaxUsage(*(None if None in values else max(values) for values in zip(*bounds, strict=True)))
 
 
 def _sum(parts: Sequence[MaxUsage], without: MaxUsage | None = None) -> MaxUsage:

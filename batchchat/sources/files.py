@@ -24,7 +24,7 @@ from batchchat.core.bad import Bad
 from batchchat.errors import InputError
 from batchchat.object_store.url import is_url
 from batchchat.sources.file_types import MAX_MAGIC_BYTES, READS, FileKind, Packing, check_head, file_kind
-from batchchat.sources.ignored import is_ignored
+from batchchat.sources.ignored import folder_description, is_ignored, is_in_run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -128,9 +128,7 @@ def _matches(path: str, as_given: str) -> tuple[list[tuple[str, str]], str]:
     folder_as_given = "".join(f"{part}/" for part in parts[:wild])
     folder = unescape_pattern("".join(f"{part}/" for part in path.split("/")[: wild - len(parts)]))
     below = [match.removeprefix(folder) for match in matches]
-    if ".run/" not in as_given:
-        # `**` would find the journal of an earlier run.
-        below = [name for name in below if not any(part.endswith(".run") for part in name.split("/")[:-1])]
+    below = [name for name in below if not is_in_run_folder(name, as_given)]
     if not below:
         raise InputError(f"{as_given}: no file matches. Check the pattern, or name the files.")
     return [(folder + name, folder_as_given + name) for name in below], as_given
@@ -144,12 +142,7 @@ def _in_folder(folder: str, as_given: str) -> tuple[list[tuple[str, str]], str]:
             unread += 1
         else:
             files.append((os.path.join(folder, name), head + name))  # noqa: PTH118
-    note = f"{unread:,} of {'another kind is' if unread == 1 else 'other kinds are'} not read"
-    if not files:
-        state = f"has no file to read ({note})" if unread else "is an empty folder"
-        raise InputError(f"{as_given} {state}. {READS}")
-    words = f"{len(files):,} file{'s' if len(files) > 1 else ''}{f'; {note}' if unread else ''}"
-    return files, f"{as_given} ({words})"
+    return files, folder_description(as_given, "file", len(files), unread, empty="is an empty folder")
 
 
 def _below(folder: str, parents: set[str]) -> Iterator[str]:
@@ -219,7 +212,7 @@ def open_file(file: InputFile) -> AbstractContextManager[ByteStream]:
         return file.path.open("rb")
     from batchchat.sources.remote_stream import RemoteStream
 
-    return RemoteStream(file.path)
+    return RemoteStream.of(file.path)
 
 
 def read_error(as_given: str, error: OSError) -> InputError:

@@ -5,6 +5,7 @@ The output need not exist yet. Patterns are matched segment by segment, as `glob
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from itertools import chain
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["entries_reading", "overlapping_entry"]
 
-_MAGIC = re.compile(r"[*?[]")
 _ESCAPED = re.compile(r"\[[*?[]\]")
 # A file in an output folder.
 _PART = "part-00000.parquet"
@@ -84,7 +84,7 @@ def _is_read(parts: tuple[str, ...], url: ObjectUrl) -> bool:
         return _is_below(parts, own[:-1])
     from batchchat.sources.glob_match import matches_glob
 
-    return parts == own or (_MAGIC.search(url.key) is not None and matches_glob(parts, own))
+    return parts == own or (glob.has_magic(url.key) and matches_glob(parts, own))
 
 
 def _parts(output: Path) -> tuple[str, ...]:
@@ -109,6 +109,6 @@ def _is_matched(parts: tuple[str, ...], path: str) -> bool:
     from batchchat.sources.glob_match import matches_glob
 
     segments = path.split("/")
-    wild = next((at for at, part in enumerate(segments) if _MAGIC.search(_ESCAPED.sub("", part))), len(segments))
+    wild = next((at for at, part in enumerate(segments) if glob.has_magic(_ESCAPED.sub("", part))), len(segments))
     folder = _real(unescape_pattern("/".join(segments[:wild])) or "/")
     return parts[: len(folder)] == folder and matches_glob(parts[len(folder) :], tuple(segments[wild:]))

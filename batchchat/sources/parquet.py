@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,14 +28,15 @@ from batchchat.sources.column_selection import ColumnSelection, ParquetFooter
 from batchchat.sources.decompressed_file import MAX_ROW_BYTES, TOO_LONG
 from batchchat.sources.files import InputFile, read_error
 from batchchat.sources.json_value import describe
+from batchchat.sources.read_ahead import ReadAhead
 from batchchat.sources.unify import cast, text_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from batchchat.sources.files import Record
 
-__all__ = ["read_footer", "read_parquet"]
+__all__ = ["begin_parquet", "read_footer", "read_parquet"]
 
 _BATCH_ROWS = 500
 _BATCH_BYTES = 16 << 20
@@ -68,31 +69,89 @@ def read_parquet(file: InputFile, selection: ColumnSelection, on_progress: Calla
     `on_progress` is called with the number of bytes read so far, in proportion to the rows. Raises `InputError` if the
     file is gone.
     """
-    with _opened(file) as parquet:
-        names = selection.among(parquet.schema_arrow.names)
-        rows = parquet.metadata.num_rows
-        done = 0
+    done = 0
+    with _batches_of(file, selection) as batches:
         try:
-            for batch in _batches(parquet, names):
+            for batch in batches:
                 for row in _rows_of(batch, selection):
                     done += 1
+                    batches.untaken -= 1
                     yield done, row
-                on_progress(file.size * done // rows)
+                on_progress(file.size * done // batches.rows)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise read_error(file.as_given, error) from error
-            problem = f"the file breaks off here, {rows - done:,} rows before its end: {_first_line(error)}"
+            problem = f"the file breaks off here, {batches.rows - done:,} rows before its end: {_first_line(error)}"
             yield done + 1, Bad(problem)
     on_progress(file.size)
 
 
-def _batches(parquet: pq.ParquetFile, names: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows as batches of at most `_BATCH_ROWS`, and of about `_BATCH_BYTES` by each row group's own figures."""
-    for group in range(parquet.num_row_groups):
-        metadata = parquet.metadata.row_group(group)
-        bytes_per_row = metadata.total_byte_size // max(1, metadata.num_rows)
-        size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, bytes_per_row)))
-        yield from parquet.iter_batches(size, row_groups=[group], columns=names, use_threads=False)
+def begin_parquet(file: InputFile, selection: ColumnSelection) -> None:
+    """Begin to read `file`, which is in a store: the `read_parquet` that follows has its first rows at once."""
+    _Batches(file, selection)
+
+
+class _Batches:
+    """The rows of `file` in batches with the columns of `selection`; of a file in a store they are read ahead.
+
+    `rows` are those of the whole file, known with the first batch; `untaken` those of the last one that are not used.
+    """
+
+    def __init__(self, file: InputFile, selection: ColumnSelection) -> None:
+        self._file = file
+        self._selection = selection
+        self._is_begun = False
+        self._read = self._batches()
+        self._ahead: ReadAhead[pa.RecordBatch] | None = None
+        self.rows = self.untaken = 0
+        if not isinstance(file.path, Path):
+            self._ahead = ReadAhead(self._read)
+            file.path.stream = self
+
+    def __enter__(self) -> Self:
+        self._is_begun = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._read.close() if self._ahead is None else self._ahead.stop()
+        if not isinstance(self._file.path, Path) and self._file.path.stream is self:
+            self._file.path.stream = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._read if self._ahead is None else self._ahead:
+            self.untaken = batch.num_rows
+            yield batch
+
+    def can_be_begun(self, selection: ColumnSelection) -> bool:
+        """Whether nobody has begun with it, and it has the columns of `selection`."""
+        return not self._is_begun and selection is self._selection
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next row is still on its way."""
+        return self._ahead is not None and not self._ahead.has_next() and not self.untaken
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all rows were taken."""
+        return not self.untaken and (self._ahead is None or self._ahead.is_at_end)
+
+    def _batches(self) -> Generator[pa.RecordBatch, None, None]:
+        """Batches of at most `_BATCH_ROWS`, and of about `_BATCH_BYTES` by each row group's own figures."""
+        with _opened(self._file) as parquet:
+            names = self._selection.among(parquet.schema_arrow.names)
+            self.rows = parquet.metadata.num_rows
+            for group in range(parquet.num_row_groups):
+                metadata = parquet.metadata.row_group(group)
+                bytes_per_row = metadata.total_byte_size // max(1, metadata.num_rows)
+                size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, bytes_per_row)))
+                yield from parquet.iter_batches(size, row_groups=[group], columns=names, use_threads=False)
+
+
+def _batches_of(file: InputFile, selection: ColumnSelection) -> _Batches:
+    """The batches of `file`, where they were begun with, or else anew."""
+    stream = None if isinstance(file.path, Path) else file.path.stream
+    return stream if isinstance(stream, _Batches) and stream.can_be_begun(selection) else _Batches(file, selection)
 
 
 def _rows_of(batch: pa.RecordBatch, selection: ColumnSelection) -> Iterator[dict[str, Any] | Bad]:

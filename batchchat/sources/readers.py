@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchchat.core.bad import Bad
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from batchchat.sources.column_selection import ColumnSelection, ParquetFooter
     from batchchat.sources.files import InputFile, Record
 
-__all__ = ["declared_columns", "read_footers", "read_records", "resolve_json_kind"]
+__all__ = ["begin", "declared_columns", "read_footers", "read_records", "resolve_json_kind"]
 
 
 def read_records(file: InputFile, selection: ColumnSelection, on_progress: Callable[[int], None]) -> Iterator[Record]:
@@ -39,6 +40,24 @@ def read_records(file: InputFile, selection: ColumnSelection, on_progress: Calla
         records = (read_json if file.kind is FileKind.JSON else read_jsonl)(file, on_progress)
     partition = file.partition
     return _with_columns(records, partition) if partition else records
+
+
+def begin(file: InputFile, selection: ColumnSelection) -> bool:
+    """Ask the store for the first rows of `file`, which `read_records` will have at once; True while they are coming.
+
+    Nothing is asked twice, nor of a file on this machine.
+    """
+    if isinstance(file.path, Path):
+        return False
+    if file.path.stream is None and file.kind is FileKind.PARQUET:
+        from batchchat.sources.parquet import begin_parquet
+
+        begin_parquet(file, selection)
+    elif file.path.stream is None:
+        from batchchat.sources.remote_stream import RemoteStream
+
+        RemoteStream(file.path)
+    return file.path.stream is not None and file.path.stream.is_waiting
 
 
 def _with_columns(records: Iterator[Record], columns: dict[str, str | None]) -> Iterator[Record]:

@@ -6,7 +6,7 @@ so that a URL of it is one file. A listing tells sizes and ETags; of each object
 
 from __future__ import annotations
 
-import re
+import glob
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from batchchat.errors import InputError
 from batchchat.object_store.failures import ObjectStoreError, StoreFailure, translated
 from batchchat.object_store.opening import open_store
+from batchchat.object_store.threads import in_parallel
 from batchchat.object_store.url import WEB, ObjectUrl, parse_url
-from batchchat.sources.file_types import READS, file_kind
+from batchchat.sources.file_types import file_kind
 from batchchat.sources.glob_match import matches_glob
-from batchchat.sources.ignored import is_ignored
-from batchchat.sources.remote_object import HEAD_BYTES, RemoteObject, in_parallel, refusing, validators
+from batchchat.sources.ignored import folder_description, is_ignored, is_in_run_folder
+from batchchat.sources.remote_object import HEAD_BYTES, RemoteObject, refusing, validators
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["find_remote", "has_pattern"]
 
-_MAGIC = re.compile(r"[*?[]")
 _FIRST_PATIENCE_S = 10.0
 """How long a store that does not answer is asked before anything was sent; later it is asked for minutes."""
 _PATIENCE_S = 120.0
+_AT_ONCE = 16
 _RANGE_NOT_SATISFIABLE = "HTTP 416"
 
 
@@ -42,7 +43,7 @@ def find_remote(texts: Sequence[str], environ: Mapping[str, str]) -> list[tuple[
     Raises `InputError` where there is none, or a store can't be read.
     """
     stores = _Stores(environ)
-    return in_parallel(lambda text: _find(_parsed(text), stores), texts)
+    return in_parallel(lambda text: _find(_parsed(text), stores), texts, _AT_ONCE)
 
 
 class _Stores:
@@ -78,7 +79,7 @@ def _find(url: ObjectUrl, stores: _Stores) -> tuple[list[RemoteObject], str]:
             remote = _object(url.at(item["path"]), lasting, item)
             return replace(remote, head=replace(remote, store=store).read(0, min(remote.size, HEAD_BYTES)))
 
-        return in_parallel(with_head, listed), described
+        return in_parallel(with_head, listed, _AT_ONCE), described
 
 
 def _parsed(text: str) -> ObjectUrl:
@@ -90,7 +91,7 @@ def _parsed(text: str) -> ObjectUrl:
 
 def has_pattern(url: ObjectUrl) -> bool:
     """Whether the key of `url` is a pattern; a web server has none."""
-    return url.scheme not in WEB and _MAGIC.search(url.key) is not None
+    return url.scheme not in WEB and glob.has_magic(url.key)
 
 
 def _one(url: ObjectUrl, store: Any, lasting: Any, key: str) -> RemoteObject:
@@ -157,7 +158,7 @@ def _children(url: ObjectUrl, store: Any, prefix: str) -> list[ObjectMeta]:
 
 def _matching(url: ObjectUrl, store: Any) -> list[ObjectMeta]:
     parts = tuple(url.key.split("/"))
-    wild = next(at for at, part in enumerate(parts) if _MAGIC.search(part))
+    wild = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     prefix = "".join(f"{part}/" for part in parts[:wild])
     is_last = wild == len(parts) - 1 and parts[-1] != "**"
     listed = _children(url, store, prefix) if is_last else _list(url, store, prefix)
@@ -168,8 +169,7 @@ def _matching(url: ObjectUrl, store: Any) -> list[ObjectMeta]:
         for item in listed
         if matches_glob(tuple(item["path"].split("/")[wild:]), parts[wild:]) and not _is_marker(item)
     ]
-    if ".run/" not in url.key:  # `**` would find the journal of an earlier run
-        matches = [item for item in matches if not any(part.endswith(".run") for part in item["path"].split("/")[:-1])]
+    matches = [item for item in matches if not is_in_run_folder(item["path"], url.key)]
     if not matches:
         raise InputError(f"{url.shown}: no object matches. Check the pattern, or name the objects.")
     return matches
@@ -186,12 +186,7 @@ def _in_folder(url: ObjectUrl, store: Any) -> tuple[list[ObjectMeta], str]:
             files.append(item)
         elif not _is_marker(item):
             unread += 1
-    note = f"{unread:,} of {'another kind is' if unread == 1 else 'other kinds are'} not read"
-    if not files:
-        state = f"has no object to read ({note})" if unread else "has no objects"
-        raise InputError(f"{url.shown} {state}. {READS}")
-    words = f"{len(files):,} object{'s' if len(files) > 1 else ''}{f'; {note}' if unread else ''}"
-    return files, f"{url.shown} ({words})"
+    return files, folder_description(url.shown, "object", len(files), unread, empty="has no objects")
 
 
 def _is_marker(item: ObjectMeta) -> bool:

@@ -7,14 +7,11 @@ store can't give becomes one `InputError`.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from queue import SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batchchat.errors import InputError
 from batchchat.object_store.failures import ObjectStoreError, StoreFailure, translated
@@ -23,7 +20,7 @@ from batchchat.object_store.url import ObjectUrl
 if TYPE_CHECKING:
     from obstore import GetOptions
 
-__all__ = ["HEAD_BYTES", "RemoteObject", "in_background", "in_parallel", "interruptible", "refusing", "validators"]
+__all__ = ["HEAD_BYTES", "RemoteObject", "refusing", "validators"]
 
 HEAD_BYTES = 4 << 10
 """How much of each object is read when it is found: it tells its kind, and whether it is as its name says."""
@@ -35,17 +32,15 @@ _FIRST_WAIT_S = 0.2
 _BY_NAME = frozenset({StoreFailure.MISSING, StoreFailure.DENIED, StoreFailure.NO_BUCKET, StoreFailure.NO_CREDENTIALS})
 _KEPT = "Every finished row is kept: run the same command again."
 
-_AT_ONCE = 16
-
-T = TypeVar("T")
-R = TypeVar("R")
-
 
 class _Stream(Protocol):
-    """What reads an object in order."""
+    """What reads an object in order: whether the next row is still on its way, and whether all of them are there."""
 
     @property
     def is_waiting(self) -> bool: ...
+
+    @property
+    def is_at_end(self) -> bool: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +59,7 @@ class RemoteObject:
     has_ranges: bool = True
     head: bytes = field(default=b"", repr=False)
     stream: _Stream | None = field(default=None, init=False, repr=False)
-    """What reads it in order, or did so last."""
+    """What reads it in order, or will as soon as it is opened."""
 
     @property
     def identity(self) -> str | None:
@@ -173,44 +168,3 @@ def refusing(*, begun: bool = True) -> Iterator[None]:
         yield
     except ObjectStoreError as error:
         raise InputError(f"{error} {_KEPT}" if begun and error.failure not in _BY_NAME else str(error)) from None
-
-
-def in_background(call: Callable[[], None]) -> None:
-    """Run `call`, which raises nothing, in a thread that nothing waits for, the end of the program neither."""
-    Thread(target=call, name="store", daemon=True).start()
-
-
-def in_parallel(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What `call` returns for each of `items`, several at a time; a signal ends the wait for it.
-
-    Raises what `call` raises, of the first item where it did.
-    """
-    waiting = deque(enumerate(items))
-    ended: SimpleQueue[tuple[int, R | None, BaseException | None]] = SimpleQueue()
-
-    def work() -> None:
-        with suppress(IndexError):
-            while True:
-                at, item = waiting.popleft()
-                try:
-                    ended.put((at, call(item), None))
-                except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
-                    waiting.clear()
-                    ended.put((at, None, error))
-
-    workers = min(_AT_ONCE, len(items))
-    results: dict[int, Any] = {}
-    for _ in range(workers):
-        in_background(work)
-    for _ in items:
-        at, result, error = ended.get()
-        if error is not None:
-            raise error
-        results[at] = result
-    return [results[at] for at in range(len(items))]
-
-
-def interruptible(call: Callable[[], R]) -> R:
-    """What `call` returns or raises; a signal ends the wait for it."""
-    (result,) = in_parallel(lambda _: call(), (None,))
-    return result

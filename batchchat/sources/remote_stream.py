@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 from io import RawIOBase
-from threading import Condition
 from typing import TYPE_CHECKING, Self
 
 from batchchat.errors import InputError
-from batchchat.sources.remote_object import in_background, interruptible, refusing
+from batchchat.object_store.threads import interruptible
+from batchchat.sources.read_ahead import ReadAhead
+from batchchat.sources.remote_object import refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from batchchat.sources.remote_object import RemoteObject
 
@@ -25,11 +26,8 @@ __all__ = ["RemoteStream", "SeekableObject"]
 _FIRST_CHUNK_BYTES = 256 << 10
 _CHUNK_BYTES = 8 << 20
 _GROWTH = 4
-_CHUNKS_AHEAD = 2
 _ENOUGH_BYTES = 512 << 10
 """With more than this at hand the next row is there: two blocks of a reader."""
-_CHUNKS_BEFORE_AHEAD = 2
-"""How many chunks are read before any is read ahead: a look at the first rows needs no more."""
 
 
 class RemoteStream:
@@ -44,13 +42,23 @@ class RemoteStream:
         self._at = 0
         self._chunk = memoryview(remote.head)
         self._chunk_start = 0
-        self._ahead: _ReadAhead | None = None
+        self._ahead: ReadAhead[memoryview] | None = None
+        self.is_begun = False
 
     def __enter__(self) -> Self:
+        self.is_begun = True
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+        if self._remote.stream is self:
+            self._remote.stream = None
+
+    @classmethod
+    def of(cls, remote: RemoteObject) -> Self:
+        """The stream that was made for `remote` and nobody has begun with, or else a new one."""
+        stream = remote.stream
+        return stream if isinstance(stream, cls) and not stream.is_begun else cls(remote)
 
     def read(self, size: int, /) -> bytes:
         """The next bytes, at most `size`."""
@@ -58,9 +66,9 @@ class RemoteStream:
             return b""
         if self._at >= self._chunk_start + len(self._chunk):
             if self._ahead is None:
-                self._ahead = _ReadAhead(self._remote, self._at)
+                self._ahead = ReadAhead(self._chunks(self._at))
             self._chunk, self._chunk_start = memoryview(b""), self._at  # the one before can go
-            self._chunk = self._ahead.take()
+            self._chunk = next(self._ahead)
         start = self._at - self._chunk_start
         block = self._chunk[start : start + size].tobytes()
         self._at += len(block)
@@ -83,97 +91,42 @@ class RemoteStream:
     @property
     def is_waiting(self) -> bool:
         """Whether a read would have to wait for the store; what it would wait for is asked for."""
-        end = self._chunk_start + len(self._chunk)
-        if end - self._at > _ENOUGH_BYTES or end >= self._remote.size or not self._remote.has_ranges:
+        if self.is_at_end or self._chunk_end - self._at > _ENOUGH_BYTES:
             return False
         if self._ahead is None:
-            self._ahead = _ReadAhead(self._remote, end)
+            self._ahead = ReadAhead(self._chunks(self._chunk_end))
         return not self._ahead.has_next()
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all that is not read yet is at hand, and it is not much."""
+        return self._chunk_end >= self._remote.size and self._remote.size - self._at <= _ENOUGH_BYTES
+
+    @property
+    def _chunk_end(self) -> int:
+        return self._chunk_start + len(self._chunk)
 
     def _stop(self) -> None:
         if self._ahead is not None:
             self._ahead.stop()
             self._ahead = None
 
-
-class _ReadAhead:
-    """The chunks of `remote` from `start`, read in a thread that is never more than a few ahead of who takes them."""
-
-    def __init__(self, remote: RemoteObject, start: int) -> None:
-        self._remote = remote
-        self._start = start
-        self._chunks: list[memoryview] = []
-        self._wanted = 0
-        self._is_ahead = False
-        self._read = 0
-        self._error: BaseException | None = None
-        self._is_stopped = False
-        self._changed = Condition()
-        in_background(self._run)
-
-    def take(self) -> memoryview:
-        """The next chunk, which there is; it blocks until it was read. Raises `InputError`."""
-        with self._changed:
-            self._wanted += 1
-            self._is_ahead = self._is_ahead or self._wanted > _CHUNKS_BEFORE_AHEAD
-            self._changed.notify_all()
-            while not self._chunks and self._error is None:
-                self._changed.wait()
-            if not self._chunks:
-                assert self._error is not None
-                raise self._error
-            return self._chunks.pop(0)
-
-    def has_next(self) -> bool:
-        """Whether `take` returns or raises at once; from now on it is read ahead."""
-        with self._changed:
-            if not self._is_ahead:
-                self._is_ahead = True
-                self._changed.notify_all()
-            return bool(self._chunks) or self._error is not None
-
-    def stop(self) -> None:
-        """Nobody takes any more."""
-        with self._changed:
-            self._is_stopped = True
-            self._chunks.clear()
-            self._changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            with refusing():
-                for chunk in self._all_chunks():
-                    with self._changed:
-                        self._chunks.append(chunk)
-                        self._read += 1
-                        self._changed.notify_all()
-                        while not self._is_stopped and self._read >= self._limit():
-                            self._changed.wait()
-                        if self._is_stopped:
-                            return
-        except BaseException as error:  # noqa: BLE001 (it is raised where the chunk is taken)
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
-
-    def _limit(self) -> int:
-        """How many chunks may have been read by now."""
-        return self._wanted + (_CHUNKS_AHEAD if self._is_ahead else 0)
-
-    def _all_chunks(self) -> Iterator[memoryview]:
-        at, size = self._start, _FIRST_CHUNK_BYTES
-        if not self._remote.has_ranges:
+    def _chunks(self, start: int) -> Generator[memoryview, None, None]:
+        """What is read ahead, from `start` to the end."""
+        with refusing():
+            if self._remote.has_ranges:
+                at, size = start, _FIRST_CHUNK_BYTES
+                while at < self._remote.size:
+                    chunk = self._remote.read(at, min(size, self._remote.size - at))
+                    at, size = at + len(chunk), min(size * _GROWTH, _CHUNK_BYTES)
+                    yield memoryview(chunk)
+                return
             passed = 0
             for view in self._remote.read_all():
-                skipped = min(max(at - passed, 0), len(view))
+                skipped = min(max(start - passed, 0), len(view))
                 passed += len(view)
                 if skipped < len(view):
                     yield view[skipped:]
-            return
-        while at < self._remote.size:
-            chunk = self._remote.read(at, min(size, self._remote.size - at))
-            at, size = at + len(chunk), min(size * _GROWTH, _CHUNK_BYTES)
-            yield memoryview(chunk)
 
 
 class SeekableObject(RawIOBase):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from batchchat.sources.files import InputFiles, find_files
 from batchchat.sources.first_rows import count_if_small, id_column_of, look_at_first_rows
 from batchchat.sources.format_detection import check_columns, check_ids, detect_format, summarize_entries
 from batchchat.sources.input_digest import InputDigest
-from batchchat.sources.readers import declared_columns, read_footers, read_records, resolve_json_kind
+from batchchat.sources.readers import begin, declared_columns, read_footers, read_records, resolve_json_kind
 from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_builder import REFERENCE, Columns, RowBuilder
 from batchchat.sources.sampling import Sample, choose
@@ -84,6 +84,7 @@ class Source:
         self.left_out = 0
         self._all_read = False
         self._remote: RemoteObject | None = None
+        self._following: InputFile | None = None
         self._inputs = inputs.files
         self._first = spec.first
         self._sample: Sample | None = None
@@ -144,7 +145,11 @@ class Source:
     def is_waiting(self) -> bool:
         """Whether the next row is still on its way from a store."""
         stream = None if self._remote is None else self._remote.stream
-        return stream is not None and stream.is_waiting
+        if stream is None:
+            return False
+        if stream.is_waiting:
+            return True
+        return stream.is_at_end and self._following is not None and begin(self._following, self._selection)
 
     @property
     def bytes_total(self) -> int:
@@ -176,7 +181,8 @@ class Source:
         self._all_read = False
         builder = RowBuilder(self._columns, self._unsent, None if of_all else self._columns.spec.shard)
         remaining = self._first
-        for file in self._inputs:
+        for file, following in zip_longest(self._inputs, self._inputs[1:]):
+            self._following = following
             self._remote = None if isinstance(file.path, Path) else file.path
             start = before
 

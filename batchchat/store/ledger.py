@@ -83,9 +83,6 @@ class Ledger:
         self.passthrough = PassthroughColumns()
         self._ahead = _NOTHING
         """What was done to the state that no record says."""
-        # Of the current run: the models that have answered at its endpoint, or the addresses of its several, by name.
-        self._models: set[str] = set()
-        self._addresses: dict[str, str] = {}
 
     def apply(self, journal_offset: int, record: dict[str, Any]) -> None:
         """Apply the record at `journal_offset`. Records are applied in the journal's order."""
@@ -111,7 +108,6 @@ class Ledger:
             self.runs.append((journal_offset, record))
             if (at := record.get("at")) is not None:
                 self.sessions.append((at, at))
-            self.continue_session()
             self.passthrough.declare(journal_offset, record.get("columns"))
             ahead = self._ahead
             self.end_session()
@@ -140,11 +136,6 @@ class Ledger:
         self.at_risk.end_session()
         self.unfinished.end_session()
 
-    def continue_session(self) -> None:
-        """What follows is of the latest of `runs`."""
-        self._models = self.answered_models.setdefault(self.last_run.get("endpoint", ""), set())
-        self._addresses = self.last_run.get("endpoints") or {}
-
     @property
     def is_of_journal(self) -> bool:
         """Whether the state is what the records add up to, and nothing else was done to it."""
@@ -159,6 +150,11 @@ class Ledger:
     def has_endpoints(self) -> bool:
         """Whether the latest run's job names several endpoints, so that rows say which of them answered."""
         return bool(self._addresses)
+
+    @property
+    def _addresses(self) -> dict[str, str]:
+        """By name, where the several endpoints of the latest run are; empty where it has one."""
+        return self.last_run.get("endpoints") or {}
 
     @property
     def off_row_costs(self) -> OffRowCosts:
@@ -306,9 +302,7 @@ class Ledger:
             self.passthrough.add(values, row["ordinal"])
         answered = status == _ANSWERED
         if answered:
-            endpoint = row.get("endpoint")
-            models = self._models if endpoint is None else self._models_at(endpoint)
-            models.add(row["model"])
+            self._add_model(row.get("endpoint"), row["model"])
         index.finish(
             entry,
             status,
@@ -323,9 +317,10 @@ class Ledger:
                 self.pending_spend.pop(key, None)
             self.unfinished.finished(key)
 
-    def _models_at(self, endpoint: str) -> set[str]:
-        """Those of `answered_models` at the one of several endpoints that has this name."""
-        return self.answered_models.setdefault(self._addresses.get(endpoint, endpoint), set())
+    def _add_model(self, endpoint: str | None, model: str) -> None:
+        """`model` has answered at the endpoint of the latest run, or at the one of several that has this name."""
+        address = self.last_run.get("endpoint", "") if endpoint is None else self._addresses.get(endpoint, endpoint)
+        self.answered_models.setdefault(address, set()).add(model)
 
     def _apply_amendment(self, journal_offset: int, record: dict[str, Any]) -> None:
         index, key = self.index, key_of(cast("RowRecord", record))

@@ -57,8 +57,6 @@ def restore(ledger: Ledger, state: Mapping[str, Any], arrays: Sequence[memoryvie
     ledger.index, ledger.totals, ledger.at_risk, ledger.passthrough = index, totals, at_risk, passthrough
     ledger.unfinished, ledger.superseded, ledger.pending_spend = unfinished, superseded, pending
     ledger.runs, ledger.sessions, ledger.answered_models, ledger.price_ratios = runs, sessions, models, ratios
-    if runs:
-        ledger.continue_session()
 
 
 def _packed_paid(paid: PaidElsewhere) -> list[Any]:

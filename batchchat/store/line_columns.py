@@ -7,9 +7,9 @@ their records are converted by `columns`, which can do all of it: the two give t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,16 +21,20 @@ from batchchat.arrow.json_lines import read_json_lines
 from batchchat.arrow.widened_arrays import arrow_type
 from batchchat.arrow.widening import Widened
 from batchchat.core.conversation import ErrorKind
+from batchchat.core.record import RowRecord
 from batchchat.lossless_json import scrub
 from batchchat.store.columns import COLUMNS, Column, times_of
 from batchchat.store.conversation_columns import BEYOND_TEXT, MESSAGES
 
-__all__ = ["LineColumns"]
+__all__ = ["AS_CARRIED", "KeyPath", "LineColumns", "LineForm"]
 
 _TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
+_NO_PATHS: Mapping[str, KeyPath] = {}
 _ZERO = cells.decode([0], pa.int32())[0]
 _CARRIED = "carried"
-_UNPUBLISHED: dict[tuple[str, ...], pa.DataType] = {
+KeyPath = tuple[str, ...]
+"""The keys that lead to a value in a line's record."""
+_UNPUBLISHED: dict[KeyPath, pa.DataType] = {
     ("kind",): _TEXT,
     ("fp",): _TEXT,
     ("place",): _TEXT,
@@ -48,16 +52,37 @@ _UNPUBLISHED: dict[tuple[str, ...], pa.DataType] = {
 """What a line has that is no column, or not as it is."""
 
 
-class LineColumns:
-    """Makes record batches of `schema`, an output's, of lines of kind `row`; `passthrough` are its last columns."""
+class LineForm(NamedTuple):
+    """How lines have the passthrough columns of an output: each at its path in `paths`, else carried under its name.
 
-    def __init__(self, schema: pa.Schema, passthrough: Mapping[str, pa.DataType | Widened]) -> None:
+    `published` makes of a line's record one that carries all of them under their names.
+    """
+
+    paths: Mapping[str, KeyPath]
+    published: Callable[[RowRecord], RowRecord]
+
+
+AS_CARRIED = LineForm({}, lambda row: row)
+
+
+class LineColumns:
+    """Makes record batches of `schema`, an output's, of lines of kind `row`; `passthrough` are its last columns.
+
+    `paths` are those of `LineForm`.
+    """
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        passthrough: Mapping[str, pa.DataType | Widened],
+        paths: Mapping[str, KeyPath] = _NO_PATHS,
+    ) -> None:
         self._schema = schema
-        types = {name: _type_in_line(kind) for name, kind in passthrough.items()}
-        self._passthrough = list(passthrough)
+        self._passthrough = [paths.get(name, (_CARRIED, name)) for name in passthrough]
         self._line_schema: pa.Schema | None = None
         """What lines are read as; None where a passthrough column can't be."""
-        if all(dtype is not None and scrub(name) == name for name, dtype in types.items()):
+        types = dict(zip(self._passthrough, map(_type_in_line, passthrough.values()), strict=True))
+        if all(dtype is not None and scrub(path[-1]) == path[-1] for path, dtype in types.items()):
             self._line_schema = _line_schema(types)
 
     def batch(self, lines: Sequence[bytes]) -> pa.RecordBatch | None:
@@ -67,7 +92,7 @@ class LineColumns:
         values = read_json_lines(b"\n".join(lines), len(lines), self._line_schema, "error")
         return None if values is None else self._converted(values, len(lines))
 
-    def _converted(self, values: Mapping[tuple[str, ...], Any], count: int) -> pa.RecordBatch | None:
+    def _converted(self, values: Mapping[KeyPath, Any], count: int) -> pa.RecordBatch | None:
         messages = _messages(values)
         if messages is None:
             return None
@@ -82,7 +107,7 @@ class LineColumns:
                 arrays.append(_nulls(count, column.type))
             else:
                 arrays.append(times_of(values[path]) if pt.is_timestamp(column.type) else values[path])
-        arrays += [values[_CARRIED, name] for name in self._passthrough]
+        arrays += [values[path] for path in self._passthrough]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
 
@@ -91,19 +116,19 @@ def _nulls(count: int, dtype: Any) -> pa.Array[Any]:
     return nulls
 
 
-def _path(column: Column) -> tuple[str, ...] | None:
+def _path(column: Column) -> KeyPath | None:
     """Where lines have the value of `column` as it is; None where lines that have one are refused."""
     path = column.accessor.path
     return None if path is None or path[-1] in BEYOND_TEXT else path
 
 
-def _line_schema(passthrough: Mapping[str, Any]) -> pa.Schema:
+def _line_schema(passthrough: Mapping[KeyPath, Any]) -> pa.Schema:
     """The keys of a line, each with its type."""
     types = dict(_UNPUBLISHED)
     for column in COLUMNS:
         if (path := _path(column)) is not None:
             types[path] = _FLOAT if pt.is_timestamp(column.type) else column.type
-    types |= {(_CARRIED, name): dtype for name, dtype in passthrough.items()}
+    types |= passthrough
     fields: dict[str, Any] = {}
     for path, dtype in types.items():
         if len(path) == 1:
@@ -128,7 +153,7 @@ def _is_plain(dtype: Any) -> bool:
     return dtype in {_TEXT, _INT, pa.int32(), _FLOAT, pa.bool_()}
 
 
-def _messages(values: Mapping[tuple[str, ...], Any]) -> Any:
+def _messages(values: Mapping[KeyPath, Any]) -> Any:
     """The conversations with their replies; None where role and content can't hold one without loss."""
     lists, replies, texts = values["messages",], values["reply",], values["reply", "text"]
     if texts.null_count != replies.null_count or (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batchchat.core.record import RowRecord
 from batchchat.store.atomic import Replacement
+from batchchat.store.line_columns import AS_CARRIED, LineForm
 from batchchat.store.parquet_file import GROUP_LIMITS, GroupLimits, ParquetBuilder, PassthroughColumn
 
 __all__ = ["OutputBuilder"]
@@ -16,7 +17,8 @@ class OutputBuilder:
     """Builds the output at `path`: a file, or with `part_rows` a folder of part files of so many rows each.
 
     It is open until `commit` or `abandon`. What the files say of the run (`describe`) may come after any number of
-    rows: until then each part that is full stays open. Without rows a folder has one empty part. Raises `OSError`.
+    rows: until then each part that is full stays open. Without rows a folder has one empty part. `line_form` says how
+    rows that are given as lines have the passthrough columns. Raises `OSError`.
     """
 
     def __init__(
@@ -25,11 +27,13 @@ class OutputBuilder:
         passthrough: Mapping[str, PassthroughColumn],
         part_rows: int | None,
         limits: GroupLimits = GROUP_LIMITS,
+        line_form: LineForm = AS_CARRIED,
     ) -> None:
         self._replacement = Replacement(path, is_folder=part_rows is not None)
         self._passthrough = passthrough
         self._part_rows = part_rows
         self._limits = limits
+        self._line_form = line_form
         self._metadata: bytes | None = None
         self._open: list[ParquetBuilder] = []
         self._in_threads = True
@@ -85,7 +89,7 @@ class OutputBuilder:
         building = self._replacement.building
         if self._part_rows is not None:
             building /= f"part-{self.count // self._part_rows:05}.parquet"
-        file = ParquetBuilder(building, self._passthrough, self._limits)
+        file = ParquetBuilder(building, self._passthrough, self._limits, self._line_form)
         file.in_threads = self._in_threads
         self._open.append(file)
         if self._metadata is not None:

@@ -24,7 +24,7 @@ from batchchat.core.output_columns import METADATA
 from batchchat.core.record import RowRecord
 from batchchat.store import records
 from batchchat.store.columns import COLUMNS, Values, arrays_of, passthrough_names
-from batchchat.store.line_columns import LineColumns
+from batchchat.store.line_columns import AS_CARRIED, LineColumns, LineForm
 
 __all__ = ["GROUP_LIMITS", "GroupLimits", "ParquetBuilder", "PassthroughColumn", "SizedRow", "passthrough_array"]
 
@@ -52,15 +52,23 @@ GROUP_LIMITS = GroupLimits()
 
 
 class ParquetBuilder:
-    """The file at `path` with these `passthrough` columns, which is open until `close` or `abandon`."""
+    """The file at `path` with these `passthrough` columns, which is open until `close` or `abandon`.
+
+    `line_form` says how rows that are given as lines have them.
+    """
 
     def __init__(
-        self, path: Path, passthrough: Mapping[str, PassthroughColumn], limits: GroupLimits = GROUP_LIMITS
+        self,
+        path: Path,
+        passthrough: Mapping[str, PassthroughColumn],
+        limits: GroupLimits = GROUP_LIMITS,
+        line_form: LineForm = AS_CARRIED,
     ) -> None:
         self._schema = schema = output_schema(passthrough)
         self._passthrough = passthrough
         self._limits = limits
-        self._lines = LineColumns(schema, passthrough)
+        self._lines = LineColumns(schema, passthrough, line_form.paths)
+        self._published = line_form.published
         self._slice: list[RowRecord | bytes] = []
         self._batches: list[Future[pa.RecordBatch]] = []
         self._rows = self._size = 0
@@ -126,7 +134,7 @@ class ParquetBuilder:
         lines = [row for row in rows if isinstance(row, bytes)]
         if len(lines) == len(rows) and (batch := self._lines.batch(lines)) is not None:
             return batch
-        row_records = [_record(row) for row in rows]
+        row_records = [self._published(_record(row)) if isinstance(row, bytes) else row for row in rows]
         arrays = arrays_of(row_records, COLUMNS)
         arrays += [passthrough_array(row_records, name, kind) for name, kind in self._passthrough.items()]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
@@ -169,10 +177,8 @@ def passthrough_array(rows: Sequence[RowRecord], name: str, kind: PassthroughCol
     return cells.decode(values, kind) if isinstance(kind, pa.DataType) else decode_widened(values, kind)
 
 
-def _record(row: RowRecord | bytes) -> RowRecord:
-    if not isinstance(row, bytes):
-        return row
-    record: Any = records.parse(row)
+def _record(line: bytes) -> RowRecord:
+    record: Any = records.parse(line)
     assert record is not None, "the line is intact"
     return record  # type: ignore[no-any-return]
 

@@ -17,6 +17,7 @@ import pyarrow.types as pt
 from batchchat import lossless_json
 from batchchat.core.record import RowRecord
 from batchchat.store.columns import COLUMNS
+from batchchat.store.line_columns import LineForm
 from batchchat.store.parquet import PassthroughColumn
 
 __all__ = ["ENDPOINT", "ParsedColumns", "ParsedField", "declared_text", "fields_of_schema", "fields_of_text"]
@@ -152,13 +153,16 @@ class ParsedColumns:
             self.columns[out] = column
 
     @property
-    def changes_rows(self) -> bool:
-        """Whether there is a column that a row's record does not have."""
-        return bool(self._values) or self._has_endpoints
+    def line_form(self) -> LineForm | None:
+        """How the line of a row has these columns; None where it does not have all of them."""
+        if self._values:
+            return None
+        paths = {out: ("carried", name) for name, out in self._renamed.items() if out != name}
+        return LineForm(paths | {ENDPOINT: (ENDPOINT,)} if self._has_endpoints else paths, self.of)
 
     def of(self, row: RowRecord) -> RowRecord:
         """The record `row` with the cells of these columns among its carried ones."""
-        if not self.changes_rows:
+        if not self._values and not self._has_endpoints:
             return row
         parsed = row.get("reply", _NONE).get("parsed")
         values = parsed if isinstance(parsed, dict) else _NONE

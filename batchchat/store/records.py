@@ -53,16 +53,16 @@ _LENIENT = b',"lenient":true'
 def encode(record: Any) -> bytes:
     """The line of `record`, newline included. `kind` must be its first key."""
     try:
-        body = orjson.dumps(record)[:-1]
+        written = orjson.dumps(record)
     except TypeError:
-        body = lossless_json.dumps(record)[:-1] + _LENIENT
-    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+        written = lossless_json.dumps(record)[:-1] + _LENIENT + b"}"
+    body = memoryview(written)[:-1]  # a record may be large: it is copied once
+    return b"".join((body, b',"crc":"%08x"}\n' % zlib.crc32(body)))
 
 
 def intact(line: bytes) -> bool:
     """Whether `line` (without its newline) ends in the checksum of its own bytes."""
-    body, tail = line[:-_TAIL], line[-_TAIL:]
-    return line.startswith(_START) and tail == b',"crc":"%08x"}' % zlib.crc32(body)
+    return line.startswith(_START) and line.endswith(b',"crc":"%08x"}' % zlib.crc32(memoryview(line)[:-_TAIL]))
 
 
 def decode(line: bytes) -> dict[str, Any] | None:

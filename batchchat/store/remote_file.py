@@ -6,8 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from batchchat.object_store.bucket import CONFLICTS, StoredObject, in_threads
+from batchchat.object_store.bucket import CONFLICTS, StoredObject
 from batchchat.object_store.failures import ObjectStoreError
+from batchchat.object_store.threads import interruptible
 from batchchat.store.remote_note import Publication, UploadedFile, new_id
 from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
@@ -22,7 +23,7 @@ class RemoteFileOutput(RemoteOutput):
     def _publish(self, path: Path) -> RemoteResult:
         note, file = self._note, UploadedFile.of(path, self._url.key, self._note.hashes)
         there = self._bucket.head(file.key)
-        if there is not None and note.published is not None and _is_same(note.published, there):
+        if there is not None and note.published is not None and there.is_identical(note.published.identity):
             if note.published.content == [file.sha256]:
                 return self._result(file)
         elif there is not None:
@@ -38,19 +39,18 @@ class RemoteFileOutput(RemoteOutput):
     def _upload(self, publication: Publication, path: Path, there: StoredObject | None) -> None:
         """Put the file in place of what is `there`."""
 
-        def put(file: UploadedFile) -> None:
+        def put() -> StoredObject:
             replaces = None if there is None else there.identity
             try:
-                stored = self._bucket.put(file.key, path, replaces=replaces, mark=publication.id)
+                return self._bucket.put(self._url.key, path, replaces=replaces, mark=publication.id)
             except ObjectStoreError as error:
                 # An answer that was lost: the put was tried again, and met what it had done itself.
                 if error.failure not in CONFLICTS or (own := self._own(publication)) is None:
                     raise
-                stored = own
-            self._note.pending = replace(publication, identity=stored.identity)
+                return own
 
         try:
-            in_threads(put, publication.files)
+            self._note.pending = replace(publication, identity=interruptible(put).identity)
         except ObjectStoreError as error:
             if error.failure in CONFLICTS:
                 raise self._lose(publication) from None
@@ -68,7 +68,7 @@ class RemoteFileOutput(RemoteOutput):
 
     def _is_foreign(self) -> bool:
         there, published = self._bucket.head(self._url.key), self._note.published
-        return there is not None and (published is None or not _is_same(published, there))
+        return there is not None and (published is None or not there.is_identical(published.identity))
 
     def _keep_what_is_there(self) -> list[str]:
         """Copy it to a dated name: it stays in its place until the new result replaces it."""
@@ -88,9 +88,3 @@ class RemoteFileOutput(RemoteOutput):
 
     def _result(self, file: UploadedFile) -> RemoteResult:
         return RemoteResult(self.shown, 1, file.size, leftovers=len(self._note.discarded))
-
-
-def _is_same(publication: Publication, there: StoredObject) -> bool:
-    """Whether `there` is what was put: not every answer has both, the ETag and the version."""
-    both = publication.identity.keys() & there.identity.keys()
-    return bool(both) and all(publication.identity[name] == there.identity[name] for name in both)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from batchchat.object_store.bucket import CONFLICTS, in_threads
+from batchchat.object_store.bucket import CONFLICTS
 from batchchat.object_store.failures import ObjectStoreError
+from batchchat.object_store.threads import in_parallel
 from batchchat.store.manifest import manifest_key, manifest_number, manifest_of, parts_prefix, publication_id
 from batchchat.store.output_files import files_of
 from batchchat.store.parquet import rows_in
@@ -19,6 +20,8 @@ from batchchat.store.remote_note import Publication, UploadedFile, new_id
 from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
 __all__ = ["RemotePartsOutput"]
+
+_AT_ONCE = 4
 
 
 class RemotePartsOutput(RemoteOutput):
@@ -73,7 +76,7 @@ class RemotePartsOutput(RemoteOutput):
             # The name is this publication's alone, and so is the content: a second put of it changes nothing.
             stored[file.key] = self._bucket.put(file.key, path / file.key.rpartition("/")[2], overwrite=True)
 
-        in_threads(put, missing)
+        in_parallel(put, missing, _AT_ONCE)
         return {file.key: stored[file.key].e_tag for file in publication.files}
 
     def _make_result(self, publication: Publication, manifest: bytes) -> None:

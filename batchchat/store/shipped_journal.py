@@ -97,6 +97,15 @@ class ShippedJournal:
             sync_folder(self._folder)
         return fetched
 
+    @property
+    def has_others(self) -> bool:
+        """Whether the copy has what this process has not put there."""
+        blocks = self._blocks()
+        newest = max(blocks, default=0)
+        return newest > self._number or any(
+            block.end > self._ends.get(block.segment, 0) for block in blocks.get(newest, ())
+        )
+
     def ship(self) -> int:
         """Copy what the journal has grown by, in whole lines; returns how many bytes that was."""
         shipped = 0

@@ -30,6 +30,14 @@ def _limits_shared(event: notices.LimitsShared) -> str:
     return f"limits shared as {event.name}, {with_whom}: {numbers.count(event.concurrency)} in flight together"
 
 
+def _leases_held(event: notices.LeasesHeld) -> str:
+    lasted = numbers.duration(event.held_s)
+    return (
+        f"limits shared as {event.name}: another process has held {event.lock} for {lasted}, and nothing is sent until"
+        " it goes on. If it is suspended, continue or end it"
+    )
+
+
 def _ceiling_lowered(event: events.CeilingLowered) -> str:
     signs = [numbers.quantity(event.refusals, "refusal")] if event.refusals or not event.cut_offs else []
     if event.cut_offs:
@@ -82,6 +90,7 @@ def _endpoint_up(event: events.EndpointUp, utc: bool) -> str:
 ENDPOINT_LINES: Mapping[type[Any], Callable[[Any], str]] = {
     events.LimitsRead: _limits_read,
     notices.LimitsShared: _limits_shared,
+    notices.LeasesHeld: _leases_held,
     events.CeilingLowered: _ceiling_lowered,
     events.CeilingRaised: _ceiling_raised,
     events.EndpointRetired: _endpoint_retired,

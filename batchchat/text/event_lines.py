@@ -247,10 +247,11 @@ def _row_overdue(event: events.RowOverdue) -> str:
 
 def _draining(event: events.Draining) -> str:
     way_out = ". Send it again to stop now" if event.by_signal else ""
+    head = f"{event.reason} No" if event.reason.endswith(".") else f"{event.reason}: no"
     if not event.in_flight:
-        return f"{event.reason}: no new requests; none in flight"
+        return f"{head} new requests; none in flight"
     return (
-        f"{event.reason}: no new requests; waiting up to {numbers.duration(event.wait_s)} for"
+        f"{head} new requests; waiting up to {numbers.duration(event.wait_s)} for"
         f" {numbers.count(event.in_flight)} in flight{way_out}"
     )
 

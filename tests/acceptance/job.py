@@ -48,12 +48,14 @@ def rows(count: int, start: int = 0) -> list[dict[str, Any]]:
 
 
 def until(happens: Callable[[], Any], what: str = "it", patience_s: float = PATIENCE_S) -> Any:
-    """Wait until `happens()` is true; what it gave."""
+    """Wait until `happens()` is true; what it gave. To ask takes at most a fifth of a core from what is waited for."""
     deadline = time.monotonic() + patience_s
-    while not (found := happens()):
+    while True:
+        start = time.thread_time()
+        if found := happens():
+            return found
         assert time.monotonic() < deadline, f"{what} did not happen within {patience_s} s"
-        time.sleep(0.005)
-    return found
+        time.sleep(max(0.005, 4 * (time.thread_time() - start)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,43 @@ def test_only_the_rest_is_written_at_the_end(job: Job, keys: dict[str, Any]) -> 
     assert all(20 <= adopted <= 121 for adopted in ADOPTED)
 
 
+def test_a_run_with_several_endpoints_writes_too(job: Job) -> None:
+    """The name of who answered stands in the lines beside what is carried, a column of that name included."""
+    input_rows = [{**row, "endpoint": f"of {row['id']}"} for row in rows(120)]
+    with mock_thread(latency_s=0.004) as one, mock_thread(latency_s=0.004, faults=(Fault("garbage", 0.05),)) as two:
+        entries = [{"base_url": one.url, "name": "one"}, {"base_url": two.url, "name": "two"}]
+        job.write(input_rows, endpoint__base_url=None, endpoints=entries, concurrency=8, retry__max_attempts=1)
+        assert job.run().code in {0, 3}
+    table = job.table()
+    ended = {record["id"]: record for record in job.journal() if record["kind"] == "row"}
+    assert [row["endpoint"] for row in table] == [ended[row["id"]]["endpoint"] for row in table]
+    assert {row["endpoint"] for row in table} == {"one", "two"}
+    assert [row["input_endpoint"] for row in table] == [row["endpoint"] for row in input_rows]
+    (adopted,) = ADOPTED
+    assert adopted >= 20
+
+
+def test_one_endpoint_then_several_then_one(job: Job) -> None:
+    """Each run writes early with the columns of its own job; rows of before have what their lines say, or null."""
+    input_rows = [{**row, "endpoint": "x"} for row in rows(240)]
+    with mock_thread(latency_s=0.004) as one, mock_thread(latency_s=0.004) as two:
+        entries = [{"base_url": one.url, "name": "one"}, {"base_url": two.url, "name": "two"}]
+        job.write(input_rows, endpoint__base_url=one.url, concurrency=8)
+        assert job.run("--limit", "80").code == 0
+        assert "input_endpoint" not in job.table()[0]
+        job.write(endpoint__base_url=None, endpoints=entries)
+        assert job.run("--limit", "80").code == 0
+        table = job.table()
+        ended = {record["id"]: record for record in job.journal() if record["kind"] == "row"}
+        assert [row["endpoint"] for row in table] == [ended[row["id"]].get("endpoint") for row in table]
+        assert {row["endpoint"] for row in table} == {None, "one", "two"}
+        job.write(endpoint__base_url=two.url, endpoints=None)
+        assert job.run().code == 0
+    table = job.table()
+    assert (len(table), {row["endpoint"] for row in table}, "input_endpoint" in table[0]) == (240, {"x"}, False)
+    assert [adopted >= 20 for adopted in ADOPTED] == [True] * 3
+
+
 @pytest.mark.field
 def test_a_run_with_workers_writes_too(job: Job) -> None:
     """In the order of the input; its workers' rows are in segments of their own."""

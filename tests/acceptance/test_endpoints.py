@@ -111,6 +111,11 @@ def test_one_that_does_not_know_the_model_is_told_and_not_used(job: Job) -> None
     )
     retries = Counter(kind for record in job.journal() for kind in record.get("retries", ()))
     assert retries == {"not_found": asked["requests"]}
+    steps = [record for record in job.journal() if record["kind"] == "step"]
+    assert len(steps) == asked["requests"]
+    assert {(step["endpoint"], step["why"], step["error"]) for step in steps} == {
+        ("other", "not_found", "The model `no-such-model` does not exist")
+    }
 
 
 def test_one_that_was_down_to_the_end_is_in_the_summary_and_in_status(job: Job) -> None:
@@ -131,8 +136,8 @@ def test_one_that_was_down_to_the_end_is_in_the_summary_and_in_status(job: Job) 
     }
     assert set(told["down"]) == {"name", "state", "rows", "cost_usd", "down_since"}  # none of its words
     assert told["down"]["down_since"] is not None
-    assert "  endpoints up: 60 answered · $" in again.out
-    assert "            down: 0 answered · was down since " in again.out
+    assert "  endpoints up: 60 answered in the last run · $" in again.out
+    assert "            down: 0 answered in the last run · was down since " in again.out
     assert f"waited for it to answer again (nothing listens at 127.0.0.1:{port})" in again.out
     assert "  endpoints up: 20 answered in this run · $" in summary
     assert "            down: 0 answered in this run · was down since " in summary

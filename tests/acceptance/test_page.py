@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from tests.acceptance.job import Job
-from tests.acceptance.servers import mock_process
+from tests.acceptance.servers import mock_thread
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "two_conversations.jsonl"
 
@@ -14,7 +14,7 @@ SAMPLE = Path(__file__).parents[2] / "sample_data" / "two_conversations.jsonl"
 def test_the_two_conversations(job: Job) -> None:
     """They come out with the page's replies, usage and cost, to the last digit."""
     shutil.copy(SAMPLE, job.input)
-    with mock_process("--api-key", "the-right-key") as mock:
+    with mock_thread(api_key="the-right-key") as mock:
         job.write(
             endpoint__base_url=mock.url, endpoint__api_key_env="DEEPINFRA_TOKEN", model="microsoft/WizardLM-2-8x22B"
         )

@@ -218,16 +218,18 @@ def test_a_run_by_ray(job: Job) -> None:
     assert list(job.run_folder.glob("worker-*")) == []
 
 
-def killed_at_random(job: Job, mock: Mock, head: RayHead, kills: list[str], *, count: int, seed: int) -> dict[str, Any]:
-    """Run the job by Ray to its end, and kill what `kills` names: a worker, its relay, the gateway, the driver.
+def killed_at_random(
+    job: Job, head: RayHead, kills: list[str], *, count: int, seed: int, code: int = 0
+) -> tuple[Ended, int]:
+    """Run the job by Ray, and kill what `kills` names on the way to `count` rows: worker, relay, gateway or driver.
 
-    Every row is answered once, in the journal and in the table; what was sent again was in flight at a kill. Returns
-    the mock's figures, and the costs.
+    The same command is run again until it ends with `code`; how it did, and how many requests were in flight at most at
+    all kills together.
     """
     chance = random.Random(seed)
-    left, kept, at_risk, ended = [*kills], Counter[str](), 0, None
+    left, kept, ended = [*kills], Counter[str](), None
     began = time.monotonic()
-    while ended is None or ended.code != 0:
+    while ended is None or ended.code != code:
         running = job.start("--engine", "ray", "--progress", "none", env=head.environ)
         while left and running.process.poll() is None:
             part = (count - len(kept)) // (len(left) + 1)
@@ -241,7 +243,6 @@ def killed_at_random(job: Job, mock: Mock, head: RayHead, kills: list[str], *, c
             victim = chance.choice(pids)
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
-            at_risk += job.keys["concurrency"]
             print(f"{time.monotonic() - began:6.0f} s  {left.pop(0)} {victim} killed at {job.acknowledged()} rows")
             now = answers(job)
             assert kept.keys() <= now.keys(), "an acknowledged answer went"
@@ -249,9 +250,17 @@ def killed_at_random(job: Job, mock: Mock, head: RayHead, kills: list[str], *, c
             time.sleep(chance.random())
         ended = running.end(PATIENCE_S * 10)
         kept = answers(job)
-        assert ended.code in {0, -9} or "in use by workers of a run that was killed" in ended.err, ended.err
+        assert ended.code in {code, -9} or "in use by workers of a run that was killed" in ended.err, ended.err
         print(f"{time.monotonic() - began:6.0f} s  a run ended with {ended.code} at {len(kept)} rows")
     assert left == [], "all kills took place"
+    return ended, len(kills) * job.keys["concurrency"]
+
+
+def each_row_once(job: Job, mock: Mock, *, count: int, at_risk: int) -> dict[str, Any]:
+    """Every row is answered once, in the journal and in the table, and was sent again only where it was at risk.
+
+    Returns the mock's figures, and the costs.
+    """
     table = job.table()
     assert [row["id"] for row in table] == [f"r{n:04}" for n in range(count)]
     assert {row["status"] for row in table} == {"answered"}
@@ -282,8 +291,41 @@ def test_killed_in_every_place(job: Job, head: RayHead) -> None:
     """A worker, its actor, what speaks with Ray, and the run itself: no row is lost, none that is kept sent again."""
     with mock_process("--latency", "0.2", "--max-concurrent", "24") as mock:
         job.write(rows(1500), endpoint__base_url=mock.url, concurrency=24, workers=2, cluster__address=head.address)
-        figures = killed_at_random(job, mock, head, ["worker", "relay", "gateway", "driver"], count=1500, seed=7)
+        _, at_risk = killed_at_random(job, head, ["worker", "relay", "gateway", "driver"], count=1500, seed=7)
+        figures = each_row_once(job, mock, count=1500, at_risk=at_risk)
     assert "429" not in figures["statuses"], "no request was one too many"
+
+
+@pytest.mark.field
+def test_the_cap_holds_through_kills(job: Job, head: RayHead) -> None:
+    """By the server's own count, whatever is killed. The run ends with exit 4, says what is left, and can go on."""
+    cap = Decimal("0.05")
+    with mock_process("--latency", "0.2", "--seed", "1") as mock:
+        job.write(
+            rows(1500),
+            endpoint__base_url=mock.url,
+            concurrency=24,
+            workers=2,
+            cluster__address=head.address,
+            params={"max_tokens": 100},
+            price={"input": 1, "output": 1},
+            budget__max_cost=float(cap),
+        )
+        kills = ["worker", "gateway", "driver", "relay", "worker"]
+        ended, at_risk = killed_at_random(job, head, kills, count=400, seed=11, code=4)
+        billed = Decimal(mock.stats()["cost_usd"])
+        status = json.loads(job.run("status", "job.yaml", "--json").out)
+        of_report = json.loads(job.run("report", "job.yaml", "--json").out)["outputs"][0]["cost_usd"]
+        known, possibly = (Decimal(str(of_report[name])) for name in ("known", "possibly_billed"))
+        print({"cap": str(cap), "billed": str(billed), "known": str(known), "possibly_billed": str(possibly)})
+        assert cap * Decimal("0.6") < billed <= cap
+        assert known == sum(Decimal(str(row["cost_usd"])) for row in job.table())
+        assert known <= billed <= known + possibly <= cap
+        assert 0 < status["rows"]["left"] < 1500
+        assert status["rows"]["answered"] == len(job.table()) == 1500 - status["rows"]["left"]
+        assert f"{status['rows']['left']} left" in ended.out
+        whole(job, job.run("--max-cost", "1", "--engine", "local"), 1500)
+        each_row_once(job, mock, count=1500, at_risk=at_risk)
 
 
 @pytest.mark.field
@@ -356,4 +398,5 @@ def test_a_hundred_thousand_rows_killed_at_random(job: Job, head: RayHead) -> No
             price={"input": 1, "output": 1},
             budget__max_cost=1000,
         )
-        killed_at_random(job, mock, head, kills, count=count, seed=2026)
+        _, at_risk = killed_at_random(job, head, kills, count=count, seed=2026)
+        each_row_once(job, mock, count=count, at_risk=at_risk)

@@ -91,6 +91,32 @@ def test_an_object_that_is_replaced_in_mid_run(job: Job, web: Web, monkeypatch: 
     assert job.acknowledged() == len(job.table()) == 500
 
 
+@pytest.mark.parametrize("count", [1, 12])
+def test_a_slow_store_holds_up_no_answer(job: Job, web: Web, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Parquet, in one file and in many: what was sent is recorded while the store is still to answer."""
+    monkeypatch.setattr(remote_stream, "_CHUNK_BYTES", 4096)
+    sink = pa.BufferOutputStream()
+    table = pa.table({"prompt": [f"Hello {n} " + "x" * 300 for n in range(240 // count)]})
+    pq.write_table(table, sink, row_group_size=20, compression="none", use_dictionary=False)
+    web.content = sink.getvalue().to_pybytes()
+    job.write(input__path=[web.url(f"{n}.parquet") for n in range(count)], input__id=None, dedupe=False, concurrency=50)
+    held: list[int] = []
+    with mock_thread(latency_s=0.1) as mock:
+        job.write(endpoint__base_url=mock.url)
+
+        def hold() -> None:
+            if (sent := mock.stats()["requests"]) and len(held) < 3:
+                held.append(sent)
+                until(lambda: job.acknowledged() >= sent, f"{sent} answers while the store is silent")
+                held[-1] = 0
+
+        web.before = hold
+        ended = job.run()
+    assert ended.code == 0, ended.err
+    assert held == [0, 0, 0]
+    assert len(job.table()) == 240
+
+
 def test_a_signature_is_shown_nowhere(job: Job, web: Web) -> None:
     """Not in messages, the journal, the output, or the command that is suggested; it still tells the same input."""
     web.content = lines(4)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchchat.mock import parse_fault
 from tests.acceptance.job import PATIENCE_S, Ended, Job, conversation, rows, until
 from tests.acceptance.servers import mock_thread
 
@@ -64,7 +65,8 @@ def same_as_one_run(job: Job, merged: str, whole: str) -> None:
 def mixed_rows(count: int) -> list[Any]:
     """Good rows whose columns widen over the whole input, and bad ones of each kind."""
     good: list[Any] = [
-        row | {"n": n if n != 17 else 0.5, "tag": {"a": n} if n % 3 else None} for n, row in enumerate(rows(count))
+        row | {"n": n if n != 17 else 0.5, "tag": {"a": n} if n % 3 else None, "mix": "x" if n == 5 else [n]}
+        for n, row in enumerate(rows(count))
     ]
     return [*good, "{broken", {"id": "r0003", "messages": conversation("again")}, {"id": 8}, {"messages": []}]
 
@@ -156,6 +158,7 @@ def test_what_a_shard_says_at_first(job: Job) -> None:
     )
     assert "\nnote   equal requests are sent once in each shard (`dedupe`)" in ended.err
     assert "\nnote   out-1-of-3.parquet: runs of this job with another number of shards." in ended.err
+    assert "another number of shards" not in shard_run(job, 2, 2).err  # nothing is paid for again by a resume
 
 
 def test_a_suggested_command_raises_the_budget_of_all_shards(job: Job) -> None:
@@ -319,6 +322,43 @@ def test_money_and_rows_that_are_gone_are_counted_once(job: Job) -> None:
     assert summary["cost_usd"]["known"] == pytest.approx(float(paid))
 
 
+def test_every_figure_of_the_merged_run_is_the_sum_of_the_shards(job: Job) -> None:
+    """Failed, invalid and cut-off rows, what was tried and paid in vain, and what was replaced."""
+    faults = tuple(map(parse_fault, ("500=0.3", "drop-after=0.2", "garbage=0.1")))
+    with mock_thread(latency_s=0.0, seed=3, faults=faults) as mock:
+        job.write([*rows(60), "{broken", {"id": "x", "messages": []}], endpoint__base_url=mock.url, samples=2)
+        job.write(retry={"max_attempts": 2, "max_wait": 0.01, "max_possibly_billed": 2}, params={"max_tokens": 9})
+        for number in (1, 2, 3):
+            assert shard_run(job, number, 3).code == 3
+        job.write(params={"max_tokens": 10})
+        assert shard_run(job, 3, 3, "--resend", "changed").code == 3
+        for number in (1, 2):
+            assert shard_run(job, number, 3, "--keep-changed").code == 3
+        assert merge(job, 3).code == 0
+    merged = report(job, "merged.parquet")
+    parts = [report(job, f"out-{number}-of-3.parquet") for number in (1, 2, 3)]
+    assert merged["rows"]["failed"] > 0
+    assert merged["cost_usd"]["superseded"] > 0
+    assert counted(merged) == sum(map(counted, parts), Counter())
+
+
+def counted(figures: dict[str, Any]) -> Counter[str]:
+    """All figures that add up, by their names; money in billionths of a dollar."""
+    counts: Counter[str] = Counter()
+    for name, value in figures.items():
+        if name == "failures":
+            counts.update({f"failures.{kind['error_kind']}": kind["rows"] for kind in value})
+        elif name in {"rows", "cost_usd", "by_source", "possibly_billed"} and value is not None:
+            counts.update({f"{name}.{inner}": count for inner, count in counted(value).items()})
+        elif name == "running_s":
+            continue  # shards may run at the same time
+        elif isinstance(value, float):
+            counts[name] = round(value * 1e9)
+        elif isinstance(value, int):
+            counts[name] = value
+    return counts
+
+
 def test_amended_rows_are_merged(job: Job) -> None:
     """Carried columns follow the input, in a shard and in what is merged of it."""
     job.write([row | {"tag": "old"} for row in rows(30)], concurrency=4)
@@ -351,6 +391,25 @@ def test_a_job_of_which_only_shards_have_run(job: Job) -> None:
     ended = job.run("--progress", "none", "--limit", "1")
     assert "Merged they are one run: batchchat merge out-*-of-2.parquet -o out.parquet" in ended.err
     assert "Merged they" not in job.run("--progress", "none", "--limit", "1").err
+
+
+def test_an_estimate_of_a_shard(job: Job) -> None:
+    """Of its rows alone; a pilot's answers are the shard's, and the suggested commands are its own."""
+    job.write(rows(24), concurrency=4, price={"input": 1, "output": 1}, params={"max_tokens": 5})
+    sizes = {}
+    for number in (1, 2):
+        ended = job.run("estimate", "job.yaml", "--shard", f"{number}/2", "--json")
+        assert f"shard  {number} of 2 · 2 of 4 in flight · output out-{number}-of-2.parquet" in ended.err
+        sizes[number] = json.loads(ended.out)["rows"]["total"]
+    assert sum(sizes.values()) == 24
+    pilot = job.run("estimate", "job.yaml", "--shard", "2/2", "--pilot", "3", "--yes")
+    assert pilot.out.endswith("\nnext  batchchat run job.yaml --shard 2/2\n")
+    assert not job.run_folder.exists()
+    assert f"3 finished before are kept · {sizes[2] - 3} new" in shard_run(job, 2, 2).err
+    assert merge(job, 2, "--partial").code == 0
+    done = job.run("estimate", "job.yaml", "--shard", "2/2")
+    assert done.out.endswith("\nnext  batchchat report out-2-of-2.parquet\n")
+    assert "Merged they are one run" in job.run("estimate", "job.yaml").err
 
 
 def test_shards_take_one_job(job: Job) -> None:

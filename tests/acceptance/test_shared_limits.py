@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import signal
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from batchchat.cluster.lease_file import LeaseFile, leases_folder
+from batchchat.cluster.leased import Leased
 from batchchat.cluster.lessor import LeaseTerms
+from batchchat.execution.run_loop import RunLoop
 from tests.acceptance.job import Job, rows, until
 from tests.acceptance.servers import mock_thread
 
@@ -57,6 +62,53 @@ def test_workers_do_not_share(job: Job) -> None:
     ended = job.run()
     assert ended.code == 2
     assert "set `workers: 1`" in ended.err
+
+
+def test_leases_that_can_not_be_given_back_change_nothing_of_a_run_that_is_done(job: Job) -> None:
+    folder, end = leases_folder("team", environ(job.folder)), Leased.end
+
+    def end_without_folder(leased: Leased) -> None:
+        shutil.rmtree(folder)
+        end(leased)
+
+    job.write(rows(4), concurrency=CEILING, limits__share="team")
+    with patch.object(Leased, "end", end_without_folder):
+        ended = job.run(env=environ(job.folder))
+    assert (ended.code, ended.errors) == (0, [])
+
+
+def test_leases_that_break_in_mid_run_stop_it(job: Job) -> None:
+    """What was answered is kept, and the same command goes on when they can be used."""
+    folder, begin = leases_folder("team", environ(job.folder)), Leased.begin
+
+    def begin_without_folder(leased: Leased, loop: RunLoop) -> None:
+        shutil.rmtree(folder)
+        begin(leased, loop)
+
+    job.write(rows(4), concurrency=CEILING, limits__share="team")
+    with patch.object(Leased, "begin", begin_without_folder):
+        ended = job.run(env=environ(job.folder))
+    assert ended.code == 6
+    assert ended.errors[0].startswith("stopped: the leases of `limits.share: team`: ")
+    assert job.run(env=environ(job.folder)).code == 0
+
+
+@pytest.mark.field
+def test_a_process_that_is_suspended_with_the_lock_is_told(job: Job) -> None:
+    """Nothing is sent meanwhile; when the lock is free the run goes on."""
+    with mock_thread(latency_s=0.05) as mock:
+        job.write(rows(400), endpoint__base_url=mock.url, concurrency=CEILING, limits__share="team")
+        try:
+            running = job.start("--progress", "log", env=environ(job.folder))
+            until(lambda: job.acknowledged() >= 20, "rows to be answered")
+            with (leases_folder("team", environ(job.folder)) / "lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                running.says("/lock for 10s, and nothing is sent until it goes on.")
+                assert mock.stats()["requests"] < 400
+            assert running.end().code == 0
+            assert mock.stats()["billed_rows"] == 400
+        finally:
+            job.kill()
 
 
 @pytest.mark.field

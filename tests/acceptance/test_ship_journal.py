@@ -92,6 +92,47 @@ def test_a_machine_that_is_killed(machines: tuple[Job, Job, str], s3: S3) -> Non
     assert [row["id"] for row in second.table()] == [f"r{n:04}" for n in range(count)]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_machine_that_was_declared_gone_and_is_not(machines: tuple[Job, Job, str], s3: S3, workers: int) -> None:
+    """It sends nothing more, and ends; once the other has ended, its rows and the other's are one run."""
+    first, second, bucket = machines
+    count = 600
+    with mock_thread(latency_s=0.5) as mock:
+        for job in machines[:2]:
+            job.write(rows(count), endpoint__base_url=mock.url, concurrency=4, workers=workers)
+        running = first.start(env=s3.environ)
+        last = "journal-000001." if workers == 1 else "journal-000003."  # the run's own, and one of each worker
+        until(lambda: any(last in key for key in s3.keys(bucket)), "a block of each segment")
+        ended = second.run("--yes", "--limit", "1", env=s3.environ)
+        assert ended.code == 0, ended.err
+        ended = running.end()
+        assert ended.code == 6, ended.err
+        assert f"s3://{bucket}/journals/out.run, the journal of this run, was taken over by " in ended.errors[0]
+        first.write(concurrency=128, workers=1)
+        ended = first.run(env=s3.environ)
+        assert ended.code == 0, ended.err
+        assert mock.stats()["requests"] <= count + 1, "the one row of the other, where it was sent at the same time"
+    assert [row["id"] for row in first.table()] == [f"r{n:04}" for n in range(count)]
+
+
+def test_a_marker_that_was_deleted(machines: tuple[Job, Job, str], s3: S3) -> None:
+    """Where nobody has taken over, it is put again, and the run goes on."""
+    first, _, bucket = machines
+    owner = "journals/out.run/owner.json"
+    with mock_thread(latency_s=0.5) as mock:
+        first.write(rows(COUNT), endpoint__base_url=mock.url, concurrency=1)
+        running = first.start(env=s3.environ)
+        until(lambda: owner in s3.keys(bucket), "the marker")
+        s3.client.delete_object(Bucket=bucket, Key=owner)
+        until(lambda: owner in s3.keys(bucket), "the marker again")
+        running.signal(signal.SIGTERM)
+        ended = running.end()
+    assert ended.code == 128 + signal.SIGTERM, ended.err
+    assert "not copied" not in ended.err
+    assert journal_in(s3, bucket) == first.journal_file.read_bytes()
+    assert owner not in s3.keys(bucket)
+
+
 def test_the_same_machine_goes_on_after_a_kill(machines: tuple[Job, Job, str], s3: S3) -> None:
     """Its journal has all, and nobody needs to say anything; the copy catches up."""
     first, _, bucket = machines

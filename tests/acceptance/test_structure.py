@@ -152,13 +152,69 @@ def test_an_endpoint_that_refuses_the_format_is_asked_by_the_next(job: Job) -> N
 
 
 def test_a_format_that_is_set_is_not_replaced(job: Job) -> None:
-    """The rows fail with the endpoint's words."""
+    """Not for later rows either: they fail with the endpoint's words, and nothing is told of another format."""
     with endpoint(lambda _: error(400, "response_format json_schema is not supported")) as server:
-        expecting(job, server, 2, expect__response_format="json_schema")
+        expecting(job, server, 3, expect__response_format="json_schema", concurrency=1)
         ended = job.run()
-        assert len(server.asked) == 2
-    assert ended.code == 3
+        assert [asked.body["response_format"]["type"] for asked in server.asked] == ["json_schema"] * 3
+    assert (ended.code, "is refused response_format" in ended.err) == (3, False)
     assert {row["error"] for row in job.table()} == {"response_format json_schema is not supported"}
+
+
+def asked_formats(server: Endpoint) -> Counter[str | None]:
+    """How often each `response_format` was asked for."""
+    return Counter(asked.body.get("response_format", {}).get("type") for asked in server.asked)
+
+
+def test_each_of_several_endpoints_is_asked_by_what_it_takes(job: Job) -> None:
+    """One refuses `json_schema`: it is asked by `json_object` from there on, and the other as before."""
+
+    def refusing(asked: Asked) -> bytes:
+        if (form := asked.body["response_format"]["type"]) == "json_schema":
+            return error(400, f"response_format type {form} is not supported")
+        assert json.dumps(SCHEMA, separators=(",", ":")) in asked.body["messages"][0]["content"]
+        return reply(json.dumps(GOOD))
+
+    with endpoint(refusing) as old, endpoint(lambda _: [0.005, reply(json.dumps(GOOD))]) as new:
+        entries = [{"base_url": old.url, "name": "old"}, {"base_url": new.url, "name": "new"}]
+        keys = {
+            "expect__json_schema": SCHEMA,
+            "concurrency": 4,
+            "budget__max_cost": 1,
+            "price": {"input": 1, "output": 1},
+        }
+        job.write(rows(80), endpoint__base_url=None, endpoints=entries, params__max_tokens=50, **keys)
+        ended = job.run("--progress", "log")
+        of_old, of_new = asked_formats(old), asked_formats(new)
+    assert ended.code == 0, ended.err
+    assert set(of_new) == {"json_schema"}
+    assert 1 <= of_old.pop("json_schema") <= 4
+    assert of_old == {"json_object": 80 - of_new["json_schema"]}
+    assert min(of_old["json_object"], of_new["json_schema"]) > 10
+    (line,) = [line for line in ended.err.splitlines() if "is refused response_format" in line]
+    assert "old: m is refused response_format json_schema (" in line
+    for row in job.table():
+        assert row["messages"][0]["content"].startswith("Question ")
+        assert "JSON" not in row["messages"][0]["content"]
+
+
+def test_a_format_that_is_set_and_one_endpoint_refuses_is_asked_of_another(job: Job) -> None:
+    """It can't be left out, so that the row goes where it is taken; the reason is kept."""
+    refusal = error(400, "response_format json_schema is not supported")
+    with endpoint(lambda _: refusal) as old, endpoint(lambda _: reply(json.dumps(GOOD))) as new:
+        entries = [{"base_url": old.url, "name": "old"}, {"base_url": new.url, "name": "new"}]
+        keys = {"expect__json_schema": SCHEMA, "expect__response_format": "json_schema", "concurrency": 4}
+        job.write(rows(12), endpoint__base_url=None, endpoints=entries, **keys)
+        ended = job.run("--progress", "log")
+        refused = len(old.asked)
+        assert set(asked_formats(old) + asked_formats(new)) == {"json_schema"}
+    assert ended.code == 0, ended.err
+    assert {row["endpoint"] for row in job.table()} == {"new"}
+    steps = [record for record in job.journal() if record["kind"] == "step"]
+    assert 0 < refused == len(steps)
+    assert {(step["endpoint"], step["error"]) for step in steps} == {
+        ("old", "response_format json_schema is not supported")
+    }
 
 
 def test_a_pattern_that_never_ends_fails_its_row(job: Job) -> None:

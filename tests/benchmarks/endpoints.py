@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from batchchat import run
 
-__all__ = ["Share", "main"]
+__all__ = ["Share", "main", "server", "share_of"]
 
 _SLOTS = (10, 20, 40)
 _EDGE = 0.1
@@ -80,15 +80,20 @@ def measured(folder: Path, rows: int, latency_s: float, *, told: bool) -> tuple[
                 stats.append(json.load(response))
     if result.exit_code:
         sys.exit(f"the run ended with {result.exit_code}: {result.summary['reason']}")
+    return share_of(output, sum(_SLOTS), latency_s), stats
+
+
+def share_of(output: Path, slots: int, latency_s: float) -> Share:
+    """What part of the throughput of so many `slots` the run of `output` had."""
     columns = pq.read_table(output, columns=["started_at", "finished_at"])
     starts, ended = ([at.timestamp() for at in column.to_pylist() if at is not None] for column in columns.columns)
-    start, ends = min(starts), sorted(ended)
-    per_s = sum(_SLOTS) / latency_s
+    start, ends, rows = min(starts), sorted(ended), len(ended)
+    per_s = slots / latency_s
     first, last = int(rows * _EDGE), int(rows * (1 - _EDGE))
     begin, end = ends[first], ends[last]
     busy_s = sum(max(0.0, min(to, end) - max(since, begin)) for since, to in zip(starts, ended, strict=True))
-    in_use = busy_s / (end - begin) / sum(_SLOTS)
-    return Share(rows / (ends[-1] - start) / per_s, (last - first) / (end - begin) / per_s, in_use), stats
+    in_use = busy_s / (end - begin) / slots
+    return Share(rows / (ends[-1] - start) / per_s, (last - first) / (end - begin) / per_s, in_use)
 
 
 def main() -> None:

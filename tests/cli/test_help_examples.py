@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from contextlib import chdir
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ import pytest
 
 from batchchat.cli import main
 from tests.acceptance.job import PATIENCE_S
+from tests.cli.called import call
 
 REPOSITORY = Path(__file__).parents[2]
 SERVERS = {"mock-server"}
@@ -55,14 +57,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = folder / "bin" / "batchchat"
     script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m batchchat "$@"\n')
     script.chmod(0o755)
-    for line in (
-        "batchchat run jobs/first.yaml --limit 5",
-        "batchchat export jobs/first.yaml --to openai-batch -o batch-output.jsonl",
-        "batchchat run jobs/first.yaml --set input.first=8 --shard 1/2",
-        "batchchat run jobs/first.yaml --set input.first=8 --shard 2/2",
-    ):
-        ended = type_in(folder, line)
-        assert ended.returncode == 0, ended.stderr
+    with chdir(folder):
+        for line in (
+            "run jobs/first.yaml --limit 5",
+            "export jobs/first.yaml --to openai-batch -o batch-output.jsonl",
+            "run jobs/first.yaml --set input.first=8 --shard 1/2",
+            "run jobs/first.yaml --set input.first=8 --shard 2/2",
+        ):
+            called = call(*line.split(), DEEPINFRA_TOKEN=None)
+            assert called.code == 0, called.err
     return folder
 
 

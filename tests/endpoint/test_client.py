@@ -145,7 +145,7 @@ def test_the_pool_never_queues() -> None:
         return True
 
     async def main() -> int:
-        async with serving(play) as server, client(server.url, total_s=60) as ours:
+        async with serving(play) as server, client(server.url, total_s=60, connect_s=60) as ours:
             queue = iter(range(1000))
 
             async def worker() -> None:

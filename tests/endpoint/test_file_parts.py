@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from batchchat.core.attempt import Action, Attempt, Billed, Request, Verdict
 from batchchat.core.bad import Bad
 from batchchat.core.conversation import ErrorKind, Key
 from batchchat.endpoint import file_parts
 from batchchat.endpoint.file_parts import FilePartSender, names_files
+from batchchat.lossless_json import dumps
 
 BODY = b'{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:a.png"}}]}]}'
 REQUEST = Request(Key("a"), 0, "m", [], BODY, 7)
@@ -84,7 +86,14 @@ def test_memory_is_bounded() -> None:
     assert asyncio.run(all_of(3, 2 * limit)) == 1
 
 
-def test_which_bodies_are_looked_at() -> None:
-    """Only those that may name a file are parsed."""
-    assert names_files(BODY)
-    assert not names_files(b'{"messages":[{"role":"user","content":"file:a.png"}]}'.replace(b'"file', b'"a file'))
+def request_of(content: Any) -> Request:
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": content}]
+    return REQUEST._replace(messages=messages, body=dumps({"model": "m", "messages": messages}))
+
+
+def test_which_requests_are_looked_at() -> None:
+    """Only those that may name a file are parsed: as a part, which a text is not, whatever it says."""
+    part = {"type": "image_url", "image_url": {"url": "file:a.png"}}
+    assert names_files(request_of([part]))
+    assert not names_files(request_of([{"type": "text", "text": "a file:a.png"}]))
+    assert not names_files(request_of("file:a.png"))

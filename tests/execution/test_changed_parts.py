@@ -72,7 +72,9 @@ def test_what_is_expected_may_have_changed() -> None:
     def expecting(schema: dict[str, Any], inner: SingleMessage = plain) -> CheckedScript:
         expectation = Expectation(schema, None)
         form = ResponseFormat.JSON_SCHEMA
-        return CheckedScript(inner, Checking(expectation, schema, 0, compose, lambda _: form, falls_back=True))
+        return CheckedScript(
+            inner, Checking(expectation, schema, 0, compose, lambda _model, _endpoint: form, falls_back=True)
+        )
 
     one, another = expecting({}), expecting({"type": "object"})
     record: RowRecord = {**record_of("x", "m", {}), "fp": f"{one.identity:016x}"}

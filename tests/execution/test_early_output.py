@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -26,6 +27,7 @@ from batchchat.store.amendments import amendment
 from batchchat.store.ledger import Ledger
 from batchchat.store.output_builder import OutputBuilder
 from batchchat.store.parquet_file import GroupLimits
+from batchchat.store.passthrough_columns import schema_text
 from batchchat.store.segments import journal_offset, segment_path
 from tests.acceptance.job import until
 from tests.store.given import answered, failed, invalid, open_files, run_record, small_disk
@@ -64,7 +66,7 @@ class Scene:
                 adopted.append(0 if writer is None else writer.count)
                 return writer
 
-        job: Any = SimpleNamespace(output=self.output, has_further_columns=False, input=InputSpec((), ()))
+        job: Any = SimpleNamespace(output=self.output, expect=SimpleNamespace(columns=False), input=InputSpec((), ()))
         return Noted(job, self.journal, self.ledger, limits)
 
     def publish(self, early: EarlyOutput | None = None) -> None:
@@ -106,13 +108,14 @@ def small_groups() -> Any:
     return patch("batchchat.execution.output_writer.OutputBuilder", small)
 
 
-async def play(scene: Scene, early: EarlyOutput, groups: Iterable[list[Any]], turns: int = 8) -> None:
-    """Synced groups of records, with time between them to write."""
+async def play(scene: Scene, early: EarlyOutput, groups: Iterable[list[Any]], last: list[Any]) -> None:
+    """Synced groups of records, with time to write behind each but the `last`."""
     async with early.written():
         for group in groups:
             scene.keep(*group)
-            for _ in range(turns):
+            for _ in range(8):
                 await asyncio.sleep(0.0005)
+        scene.keep(*last)
 
 
 ROWS = st.builds(
@@ -125,24 +128,26 @@ ROWS = st.builds(
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[list[list[Any]], list[list[Any]]]:
-    """The groups of records of an earlier run and of this one: rows end in any order, some of them twice."""
+def runs(draw: st.DrawFn) -> tuple[list[list[Any]], list[list[Any]], list[Any]]:
+    """The groups of records of an earlier run and of this one, and its last: rows end in any order, some twice."""
     rows = draw(st.lists(ROWS, min_size=1, max_size=14))
     numbered = [{**row, "id": f"r{at}", "ordinal": at, "fp": f"{at:016x}"} for at, row in enumerate(rows)]
     spread, chance = draw(st.sampled_from([0, 2, 30])), random.Random(draw(st.integers(0, 99)))
     numbered.sort(key=lambda row: row["ordinal"] + chance.random() * spread)
     if draw(st.integers(0, 3)) == 0:
-        numbered.insert(draw(st.integers(0, len(numbered))), {**numbered[0], "place": "in.jsonl:9"})
+        numbered.insert(draw(st.integers(0, len(numbered))), {**numbered[0], "wait_s": 9.0})
     cut, size = draw(st.integers(0, len(numbered))), draw(st.integers(1, 6))
     groups = [numbered[start : start + size] for start in range(0, len(numbered), size)]
     before, now = groups[: cut // size], groups[cut // size :]
-    return before, [[run_record()], *now]
+    again, column = {**numbered[0], "wait_s": 9.0}, answered("late", ordinal=len(rows), carried={"late": 1})
+    last: list[Any] = draw(st.sampled_from([[again], [column], now.pop() if now else []]))
+    return before, [[run_record()], *now], last
 
 
 @settings(max_examples=15, deadline=None)
-@given(runs(), st.sampled_from(["input", "completion"]), st.sampled_from([None, None, 4]), st.booleans())
+@given(runs(), st.sampled_from(["input", "completion"]), st.sampled_from([None, None, 4]))
 def test_it_is_what_is_written_at_the_end(
-    run: tuple[list[list[Any]], list[list[Any]]], order: str, part_rows: int | None, hurries: bool
+    run: tuple[list[list[Any]], list[list[Any]], list[Any]], order: str, part_rows: int | None
 ) -> None:
     """Cell for cell and row group for row group, whatever the order and kinds of rows, late types, resumes."""
     with tempfile.TemporaryDirectory() as name, small_groups():
@@ -151,7 +156,7 @@ def test_it_is_what_is_written_at_the_end(
         for group in run[0]:
             scene.keep(*group)
         early = scene.early()
-        asyncio.run(play(scene, early, run[1], turns=0 if hurries else 8))
+        asyncio.run(play(scene, early, *run[1:]))
         scene.publish(early)
         assert scene.beside() == sorted([scene.path.name, "out.run"])
         assert same_as_from_scratch(scene)
@@ -234,6 +239,41 @@ def test_it_is_given_up(tmp_path: Path, cause: str, monkeypatch: pytest.MonkeyPa
             assert early.count == 0
 
     asyncio.run(run())
+    scene.publish(early)
+    assert scene.adopted == [0]
+    assert same_as_from_scratch(scene)
+
+
+@pytest.mark.parametrize("cause", ["again", "amended", "column", "type", "gone", "writer"])
+def test_what_changes_at_the_last_moment_is_seen_at_the_end(tmp_path: Path, cause: str) -> None:
+    """Nothing looks any more; but what was written is compared with what the output is to be."""
+    scene = Scene(tmp_path, order="completion" if cause == "writer" else "input")
+    declares = run_record(columns=schema_text({"day": pa.date32()}))
+    carried = {"day": 20_455}
+    scene.keep(declares, *(answered(f"r{n}", ordinal=n, carried=carried) for n in range(9)), segment=2)
+    early = scene.early()
+
+    async def run() -> None:
+        async with early.written():
+            await wait_for(lambda: early.count == 9)
+
+    asyncio.run(run())
+    if cause == "again":
+        scene.keep(answered("r3", ordinal=3, carried=carried, cost_usd=0.5), segment=2)
+    elif cause == "amended":
+        place, fp = journal_offset(2, len(records.encode(declares))), int(answered()["fp"], 16)
+        key = Key("r0")
+        scene.keep(amendment(key, fp, of=key, row=place, place="p:1", ordinal=0, passthrough=carried), segment=2)
+    elif cause == "column":
+        scene.keep(answered("r9", ordinal=9, carried={**carried, "topic": "y"}), segment=2)
+    elif cause == "type":
+        scene.keep(run_record(), answered("r9", ordinal=9, carried={"day": "at noon"}), segment=2)
+    elif cause == "gone":
+        entry = scene.ledger.index.find(Key("r8"))
+        assert entry is not None
+        scene.ledger.index.remove_from_input(entry)
+    else:
+        scene.keep(answered("r9", ordinal=9, carried=carried), segment=1)
     scene.publish(early)
     assert scene.adopted == [0]
     assert same_as_from_scratch(scene)

@@ -54,6 +54,15 @@ def test_a_store_that_is_not_there(s3: S3, monkeypatch: pytest.MonkeyPatch) -> N
     assert "there is no host store.invalid" in str(failure("s3://bucket/a.jsonl", obstore.head))
 
 
+def test_azure_with_a_sas_token_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Obstore tells no URL then, since the token is in it."""
+    settings = "AccountName=me;BlobEndpoint=http://127.0.0.1:9/me;SharedAccessSignature=sv=1&sig=secret-x"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", settings)
+    error = failure("az://box/a.jsonl", obstore.head)
+    assert error.failure is StoreFailure.UNREACHABLE
+    assert "az://box/a.jsonl can't be read: no connection to the store. Check the URL and the network" in str(error)
+
+
 def test_without_tls_only_this_machine(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid")
     assert failure("s3://bucket/a.jsonl", obstore.head).failure is StoreFailure.NO_TLS

@@ -35,6 +35,8 @@ def test_a_web_servers_url_is_shown_without_its_secrets() -> None:
         ("https://host:secret-x/", "can't be read"),
         ("s3://KEY:secret-x@bucket/key", "credentials come from the environment"),
         ("az:///secret-x", "container"),
+        ("az://box/in.jsonl?sv=2024-01-01&sig=secret-x", "with a query; credentials come from the environment"),
+        ("s3://bucket/in.jsonl?X-Amz-Signature=secret-x", "with a query"),
     ],
 )
 def test_what_names_no_object_is_refused_without_being_repeated(text: str, words: str) -> None:

@@ -2,7 +2,8 @@
 
 It does what `dispatch` does, in a second notation: the first in line goes when all policies agree, a retry before a
 fresh row; a row that failed waits without a permit, and as many rows recover as there are workers, or as an outage
-is told by.
+is told by. A machine with too little time for the run is one whose event loop turns only every `turn_s`: what settles
+meanwhile is handled, and what follows sent, at once.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ class _Loop:
         seed: int,
         stop: Any,
         refused_rows: RefusedRows | None,
+        turn_s: float = 0.0,
     ) -> None:
+        self.turn_s = turn_s
         self.server, self.policies, self.workers, self.stop = server, policies, workers, stop
         self.random = Random(seed)
         self.heap: list[tuple[float, int, Callable[[], None] | None]] = []  # None: the gate's timer
@@ -120,8 +123,14 @@ class _Loop:
         self.answers = deque[float]()
 
     def later(self, seconds: float, do: Callable[[], None] | None) -> int:
+        at = self.now + seconds
+        if self.turn_s:
+            at = (at // self.turn_s + 1) * self.turn_s
+        return self.at(at, do)
+
+    def at(self, at: float, do: Callable[[], None] | None) -> int:
         number = next(self.serial)
-        heapq.heappush(self.heap, (self.now + seconds, number, do))
+        heapq.heappush(self.heap, (at, number, do))
         return number
 
     def take(self) -> None:
@@ -167,10 +176,13 @@ class _Loop:
         self.at_server += answer.status == 200
         self.run.sends.append((self.now, answer.status))
         sent_at, number = self.now, self.refused_rows.sent(again=row in self.recovering)
+        self.at(self.now + answer.after_s, lambda: self.leave_server(answer))
         self.later(answer.after_s, lambda: self.release(row, answer, sent_at, number))
 
-    def release(self, row: int, answer: Answer, sent_at: float, number: int) -> None:
+    def leave_server(self, answer: Answer) -> None:
         self.at_server -= answer.status == 200
+
+    def release(self, row: int, answer: Answer, sent_at: float, number: int) -> None:
         self.failures = 0 if answer.status == 200 else self.failures + 1
         self.in_flight -= 1
         verdict = VERDICTS[answer.status]
@@ -257,8 +269,17 @@ def simulate(
     stop: Callable[[], RowStop] = lambda: RowStop(6, 3600.0),
     watch: Callable[[], int] | None = None,
     refused_rows: RefusedRows | None = None,
+    turn_s: float = 0.0,
 ) -> Run:
     """Play `rows` rows, or as far as `until_s`; it fails where it would wait for ever. `watch` gives the ceiling."""
-    return _Loop(server, policies, rows=rows, workers=workers, seed=seed, stop=stop, refused_rows=refused_rows).play(
-        until_s, watch
+    loop = _Loop(
+        server,
+        policies,
+        rows=rows,
+        workers=workers,
+        seed=seed,
+        stop=stop,
+        refused_rows=refused_rows,
+        turn_s=turn_s,
     )
+    return loop.play(until_s, watch)

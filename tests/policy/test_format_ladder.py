@@ -26,3 +26,17 @@ def test_what_was_accepted_is_not_refused_by_a_row() -> None:
     assert not ladder.refuse("m", SCHEMA)
     assert ladder.present("m") is SCHEMA
     assert ladder.refuse("n", SCHEMA)
+
+
+def test_each_of_several_endpoints_has_its_own() -> None:
+    """What all take is the loosest of theirs."""
+    ladder = FormatLadder()
+    ladder.accept("m", SCHEMA, "new")
+    assert ladder.refuse("m", SCHEMA, "old")
+    assert not ladder.refuse("m", SCHEMA, "old")
+    assert [ladder.present("m", name) for name in ("old", "new", None)] == [OBJECT, SCHEMA, OBJECT]
+    assert not ladder.refuse("m", SCHEMA, "new")  # about the row: it was accepted there
+    assert ladder.refuse("m", SCHEMA, "third")
+    assert ladder.refuse("m", OBJECT, "third")
+    assert [ladder.present("m", name) for name in ("old", "third", None)] == [OBJECT, NONE, NONE]
+    assert ladder.present("n") is SCHEMA

@@ -165,10 +165,10 @@ DOWN = {
 def test_endpoints_of_a_run_that_goes_on() -> None:
     endpoints = [endpoint_of("gpu1", rows=8_200), endpoint_of("gpu2", **DOWN)]
     assert (
-        "  endpoints gpu1: 8,200 answered · $2.0600 · 3.5 rows/s · 60 of up to 64 in\n"
-        "            flight\n"
-        "            gpu2: 0 answered · waiting since not a time for it to answer again\n"
-        "            (gpu2 refuses connections)\n"
+        "  endpoints gpu1: 8,200 answered in this run · $2.0600 · 3.5 rows/s · 60 of\n"
+        "            up to 64 in flight\n"
+        "            gpu2: 0 answered in this run · waiting since not a time for it to\n"
+        "            answer again (gpu2 refuses connections)\n"
     ) in status_text(standing(endpoints=endpoints), "out/chef.parquet")
 
 
@@ -178,8 +178,8 @@ def test_an_endpoint_that_was_down_when_the_run_ended_is_told(monkeypatch: pytes
     gone = {"state": "retired", "rows": 7, "cost_usd": None, "waiting_for": "gpu3 refuses the key"}
     endpoints = [endpoint_of("gpu1"), endpoint_of("gpu2", **DOWN), endpoint_of("gpu3", **gone)]
     assert (
-        "  endpoints gpu1: 4,100 answered in this run · $2.0600\n"
-        "            gpu2: 0 answered in this run · was down since not a time, waited for it to answer again (gpu2"
+        "  endpoints gpu1: 4,100 answered in the last run · $2.0600\n"
+        "            gpu2: 0 answered in the last run · was down since not a time, waited for it to answer again (gpu2"
         " refuses connections)\n"
-        "            gpu3: 7 answered in this run · not used any more (gpu3 refuses the key)\n"
+        "            gpu3: 7 answered in the last run · not used any more (gpu3 refuses the key)\n"
     ) in status_text(stopped(RunPhase.ENDED, exit_code=143, endpoints=endpoints), "out/chef.parquet")

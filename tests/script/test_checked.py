@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from batchchat.core.conversation import ErrorKind, Key, Message, Row, Status
 from batchchat.core.price import Price
 from batchchat.core.response_format import ResponseFormat
 from batchchat.endpoint.wire import compose
+from batchchat.policy.format_ladder import FormatLadder
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.script.checked import CheckedScript, Checking
 from batchchat.script.expectation import Expectation
@@ -31,8 +33,9 @@ def script(
     schema: Any = SCHEMA,
     matches: str | None = None,
     re_ask: int = 1,
-    present: ResponseFormat = JSON_SCHEMA,
+    present: ResponseFormat | Callable[[str, str | None], ResponseFormat] = JSON_SCHEMA,
     falls_back: bool = True,
+    has_endpoints: bool = False,
     params: dict[str, Any] | None = None,
     messages: list[Message] | None = None,
 ) -> CheckedScript:
@@ -40,9 +43,11 @@ def script(
     row = Row(Key("1"), 0, "f:1", messages or [USER])
     inner = single_message(row, model="m", params=params or {"max_tokens": 50}, system=None, compose=bounded)
     expectation = Expectation(schema, matches)
-    return CheckedScript(
-        inner, Checking(expectation, schema, re_ask, bounded, lambda _: present, falls_back=falls_back)
+    present_format = (lambda _model, _endpoint: present) if isinstance(present, ResponseFormat) else present
+    checking = Checking(
+        expectation, schema, re_ask, bounded, present_format, falls_back=falls_back, has_endpoints=has_endpoints
     )
+    return CheckedScript(inner, checking)
 
 
 def request_of(step: Request | Outcome) -> Request:
@@ -117,6 +122,31 @@ def test_a_refused_format_is_followed_by_the_next() -> None:
     assert outcome.status is Status.FAILED
     again = request_of(played.next([*attempts[:2], answered(following, "x")]))
     assert (again.step, again.response_format, "response_format" in body(again)) == (1, NONE, False)
+
+
+def test_each_of_several_endpoints_is_asked_by_what_it_takes() -> None:
+    """Nothing that it refused the row or others; the bound is the highest of all forms, wherever it is sent."""
+    ladder = FormatLadder()
+    played = script(present=ladder.present, has_endpoints=True)
+    first = request_of(played.next([]))
+    assert first.at("old") is first
+    attempt = refused(first)._replace(endpoint="old")
+    ladder.refuse("m", JSON_SCHEMA, "old")
+    second = request_of(played.next([attempt]))
+    sent = {name: second.at(name) for name in ("old", "new")}
+    assert [sent[name].response_format for name in sent] == [JSON_OBJECT, JSON_SCHEMA]
+    assert body(sent["new"]) == body(first)
+    # The row is refused what the ladder still has for others: it is not asked so again at the same endpoint.
+    third = request_of(played.next([attempt, refused(sent["new"])._replace(endpoint="new")]))
+    assert [third.at(name).response_format for name in ("old", "new", "third")] == [
+        JSON_OBJECT,
+        JSON_OBJECT,
+        JSON_SCHEMA,
+    ]
+    alone = [request_of(script(present=form).next([])) for form in (JSON_SCHEMA, JSON_OBJECT)]
+    bounds = [request.max_usage.prompt_tokens or 0 for request in alone]
+    assert {request.max_usage.prompt_tokens for request in (third, third.at("new"), third.at("third"))} == {max(bounds)}
+    assert third.at("third").at("old").response_format is JSON_OBJECT
 
 
 def test_without_a_fallback_a_refusal_fails_the_row() -> None:

@@ -149,9 +149,9 @@ def test_a_quote_that_never_closes_costs_its_row(folder: Folder) -> None:
     expected = [(3, {"a": "2", "b": "x"}), (4, {"a": "3", "b": "y"})]
     expected += [(at, {"a": "4", "b": "z"}) for at in range(5, 1005)]
     assert rows(folder, content) == [(2, Bad(NEVER)), *expected]
-    found = records(folder.path / "x.csv", content + b"5,zz\n" * 250_000, max_row_bytes=1 << 20)
+    found = records(folder.path / "x.csv", content + b"5,%s\n" % (b"z" * 97) * 12_500, max_row_bytes=1 << 20)
     assert found[:3] == [(2, Bad("the quote that opens here is not closed within 1 MiB")), *expected[:2]]
-    assert len(found) == 251_003
+    assert len(found) == 13_503
 
 
 def test_a_cell_of_5_mb(folder: Folder) -> None:

@@ -17,6 +17,7 @@ from batchchat.store import records
 from batchchat.store.columns import COLUMNS, arrays_of
 from batchchat.store.line_columns import LineColumns
 from batchchat.store.parquet_file import PassthroughColumn, output_schema, passthrough_array
+from batchchat.store.parsed_columns import ParsedColumns
 from tests.store.given import answered, failed, invalid
 
 TOPIC: dict[str, PassthroughColumn] = {"topic": Kind.TEXT}
@@ -31,14 +32,20 @@ NESTED: dict[str, PassthroughColumn] = {
 }
 
 
-def by_lines(rows: list[RowRecord], passthrough: Mapping[str, PassthroughColumn] = TOPIC) -> pa.RecordBatch | None:
-    """The batch of the rows' lines; it must be that of the rows."""
+def by_lines(
+    rows: list[RowRecord], passthrough: Mapping[str, PassthroughColumn] = TOPIC, *, has_endpoints: bool = False
+) -> pa.RecordBatch | None:
+    """The batch of the rows' lines; it must be that of the rows, as they are published."""
+    columns = ParsedColumns([], passthrough, has_endpoints=has_endpoints)
+    passthrough, line_form = columns.columns, columns.line_form
+    assert line_form is not None
     schema = output_schema(passthrough)
     lines = [records.encode(row).removesuffix(b"\n") for row in rows]
-    batch = LineColumns(schema, passthrough).batch(lines)
+    batch = LineColumns(schema, passthrough, line_form.paths).batch(lines)
     if batch is not None:
         batch.validate(full=True)
-        parsed: list[Any] = [records.decode(line) for line in lines]
+        decoded: list[Any] = [records.decode(line) for line in lines]
+        parsed = [line_form.published(row) for row in decoded]
         arrays = [*arrays_of(parsed, COLUMNS), *(passthrough_array(parsed, *column) for column in passthrough.items())]
         expected = pa.RecordBatch.from_arrays(arrays, schema=schema)
         assert batch.schema.equals(schema)
@@ -131,6 +138,21 @@ def test_passthrough_columns() -> None:
     assert by_lines(rows, NESTED | {"nothing": Kind.NULL}) is not None
 
 
+def test_the_endpoint_of_several() -> None:
+    """It stands beside what is carried; a carried column of that name gives way to it."""
+    rows = [answered(endpoint="north", carried={"endpoint": "x", "input_endpoint": 1}), failed(carried=None), invalid()]
+    passthrough: dict[str, PassthroughColumn] = {"endpoint": Kind.TEXT, "input_endpoint": Kind.INT, "topic": Kind.TEXT}
+    batch = by_lines(rows, passthrough, has_endpoints=True)
+    assert batch is not None
+    assert batch.column_names[-4:] == ["endpoint", "input_input_endpoint", "input_endpoint", "topic"]
+    (first, second, third) = batch.select(["endpoint", "input_input_endpoint", "input_endpoint"]).to_pylist()
+    assert list(first.values()) == ["north", "x", 1]
+    assert list(second.values()) == list(third.values()) == [None] * 3
+    alone = by_lines(rows, passthrough)
+    assert alone is not None
+    assert alone["endpoint"].to_pylist() == ["x", None, None]
+
+
 @pytest.mark.parametrize(
     "kind", [pa.timestamp("ms"), pa.decimal128(5, 2), pa.binary(), pa.dictionary(pa.int8(), pa.string())]
 )
@@ -158,14 +180,17 @@ SOME = st.fixed_dictionaries(
         "http_status": st.integers(100, 599),
         "usage": st.dictionaries(st.sampled_from(["prompt_tokens", "cached_tokens"]), st.integers(0, 2**63 - 1)),
         "carried": st.fixed_dictionaries(
-            {}, optional={"topic": TEXTS | st.none(), "x": NUMBERS | st.integers(0, 2**63 - 1)}
+            {}, optional={"topic": TEXTS | st.none(), "x": NUMBERS | st.integers(0, 2**63 - 1), "endpoint": TEXTS}
         ),
+        "endpoint": TEXTS,
     },
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([answered, failed]), TEXTS, SOME), min_size=1, max_size=6))
-def test_any_plain_rows(drawn: list[Any]) -> None:
+@given(st.lists(st.tuples(st.sampled_from([answered, failed]), TEXTS, SOME), min_size=1, max_size=6), st.booleans())
+def test_any_plain_rows(drawn: list[Any], has_endpoints: bool) -> None:
     """Lengths, absent keys, numbers and texts of any kind."""
-    assert by_lines([make(id_, **fields) for make, id_, fields in drawn], {"topic": Kind.TEXT, "x": Kind.FLOAT})
+    rows = [make(id_, **fields) for make, id_, fields in drawn]
+    passthrough: dict[str, PassthroughColumn] = {"topic": Kind.TEXT, "endpoint": Kind.TEXT, "x": Kind.FLOAT}
+    assert by_lines(rows, passthrough, has_endpoints=has_endpoints)

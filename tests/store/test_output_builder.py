@@ -7,9 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from batchchat.arrow.widening import Kind
 from batchchat.store.output_builder import OutputBuilder
 from batchchat.store.parquet import metadata_of, write_parquet
 from batchchat.store.parquet_file import GroupLimits
+from batchchat.store.parsed_columns import ParsedColumns
+from batchchat.store.records import encode
 from tests.store.given import answered, open_files
 
 LIMITS = GroupLimits(rows=4, slice_rows=2)
@@ -48,6 +51,26 @@ def test_it_is_the_same_whenever_it_is_described(
     assert content(paths[1]) == content(paths[0])
     assert metadata_of(paths[1]) == {"name": "x"}
     assert list(paths[1].parent.iterdir()) == [paths[1]]
+
+
+def test_lines_of_several_endpoints(tmp_path: Path) -> None:
+    """A slice whose lines are refused has the columns that it has with lines that are read, and with records."""
+    rows = [answered(f"r{number}", endpoint="north", carried={"endpoint": "x"}) for number in range(4)]
+    rows.append(answered("r4", endpoint="south", reply={"text": "x", "tool_calls": [{"id": "c"}]}))
+    columns = ParsedColumns([], {"endpoint": Kind.TEXT}, has_endpoints=True)
+    assert columns.line_form is not None
+    builder = OutputBuilder(tmp_path / "out.parquet", columns.columns, None, LIMITS, columns.line_form)
+    builder.describe(b"{}")
+    for row in rows:
+        builder.add(encode(row).removesuffix(b"\n"), 100)
+    builder.commit()
+    write_parquet(
+        tmp_path / "expected.parquet", ((columns.of(row), 100) for row in rows), columns.columns, {}, limits=LIMITS
+    )
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["endpoint"].to_pylist() == [*["north"] * 4, "south"]
+    assert table["input_endpoint"].to_pylist() == [*["x"] * 4, None]
+    assert table.equals(pq.read_table(tmp_path / "expected.parquet"))
 
 
 @pytest.mark.parametrize("name", ["out", "out.parquet"])

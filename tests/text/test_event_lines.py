@@ -117,6 +117,11 @@ TEXTS = [
         "limits shared as team, with a.yaml, b.yaml: 1,200 in flight together",
     ),
     (
+        notices.LeasesHeld("team", "/s/lock", 10.0),
+        "limits shared as team: another process has held /s/lock for 10s, and nothing is sent until it goes on."
+        " If it is suspended, continue or end it",
+    ),
+    (
         events.LimitsRead(50_000, None, 10_000),
         "limits the endpoint allows 50,000 in flight: using up to 10,000 in flight",
     ),
@@ -194,6 +199,10 @@ TEXTS = [
     (
         events.Draining("`budget.stop_at`", 64, 600.0, by_signal=False),
         "`budget.stop_at`: no new requests; waiting up to 10m 00s for 64 in flight",
+    ),
+    (
+        events.Draining("Another process has begun it. Every row is kept.", 0, 30.0, by_signal=False),
+        "Another process has begun it. Every row is kept. No new requests; none in flight",
     ),
     (
         events.Budgeted(Decimal(20), Decimal(0), Decimal(0), 0, 4324, Decimal("61.2"), learning=(8, 20)),
