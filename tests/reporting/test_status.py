@@ -162,13 +162,13 @@ DOWN = {
 }  # fmt: skip
 
 
-def test_endpoints_of_a_run_that_goes_on() -> None:
+def test_endpoints_of_a_run_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     endpoints = [endpoint_of("gpu1", rows=8_200), endpoint_of("gpu2", **DOWN)]
     assert (
-        "  endpoints gpu1: 8,200 answered in this run · $2.0600 · 3.5 rows/s · 60 of\n"
-        "            up to 64 in flight\n"
-        "            gpu2: 0 answered in this run · waiting since not a time for it to\n"
-        "            answer again (gpu2 refuses connections)\n"
+        "  endpoints gpu1: 8,200 answered in this run · $2.0600 · 3.5 rows/s · 60 of up to 64 in flight\n"
+        "            gpu2: 0 answered in this run · waiting since not a time for it to answer again (gpu2 refuses"
+        " connections)\n"
     ) in status_text(standing(endpoints=endpoints), "out/chef.parquet")
 
 
