@@ -122,6 +122,7 @@ def run_summary(job: JobSpec, result: RunResult, commands: list[str]) -> RunSumm
         max_cost_usd=job.budget.max_cost,
         variants=job.variants,
         samples=job.samples,
+        endpoints=result.summary.get("endpoints", ()),
     )
 
 

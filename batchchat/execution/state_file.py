@@ -175,8 +175,8 @@ class StateFile:
             "next_command": next_command,
         }
         for endpoint in self._state.get("endpoints", ()):
-            endpoint |= {"in_flight": 0, "rows_per_s": 0.0, "down_since": None}
-            if endpoint["state"] != "retired":
+            endpoint |= {"in_flight": 0, "rows_per_s": 0.0}
+            if endpoint["state"] not in {"retired", "down"}:
                 endpoint["waiting_for"] = None
         self._write()
 

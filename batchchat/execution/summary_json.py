@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["summary_of"]
 
 _TOLD_WHY = {EXIT_DEFECT, UsageError.exit_code, EndpointError.exit_code, MachineError.exit_code}
+_OF_ENDPOINT = ("name", "state", "rows", "cost_usd", "down_since")
 _FROM_STATE = ("rows", "next_command", "stopped_by", "started_at", "pid", "host", "version")
 
 
@@ -60,9 +61,17 @@ def summary_of(
         "output_path": str(job.output.path),
         "output_store": _remote(remote),
         "working_directory": str(Path.cwd()),
+        **_endpoints(state),
         **{name: state.get(name) for name in _FROM_STATE},
         "finished_at": iso_utc(time.time()),
     }
+
+
+def _endpoints(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What each of several endpoints answered in this run and how it stood at the end, without its words."""
+    if not (endpoints := state.get("endpoints")):
+        return {}
+    return {"endpoints": [{name: endpoint[name] for name in _OF_ENDPOINT} for endpoint in endpoints]}
 
 
 def _remote(remote: RemoteResult | None) -> dict[str, Any] | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.totals import RE_ASKS, REPAIRED, SHARED, TOKEN_FIELDS, OffRowCosts, Totals
 from batchchat.text import numbers
 from batchchat.text.labelled import LabelledLine, labelled
+from batchchat.text.times import local_moment
 
 __all__ = [
     "budget_lines",
     "cost_lines",
     "cut_off_lines",
     "cut_off_words",
+    "endpoint_standing_lines",
     "failure_lines",
     "latency_lines",
     "paid_usd",
@@ -187,3 +191,28 @@ def failure_lines(totals: Totals) -> list[LabelledLine]:
             texts.append(f"{numbers.count(count)}{label}{text}")
         lines += labelled(status, texts)
     return lines
+
+
+def endpoint_standing_lines(
+    endpoints: Iterable[Mapping[str, Any]], which_run: str, *, runs: bool = False
+) -> list[LabelledLine]:
+    """What each of several endpoints answered in `which_run`, and how it stands there or stood at its end."""
+    return labelled("endpoints", [_endpoint_standing(endpoint, which_run, runs=runs) for endpoint in endpoints])
+
+
+def _endpoint_standing(endpoint: Mapping[str, Any], which_run: str, *, runs: bool) -> str:
+    parts = [f"{numbers.count(endpoint['rows'] or 0)} answered in {which_run}"]
+    if endpoint["cost_usd"] is not None:
+        parts.append(numbers.money(endpoint["cost_usd"]))
+    since = "" if endpoint["down_since"] is None else f" since {local_moment(endpoint['down_since'])}"
+    waiting_for = endpoint.get("waiting_for")
+    if endpoint["state"] == "retired":
+        parts.append("not used any more" + (f" ({waiting_for})" if waiting_for else ""))
+    elif runs and endpoint["state"] == "working":
+        in_flight, ceiling = (numbers.count(endpoint[name] or 0) for name in ("in_flight", "ceiling"))
+        parts.append(f"{endpoint['rows_per_s'] or 0:.1f} rows/s · {in_flight} of up to {ceiling} in flight")
+    elif runs:
+        parts.append(f"waiting{since} for {waiting_for}")
+    elif endpoint["state"] == "down":
+        parts.append(f"was down{since}" + (f", waited for {waiting_for}" if waiting_for else ""))
+    return f"{endpoint['name']}: {' · '.join(parts)}"

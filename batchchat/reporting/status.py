@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from batchchat.reporting.lines import cut_off_words
+from batchchat.reporting.lines import cut_off_words, endpoint_standing_lines
 from batchchat.results.status import RunPhase, RunStatus
 from batchchat.text import numbers
-from batchchat.text.labelled import LabelledLine, labelled, labelled_list, next_lines
-from batchchat.text.times import local_time, parse_iso
+from batchchat.text.labelled import LabelledLine, labelled_list, next_lines
+from batchchat.text.times import local_moment, local_time
 
 __all__ = ["headline", "status_line", "status_text"]
 
@@ -54,7 +54,7 @@ def status_line(status: RunStatus) -> str:
         total = f"/about {numbers.count(state['estimated_total'])}"
     pace = _pace(state)
     if state["down_since"] is not None:
-        pace = f"waiting since {_moment(state['down_since'])} for {_awaited(state)}"
+        pace = f"waiting since {local_moment(state['down_since'])} for {_awaited(state)}"
     parts = [f"{numbers.count(done)}{total} rows", pace]
     if state["cost_usd"] is not None:
         parts.append(_cost(state))
@@ -70,7 +70,7 @@ def _words(status: RunStatus) -> str:
     ago = "" if status.silent_s is None else f" {numbers.duration(status.silent_s)} ago"
     match status.phase:
         case RunPhase.RUNNING if state["down_since"] is not None:
-            return f"waiting since {_moment(state['down_since'])} for {_awaited(state)}, {_process(state)}"
+            return f"waiting since {local_moment(state['down_since'])} for {_awaited(state)}, {_process(state)}"
         case RunPhase.RUNNING:
             return f"running for {numbers.duration(status.ran_s)}, {_process(state)}"
         case RunPhase.STARTING:
@@ -109,12 +109,6 @@ def _awaited(state: Mapping[str, Any]) -> str:
     return state["waiting_for"] or "the endpoint to answer again"
 
 
-def _moment(text: str) -> str:
-    """The local time of `text`, as it stands where it is none."""
-    at = parse_iso(text)
-    return text if at is None else local_time(at)
-
-
 def _since(status: RunStatus) -> str:
     if status.silent_s is None:
         return ""
@@ -145,24 +139,8 @@ def _lines(status: RunStatus, output: str) -> list[LabelledLine]:
             lines.append(LabelledLine("quiet", quiet))
     if endpoints := state.get("endpoints"):
         runs = status.phase is RunPhase.RUNNING
-        lines += labelled("endpoints", [_endpoint(endpoint, runs=runs) for endpoint in endpoints])
+        lines += endpoint_standing_lines(endpoints, "this run" if runs else "the last run", runs=runs)
     return [*lines, LabelledLine("output", output, pasted=True)]
-
-
-def _endpoint(endpoint: Mapping[str, Any], *, runs: bool) -> str:
-    """One of several endpoints: what it answered in the latest run, and how it stands."""
-    parts = [f"{numbers.count(endpoint['rows'] or 0)} answered in {'this' if runs else 'the last'} run"]
-    if endpoint["cost_usd"] is not None:
-        parts.append(numbers.money(endpoint["cost_usd"]))
-    if endpoint["state"] == "retired":
-        parts.append(f"not used any more ({endpoint['waiting_for']})")
-    elif runs and endpoint["state"] == "working":
-        in_flight, ceiling = (numbers.count(endpoint[name] or 0) for name in ("in_flight", "ceiling"))
-        parts.append(f"{endpoint['rows_per_s'] or 0:.1f} rows/s · {in_flight} of up to {ceiling} in flight")
-    elif runs:
-        since = "" if endpoint["down_since"] is None else f" since {_moment(endpoint['down_since'])}"
-        parts.append(f"waiting{since} for {endpoint['waiting_for']}")
-    return f"{endpoint['name']}: {' · '.join(parts)}"
 
 
 def _rows(state: Mapping[str, Any]) -> str:

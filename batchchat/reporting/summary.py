@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from batchchat.core.conversation import Status
 from batchchat.core.key_spelling import spelled_key
@@ -15,6 +16,7 @@ from batchchat.reporting.lines import (
     budget_lines,
     cost_lines,
     cut_off_lines,
+    endpoint_standing_lines,
     failure_lines,
     latency_lines,
     paid_usd,
@@ -36,7 +38,7 @@ _REPLY_WIDTH = 160
 class RunSummary:
     """What the summary prints. `next_commands` can be pasted; `this_run` is told apart where it was not the first.
 
-    Each input row is a row for each of `samples` of each of `variants`.
+    Each input row is a row for each of `samples` of each of `variants`. `endpoints` are those of `run --json`.
     """
 
     name: str
@@ -51,6 +53,7 @@ class RunSummary:
     max_cost_usd: Decimal | None = None
     variants: int = 1
     samples: int = 1
+    endpoints: Sequence[Mapping[str, Any]] = ()
 
 
 def summary(run: RunSummary) -> str:
@@ -70,6 +73,7 @@ def _lines(run: RunSummary) -> list[LabelledLine]:
     lines += budget_lines(totals, run.off_row_costs, run.max_cost_usd)
     lines += latency_lines(totals)
     lines += retry_lines(totals, run.off_row_costs)
+    lines += endpoint_standing_lines(run.endpoints, "this run")
     lines += reply_lines(totals)
     lines += cut_off_lines(totals)
     lines += failure_lines(totals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-__all__ = ["iso_utc", "local_time", "parse_iso"]
+__all__ = ["iso_utc", "local_moment", "local_time", "parse_iso"]
 
 
 def iso_utc(epoch_s: float, timespec: str = "milliseconds") -> str:
@@ -27,3 +27,9 @@ def parse_iso(text: str) -> float | None:
 def local_time(epoch_s: float) -> str:
     """`2026-11-25 19:02:00`, in this machine's time zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch_s))
+
+
+def local_moment(text: str) -> str:
+    """The local time of `text` in ISO 8601; `text` itself where it is none."""
+    at = parse_iso(text)
+    return text if at is None else local_time(at)

@@ -118,6 +118,31 @@ def test_one_that_does_not_know_the_model_is_told_and_not_used(job: Job) -> None
     }
 
 
+def test_one_that_was_down_to_the_end_is_in_the_summary_and_in_status(job: Job) -> None:
+    """In the morning they say why it took so long: what each answered, and that one never did."""
+    port = free_port()
+    with mock_thread(latency_s=0.01) as up:
+        down = {"base_url": f"http://127.0.0.1:{port}/v1", "name": "down"}
+        write(job, rows(60), entry(up, name="up"), down, concurrency=4)
+        ended = job.run("--progress", "none", "--json", env={"COLUMNS": "200"})
+        told = {entry["name"]: entry for entry in json.loads(ended.out)["endpoints"]}
+        again = job.run("status", "job.yaml", env={"COLUMNS": "200"})
+        job.write(rows(80))
+        summary = job.run("--progress", "none", env={"COLUMNS": "200"}).out
+    assert ended.code == 0, ended.err
+    assert {name: (figures["state"], figures["rows"]) for name, figures in told.items()} == {
+        "up": ("working", 60),
+        "down": ("down", 0),
+    }
+    assert set(told["down"]) == {"name", "state", "rows", "cost_usd", "down_since"}  # none of its words
+    assert told["down"]["down_since"] is not None
+    assert "  endpoints up: 60 answered in the last run · $" in again.out
+    assert "            down: 0 answered in the last run · was down since " in again.out
+    assert f"waited for it to answer again (nothing listens at 127.0.0.1:{port})" in again.out
+    assert "  endpoints up: 20 answered in this run · $" in summary
+    assert "            down: 0 answered in this run · was down since " in summary
+
+
 def test_the_run_stops_when_none_is_left(job: Job) -> None:
     """Each endpoint's reason is told, with exit 5."""
     with mock_thread(api_key="right") as locked, mock_thread() as other:

@@ -149,3 +149,37 @@ def test_one_line(more: dict[str, Any], said: str) -> None:
     """A run that is followed in a pipe is a line: what is done, pace, money, trouble, time left."""
     assert status_line(standing(**more)) == said
     assert status_line(stopped(RunPhase.ENDED, exit_code=130)) == "jobs/chef.yaml: stopped 12m 03s ago by SIGINT"
+
+
+def endpoint_of(name: str, **more: Any) -> dict[str, Any]:
+    figures = {"state": "working", "rows": 4_100, "cost_usd": 2.06, "waiting_for": None, "down_since": None}
+    return {"name": name, "in_flight": 60, "ceiling": 64, "rows_per_s": 3.5, **figures, **more}
+
+
+DOWN = {
+    "state": "down", "rows": 0, "cost_usd": None, "down_since": "not a time",
+    "waiting_for": "it to answer again (gpu2 refuses connections)",
+}  # fmt: skip
+
+
+def test_endpoints_of_a_run_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    endpoints = [endpoint_of("gpu1", rows=8_200), endpoint_of("gpu2", **DOWN)]
+    assert (
+        "  endpoints gpu1: 8,200 answered in this run · $2.0600 · 3.5 rows/s · 60 of up to 64 in flight\n"
+        "            gpu2: 0 answered in this run · waiting since not a time for it to answer again (gpu2 refuses"
+        " connections)\n"
+    ) in status_text(standing(endpoints=endpoints), "out/chef.parquet")
+
+
+def test_an_endpoint_that_was_down_when_the_run_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the morning too: nothing else says why the run took so long. Their rows are those of the last run alone."""
+    monkeypatch.setenv("COLUMNS", "140")
+    gone = {"state": "retired", "rows": 7, "cost_usd": None, "waiting_for": "gpu3 refuses the key"}
+    endpoints = [endpoint_of("gpu1"), endpoint_of("gpu2", **DOWN), endpoint_of("gpu3", **gone)]
+    assert (
+        "  endpoints gpu1: 4,100 answered in the last run · $2.0600\n"
+        "            gpu2: 0 answered in the last run · was down since not a time, waited for it to answer again (gpu2"
+        " refuses connections)\n"
+        "            gpu3: 7 answered in the last run · not used any more (gpu3 refuses the key)\n"
+    ) in status_text(stopped(RunPhase.ENDED, exit_code=143, endpoints=endpoints), "out/chef.parquet")
