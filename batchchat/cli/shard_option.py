@@ -125,7 +125,10 @@ def _begins(job: JobSpec) -> bool:
     from batchchat.store.folder import folder_of
     from batchchat.store.segments import segments
 
-    return not segments(folder_of(job.output.path))
+    try:
+        return not segments(folder_of(job.output.path))
+    except OSError:
+        return False  # whoever makes the run folder says why that can't be
 
 
 def _tell_of_shards(job: JobSpec) -> None:

@@ -17,6 +17,7 @@ from batchchat.pricing.rates import ListedModel, Rates
 
 __all__ = [
     "Assignment",
+    "EndReceived",
     "RowsAsked",
     "RowsGranted",
     "Signalled",
@@ -75,6 +76,13 @@ class Assignment:
     stop_at: float | None
     spent_before: Spent
     answered_models: frozenset[str]
+
+
+class EndReceived(NamedTuple):
+    """The run has what the worker said of its end; only now the worker closes its channel.
+
+    A channel that one side writes to after the other has closed it breaks, and what it held unread is lost.
+    """
 
 
 class RowsAsked(NamedTuple):

@@ -53,6 +53,8 @@ class Channel:
     def __init__(self, reader: asyncio.StreamReader, writer: ChannelWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._length: int | None = None
+        """Of the message that is on its way: whoever waited for it may have been cancelled."""
 
     @classmethod
     async def open(cls, end: socket.socket) -> Channel:
@@ -74,10 +76,12 @@ class Channel:
     async def receive(self) -> Any:
         """The next message; None where the other end is gone."""
         try:
-            length = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES), "little")
-            data = await self._reader.readexactly(length)
+            if self._length is None:
+                self._length = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES), "little")
+            data = await self._reader.readexactly(self._length)
         except (OSError, asyncio.IncompleteReadError):
             return None
+        self._length = None
         return pickle.loads(data)  # noqa: S301 (the other end is this program)
 
     async def close(self) -> None:

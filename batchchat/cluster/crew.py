@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from batchchat.cluster.assignment import (
     Assignment,
+    EndReceived,
     RowsAsked,
     RowsGranted,
     Signalled,
@@ -173,8 +174,9 @@ class Crew:
             killing = asyncio.get_running_loop().call_later(_END_S, self._kill_all)
             while self._live:
                 number, handle = next(iter(self._live.items()))
-                while await handle.channel.receive() is not None:
-                    pass
+                while (message := await handle.channel.receive()) is not None:
+                    if isinstance(message, WorkerEnd | WorkerDefect):
+                        handle.channel.send(EndReceived())
                 await handle.end()
                 self._live.pop(number, None)
                 writer = self._shards[number].writer
@@ -290,6 +292,7 @@ class Crew:
                 channel.send(RowsGranted(self._rows_for(self._shards[mark.number])))
             elif isinstance(message, WorkerEnd | WorkerDefect):
                 end = message
+                channel.send(EndReceived())
             else:
                 self._news.hear(mark.number, message)
         return end

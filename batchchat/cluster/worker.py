@@ -21,6 +21,7 @@ from typing import Any
 
 from batchchat.cluster.assignment import (
     Assignment,
+    EndReceived,
     RowsAsked,
     RowsGranted,
     Signalled,
@@ -77,22 +78,28 @@ class Worker:
         self._location = self._reported_location = 0
         """Of the last record that is synced, and of the last one that the run was told of."""
 
-    async def run(self) -> WorkerEnd | WorkerDefect:
-        """Send the shard's rows; how that ended."""
+    async def run(self) -> None:
+        """Send the shard's rows, and tell the run how that ended; return when it knows, or is gone."""
         listening = asyncio.create_task(self._listen())
+        end = await self._ended()
+        self._tell_synced()
+        self._channel.send(end)
+        await listening
+
+    async def _ended(self) -> WorkerEnd | WorkerDefect:
+        """Send the shard's rows; how that ended."""
         try:
             return await self._send_shard()
         except BatchchatError as error:
             return WorkerEnd(error=error)
         except Exception:  # noqa: BLE001 (the run says it, as a defect of its own)
             return WorkerDefect(self._redactor.redact(traceback.format_exc()))
-        finally:
-            listening.cancel()
-            self._tell_synced()
 
     async def _listen(self) -> None:
-        """Do what the run says, until it is gone: that is a signal to end."""
+        """Do what the run says, until it knows of the end, or is gone: that is a signal to end."""
         while (message := await self._channel.receive()) is not None:
+            if isinstance(message, EndReceived):
+                return
             if isinstance(message, Grant):
                 if self._leased is not None:
                     self._leased.hear(message)
@@ -231,7 +238,7 @@ async def _work(end: socket.socket) -> None:
     channel = await Channel.open(end)
     assignment = await channel.receive()
     if assignment is not None:
-        channel.send(await Worker(channel, assignment).run())
+        await Worker(channel, assignment).run()
     await channel.close()
 
 

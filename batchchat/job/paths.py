@@ -126,14 +126,15 @@ def _check_store_url(name: str, node: Node, text: str, takes: str) -> None:
     `takes` says what is accepted, with `{0}` for the scheme.
     """
     scheme = text[:2].lower()
+    has_query = "?" in text or "#" in text
     try:
-        key = parse_url(text).key.rstrip("/")
+        key = "" if has_query else parse_url(text).key.rstrip("/")
     except ValueError as error:
         raise RefusedError(Diagnostic(node.location, f"`{name}` {error}")) from None
-    if not key:
-        reason = "that names a bucket and nothing in it"
-    elif "?" in key or "#" in key:
+    if has_query:
         reason = "with a query; credentials come from the environment"
+    elif not key:
+        reason = "that names a bucket and nothing in it"
     elif _KEY.fullmatch(key) is None or any(part in {".", ".."} for part in key.split("/")):
         reason = "whose key has an empty part, `.`, `..`, or a character that a glob would read as another"
     else:

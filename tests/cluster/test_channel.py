@@ -8,6 +8,7 @@ from typing import Any
 
 from batchchat.cluster.assignment import RowsGranted, Synced
 from batchchat.cluster.channel import Channel
+from tests.acceptance.job import PATIENCE_S
 
 
 async def pair() -> tuple[Channel, Channel]:
@@ -46,3 +47,30 @@ def test_who_is_gone_is_told_nothing() -> None:
         return message
 
     assert asyncio.run(play()) is None
+
+
+def test_who_is_cancelled_while_a_message_comes_loses_nothing() -> None:
+    """Its length may have been read by then."""
+
+    async def play() -> list[Any]:
+        ours, theirs = await pair()
+        ours.send({"body": "x" * 3_000_000})
+        ours.send(Synced(7))
+        while True:
+            receiving = asyncio.create_task(theirs.receive())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if receiving.done():
+                break
+            receiving.cancel()
+            await asyncio.wait([receiving])
+        messages = [await receiving, await theirs.receive()]
+        await ours.close()
+        await theirs.close()
+        return messages
+
+    async def patiently() -> list[Any]:
+        async with asyncio.timeout(PATIENCE_S):
+            return await play()
+
+    assert asyncio.run(patiently()) == [{"body": "x" * 3_000_000}, Synced(7)]

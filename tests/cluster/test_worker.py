@@ -1,13 +1,19 @@
-"""What a worker tells the run of its journal."""
+"""What a worker tells the run of its journal, and of its end."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from types import SimpleNamespace
 from typing import Any
 
-from batchchat.cluster.assignment import Synced
+import pytest
+
+from batchchat.cluster.assignment import EndReceived, RowsGranted, Synced, WorkerEnd
+from batchchat.cluster.channel import Channel
 from batchchat.cluster.messages import Ask
 from batchchat.cluster.worker import Worker
+from tests.acceptance.job import PATIENCE_S
 from tests.job.given import MOCK, load
 
 
@@ -28,3 +34,34 @@ def test_what_is_synced_is_told_with_the_next_ask() -> None:
     apply(40, {"status": "failed"})
     worker._ask(ask)
     assert messages == [Synced(20), ask, ask, Synced(40), ask]
+
+
+def test_it_is_there_until_the_run_knows_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is late still writes to it: a channel that is closed by then would break, and lose what it held."""
+    end = WorkerEnd(rows_read=7)
+
+    async def send_shard(_worker: Worker) -> WorkerEnd:
+        return end
+
+    monkeypatch.setattr(Worker, "_send_shard", send_shard)
+
+    async def play(is_gone: bool) -> None:
+        ours, theirs = [await Channel.open(side) for side in socket.socketpair()]
+        assignment: Any = SimpleNamespace(job=load(MOCK), environ={})
+        working = asyncio.create_task(Worker(theirs, assignment).run())
+        ours.send(RowsGranted(0))
+        assert await ours.receive() == end
+        for _ in range(10):
+            ours.send(RowsGranted(0))
+            await asyncio.sleep(0.001)
+            assert not working.done()
+        if is_gone:
+            await ours.close()
+        else:
+            ours.send(EndReceived())
+        await asyncio.wait_for(working, PATIENCE_S)
+        await ours.close()
+        await theirs.close()
+
+    asyncio.run(play(is_gone=False))
+    asyncio.run(play(is_gone=True))
