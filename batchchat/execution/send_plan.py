@@ -21,8 +21,8 @@ class SendPlan:
 
     At most `limit` are sent (None: all); when these were taken `more` gives how many more may be. `counted` is the
     number of rows of the input, where it was read already; `outdated` rows have a record and are sent again, and
-    `undecided` ones keep their answers. Rows that are not `unanswered` are passed
-    over, where that is known. `stop_at` is when the run is to end, in seconds since the epoch.
+    `undecided` ones keep their answers. Rows that are not `unanswered` are passed over, where that is known. `stop_at`
+    is when the run is to end, in seconds since the epoch.
     """
 
     source: Source
