@@ -77,7 +77,7 @@ class NoEndpointError(JobError):
         """The file, as the job names it."""
         self.max_wait_s = max_wait_s
         """How long the job waits for an endpoint, in seconds: its `retry.max_outage`."""
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
         """What is wrong with the lines that the file has."""
 
 

@@ -155,7 +155,9 @@ def _attributes(constructor: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator
             continue
         annotation = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
         value = "" if node.value is None else ast.unparse(node.value)
-        yield Member(target.attr, annotation or types.get(value, ""), _doc_of(after), is_method=False)
+        shown, doc = annotation or types.get(value, ""), _doc_of(after)
+        assert shown or not doc, f"self.{target.attr} is documented: give it an annotation"
+        yield Member(target.attr, shown, doc, is_method=False)
 
 
 def _signature(function: Function, name: str | None = None) -> str:

@@ -43,7 +43,7 @@ class Result:
         """The Parquet file, or the folder of part files."""
         self.summary: dict[str, Any] = {**ended.summary, "exit_code": ended.exit_code}
         """What `batchchat run --json` prints: counts of rows, tokens, cost in USD, durations in seconds."""
-        self.exit_code = ended.exit_code
+        self.exit_code: int = ended.exit_code
         """That of the command: 0 all answered, 3 some rows failed, 4 and 5 stopped by budget or endpoint, 6 by this
         machine, 128 + n by signal n."""
         self._stopped = f"{ended.stopped} {next_call(ended.next_step)}" if ended.stopped else None
