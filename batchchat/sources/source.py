@@ -86,7 +86,6 @@ class Source:
         self._remote: RemoteObject | None = None
         self._following: InputFile | None = None
         self._inputs = inputs.files
-        self._first = spec.first
         self._sample: Sample | None = None
         is_output = len(footers) == len(inputs.files) and all(footer.is_output for footer in footers)
         self._columns = Columns(
@@ -161,7 +160,8 @@ class Source:
         if not rows_read or not self.bytes_read:
             return None
         rows = round(rows_read * self.bytes_total / self.bytes_read)
-        return rows if self._first is None or self._columns.spec.shard is not None else min(rows, self._first)
+        spec = self._columns.spec
+        return rows if spec.first is None or spec.shard is not None else min(rows, spec.first)
 
     def read(self, shard: OrdinalFilter | None = None) -> Iterator[Row | BadRow]:
         """The rows, from the first, or those that `shard` has. Raises `InputError` if a file was removed since."""
@@ -179,8 +179,9 @@ class Source:
     def _rows(self, shard: OrdinalFilter | None = None, *, of_all: bool = False) -> Iterator[Row | BadRow]:
         self.bytes_read = before = self.left_out = 0
         self._all_read = False
-        builder = RowBuilder(self._columns, self._unsent, None if of_all else self._columns.spec.shard)
-        remaining = self._first
+        spec = self._columns.spec
+        builder = RowBuilder(self._columns, self._unsent, None if of_all else spec.shard)
+        remaining = spec.first
         for file, following in zip_longest(self._inputs, self._inputs[1:]):
             self._following = following
             self._remote = None if isinstance(file.path, Path) else file.path
@@ -193,8 +194,8 @@ class Source:
             yield from (row for row in islice(rows, remaining) if row is not None)
             before += file.size
             self.bytes_read = before
-            if self._first is not None:
-                remaining = self._first - builder.rows
+            if spec.first is not None:
+                remaining = spec.first - builder.rows
                 if not remaining:
                     break
         self._all_read = True
