@@ -93,7 +93,7 @@ def finish(
                 if context.remote is not None:
                     from batchchat.execution.remote import upload
 
-                    remote = upload(context)
+                    remote = upload(context, context.remote)
         except MachineError as error:
             reason = error_reason(error)
     figures = figures_of(result, ledger)

@@ -67,11 +67,11 @@ def locked_folder(context: RunContext, inputs: Iterable[Path]) -> Iterator[tuple
 
 def _shipping(context: RunContext, folder: Path) -> AbstractContextManager[Callable[[], None]]:
     """Ships the journal in `folder` to a store from when what it gives is called, where the job wants that."""
-    if context.job.store.ship_journal is None:
+    if (target := context.job.store.ship_journal) is None:
         return nullcontext(lambda: None)
     from batchchat.execution.shipping import shipping
 
-    return shipping(context, folder)
+    return shipping(context, folder, target)
 
 
 def _check_remote(context: RunContext) -> None:
@@ -79,7 +79,7 @@ def _check_remote(context: RunContext) -> None:
     if context.remote is not None:
         from batchchat.execution.remote import check_remote
 
-        check_remote(context)
+        check_remote(context.remote, context.options)
 
 
 def _keep_remote(context: RunContext) -> list[str]:
@@ -88,7 +88,7 @@ def _keep_remote(context: RunContext) -> list[str]:
         return []
     from batchchat.execution.remote import keep_remote
 
-    return keep_remote(context)
+    return keep_remote(context.remote)
 
 
 def stop_time(context: RunContext) -> float | None:

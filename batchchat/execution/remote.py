@@ -18,7 +18,7 @@ from batchchat.store.folder import folder_of
 from batchchat.store.output_files import files_of
 
 if TYPE_CHECKING:
-    from batchchat.execution.context import RunContext
+    from batchchat.execution.context import RunContext, RunOptions
     from batchchat.job import JobSpec, OutputSpec
     from batchchat.store.remote_output import RemoteOutput, RemoteResult
 
@@ -37,22 +37,18 @@ def remote_output(output: OutputSpec, environ: Mapping[str, str]) -> RemoteOutpu
     return kind(output.url, folder_of(output.path), ObjectBucket(output.url, environ))
 
 
-def check_remote(context: RunContext) -> None:
+def check_remote(remote: RemoteOutput, options: RunOptions) -> None:
     """Refuse an output in an object store that can't be written, or is another run's. Raises `OutputError`."""
-    remote, options = context.remote, context.options
-    if remote is not None:
-        interruptible(lambda: remote.check(fresh=options.fresh, other_url=options.yes))
+    interruptible(lambda: remote.check(fresh=options.fresh, other_url=options.yes))
 
 
-def check_reachable(job: JobSpec, environ: Mapping[str, str]) -> str | None:
+def check_reachable(job: JobSpec, environ: Mapping[str, str]) -> str:
     """Ask the stores to which `job` writes, without writing; returns the sentence about what is not known then.
 
-    None where it writes to none. Raises `OutputError` where one can't be asked.
+    Raises `OutputError` where one can't be asked.
     """
     journal = job.store.ship_journal
     urls = [url for url in (job.output.url, journal and parse_url(journal)) if url]
-    if not urls:
-        return None
     from batchchat.object_store.bucket import ObjectBucket
 
     job_environ = with_env_file(environ, job.input.folder or Path())
@@ -68,20 +64,14 @@ def check_reachable(job: JobSpec, environ: Mapping[str, str]) -> str | None:
     )
 
 
-def keep_remote(context: RunContext) -> list[str]:
+def keep_remote(remote: RemoteOutput) -> list[str]:
     """Begin anew where the old run was set aside; returns the URLs where the store keeps its result."""
-    remote = context.remote
-    return [] if remote is None else interruptible(remote.start_over)
+    return interruptible(remote.start_over)
 
 
-def upload(context: RunContext) -> RemoteResult | None:
-    """Make what was published in the run folder the result in the object store; None where there is none.
-
-    Raises `MachineError`.
-    """
-    remote, path = context.remote, context.job.output.path
-    if remote is None:
-        return None
+def upload(context: RunContext, remote: RemoteOutput) -> RemoteResult:
+    """Make what was published in the run folder the result in the object store. Raises `MachineError`."""
+    path = context.job.output.path
     files = files_of(path)
     context.tell(Uploading(remote.shown, len(files), sum(file.stat().st_size for file in files)))
     began = time.monotonic()

@@ -30,16 +30,13 @@ _FLUSH_S = 60.0
 
 
 @contextmanager
-def shipping(context: RunContext, folder: Path) -> Iterator[Callable[[], None]]:
-    """Claim the copy of the journal in `folder` for this process, and bring the journal up to it.
+def shipping(context: RunContext, folder: Path, target: str) -> Iterator[Callable[[], None]]:
+    """Claim the copy at `target` of the journal in `folder` for this process, and bring the journal up to it.
 
     Unless the run begins anew. What is yielded, once called, ships it until the block ends, and the rest of it then.
     The lock of the run is held. Raises `OutputError` where the store can't be used, or another machine goes on with the
     run.
     """
-    if (target := context.job.store.ship_journal) is None:
-        yield lambda: None
-        return
     from batchchat.object_store.bucket import ObjectBucket
     from batchchat.object_store.threads import interruptible
     from batchchat.object_store.url import parse_url
