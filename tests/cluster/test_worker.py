@@ -50,7 +50,7 @@ def test_it_is_there_until_the_run_knows_of_its_end(monkeypatch: pytest.MonkeyPa
         assignment: Any = SimpleNamespace(job=load(MOCK), environ={})
         working = asyncio.create_task(Worker(theirs, assignment).run())
         ours.send(RowsGranted(0))
-        assert await ours.receive() == end
+        assert await asyncio.wait_for(ours.receive(), PATIENCE_S) == end
         for _ in range(10):
             ours.send(RowsGranted(0))
             await asyncio.sleep(0.001)
