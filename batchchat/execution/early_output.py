@@ -81,9 +81,9 @@ class EarlyOutput:
 
     @asynccontextmanager
     async def written(self) -> AsyncIterator[None]:
-        """Write rows as they are settled, until the context is left."""
+        """Write rows as they are settled, from when one more is finished until the context is left."""
         ended = asyncio.Event()
-        task = asyncio.create_task(self._write_on(ended))
+        task = asyncio.create_task(self._write_on(ended, self._ledger.totals.finished))
         try:
             yield
         finally:
@@ -111,12 +111,17 @@ class EarlyOutput:
         if writer is not None:
             writer.abandon()
 
-    async def _write_on(self, ended: asyncio.Event) -> None:
-        """Write until `ended`: a batch, then a rest of as long as it took, since requests come first."""
+    async def _write_on(self, ended: asyncio.Event, finished_before: int) -> None:
+        """Write until `ended`, from when more rows than `finished_before` are finished.
+
+        After each batch comes a rest of as long as it took, since requests come first.
+        """
         order: OutputOrder | None = None
         pause_s = self._limits.look_every_s
         try:
             while not (self.is_off or self._is_full or await pause(pause_s, ended)):
+                if order is None and self._ledger.totals.finished <= finished_before:
+                    continue  # what is kept is passed over first, and takes the time until a row is sent
                 if order is None or self._has_other_columns():
                     order = await self._begin()
                 pause_s = await self._write_batch(order)

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchchat.core.conversation import Key
+from batchchat.dispatch.pause import pause
 from batchchat.execution.early_output import EarlyLimits, EarlyOutput
 from batchchat.execution.publish import content_of, publish
 from batchchat.job import InputSpec, OutputSpec
@@ -183,6 +184,30 @@ def test_rows_are_written_before_the_end(tmp_path: Path, order: str, part_rows: 
     assert same_as_from_scratch(scene)
 
 
+def test_nothing_is_written_before_a_run_that_goes_on_has_an_answer(tmp_path: Path) -> None:
+    """What is kept is passed over first, and that is the time until a row is sent."""
+    scene, looks = Scene(tmp_path), []
+    scene.keep(run_record(), *(answered(f"r{n}", ordinal=n) for n in range(9)))
+    early = scene.early()
+
+    async def look(_pause_s: float, ended: asyncio.Event) -> bool:
+        looks.append(early.count)
+        return await pause(0.0, ended)
+
+    async def run() -> None:
+        async with early.written():
+            await wait_for(lambda: len(looks) > 200)
+            assert early.count == 0
+            assert scene.beside() == ["out.run"]
+            scene.keep(answered("r9", ordinal=9))
+            await wait_for(lambda: early.count == 10)
+
+    with patch("batchchat.execution.early_output.pause", look):
+        asyncio.run(run())
+    scene.publish(early)
+    assert scene.adopted == [10]
+
+
 async def wait_for(happens: Callable[[], bool]) -> None:
     await asyncio.to_thread(until, happens)
 
@@ -215,11 +240,12 @@ def test_a_column_of_another_type_is_written_again(tmp_path: Path) -> None:
 def test_it_is_given_up(tmp_path: Path, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what was written can't be how the output begins, or must not be: nothing is left of it, and it is over."""
     scene = Scene(tmp_path)
-    scene.keep(run_record(), *(answered(f"r{n}", ordinal=n) for n in range(9)))
+    scene.keep(run_record(), *(answered(f"r{n}", ordinal=n) for n in range(8)))
     early = scene.early()
 
     async def run() -> None:
         async with early.written():
+            scene.keep(answered("r8", ordinal=8))
             await wait_for(lambda: early.count == 9)
             assert scene.beside() == [".out.parquet.building", "out.run"]
             if cause == "amended":
@@ -250,11 +276,12 @@ def test_what_changes_at_the_last_moment_is_seen_at_the_end(tmp_path: Path, caus
     scene = Scene(tmp_path, order="completion" if cause == "writer" else "input")
     declares = run_record(columns=schema_text({"day": pa.date32()}))
     carried = {"day": 20_455}
-    scene.keep(declares, *(answered(f"r{n}", ordinal=n, carried=carried) for n in range(9)), segment=2)
+    scene.keep(declares, *(answered(f"r{n}", ordinal=n, carried=carried) for n in range(8)), segment=2)
     early = scene.early()
 
     async def run() -> None:
         async with early.written():
+            scene.keep(answered("r8", ordinal=8, carried=carried), segment=2)
             await wait_for(lambda: early.count == 9)
 
     asyncio.run(run())
@@ -306,11 +333,12 @@ def test_a_disk_that_fails_costs_only_what_was_written(tmp_path: Path) -> None:
 def test_no_more_files_than_may_be_open(tmp_path: Path) -> None:
     """Parts stay open until the end, and a run needs its descriptors; what is written so far is used."""
     scene = Scene(tmp_path, part_rows=2)
-    scene.keep(run_record(), *(answered(f"r{n}", ordinal=n) for n in range(30)))
+    scene.keep(run_record(), *(answered(f"r{n}", ordinal=n) for n in range(29)))
     early, before = scene.early(AT_ONCE._replace(max_files=4)), open_files()
 
     async def run() -> None:
         async with early.written():
+            scene.keep(answered("r29", ordinal=29))
             await wait_for(lambda: early.count == 8)
             await asyncio.sleep(0.02)
 
@@ -324,11 +352,12 @@ def test_no_more_files_than_may_be_open(tmp_path: Path) -> None:
 def test_what_was_built_may_vanish(tmp_path: Path) -> None:
     """Another program cleared it away: then the output is written from the journal."""
     scene = Scene(tmp_path)
-    scene.keep(run_record(), *(answered(f"r{n}", ordinal=n) for n in range(9)))
+    scene.keep(run_record(), *(answered(f"r{n}", ordinal=n) for n in range(8)))
     early = scene.early()
 
     async def run() -> None:
         async with early.written():
+            scene.keep(answered("r8", ordinal=8))
             await wait_for(lambda: early.count == 9)
 
     asyncio.run(run())
