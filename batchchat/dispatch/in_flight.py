@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 from batchchat.core.attempt import Action, Attempt, Billed, Failure, Request, Scope, Verdict
 from batchchat.core.conversation import ErrorKind, Key
@@ -25,12 +26,10 @@ class InFlightAttempt:
 
     __slots__ = ("_task", "limit", "overdue", "since")
 
-    def __init__(self, since: float, limit: str | None) -> None:
+    def __init__(self, since: float, limit: str | None, task: asyncio.Task[Any]) -> None:
         self.since = since
         self.limit = limit
         self.overdue: Overdue | None = None
-        task = asyncio.current_task()
-        assert task is not None
         self._task = task
 
     def cancel(self, overdue: Overdue) -> None:
@@ -58,12 +57,16 @@ class InFlightAttempts:
         self._alone = alone
         self._on_overdue = on_overdue
         self._attempts: dict[Key, InFlightAttempt] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: Python 3.11 makes a system call each time
         self._timer: asyncio.TimerHandle | None = None
         self._looked_at = 0.0
 
     def begin(self, key: Key, limit: str | None = None) -> InFlightAttempt:
         """The current task sends an attempt at the row of `key`; `limit` is that of `InFlight`."""
-        attempt = self._attempts[key] = InFlightAttempt(self._clock(), limit)
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None
+        attempt = self._attempts[key] = InFlightAttempt(self._clock(), limit, task)
         return attempt
 
     def end(self, key: Key, accepted: Attempt | None) -> None:

@@ -68,6 +68,7 @@ class Journal:
         self._lines: list[bytes] = []
         self._records: list[Any] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: Python 3.11 makes a system call each time
         self._group: _Group | None = None
         self._thread = ThreadPoolExecutor(1, "journal")
         with _machine_errors(folder):
@@ -99,7 +100,8 @@ class Journal:
     async def room(self, max_unsynced: int) -> None:
         """Wait until at most `max_unsynced` records are unsynced. Raises the `MachineError` of a failed write."""
         while self.unsynced > max_unsynced and self.failed is None:
-            waiter = asyncio.get_running_loop().create_future()
+            loop = self._loop = self._loop or asyncio.get_running_loop()
+            waiter = loop.create_future()
             self._waiting.append((max_unsynced, waiter))
             await waiter
         if self.failed is not None:
