@@ -9,12 +9,12 @@ from pathlib import Path
 from batchchat.job import OutputSpec
 from batchchat.store.amendments import read_row
 from batchchat.store.line_columns import AS_CARRIED
+from batchchat.store.line_reader import LineReader
 from batchchat.store.output_builder import OutputBuilder
 from batchchat.store.parquet_file import PassthroughColumn
 from batchchat.store.parsed_columns import ParsedColumns
 from batchchat.store.records import ROW_START
 from batchchat.store.retyped_columns import RetypedColumns
-from batchchat.store.segments import LineReader
 
 __all__ = ["OutputWriter"]
 

@@ -41,7 +41,7 @@ from batchchat.results.latest_records import LatestRecords, RowAmendment, RowRec
 from batchchat.store.amendments import previous_key
 from batchchat.store.journal_blocks import JournalBlock, blocks_of_journal
 from batchchat.store.ledger import Ledger, PaidElsewhere
-from batchchat.store.segments import LineReader
+from batchchat.store.line_reader import LineReader
 
 __all__ = ["JournalRows", "read_journal_rows"]
 

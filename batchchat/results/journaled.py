@@ -16,11 +16,11 @@ from batchchat.results.journal_rows import read_journal_rows
 from batchchat.store.amendments import read_row
 from batchchat.store.columns import COLUMNS, passthrough_names
 from batchchat.store.ledger import Ledger
+from batchchat.store.line_reader import LineReader
 from batchchat.store.lock import holder
 from batchchat.store.parquet import PassthroughColumn, batches_of
 from batchchat.store.parsed_columns import ParsedColumns, fields_of_text
 from batchchat.store.retyped_columns import RetypedColumns
-from batchchat.store.segments import LineReader
 
 __all__ = ["JournaledRows"]
 

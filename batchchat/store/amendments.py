@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from batchchat.core.conversation import Key
 from batchchat.core.record import RowRecord, record_head
-from batchchat.store.segments import LineReader
+from batchchat.store.line_reader import LineReader
 
 __all__ = ["amendment", "previous_key", "read_row"]
 

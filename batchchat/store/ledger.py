@@ -30,8 +30,8 @@ from batchchat.core.uncertain_cost import UncertainCost
 from batchchat.store.amendments import previous_key, read_row
 from batchchat.store.at_risk import AtRisk
 from batchchat.store.index import Index
+from batchchat.store.line_reader import LineReader
 from batchchat.store.passthrough_columns import PassthroughColumns
-from batchchat.store.segments import LineReader
 from batchchat.store.unfinished_rows import UnfinishedRows
 
 __all__ = ["Ledger", "PaidElsewhere"]

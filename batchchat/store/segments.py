@@ -23,7 +23,6 @@ __all__ = [
     "NOTHING",
     "AsReplayed",
     "Damage",
-    "LineReader",
     "Scan",
     "bytes_up_to",
     "check_format",
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
-_MAX_OPEN = 16
-"""Segments that are open for reading at once: a run that was often moved between hosts has many."""
 _NAME = re.compile(r"journal-(\d{6})\.jsonl")
 
 
@@ -252,83 +249,3 @@ def machine_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise MachineError(f"{path} can't be read: {error.strerror or error}.") from error
-
-
-class LineReader:
-    """Reads single lines by journal offset. Lines near each other share one read: input order is nearly their order."""
-
-    _WINDOW = 1 << 20
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files: dict[int, int] = {}
-        self._segment = -1
-        self._start = 0
-        self._data = b""
-
-    def read(self, at: int) -> tuple[dict[str, Any], int]:
-        """The record at journal offset `at` and its length in bytes. Raises `MachineError` if it is damaged."""
-        number, offset = segment_of(at), offset_of(at)
-        record = self._record(number, offset)
-        if record is None:
-            # Bytes read ahead may be older than the line: of a torn tail that was cut off and overwritten since.
-            self._segment = -1
-            record = self._record(number, offset)
-        if record is not None:
-            return record
-        raise MachineError(
-            f"{segment_path(self._folder, number)}: the line at offset {offset:,} was intact when the run began and is"
-            " damaged now. The disk may be failing; run the same command again to send that row again."
-        )
-
-    def line(self, at: int) -> bytes | None:
-        """The line at journal offset `at`, without its newline; None where it is not intact, and only `read` may help.
-
-        Raises `MachineError` where it can't be read.
-        """
-        line = self._line(segment_of(at), offset_of(at))
-        return line if records.intact(line) else None
-
-    def _record(self, number: int, offset: int) -> tuple[dict[str, Any], int] | None:
-        line = self._line(number, offset)
-        if (record := records.decode(line)) is not None:
-            return record, len(line)
-        for start, part in records.salvage(line):
-            if start == 0 and (record := records.decode(part)) is not None:
-                return record, len(part)
-        return None
-
-    def _line(self, number: int, offset: int) -> bytes:
-        """The bytes from `offset` to the next newline, or to the end of the file."""
-        start = offset - self._start
-        if number == self._segment and 0 <= start < len(self._data):
-            end = self._data.find(b"\n", start)
-            if end >= 0:
-                return self._data[start:end]
-        # Rows are in the order they finished: the next one to be read may be a little before this one.
-        before = min(offset, self._WINDOW // 2)
-        with machine_errors(segment_path(self._folder, number)):
-            size = self._WINDOW
-            while True:
-                data = os.pread(self._file(number), size, offset - before)
-                end = data.find(b"\n", before)
-                if end >= 0 or len(data) < size:
-                    break
-                size *= 4
-        self._segment, self._start, self._data = number, offset - before, data
-        return data[before : end if end >= 0 else len(data)]
-
-    def _file(self, number: int) -> int:
-        if number not in self._files:
-            if len(self._files) >= _MAX_OPEN:
-                os.close(self._files.pop(next(iter(self._files))))
-            path = segment_path(self._folder, number)
-            self._files[number] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return self._files[number]
-
-    def close(self) -> None:
-        """Close the segments that were opened."""
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
-        self._segment, self._data = -1, b""

@@ -23,9 +23,10 @@ from batchchat.results.journaled import JournaledRows
 from batchchat.store import journal_blocks, records
 from batchchat.store.amendments import amendment, read_row
 from batchchat.store.ledger import Ledger
+from batchchat.store.line_reader import LineReader
 from batchchat.store.parquet import batches_of
 from batchchat.store.parsed_columns import ParsedColumns
-from batchchat.store.segments import LineReader, journal_offset, scan, segment_path
+from batchchat.store.segments import journal_offset, scan, segment_path
 from tests.store.given import answered, failed, invalid, run_record
 
 SCALARS = ["id", "variant", "sample", "status", "model", "model_requested", "finish_reason", "error", "attempts",

@@ -19,8 +19,9 @@ import pytest
 from batchchat.errors import MachineError
 from batchchat.store import records
 from batchchat.store.journal import Journal
+from batchchat.store.line_reader import LineReader
 from batchchat.store.segment_file import ResumePoint, SegmentFile
-from batchchat.store.segments import LineReader, journal_offset, scan, segment_path, segments
+from batchchat.store.segments import journal_offset, scan, segment_path, segments
 from tests.store.given import bare, open_files, read_all, small_disk
 
 

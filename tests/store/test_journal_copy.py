@@ -13,7 +13,8 @@ from batchchat.store import records
 from batchchat.store.amendments import amendment, read_row
 from batchchat.store.journal_copy import copy_journal, survey_journal
 from batchchat.store.ledger import Ledger
-from batchchat.store.segments import LineReader, journal_offset, scan, segment_path
+from batchchat.store.line_reader import LineReader
+from batchchat.store.segments import journal_offset, scan, segment_path
 from tests.store.given import answered
 
 RUN = {"kind": "run", "format": 1, "name": "j"}

@@ -11,8 +11,9 @@ import pytest
 from batchchat.errors import MachineError, OutputError
 from batchchat.store import records
 from batchchat.store.journal import Journal
+from batchchat.store.line_reader import LineReader
 from batchchat.store.segment_file import ResumePoint
-from batchchat.store.segments import LineReader, journal_offset, offset_of, scan, segment_of, segment_path, segments
+from batchchat.store.segments import journal_offset, offset_of, scan, segment_of, segment_path, segments
 from tests.store.given import answered, bare, open_files, read_all, run_record, write_segment
 
 ROWS: list[dict[str, Any]] = [{"kind": "row", "n": n} for n in range(4)]
