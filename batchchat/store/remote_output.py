@@ -164,14 +164,15 @@ class RemoteOutput(ABC):
         self._save()
         stored = self._bucket.put(key, b"batchchat tests whether it can write here\n")
         mismatch = {name: '"0"' if name == "e_tag" else "1" for name in stored.identity}
-        for replaces in ({}, mismatch) if self._url.scheme == "s3" else ({},):
-            if self._puts(key, replaces):
-                self._clean()
-                self._save()
-                raise OutputError(
-                    f"{self.shown} can't be written safely: the store ignores If-None-Match or If-Match, by which one"
-                    " run is kept from replacing another's result. Name an output on this machine, and copy it."
-                )
+        conditions = ({}, mismatch) if self._url.scheme == "s3" else ({},)
+        is_unsafe = any(self._puts(key, replaces) for replaces in conditions)
+        self._clean()  # at once: a run that is refused for what it finds here leaves the store as it was
+        self._save()
+        if is_unsafe:
+            raise OutputError(
+                f"{self.shown} can't be written safely: the store ignores If-None-Match or If-Match, by which one"
+                " run is kept from replacing another's result. Name an output on this machine, and copy it."
+            )
 
     def _puts(self, key: str, replaces: dict[str, str]) -> bool:
         """Whether the object `key` can be put, though the condition does not hold."""

@@ -131,8 +131,10 @@ def test_fresh_keeps_the_result(job: Job, s3: S3, name: str) -> None:
     job.write(rows(5), output__path=f"s3://{bucket}/{name}")
     assert job.run(env=s3.environ).code == 0
     shutil.rmtree(job.run_folder)
+    before = s3.keys(bucket)
     refused = job.run(env=s3.environ)
     assert refused.code == 2
+    assert s3.keys(bucket) == before
     assert refused.errors == [
         f"error: s3://{bucket}/{name} is there, and was not written by the run in out.run, so it can't be continued and"
         " its rows would be paid for again. Name another `output.path`, or run with --fresh, which keeps it."
