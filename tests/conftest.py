@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.object_server import ObjectServer
 from tests.s3 import S3, s3_server
 
 # Tests start hundreds of processes and pytest-xdist its own: they read what was compiled once, whatever the shell says.
@@ -41,6 +42,26 @@ def s3(s3_process: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     for name, value in s3_process.environ.items():
         monkeypatch.setenv(name, value)
     return s3_process
+
+
+@pytest.fixture(scope="session")
+def azurite_process() -> Iterator[ObjectServer]:
+    """Azure's emulator; where it or obstore is not installed the test is skipped."""
+    pytest.importorskip("obstore", reason="obstore is not installed (extra `test`)")
+    from tests.azurite import azurite_server, has_azurite
+
+    if not has_azurite():
+        pytest.skip("Azure's emulator is not installed: npm install -g azurite")
+    with azurite_server() as server:
+        yield server
+
+
+@pytest.fixture
+def azurite(azurite_process: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer:
+    """Azure's emulator, with what a program needs to reach it in the environment."""
+    for name, value in azurite_process.environ.items():
+        monkeypatch.setenv(name, value)
+    return azurite_process
 
 
 def pytest_configure() -> None:

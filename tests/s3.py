@@ -35,6 +35,14 @@ class S3:
     environ: dict[str, str]
     _numbers: count[int] = field(default_factory=count)
 
+    def environ_at(self, endpoint: str) -> dict[str, str]:
+        """The variables with which a program reaches it at a proxy before it."""
+        return self.environ | {"AWS_ENDPOINT_URL": endpoint}
+
+    def url(self, bucket: str, key: str) -> str:
+        """The URL of an object."""
+        return f"s3://{bucket}/{key}"
+
     def bucket(self) -> str:
         """The name of a new, empty bucket."""
         name = f"bucket-{next(self._numbers)}"
@@ -44,7 +52,7 @@ class S3:
     def put(self, bucket: str, key: str, body: bytes) -> str:
         """Make an object; its URL."""
         self.client.put_object(Bucket=bucket, Key=key, Body=body)
-        return f"s3://{bucket}/{key}"
+        return self.url(bucket, key)
 
     def get(self, bucket: str, key: str) -> bytes:
         """The content of an object."""

@@ -164,7 +164,7 @@ class RemoteOutput(ABC):
         self._save()
         stored = self._bucket.put(key, b"batchchat tests whether it can write here\n")
         mismatch = {name: '"0"' if name == "e_tag" else "1" for name in stored.identity}
-        conditions = ({}, mismatch) if self._url.scheme == "s3" else ({},)
+        conditions = ({},) if self._url.scheme == "gs" else ({}, mismatch)
         is_unsafe = any(self._puts(key, replaces) for replaces in conditions)
         self._clean()  # at once: a run that is refused for what it finds here leaves the store as it was
         self._save()

@@ -14,15 +14,22 @@ import pytest
 
 from tests.acceptance.job import Job, Running, rows
 from tests.acceptance.test_store_output import result_of, table
+from tests.object_server import ObjectServer
 from tests.s3 import S3
 from tests.s3_proxy import MOMENTS, Proxy, proxy_of
 
 FEW, ALL = 15, 25
 
 
+@pytest.fixture(params=["s3", "azurite"])
+def server(request: pytest.FixtureRequest) -> ObjectServer:
+    server: ObjectServer = request.getfixturevalue(request.param)
+    return server
+
+
 @pytest.fixture
-def proxy(s3: S3) -> Iterator[Proxy]:
-    with proxy_of(s3.endpoint) as proxy:
+def proxy(server: ObjectServer) -> Iterator[Proxy]:
+    with proxy_of(server.endpoint) as proxy:
         yield proxy
 
 
@@ -34,19 +41,23 @@ def puts(name: str) -> Callable[[int, str], bool]:
 class Scene:
     """A job of which a part is published already, and that publishes all when it runs."""
 
-    def __init__(self, folder: Path, s3: S3, proxy: Proxy, *, is_folder: bool) -> None:
+    def __init__(self, folder: Path, server: ObjectServer, proxy: Proxy, *, is_folder: bool) -> None:
         folder.mkdir()
-        self.s3, self.proxy, self.is_folder = s3, proxy, is_folder
-        self.bucket = s3.bucket()
-        self.environ = s3.environ | {"AWS_ENDPOINT_URL": proxy.endpoint}
+        self.server, self.proxy, self.is_folder = server, proxy, is_folder
+        self.bucket = server.bucket()
+        self.environ = server.environ_at(proxy.endpoint)
         self.job = Job(folder)
-        output = f"s3://{self.bucket}/out" + ("" if is_folder else ".parquet")
+        output = server.url(self.bucket, "out" if is_folder else "out.parquet")
         self.job.write(rows(ALL), output__path=output, output__part_rows=10)
-        assert self.job.run("--limit", str(FEW), env=s3.environ).code == 0
+        assert self.job.run("--limit", str(FEW), env=server.environ).code == 0
 
     def seen(self) -> int:
         """How many rows a reader sees."""
-        found = result_of(self.s3, self.bucket, "out") if self.is_folder else table(self.s3, self.bucket, "out.parquet")
+        found = (
+            result_of(self.server, self.bucket, "out")
+            if self.is_folder
+            else table(self.server, self.bucket, "out.parquet")
+        )
         return len(found or ())
 
     def killed(self, when: Callable[[int, str], bool], moment: str) -> bool:
@@ -70,8 +81,9 @@ class Scene:
         ended = self.job.run(env=self.environ)
         assert ended.code == 0, ended.err
         assert self.seen() == ALL
-        assert self.s3.uploads(self.bucket) == []
-        keys = self.s3.keys(self.bucket)
+        if isinstance(self.server, S3):
+            assert self.server.uploads(self.bucket) == []
+        keys = self.server.keys(self.bucket)
         if self.is_folder:
             assert len([key for key in keys if "/manifest-" in key]) == 2, keys
             assert len([key for key in keys if "/parts/" in key]) == 2 + 3, keys
@@ -81,13 +93,14 @@ class Scene:
         assert sorted(line["id"] for line in self.job.journal() if line["kind"] == "row") == [
             f"r{n:04}" for n in range(ALL)
         ]
-        assert not any("uploads" in line for line in self.proxy.requests), "no multipart upload was begun"
+        in_pieces = [line for line in self.proxy.requests if "uploads" in line or "comp=block" in line]
+        assert not in_pieces, "no upload in pieces was begun"
 
 
 @pytest.mark.parametrize("is_folder", [False, True], ids=["file", "parts"])
-def test_killed_in_mid_upload(tmp_path: Path, s3: S3, proxy: Proxy, is_folder: bool) -> None:
+def test_killed_in_mid_upload(tmp_path: Path, server: ObjectServer, proxy: Proxy, is_folder: bool) -> None:
     """SIGKILL while half of a file has reached the store: a reader sees the result before it; the next run goes on."""
-    scene = Scene(tmp_path / "job", s3, proxy, is_folder=is_folder)
+    scene = Scene(tmp_path / "job", server, proxy, is_folder=is_folder)
     assert scene.killed(lambda _, line: line.startswith("PUT") and line.endswith(".parquet"), "amid")
     assert scene.seen() == FEW
     scene.check_resumed()
@@ -101,11 +114,13 @@ def is_nth(number: int, count: int, _: object) -> bool:
 @pytest.mark.field
 @pytest.mark.parametrize("is_folder", [False, True], ids=["file", "parts"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_every_request(tmp_path: Path, s3: S3, proxy: Proxy, is_folder: bool, moment: str) -> None:
+def test_killed_at_every_request(
+    tmp_path: Path, server: ObjectServer, proxy: Proxy, is_folder: bool, moment: str
+) -> None:
     """At every request, before it, amid its body and after it: a reader sees the result before or after, whole."""
     number = 0
     while True:
-        scene = Scene(tmp_path / f"{number}", s3, proxy, is_folder=is_folder)
+        scene = Scene(tmp_path / f"{number}", server, proxy, is_folder=is_folder)
         if not scene.killed(partial(is_nth, number), moment):
             break
         assert scene.seen() in {FEW, ALL}, proxy.requests
@@ -116,18 +131,18 @@ def test_killed_at_every_request(tmp_path: Path, s3: S3, proxy: Proxy, is_folder
 
 
 @pytest.mark.field
-def test_100_000_rows_in_and_out(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
+def test_100_000_rows_in_and_out(tmp_path: Path, server: ObjectServer, proxy: Proxy) -> None:
     """From the store and to it, killed in mid-upload again and again: each row once, and nothing left open."""
     count = 100_000
-    job, bucket = Job(tmp_path), s3.bucket()
+    job, bucket = Job(tmp_path), server.bucket()
     lines = "".join(f"{json.dumps(row)}\n" for row in rows(count))
     job.write(
-        input__path=s3.put(bucket, "in/rows.jsonl", lines.encode()),
-        output__path=f"s3://{bucket}/out",
+        input__path=server.put(bucket, "in/rows.jsonl", lines.encode()),
+        output__path=server.url(bucket, "out"),
         output__part_rows=20_000,
         concurrency=200,
     )
-    environ = s3.environ | {"AWS_ENDPOINT_URL": proxy.endpoint}
+    environ = server.environ_at(proxy.endpoint)
     # Four parts go at a time: of five, the first kill leaves at least two to be put.
     steps = [("part-", "amid"), ("part-", "before"), ("manifest-000001", "amid"), ("manifest-000001", "before")]
     for name, moment in steps:
@@ -141,12 +156,13 @@ def test_100_000_rows_in_and_out(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
         proxy.reset(puts(name), moment, kill)
         running.append(job.start("--progress", "none", env=environ))
         assert running[0].end(600).code == -signal.SIGKILL
-        assert result_of(s3, bucket, "out") is None, "no half result is listed as complete"
+        assert result_of(server, bucket, "out") is None, "no half result is listed as complete"
     proxy.reset()
     ended = job.start(env=environ).end(600)
     assert ended.code == 0, ended.err
-    result = result_of(s3, bucket, "out") or []
+    result = result_of(server, bucket, "out") or []
     assert [row["id"] for row in result] == [f"r{n:04}" for n in range(count)]
     assert job.acknowledged() == count
-    assert s3.uploads(bucket) == []
-    assert len([key for key in s3.keys(bucket) if key.startswith("out/")]) == 5 + 1
+    if isinstance(server, S3):
+        assert server.uploads(bucket) == []
+    assert len([key for key in server.keys(bucket) if key.startswith("out/")]) == 5 + 1

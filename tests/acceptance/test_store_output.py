@@ -15,23 +15,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.job import Job, rows
+from tests.object_server import ObjectServer
 from tests.s3 import KEY_ID, S3, SECRET_KEY
 from tests.s3_proxy import Proxy, proxy_of
 
 
-def table(s3: S3, bucket: str, key: str) -> list[dict[str, Any]]:
+def table(server: ObjectServer, bucket: str, key: str) -> list[dict[str, Any]]:
     """The rows of the Parquet object `key`."""
-    found: list[dict[str, Any]] = pq.read_table(pa.BufferReader(s3.get(bucket, key))).to_pylist()
+    found: list[dict[str, Any]] = pq.read_table(pa.BufferReader(server.get(bucket, key))).to_pylist()
     return found
 
 
-def result_of(s3: S3, bucket: str, output: str) -> list[dict[str, Any]] | None:
+def result_of(server: ObjectServer, bucket: str, output: str) -> list[dict[str, Any]] | None:
     """The rows that a reader by manifest sees; None where there is no manifest."""
-    manifests = sorted(key for key in s3.keys(bucket) if key.startswith(f"{output}/manifest-"))
+    manifests = sorted(key for key in server.keys(bucket) if key.startswith(f"{output}/manifest-"))
     if not manifests:
         return None
-    manifest = json.loads(s3.get(bucket, manifests[-1]))
-    parts = [table(s3, bucket, f"{output}/{part['path']}") for part in manifest["parts"]]
+    manifest = json.loads(server.get(bucket, manifests[-1]))
+    parts = [table(server, bucket, f"{output}/{part['path']}") for part in manifest["parts"]]
     assert [len(part) for part in parts] == [part["rows"] for part in manifest["parts"]]
     return [row for part in parts for row in part]
 
