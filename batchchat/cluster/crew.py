@@ -246,10 +246,11 @@ class Crew:
             handle.channel.send(Stopped(self._halt))
         elif self.stopping:
             handle.channel.send(Signalled(self._signals.received or _TERMINATE))
-        self._live[number] = handle
+        self._live[number], has_settled = handle, False
         try:
             end = await self._attend(mark, handle)
             how = await handle.end()
+            has_settled = isinstance(end, WorkerEnd)
         except BatchchatError as error:
             end, how = WorkerEnd(error=error), ""
         finally:
@@ -262,7 +263,9 @@ class Crew:
             shard.due += max(0, shard.granted - self._follower.sent_counts[mark.writer])
         will_be_replaced = end is None and not self.stopping and not shard.deaths.are_too_many
         linger_s = _LINGER_S if end is None else 0.0
-        self._lessor.end(time.monotonic(), mark.name, linger_s, is_replaced=will_be_replaced)
+        now, name = time.monotonic(), mark.name
+        self._lessor.end(now, name, linger_s, is_replaced=will_be_replaced, has_settled=has_settled)
+        self._lessor.forget(name)  # its channel is closed, and it is nobody to share with any more
         return end, how
 
     async def _start(self, mark: WorkerMark) -> WorkerHandle | None:
