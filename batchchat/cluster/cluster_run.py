@@ -101,6 +101,8 @@ class ClusterRun:
 
         def ended(number: int, end: WorkerEnd) -> None:
             progress.count_shard(number, end.total, estimated=end.is_estimated)
+            if end.input_rows is not None:
+                progress.count_input(end.input_rows * job.variants * job.samples)
             self._take_in(number, end)
 
         plan = CrewPlan(self._shards, start, self._assignment, self._is_of_one, job.drain)
