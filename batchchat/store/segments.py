@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from batchchat.errors import MachineError, OutputError
 from batchchat.store import records
+from batchchat.store.segment_windows import SegmentWindows
 
 __all__ = [
     "NOTHING",
@@ -257,14 +258,10 @@ def machine_errors(path: Path) -> Iterator[None]:
 class LineReader:
     """Reads single lines by journal offset. Lines near each other share one read: input order is nearly their order."""
 
-    _WINDOW = 1 << 20
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[int, int] = {}
-        self._segment = -1
-        self._start = 0
-        self._data = b""
+        self._windows = SegmentWindows()
 
     def read(self, at: int) -> tuple[dict[str, Any], int]:
         """The record at journal offset `at` and its length in bytes. Raises `MachineError` if it is damaged."""
@@ -272,7 +269,7 @@ class LineReader:
         record = self._record(number, offset)
         if record is None:
             # Bytes read ahead may be older than the line: of a torn tail that was cut off and overwritten since.
-            self._segment = -1
+            self._windows.forget(number)
             record = self._record(number, offset)
         if record is not None:
             return record
@@ -300,22 +297,19 @@ class LineReader:
 
     def _line(self, number: int, offset: int) -> bytes:
         """The bytes from `offset` to the next newline, or to the end of the file."""
-        start = offset - self._start
-        if number == self._segment and 0 <= start < len(self._data):
-            end = self._data.find(b"\n", start)
-            if end >= 0:
-                return self._data[start:end]
+        if (line := self._windows.line(number, offset)) is not None:
+            return line
+        size = self._windows.size_for(number, offset)
         # Rows are in the order they finished: the next one to be read may be a little before this one.
-        before = min(offset, self._WINDOW // 2)
+        before = min(offset, size // 2)
         with machine_errors(segment_path(self._folder, number)):
-            size = self._WINDOW
             while True:
                 data = os.pread(self._file(number), size, offset - before)
                 end = data.find(b"\n", before)
                 if end >= 0 or len(data) < size:
                     break
                 size *= 4
-        self._segment, self._start, self._data = number, offset - before, data
+        self._windows.add(number, offset - before, data)
         return data[before : end if end >= 0 else len(data)]
 
     def _file(self, number: int) -> int:
@@ -331,4 +325,4 @@ class LineReader:
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
-        self._segment, self._data = -1, b""
+        self._windows = SegmentWindows()
