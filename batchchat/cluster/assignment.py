@@ -124,9 +124,10 @@ class WorkerEnd:
     """How a worker ended: what stopped it, and what it has read of the input.
 
     `halt` or `error` stopped it, if anything did. `is_exhausted`: it has read its input to the end. `total` is the
-    number of rows of its shard, where that is known, or `estimated`. `limit_left` of the rows that it was granted were
-    not sent. `notes` are what is to be said of the input, of which `left_out` rows are left out by `input.where`.
-    `listed` is the endpoint's list of models, where it was read.
+    number of rows of its shard, where that is known, or `estimated`, and `input_rows` that of the rows of the whole
+    input, where that was counted. `limit_left` of the rows that it was granted were not sent. `notes` are what is to be
+    said of the input, of which `left_out` rows are left out by `input.where`. `listed` is the endpoint's list of
+    models, where it was read.
     """
 
     halt: Halt | None = None
@@ -139,6 +140,7 @@ class WorkerEnd:
     left_out: int = 0
     total: int | None = None
     is_estimated: bool = True
+    input_rows: int | None = None
     limit_left: int | None = None
     notes: Sequence[str] = ()
     listed: Mapping[str, ListedModel] | None = None

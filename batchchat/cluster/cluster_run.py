@@ -31,7 +31,7 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.send_plan import SendPlan
 from batchchat.job import JobSpec
-from batchchat.job.cluster import RAY, worker_count
+from batchchat.job.cluster import RAY, partition_count, worker_count
 from batchchat.job.spec import AUTO
 from batchchat.policy.circuit_breaker import OUTAGE
 from batchchat.policy.decision import Halt
@@ -61,7 +61,8 @@ class ClusterRun:
         self._folder = folder
         self._rows = rows
         self._result = result
-        self._shards = worker_count(job.cluster, job.workers, job.concurrency)
+        self._workers = worker_count(job.cluster, job.workers, job.concurrency)
+        self._shards = partition_count(job.cluster, self._workers)
         self._finished = FinishedRows(rows.ledger, rows.outdated, context.tell, rows.undecided)
         self._news = WorkerNews(context.tell)
         self._base = list[int]()
@@ -101,10 +102,12 @@ class ClusterRun:
 
         def ended(number: int, end: WorkerEnd) -> None:
             progress.count_shard(number, end.total, estimated=end.is_estimated)
+            if end.input_rows is not None:
+                progress.count_input(end.input_rows * job.variants * job.samples)
             self._take_in(number, end)
 
-        plan = CrewPlan(self._shards, start, self._assignment, self._is_of_one, job.drain)
-        quota = None if rows.limit is None else RowQuota(rows.limit, self._shards)
+        plan = CrewPlan(self._shards, self._workers, start, self._assignment, self._is_of_one, job.drain)
+        quota = None if rows.limit is None else RowQuota(rows.limit, self._workers)
         crew = self._crew = Crew(
             plan, self._lessor, follower, news=self._news, quota=quota, signals=context.signals, ended=ended
         )
@@ -142,7 +145,7 @@ class ClusterRun:
         """What the worker of `mark` is to do, whose shard has the segments `own` behind those of the base."""
         context, rows = self._context, self._rows
         return Assignment(
-            job=_of_one(context.job, self._shards),
+            job=_of_one(context.job, self._workers),
             rates=rows.rates,
             rules=rows.rules,
             folder=self._folder,
@@ -228,13 +231,13 @@ def _lessor_for(job: JobSpec) -> Lessor:
     return Lessor(terms)
 
 
-def _of_one(job: JobSpec, shards: int) -> JobSpec:
+def _of_one(job: JobSpec, workers: int) -> JobSpec:
     """The job as one of its workers has it: an even share of the requests in flight, so that no more are at risk.
 
     What stops all of them is counted over all.
     """
     retry = replace(job.retry, stop_after_failures=_NEVER)
-    return replace(job, concurrency=-(-job.concurrency // shards), retry=retry, on_finish=None)
+    return replace(job, concurrency=-(-job.concurrency // workers), retry=retry, on_finish=None)
 
 
 def _may_share(job: JobSpec, source: Source) -> bool:

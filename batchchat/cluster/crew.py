@@ -1,5 +1,6 @@
-"""The workers of a run: one for each shard, replaced where it is killed, told what concerns all, and awaited.
+"""The workers of a run: each has one shard at a time, is replaced where it is killed, told what concerns all, awaited.
 
+There may be more shards than workers are at work at a time: whoever has finished one makes room for the next one's.
 A worker that ends for a reason which the others show to be none (the endpoint answers them) begins again. One that is
 killed is replaced after a pause; three in succession that have not finished a row end the run.
 """
@@ -31,6 +32,7 @@ from batchchat.cluster.local import WorkerHandle
 from batchchat.cluster.messages import Ask
 from batchchat.cluster.news import WorkerNews
 from batchchat.cluster.row_quota import RowQuota
+from batchchat.cluster.shard_queue import ShardQueue
 from batchchat.dispatch.pause import pause
 from batchchat.errors import BatchchatError, MachineError
 from batchchat.execution.messages import OWN_BOUNDS
@@ -53,17 +55,24 @@ class WorkerDefectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CrewPlan:
-    """How the workers of `shards` shards are made: `start` one, and give it what `assign` says.
+    """How the workers of `shards` shards are made, `workers` at a time: `start` one, and give it what `assign` says.
 
     `assign` is called with the worker's mark and the segments of those it replaces. `goes_on` says whether a shard is
     begun again after a halt that is not the run's. `drain_s` is what requests in flight get after a signal.
     """
 
     shards: int
+    workers: int
     start: Callable[[WorkerMark], Coroutine[None, None, WorkerHandle]]
     assign: Callable[[WorkerMark, Sequence[int]], Assignment]
     goes_on: Callable[[Halt], bool]
     drain_s: float
+
+    def name_of(self, number: int) -> str:
+        """The worker of the shard `number`, as a person counts them."""
+        if self.shards == self.workers:
+            return f"worker {number + 1} of {self.workers}"
+        return f"the worker of partition {number + 1} of {self.shards}"
 
 
 @dataclass(slots=True)
@@ -83,7 +92,7 @@ class _Shard:
 
 
 class Crew:
-    """Runs the workers of one session; `run` is called once. `ended` is told of each shard's end."""
+    """Runs the workers of one session; `run` is called once. `ended` is told of each shard's end, if it began."""
 
     def __init__(
         self,
@@ -104,6 +113,7 @@ class Crew:
         self._signals = signals
         self._ended = ended
         self._shards = [_Shard() for _ in range(plan.shards)]
+        self._queue = ShardQueue(plan.shards, quota)
         self._live: dict[int, WorkerHandle] = {}
         self._writers = 0
         self._stopping = asyncio.Event()
@@ -114,23 +124,18 @@ class Crew:
         """Whether nothing more is sent."""
         return self._stopping.is_set()
 
-    async def run(self) -> list[WorkerEnd]:
-        """Returns how each worker ended, once all have. Raises what is a defect of ours."""
-        ends = list[WorkerEnd]()
-        shards = [*range(len(self._shards))]
+    async def run(self) -> None:
+        """Returns once all workers have ended. Raises what is a defect of ours."""
         with self._signals.listening(self._signalled):
             try:
-                while shards:
+                while self._queue.has_next and not self.stopping:
                     async with asyncio.TaskGroup() as group:
-                        tasks = {number: group.create_task(self._run_shard(number)) for number in shards}
-                    of_round = {number: task.result() for number, task in tasks.items()}
-                    ends += of_round.values()
-                    shards = [number for number, end in of_round.items() if self._may_send_more(end)]
+                        for _ in range(self._plan.workers):
+                            group.create_task(self._run_shards())
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:
                 await self._end_all()
-        return ends
 
     def halt(self, halt: Halt) -> None:
         """Stop the run for `halt`: nothing more is sent, and what is in flight has all its time."""
@@ -184,47 +189,50 @@ class Crew:
                 await self._follower.end(writer)
             killing.cancel()
 
-    async def _run_shard(self, number: int) -> WorkerEnd:
-        """Run the workers of a shard, one after the other, until its rows are done or the run stops."""
+    async def _run_shards(self) -> None:
+        """Run one shard after the other, as long as there is one that nobody has."""
+        while not self.stopping and (number := self._queue.take()) is not None:
+            end = await self._run_shard(number)
+            if end is not None:
+                self._close(number, end)
+
+    async def _run_shard(self, number: int) -> WorkerEnd | None:
+        """Run the workers of a shard, one after the other, until its rows are done or the run stops.
+
+        Returns the end of the last one; None where the run stops before that one was started.
+        """
         shard, pause_s = self._shards[number], 0.0
         while True:
             if pause_s:
                 await pause(pause_s, self._stopping)
             if self.stopping:
-                return self._close(number, WorkerEnd())
+                return None
             end, how = await self._run_worker(number)
             if isinstance(end, WorkerDefect):
-                raise WorkerDefectError(f"worker {number + 1} of {len(self._shards)}:\n{end.text}")
+                raise WorkerDefectError(f"{self._plan.name_of(number)}:\n{end.text}")
             if end is None:
                 if shard.deaths.are_too_many:
-                    end = WorkerEnd(error=self._given_up(number, how))
-                else:
-                    pause_s = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**shard.deaths.without_a_row)
-                    continue
+                    return WorkerEnd(error=self._given_up(number, how))
+                pause_s = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**shard.deaths.without_a_row)
             elif end.halt is not None and not self.stopping and self._plan.goes_on(end.halt):
                 self._take_back(end)
                 pause_s = _FIRST_PAUSE_S
-                continue
-            return self._close(number, end)
+            else:
+                return end
 
-    def _close(self, number: int, end: WorkerEnd) -> WorkerEnd:
-        """A shard has come to its end, for this round."""
+    def _close(self, number: int, end: WorkerEnd) -> None:
+        """A shard has come to its end, or to that of the limit on rows."""
         self._take_back(end)
+        self._queue.add_end(number, end)
         if end.error is not None:
             self.drain()
         elif end.halt is not None and end.halt.reason not in OWN_BOUNDS:
             self.halt(end.halt)
         self._ended(number, end)
-        return end
 
     def _take_back(self, end: WorkerEnd) -> None:
         if self._quota is not None and end.limit_left:
             self._quota.give_back(end.limit_left)
-
-    def _may_send_more(self, end: WorkerEnd) -> bool:
-        """Whether a shard that ended at the limit on rows may send more, since others did not use all of theirs."""
-        is_at_limit = end.limit_left == 0 and not end.is_exhausted and end.halt is None and end.error is None
-        return not self.stopping and is_at_limit and self._quota is not None and self._quota.left > 0
 
     async def _run_worker(self, number: int) -> tuple[WorkerEnd | WorkerDefect | None, str]:
         """Run one worker to its end. What it says of that, None where it was killed; and how its process ended."""
@@ -246,10 +254,11 @@ class Crew:
             handle.channel.send(Stopped(self._halt))
         elif self.stopping:
             handle.channel.send(Signalled(self._signals.received or _TERMINATE))
-        self._live[number] = handle
+        self._live[number], has_settled = handle, False
         try:
             end = await self._attend(mark, handle)
             how = await handle.end()
+            has_settled = isinstance(end, WorkerEnd)
         except BatchchatError as error:
             end, how = WorkerEnd(error=error), ""
         finally:
@@ -262,7 +271,9 @@ class Crew:
             shard.due += max(0, shard.granted - self._follower.sent_counts[mark.writer])
         will_be_replaced = end is None and not self.stopping and not shard.deaths.are_too_many
         linger_s = _LINGER_S if end is None else 0.0
-        self._lessor.end(time.monotonic(), mark.name, linger_s, is_replaced=will_be_replaced)
+        now, name = time.monotonic(), mark.name
+        self._lessor.end(now, name, linger_s, is_replaced=will_be_replaced, has_settled=has_settled)
+        self._lessor.forget(name)  # its channel is closed, and it is nobody to share with any more
         return end, how
 
     async def _start(self, mark: WorkerMark) -> WorkerHandle | None:
@@ -308,7 +319,7 @@ class Crew:
     def _given_up(self, number: int, how: str) -> BatchchatError:
         """The error of a run whose workers die one after the other."""
         return MachineError(
-            f"worker {number + 1} of {len(self._shards)} died {self._shards[number].deaths.words}: it {how}."
+            f"{self._plan.name_of(number)} died {self._shards[number].deaths.words}: it {how}."
             " Every row reported as done is kept. Set fewer `workers`, or free memory, then run the same command again."
         )
 

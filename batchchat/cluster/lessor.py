@@ -114,19 +114,23 @@ class Lessor:
         state.grants += 1
         return self._grant(now, ask, state.grants)
 
-    def end(self, now: float, worker: str, linger_s: float | None, *, is_replaced: bool) -> None:
+    def end(
+        self, now: float, worker: str, linger_s: float | None, *, is_replaced: bool, has_settled: bool = False
+    ) -> None:
         """The process of `worker` has ended, done or killed: its slots and credits are free for others.
 
         Give its last asks to `answer` first. Its requests may still be in flight for `linger_s` seconds, as the
         endpoint counts them; None is unknown. Its USD stay reserved until a new incarnation has reported what its
-        journal counts; where it is not replaced, for good. A worker that has never reported keeps all USD back.
+        journal counts; where it is not replaced, for good. A worker that has never reported keeps all USD back. One
+        that `has_settled` has made its last ask when nothing of it was in flight any more.
         """
         state = self._workers.get(worker)
+        has_asked = state is not None and state.number < _NO_MORE  # else what it holds is an earlier incarnation's
         if state is not None:
             state.number = _NO_MORE
         self._forget(now, worker, linger_s)
         if self._usd is not None:
-            self._usd.end(worker, is_replaced=is_replaced)
+            self._usd.end(worker, is_replaced=is_replaced, has_settled=has_settled and has_asked)
 
     def forget(self, worker: str) -> None:
         """No ask of `worker`, which has ended, can come any more."""

@@ -37,8 +37,7 @@ IDLE = Progress(
 class ClusterProgress:
     """Makes the `Progress` of a run of `job`, whose finished rows are counted in `finished`, and nothing else does.
 
-    `total` is the number of its rows, None where only the workers, one for each of `shards`, count them. At most
-    `limit` are sent.
+    `total` is the number of its rows, None where only the workers of its `shards` count them. At most `limit` are sent.
     """
 
     def __init__(
@@ -62,6 +61,7 @@ class ClusterProgress:
         self._start = time.monotonic()
         self._throughput = Throughput()
         self._shard_totals: dict[int, tuple[int | None, bool]] = {}
+        self._counted = 0
 
     @property
     def elapsed_s(self) -> float:
@@ -72,6 +72,10 @@ class ClusterProgress:
         """The worker of shard `number` has ended, and knows so many rows of it."""
         self._shard_totals[number] = total, estimated
 
+    def count_input(self, total: int) -> None:
+        """A worker has read all of the input, which has `total` rows, those of shards that have not begun as well."""
+        self._counted = max(total, self._counted)
+
     def total(self) -> tuple[int | None, bool]:
         """The rows of the input, and whether that is an estimate."""
         if self._total is not None:
@@ -79,11 +83,12 @@ class ClusterProgress:
         latest = {number: (worker.total, worker.estimated) for number, worker in self._news.latest.items()}
         totals = {**latest, **self._shard_totals}
         counts = [count for count, _ in totals.values() if count is not None]
+        are_estimated = len(counts) < self._shards or any(estimated for _, estimated in totals.values())
+        if are_estimated and self._counted:
+            return self._counted, False
         if not counts:
             return None, True
-        if len(counts) < self._shards:
-            return sum(counts) * self._shards // len(counts), True
-        return sum(counts), any(estimated for _, estimated in totals.values())
+        return sum(counts) * self._shards // len(counts), are_estimated
 
     def left(self) -> int | None:
         """Rows of the input that have no record yet; None where its end was not seen."""

@@ -129,10 +129,19 @@ class UsdLessor:
         if account is not None:
             self._claimed_usd -= account.claim
 
-    def end(self, worker: str, *, is_replaced: bool) -> None:
-        """The worker's process has ended. Its part stays as it is until it is replaced, or for good."""
-        if worker in self._accounts:
-            self._accounts[worker].is_replaced = is_replaced
+    def end(self, worker: str, *, is_replaced: bool, has_settled: bool = False) -> None:
+        """The worker's process has ended. Its part stays as it is until it is replaced, or for good.
+
+        If it `has_settled`, nobody has heard of what was granted after its last report, and that is free.
+        """
+        account = self._accounts.get(worker)
+        if account is None:
+            return
+        account.is_replaced = is_replaced
+        if has_settled:
+            self._claimed_usd -= account.claim
+            account.granted = account.report.heard
+            self._claimed_usd += account.claim
 
     def _needed(self, worker: str) -> Decimal:
         account = self._accounts[worker]

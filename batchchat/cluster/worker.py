@@ -188,6 +188,7 @@ class Worker:
             left_out=source.left_out,
             total=total,
             is_estimated=is_estimated,
+            input_rows=source.counted_rows,
             limit_left=feed.limit_left,
             notes=input_notes(self._assignment.job, source),
             listed=self._assignment.rates.listed,

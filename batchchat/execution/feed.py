@@ -254,7 +254,7 @@ class Feed:
 
     async def count_rest(self, within_s: float) -> None:
         """Count the rows that were not taken, so that it is known how many are left. Gives up after `within_s`."""
-        if self.exhausted or self._broken or not self.total()[1]:
+        if self.exhausted or self._broken or self._total.is_counted:
             return
         deadline, more = time.monotonic() + within_s, 0
         for more, _task in enumerate(self._tasks, 1):

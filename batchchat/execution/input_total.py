@@ -10,25 +10,32 @@ __all__ = ["InputTotal"]
 class InputTotal:
     """The rows of `source`, of which each becomes `rows_each`; `counted` is their number once it is known.
 
-    `at_least` so many there are, where a count was given up.
+    Where only those of one of `shards` shards are read, it is theirs. `at_least` so many there are, where a count was
+    given up.
     """
 
-    def __init__(self, source: Source, *, counted: int | None = None, rows_each: int = 1) -> None:
+    def __init__(self, source: Source, *, counted: int | None = None, rows_each: int = 1, shards: int = 1) -> None:
         self.counted = counted
         self.at_least = 0
         self._source = source
         self._rows_each = rows_each
+        self._shards = shards
 
     @property
     def is_waiting(self) -> bool:
         """Whether the next row is still on its way from a store."""
         return self._source.is_waiting
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether the number of all rows of the input is known, or that of the shard's."""
+        return self.counted is not None or self._source.rows_total is not None
+
     def rows(self, rows_read: int) -> tuple[int | None, bool]:
-        """Their number after `rows_read` of them, and whether that is an estimate from the bytes read so far."""
+        """Their number after `rows_read` of them, and whether that is an estimate, as from the bytes read so far."""
         if self.counted is not None:
             return self.counted, False
         if self._source.rows_total is not None:
-            return self._source.rows_total * self._rows_each, False
+            return self._source.rows_total * self._rows_each // self._shards, self._shards > 1
         estimate = self._source.estimated_rows(-(-rows_read // self._rows_each))
         return None if estimate is None else max(rows_read, self.at_least, estimate * self._rows_each), True

@@ -98,7 +98,12 @@ def _feed_of(rows: SendPlan, job: JobSpec, scripts: Scripts, recorder: Recorder)
         rows.tasks(scripts),
         rows.ledger,
         recorder.keep,
-        InputTotal(rows.source, counted=rows.counted, rows_each=scripts.expansion.rows_each),
+        InputTotal(
+            rows.source,
+            counted=rows.counted,
+            rows_each=scripts.expansion.rows_each,
+            shards=1 if rows.shard is None else rows.shard.of,
+        ),
         limit=RowLimit(rows.limit, rows.more),
         unanswered=rows.unanswered,
         unsendable=UnsendableRows(ContextCheck(context_for(job, rows.rates)), wiring.limit_reached_for(job)),

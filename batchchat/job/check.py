@@ -85,6 +85,7 @@ def check(
     _check_replay(checked)
     _check_template(checked)
     _check_share(checked)
+    _check_partitions(checked)
     if isinstance(value := checked["endpoints"], EndpointsPath):
         checked.endpoints_path = value
     else:
@@ -139,6 +140,16 @@ def _check_share(checked: Checked) -> None:
         checked.add("limits.share", "takes jobs of one process: set `cluster.engine: local`, or take this key out.")
     elif checked["workers"] > 1:
         checked.add("limits.share", "takes jobs of one process: set `workers: 1`, or take this key out.")
+
+
+def _check_partitions(checked: Checked) -> None:
+    """Each worker has a partition, or there would be some that have nothing to do."""
+    partitions, workers = checked["cluster.partitions"], checked["workers"]
+    if checked["cluster.engine"] == RAY:
+        workers = checked["cluster.workers"] or workers
+    if partitions is not None and partitions < workers:
+        sentence = f"is {partitions}, for {workers} workers, each of which takes one at a time. Set {workers} or more."
+        checked.add("cluster.partitions", sentence)
 
 
 def _check_price(checked: Checked) -> None:

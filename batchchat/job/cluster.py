@@ -11,9 +11,11 @@ from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.tree import MappingNode, Node, Scalar, printable, wrong_type, wrong_value
 from batchchat.job.value_types import ValueType, collect, integer, line, number, one_of
 
-__all__ = ["CPU", "LOCAL", "MAX_WORKERS", "RAY", "ClusterSpec", "worker_count"]
+__all__ = ["CPU", "LOCAL", "MAX_WORKERS", "RAY", "ClusterSpec", "partition_count", "worker_count"]
 
 MAX_WORKERS = 256
+MAX_PARTITIONS = 1000
+"""Each partition's worker reads the whole input."""
 LOCAL, RAY = "local", "ray"
 """The values of `cluster.engine`."""
 CPU = "CPU"
@@ -84,6 +86,14 @@ class ClusterSpec:
         default=None,
         metadata=key(integer(1, MAX_WORKERS), "workers that Ray places", default_words="as many as `workers`"),
     )
+    partitions: int | None = field(
+        default=None,
+        metadata=key(
+            integer(1, MAX_PARTITIONS),
+            "parts of the rows, which several workers take one after the other; at least as many as workers",
+            default_words="one for each worker",
+        ),
+    )
     resources: Mapping[str, float] = field(
         default_factory=lambda: {CPU: 1.0},
         metadata=key(_resources(), "what a worker needs of its node, by Ray's names"),
@@ -94,3 +104,8 @@ def worker_count(cluster: ClusterSpec, workers: int, concurrency: int) -> int:
     """How many workers send the rows of a job with that `cluster`, `workers` and `concurrency`."""
     wanted = cluster.workers if cluster.engine == RAY else None
     return min(wanted or workers, concurrency)
+
+
+def partition_count(cluster: ClusterSpec, workers: int) -> int:
+    """In how many parts so many `workers` send the rows of a job with that `cluster`."""
+    return max(workers, cluster.partitions or 0)

@@ -46,7 +46,6 @@ SECRET: tuple[str, ...] = tuple(key.name for key in KEYS if key.type.secret)
 PLANNED: Mapping[str, str] = {
     "transport": "Rows are sent live; at some endpoints `params.service_tier: flex` is cheaper.",
     "deadline": "Set `budget.stop_at`, and choose the tier in `params.service_tier`.",
-    "cluster.partitions": "Each worker sends one part of the rows: set `cluster.workers`.",
     "metrics": "Read `batchchat status JOB --json`, or the lines of `batchchat run JOB --progress log`.",
     "heartbeat_env": "Call the URL from `on_finish`, which also runs where a run ends early.",
 }

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchchat.errors import MachineError
 from batchchat.store import records
+from batchchat.store.segment_windows import SegmentWindows
 from batchchat.store.segments import machine_errors, offset_of, segment_of, segment_path
 
 __all__ = ["LineReader"]
 
-_WINDOW = 1 << 20
-_MAX_OPEN = 32
-"""Segments that are open at once, and windows that are kept: a run has one for each worker that writes."""
-
-
-@dataclass(slots=True)
-class _Window:
-    """The bytes `data` of a segment from the offset `start` on, last used when so many windows had been read."""
-
-    start: int
-    data: bytes
-    used_at: int
+_MAX_OPEN = 16
+"""Segments that are open for reading at once: a run that was often moved between hosts has many."""
 
 
 class LineReader:
@@ -36,9 +26,9 @@ class LineReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[int, int] = {}
-        self._windows: dict[int, _Window] = {}
-        """By segment. One that was not used for as many reads as windows are kept is dropped."""
-        self._reads = 0
+        self._windows = SegmentWindows()
+        self._next: dict[int, int] = {}
+        """By segment, the offset behind the line that was read last."""
 
     def read(self, at: int) -> tuple[dict[str, Any], int]:
         """The record at journal offset `at` and its length in bytes. Raises `MachineError` if it is damaged."""
@@ -46,7 +36,7 @@ class LineReader:
         record = self._record(number, offset)
         if record is None:
             # Bytes read ahead may be older than the line: of a torn tail that was cut off and overwritten since.
-            self._windows.pop(number, None)
+            self._windows.forget(number)
             record = self._record(number, offset)
         if record is not None:
             return record
@@ -74,32 +64,26 @@ class LineReader:
 
     def _line(self, number: int, offset: int) -> bytes:
         """The bytes from `offset` to the next newline, or to the end of the file."""
-        window = self._windows.get(number)
-        if window is not None and 0 <= offset - window.start < len(window.data):
-            start = offset - window.start
-            end = window.data.find(b"\n", start)
-            if end >= 0:
-                window.used_at = self._reads
-                return window.data[start:end]
+        line = self._windows.line(number, offset)
+        if line is None:
+            line = self._read_line(number, offset)
+        self._next[number] = offset + len(line) + 1
+        return line
+
+    def _read_line(self, number: int, offset: int) -> bytes:
+        """The same, read with what is near it: behind it, and before it where it does not follow the last one."""
+        size = self._windows.size_for(number, offset)
         # Rows are in the order they finished: the next one to be read may be a little before this one.
-        before = min(offset, _WINDOW // 2)
+        before = 0 if offset == self._next.get(number) else min(offset, size // 2)
         with machine_errors(segment_path(self._folder, number)):
-            size = _WINDOW
             while True:
                 data = os.pread(self._file(number), size, offset - before)
                 end = data.find(b"\n", before)
                 if end >= 0 or len(data) < size:
                     break
                 size *= 4
-        self._keep(number, offset - before, data)
+        self._windows.add(number, offset - before, data)
         return data[before : end if end >= 0 else len(data)]
-
-    def _keep(self, number: int, start: int, data: bytes) -> None:
-        """Keep what was read, and drop what was not used for long: a segment that is read to its end, too."""
-        self._reads += 1
-        self._windows[number] = _Window(start, data, self._reads)
-        for idle in [key for key, window in self._windows.items() if window.used_at <= self._reads - _MAX_OPEN]:
-            del self._windows[idle]
 
     def _file(self, number: int) -> int:
         if number not in self._files:
@@ -114,4 +98,4 @@ class LineReader:
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
-        self._windows.clear()
+        self._windows = SegmentWindows()

@@ -218,6 +218,23 @@ def test_a_run_by_ray(job: Job) -> None:
     assert list(job.run_folder.glob("worker-*")) == []
 
 
+@pytest.mark.field
+def test_partitions_by_ray(job: Job, head: RayHead) -> None:
+    """One actor after the other has a partition; where that one's worker is killed another has the rest of it."""
+    with mock_thread(latency_s=0.3, max_concurrent=4) as mock:
+        job.write(rows(60), endpoint__base_url=mock.url, concurrency=4, workers=1)
+        job.write(cluster={"address": head.address, "partitions": 3})
+        running = job.start("--engine", "ray", env=head.environ)
+        until(lambda: job.acknowledged() > 24 or running.process.poll() is not None, "rows", PATIENCE_S)
+        (victim,) = of_kind([head.pid], "batchchat.cluster.worker")
+        os.kill(victim, signal.SIGKILL)
+        ended = running.end(PATIENCE_S)
+        whole(job, ended, 60)
+        each_row_once(job, mock, count=60, at_risk=4)
+    assert sum(b'{"kind":"row"' in path.read_bytes() for path in job.run_folder.glob("journal-*.jsonl")) == 4
+    assert list(job.run_folder.glob("worker-*")) == []
+
+
 def killed_at_random(
     job: Job, head: RayHead, kills: list[str], *, count: int, seed: int, code: int = 0
 ) -> tuple[Ended, int]:

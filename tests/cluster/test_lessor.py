@@ -83,3 +83,17 @@ def test_more_slots_and_fewer_can_be_set_meanwhile() -> None:
     assert answer(lessor, 0.1, ask("a", 2, 100, held=8, heard=1)).slots == 20
     lessor.slots = 5
     assert answer(lessor, 0.2, ask("a", 3, 100, held=20, heard=2)).slots == 5
+
+
+def test_a_worker_that_ended_unasked_has_settled_nothing() -> None:
+    """What an earlier incarnation held may have been spent, although the later one ended well."""
+    lessor = Lessor(LeaseTerms(8, 60.0, max_cost_usd=Decimal(10)))
+    answer(lessor, 0.0, ask("a", 1, needed=8))
+    lessor.end(0.1, "a", 0.0, is_replaced=True)
+    lessor.end(0.2, "a", 0.0, is_replaced=False, has_settled=True)
+    assert answer(lessor, 0.3, ask("b", 1, needed=4)).usd == 0
+    lessor = Lessor(LeaseTerms(8, 60.0, max_cost_usd=Decimal(10)))
+    answer(lessor, 0.0, ask("a", 1, needed=8))
+    answer(lessor, 0.1, ask("a", 2))
+    lessor.end(0.2, "a", 0.0, is_replaced=False, has_settled=True)
+    assert answer(lessor, 0.3, ask("b", 1, needed=4)).usd == 4

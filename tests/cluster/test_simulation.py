@@ -194,7 +194,7 @@ def revived_credits(monkeypatch: pytest.MonkeyPatch) -> None:
 def forgotten_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """The money of a worker that was killed counts as free until it is replaced."""
 
-    def forget(self: UsdLessor, worker: str, *, is_replaced: bool) -> None:
+    def forget(self: UsdLessor, worker: str, *, is_replaced: bool, has_settled: bool) -> None:
         self.begin(worker)
 
     monkeypatch.setattr(UsdLessor, "end", forget)

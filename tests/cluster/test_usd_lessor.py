@@ -110,3 +110,18 @@ def test_what_stands_alone_at_two_workers_does_not_stand_alone() -> None:
     lessor.report("17", UsdReport(answers=5, outlier=usd(30)))
     assert lessor.learned.max_ratio == usd("2.7"), "over a long run each judges by its own last answers"
     assert lessor.learned.answers == 28
+
+
+def test_what_was_on_the_way_to_a_worker_that_has_settled_is_free() -> None:
+    """It has ended without hearing of it, and says so by its last report; of a killed one nobody knows."""
+    lessor = UsdLessor(usd(10), ["a", "b"])
+    lessor.report("b", report(needed=4))
+    lessor.report("a", report(needed=8))
+    lessor.grant("a", 2)
+    lessor.report("a", report(cap=1, settled=1))
+    lessor.end("a", is_replaced=True)
+    assert lessor.lacks("b")
+    assert lessor.claimed_usd == 9
+    lessor.end("a", is_replaced=False, has_settled=True)
+    assert not lessor.lacks("b")
+    assert lessor.claimed_usd == 1

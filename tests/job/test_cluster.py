@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchchat.job.cluster import worker_count
+from batchchat.job.cluster import partition_count, worker_count
 from tests.job.given import MOCK, TOP, faults, load
 
 
@@ -36,7 +36,8 @@ def test_as_it_is_written() -> None:
             "resources: 2",
             "`cluster.resources` is 2, a whole number. It takes a mapping of Ray's resources, such as {CPU: 1}.",
         ),
-        ("nodes: 2", "`nodes` is not a key of `cluster`. It takes engine, address, workers and resources."),
+        ("partitions: 1001", "`cluster.partitions` is 1001. It takes a whole number from 1 to 1,000."),
+        ("nodes: 2", "`nodes` is not a key of `cluster`. It takes engine, address, workers, partitions and resources."),
     ],
 )
 def test_refused(written: str, sentence: str) -> None:
@@ -58,6 +59,33 @@ def test_worker_count(workers: int, cluster: str, concurrency: int, count: int) 
     """Those of the engine, and never more than requests may be in flight."""
     job = load(MOCK + f"workers: {workers}\n" + (f"cluster: {cluster}" if cluster else ""))
     assert worker_count(job.cluster, job.workers, concurrency) == count
+
+
+@pytest.mark.parametrize(
+    ("cluster", "workers", "count"), [("", 4, 4), ("{partitions: 40}", 4, 40), ("{partitions: 40}", 1, 40)]
+)
+def test_partition_count(cluster: str, workers: int, count: int) -> None:
+    """One for each worker, unless the job says more."""
+    job = load(MOCK + (f"cluster: {cluster}" if cluster else ""))
+    assert partition_count(job.cluster, workers) == count
+
+
+@pytest.mark.parametrize(
+    ("written", "workers"),
+    [
+        ("workers: 4\ncluster: {partitions: 3}", 4),
+        ("workers: 4\ncluster: {partitions: 3, workers: 2}", 4),
+        ("workers: 4\ncluster: {partitions: 3, engine: ray}", 4),
+        ("workers: 2\ncluster: {partitions: 3, engine: ray, workers: 5}", 5),
+    ],
+)
+def test_a_partition_for_each_worker(written: str, workers: int) -> None:
+    """Those of the engine count; one that would have nothing to do is refused."""
+    assert faults(f"{MOCK}{written}") == [
+        f"job.yaml:6: `cluster.partitions` is 3, for {workers} workers, each of which takes one at a time. Set"
+        f" {workers} or more."
+    ]
+    assert load(f"{MOCK}{written.replace('partitions: 3', 'partitions: 5')}").cluster.partitions == 5
 
 
 def test_no_limits_that_other_jobs_share() -> None:
