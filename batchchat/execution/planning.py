@@ -15,6 +15,7 @@ from batchchat.errors import BatchchatError, InputError, OutputError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition, OnChanged
+from batchchat.execution.first_look import first_look
 from batchchat.execution.known_input import KnownInput
 from batchchat.execution.messages import changed_rows_question, no_bound, nothing_good, other_job, strict_refusal
 from batchchat.execution.plan import PlanCounts, plan
@@ -118,8 +119,13 @@ class Planner:
         return self._context.signals.received is not None
 
     async def _count(self, rates: Rates) -> PlanCounts:
-        rows = tasks(self._source, scripts_for(self._job, rates), self._ledger.index, self.rules)
-        return await plan(rows, self._ledger, self._stopped, wiring.limit_reached_for(self._job))
+        scripts, ledger = scripts_for(self._job, rates), self._ledger
+        if not len(ledger.index) and not ledger.unfinished and self.rules.only is None:
+            counts = await first_look(self._source, scripts, self._stopped)
+            if counts is not None:
+                return counts
+        rows = tasks(self._source, scripts, ledger.index, self.rules)
+        return await plan(rows, ledger, self._stopped, wiring.limit_reached_for(self._job))
 
     async def _amend(self, rates: Rates, free: FreeAnswers) -> Amended:
         from batchchat.execution.amending import amend

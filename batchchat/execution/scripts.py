@@ -19,7 +19,7 @@ from batchchat.policy.format_ladder import FormatLadder
 from batchchat.pricing.for_job import context_for
 from batchchat.pricing.max_usage import UsageBounds
 from batchchat.pricing.rates import Rates
-from batchchat.script.single import Compose, single_message
+from batchchat.script.single import Compose, sent_messages, sent_params, single_message
 from batchchat.script.variants import RowExpansion, Variant, variants_of
 
 __all__ = ["format_ladder_for", "scripts_for"]
@@ -32,6 +32,7 @@ def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None)
     """
     compose, bounds = _compose_for(job, rates), UsageBounds(rates.highest_price)
     unfit = partial(unfit_for, context_for(job, rates))
+    bounded = _is_bounded(job, rates)
     checked = _checked_for(job, compose, format_ladder_for(job) if formats is None else formats)
 
     def script_for(row: Row, variant: Variant) -> Script:
@@ -46,23 +47,35 @@ def scripts_for(job: JobSpec, rates: Rates, formats: FormatLadder | None = None)
         return script if checked is None else checked(script)
 
     shares = _always if job.dedupe is True else _at_temperature_0 if job.dedupe == AUTO else None
-    return Scripts(script_for, RowExpansion(variants_of(job.matrix or ()), job.samples), shares)
+
+    def bound_of_text(row: Row, variant: Variant) -> MaxUsage | None:
+        messages, params = sent_messages(row, job.system, variant), sent_params(job.params, row, variant)
+        if row.turns or checked is not None or not bounded or (shares is not None and shares(params)):
+            return None
+        return bounds.of_text(variant.model or row.model or job.model, messages, params)
+
+    return Scripts(script_for, RowExpansion(variants_of(job.matrix or ()), job.samples), shares, bound_of_text)
 
 
 def _compose_for(job: JobSpec, rates: Rates) -> Compose:
     """Makes the requests; where a model's price is known, or a limit counts tokens, they know the most they may use."""
-    if job.budget.max_cost is not None or any(rates.rate(model) is not None for model in job.models):
+    if _is_bounded(job, rates):
         return wire.Composer(UsageBounds(rates.highest_price))
     measured = job.limits.tokens_per_minute is not None or job.ask_concurrency
     return wire.Composer(_measured_usage if measured else None)
 
 
-def _always(_: Script) -> bool:
+def _is_bounded(job: JobSpec, rates: Rates) -> bool:
+    """Whether requests of `job` know the most they may use."""
+    return job.budget.max_cost is not None or any(rates.rate(model) is not None for model in job.models)
+
+
+def _always(_: Mapping[str, Any]) -> bool:
     return True
 
 
-def _at_temperature_0(script: Script) -> bool:
-    return script.params.get("temperature") == 0
+def _at_temperature_0(params: Mapping[str, Any]) -> bool:
+    return params.get("temperature") == 0
 
 
 def _measured_usage(_model: str, _messages: list[Message], params: Mapping[str, Any], body_bytes: int) -> MaxUsage:

@@ -5,9 +5,9 @@ Feed, plan, validate and estimate are folds over `tasks`, so that a run does wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchchat.core.attempt import MaxUsage, Script
 from batchchat.core.conversation import BadRow, Key, Row, Status
@@ -24,16 +24,22 @@ from batchchat.store.index import Index
 __all__ = ["ResumeRules", "RowTask", "Scripts", "looked_up_tasks", "new_record_of_bad_row", "tasks"]
 
 
+def _unknown(_row: Row, _variant: Variant) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Scripts:
     """How input rows become scripts: a row becomes those of `expansion`, each with the script of `script_for`.
 
-    `shares` says whether a row may have the answer of another with an equal request.
+    `shares` says whether rows that are sent with such params may have the answer of another with an equal request.
+    `bound_of_text` gives the bound of a row's script; None where the row may share, or its bound takes its requests.
     """
 
     script_for: Callable[[Row, Variant], Script]
     expansion: RowExpansion = field(default_factory=RowExpansion)
-    shares: Callable[[Script], bool] | None = None
+    shares: Callable[[Mapping[str, Any]], bool] | None = None
+    bound_of_text: Callable[[Row, Variant], MaxUsage | None] = _unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def _tasks(
             if shard is not None and shard.by_request and not shard.has(script.identity):
                 continue
             task = _task(row, script, index, entry_of(row), rules)
-            if scripts.shares is not None and scripts.shares(task.script):
+            if scripts.shares is not None and scripts.shares(script.params):
                 yield _shared(task, equal)
             else:
                 yield task

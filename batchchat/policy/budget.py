@@ -132,7 +132,7 @@ class Budget:
     @property
     def is_learning(self) -> bool:
         """Whether too few answers have settled to know their real cost."""
-        return self._shown.answers < LEARNING_ANSWERS
+        return self._is_learning
 
     @property
     def counted_usd(self) -> Decimal:
@@ -152,7 +152,7 @@ class Budget:
             self._learn()
 
     def check(self, now: float, max_usage: MaxUsage) -> Decision:  # noqa: ARG002
-        if self._in_flight >= LEARNING_IN_FLIGHT and self.is_learning:
+        if self._is_learning and self._in_flight >= LEARNING_IN_FLIGHT:
             return _FULL
         needed_usd = self._reservation(max_usage)
         if self._settled_usd + self._reserved_usd + needed_usd <= self.max_cost_usd:
@@ -168,13 +168,14 @@ class Budget:
     def release(self, now: float, max_usage: MaxUsage, attempt: Attempt | None, record: int | None = None) -> None:  # noqa: ARG002
         reserved = self._release(max_usage)
         if attempt is None:
-            self._add(uncertain_usd=max_usage.cost_usd or _NO_USD)
+            self._add_uncertain(max_usage)
             return
         billed, cost = attempt.verdict.billed, attempt.cost
         if billed is _MAYBE or (billed is _YES and cost is None):
-            self._add(uncertain_usd=max_usage.cost_usd or _NO_USD)
+            self._add_uncertain(max_usage)
         if cost is not None:
-            self._add(paid_usd=cost.usd)
+            self._paid_usd += cost.usd
+            self._settled_usd += cost.usd
             if cost.usd > reserved:
                 self.overruns += 1
                 self.overrun_usd += cost.usd - reserved
@@ -184,8 +185,9 @@ class Budget:
                 self._learn()
 
     def _learn(self) -> None:
-        """Apply a new ratio to all that is uncertain or reserved."""
-        self.ratio = max(self._shown.ratio, LEARNING_RATIO if self.is_learning else _ONE)
+        """Apply what answers have shown to all that is uncertain or reserved."""
+        self._is_learning = self._shown.answers < LEARNING_ANSWERS
+        self.ratio = max(self._shown.ratio, LEARNING_RATIO if self._is_learning else _ONE)
         """What the job's price is multiplied by."""
         before = self._uncertain_before.with_ratio(self._price, self._shown.ratio).upper_bound_usd
         self._settled_usd = self._paid_usd + before + self._uncertain_usd * self.ratio
@@ -194,10 +196,10 @@ class Budget:
             reservations[:] = [(max_usage, max(usd, self._reservation(max_usage))) for max_usage, usd in reservations]
         self._reserved_usd = sum((usd for reservations in self._reserved.values() for _, usd in reservations), _NO_USD)
 
-    def _add(self, *, paid_usd: Decimal = _NO_USD, uncertain_usd: Decimal = _NO_USD) -> None:
-        self._paid_usd += paid_usd
-        self._uncertain_usd += uncertain_usd
-        self._settled_usd += paid_usd + uncertain_usd * self.ratio
+    def _add_uncertain(self, max_usage: MaxUsage) -> None:
+        if max_usage.cost_usd is not None:
+            self._uncertain_usd += max_usage.cost_usd
+            self._settled_usd += max_usage.cost_usd * self.ratio
 
     def _reservation(self, max_usage: MaxUsage) -> Decimal:
         return _UNBOUNDED if max_usage.cost_usd is None else max_usage.cost_usd * self.ratio

@@ -25,9 +25,10 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
     prompt, completion = usage.billed_prompt_tokens, usage.billed_completion_tokens
     if prompt is None or completion is None:
         return None
+    if price.cached_input is None:
+        return (prompt * price.input + completion * price.output) / _MILLION
     cached = min(usage.cached_tokens or 0, prompt)
-    cached_price = price.input if price.cached_input is None else price.cached_input
-    return ((prompt - cached) * price.input + cached * cached_price + completion * price.output) / _MILLION
+    return ((prompt - cached) * price.input + cached * price.cached_input + completion * price.output) / _MILLION
 
 
 def pricing(rates: Rates) -> Pricing:

@@ -37,7 +37,7 @@ class UsageBounds:
     def __init__(self, highest_price_of: HighestPriceOf) -> None:
         self._highest_price_of = highest_price_of
         self._model: str | None = None
-        self._prompt_usd = self._reply_usd = Decimal(0)
+        self._prompt_usd = self._reply_usd = self._max_reply_usd = Decimal(0)
         self._priced = False
         self._params: Mapping[str, Any] | None = None
         self._max_reply_tokens: int | None = None
@@ -46,14 +46,16 @@ class UsageBounds:
     def __call__(self, model: str, messages: list[Message], params: Mapping[str, Any], body_bytes: int) -> MaxUsage:
         """The maximum usage of a request whose body has `body_bytes`; a figure without a bound is None."""
         if params is not self._params or model != self._model:  # most rows use the job's params object itself
-            self._set_price(model, params.get("service_tier"))
-            self._params, self._max_reply_tokens = params, max_reply_tokens(params)
-            self._plain = not any(isinstance(value, dict | list) for value in params.values())
-        reply = self._max_reply_tokens
-        prompt = _prompt_tokens(messages, body_bytes, plain=self._plain)
-        if prompt is None or reply is None or not self._priced:
-            return MaxUsage(prompt, reply, None)
-        return MaxUsage(prompt, reply, prompt * self._prompt_usd + reply * self._reply_usd)
+            self._set(model, params)
+        prompt = _text_tokens(messages) if self._plain else None
+        return self._with_prompt(_body_tokens(messages, body_bytes) if prompt is None else prompt)
+
+    def of_text(self, model: str, messages: list[Message], params: Mapping[str, Any]) -> MaxUsage | None:
+        """The same where only text goes in, so that no body is needed; None where more does."""
+        if params is not self._params or model != self._model:
+            self._set(model, params)
+        prompt = _text_tokens(messages) if self._plain else None
+        return None if prompt is None else self._with_prompt(prompt)
 
     def longer(self, request: Request, params: Mapping[str, Any], replies: int) -> MaxUsage:
         """The maximum usage of `request` if its prompt also had so many `replies` to requests with the same `params`.
@@ -71,6 +73,18 @@ class UsageBounds:
             usd = request.max_usage.cost_usd + more * self._prompt_usd
         return MaxUsage(prompt + more, reply, usd)
 
+    def _set(self, model: str, params: Mapping[str, Any]) -> None:
+        self._set_price(model, params.get("service_tier"))
+        self._params, self._max_reply_tokens = params, max_reply_tokens(params)
+        self._max_reply_usd = (self._max_reply_tokens or 0) * self._reply_usd
+        self._plain = not any(isinstance(value, dict | list) for value in params.values())
+
+    def _with_prompt(self, prompt: int | None) -> MaxUsage:
+        reply = self._max_reply_tokens
+        if prompt is None or reply is None or not self._priced:
+            return MaxUsage(prompt, reply, None)
+        return MaxUsage(prompt, reply, prompt * self._prompt_usd + self._max_reply_usd)
+
     def _set_price(self, model: str, tier: Any) -> None:
         self._model, price = model, self._highest_price_of(model, tier if isinstance(tier, str) else None)
         self._priced = price is not None
@@ -79,17 +93,22 @@ class UsageBounds:
             self._prompt_usd, self._reply_usd = max_input / _MILLION, price.output / _MILLION
 
 
-def _prompt_tokens(messages: list[Message], body_bytes: int, *, plain: bool) -> int | None:
-    """The maximum of prompt tokens; None without a bound. `plain`: only the messages of the body can become tokens."""
+def _text_tokens(messages: list[Message]) -> int | None:
+    """The maximum of prompt tokens where only `messages` can become tokens; None where they are more than text."""
     tokens = _TOKENS_PER_MESSAGE * len(messages)
-    for message in messages:
-        content = message.get("content")
-        if type(content) is not str or len(message) != _TEXT_MESSAGE_KEYS:
-            break
-        tokens += len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
-    else:
-        if plain:
-            return tokens
+    try:
+        for message in messages:
+            content = message["content"]
+            if type(content) is not str or len(message) != _TEXT_MESSAGE_KEYS:
+                return None
+            tokens += len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
+    except KeyError:
+        return None
+    return tokens
+
+
+def _body_tokens(messages: list[Message], body_bytes: int) -> int | None:
+    """The maximum of prompt tokens where all of a body of so many bytes can become tokens; None without a bound."""
     if not all(_is_text(message) for message in messages):
         return None
     return _TOKENS_PER_MESSAGE * len(messages) + body_bytes

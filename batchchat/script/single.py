@@ -9,7 +9,15 @@ from batchchat.core.attempt import Action, Attempt, MaxUsage, Outcome, Request
 from batchchat.core.conversation import Key, Message, Row, Status
 from batchchat.script.variants import NO_VARIANT, Variant
 
-__all__ = ["Compose", "SingleMessage", "merged_params", "sent_params", "single_message", "with_system"]
+__all__ = [
+    "Compose",
+    "SingleMessage",
+    "merged_params",
+    "sent_messages",
+    "sent_params",
+    "single_message",
+    "with_system",
+]
 
 
 class Compose(Protocol):
@@ -85,6 +93,14 @@ def sent_params(params: Mapping[str, Any], row: Row, variant: Variant = NO_VARIA
     return sent
 
 
+def sent_messages(row: Row, system: str | None, variant: Variant = NO_VARIANT) -> list[Message]:
+    """The messages that are sent for `row`: `system`, the job's or its variant's, first where it has none."""
+    label = ""
+    if variant.system_label is not None:
+        label, system = variant.system_label, variant.system
+    return with_system(row.messages, system if row.systems is None else row.systems.get(label, system))
+
+
 def single_message(
     row: Row,
     *,
@@ -98,11 +114,7 @@ def single_message(
 
     What `variant` names wins over both, and its system message is put first in place of the job's.
     """
-    label = ""
-    if variant.system_label is not None:
-        label, system = variant.system_label, variant.system
-    messages = with_system(row.messages, system if row.systems is None else row.systems.get(label, system))
-    sent = sent_params(params, row, variant)
+    messages, sent = sent_messages(row, system, variant), sent_params(params, row, variant)
     model = variant.model or row.model or model
     return SingleMessage(row, compose(row.key, model, messages, sent, plain=row.plain), sent)
 

@@ -80,6 +80,10 @@ class UnfinishedRows:
             )
         return unfinished
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._rows)
+
     def billed(self) -> Iterator[Mapping[str, int]]:
         """Of each row how many attempts were or may have been billed, by kind."""
         return (row.billed for row in self._rows.values())

@@ -22,7 +22,12 @@ import orjson
 import pytest
 import uvloop
 
+from batchchat.execution.first_look import first_look
 from batchchat.execution.output_writer import OutputWriter
+from batchchat.execution.scripts import scripts_for
+from batchchat.job import load_job
+from batchchat.pricing.for_job import rates_for
+from batchchat.sources import open_source
 from tests.acceptance.job import Job
 from tests.benchmarks.endpoint import Endpoint, running
 from tests.benchmarks.rows import write_rows
@@ -102,6 +107,26 @@ def test_json_and_calls_of_a_row(job: Job, endpoint: Endpoint) -> None:
     assert per_row(small.json["loads"], large.json["loads"]) <= 4.1
     assert per_row(small.functions, large.functions) <= 650
     assert per_row(small.running_loop, large.running_loop) <= 0.5
+
+
+def test_calls_of_a_row_in_the_look_under_a_cap(job: Job) -> None:
+    """Before a first run under a cap each row is read, and its bound taken from its text: no request is made of it."""
+    counts = []
+    for rows in (SMALL, LARGE):
+        write_rows(job.input, "realistic", rows)
+        job.write(
+            params={"temperature": 0.7, "max_tokens": 512}, budget={"max_cost": 1}, price={"input": 1, "output": 1}
+        )
+        spec = load_job(job.file, environ={})
+        source, scripts = open_source(spec.input), scripts_for(spec, rates_for(spec))
+        with Calls() as calls:
+            looked = asyncio.run(first_look(source, scripts))
+        assert looked is not None
+        assert looked.good == rows
+        counts.append(calls)
+    small, large = counts
+    assert per_row(small.json["dumps"], large.json["dumps"]) <= 1
+    assert per_row(small.functions, large.functions) <= 93
 
 
 def test_a_row_has_no_task(job: Job, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
