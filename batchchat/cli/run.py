@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +136,7 @@ def run(
             ask=_ask if at_a_terminal() else None,
             shard=noted,
         )
-        stages = [Stage.of(spec, options, replace(command, job=path)) for spec, path in zip(specs, jobs, strict=True)]
+        stages = [Stage.of(spec, options, command._replace(job=path)) for spec, path in zip(specs, jobs, strict=True)]
         code = _run_stages(stages, progress, boundary, ending)
     sys.exit(code)
 

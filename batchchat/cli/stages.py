@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchchat.cli.output import say
@@ -33,7 +33,7 @@ class Stage:
     def of(cls, job: JobSpec, options: RunOptions, command: RunCommand) -> Stage:
         """The stage of `job`, which suggests `command`."""
         began = time.time() if command.jobs else None
-        return cls(job, replace(options, again=command.text, began=began), command)
+        return cls(job, options._replace(again=command.text, began=began), command)
 
 
 def check_stages(stages: Sequence[Stage], ending: StagesEnding) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -152,11 +151,11 @@ def judge_error(status: int, headers: Mapping[str, str], error: ErrorBody) -> tu
     # nor a 5xx, which may come from a gateway.
     should_retry = headers.get("x-should-retry")
     if should_retry == "true" and verdict.action is Action.FAIL_ROW and verdict.refused_field is None:
-        verdict = replace(verdict, action=Action.RETRY)
+        verdict = verdict._replace(action=Action.RETRY)
     elif should_retry == "false" and (verdict.action, verdict.scope) == (_RETRY, Scope.ROW) and status < _SERVER_ERRORS:
-        verdict = replace(verdict, action=Action.FAIL_ROW)
+        verdict = verdict._replace(action=Action.FAIL_ROW)
     if wait_s is not None and verdict.action is Action.RETRY:
-        verdict = replace(verdict, wait_s=wait_s)
+        verdict = verdict._replace(wait_s=wait_s)
     assert verdict.kind is not None
     return verdict, Failure(verdict.kind, one_line(error.message) or f"HTTP {status}, empty body")
 

@@ -158,7 +158,7 @@ class StateFile:
         rows, total = figures.rows, self._total_before
         if rows.left is not None or figures.this_run.rows or total is None or total < rows.finished:
             return figures
-        return replace(figures, rows=replace(rows, left=total - rows.finished))
+        return replace(figures, rows=rows._replace(left=total - rows.finished))
 
     def _end(self, exit_code: int, reason: str, stopped_by: str, next_command: str | None) -> None:
         self._state |= {

@@ -36,8 +36,7 @@ class Scripts:
     shares: Callable[[Script], bool] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeRules:
+class ResumeRules(NamedTuple):
     """What the user wants done with rows that have a record. `only` rows of such keys are sent now: a pilot."""
 
     resend: Resend = NO_RESEND

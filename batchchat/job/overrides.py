@@ -8,8 +8,8 @@ label in messages shows the value only if it can't be a secret.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
@@ -34,8 +34,7 @@ _FLOW = ("[", "{", '"', "'")
 _TEMPLATE = ("{{", "{%", "{#")  # no YAML begins so
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(NamedTuple):
     """`value` for the job's `key`, as typed after `option`: `--set retry.max_wait=5`, `--concurrency 64`.
 
     Of a keyword of a Python program `option` is "", and `value` its value as `--set` would take it.

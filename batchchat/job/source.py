@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.errors import JobError, refuse_pipe
 from batchchat.job.diagnostics import SourceLocation
@@ -21,8 +20,7 @@ _OTHER_SUFFIXES = {".parquet", ".jsonl", ".ndjson", ".csv", ".gz", ".zst"}
 _TOO_LARGE = "is over 1 MiB, which is no job file. The job comes here; the rows are named in its `input.path`."
 
 
-@dataclass(frozen=True, slots=True)
-class JobSource:
+class JobSource(NamedTuple):
     """The YAML `text` of a job; relative paths in it are relative to `folder`.
 
     `path` is None where it is no file, and `name` is "" then: the job is called after its output.

@@ -117,7 +117,7 @@ def test_the_last_row_is_named_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPa
 def test_the_reason_of_a_stop_is_logged() -> None:
     """run.log ends with the exit code and why, stamped with the time."""
     stream = io.StringIO()
-    log_file(stream)(replace(FINISHED, exit_code=5, text="the key was refused: Ada", reason="unauthorized"))
+    log_file(stream)(FINISHED._replace(exit_code=5, text="the key was refused: Ada", reason="unauthorized"))
     lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
     assert lines == ["end    12,477 answered · $6.2841", "exit 5: unauthorized"]
 
