@@ -21,6 +21,7 @@ from batchchat.cli.set_option import set_option, shown_again
 from batchchat.cli.shard_option import shard_option, to_shard
 from batchchat.cli.stages import Stage, check_stages
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
+from batchchat.execution.collector import rare_collections
 from batchchat.execution.run_command import (
     CHANGED,
     FAILED,
@@ -108,7 +109,7 @@ def run(
     codes: 0 all answered, 2 refused (nothing sent), 3 some rows failed, are invalid or undecided, 4 stopped by budget
     or stop_at, 5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
-    with guarded() as boundary:
+    with rare_collections(), guarded() as boundary:
         ending = _ending(jobs, as_json=as_json)
         boundary.on_error = ending.failed
         wanted = to_resend((*resend, FAILED) if retry_failed else resend, keep_changed=keep_changed)

@@ -38,7 +38,7 @@ class Rule(NamedTuple):
     action: Action
     statuses: Container[int] | None = None
     codes: frozenset[str] | None = None
-    message: re.Pattern[str] | None = None
+    message: str | None = None
     retry_after: bool | None = None
     foreign: bool | None = None
     over_limit: bool | None = None
@@ -55,7 +55,7 @@ class Rule(NamedTuple):
             and (self.retry_after is None or self.retry_after == (wait_s is not None))
             and (self.foreign is None or self.foreign == error.foreign)
             and not (self.own and error.relayed and status in _PASSING_STATUSES)
-            and (self.message is None or self.message.search(error.own_words) is not None)
+            and (self.message is None or re.search(self.message, error.own_words, re.IGNORECASE) is not None)
             and (self.over_limit is None or self.over_limit == error.over_limit)
             and (self.names_tokens is None or self.names_tokens == error.names_tokens)
         )
