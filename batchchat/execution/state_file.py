@@ -40,13 +40,22 @@ def environment_of(job: JobSpec) -> Environment:
     )
     return Environment(
         version=__version__,
-        place=f"Python {platform.python_version()} · {platform.platform()}",
+        place=f"Python {platform.python_version()} · {_system()}",
         pid=os.getpid(),
         host=socket.gethostname(),
         job=job.name if job.path is None else os.path.relpath(job.path, job.output.path.parent),
         output=job.output.as_given,
         rules=rules,
     )
+
+
+def _system() -> str:
+    """The system, its release, its architecture and its C library, as `platform.platform()` says it of Linux.
+
+    That starts a process, which is asked for the processor's name: 6 ms of CPU that the first request waits for.
+    """
+    system, library = os.uname(), "".join(platform.libc_ver())
+    return "-".join((system.sysname, system.release, system.machine, *(("with", library) if library else ())))
 
 
 class StateFile:
@@ -111,7 +120,7 @@ class StateFile:
             "running_s": None,
             "possibly_billed": before.get("possibly_billed"),
             "version": __version__,
-            "environment": {"python": platform.python_version(), "system": platform.platform()},
+            "environment": {"python": platform.python_version(), "system": _system()},
         }
 
     @property

@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import os
+import platform
 import resource
 import signal
 import threading
@@ -80,7 +81,16 @@ def test_a_run_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     assert any(isinstance(event, Progress) for event in events)
     folder = tmp_path / "out.run"
     assert "3/3 rows" in (folder / "run.log").read_text()
-    assert json.loads((folder / "run.json").read_text())["state"] == "finished"
+    state = json.loads((folder / "run.json").read_text())
+    assert state["state"] == "finished"
+    assert state["environment"] == {"python": platform.python_version(), "system": system()}
+
+
+def system() -> str:
+    """What `platform.platform()` says of Linux; of macOS the kernel instead of the product."""
+    if platform.system() == "Linux":
+        return platform.platform()
+    return f"{platform.system()}-{platform.release()}-{platform.machine()}"
 
 
 def test_a_run_in_a_thread_handles_no_signal(tmp_path: Path) -> None:
