@@ -6,7 +6,6 @@ An event has figures; its subscribers format them. None holds a secret, a prompt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -181,8 +180,7 @@ class LimitsRead(NamedTuple):
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """The state of the run, several times a second.
 
     `rows` are the whole job's. `total` rows are to be done in this run, None while that is unknown; where it is the
@@ -205,10 +203,14 @@ class Progress:
     tokens_per_s: float
     rows_per_s: float
     eta_s: float | None
+    failures: Mapping[str, int]
+    """Failed rows by kind."""
+    retries: Mapping[str, int]
+    """Attempts of this run that were tried again, by kind."""
     estimated_total: int | None = None
     outdated: int = 0
     """Rows that have a record and are sent again."""
-    count: int = 0
+    finished_count: int = 0
     """Rows that this run finished."""
     max_cost_usd: Decimal | None = None
     cost_per_hour_usd: float | None = None
@@ -220,10 +222,6 @@ class Progress:
     probe_in_s: float = 0.0
     held_s: float = 0.0
     awaited: AwaitedRow | None = None
-    failures: Mapping[str, int] = field(default_factory=dict)
-    """Failed rows by kind."""
-    retries: Mapping[str, int] = field(default_factory=dict)
-    """Attempts of this run that were tried again, by kind."""
     endpoints: Sequence[EndpointProgress] = ()
     """Where the job has several."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -169,12 +168,11 @@ class ChangedRowsLeft(NamedTuple):
     parts: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class IdsNotInInput:
-    """`count` ids of the file `path`, whose rows were to be sent again, are not in the input."""
+class IdsNotInInput(NamedTuple):
+    """`absent` ids of the file `path`, whose rows were to be sent again, are not in the input."""
 
     path: str
-    count: int
+    absent: int
 
 
 class ShardNoted(NamedTuple):

@@ -205,7 +205,7 @@ class StateFile:
             "waiting_for": self._waiting_for(event),
             "down_since": None if event.down_since is None else iso_utc(event.down_since),
             "next_command": self._options.again(
-                AS_BEFORE if limit is None else AS_BEFORE.with_limit(limit - event.count)
+                AS_BEFORE if limit is None else AS_BEFORE.with_limit(limit - event.finished_count)
             ),
             "in_flight": event.in_flight,
             "ceiling": event.ceiling,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.errors import JobError, refuse_pipe
 from batchchat.job.diagnostics import SourceLocation
-from batchchat.job.python_values import yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +42,8 @@ def source_of_keys(keys: Mapping[str, Any], folder: Path) -> JobSource:
 
     Raises `JobError` for a value that a job file can't hold.
     """
+    from batchchat.job.python_values import yaml_text
+
     text = yaml_text(keys)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise JobError(["job: is over 1 MiB. The rows are named in its `input.path`."])

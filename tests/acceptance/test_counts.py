@@ -228,4 +228,4 @@ def test_modules_of_the_first_request(job: Job) -> None:
     modules = ended.stderr.split()
     assert "batchchat.endpoint.client" in modules, ended.stderr
     assert not NOT_BEFORE_A_REQUEST & set(modules)
-    assert len(of_ours(modules)) <= 265
+    assert len(of_ours(modules)) <= 260

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 from batchchat.cluster.news import WorkerNews
@@ -27,7 +26,7 @@ def news_of(*said: tuple[int, Event]) -> list[Event]:
     events = list[Event]()
     news = WorkerNews(events.append)
     for number in (0, 1):
-        news.hear(number, replace(IDLE, ceiling=4))
+        news.hear(number, IDLE._replace(ceiling=4))
     for number, event in said:
         news.hear(number, event)
     return events
