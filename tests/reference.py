@@ -221,7 +221,7 @@ def _wordings() -> str:
             (
                 f"*{name}*",
                 " ".join(_code(code) for code in sorted(codes)),
-                "" if message is None else _code(message.pattern.replace("`", "")),
+                "" if message is None else _code(message.replace("`", "")),
             )
             for name, (codes, message) in _WORDINGS.items()
         ),

@@ -6,9 +6,8 @@ as JSON. `docs/output.md` promises this of the input's JSON columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.lossless_json import NonFinite, scrub
 
@@ -25,15 +24,13 @@ class Kind(IntEnum):
     TEXT = 4
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(NamedTuple):
     """Lists whose items have a common type."""
 
     item: Widened
 
 
-@dataclass(frozen=True, slots=True)
-class StructOf:
+class StructOf(NamedTuple):
     """Objects that have the same keys, each with a common type of its values."""
 
     fields: dict[str, Widened]

@@ -44,8 +44,11 @@ class Commands(UserDict[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         if name not in SHORT_HELP:
             raise KeyError(name)
+        from batchchat.execution.collector import rare_collections
+
         function = "import_" if name == "import" else name.replace("-", "_")
-        command: click.Command = getattr(import_module(f"batchchat.cli.{function}"), function)
+        with rare_collections():
+            command: click.Command = getattr(import_module(f"batchchat.cli.{function}"), function)
         command.short_help = SHORT_HELP[name]
         return command
 

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from batchchat.cli.set_option import set_option, shown_again
 from batchchat.cli.shard_option import shard_option, to_shard
 from batchchat.cli.stages import Stage, check_stages
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BatchchatError, MachineError
+from batchchat.execution.collector import rare_collections
 from batchchat.execution.run_command import (
     CHANGED,
     FAILED,
@@ -109,7 +109,7 @@ def run(
     codes: 0 all answered, 2 refused (nothing sent), 3 some rows failed, are invalid or undecided, 4 stopped by budget
     or stop_at, 5 stopped by the endpoint, 6 by this machine, 128 + n by a signal.
     """
-    with guarded() as boundary:
+    with rare_collections(), guarded() as boundary:
         ending = _ending(jobs, as_json=as_json)
         boundary.on_error = ending.failed
         wanted = to_resend((*resend, FAILED) if retry_failed else resend, keep_changed=keep_changed)
@@ -137,7 +137,7 @@ def run(
             ask=_ask if at_a_terminal() else None,
             shard=noted,
         )
-        stages = [Stage.of(spec, options, replace(command, job=path)) for spec, path in zip(specs, jobs, strict=True)]
+        stages = [Stage.of(spec, options, command._replace(job=path)) for spec, path in zip(specs, jobs, strict=True)]
         code = _run_stages(stages, progress, boundary, ending)
     sys.exit(code)
 

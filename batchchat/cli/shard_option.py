@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -116,7 +115,7 @@ def to_shard(jobs: list[JobSpec], text: str | None) -> tuple[list[JobSpec], Shar
     if _begins(job):
         from batchchat.store.shard_outputs import other_runs
 
-        noted = replace(noted, other_runs=tuple(map(shown_path, other_runs(whole.output.path, shard))))
+        noted = noted._replace(other_runs=tuple(map(shown_path, other_runs(whole.output.path, shard))))
     return [job], noted
 
 

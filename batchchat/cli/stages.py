@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.cli.output import say
 from batchchat.cli.runner import at_a_terminal, event_loop
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "check_stages"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """A job that the command runs; `command` is the same command, as it is shown again for this job."""
 
     job: JobSpec
@@ -33,7 +31,7 @@ class Stage:
     def of(cls, job: JobSpec, options: RunOptions, command: RunCommand) -> Stage:
         """The stage of `job`, which suggests `command`."""
         began = time.time() if command.jobs else None
-        return cls(job, replace(options, again=command.text, began=began), command)
+        return cls(job, options._replace(again=command.text, began=began), command)
 
 
 def check_stages(stages: Sequence[Stage], ending: StagesEnding) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -96,7 +95,7 @@ class WorkerNews:
         before = after - event.after + event.before if self._ceiling is None else self._ceiling
         if (after < before) is isinstance(event, CeilingLowered) and after != before:
             self._ceiling = after
-            self._tell(replace(event, before=before, after=after))
+            self._tell(event._replace(before=before, after=after))
 
     def _went_down(self, number: int, event: EndpointDown) -> None:
         self._down[number] = event
@@ -105,7 +104,7 @@ class WorkerNews:
         down = min(self._down.values(), key=lambda worker_event: worker_event.since)
         if self._told_down_at is None or event.since + event.probe_in_s > self._told_down_at + _DOWN_AGAIN_S:
             self._told_down_at = event.since + event.probe_in_s
-            self._tell(replace(event, since=down.since, left=self.left))
+            self._tell(event._replace(since=down.since, left=self.left))
 
     def _came_up(self, number: int, event: EndpointUp) -> None:
         self._down.pop(number, None)
@@ -144,5 +143,5 @@ def _key_of(event: Event) -> Any:
     if isinstance(event, ResponseFormatRefused):
         return ResponseFormatRefused, event.model, event.refused
     if isinstance(event, OtherModelServed | OtherTierServed):
-        return event
+        return type(event), event
     return type(event) if isinstance(event, ContextLimitFound | GatewayTimeoutFound | PromptTruncated) else None

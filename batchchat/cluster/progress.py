@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from batchchat.cluster.news import WorkerNews
 from batchchat.core.conversation import ErrorKind
@@ -31,6 +30,8 @@ IDLE = Progress(
     tokens_per_s=0.0,
     rows_per_s=0.0,
     eta_s=None,
+    failures={},
+    retries={},
 )
 
 
@@ -116,15 +117,16 @@ class ClusterProgress:
         down = [worker for worker in workers if worker.down_since is not None] if self._news.is_down else []
         longest = max(workers, key=lambda worker: worker.awaited.running_s if worker.awaited else -1.0, default=IDLE)
         self._tell(
-            replace(
-                down[0] if down else IDLE,
+            down[0]
+            if down
+            else IDLE._replace(
                 elapsed_s=self.elapsed_s,
                 total=total,
                 estimated=estimated,
                 rows=finished.counts(left),
                 estimated_total=input_total if left is None else None,
                 outdated=finished.outdated,
-                count=finished.count,
+                finished_count=finished.count,
                 done=finished.done,
                 in_flight=sum(worker.in_flight for worker in workers),
                 recovering=sum(worker.recovering for worker in workers),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -98,8 +97,7 @@ class Billed(StrEnum):
 _MAYBE, _YES = Billed.MAYBE, Billed.YES
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What an attempt means. `kind` is None for an accepted one; `wait_s` is what the endpoint asked us to wait."""
 
     action: Action
@@ -146,8 +144,7 @@ class Quota(NamedTuple):
     tokens_reset_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """What went wrong, in the endpoint's words where it had any; secrets are blanked, the text is shortened."""
 
     kind: ErrorKind

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "CeilingLowered",
@@ -18,8 +17,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class CeilingLowered:
+class CeilingLowered(NamedTuple):
     """The ceiling of requests in flight went down after `refusals` in `span_s` seconds.
 
     Or after `cut_offs`: requests that a gateway, or our own timeout, ended while they waited for the endpoint.
@@ -32,16 +30,14 @@ class CeilingLowered:
     cut_offs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CeilingRaised:
+class CeilingRaised(NamedTuple):
     """The ceiling of requests in flight went up."""
 
     before: int
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointDown:
+class EndpointDown(NamedTuple):
     """The endpoint has answered nothing since `since` (epoch) for the reason `why`. Repeated once a minute.
 
     The run stops at `stops_at` (epoch) if that lasts. `is_first_contact`: it has never answered.
@@ -55,8 +51,7 @@ class EndpointDown:
     is_first_contact: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointUp:
+class EndpointUp(NamedTuple):
     """The endpoint responds again; it was down from `since` to `until` (epoch), while `probes` requests were sent."""
 
     since: float
@@ -65,8 +60,7 @@ class EndpointUp:
     probes: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointRetired:
+class EndpointRetired(NamedTuple):
     """Nothing more is sent to an endpoint for the reason `why`, while others of the job go on.
 
     `reason` is the same without what the endpoint said; `in_use` endpoints are left.
@@ -77,8 +71,7 @@ class EndpointRetired:
     in_use: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointsChanged:
+class EndpointsChanged(NamedTuple):
     """The `file` of endpoints says something else: the names of those that `joined` and `left`, and what is wrong.
 
     `in_use` endpoints it has now.
@@ -91,16 +84,14 @@ class EndpointsChanged:
     in_use: int
 
 
-@dataclass(frozen=True, slots=True)
-class OfEndpoint:
+class OfEndpoint(NamedTuple):
     """`event` happened at the endpoint of this name, one of several."""
 
     endpoint: str
     event: Any
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointProgress:
+class EndpointProgress(NamedTuple):
     """The state of one of several endpoints: `working`, `down`, `held` (it asks for a wait) or `retired`.
 
     `rows` were answered by it in this run for `cost_usd`, None where the cost of none is known. `waiting_for` says what

@@ -6,8 +6,8 @@ An event has figures; its subscribers format them. None holds a secret, a prompt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from batchchat.core.endpoint_events import (
     CeilingLowered,
@@ -82,8 +82,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A run begins. The ceiling of requests in flight is None where the endpoint is asked, 0 where nothing is sent.
 
     Each input row becomes a row for each of `samples` of each of `variants`.
@@ -100,15 +99,13 @@ class Started:
     samples: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class InputNoted:
+class InputNoted(NamedTuple):
     """Sentences about what the input has and is not sent, and about names that are likely misspelt."""
 
     sentences: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The process and the job's limits, for run.log: `place` describes this machine, `rules` the job's limits."""
 
     version: str
@@ -120,16 +117,14 @@ class Environment:
     rules: str
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(NamedTuple):
     """The journal of an earlier run was read; `damages` are sentences."""
 
     damages: tuple[str, ...]
     at_risk: int
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """What a resume will do. All are rows; `changed` ones were answered to another request, `later` a pilot leaves.
 
     Among the `kept` are the `undecided`, whose request changed, and the `taken_over`, whose answer another row had that
@@ -158,8 +153,7 @@ class Planned:
     is_estimate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Budgeted:
+class Budgeted(NamedTuple):
     """There is a cap on the job's cost: what counts against it already, and what the rows to send can cost at most.
 
     `unknown_rows` were answered in earlier runs at unknown cost.
@@ -177,8 +171,7 @@ class Budgeted:
     """At first only so many requests are in flight, until so many answers have shown the real price."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsRead:
+class LimitsRead(NamedTuple):
     """The limits the endpoint reports, in flight and a minute, or `why` they are unknown; `concurrency` is used."""
 
     requests: int | None
@@ -187,8 +180,7 @@ class LimitsRead:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """The state of the run, several times a second.
 
     `rows` are the whole job's. `total` rows are to be done in this run, None while that is unknown; where it is the
@@ -211,10 +203,14 @@ class Progress:
     tokens_per_s: float
     rows_per_s: float
     eta_s: float | None
+    failures: Mapping[str, int]
+    """Failed rows by kind."""
+    retries: Mapping[str, int]
+    """Attempts of this run that were tried again, by kind."""
     estimated_total: int | None = None
     outdated: int = 0
     """Rows that have a record and are sent again."""
-    count: int = 0
+    finished_count: int = 0
     """Rows that this run finished."""
     max_cost_usd: Decimal | None = None
     cost_per_hour_usd: float | None = None
@@ -226,16 +222,11 @@ class Progress:
     probe_in_s: float = 0.0
     held_s: float = 0.0
     awaited: AwaitedRow | None = None
-    failures: Mapping[str, int] = field(default_factory=dict)
-    """Failed rows by kind."""
-    retries: Mapping[str, int] = field(default_factory=dict)
-    """Attempts of this run that were tried again, by kind."""
     endpoints: Sequence[EndpointProgress] = ()
     """Where the job has several."""
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitedRow:
+class AwaitedRow(NamedTuple):
     """The last row a run waits for: its id, how long it has been in flight, and when it is cut off."""
 
     id: str
@@ -243,8 +234,7 @@ class AwaitedRow:
     cutoff_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Draining:
+class Draining(NamedTuple):
     """Nothing new is sent; `in_flight` requests get up to `wait_s` seconds. A signal's second stops at once."""
 
     reason: str
@@ -253,15 +243,13 @@ class Draining:
     by_signal: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Publishing:
+class Publishing(NamedTuple):
     """The Parquet is being written."""
 
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """The run is over.
 
     Where something stopped it, `text` says what in full, `reason` without what the endpoint said, and `stopped_by` in
@@ -276,8 +264,7 @@ class Finished:
     stopped_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The run was refused, or broke off, before its figures were known; the fields are those of `Finished`."""
 
     exit_code: int
@@ -285,8 +272,7 @@ class Refused:
     stopped_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class OnFinishFailed:
+class OnFinishFailed(NamedTuple):
     """The `on_finish` command failed for the reason `why`, which does not contain the command.
 
     The run keeps its own `exit_code`.

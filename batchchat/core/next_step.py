@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 __all__ = ["AS_BEFORE", "NextStep"]
 
 
-@dataclass(frozen=True, slots=True)
-class NextStep:
+class NextStep(NamedTuple):
     """The changes to the command that are needed to continue.
 
     `options` are words of the command line that are added, or replace the same option: `("--max-cost", "12")`. With
@@ -20,7 +19,7 @@ class NextStep:
 
     def with_limit(self, rows: int) -> NextStep:
         """The same step for the `rows` that are left of a run that was to send a limited number."""
-        return replace(self, options=(*self.options, "--limit", str(rows))) if rows > 0 else self
+        return self._replace(options=(*self.options, "--limit", str(rows))) if rows > 0 else self
 
 
 AS_BEFORE = NextStep()

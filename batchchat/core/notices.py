@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = [
     "ChangedRowsLeft",
@@ -34,23 +33,20 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class PriceRatioRaised:
+class PriceRatioRaised(NamedTuple):
     """The endpoint charges `ratio` times the job's price; `overrun_usd` was paid beyond reservations."""
 
     ratio: Decimal
     overrun_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class CostOutlier:
+class CostOutlier(NamedTuple):
     """One answer cost `ratio` times what it was expected to, and none of the others did."""
 
     ratio: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class RowOverdue:
+class RowOverdue(NamedTuple):
     """A straggler at the end of the run is cancelled after `ran_s`; `again` is True if it is sent again."""
 
     id: str
@@ -59,8 +55,7 @@ class RowOverdue:
     again: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsShared:
+class LimitsShared(NamedTuple):
     """The limits are those of `name`: `concurrency` in flight is for this job and the `others` that run now."""
 
     name: str
@@ -68,8 +63,7 @@ class LimitsShared:
     others: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class LeasesHeld:
+class LeasesHeld(NamedTuple):
     """Another process has held `lock`, of the limits shared as `name`, for `held_s`: nothing is sent until it ends."""
 
     name: str
@@ -77,8 +71,7 @@ class LeasesHeld:
     held_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkersWait:
+class WorkersWait(NamedTuple):
     """Of the `of` workers so many have no place yet: no node of the cluster has what each `needs`, by Ray's names."""
 
     workers: int
@@ -86,32 +79,28 @@ class WorkersWait:
     needs: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointHeld:
+class EndpointHeld(NamedTuple):
     """The endpoint asks that nothing is sent until `until` (epoch), with the words `why`."""
 
     until: float
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class OtherModelServed:
+class OtherModelServed(NamedTuple):
     """The endpoint serves a model under another name than the requested one; once for each pair."""
 
     requested: str
     served: str
 
 
-@dataclass(frozen=True, slots=True)
-class OtherTierServed:
+class OtherTierServed(NamedTuple):
     """The endpoint serves another service tier than the requested one."""
 
     requested: str
     served: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFormatRefused:
+class ResponseFormatRefused(NamedTuple):
     """The endpoint refused the `response_format` called `refused` for `model`, in its `words`: now `following`."""
 
     model: str
@@ -120,8 +109,7 @@ class ResponseFormatRefused:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class StreamNoticed:
+class StreamNoticed(NamedTuple):
     """What the endpoint makes of streams, first noticed at row `id`.
 
     It streams although no request asked for it (`unasked`), replies whole although each did (`ignored`), or refuses the
@@ -132,8 +120,7 @@ class StreamNoticed:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayTimeoutFound:
+class GatewayTimeoutFound(NamedTuple):
     """Several requests ended with 502, 504 or 524 after about the same time, `latency_s`.
 
     `streams`: their replies were to be streams.
@@ -145,8 +132,7 @@ class GatewayTimeoutFound:
     streams: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PromptTruncated:
+class PromptTruncated(NamedTuple):
     """A row was answered whose prompt counts fewer tokens than its text can have."""
 
     id: str
@@ -154,16 +140,14 @@ class PromptTruncated:
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class ContextLimitFound:
+class ContextLimitFound(NamedTuple):
     """Several rows of different length used exactly `tokens` in all, and none used more."""
 
     tokens: int
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class FirstFailure:
+class FirstFailure(NamedTuple):
     """The first row that failed of its kind."""
 
     kind: str
@@ -171,8 +155,7 @@ class FirstFailure:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRowsLeft:
+class ChangedRowsLeft(NamedTuple):
     """`rows` answered rows, whose request has changed, keep their answers, and nothing is sent for them.
 
     The answers had cost `cost_usd`, and an unknown sum for `unknown_cost_rows`. `parts` says how many rows changed in
@@ -185,16 +168,14 @@ class ChangedRowsLeft:
     parts: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class IdsNotInInput:
-    """`count` ids of the file `path`, whose rows were to be sent again, are not in the input."""
+class IdsNotInInput(NamedTuple):
+    """`absent` ids of the file `path`, whose rows were to be sent again, are not in the input."""
 
     path: str
-    count: int
+    absent: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShardNoted:
+class ShardNoted(NamedTuple):
     """The run is of the rows of the shard `number` of `of`, and has a part of each limit of the job.
 
     Of a limit the part is first, and then the whole; None where the job has no such limit, or the endpoint is asked for
@@ -213,8 +194,7 @@ class ShardNoted:
     other_runs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class JournalShipped:
+class JournalShipped(NamedTuple):
     """The journal is copied to the object store `url` each `every_s`; `fetched` bytes of it came from there."""
 
     url: str
@@ -222,16 +202,14 @@ class JournalShipped:
     fetched: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShippingFailed:
+class ShippingFailed(NamedTuple):
     """The journal could not be copied to `url`, for the reason `why`; it is tried again."""
 
     url: str
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Uploading:
+class Uploading(NamedTuple):
     """The published output, of so many `files` and bytes, goes to the object store `url`."""
 
     url: str
@@ -239,8 +217,7 @@ class Uploading:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Uploaded(NamedTuple):
     """The output in the object store is the result: a file, or all that the glob `pattern` matches.
 
     It took `elapsed_s`; unless `is_new` it was there already. `leftovers` earlier objects could not be deleted.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 __all__ = ["RowCounts"]
 
 
-@dataclass(frozen=True, slots=True)
-class RowCounts:
+class RowCounts(NamedTuple):
     """The rows of a job's input: `answered`, `failed` and `invalid` ones, and those `left`, which have no record yet.
 
     `left` is None while the end of the input was not seen. `cut_off` and `undecided` rows are answered ones: cut off
@@ -34,4 +33,4 @@ class RowCounts:
 
     def json(self) -> dict[str, int | None]:
         """The object `rows` of every JSON; the sums in it add up."""
-        return {"total": self.total, **asdict(self)}
+        return {"total": self.total, **self._asdict()}

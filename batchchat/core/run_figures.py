@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from batchchat.core.row_counts import RowCounts
 
@@ -25,8 +26,7 @@ def running_s(sessions: Iterable[Sequence[float]]) -> float:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class ThisRun:
+class ThisRun(NamedTuple):
     """What this run alone did: `rows` it finished, what is known to be paid for it, and its time."""
 
     rows: int = 0

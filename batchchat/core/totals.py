@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from dataclasses import fields as dataclass_fields
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.core.conversation import Status
 from batchchat.core.key_spelling import spelled_key
@@ -48,8 +48,7 @@ REPAIRED, RE_ASKS = "repaired", "re_asks"
 _NO_REPLY: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """One row of a kind of failure, to be shown: its id, its location in the input, its reason.
 
     `name` is its id with its variant and sample, where it has any.
@@ -282,7 +281,7 @@ def _packed(value: Any) -> Any:
     if isinstance(value, dict):
         return [[key, _packed(item)] for key, item in value.items()]
     if isinstance(value, Example):
-        return list(astuple(value))
+        return list(value)
     return str(value) if isinstance(value, Decimal) else value
 
 

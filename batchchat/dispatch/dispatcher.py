@@ -22,7 +22,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -126,10 +125,10 @@ class Dispatcher:
         if len(self.lanes) == 1:
             self.stop(why)
             return
-        lane.halt = replace(why, endpoint=lane.name)
+        lane.halt = why._replace(endpoint=lane.name)
         halts = [member.halt for member in self.lanes if member.halt is not None]
         if len(halts) == len(self.lanes):
-            self.stop(replace(lane.halt, others=tuple(halt for halt in halts if halt is not lane.halt)))
+            self.stop(lane.halt._replace(others=tuple(halt for halt in halts if halt is not lane.halt)))
         else:
             self.gate.turn_away_unservable()
             asyncio.get_running_loop().call_soon(self.gate.recheck)

@@ -8,7 +8,6 @@ against the row, which goes to the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from batchchat.core.attempt import Action, Attempt, Failure, Outcome, Scope
 from batchchat.core.conversation import Status
@@ -56,7 +55,7 @@ class Rerouting:
     def of_cause(self, work: Work, lane: EndpointLane, attempt: Attempt, why: str) -> Attempt:
         """The row of `work` is itself the cause of its refusals at `lane`, for the reason `why`."""
         if (failure := attempt.failure) is not None:
-            attempt = attempt._replace(failure=replace(failure, text=f"{failure.text}; {why}"))
+            attempt = attempt._replace(failure=failure._replace(text=f"{failure.text}; {why}"))
         self._exclude(work, lane, attempt)
         return _again(attempt, Scope.ENDPOINT) if self._has_lane(work) else given_up(attempt)
 
@@ -87,9 +86,9 @@ class Rerouting:
 
 def given_up(attempt: Attempt) -> Attempt:
     """`attempt`, as one that ends its row: no endpoint is left to make it again."""
-    return attempt._replace(verdict=replace(attempt.verdict, action=_FAIL_ROW, elsewhere=False))
+    return attempt._replace(verdict=attempt.verdict._replace(action=_FAIL_ROW, elsewhere=False))
 
 
 def _again(attempt: Attempt, scope: Scope) -> Attempt:
-    verdict = replace(attempt.verdict, action=Action.RETRY, scope=scope, wait_s=None, elsewhere=True)
+    verdict = attempt.verdict._replace(action=Action.RETRY, scope=scope, wait_s=None, elsewhere=True)
     return attempt._replace(verdict=verdict)

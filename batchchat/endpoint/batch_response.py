@@ -6,7 +6,6 @@ Nothing of a batch is tried again: what would be, or would stop a run, fails its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from batchchat import lossless_json
@@ -47,7 +46,7 @@ def judged_attempt(
         raw = raw_to_keep(status, whole, response, all_of_it=keep_raw)
     verdict = response.verdict
     if verdict.action is not Action.ACCEPT:
-        verdict = replace(verdict, action=Action.FAIL_ROW, wait_s=None)
+        verdict = verdict._replace(action=Action.FAIL_ROW, wait_s=None)
     created = whole.payload.get("created") if isinstance(whole.payload, dict) else None
     ended_at = float(created) if type(created) is int and created > 0 else 0.0
     return Attempt(
@@ -94,6 +93,6 @@ def _judge_error(error: Any) -> tuple[Verdict, Failure]:
     kind = _KINDS.get(code) or _OF_BATCHES.get(code)
     if kind is None:
         verdict, failure = verdicts.judge_error(_NO_STATUS, _NO_HEADERS, body)
-        return verdict, failure if body.message else replace(failure, text="the batch has no response, and no reason")
+        return verdict, failure if body.message else failure._replace(text="the batch has no response, and no reason")
     text = body.message if code in _KINDS else verdicts.one_line(f"{code}: {body.message}")
     return Verdict(Action.FAIL_ROW, kind=kind), Failure(kind, text)

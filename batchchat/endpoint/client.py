@@ -9,10 +9,9 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import aiohttp
 from yarl import URL
@@ -44,8 +43,7 @@ MAX_BODY_BYTES = 64 << 20
 """A response larger than this fails. A reply of 16,384 tokens is about 100 KB; the limit is for defective servers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where and how to send; times in seconds. With `keep_raw` an attempt has the body as received.
 
     With `stream` replies are asked for as streams, and joined. `files` reads local files that messages name.
@@ -243,7 +241,7 @@ class Client:
         if answer.verdict.billed is not Billed.YES:
             return failure
         # A stream that reported its usage before it broke off
-        verdict = replace(failure.verdict, billed=Billed.YES)
+        verdict = failure.verdict._replace(billed=Billed.YES)
         return failure._replace(verdict=verdict, usage=answer.usage, cost=answer.cost)
 
     async def _with_cost(self, models: ModelListLearner, answer: JudgedResponse, request: Request) -> JudgedResponse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from batchchat.core.attempt import Billed, Cost, Failure, Reply, Usage, Verdict
@@ -66,7 +65,7 @@ def judge_response(
         verdict, failure = verdicts.judge_error(inner_error.status or _SERVER_ERROR, headers, inner_error)
         has_text = body.partial is not None or (reply is not None and reply_verdicts.has_content(reply))
         if has_text and verdict.billed is Billed.NO:  # what was generated may be charged
-            verdict = replace(verdict, billed=Billed.MAYBE)
+            verdict = verdict._replace(billed=Billed.MAYBE)
         return _with_bill(verdict, failure, None, usage, cost)
     if reply is None:
         billed = usage is not None and bool(usage.prompt_tokens or usage.total_tokens or usage.cost_usd)

@@ -11,11 +11,10 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address, ip_network
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from batchchat.errors import UsageError
@@ -42,8 +41,7 @@ AddrInfo = tuple[socket.AddressFamily | int, socket.SocketKind | int, int, str, 
 """One result of `getaddrinfo`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(NamedTuple):
     """A proxy's URL, with its password, which `repr` hides; `host` may be shown."""
 
     url: Secret

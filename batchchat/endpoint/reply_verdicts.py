@@ -6,7 +6,6 @@ A complete 2xx comes from an endpoint that is up, whatever is wrong with it. Wha
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from batchchat.core.attempt import Action, Billed, Cost, Failure, Reply, Scope, Usage, Verdict
 from batchchat.core.conversation import ErrorKind
@@ -48,13 +47,13 @@ _OVERLOADED = {"insufficient_system_resource"}  # DeepSeek
 _WORD = re.compile(r"[a-z_]+")
 
 _IS_UP = Verdict(Action.RETRY, billed=Billed.YES, endpoint_is_up=True)
-_EMPTY = replace(_IS_UP, kind=ErrorKind.EMPTY_REPLY)
-_EMPTY_CUT_OFF = replace(_EMPTY, action=Action.FAIL_ROW)
-_FILTERED_REPLY = replace(_IS_UP, action=Action.FAIL_ROW, kind=ErrorKind.CONTENT_FILTER)
-_OUT_OF_CONTEXT = replace(_IS_UP, action=Action.FAIL_ROW, kind=ErrorKind.CONTEXT_LENGTH)
+_EMPTY = _IS_UP._replace(kind=ErrorKind.EMPTY_REPLY)
+_EMPTY_CUT_OFF = _EMPTY._replace(action=Action.FAIL_ROW)
+_FILTERED_REPLY = _IS_UP._replace(action=Action.FAIL_ROW, kind=ErrorKind.CONTENT_FILTER)
+_OUT_OF_CONTEXT = _IS_UP._replace(action=Action.FAIL_ROW, kind=ErrorKind.CONTEXT_LENGTH)
 _FAILED = Verdict(Action.RETRY, Scope.ENDPOINT)
-_UNREADABLE = replace(_IS_UP, billed=Billed.MAYBE, kind=ErrorKind.BAD_RESPONSE)
-_BROKEN_OFF = replace(_UNREADABLE, endpoint_is_up=False)
+_UNREADABLE = _IS_UP._replace(billed=Billed.MAYBE, kind=ErrorKind.BAD_RESPONSE)
+_BROKEN_OFF = _UNREADABLE._replace(endpoint_is_up=False)
 _WEB_PAGE = Verdict(Action.RETRY_IF_ANSWERED, billed=Billed.MAYBE, kind=ErrorKind.BAD_RESPONSE)
 
 
@@ -80,7 +79,7 @@ def judge_reply(reply: Reply, usage: Usage | None = None) -> tuple[Verdict, Fail
     if reason in _SERVER_FAILED or reason in _OVERLOADED:
         kind = ErrorKind.OVERLOADED if reason in _OVERLOADED else ErrorKind.SERVER_ERROR
         words = f"the endpoint failed while it replied (finish_reason {reply.finish_reason})"
-        return with_bill(replace(_FAILED, kind=kind), usage, None), Failure(kind, one_line(words))
+        return with_bill(_FAILED._replace(kind=kind), usage, None), Failure(kind, one_line(words))
     words = f" (finish_reason {reply.finish_reason})" if reply.finish_reason else ""
     return _EMPTY, Failure(ErrorKind.EMPTY_REPLY, one_line(f"the reply is empty{words}"))
 
@@ -97,9 +96,9 @@ def judge_unreadable(
     if complete and start[:1] == b"<":
         return _WEB_PAGE, Failure(ErrorKind.BAD_RESPONSE, f"a web page in place of JSON: {begin(start)}")
     if not complete:
-        verdict = replace(_BROKEN_OFF, billed=Billed.YES) if billed else _BROKEN_OFF
+        verdict = _BROKEN_OFF._replace(billed=Billed.YES) if billed else _BROKEN_OFF
         return verdict, Failure(ErrorKind.BAD_RESPONSE, f"the response broke off after {size or len(body):,} bytes")
-    verdict = replace(_UNREADABLE, billed=Billed.YES) if billed else _UNREADABLE
+    verdict = _UNREADABLE._replace(billed=Billed.YES) if billed else _UNREADABLE
     if status != _OK:
         content = f": {begin(start)}" if start else ", with an empty body"
         accepted = " (accepted, pending)" if status == 202 else ""  # noqa: PLR2004 (as the words say)
@@ -123,7 +122,7 @@ def with_bill(verdict: Verdict, usage: Usage | None, cost: Cost | None) -> Verdi
     """`verdict` on a failure: what was paid is the row's, so that the row's limits bound it."""
     if not was_billed(usage, cost):
         return verdict
-    return replace(verdict, billed=Billed.YES, scope=Scope.ROW, endpoint_is_up=True)
+    return verdict._replace(billed=Billed.YES, scope=Scope.ROW, endpoint_is_up=True)
 
 
 def _cut_off_words(reply: Reply, usage: Usage | None) -> str:

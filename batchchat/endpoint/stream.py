@@ -10,7 +10,6 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from batchchat import lossless_json
 from batchchat.core.attempt import Action, Attempt, Request, StreamCancelledError
@@ -147,4 +146,4 @@ class StreamSender:
         if attempt.verdict.action is not Action.ACCEPT:
             return attempt
         self._with_usage = False
-        return attempt._replace(verdict=replace(attempt.verdict, refused_field=field))
+        return attempt._replace(verdict=attempt.verdict._replace(refused_field=field))

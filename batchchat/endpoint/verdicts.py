@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -39,7 +38,7 @@ class Rule(NamedTuple):
     action: Action
     statuses: Container[int] | None = None
     codes: frozenset[str] | None = None
-    message: re.Pattern[str] | None = None
+    message: str | None = None
     retry_after: bool | None = None
     foreign: bool | None = None
     over_limit: bool | None = None
@@ -56,7 +55,7 @@ class Rule(NamedTuple):
             and (self.retry_after is None or self.retry_after == (wait_s is not None))
             and (self.foreign is None or self.foreign == error.foreign)
             and not (self.own and error.relayed and status in _PASSING_STATUSES)
-            and (self.message is None or self.message.search(error.own_words) is not None)
+            and (self.message is None or re.search(self.message, error.own_words, re.IGNORECASE) is not None)
             and (self.over_limit is None or self.over_limit == error.over_limit)
             and (self.names_tokens is None or self.names_tokens == error.names_tokens)
         )
@@ -152,11 +151,11 @@ def judge_error(status: int, headers: Mapping[str, str], error: ErrorBody) -> tu
     # nor a 5xx, which may come from a gateway.
     should_retry = headers.get("x-should-retry")
     if should_retry == "true" and verdict.action is Action.FAIL_ROW and verdict.refused_field is None:
-        verdict = replace(verdict, action=Action.RETRY)
+        verdict = verdict._replace(action=Action.RETRY)
     elif should_retry == "false" and (verdict.action, verdict.scope) == (_RETRY, Scope.ROW) and status < _SERVER_ERRORS:
-        verdict = replace(verdict, action=Action.FAIL_ROW)
+        verdict = verdict._replace(action=Action.FAIL_ROW)
     if wait_s is not None and verdict.action is Action.RETRY:
-        verdict = replace(verdict, wait_s=wait_s)
+        verdict = verdict._replace(wait_s=wait_s)
     assert verdict.kind is not None
     return verdict, Failure(verdict.kind, one_line(error.message) or f"HTTP {status}, empty body")
 

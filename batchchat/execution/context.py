@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.core.conversation import Key
 from batchchat.core.next_step import NextStep
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RunContext", "RunOptions", "Takeover"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """The options of the command, which are not part of the job.
 
     `again` is the command that continues after a next step, and `plain` the one without this run's own limit and flags;

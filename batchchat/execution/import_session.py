@@ -139,8 +139,7 @@ def _for_plan(context: RunContext, batch: BatchOutput) -> RunContext:
     return replace(
         context,
         job=replace(job, budget=replace(job.budget, max_cost=None), dedupe=False),
-        options=replace(
-            options,
+        options=options._replace(
             resend=_FailedInFile(batch=batch),
             changed=OnChanged.KEEP,
             only=lambda key: batch.match(key) is not None,

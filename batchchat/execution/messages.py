@@ -157,7 +157,7 @@ def _stop_words(stop: Halt, job: JobSpec) -> str:
 def stop_reason(stop: Halt) -> str:
     """As `stop_words`, without the endpoint's text, which may repeat a prompt."""
     if stop.others:
-        halts = [*stop.others, replace(stop, others=())]
+        halts = [*stop.others, stop._replace(others=())]
         return "; ".join(f"{halt.endpoint}: {stop_reason(halt)}" for halt in halts)
     attempt = stop.attempt
     assert attempt is not None

@@ -7,8 +7,8 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from batchchat.errors import OutputError, UsageError
 from batchchat.execution.context import RunContext
@@ -23,8 +23,7 @@ from batchchat.text.numbers import shown_path
 __all__ = ["OpenRun", "locked_folder", "stop_time"]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRun:
+class OpenRun(NamedTuple):
     """A run whose `folder` is locked. `source` has the input's rows, `ledger` the state of the journal in the folder.
 
     The run is to end at `stop_at`, in seconds since the epoch.

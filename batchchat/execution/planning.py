@@ -137,7 +137,7 @@ class Planner:
         """Rows that a stopped run of the same --resend has answered are not sent once more."""
         ledger, resend = self._ledger, self.rules.resend
         labels = ((offset, run.get("resend")) for offset, run in ledger.runs)
-        self.rules = replace(self.rules, resend=resend.going_on(labels))
+        self.rules = self.rules._replace(resend=resend.going_on(labels))
 
     async def _begin_resend(self, rates: Rates, counts: PlanCounts) -> PlanCounts:
         """The counts where the same --resend ran to its end before: it begins once more."""
@@ -145,7 +145,7 @@ class Planner:
         left = counts.rows[Disposition.SEND_AGAIN] + counts.rows[Disposition.SEND_FAILED] + counts.used_up
         if rules.resend.since is None or left:
             return counts
-        self.rules = replace(rules, resend=replace(rules.resend, since=None))
+        self.rules = rules._replace(resend=replace(rules.resend, since=None))
         return await self._count(rates)
 
     def _decide(self, counts: PlanCounts) -> None:
@@ -157,7 +157,7 @@ class Planner:
             changed = options.ask(changed_rows_question(counts))
         if changed is OnChanged.ASK:
             raise OutputError("stopped at the question; nothing was sent.")
-        self.rules = replace(self.rules, changed=changed)
+        self.rules = self.rules._replace(changed=changed)
         counts.decide(changed)
         self._counted(counts)
 
@@ -165,7 +165,7 @@ class Planner:
         ledger, tell = self._ledger, self._context.tell
         if ledger.totals.finished or ledger.not_in_input.rows:
             planned, job = counts.planned(ledger.not_in_input.rows, amended), self._job
-            tell(replace(planned, variants=job.variants, samples=job.samples))
+            tell(planned._replace(variants=job.variants, samples=job.samples))
         if counts.rows[Disposition.UNDECIDED]:
             tell(counts.changed_rows())
         for ids in self.rules.resend.id_lists:

@@ -93,7 +93,7 @@ class ProgressReporter:
                 rows=self.finished.counts(left),
                 estimated_total=self.estimated_total(),
                 outdated=self.finished.outdated,
-                count=self.finished.count,
+                finished_count=self.finished.count,
                 done=self.finished.done,
                 in_flight=dispatcher.gate.in_flight,
                 recovering=dispatcher.recovering,

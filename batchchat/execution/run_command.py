@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.core.next_step import AS_BEFORE, NextStep
 from batchchat.errors import EXIT_OK, EXIT_ROWS_FAILED, BudgetError, EndpointError
@@ -40,8 +39,7 @@ def resend_options(words: Iterable[str]) -> list[str]:
     return [part for word in words if word != FAILED for part in (RESEND, word)]
 
 
-@dataclass(frozen=True, slots=True)
-class RunCommand:
+class RunCommand(NamedTuple):
     """`batchchat run JOB`, with options that take a value, texts of `--set` as they may be shown, and flags.
 
     `job` is the one that is run, and `jobs` are all that the command names, where these are several.
@@ -70,12 +68,12 @@ class RunCommand:
     def plain(self, *kept: str) -> RunCommand:
         """The command without its limit and its flags, except those of `kept` that it has."""
         options = {option: value for option, value in self.options.items() if option != LIMIT}
-        return replace(self, options=options, flags=tuple(flag for flag in self.flags if flag in kept))
+        return self._replace(options=options, flags=tuple(flag for flag in self.flags if flag in kept))
 
     def after(self) -> RunCommand | None:
         """The command for the jobs after this one; None where it is the last."""
         later = self.jobs[self.jobs.index(self.job) + 1 :] if self.jobs else ()
-        return replace(self, job=later[0], jobs=later) if later else None
+        return self._replace(job=later[0], jobs=later) if later else None
 
 
 def next_commands(result: RunResult, command: RunCommand, output: str) -> list[str]:
@@ -98,8 +96,8 @@ def next_commands_of_stages(results: Sequence[RunResult], command: RunCommand, o
     plain = command.plain(KEEP_CHANGED)
     if any(result.undecided for result in results):
         return [
-            replace(plain, flags=("--resend", "changed")).text(),
-            replace(plain, flags=(KEEP_CHANGED,)).text(),
+            plain._replace(flags=("--resend", "changed")).text(),
+            plain._replace(flags=(KEEP_CHANGED,)).text(),
             report,
         ]
     is_outdated = any(result.outdated for result in results)

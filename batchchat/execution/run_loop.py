@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from batchchat.core.events import Draining
 from batchchat.dispatch.dispatcher import Dispatcher
@@ -67,7 +66,7 @@ class RunLoop:
             dispatcher.gate.lane_left(lane)
         halts = [lane.halt for lane in dispatcher.lanes if lane.halt is not None]
         if halts and len(halts) == len(dispatcher.lanes):
-            dispatcher.stop(replace(halts[-1], others=tuple(halts[:-1])))
+            dispatcher.stop(halts[-1]._replace(others=tuple(halts[:-1])))
         else:
             dispatcher.gate.recheck()
 

@@ -179,7 +179,7 @@ def _redacted(context: RunContext) -> RunOptions:
     def redacted(command: str | None) -> str | None:
         return None if command is None else context.redactor.redact(command)
 
-    return replace(options, again=lambda step: redacted(options.again(step)), plain=redacted(options.plain))
+    return options._replace(again=lambda step: redacted(options.again(step)), plain=redacted(options.plain))
 
 
 def _add_log(folder: Path, context: RunContext, stack: ExitStack) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchchat.core.conversation import BadRow
 from batchchat.core.shard import Shard, UnansweredRows
@@ -15,8 +15,7 @@ from batchchat.store.ledger import Ledger
 __all__ = ["SendPlan"]
 
 
-@dataclass(frozen=True, slots=True)
-class SendPlan:
+class SendPlan(NamedTuple):
     """The rows of `source` that `rules` have sent, or those of its `shard`; `ledger` has what came of them before.
 
     At most `limit` are sent (None: all); when these were taken `more` gives how many more may be. `counted` is the

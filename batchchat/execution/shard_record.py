@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from batchchat.core.notices import ShardNoted
@@ -29,4 +28,4 @@ def is_recorded(job: JobSpec, source: Source, run: Mapping[str, Any]) -> bool:
 
 def shard_note(note: ShardNoted, job: JobSpec, source: Source) -> ShardNoted:
     """`note`, and whether equal requests of `job` may be in different shards: those with ids of their own are."""
-    return replace(note, shares_apart=source.id_column is not None and may_share(job))
+    return note._replace(shares_apart=source.id_column is not None and may_share(job))

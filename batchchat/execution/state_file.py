@@ -40,13 +40,22 @@ def environment_of(job: JobSpec) -> Environment:
     )
     return Environment(
         version=__version__,
-        place=f"Python {platform.python_version()} · {platform.platform()}",
+        place=f"Python {platform.python_version()} · {_system()}",
         pid=os.getpid(),
         host=socket.gethostname(),
         job=job.name if job.path is None else os.path.relpath(job.path, job.output.path.parent),
         output=job.output.as_given,
         rules=rules,
     )
+
+
+def _system() -> str:
+    """The system, its release, its architecture and its C library, as `platform.platform()` says it of Linux.
+
+    That starts a process, which is asked for the processor's name: 6 ms of CPU that the first request waits for.
+    """
+    system, library = os.uname(), "".join(platform.libc_ver())
+    return "-".join((system.sysname, system.release, system.machine, *(("with", library) if library else ())))
 
 
 class StateFile:
@@ -111,7 +120,7 @@ class StateFile:
             "running_s": None,
             "possibly_billed": before.get("possibly_billed"),
             "version": __version__,
-            "environment": {"python": platform.python_version(), "system": platform.platform()},
+            "environment": {"python": platform.python_version(), "system": _system()},
         }
 
     @property
@@ -158,7 +167,7 @@ class StateFile:
         rows, total = figures.rows, self._total_before
         if rows.left is not None or figures.this_run.rows or total is None or total < rows.finished:
             return figures
-        return replace(figures, rows=replace(rows, left=total - rows.finished))
+        return replace(figures, rows=rows._replace(left=total - rows.finished))
 
     def _end(self, exit_code: int, reason: str, stopped_by: str, next_command: str | None) -> None:
         self._state |= {
@@ -196,7 +205,7 @@ class StateFile:
             "waiting_for": self._waiting_for(event),
             "down_since": None if event.down_since is None else iso_utc(event.down_since),
             "next_command": self._options.again(
-                AS_BEFORE if limit is None else AS_BEFORE.with_limit(limit - event.count)
+                AS_BEFORE if limit is None else AS_BEFORE.with_limit(limit - event.finished_count)
             ),
             "in_flight": event.in_flight,
             "ceiling": event.ceiling,

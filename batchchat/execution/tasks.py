@@ -42,8 +42,7 @@ class Scripts:
     bound_of_text: Callable[[Row, Variant], MaxUsage | None] = _unknown
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeRules:
+class ResumeRules(NamedTuple):
     """What the user wants done with rows that have a record. `only` rows of such keys are sent now: a pilot."""
 
     resend: Resend = NO_RESEND

@@ -10,8 +10,8 @@ as it is read is declared here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any
+from dataclasses import MISSING, Field, fields
+from typing import Any, NamedTuple
 
 from batchchat.job.value_types import ValueType
 
@@ -22,8 +22,7 @@ SECTION = "job_section"
 """The names under which a field's metadata has its `Declaration`, or the spec of its section."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(NamedTuple):
     """What a field declares of its key; `name` is None if the key has the field's name."""
 
     type: ValueType
@@ -49,8 +48,7 @@ def section(spec: type) -> Mapping[str, Any]:
     return {SECTION: spec}
 
 
-@dataclass(frozen=True, slots=True)
-class JobKey:
+class JobKey(NamedTuple):
     """A key of the job file: its dotted name, what it takes and what it is for; its default, or words for that.
 
     `section` is "" for a key at the top of the job; `field` is the field of the section's spec that holds its value.

@@ -6,8 +6,7 @@ with all diagnostics of its value; `load` collects them, sorts them in file orde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.errors import JobError
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Diagnostic", "RefusedError", "SourceLocation", "job_error"]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLocation:
+class SourceLocation(NamedTuple):
     """Where a value is written: `jobs/chef.yaml:9`, or `--set retry.max_wait=5`.
 
     `order` sorts locations: those of the file by line and column, then those of the command line.
@@ -38,8 +36,7 @@ class SourceLocation:
         return cls(label, (1, index, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One thing that is wrong: its location and a sentence for the user."""
 
     location: SourceLocation

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.job.bounds import PriceSpec
 from batchchat.job.declaration import KEY, SECTION, Declaration
@@ -27,8 +27,7 @@ _MAX_SHOWN_LENGTH = 16
 _NOT_SHOWN = "a name (not shown, in case it is an API key)"
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointsPath:
+class EndpointsPath(NamedTuple):
     """The path of a file of endpoints, as the job writes it."""
 
     as_given: str

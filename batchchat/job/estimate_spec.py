@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.job.declaration import key
 from batchchat.job.value_types import line
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["EstimateSpec", "PricesSpec"]
 
 
-@dataclass(frozen=True, slots=True)
-class PricesSpec:
+class PricesSpec(NamedTuple):
     """A price table of the user's: `path` is absolute, `as_given` as the job writes it."""
 
     path: Path

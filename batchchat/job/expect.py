@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.core.response_format import ResponseFormat
 from batchchat.job.declaration import key
@@ -18,8 +18,7 @@ FORMAT_AUTO = "auto"
 MAX_RE_ASKS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaSource:
+class SchemaSource(NamedTuple):
     """A schema as the job gives it: a mapping written in it (`schema`), or the `path` of a file."""
 
     node: Node

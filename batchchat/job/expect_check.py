@@ -14,7 +14,6 @@ from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.expect import FORMAT_AUTO, SchemaSource
 from batchchat.job.params import json_value
 from batchchat.job.paths import resolved
-from batchchat.job.schema_check import pattern_problem, schema_problems
 from batchchat.job.tree import MappingNode, Node, SequenceNode, printable
 from batchchat.job.yaml_parser import parse, resolve_nodes
 
@@ -28,8 +27,11 @@ def resolve_expect(checked: Checked, folder: Path, environ: Mapping[str, str]) -
     """The schema of a job in `folder`, None where it has none; what is wrong with `expect` is added to `checked`."""
     source: SchemaSource | None = checked["expect.json_schema"]
     matches: str | None = checked["expect.matches"]
-    if matches is not None and (problem := pattern_problem(matches)) is not None:
-        checked.add("expect.matches", f"is no regular expression: {problem}.")
+    if matches is not None:
+        from batchchat.job.schema_check import pattern_problem
+
+        if (problem := pattern_problem(matches)) is not None:
+            checked.add("expect.matches", f"is no regular expression: {problem}.")
     _check_together(checked, source)
     if source is None:
         return None
@@ -138,6 +140,8 @@ def _parsed_yaml(text_: str, name: str, environ: Mapping[str, str]) -> Any:
 
 def _check_schema(schema: Mapping[str, Any], source: SchemaSource) -> None:
     """Raise `RefusedError` with what is wrong with `schema`, each where it is written."""
+    from batchchat.job.schema_check import schema_problems
+
     problems = schema_problems(schema)[:_MAX_PROBLEMS]
     if not problems:
         return

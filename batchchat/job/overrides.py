@@ -8,8 +8,7 @@ label in messages shows the value only if it can't be a secret.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
@@ -34,8 +33,7 @@ _FLOW = ("[", "{", '"', "'")
 _TEMPLATE = ("{{", "{%", "{#")  # no YAML begins so
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(NamedTuple):
     """`value` for the job's `key`, as typed after `option`: `--set retry.max_wait=5`, `--concurrency 64`.
 
     Of a keyword of a Python program `option` is "", and `value` its value as `--set` would take it.
@@ -147,7 +145,7 @@ def put(mapping: MappingNode, parts: Sequence[str], prefix: str, node: Node) -> 
     if prefix == "endpoint.headers":
         entries = {name: entry for name, entry in entries.items() if name == head or name.lower() != head.lower()}
     if not below:
-        return replace(mapping, entries={**entries, head: node})
+        return mapping._replace(entries={**entries, head: node})
     child = entries.get(head)
     if child is None or is_null(child):
         child = MappingNode(node.location if child is None else child.location, {})
@@ -156,7 +154,7 @@ def put(mapping: MappingNode, parts: Sequence[str], prefix: str, node: Node) -> 
             return mapping  # `check` reports that value as wrong
         sentence = f"`{dotted}` is {kind_of(child)}, with no keys below it. Set `{dotted}` itself."
         raise RefusedError(Diagnostic(node.location, sentence))
-    return replace(mapping, entries={**entries, head: put(child, below, dotted, node)})
+    return mapping._replace(entries={**entries, head: put(child, below, dotted, node)})
 
 
 def comment_lines(overrides: Sequence[Override]) -> list[str]:

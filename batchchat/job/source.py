@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.errors import JobError, refuse_pipe
 from batchchat.job.diagnostics import SourceLocation
-from batchchat.job.python_values import yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +19,7 @@ _OTHER_SUFFIXES = {".parquet", ".jsonl", ".ndjson", ".csv", ".gz", ".zst"}
 _TOO_LARGE = "is over 1 MiB, which is no job file. The job comes here; the rows are named in its `input.path`."
 
 
-@dataclass(frozen=True, slots=True)
-class JobSource:
+class JobSource(NamedTuple):
     """The YAML `text` of a job; relative paths in it are relative to `folder`.
 
     `path` is None where it is no file, and `name` is "" then: the job is called after its output.
@@ -45,6 +42,8 @@ def source_of_keys(keys: Mapping[str, Any], folder: Path) -> JobSource:
 
     Raises `JobError` for a value that a job file can't hold.
     """
+    from batchchat.job.python_values import yaml_text
+
     text = yaml_text(keys)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise JobError(["job: is over 1 MiB. The rows are named in its `input.path`."])

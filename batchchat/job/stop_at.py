@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import NamedTuple
 
 from batchchat.job.tree import Node, Scalar, wrong_type, wrong_value
 from batchchat.job.value_types import ValueType
@@ -17,8 +17,7 @@ _UNITS_S = (86_400, 3_600, 60, 1)
 _MAX_DURATION_S = 366 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class StopAt:
+class StopAt(NamedTuple):
     """One of three: `clock`, the next such time of day; `moment`, local time if it has no zone; `after_s` seconds."""
 
     written: str

@@ -6,9 +6,8 @@ Whether it is a template is seen where it is parsed, when the input is opened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.core.conversation import ROLES
 from batchchat.job.diagnostics import Diagnostic, RefusedError
@@ -22,15 +21,13 @@ _MAX_FILE_BYTES = 1 << 20
 _MESSAGE_KEYS = ("role", "content")
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateFile:
+class TemplateFile(NamedTuple):
     """`{path: prompt.j2}`: a file with the text of the user message, relative to the job file."""
 
     as_given: str
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateSpec:
+class TemplateSpec(NamedTuple):
     """What makes the conversation of a row: the text of a user message, or messages whose contents are templates.
 
     `where` is what messages to a person call it: `template`, or the name of its file.

@@ -6,8 +6,7 @@ The value of a variable is never shown: a message shows what is written, `${NAME
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 
@@ -33,8 +32,7 @@ Span = tuple[int, int]
 MAX_SHOWN_LENGTH = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A single value. `text` is what it was resolved from, `written` the same before variables were expanded."""
 
     location: SourceLocation
@@ -45,8 +43,7 @@ class Scalar:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceNode:
+class SequenceNode(NamedTuple):
     """A list."""
 
     location: SourceLocation
@@ -54,8 +51,7 @@ class SequenceNode:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MappingNode:
+class MappingNode(NamedTuple):
     """A mapping. The location of an entry is its key's; `shadowed` are merged entries that others override."""
 
     location: SourceLocation
@@ -64,8 +60,7 @@ class MappingNode:
     shadowed: tuple[Node, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidNode:
+class InvalidNode(NamedTuple):
     """A value that could not be read; `problem` follows the key's name in the message, if the key is read."""
 
     location: SourceLocation

@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from batchchat.job.diagnostics import Diagnostic, RefusedError
 from batchchat.job.tree import InvalidNode, Node, Scalar, SequenceNode, is_null, kind_of, wrong_type, wrong_value
@@ -41,8 +40,7 @@ T = TypeVar("T")
 Read = Callable[[str, Node], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ValueType:
+class ValueType(NamedTuple):
     """What a key takes: in words (`takes`), as JSON Schema and as a reader of nodes.
 
     The values of a `secret` type are never shown, neither in messages nor in the job's text beside the results. Null
@@ -58,7 +56,7 @@ class ValueType:
 
 def or_null(value_type: ValueType) -> ValueType:
     """What `value_type` takes, or null, which is not the key's default."""
-    return replace(value_type, takes=f"{value_type.takes}, or null", nullable=True)
+    return value_type._replace(takes=f"{value_type.takes}, or null", nullable=True)
 
 
 def collect(read: Callable[[str, Node], T], named: Iterable[tuple[str, Node]]) -> list[T]:

@@ -7,8 +7,7 @@ an unset or empty variable to nothing. A default may contain variables itself; i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +24,7 @@ _WORD = re.compile(r"[A-Z0-9]{0,6}|[A-Z]{7,16}[0-9]{0,2}")
 _MALFORMED = "holds a `${` that is neither ${NAME} nor ${NAME:-default}. For the two characters themselves write $${."
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(NamedTuple):
     """`text` with its variables expanded; `problem` says why they could not be, to follow a key's name."""
 
     text: str

@@ -18,7 +18,6 @@ import yaml
 from batchchat.job.diagnostics import Diagnostic, RefusedError, SourceLocation
 from batchchat.job.tree import InvalidNode, MappingNode, Node, Scalar, SequenceNode, Span, printable
 from batchchat.job.variables import expand
-from batchchat.job.yaml_errors import plain_words
 
 __all__ = ["LocationAt", "parse", "plain_scalar", "resolve_nodes", "resolve_scalar"]
 
@@ -59,6 +58,8 @@ def parse(text: str, location_at: LocationAt) -> yaml.Node | None:
     try:
         node: yaml.Node | None = _PlainLoader(text).get_single_node()
     except yaml.MarkedYAMLError as exc:
+        from batchchat.job.yaml_errors import plain_words
+
         mark, words = plain_words(exc, text)
         raise RefusedError(Diagnostic(location_at(mark.line, mark.column), f"this is not YAML: {words}.")) from None
     except yaml.reader.ReaderError as exc:

@@ -8,8 +8,8 @@ files.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from batchchat.secret import Secret
@@ -27,8 +27,7 @@ _QUERY = re.compile(r"\?[^/]*=")
 _BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._$-]{1,254}")
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectUrl:
+class ObjectUrl(NamedTuple):
     """What a URL names: an object, or all whose keys begin with `key` where that is empty or ends in `/`.
 
     `bucket` is the container of Azure, and the host (with its port) of a web server. `shown` is the URL without

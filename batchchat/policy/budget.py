@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from typing import NamedTuple
 
 from batchchat.core.attempt import Attempt, Billed, MaxUsage, Usage
 from batchchat.core.uncertain_cost import UncertainCost
@@ -51,8 +51,7 @@ _FULL = Delay()
 _NOTHING_UNCERTAIN = UncertainCost()
 
 
-@dataclass(frozen=True, slots=True)
-class PriceRatio:
+class PriceRatio(NamedTuple):
     """How many answers have settled at a price, and the ratio of their real to their expected cost.
 
     `price` names the price, with the endpoint and the model.
@@ -61,6 +60,9 @@ class PriceRatio:
     price: str = ""
     answers: int = 0
     max_ratio: Decimal = _NO_USD
+
+
+_NOTHING_LEARNED = PriceRatio()
 
 
 class _Shown:
@@ -100,7 +102,7 @@ class Budget:
         *,
         paid_usd: Decimal = _NO_USD,
         uncertain: UncertainCost = _NOTHING_UNCERTAIN,
-        learned: PriceRatio = PriceRatio(),
+        learned: PriceRatio = _NOTHING_LEARNED,
     ) -> None:
         self.max_cost_usd = max_cost_usd
         self.overruns = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["CeilingMoved", "CeilingReport"]
 
@@ -10,8 +10,7 @@ _SHARE_DOWN, _SHARE_UP = 0.9, 1.25
 _SETTLED_S, _MAX_UNREPORTED_S, _SIGNS_MEMORY_S = 1.0, 5.0, 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class CeilingMoved:
+class CeilingMoved(NamedTuple):
     """From `before` to `after` in flight; where it went down, by how many signs of a limit within how many seconds.
 
     The signs are `refusals`, and `cut_offs`: requests that a gateway, or our own timeout, ended while they waited.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from batchchat.core.attempt import Attempt, MaxUsage
 
@@ -19,15 +19,13 @@ class Admit:
     """The request may be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delay:
+class Delay(NamedTuple):
     """Not yet: check again after `seconds`, or, where that is None, when the next request has ended."""
 
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
+class Halt(NamedTuple):
     """Send nothing more in this run.
 
     `attempt` is the one that showed the reason, where one did; `since` is when the reason began, in seconds since the

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchchat.core.attempt import Attempt
 
 __all__ = ["CameBack", "WentDown"]
 
 
-@dataclass(frozen=True, slots=True)
-class WentDown:
+class WentDown(NamedTuple):
     """Down since `since` (epoch); `last` is the latest failure. The next probe is due in `probe_in_s`.
 
     The run stops at `stops_at` (epoch) if it is not back by then. `is_first_contact`: it has never answered.
@@ -23,8 +22,7 @@ class WentDown:
     is_first_contact: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CameBack:
+class CameBack(NamedTuple):
     """Answering again, after `lasted_s` seconds and `probes` requests; down from `since` to `until` (epoch)."""
 
     since: float

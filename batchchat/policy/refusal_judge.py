@@ -16,7 +16,7 @@ Such refusals are the endpoint's: they use up no attempt of their row.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batchchat.core.attempt import Action, Attempt, MaxUsage, Scope
 from batchchat.core.conversation import ErrorKind, Key
@@ -124,4 +124,4 @@ class RefusalJudge:
 
 def _with(attempt: Attempt, action: Action, scope: Scope | None = None, *, unjudged: bool = False) -> Attempt:
     verdict = attempt.verdict
-    return attempt._replace(verdict=replace(verdict, action=action, scope=scope or verdict.scope, unjudged=unjudged))
+    return attempt._replace(verdict=verdict._replace(action=action, scope=scope or verdict.scope, unjudged=unjudged))

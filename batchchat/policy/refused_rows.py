@@ -20,7 +20,7 @@ may be bad ones. In an outage they can't all be: good rows are refused as well, 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import log
 
 from batchchat.core.attempt import Action, Attempt, Scope
@@ -152,7 +152,7 @@ class RefusedRows:
         self._note(number, _SAYS_NOTHING if is_cause else _REFUSED)
         if not is_cause and not self._says_nothing_of_others(row, is_alone=is_alone):
             return attempt
-        return attempt._replace(verdict=replace(attempt.verdict, scope=Scope.ROW, wait_s=None))
+        return attempt._replace(verdict=attempt.verdict._replace(scope=Scope.ROW, wait_s=None))
 
     def _says_nothing_of_others(self, row: _Row, *, is_alone: bool) -> bool:
         """Whether the latest refusal of a row is no sign of a limit or an outage, though it may not be bad.

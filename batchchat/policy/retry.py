@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -184,8 +183,8 @@ def _given_up(attempt: Attempt, why: str | None) -> Attempt:
     """A retryable failure as one that fails its row, with the reason `why` appended to its text where there is one."""
     failure = attempt.failure
     if failure is not None and why is not None:
-        failure = replace(failure, text=f"{failure.text}; {why}")
-    return attempt._replace(verdict=replace(attempt.verdict, action=Action.FAIL_ROW), failure=failure)
+        failure = failure._replace(text=f"{failure.text}; {why}")
+    return attempt._replace(verdict=attempt.verdict._replace(action=Action.FAIL_ROW), failure=failure)
 
 
 def _attempts(count: int) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import NamedTuple
 
 from batchchat.core.price import Price
 from batchchat.errors import UsageError, refuse_pipe
@@ -32,8 +32,7 @@ _MAX_SUGGESTIONS = 3
 _CUTOFF = 0.5  # lower than for keys: names of models share little but their family
 
 
-@dataclass(frozen=True, slots=True)
-class PriceEntry:
+class PriceEntry(NamedTuple):
     """The price of `model` at `host` ("" means any), found at `source` on the day `as_of`."""
 
     model: str

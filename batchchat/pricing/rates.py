@@ -13,7 +13,6 @@ list has its name, since that model is billed; else that of the requested model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -36,8 +35,7 @@ class ListedModel(NamedTuple):
     context_length: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """A price and its source.
 
     `source` is job, endpoint or table, `source_name` its name for users, `as_of` the day the price was looked up.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ColumnSelection", "ParquetFooter"]
 
 
-@dataclass(frozen=True, slots=True)
-class ParquetFooter:
+class ParquetFooter(NamedTuple):
     """From a file's footer: the Arrow type of each column, those of its folders included, and the number of rows.
 
     `is_output` says that a run of ours wrote the file.

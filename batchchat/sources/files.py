@@ -15,9 +15,8 @@ import os
 import re
 from collections import Counter
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from batchchat.core.bad import Bad
@@ -48,8 +47,7 @@ Record = tuple[int, dict[str, Any] | Bad]
 """The line or row number, from 1, and the columns, or why the record can't be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(NamedTuple):
     """A file to read, on this machine or in a store.
 
     `as_given` is its name as given in `input.path`; `label` is its base name, or `as_given` if that is not unique or a
@@ -74,8 +72,7 @@ class InputFile:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class InputFiles:
+class InputFiles(NamedTuple):
     """The files of an input in reading order, and a description of each entry of `input.path`."""
 
     files: tuple[InputFile, ...]

@@ -6,7 +6,6 @@ A format turns the columns of a row into a `RowRequest`, or into `Bad` if it can
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,8 +36,7 @@ class RowRequest(NamedTuple):
     plain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """`parse` reads the columns of a row.
 
     `columns` must be there, `optional` ones are read too; those in `excluded` don't go to the output unless the job

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,9 +83,9 @@ def resolve_json_kind(file: InputFile) -> InputFile:
     Raises `InputError` if it is neither.
     """
     if file.kind is FileKind.JSON and not is_list(file):
-        return replace(file, kind=FileKind.JSONL)
+        return file._replace(kind=FileKind.JSONL)
     if file.kind is FileKind.JSONL and is_list_named_as_lines(file):
-        return replace(file, kind=FileKind.JSON)
+        return file._replace(kind=FileKind.JSON)
     return file
 
 

@@ -12,13 +12,14 @@ from batchchat.core.bad import Bad, BadReason
 from batchchat.errors import InputError
 from batchchat.sources.conversations import check_messages
 from batchchat.sources.formats import Format, RowRequest
-from batchchat.sources.templates import Condition, Names, Template, is_template
+from batchchat.sources.template_names import Names, is_template
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchchat.core.conversation import Message
     from batchchat.job.template import TemplateSpec
+    from batchchat.sources.templates import Condition, Template
 
 __all__ = ["TEMPLATE", "Rendering"]
 
@@ -48,6 +49,8 @@ class Rendering:
         }
         self._where: Condition | None = None
         if where is not None:
+            from batchchat.sources.templates import Condition
+
             self._where = Condition.parse(where, "`input.where`")
             self._names.append(("input.where", self._where.names))
         self._types: dict[str, pa.DataType] = {}
@@ -113,6 +116,8 @@ class Rendering:
         }
 
     def _template(self, text: str, where: str, key: str) -> Template:
+        from batchchat.sources.templates import Template
+
         template = Template.parse(text, where)
         self._names.append((key, template.names))
         return template

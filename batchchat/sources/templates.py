@@ -18,12 +18,13 @@ from batchchat.core.bad import Bad, BadReason
 from batchchat.errors import InputError
 from batchchat.lossless_json import scrub
 from batchchat.sources.json_value import describe, list_columns
+from batchchat.sources.template_names import Names
 from batchchat.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from batchchat.sources.sandbox import MissingError, Program
 
-__all__ = ["ROW", "Condition", "Names", "Template", "is_template"]
+__all__ = ["ROW", "Condition", "Template"]
 
 ROW = "row"
 """The name under which a template has the whole row, where no column has it."""
@@ -51,26 +52,6 @@ _OPERATORS = {
     "IN": " Write `in`.",
     "LIKE": " Write `in`, as in `'word' in text`.",
 }
-
-
-def is_template(text: str) -> bool:
-    """Whether `text` has anything for a template to do; else it stays as it is."""
-    return "{{" in text or "{%" in text or "{#" in text
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The columns that a template or a condition reads: all where `reads_row`, since it may look up any.
-
-    `required` are those that it uses without asking first whether they are there.
-    """
-
-    read: frozenset[str] = frozenset()
-    required: frozenset[str] = frozenset()
-    reads_row: bool = False
-
-    def __or__(self, more: Names) -> Names:
-        return Names(self.read | more.read, self.required | more.required, reads_row=self.reads_row or more.reads_row)
 
 
 @dataclass(frozen=True, slots=True)

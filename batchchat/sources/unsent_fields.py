@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from batchchat.job.spec import InputSpec
     from batchchat.sources.formats import Format
-    from batchchat.sources.templates import Names
+    from batchchat.sources.template_names import Names
 
 __all__ = ["UnsentFields"]
 

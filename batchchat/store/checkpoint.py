@@ -17,11 +17,10 @@ import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from struct import calcsize
 from struct import error as StructError  # noqa: N812
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from batchchat import lossless_json
 from batchchat.hash_table import zeros
@@ -44,8 +43,7 @@ _UNUSABLE = (
 """What reading a file that is no checkpoint of this version may raise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(NamedTuple):
     """A journal was replayed: `tail` is the pass over what follows the journal offset `start`, where a checkpoint ends.
 
     `reading` is what the checkpoint says of the input, None without one, and where the journal goes on with a session

@@ -13,9 +13,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.errors import MachineError
 from batchchat.store import records
@@ -32,8 +31,7 @@ Committed = Callable[[Sequence[tuple[int, Any]]], None]
 """Called in the event loop with the (journal offset, record) pairs of each synced group, in order."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Group:
+class _Group(NamedTuple):
     """Lines written and synced together, their records, and the journal offset of the first one once they are."""
 
     lines: list[bytes]

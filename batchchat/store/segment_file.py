@@ -16,9 +16,8 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchchat.errors import OutputError
 from batchchat.store.durable import sync_folder
@@ -43,8 +42,7 @@ _RETRY_PAUSE_S = 0.002
 _COPIED_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class ResumePoint:
+class ResumePoint(NamedTuple):
     """Where a journal is continued: behind the journal offset `end`, in the segment of that.
 
     `replayed` is what that segment was when it was read, None where that doesn't matter. With `apart` a new segment is

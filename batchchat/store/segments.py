@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,8 +82,7 @@ def bytes_up_to(folder: Path, end: int) -> int:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """Bytes of the journal that no checksum covers: `torn` if nothing intact follows them.
 
     `cut_off` where the journal is continued there; else they stay, at the end of one of several writers' segments.

@@ -139,7 +139,7 @@ def _changed_rows_left(event: events.ChangedRowsLeft) -> str:
 
 
 def _ids_not_in_input(event: events.IdsNotInInput) -> str:
-    return f"resend {numbers.quantity(event.count, 'id')} of {event.path} {_are(event.count)} not in the input"
+    return f"resend {numbers.quantity(event.absent, 'id')} of {event.path} {_are(event.absent)} not in the input"
 
 
 def _are(count: int) -> str:

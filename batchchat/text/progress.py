@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from shutil import get_terminal_size
 from typing import IO, Any
 
@@ -125,7 +124,7 @@ class Lines:
             return None  # of interest afterwards; the line shows it meanwhile
         if isinstance(event, events.OfEndpoint) and isinstance(at_endpoint, events.EndpointRetired):
             why = at_endpoint.why if self._quotes else f"{at_endpoint.reason};"
-            event = replace(event, event=replace(at_endpoint, why=why))
+            event = event._replace(event=at_endpoint._replace(why=why))
         return event_line(event, utc=not self._quotes)
 
 

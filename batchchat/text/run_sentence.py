@@ -5,8 +5,8 @@ Summary, report, page, status and `on_finish` say it with the same words. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from batchchat.core.row_counts import RowCounts
 from batchchat.text import numbers
@@ -15,8 +15,7 @@ from batchchat.text.times import iso_utc
 __all__ = ["Standing", "answered_words", "left_words", "run_sentence"]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a job stands. `state` is that of `status --json`, None where nothing but its output is known.
 
     `stopped_by` says in a few words what stopped the run (`by SIGTERM`), None where nothing did. `outdated` rows have a
@@ -25,7 +24,7 @@ class Standing:
 
     state: str | None = None
     stopped_by: str | None = None
-    rows: RowCounts = field(default_factory=RowCounts)
+    rows: RowCounts = RowCounts()
     outdated: int = 0
     reason: str | None = None
     estimated_total: int | None = None

@@ -7,8 +7,7 @@ nothing is counted (0.3 us a row); only longer prompts are counted, and the toke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.core.attempt import Request
 from batchchat.text import numbers
@@ -24,8 +23,7 @@ _TEMPLATE_TOKENS_PER_MESSAGE = 16
 _MAX_TOKENIZERS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class TooLong:
+class TooLong(NamedTuple):
     """A conversation that does not fit its model's context.
 
     `max_reply_tokens` is the limit that its request sets on the reply, None where it sets none. `exact` says whether

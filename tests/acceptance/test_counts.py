@@ -236,18 +236,26 @@ async def connect(*_arguments, **_options):
     print(*sys.modules, file=sys.stderr, flush=True)
     os._exit(0)
 
+def is_started(event, _arguments):
+    if event == "subprocess.Popen":
+        raise AssertionError("a process is started")
+
 import os
 TCPConnector.connect = connect
+sys.addaudithook(is_started)
 main(["run", "job.yaml", "--progress", "none"])
 """
 
 
 def test_modules_of_the_first_request(job: Job) -> None:
-    """A plain job over JSON lines has sent its first request before what only other jobs, or its end, need."""
+    """A plain job over JSON lines has sent its first request before what only other jobs, or its end, need.
+
+    Nor does it wait for another process.
+    """
     job.write([{"id": "a", "prompt": "Hello"}], endpoint__base_url="http://127.0.0.1:9/v1")
     command = [sys.executable, "-c", AT_THE_FIRST_REQUEST]
     ended = subprocess.run(command, cwd=job.folder, env=job.environ(), capture_output=True, text=True, check=True)
     modules = ended.stderr.split()
     assert "batchchat.endpoint.client" in modules, ended.stderr
     assert not NOT_BEFORE_A_REQUEST & set(modules)
-    assert len(of_ours(modules)) <= 265
+    assert len(of_ours(modules)) <= 260

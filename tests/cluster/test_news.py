@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 from batchchat.cluster.news import WorkerNews
@@ -15,6 +14,7 @@ from batchchat.core.events import (
     Event,
     FirstFailure,
     OtherModelServed,
+    OtherTierServed,
     PriceRatioRaised,
     RowOverdue,
     StreamNoticed,
@@ -26,7 +26,7 @@ def news_of(*said: tuple[int, Event]) -> list[Event]:
     events = list[Event]()
     news = WorkerNews(events.append)
     for number in (0, 1):
-        news.hear(number, replace(IDLE, ceiling=4))
+        news.hear(number, IDLE._replace(ceiling=4))
     for number, event in said:
         news.hear(number, event)
     return events
@@ -36,8 +36,10 @@ def test_a_notice_is_told_once() -> None:
     """Whoever of the workers noticed it first; what concerns a row is told of each."""
     served, other = OtherModelServed("a", "b"), OtherModelServed("a", "c")
     assert news_of((0, served), (1, served), (1, other)) == [served, other]
+    of_tier = OtherTierServed("a", "b")
+    assert news_of((0, served), (1, of_tier), (0, of_tier)) == [served, of_tier]
     stream = StreamNoticed("ignored", "r1")
-    assert news_of((0, stream), (1, replace(stream, id="r2"))) == [stream]
+    assert news_of((0, stream), (1, stream._replace(id="r2"))) == [stream]
     overdue = RowOverdue("r1", 9.0, 1.0, again=True)
     assert news_of((0, overdue), (1, overdue)) == [overdue, overdue]
 
@@ -52,7 +54,7 @@ def test_the_endpoint_is_down_where_no_worker_is_answered() -> None:
     first, second = EndpointDown(100.0, "503", 1.0, None), EndpointDown(103.0, "503", 1.0, None)
     up = EndpointUp(103.0, 110.0, 7.0, 2)
     assert news_of((0, first)) == []
-    assert news_of((0, first), (1, second), (0, up), (1, up)) == [replace(second, since=100.0), up]
+    assert news_of((0, first), (1, second), (0, up), (1, up)) == [second._replace(since=100.0), up]
 
 
 def test_ceilings_are_summed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +21,7 @@ def test_shards_that_have_not_begun_are_about_like_the_others() -> None:
     """What is left is not known then; nor is anything before the first of them has read a row."""
     progress, news = progress_of(4)
     assert progress.total() == (None, True)
-    news.hear(0, replace(IDLE, total=20))
+    news.hear(0, IDLE._replace(total=20))
     progress.count_shard(1, 30, estimated=False)
     assert (progress.total(), progress.left(), progress.estimated_total()) == ((100, True), None, 100)
 

@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import os
+import platform
 import resource
 import signal
 import threading
@@ -80,7 +81,16 @@ def test_a_run_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     assert any(isinstance(event, Progress) for event in events)
     folder = tmp_path / "out.run"
     assert "3/3 rows" in (folder / "run.log").read_text()
-    assert json.loads((folder / "run.json").read_text())["state"] == "finished"
+    state = json.loads((folder / "run.json").read_text())
+    assert state["state"] == "finished"
+    assert state["environment"] == {"python": platform.python_version(), "system": system()}
+
+
+def system() -> str:
+    """What `platform.platform()` says of Linux; of macOS the kernel instead of the product."""
+    if platform.system() == "Linux":
+        return platform.platform()
+    return f"{platform.system()}-{platform.release()}-{platform.machine()}"
 
 
 def test_a_run_in_a_thread_handles_no_signal(tmp_path: Path) -> None:
@@ -120,7 +130,7 @@ def test_who_calls_is_told_of_the_folder_and_of_the_end_in_order(tmp_path: Path)
 def test_ctrl_c_before_signals_are_handled_is_no_defect(tmp_path: Path, answered_before: bool) -> None:
     """At a Ctrl-C that comes while a run still imports asyncio cancels its task: SIGINT stopped it, says run.json."""
     if answered_before:
-        asyncio.run(run_job(job(tmp_path), replace(OPTIONS, limit=2), environ={}))
+        asyncio.run(run_job(job(tmp_path), OPTIONS._replace(limit=2), environ={}))
 
     def interrupt(_event: Event) -> None:
         task = asyncio.current_task()
@@ -177,7 +187,7 @@ def test_a_time_of_day_is_the_next_after_the_command_began(tmp_path: Path) -> No
     hour_s = 3600
     clock = datetime.fromtimestamp(time.time() - hour_s)  # noqa: DTZ006 (local time, as the job has it)
     spec = job(tmp_path, more=f'budget: {{stop_at: "{clock:%H:%M}"}}\n')
-    began = replace(OPTIONS, began=time.time() - 2 * hour_s)
+    began = OPTIONS._replace(began=time.time() - 2 * hour_s)
     with pytest.raises(UsageError, match="which has passed"):
         asyncio.run(run_job(spec, began, environ={}))
     assert asyncio.run(run_job(spec, OPTIONS, environ={})).exit_code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -101,7 +100,7 @@ def test_a_complete_response_that_cant_be_used_is_no_sign_of_an_outage() -> None
     """Whatever its kind: it closes an outage, opens none, and is in none."""
     breaker = opened(ERROR)
     shown = ended(ERROR, 105.0, 77)
-    shown = shown._replace(verdict=replace(shown.verdict, endpoint_is_up=True))
+    shown = shown._replace(verdict=shown.verdict._replace(endpoint_is_up=True))
     breaker.acquire(105.0, MAX_USAGE)
     breaker.release(105.0, MAX_USAGE, shown)
     assert breaker.state is RECOVERING
@@ -342,7 +341,7 @@ def test_a_clock_that_is_set_ends_no_outage(set_s: float) -> None:
 def test_a_refusal_that_is_the_rows_own_neither_opens_nor_closes_it() -> None:
     """However often, with nothing else in flight; and a probe that is refused so leaves the outage as it was."""
     own = ended(REFUSED, 100.0, 1)
-    own = own._replace(verdict=replace(own.verdict, scope=Scope.ROW))
+    own = own._replace(verdict=own.verdict._replace(scope=Scope.ROW))
     breaker = Breaker()
     for _ in range(30):
         breaker.acquire(100.0, MAX_USAGE)

@@ -10,7 +10,8 @@ import pytest
 
 from batchchat.core.bad import Bad, BadReason
 from batchchat.errors import InputError
-from batchchat.sources.templates import Condition, Template, is_template
+from batchchat.sources.template_names import is_template
+from batchchat.sources.templates import Condition, Template
 
 ROW = {"review": "It's <great>", "score": 4, "tags": ["a", "b"], "note": None, "Review text": "x", "by": {"items": 2}}
 

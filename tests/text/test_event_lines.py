@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
 
@@ -21,7 +20,7 @@ STARTED = events.Started(
 TEXTS = [
     (STARTED, "chef · m at api.deepinfra.com · up to 1,200 in flight\ninput  messages from a.jsonl"),
     (
-        replace(STARTED, recognised="messages, from the column `messages` of the first row"),
+        STARTED._replace(recognised="messages, from the column `messages` of the first row"),
         "chef · m at api.deepinfra.com · up to 1,200 in flight\n"
         "input  messages from a.jsonl (recognised: messages, from the column `messages` of the first row)",
     ),
@@ -96,7 +95,7 @@ TEXTS = [
         " been billed",
     ),
     (
-        replace(STARTED, concurrency=None),
+        STARTED._replace(concurrency=None),
         "chef · m at api.deepinfra.com · as many in flight as the endpoint allows\ninput  messages from a.jsonl",
     ),
     (
@@ -302,13 +301,13 @@ def test_an_outage_has_its_times() -> None:
     assert event_line(down, utc=True) == (
         "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 4,011 rows left"
     )
-    assert event_line(replace(down, left=1), utc=True) == (
+    assert event_line(down._replace(left=1), utc=True) == (
         "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s, 1 row left"
     )
-    assert event_line(replace(down, left=None), utc=True) == (
+    assert event_line(down._replace(left=None), utc=True) == (
         "endpoint down since 05:02:14Z (HTTP 503): waiting, next probe in 15s"
     )
     assert event_line(back, utc=True) == (
         "endpoint is back after 12m 03s (05:02:14Z to 05:14:17Z, 9 requests sent meanwhile)"
     )
-    assert str(event_line(replace(back, probes=1))).endswith(", 1 request sent meanwhile)")
+    assert str(event_line(back._replace(probes=1))).endswith(", 1 request sent meanwhile)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +26,7 @@ STARTED = events.Started(
 PROGRESS = events.Progress(
     elapsed_s=131.0, total=12477, estimated=False, rows=RowCounts(8238, 2, 0, 4237), done=8240, in_flight=200,
     recovering=0, ceiling=200, cost_usd=Decimal("4.12"), expected_cost_usd=Decimal("6.3"),
-    tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0,
+    tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0, failures={}, retries={},
 )  # fmt: skip
 FINISHED = finished(RowCounts(12477, left=0), "6.2841")
 
@@ -47,7 +46,7 @@ FINISHED = finished(RowCounts(12477, left=0), "6.2841")
 def test_the_line_shows_what_holds_it(state: dict[str, Any], shown: str) -> None:
     """The number in flight, under a ceiling that was lowered, or why nothing is sent."""
     lines: list[str] = []
-    Lines(lines.append)(replace(PROGRESS, **state))
+    Lines(lines.append)(PROGRESS._replace(**state))
     assert f" · {shown} · " in lines[0]
 
 
@@ -67,7 +66,7 @@ def test_log_lines_come_once_a_minute_and_at_the_end() -> None:
     lines: list[str] = []
     tell = Lines(lines.append)
     for tenth in range(1300):
-        tell(replace(PROGRESS, elapsed_s=tenth / 10))
+        tell(PROGRESS._replace(elapsed_s=tenth / 10))
     assert [line[:5] for line in lines] == ["01:00", "02:00"]
     tell(PROGRESS)
     tell(FINISHED)
@@ -81,7 +80,7 @@ def test_an_estimated_total_says_so() -> None:
     """While the input is still being read its size is `about`."""
     lines: list[str] = []
     tell = Lines(lines.append)
-    tell(replace(PROGRESS, estimated=True, total=12500, eta_s=None))
+    tell(PROGRESS._replace(estimated=True, total=12500, eta_s=None))
     assert lines[0].startswith("02:11 8,240/about 12,500 rows")
 
 
@@ -89,7 +88,7 @@ def test_the_last_row_is_named() -> None:
     """A bar that stands still says what it waits for, and for how long at most."""
     lines: list[str] = []
     row = events.AwaitedRow("r9", 12.0, 41.0)
-    Lines(lines.append)(replace(PROGRESS, awaited=row, recovering=1, in_flight=1))
+    Lines(lines.append)(PROGRESS._replace(awaited=row, recovering=1, in_flight=1))
     assert " · waiting for row r9, 12s of at most 41s · 1 in flight" in lines[0]
 
 
@@ -100,8 +99,7 @@ def test_the_last_row_is_named_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPa
     bar = Bar(stream)
     row = events.AwaitedRow("0123456789abcdef" * 2, 12.0, 41.0)
     bar(
-        replace(
-            PROGRESS,
+        PROGRESS._replace(
             total=300,
             done=299,
             rows=RowCounts(299, left=1),
@@ -117,7 +115,7 @@ def test_the_last_row_is_named_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPa
 def test_the_reason_of_a_stop_is_logged() -> None:
     """run.log ends with the exit code and why, stamped with the time."""
     stream = io.StringIO()
-    log_file(stream)(replace(FINISHED, exit_code=5, text="the key was refused: Ada", reason="unauthorized"))
+    log_file(stream)(FINISHED._replace(exit_code=5, text="the key was refused: Ada", reason="unauthorized"))
     lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
     assert lines == ["end    12,477 answered · $6.2841", "exit 5: unauthorized"]
 
@@ -125,7 +123,7 @@ def test_the_reason_of_a_stop_is_logged() -> None:
 def test_the_log_has_failures_and_retries_by_kind() -> None:
     """Each minute run.log says what failed and what was tried again; a terminal's line stays short."""
     stream, lines = io.StringIO(), list[str]()
-    event = replace(PROGRESS, failures={"timeout": 1, "schema": 0}, retries={"timeout": 2, "rate_limit": 1900})
+    event = PROGRESS._replace(failures={"timeout": 1, "schema": 0}, retries={"timeout": 2, "rate_limit": 1900})
     log_file(stream)(event)
     Lines(lines.append)(event)
     assert stream.getvalue().endswith("left · failed: 1 timeout · tried again: 1,900 rate_limit, 2 timeout\n")
@@ -162,7 +160,7 @@ def test_the_bar_stays_one_line_and_is_closed(monkeypatch: pytest.MonkeyPatch, c
     stream = io.StringIO()
     bar = Bar(stream)
     bar(STARTED)
-    bar(replace(PROGRESS, total=None, estimated=True))
+    bar(PROGRESS._replace(total=None, estimated=True))
     bar(PROGRESS)
     bar(events.OtherModelServed("a", "b{}"))
     bar(FINISHED)
@@ -176,21 +174,21 @@ def test_the_bar_stays_one_line_and_is_closed(monkeypatch: pytest.MonkeyPatch, c
 
 def test_a_cap_stands_beside_the_cost() -> None:
     """The line says what was spent, what it is thought to come to, and what it may come to at most."""
-    capped = replace(PROGRESS, max_cost_usd=Decimal(20), elapsed_s=60.0)
+    capped = PROGRESS._replace(max_cost_usd=Decimal(20), elapsed_s=60.0)
     lines: list[str] = []
     Lines(lines.append)(capped)
     assert "$4.1200 of about $6.3000, at most $20.0000 · " in lines[0]
-    Lines(lines.append)(replace(capped, expected_cost_usd=None))
+    Lines(lines.append)(capped._replace(expected_cost_usd=None))
     assert "$4.1200 of at most $20.0000 · " in lines[1]
 
 
 def test_the_pace_of_money_is_told_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log lines and a wide bar say what an hour costs; a narrow bar leaves it out, and nothing is said of nothing."""
-    paced = replace(PROGRESS, cost_per_hour_usd=1.2, elapsed_s=60.0)
+    paced = PROGRESS._replace(cost_per_hour_usd=1.2, elapsed_s=60.0)
     lines: list[str] = []
     Lines(lines.append)(paced)
     assert "$4.1200 of about $6.3000 · $1.20/h · 2 failed" in lines[0]
-    Lines(lines.append)(replace(paced, cost_per_hour_usd=0.0))
+    Lines(lines.append)(paced._replace(cost_per_hour_usd=0.0))
     assert "/h" not in lines[1]
     for columns, told in (("120", True), ("80", False)):
         monkeypatch.setenv("COLUMNS", columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -15,7 +14,7 @@ from batchchat.text.progress_line import failure_kinds, figures, finished_line, 
 PROGRESS = events.Progress(
     elapsed_s=131.0, total=100, estimated=False, rows=RowCounts(38, 2, 0, 60), done=40, in_flight=8,
     recovering=3, ceiling=8, cost_usd=Decimal("4.12"), expected_cost_usd=Decimal("6.3"),
-    tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0,
+    tokens_per_s=31_000.0, rows_per_s=7.3, eta_s=580.0, failures={}, retries={},
 )  # fmt: skip
 
 
@@ -36,7 +35,7 @@ def test_the_whole_line() -> None:
 )
 def test_the_total_may_be_unknown(total: int | None, estimated: bool, text: str) -> None:
     """What is estimated says so, and what is unknown is left out."""
-    assert rows_of_total(replace(PROGRESS, total=total, estimated=estimated)) == text
+    assert rows_of_total(PROGRESS._replace(total=total, estimated=estimated)) == text
 
 
 def test_brief_figures_leave_rates_and_expectations_out() -> None:
@@ -46,12 +45,12 @@ def test_brief_figures_leave_rates_and_expectations_out() -> None:
 
 def test_unknown_cost_is_not_shown_as_nothing() -> None:
     """No figure of money stands where none is known."""
-    assert "$" not in figures(replace(PROGRESS, cost_usd=None))
+    assert "$" not in figures(PROGRESS._replace(cost_usd=None))
 
 
 def test_kinds_are_ranked() -> None:
     """The most frequent first; a kind that no row has any more is left out."""
-    event = replace(PROGRESS, failures={"schema": 0, "timeout": 1}, retries={"timeout": 2, "rate_limit": 1900})
+    event = PROGRESS._replace(failures={"schema": 0, "timeout": 1}, retries={"timeout": 2, "rate_limit": 1900})
     assert failure_kinds(event) == " · failed: 1 timeout · tried again: 1,900 rate_limit, 2 timeout"
     assert failure_kinds(PROGRESS) == ""
 
