@@ -12,7 +12,7 @@ from hashlib import blake2b
 from struct import calcsize
 from typing import Any
 
-__all__ = ["HashTable", "PrefixHash", "process_hash", "stable_hash64", "zeros"]
+__all__ = ["HashTable", "PrefixHash", "grown", "process_hash", "stable_hash64", "zeros"]
 
 _MIN_SLOTS = 1024
 _EMPTY = 0
@@ -44,16 +44,35 @@ def process_hash(value: Hashable) -> int:
     return hash(value) & _ALL_BITS
 
 
-def zeros(typecode: str, count: int, start: memoryview[int] | None = None) -> memoryview[int]:
-    """`count` integers of `typecode`, those of `start` and then zeros.
+def zeros(typecode: str, count: int) -> memoryview[int]:
+    """`count` integers of `typecode`, all zero.
 
     Their memory is their own: what was never written takes none, and it goes back to the system whole. Arrays that are
     appended to in turn leave holes between each other, a quarter of what they hold.
     """
-    memory: Any = memoryview(mmap.mmap(-1, max(count, 1) * calcsize(typecode), **_PRIVATE))
-    column: memoryview[int] = memory.cast(typecode)[:count]
-    if start is not None:
-        column[: len(start)] = start
+    return _view(mmap.mmap(-1, max(count, 1) * calcsize(typecode), **_PRIVATE), typecode, count)
+
+
+def grown(column: memoryview[int], count: int) -> memoryview[int]:
+    """The integers of `column`, which `zeros` or this made, and zeros behind them: `count` in all.
+
+    `column` itself can't be used any more. Its pages move and are not copied, where the system can do that and nobody
+    else looks at them: at no time is there more memory than before, and what was never written still takes none.
+    """
+    memory: Any = column.obj
+    typecode, length = column.format, len(column)
+    column.release()
+    try:
+        memory.resize(max(count, 1) * calcsize(typecode))
+    except (BufferError, SystemError):  # it is looked at; the system can't move it
+        longer = zeros(typecode, count)
+        longer[:length] = _view(memory, typecode, length)
+        return longer
+    return _view(memory, typecode, count)
+
+
+def _view(memory: mmap.mmap, typecode: str, count: int) -> memoryview[int]:
+    column: memoryview[int] = memoryview(memory).cast(typecode)[:count]  # type: ignore[call-overload]
     return column
 
 
@@ -103,7 +122,7 @@ class HashTable:
     def _grow(self) -> None:
         size = 2 * len(self._slots)
         slots, mask = zeros("I", size), size - 1
-        self._hashes = zeros("Q", size // 2, self._hashes)
+        self._hashes = grown(self._hashes, size // 2)
         for number, key in enumerate(self._hashes[: self._count], 1):
             at = key & mask
             while slots[at] != _EMPTY:
@@ -118,11 +137,11 @@ class HashTable:
 
     @classmethod
     def of_arrays(cls, hashes: memoryview[int], slots: memoryview[int]) -> HashTable:
-        """The inverse of `arrays`. Raises `ValueError` where they are of no table."""
+        """The inverse of `arrays`, which are the table's from then on. Raises `ValueError` where they are of none."""
         size = len(slots)
         if size & (size - 1) or 2 * len(hashes) >= size:
             raise ValueError("these arrays are no table's")
         table = cls()
-        table._hashes, table._slots = zeros("Q", size // 2, hashes), slots
         table._count, table._mask = len(hashes), size - 1
+        table._hashes, table._slots = grown(hashes, size // 2), slots
         return table

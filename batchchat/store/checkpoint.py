@@ -4,7 +4,7 @@ It is a copy and no truth: one file beside the journal, with a checksum of its o
 speaks of. One that does not fit them to the byte, is of another version or can't be read is as if it were not there.
 The file is replaced whole, and what is in it is used only where all of it is right.
 
-    batchchat checkpoint 1        the format, a line
+    batchchat checkpoint 2        the format, a line
     123 4567                      bytes of the head, and CRC-32 of all that follows, a line
     {...}                         the head, JSON: `version`, `segments`, `state`, `reading`, `arrays`
     ...                           the arrays of the index, as they are in memory
@@ -35,7 +35,7 @@ from batchchat.version import __version__
 __all__ = ["CHECKPOINT", "Replay", "publish_checkpoint", "replay", "write_checkpoint"]
 
 CHECKPOINT = "checkpoint"
-_MAGIC = b"batchchat checkpoint 1\n"
+_MAGIC = b"batchchat checkpoint 2\n"
 _MAX_LINE = 64
 _UNUSABLE = (
     OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError, StructError

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow as pa
+
 from batchchat.core.record import RowRecord
 from batchchat.store.atomic import Replacement
 from batchchat.store.line_columns import AS_CARRIED, LineForm
@@ -51,7 +53,11 @@ class OutputBuilder:
         return len(self._open)
 
     def use_threads(self, in_threads: bool) -> None:
-        """Whether rows are converted and written in threads, or by `add`, in less memory and more time."""
+        """Whether rows are converted and written in threads, or by `add`, in less memory and more time.
+
+        Each thread has memory of its own: what was needed for earlier rows goes back to the system.
+        """
+        pa.default_memory_pool().release_unused()
         self._in_threads = self._open[-1].in_threads = in_threads
 
     def describe(self, metadata: bytes) -> None:

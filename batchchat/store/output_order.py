@@ -13,7 +13,8 @@ __all__ = ["CompletionOrder", "InputOrder", "OutputOrder"]
 
 _NOT_FINISHED = (1 << 64) - 1
 _MAX_WINDOW = 8_000_000
-_GAP = array("Q", [_NOT_FINISHED])
+_BLOCK = 8192
+_NONE_FINISHED = array("Q", [_NOT_FINISHED]) * _BLOCK
 
 
 class OutputOrder(Protocol):
@@ -65,14 +66,16 @@ class CompletionOrder:
 class InputOrder:
     """The order of the input: a row is settled once those of all lower ordinals are noted.
 
-    Takes 8 bytes for each ordinal between the next one to be taken and the highest that was noted. Where these are more
-    than 8 million apart, no row is settled any more.
+    Takes 8 bytes for each ordinal between the next one to be taken and the highest that was noted. Where these are 8
+    million apart, no row is settled any more.
     """
 
     def __init__(self) -> None:
-        self._window = array("Q")
-        """By ordinal, beginning with `_start`, the journal offsets; `_NOT_FINISHED` of a row that was not noted."""
-        self._start = 0
+        self._blocks: dict[int, array[int]] = {}
+        """Journal offsets by ordinal, `_BLOCK` in each; `_NOT_FINISHED` of a row that was not noted.
+
+        One array of all would be moved when it grows, and leave holes of megabytes.
+        """
         self._settled_to = 0
         self._taken_to = 0
         self.is_broken = False
@@ -83,27 +86,35 @@ class InputOrder:
 
     def note(self, ordinal: int, journal_offset: int) -> None:
         """The row at `ordinal` is finished, by the record at `journal_offset`, which replaces an earlier one."""
-        window, at = self._window, ordinal - self._start
-        if ordinal < self._taken_to or at >= _MAX_WINDOW:
+        if not 0 <= ordinal - self._taken_to < _MAX_WINDOW:
             self.is_broken = True
             return
-        if at >= len(window):
-            window.extend(_GAP * (at - len(window)))
-            window.append(journal_offset)
-        else:
-            window[at] = journal_offset
+        number, at = divmod(ordinal, _BLOCK)
+        if (block := self._blocks.get(number)) is None:
+            block = self._blocks[number] = _NONE_FINISHED[:]
+        block[at] = journal_offset
         if ordinal == self._settled_to:
-            at += 1
-            while at < len(window) and window[at] != _NOT_FINISHED:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Find the next row that was not noted."""
+        number, at = divmod(self._settled_to, _BLOCK)
+        while (block := self._blocks.get(number)) is not None:
+            while at < _BLOCK and block[at] != _NOT_FINISHED:
                 at += 1
-            self._settled_to = self._start + at
+            if at < _BLOCK:
+                break
+            number, at = number + 1, 0
+        self._settled_to = number * _BLOCK + at
 
     def take(self, most: int) -> array[int]:
         """The journal offsets of the next settled rows, at most `most`; they are not given again."""
-        start = self._taken_to - self._start
-        taken = self._window[start : min(start + most, self._settled_to - self._start)]
-        self._taken_to += len(taken)
-        if (self._taken_to - self._start) * 2 > len(self._window):
-            del self._window[: self._taken_to - self._start]
-            self._start = self._taken_to
+        taken, end = array("Q"), min(self._taken_to + most, self._settled_to)
+        while self._taken_to < end:
+            number, at = divmod(self._taken_to, _BLOCK)
+            part = self._blocks[number][at : at + end - self._taken_to]
+            taken += part
+            self._taken_to += len(part)
+            if self._taken_to % _BLOCK == 0:
+                del self._blocks[number]
         return taken

@@ -124,6 +124,7 @@ def test_an_amendment_is_no_new_end_of_a_row() -> None:
 
 
 RESIDENT = """
+import sys
 from batchchat.core.conversation import Key
 from batchchat.store.index import Index
 
@@ -134,13 +135,35 @@ index, before = Index(), resident()
 for number in range(100_000):
     index.set_ordinal(index.add(Key(str(number))), number)
     index.finish(number, "answered", number, number)
-    index.set_passthrough(number, {"n": number} if number % 2 else {})
+    index.set_passthrough(number, eval(sys.argv[1]))
 print((resident() - before) / len(index))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc")
-def test_a_row_takes_as_much_memory_as_its_columns() -> None:
-    """48.5 bytes: 38 of columns, and 10.5 of slots. Arrays that were appended to in turn took 76 here."""
-    measured = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True)
-    assert float(measured.stdout) <= 58
+@pytest.mark.parametrize(
+    ("passthrough", "bound"),
+    [
+        pytest.param('{"n": number}', 51, id="passthrough"),  # 47.5: 37 of columns, and 10.5 of slots
+        pytest.param("{}", 43, id="none"),  # 39.5
+    ],
+)
+def test_a_row_takes_as_much_memory_as_its_columns(passthrough: str, bound: int) -> None:
+    """Of those that have values. With arrays that were appended to in turn, and all columns written, it took 76."""
+    command = [sys.executable, "-c", RESIDENT, passthrough]
+    measured = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(measured.stdout) <= bound
+
+
+def test_a_row_that_loses_its_passthrough_columns_is_noted_so() -> None:
+    """That a row has none is known as well as what it has."""
+    index = Index()
+    entry = index.add(Key("a"))
+    index.finish(entry, "answered", 0, 1)
+    assert not index.has_other_passthrough(entry, {})
+    assert index.has_other_passthrough(entry, {"n": 1})
+    index.set_passthrough(entry, {"n": 1})
+    assert not index.has_other_passthrough(entry, {"n": 1})
+    assert index.has_other_passthrough(entry, {})
+    index.set_passthrough(entry, {})
+    assert not index.has_other_passthrough(entry, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from array import array
 
 from hypothesis import given
@@ -29,6 +30,22 @@ def test_rows_are_taken_in_the_order_of_the_input(finished: list[int], pauses: l
         taken += rows
     assert taken == [100 + ordinal for ordinal in range(12)]
     assert not order.is_broken
+
+
+def test_the_first_of_many_rows_settles_all_behind_it() -> None:
+    """However many rows ended before the one that held them up, and however they are taken."""
+    order, rows = InputOrder(), 50_000
+    for ordinal in range(rows - 1, 0, -1000):
+        order.note(ordinal, ordinal)
+    order.note(0, 0)
+    assert order.settled == 1
+    for ordinal in range(1, rows):
+        if (rows - 1 - ordinal) % 1000:
+            order.note(ordinal, ordinal)
+    assert order.settled == rows
+    assert order.take(10_000) == array("Q", range(10_000))
+    assert order.take(rows) == array("Q", range(10_000, rows))
+    assert (order.settled, order.is_broken) == (0, False)
 
 
 def test_a_row_that_ends_again_counts_as_it_is_now() -> None:
@@ -65,6 +82,19 @@ def test_several_writers_have_no_order_of_completion() -> None:
     assert not order.is_broken
     order.note(2, (2 << 40) + 500)
     assert order.is_broken
+
+
+def test_rows_that_were_taken_take_no_memory() -> None:
+    """A block of 64 KB and what lies between the ends, however many rows there are."""
+    order = InputOrder()
+    tracemalloc.start()
+    for ordinal in range(100_000):
+        order.note(ordinal ^ 7, ordinal)
+        if ordinal % 5000 == 4999:
+            order.take(5000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 300_000
 
 
 def test_rows_that_are_far_ahead_take_no_memory() -> None:
