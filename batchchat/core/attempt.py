@@ -123,7 +123,7 @@ class Reply(NamedTuple):
     `parts` is what is neither text nor a tool call: images, audio and the like, as JSON. `logprobs` are as they came.
     """
 
-    text: str | None
+    text: str | None = None
     finish_reason: str | None = None
     tool_calls: list[Any] | None = None
     refusal: str | None = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
 
 from batchchat.core.conversation import ErrorKind
 from batchchat.mock.faults import KINDS
-from tests.acceptance.job import Ended, Job, rows
+from tests.acceptance.job import PATIENCE_S, Ended, Job, Running, rows
 from tests.acceptance.servers import completion, http, mock_process, raw_server
 from tests.acceptance.test_kill import wait_for
 
@@ -66,9 +68,19 @@ def a_night(job: Job, seed: int, count: int, kills: int) -> float:
             running.process.kill()
             running.end()
             done = job.acknowledged()
-        ended = job.start("--progress", "none").end(120)
+        ended = end_of(job, job.start("--progress", "none"))
         check_the_books(job, ended, mock.stats(), count, kills)
     return time.monotonic() - start
+
+
+def end_of(job: Job, running: Running) -> Ended:
+    """How a run ends, which is waited for as long as more rows are done each time that a hung one would have ended."""
+    before = -1
+    while running.process.poll() is None and (done := job.acknowledged()) > before:
+        before = done
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(PATIENCE_S)
+    return running.end()
 
 
 def check_the_books(job: Job, ended: Ended, stats: dict[str, object], count: int, kills: int) -> None:

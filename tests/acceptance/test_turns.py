@@ -351,6 +351,29 @@ def test_reasoning_is_not_sent_back_and_a_refusal_is_as_text(job: Job) -> None:
     assert server.asked[-1].body["messages"] == replied("One?", "Yes.", "Two?", "I won't.", "Three?")
 
 
+def test_a_conversation_goes_on_behind_a_refusal_without_text(job: Job) -> None:
+    """By a resend of the row that failed at the next turn, and by the run after a kill: it is not paid again."""
+    broken = True
+
+    def answer(asked: Asked) -> Step | list[Step]:
+        if asked.text == "Two?":
+            return error(400, "No.") if broken else ok("Fine.")
+        return ok(message={"role": "assistant", "content": None, "refusal": "I won't."})
+
+    with endpoint(answer) as server:
+        assert play(job, server, [{"id": "a", "turns": ["One?", "Two?"]}]).code == 3
+        records = job.journal_file.read_bytes().splitlines(keepends=True)
+        broken = False
+        assert job.run("--resend", "failed").code == 0
+        whole = job.table()
+        until_refusal = next(n for n, line in enumerate(records, 1) if b'"why":"accepted"' in line)
+        job.output.unlink()
+        job.journal_file.write_bytes(b"".join(records[:until_refusal]))
+        assert job.run().code == 0
+    assert [asked.text for asked in server.asked] == ["One?", "Two?", "Two?", "Two?"]
+    assert [row["messages"] for row in [*whole, *job.table()]] == [replied("One?", "I won't.", "Two?", "Fine.")] * 2
+
+
 def test_a_cut_off_turn_marks_the_row(job: Job) -> None:
     """The conversation goes on, and the row counts as cut off wherever that matters: it has an answer that is."""
 

@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import product
@@ -21,7 +22,7 @@ from tests.acceptance.servers import completion, http
 from tests.field.endpoint import Asked, End, Endpoint, Step, error
 from tests.field.fuzz import EXIT_CODES, MILLION, rows_of, usd
 
-__all__ = ["Bookkeeper", "Generator"]
+__all__ = ["Bookkeeper", "Generator", "check_order"]
 
 CONCURRENCY, MAX_TOKENS = 5, 40
 INPUT_USD, OUTPUT_USD = Decimal("0.5"), Decimal("1.5")
@@ -420,28 +421,7 @@ class Generator:
 
     def _check_journal(self) -> None:
         """No accepted request is paid twice, no answer is replaced unasked, and each reply is kept once."""
-        answered: dict[Key, str] = {}
-        resend: Any = None
-        steps: dict[Key, tuple[str, set[int]]] = {}
-        for record in self.job.journal():
-            kind = record["kind"]
-            if kind == "run":
-                resend = record["resend"]
-            elif kind == "step" and record["why"] == "accepted":
-                fingerprint, accepted = steps.setdefault(key_of(record), (record["fp"], set()))
-                if fingerprint != record["fp"]:
-                    accepted = set()
-                assert record["step"] not in accepted, f"request {record['step']} of {key_of(record)} was paid twice"
-                steps[key_of(record)] = record["fp"], accepted | {record["step"]}
-            elif kind == "amend":
-                if (moved := answered.pop((*record["of"],), None)) is not None:
-                    answered[key_of(record)] = moved
-            elif kind == "row":
-                key = key_of(record)
-                steps.pop(key, None)
-                assert resend or answered.get(key) != record["fp"], f"{key} was answered, and then {record}"
-                if record["status"] == "answered":
-                    answered[key] = record["fp"]
+        check_order(self.job.journal())
         ids = Counter(record["reply"]["response_id"] for record in self.job.journal() if _is_own_reply(record))
         twice = {id_ for id_, count in ids.items() if count > 1}
         records = [record for record in self.job.journal() if _is_own_reply(record)]
@@ -533,6 +513,38 @@ class Generator:
         assert ended.code == 0, ended.err
         value: dict[str, Any] = json.loads(ended.out)
         return value
+
+
+def check_order(records: Iterable[dict[str, Any]]) -> None:
+    """No accepted request of a row is in `records` twice, and no answer is replaced unasked by one to the same request.
+
+    A run that sends answers again says so in its record. One that fails then is answered no longer, and may be sent by
+    a run that sends failed rows again, which says nothing.
+    """
+    answered: dict[Key, str] = {}
+    resend: Any = None
+    steps: dict[Key, tuple[str, set[int]]] = {}
+    for record in records:
+        kind = record["kind"]
+        if kind == "run":
+            resend = record["resend"]
+        elif kind == "step" and record["why"] == "accepted":
+            fingerprint, accepted = steps.setdefault(key_of(record), (record["fp"], set()))
+            if fingerprint != record["fp"]:
+                accepted = set()
+            assert record["step"] not in accepted, f"request {record['step']} of {key_of(record)} was paid twice"
+            steps[key_of(record)] = record["fp"], accepted | {record["step"]}
+        elif kind == "amend":
+            if (moved := answered.pop((*record["of"],), None)) is not None:
+                answered[key_of(record)] = moved
+        elif kind == "row":
+            key = key_of(record)
+            steps.pop(key, None)
+            assert resend or answered.get(key) != record["fp"], f"{key} was answered, and then {record}"
+            if record["status"] == "answered":
+                answered[key] = record["fp"]
+            else:
+                answered.pop(key, None)
 
 
 def key_of(row: dict[str, Any]) -> Key:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from tests.acceptance.job import Job
 from tests.field.endpoint import endpoint
 from tests.field.fuzz import Customer, Provider
-from tests.field.fuzz_shapes import Bookkeeper, Generator
+from tests.field.fuzz_shapes import Bookkeeper, Generator, check_order
 
 STEPS = 6
 
@@ -68,6 +69,34 @@ def generate(job: Job, seed: int, steps: int = STEPS) -> None:
 def test_a_few_shapes_at_random(job: Job, seed: int) -> None:
     """Turns, schemas, re-asks, streams, samples, a matrix and equal requests, in any combination."""
     generate(job, seed, steps=2)
+
+
+def of_row(status: str) -> dict[str, Any]:
+    """A journal's record of one row that ended."""
+    return {"kind": "row", "id": "r0", "variant": "", "sample": 0, "fp": "f", "status": status}
+
+
+def of_run(*resend: str) -> dict[str, Any]:
+    """A journal's record of a run."""
+    return {"kind": "run", "resend": [*resend]}
+
+
+def test_an_answer_that_was_sent_again_and_failed_is_answered_no_longer() -> None:
+    """`--resend @FILE` has an answer fail, and `--resend failed`, whose record is as a plain run's, answers it."""
+    check_order([of_run(), of_row("answered"), of_run("ids"), of_row("failed"), of_run(), of_row("answered")])
+
+
+@pytest.mark.parametrize("status", ["answered", "failed"])
+def test_an_answer_that_is_sent_again_unasked_is_noticed(status: str) -> None:
+    """In the same run or in a later one, whatever comes of it, and though it failed once before."""
+    for records in (
+        [of_row("answered")],
+        [of_row("answered"), of_run()],
+        [of_row("failed"), of_run(), of_row("answered"), of_run()],
+        [of_row("answered"), of_run("ids"), of_row("failed"), of_run(), of_row("answered"), of_run()],
+    ):
+        with pytest.raises(AssertionError, match="was answered, and then"):
+            check_order([of_run(), *records, of_row(status)])
 
 
 @pytest.mark.soak

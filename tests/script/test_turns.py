@@ -129,6 +129,17 @@ def test_what_a_failed_row_has_is_taken_up_by_a_resend() -> None:
     assert asked(played, *attempts) == asked(played, one, two)
 
 
+def test_a_reply_without_text_is_taken_up_too() -> None:
+    """A refusal has none, and its record does not name what it lacks: the conversation goes on behind it."""
+    played = script("a", "b")
+    refused = accepted(asked(played), None, refusal="I won't.")
+    outcome = ended(played, refused, failed(asked(played, refused)))
+    record = record_of_outcome(outcome, played.identity, NO_SPEND, 0.0)
+    (attempt,) = replayed(played, accepted_replies_of(record))
+    assert attempt.reply == refused.reply
+    assert asked(played, attempt) == asked(played, refused)
+
+
 def test_a_replay_ends_where_the_script_does() -> None:
     """Replies that the script has no request for are left out, as are fields of a reply that we do not know."""
     played = script("a", "b")
