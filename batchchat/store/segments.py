@@ -255,7 +255,10 @@ def machine_errors(path: Path) -> Iterator[None]:
 
 
 class LineReader:
-    """Reads single lines by journal offset. Lines near each other share one read: input order is nearly their order."""
+    """Reads single lines by journal offset. Lines near each other share one read: input order is nearly their order.
+
+    A line that follows the one before it is read with those behind it, any other one with those before it, too.
+    """
 
     _WINDOW = 1 << 20
 
@@ -264,6 +267,7 @@ class LineReader:
         self._files: dict[int, int] = {}
         self._segment = -1
         self._start = 0
+        self._next = 0
         self._data = b""
 
     def read(self, at: int) -> tuple[dict[str, Any], int]:
@@ -304,9 +308,11 @@ class LineReader:
         if number == self._segment and 0 <= start < len(self._data):
             end = self._data.find(b"\n", start)
             if end >= 0:
+                self._next = self._start + end + 1
                 return self._data[start:end]
         # Rows are in the order they finished: the next one to be read may be a little before this one.
-        before = min(offset, self._WINDOW // 2)
+        follows = number == self._segment and offset == self._next
+        before = 0 if follows else min(offset, self._WINDOW // 2)
         with machine_errors(segment_path(self._folder, number)):
             size = self._WINDOW
             while True:
@@ -315,8 +321,11 @@ class LineReader:
                 if end >= 0 or len(data) < size:
                     break
                 size *= 4
+        if end < 0:
+            end = len(data)
         self._segment, self._start, self._data = number, offset - before, data
-        return data[before : end if end >= 0 else len(data)]
+        self._next = self._start + end + 1
+        return data[before:end]
 
     def _file(self, number: int) -> int:
         if number not in self._files:

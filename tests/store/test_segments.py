@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,26 @@ def test_lines_are_read_back_in_any_order(tmp_path: Path) -> None:
         assert bare(record) == rows[n]
         assert length == len(records.encode(rows[n])) - 1
     reader.close()
+
+
+def test_lines_that_follow_each_other_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of long lines in their order hardly more is read of the disk than there is; one before them is still found."""
+    rows: list[Any] = [answered(f"{n}", messages=[{"role": "user", "content": "x" * 200_000}]) for n in range(40)]
+    places = write_segment(tmp_path, 1, rows)
+    bytes_read, pread = 0, os.pread
+
+    def counted(descriptor: int, size: int, offset: int) -> bytes:
+        nonlocal bytes_read
+        data = pread(descriptor, size, offset)
+        bytes_read += len(data)
+        return data
+
+    monkeypatch.setattr(os, "pread", counted)
+    reader = LineReader(tmp_path)
+    for n in (*range(20), 21, 20, *range(22, 40), 3):
+        assert bare(reader.read(places[n])[0]) == rows[n]
+    reader.close()
+    assert bytes_read < 1.4 * segment_path(tmp_path, 1).stat().st_size
 
 
 def test_lines_whose_newlines_are_hurt_are_read_back(tmp_path: Path) -> None:
