@@ -27,6 +27,9 @@ __all__ = ["Committed", "Journal"]
 SEGMENT_BYTES = 256 << 20
 """A segment of this size or more is followed by the next."""
 
+_WRITTEN_ALONE = 1 << 16
+"""Lines that are as long as this on average are each written by themselves: to join them would be to copy all."""
+
 Committed = Callable[[Sequence[tuple[int, Any]]], None]
 """Called in the event loop with the (journal offset, record) pairs of each synced group, in order."""
 
@@ -150,7 +153,9 @@ class Journal:
         """Write one group in the writer's thread; return its journal offset."""
         if self._file.size >= self._segment_bytes:
             self._file.roll()
-        return journal_offset(*self._file.append(b"".join(lines)))
+        if sum(map(len, lines)) < len(lines) * _WRITTEN_ALONE:
+            lines = [b"".join(lines)]
+        return journal_offset(*self._file.append(*lines))
 
     def _group_done(self, group: _Group, error: BaseException | None) -> None:
         if self._group is not group or self.failed is not None:

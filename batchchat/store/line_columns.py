@@ -30,7 +30,8 @@ __all__ = ["AS_CARRIED", "KeyPath", "LineColumns", "LineForm"]
 
 _TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 _NO_PATHS: Mapping[str, KeyPath] = {}
-_ZERO = cells.decode([0], pa.int32())[0]
+_NO_SIZE = cells.decode([0], pa.int32())
+_ZERO = _NO_SIZE[0]
 _CARRIED = "carried"
 KeyPath = tuple[str, ...]
 """The keys that lead to a value in a line's record."""
@@ -165,22 +166,45 @@ def _messages(values: Mapping[KeyPath, Any]) -> Any:
     if messages.null_count or roles.null_count or contents.null_count:
         return None
     # Each reply goes behind the messages that it answers; replies come after all messages in what is taken from.
-    ends, next_reply = lists.offsets.to_pylist(), len(messages)
+    ends, question_count, replied = lists.offsets.to_pylist(), len(messages), 0
+    question_text, reply_text = _Texts(contents), _Texts(texts.drop_null())
     order: list[int] = []
     lengths: list[int] = []
+    parts: list[memoryview] = []
     for (start, end), has_reply in zip(pairwise(ends), replies.is_valid().to_pylist(), strict=True):
         order += range(start, end)
+        parts.append(question_text.between(start, end))
         if has_reply:
-            order.append(next_reply)
-            next_reply += 1
+            order.append(question_count + replied)
+            parts.append(reply_text.between(replied, replied + 1))
+            replied += 1
         lengths.append(end - start + has_reply)
     positions = cells.decode(order, _INT)
-    speakers = cells.decode(["assistant"] * (next_reply - len(messages)), _TEXT)
-    columns = [
-        pa.concat_arrays([roles, speakers]).take(positions),
-        pa.concat_arrays([contents, texts.drop_null()]).take(positions),
-    ]
+    speakers = cells.decode(["assistant"] * replied, _TEXT)
+    sizes = pa.concat_arrays([question_text.sizes, reply_text.sizes]).take(positions)
+    columns = [pa.concat_arrays([roles, speakers]).take(positions), _texts_of(sizes, parts)]
     struct = pa.StructArray.from_arrays(columns, fields=list(MESSAGES.value_type))
     validity = lists.is_valid().buffers()[1] if lists.null_count else None
     buffers: Any = [validity, offsets_of(lengths, wide=False)]
     return pa.Array.from_buffers(MESSAGES, len(lists), buffers, children=[struct])
+
+
+class _Texts:
+    """The bytes of an array of texts without nulls."""
+
+    def __init__(self, texts: Any) -> None:
+        _, offsets, data = texts.buffers()
+        self.sizes = pc.binary_length(texts)
+        self._data = memoryview(b"" if data is None else data)
+        self._offsets = memoryview(offsets).cast("i")[texts.offset :] if len(texts) else memoryview(bytes(4)).cast("i")
+
+    def between(self, start: int, end: int) -> memoryview:
+        """Those of the texts from `start` to before `end`, one after the other."""
+        return self._data[self._offsets[start] : self._offsets[end]]
+
+
+def _texts_of(sizes: Any, parts: Sequence[memoryview]) -> Any:
+    """Texts of these `sizes`, whose bytes are `parts` one after the other: a long text is copied once."""
+    offsets: Any = pa.concat_arrays([_NO_SIZE, pc.cumulative_sum_checked(sizes)])
+    data: Any = pa.py_buffer(b"".join(parts))
+    return pa.Array.from_buffers(_TEXT, len(sizes), [None, offsets.buffers()[1], data])

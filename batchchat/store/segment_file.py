@@ -98,21 +98,21 @@ class SegmentFile:
         if not same or not _locked(self._descriptor):
             raise OutputError(f"another process writes to {self._path}. {WAY_OUT}")
 
-    def append(self, data: bytes) -> tuple[int, int]:
-        """Write and sync `data`; return the number of the segment and the offset where it is.
+    def append(self, *data: bytes) -> tuple[int, int]:
+        """Write and sync all of `data`; return the number of the segment and the offset where it is.
 
         Raises `OSError` where the disk refuses it; the segment is then as it was.
         """
         if self.intrusion is None:
             self._look_for_others()
         at = self.size
-        self._append(data)
+        self._append(*data)
         if self.intrusion is None and os.fstat(self._descriptor).st_size != self.size:
             # Somebody has written at the same moment: where `data` is in the file is not known.
             self.intrusion = self._grown
             self._continue_apart()
             at = self.size
-            self._append(data)
+            self._append(*data)
         return self.number, at
 
     def roll(self) -> None:
@@ -133,20 +133,20 @@ class SegmentFile:
     def _grown(self) -> str:
         return f"another process writes to {self._path} too"
 
-    def _append(self, data: bytes) -> None:
-        written = 0
+    def _append(self, *data: bytes) -> None:
+        size = sum(map(len, data))
         try:
-            view = memoryview(data)
-            while view:
-                count = self._write(self._descriptor, view)
-                written, view = written + count, view[count:]
+            for part in data:
+                view = memoryview(part)
+                while view:
+                    view = view[self._write(self._descriptor, view) :]
             self._sync(self._descriptor)
         except OSError:
             # Only what this call can have written is cut off.
-            if self.size <= os.fstat(self._descriptor).st_size <= self.size + len(data):
+            if self.size <= os.fstat(self._descriptor).st_size <= self.size + size:
                 os.ftruncate(self._descriptor, self.size)
             raise
-        self.size += len(data)
+        self.size += size
 
     def _look_for_others(self) -> None:
         """Set `intrusion` if another process writes the journal, and continue where it doesn't."""

@@ -143,6 +143,33 @@ def test_room_waits_until_few_enough_are_unsynced(tmp_path: Path) -> None:
     assert ears.sizes == [1, 3]
 
 
+def test_long_lines_are_written_without_a_copy_of_all(tmp_path: Path) -> None:
+    """Short lines of a group are one write, long ones each their own, in their order and with their offsets."""
+    ears, sync, sizes = Ears(), GatedSync(), list[int]()
+    long = [{**row, "messages": [{"role": "user", "content": "x" * 100_000}]} for row in ROWS]
+
+    def write(descriptor: int, data: memoryview) -> int:
+        sizes.append(len(data))
+        return os.write(descriptor, data)
+
+    async def scene() -> None:
+        journal = Journal(tmp_path, ResumePoint(), ears.committed, write=write, sync=sync)
+        for rows in (ROWS, long):
+            sync.gate.clear()
+            for record in rows:
+                journal.append(record)
+            sync.gate.set()
+            await journal.settled()
+        journal.close()
+
+    play(scene)
+    first, *group = (len(records.encode(row)) for row in ROWS)
+    assert sizes == [first, sum(group), *(len(records.encode(row)) for row in long)]
+    reader = LineReader(tmp_path)
+    assert [bare(reader.read(at)[0]) for group in ears.groups for at, _ in group] == [*ROWS, *long]
+    reader.close()
+
+
 def test_what_is_written_in_pieces_is_whole(tmp_path: Path) -> None:
     """A write that takes a few bytes at a time loses none."""
     ears = Ears()
