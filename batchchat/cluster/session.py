@@ -13,7 +13,7 @@ from batchchat.cluster.cluster_run import ClusterRun
 from batchchat.cluster.local import start_local_worker
 from batchchat.errors import InputError, UsageError
 from batchchat.execution import wiring
-from batchchat.execution.early_import import publishing_imported_early
+from batchchat.execution.early_import import end_imported_early
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.messages import nothing_good
 from batchchat.execution.plan import PlanCounts
@@ -51,7 +51,7 @@ class ClusterSession(Session):
         self._close_recorder()  # each worker writes segments of its own
         self._end_checkpoints()
         if result.error is None:
-            with publishing_imported_early():
+            with end_imported_early():
                 async with self._early.written():
                     await self._send_by_workers(run)
         self._tell_notes(run.input.notes)

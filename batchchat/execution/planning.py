@@ -15,7 +15,6 @@ from batchchat.errors import BatchchatError, InputError, OutputError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition, OnChanged
-from batchchat.execution.first_look import first_look
 from batchchat.execution.known_input import KnownInput
 from batchchat.execution.messages import changed_rows_question, no_bound, nothing_good, other_job, strict_refusal
 from batchchat.execution.plan import PlanCounts, plan
@@ -121,6 +120,8 @@ class Planner:
     async def _count(self, rates: Rates) -> PlanCounts:
         scripts, ledger = scripts_for(self._job, rates), self._ledger
         if not len(ledger.index) and not ledger.unfinished and self.rules.only is None:
+            from batchchat.execution.first_look import first_look
+
             counts = await first_look(self._source, scripts, self._stopped)
             if counts is not None:
                 return counts

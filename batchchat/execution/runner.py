@@ -21,7 +21,6 @@ from batchchat.errors import BatchchatError, OutputError, error_of_machine
 from batchchat.execution.context import RunContext, RunOptions
 from batchchat.execution.ending import RunResult
 from batchchat.execution.exit_reason import error_reason
-from batchchat.execution.on_finish import run_command
 from batchchat.execution.session import Session, run_session
 from batchchat.execution.signals import Signals
 from batchchat.execution.state_file import StateFile, environment_of
@@ -205,6 +204,8 @@ async def _call_on_finish(context: RunContext, summary: Mapping[str, Any]) -> No
     job = context.job
     if job.on_finish is None or context.signals.impatient:
         return
+    from batchchat.execution.on_finish import run_command
+
     command = partial(
         run_command,
         job.on_finish,

@@ -20,7 +20,7 @@ from batchchat.execution import wiring
 from batchchat.execution.checkpoints import Checkpoints
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition
-from batchchat.execution.early_import import publishing_imported_early
+from batchchat.execution.early_import import end_imported_early
 from batchchat.execution.early_output import EarlyOutput
 from batchchat.execution.ending import RunResult, finish, tell_broken
 from batchchat.execution.exit_reason import RunLoopResult
@@ -303,7 +303,7 @@ class Session:
         """While the rows of `feed` are sent: note what is read of the input, write checkpoints and the output."""
         assert self._checkpoints is not None
         self._known.watch(feed)
-        with publishing_imported_early():
+        with end_imported_early():
             async with self._checkpoints.kept(recorder), self._early.written():
                 yield
 

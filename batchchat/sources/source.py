@@ -28,7 +28,6 @@ from batchchat.sources.input_digest import InputDigest
 from batchchat.sources.readers import begin, declared_columns, read_footers, read_records, resolve_json_kind
 from batchchat.sources.rendering import TEMPLATE, Rendering
 from batchchat.sources.row_builder import REFERENCE, Columns, RowBuilder
-from batchchat.sources.sampling import Sample, choose
 from batchchat.sources.unsent_fields import UnsentFields
 from batchchat.text.numbers import rows as rows_left_out
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from batchchat.sources.files import InputFile, Record
     from batchchat.sources.formats import Format
     from batchchat.sources.remote_object import RemoteObject
+    from batchchat.sources.sampling import Sample
 
 __all__ = ["Source", "open_source"]
 
@@ -108,6 +108,8 @@ class Source:
         rendering.declare(self.column_types)
         self.column_types = _with_reference(self.column_types, self._columns)
         if spec.random is not None:
+            from batchchat.sources.sampling import choose
+
             # Which rows are in the sample depends on all of them, so all are read before the first is handed out.
             self._sample = choose(self._rows(of_all=True), spec.random, spec.seed)
             self.rows_total = self._sample.rows if spec.shard is None else None

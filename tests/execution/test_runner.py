@@ -196,7 +196,7 @@ def test_a_time_of_day_is_the_next_after_the_command_began(tmp_path: Path) -> No
 
 
 def test_what_the_end_needs_is_imported_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the first answers are awaited, and in a thread, the modules are imported that write the output."""
+    """While the first answers are awaited, and in a thread, what writes the output and runs `on_finish` is imported."""
     imported: list[tuple[str, bool]] = []
 
     def import_module(name: str) -> None:
@@ -206,4 +206,4 @@ def test_what_the_end_needs_is_imported_meanwhile(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(early_import, "import_module", import_module)
     result = asyncio.run(run_job(job(tmp_path), OPTIONS))
     assert result.exit_code == 0
-    assert imported == [("batchchat.execution.publish", False)]
+    assert imported == [("batchchat.execution.publish", False), ("batchchat.execution.on_finish", False)]
