@@ -24,7 +24,10 @@ from batchchat.store.worker_file import has_living_workers
 __all__ = ["Lock", "holder"]
 
 NAME = "lock"
-_RETRY_PAUSE_S = 0.001
+_RETRY_PAUSE_S = 0.005
+_NAMELESS_S = 2.0
+"""How long a holder is waited for that nothing tells of: it is about to write who it is, or was left by a run that was
+killed and is about to end."""
 
 
 class Lock:
@@ -39,8 +42,9 @@ class Lock:
 
         `output` is the path as the user wrote it, `see` a command that shows the other run's status.
         """
+        until = time.monotonic() + _NAMELESS_S
         try:
-            while (descriptor := _try(folder / NAME, output, see)) is None:
+            while (descriptor := _try(folder / NAME, output, see, may_wait=time.monotonic() < until)) is None:
                 time.sleep(_RETRY_PAUSE_S)
             if _is_written(folder):
                 os.close(descriptor)
@@ -69,14 +73,20 @@ class Lock:
             os.close(descriptor)
 
 
-def _try(path: Path, output: str, see: str | None) -> int | None:
-    """The locked descriptor, or None where a retry may succeed. Raises `OutputError` if a run holds the lock."""
+def _try(path: Path, output: str, see: str | None, *, may_wait: bool) -> int | None:
+    """The locked descriptor, or None where a retry may succeed. Raises `OutputError` if a run holds the lock.
+
+    A holder that nothing tells of is another try, as long as there `may_wait` for it.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         if not _try_flock(descriptor, fcntl.LOCK_EX):
             if _try_flock(descriptor, fcntl.LOCK_SH):
                 return None  # `holder` had it for a moment
-            raise OutputError(_in_use(_read(descriptor, path.parent), output, see))
+            owner = _read(descriptor, path.parent)
+            if not owner and may_wait:
+                return None
+            raise OutputError(_in_use(owner, output, see))
         if not _same_file(descriptor, path):
             return None  # the folder was set aside between opening and locking
         locked, descriptor = descriptor, -1

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,6 +141,16 @@ def test_an_owner_that_has_not_written_yet_is_another_process(tmp_path: Path) ->
                 Lock.take(tmp_path, "x.parquet")
             assert str(caught.value) == "x.parquet is in use by another process."
             assert holder(tmp_path) == {}
+
+
+def test_a_holder_that_nothing_tells_of_is_waited_for(tmp_path: Path) -> None:
+    """What a killed run has left behind is about to end, as the process by which it spoke with Ray."""
+    with process(HOLD, tmp_path) as child:
+        (tmp_path / NAME).write_text("")
+        ending = threading.Timer(0.3, child.kill)
+        ending.start()
+        Lock.take(tmp_path, "x.parquet").release()
+        ending.join()
 
 
 def test_a_folder_that_takes_no_lock_is_told(tmp_path: Path) -> None:
