@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,8 +39,7 @@ def s3_process() -> Iterator[S3]:
 @pytest.fixture
 def s3(s3_process: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     """An S3 server, with what a program needs to reach it in the environment."""
-    for name, value in s3_process.environ.items():
-        monkeypatch.setenv(name, value)
+    _set_all(monkeypatch, s3_process.environ)
     return s3_process
 
 
@@ -59,9 +58,13 @@ def azurite_process() -> Iterator[ObjectServer]:
 @pytest.fixture
 def azurite(azurite_process: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer:
     """Azure's emulator, with what a program needs to reach it in the environment."""
-    for name, value in azurite_process.environ.items():
-        monkeypatch.setenv(name, value)
+    _set_all(monkeypatch, azurite_process.environ)
     return azurite_process
+
+
+def _set_all(monkeypatch: pytest.MonkeyPatch, environ: Mapping[str, str]) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
 
 
 def pytest_configure() -> None:

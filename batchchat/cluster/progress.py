@@ -117,9 +117,7 @@ class ClusterProgress:
         down = [worker for worker in workers if worker.down_since is not None] if self._news.is_down else []
         longest = max(workers, key=lambda worker: worker.awaited.running_s if worker.awaited else -1.0, default=IDLE)
         self._tell(
-            down[0]
-            if down
-            else IDLE._replace(
+            (down[0] if down else IDLE)._replace(
                 elapsed_s=self.elapsed_s,
                 total=total,
                 estimated=estimated,

@@ -133,9 +133,12 @@ def _is_written(folder: Path) -> bool:
 
 
 def _by_state(folder: Path) -> dict[str, Any]:
-    """The pid and host in run.json, of a run that holds the journal and whose lock file is gone."""
+    """The pid and host in run.json, of a run that holds the journal and whose lock file is gone, or was killed."""
     state = read_state(folder) or {}
-    return {name: state[name] for name in ("pid", "host") if name in state} if {"pid", "host"} <= state.keys() else {}
+    if not {"pid", "host"} <= state.keys():
+        return {}
+    owner = {"pid": state["pid"], "host": state["host"]}
+    return {**owner, "left": True} if _is_gone(owner) else owner
 
 
 def _read(descriptor: int, folder: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class SegmentWindows:
         self._windows: dict[int, _Window] = {}
         self._bytes = self._adds = 0
         self._dropped: dict[int, range] = {}
-        """By segment, which bytes the last window had that was dropped at this size."""
+        """By segment, which bytes the last window had that was dropped at this size for want of room."""
 
     def line(self, number: int, offset: int) -> bytes | None:
         """The line at `offset` of the segment `number`, without its newline; None where its window lacks it."""
@@ -62,9 +62,10 @@ class SegmentWindows:
         while self._windows:
             oldest, (added, first, dropped) = next(iter(self._windows.items()))
             is_idle = self._adds - added > _IDLE_ADDS + 4 * len(self._windows)
-            if not is_idle and self._bytes + len(data) <= _MAX_BYTES:
-                break
-            self._dropped[oldest] = range(first, first + len(dropped))
+            if not is_idle:
+                if self._bytes + len(data) <= _MAX_BYTES:
+                    break
+                self._dropped[oldest] = range(first, first + len(dropped))
             self.forget(oldest)
         self._windows[number] = _Window(self._adds, start, data)
         self._bytes += len(data)

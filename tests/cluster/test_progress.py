@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from batchchat.cluster.news import WorkerNews
 from batchchat.cluster.progress import IDLE, ClusterProgress
+from batchchat.core.endpoint_events import EndpointDown
+from batchchat.core.events import Event, Progress
+from batchchat.execution.finished_rows import FinishedRows
+from batchchat.store.ledger import Ledger
 from tests.job.given import MOCK, load
 
 
@@ -43,3 +48,21 @@ def test_one_worker_that_has_read_all_of_the_input_knows_the_rows_of_all() -> No
     progress.count_shard(1, 21, estimated=False)
     progress.count_shard(2, 22, estimated=False)
     assert progress.total() == (63, False)  # the file has grown meanwhile
+
+
+def test_while_the_endpoint_is_down_the_figures_are_those_of_all_workers(tmp_path: Path) -> None:
+    """Since when, and when it is probed, is known to each of them; how many rows there are is not."""
+    events = list[Event]()
+    news = WorkerNews(lambda _: None)
+    ledger = Ledger(tmp_path)
+    rows = FinishedRows(ledger, 0, lambda _: None)
+    progress = ClusterProgress(load(MOCK), rows, news, events.append, total=100, shards=2, limit=None)
+    for number in range(2):
+        news.hear(number, IDLE._replace(total=50, in_flight=3, down_since=7.0, probe_in_s=2.0))
+        news.hear(number, EndpointDown(7.0, "no answer", 2.0, None))
+    progress.report()
+    (event,) = events
+    assert isinstance(event, Progress)
+    assert (event.total, event.in_flight, event.rows.left) == (100, 6, 100)
+    assert (event.down_since, event.probe_in_s) == (7.0, 2.0)
+    ledger.close()

@@ -59,6 +59,16 @@ def test_a_segment_that_is_read_to_its_end_has_no_window_for_long() -> None:
     assert held(windows) == MIB
 
 
+def test_what_is_read_again_long_after_is_read_by_large_windows() -> None:
+    """There was room for it all the time: only who needs more windows than there is room for reads smaller ones."""
+    windows = SegmentWindows()
+    windows.add(1, 0, CONTENT[:MIB])
+    for start in range(40):
+        windows.add(2, start * MIB, CONTENT[:MIB])
+    assert windows.line(1, 0) is None
+    assert windows.size_for(1, 0) == MIB
+
+
 def test_a_window_that_is_forgotten_is_read_anew() -> None:
     """Without it there is nothing of the segment."""
     windows = SegmentWindows()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +59,17 @@ def test_a_run_waits_for_workers_of_a_killed_one(tmp_path: Path) -> None:
     assert not file.path.exists()
     lock.release()
     assert holder(tmp_path) is None
+
+
+def test_a_run_that_is_gone_is_not_named_as_the_one_that_writes(tmp_path: Path) -> None:
+    """Its lock is free, its worker lives somewhere: run.json has its pid, which may be another program's by then."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "run.json").write_text(json.dumps({"pid": gone.pid, "host": socket.gethostname()}))
+    descriptor = lock_worker_file(WorkerFile.create(tmp_path, 1))
+    with pytest.raises(OutputError, match="is in use by workers of a run that was killed"):
+        Lock.take(tmp_path, "out.parquet")
+    owner = holder(tmp_path)
+    assert owner is not None
+    assert owner["left"] is True
+    os.close(descriptor)
