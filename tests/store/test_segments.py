@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -262,20 +261,3 @@ def test_closing_gives_the_files_back(tmp_path: Path) -> None:
     assert open_files() == before
     assert bare(reader.read(at)[0]) == ROWS[0]
     reader.close()
-
-
-def test_lines_of_two_segments_in_turn_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As those of two workers in the order of the input: a read for each segment, not for each line."""
-    places = [write_segment(tmp_path, number, ROWS[:3]) for number in (1, 2)]
-    sizes, pread = list[int](), os.pread
-
-    def counting(descriptor: int, size: int, offset: int) -> bytes:
-        sizes.append(size)
-        return pread(descriptor, size, offset)
-
-    monkeypatch.setattr(os, "pread", counting)
-    reader = LineReader(tmp_path)
-    read = [bare(reader.read(at)[0]) for pair in zip(*places, strict=True) for at in pair]
-    reader.close()
-    assert read == [row for row in ROWS[:3] for _ in range(2)]
-    assert len(sizes) == 2
