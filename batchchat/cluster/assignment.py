@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchchat.cluster.spent import Spent
-from batchchat.core.shard import Shard
 from batchchat.errors import BatchchatError
-from batchchat.execution.tasks import ResumeRules
 from batchchat.job import JobSpec
+from batchchat.policy.budget import PriceRatio
 from batchchat.policy.decision import Halt
 from batchchat.pricing.rates import ListedModel, Rates
 
 __all__ = [
     "Assignment",
     "EndReceived",
-    "RowsAsked",
-    "RowsGranted",
+    "ModelsListed",
+    "RowsHanded",
+    "RowsWanted",
     "Signalled",
     "Stopped",
     "Synced",
@@ -30,10 +30,10 @@ __all__ = [
 
 
 class WorkerMark(NamedTuple):
-    """Which worker it is: the one of the shard `number` in its start `incarnation`, from 1.
+    """Which worker it is: the one of the partition `number` in its start `incarnation`, from 1.
 
-    `writer` is its number among all writers of the session's journal, and `replaces` that of the killed one whose shard
-    it takes over.
+    `writer` is its number among all writers of the session's journal, and `replaces` that of the killed one whose
+    partition it takes over.
     """
 
     number: int
@@ -54,28 +54,26 @@ class WorkerMark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The `shard` of the rows of `job`, whose limits are those of one worker, at `rates`, as `rules` decide.
+    """To send rows of `job`, whose limits are those of one worker, at `rates`.
 
     The journal is in `folder`: the segments `base` were there before the session's workers began, and those in `own`
-    are of workers of the same shard that this one replaces. A cap (`budget.max_cost`) is leased, and so are the rates a
-    minute and, if `is_limited`, how many rows may be sent. What was `spent_before` the session counts as this worker's.
-    `answered_models` have answered at the endpoint by now. Proxies and certificates are those of `environ`; None is the
-    environment of the worker's own process, which may be on another machine.
+    are of workers of the same partition that this one replaces. A cap (`budget.max_cost`) is leased, and so are the
+    rates a minute. What was `spent_before` the session counts as this worker's. `answered_models` have answered at the
+    endpoint by now, and `learned` is what was seen of the job's price. Proxies and certificates are those of `environ`;
+    None is the environment of the worker's own process, which may be on another machine.
     """
 
     job: JobSpec
     rates: Rates
-    rules: ResumeRules
     folder: Path
     base: Sequence[int]
     own: Sequence[int]
-    shard: Shard
     mark: WorkerMark
     environ: Mapping[str, str] | None = field(repr=False)
-    is_limited: bool
     stop_at: float | None
     spent_before: Spent
     answered_models: frozenset[str]
+    learned: PriceRatio
 
 
 class EndReceived(NamedTuple):
@@ -85,14 +83,28 @@ class EndReceived(NamedTuple):
     """
 
 
-class RowsAsked(NamedTuple):
-    """A worker has sent all the rows that it may, of a limit on rows that is shared."""
+class ModelsListed(NamedTuple):
+    """The worker has read the endpoint's list of models."""
+
+    listed: Mapping[str, ListedModel]
 
 
-class RowsGranted(NamedTuple):
-    """It may send so many more; none where the limit is reached."""
+class RowsWanted(NamedTuple):
+    """The worker waits for rows, and wants others to be there before it does; there is one such message at a time."""
 
-    rows: int
+    needed: int
+    ahead: int
+
+
+class RowsHanded(NamedTuple):
+    """The answer to `RowsWanted`: rows as `handed_row.packed` makes them. The last one has none.
+
+    From then on the worker may have `max_ahead` rows that it does not wait for; None: as many as it likes.
+    """
+
+    rows: Sequence[bytes]
+    is_last: bool = False
+    max_ahead: int | None = None
 
 
 class Signalled(NamedTuple):
@@ -123,24 +135,9 @@ class WorkerDefect(NamedTuple):
 class WorkerEnd:
     """How a worker ended: what stopped it, and what it has read of the input.
 
-    `halt` or `error` stopped it, if anything did. `is_exhausted`: it has read its input to the end. `total` is the
-    number of rows of its shard, where that is known, or `estimated`, and `input_rows` that of the rows of the whole
-    input, where that was counted. `limit_left` of the rows that it was granted were not sent. `notes` are what is to be
-    said of the input, of which `left_out` rows are left out by `input.where`. `listed` is the endpoint's list of
-    models, where it was read.
+    `halt` or `error` stopped it, if anything did. `cancelled` requests were in flight then.
     """
 
     halt: Halt | None = None
     error: BatchchatError | None = None
     cancelled: int = 0
-    is_exhausted: bool = False
-    rows_read: int = 0
-    good_rows: int = 0
-    first_bad: str | None = None
-    left_out: int = 0
-    total: int | None = None
-    is_estimated: bool = True
-    input_rows: int | None = None
-    limit_left: int | None = None
-    notes: Sequence[str] = ()
-    listed: Mapping[str, ListedModel] | None = None

@@ -13,31 +13,33 @@ from typing import Any
 from batchchat.cluster.assignment import Assignment, WorkerEnd, WorkerMark
 from batchchat.cluster.crew import Crew, CrewPlan
 from batchchat.cluster.follower import JournalFollower
-from batchchat.cluster.input_read import InputRead
+from batchchat.cluster.handout import Handout
 from batchchat.cluster.lessor import LeaseTerms, Lessor
 from batchchat.cluster.local import WorkerHandle
 from batchchat.cluster.news import WorkerNews
 from batchchat.cluster.progress import ClusterProgress
-from batchchat.cluster.row_quota import RowQuota
 from batchchat.cluster.run_streak import RunStreak
 from batchchat.cluster.spent import NOTHING_SPENT, Spent
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.core.events import Draining
 from batchchat.core.record import key_of
-from batchchat.core.shard import Shard
 from batchchat.errors import BatchchatError, MachineError
+from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.exit_reason import RunLoopResult
+from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
+from batchchat.execution.recorder import Recorder
+from batchchat.execution.scripts import scripts_for
 from batchchat.execution.send_plan import SendPlan
+from batchchat.execution.send_rows import end_feed, feed_of
 from batchchat.job import JobSpec
 from batchchat.job.cluster import RAY, partition_count, worker_count
-from batchchat.job.spec import AUTO
+from batchchat.policy.budget import PriceRatio
 from batchchat.policy.circuit_breaker import OUTAGE
 from batchchat.policy.decision import Halt
-from batchchat.sources import Source
 from batchchat.store.segment_file import WAY_OUT
-from batchchat.store.segments import segment_path, segments
+from batchchat.store.segments import segment_of, segment_path
 
 __all__ = ["ClusterRun"]
 
@@ -52,127 +54,138 @@ _NEVER = 1 << 62
 class ClusterRun:
     """Has `rows` sent by as many workers as the context's job says. What comes of it is added to `result`.
 
-    `send` is called once; `apply` takes in the records of the journal. `input` is what was read.
+    `send` is called once; `apply_own` takes in the records that the run itself writes in the journal.
     """
 
     def __init__(self, context: RunContext, folder: Path, rows: SendPlan, result: RunLoopResult) -> None:
-        job = context.job
+        job, terms = context.job, rows.terms
         self._context = context
         self._folder = folder
         self._rows = rows
+        self._terms = terms
         self._result = result
         self._workers = worker_count(job.cluster, job.workers, job.concurrency)
-        self._shards = partition_count(job.cluster, self._workers)
-        self._finished = FinishedRows(rows.ledger, rows.outdated, context.tell, rows.undecided)
-        self._news = WorkerNews(context.tell)
+        self._partitions = partition_count(job.cluster, self._workers)
+        self._finished = FinishedRows(terms.ledger, terms.outdated, context.tell, terms.undecided)
+        self._news = WorkerNews(context.tell, terms.rates.learn)
         self._base = list[int]()
         self._spent = NOTHING_SPENT
         self._counting: int | None = None
-        """The shard whose worker counts what earlier sessions have spent."""
+        """The partition whose worker counts what earlier sessions have spent."""
         self._lessor = _lessor_for(job)
         self._crew: Crew | None = None
+        self._handout: Handout | None = None
+        self._follower = JournalFollower(folder, self._apply)
         self._streak = RunStreak(
             job.retry.stop_after_failures,
-            answered_before=bool(rows.ledger.answered_models.get(job.host)),
+            answered_before=bool(terms.ledger.answered_models.get(job.host)),
             model=job.model if len(job.models) == 1 else None,
             halt=self._halt,
         )
         self._is_draining = False
-        self.input = InputRead(self._shards)
 
-    def apply(self, location: int, record: Any) -> None:
-        """Apply the synced `record` at `location` in the journal."""
+    def apply_own(self, location: int, record: Any) -> None:
+        """Apply the synced `record` at `location` in the journal, which the run has written."""
+        self._follower.add_own(segment_of(location))
+        self._finished.apply(location, record)
+
+    def _apply(self, location: int, record: Any) -> None:
+        """Apply the synced `record` at `location` in the journal, which a worker has written."""
         if record["kind"] != "row":
             self._finished.apply(location, record)
             return
-        index = self._rows.ledger.index
-        entry = index.add(key_of(record))
-        failed_before = index.status(entry) == Status.FAILED
+        key, index = key_of(record), self._terms.ledger.index
+        failed_before = index.status(index.add(key)) == Status.FAILED
         self._finished.apply(location, record)
         self._streak.add(record, failed_before=failed_before)
+        if self._handout is not None:
+            self._handout.finished(key)
 
-    async def send(self, start: Callable[[WorkerMark], Coroutine[None, None, WorkerHandle]]) -> None:
-        """Send the rows by workers, each of which `start` starts."""
-        context, rows, job = self._context, self._rows, self._context.job
-        self._base, self._spent = segments(self._folder), Spent(rows.ledger.paid_usd, rows.ledger.uncertain_cost)
-        follower = JournalFollower(self._folder, self._base, self.apply)
-        progress = ClusterProgress(
-            job, self._finished, self._news, context.tell, total=self._total(), shards=self._shards, limit=rows.limit
-        )
+    async def send(
+        self, start: Callable[[WorkerMark], Coroutine[None, None, WorkerHandle]], recorder: Recorder
+    ) -> Feed:
+        """Send the rows by workers, each of which `start` starts; `recorder` has the run's own part of the journal.
 
-        def ended(number: int, end: WorkerEnd) -> None:
-            progress.count_shard(number, end.total, estimated=end.is_estimated)
-            if end.input_rows is not None:
-                progress.count_input(end.input_rows * job.variants * job.samples)
-            self._take_in(number, end)
-
-        plan = CrewPlan(self._shards, self._workers, start, self._assignment, self._is_of_one, job.drain)
-        quota = None if rows.limit is None else RowQuota(rows.limit, self._workers)
+        Returns the feed, which knows what was read.
+        """
+        context, rows, terms, job = self._context, self._rows, self._terms, self._context.job
+        self._base = self._follower.begin()
+        self._spent = Spent(terms.ledger.paid_usd, terms.ledger.uncertain_cost)
+        scripts = scripts_for(job, terms.rates)
+        feed = feed_of(rows, job, scripts, recorder)
+        handout = self._handout = Handout(feed, self._partitions, self._workers, recorder.room)
+        progress = ClusterProgress(job, self._finished, self._news, context.tell, feed=feed, limit=terms.limit)
+        plan = CrewPlan(self._partitions, self._workers, start, self._assignment, self._is_of_one, job.drain)
         crew = self._crew = Crew(
-            plan, self._lessor, follower, news=self._news, quota=quota, signals=context.signals, ended=ended
+            plan,
+            self._lessor,
+            self._follower,
+            news=self._news,
+            handout=handout,
+            signals=context.signals,
+            ended=self._take_in,
         )
-        ticking = asyncio.create_task(self._tick(crew, follower, progress))
+        result, finished = self._result, self._finished
+        await self._run_crew(crew, recorder, progress)
         try:
-            with context.signals.listening(self._signalled):
+            await recorder.settled()
+            await end_feed(feed, rows, scripts, recorder, lambda: context.signals.received is not None)
+        except BatchchatError as error:
+            result.error = result.error or error
+        progress.report()
+        result.stop = crew.halted or result.stop
+        result.elapsed_s, result.left = progress.elapsed_s, progress.left()
+        result.estimated_total = progress.estimated_total()
+        result.rows, result.outdated, result.count = finished.rows, finished.outdated, finished.count
+        return feed
+
+    async def _run_crew(self, crew: Crew, recorder: Recorder, progress: ClusterProgress) -> None:
+        """Returns once all workers have ended."""
+        ticking = asyncio.create_task(self._tick(crew, recorder, progress))
+        try:
+            with self._context.signals.listening(self._signalled):
                 await crew.run()
         finally:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking
-            rows.ledger.end_session()  # workers that were killed had requests in flight
-        progress.report()
-        result, finished = self._result, self._finished
-        result.stop = crew.halted or result.stop
-        result.elapsed_s, result.left = progress.elapsed_s, progress.left()
-        result.estimated_total = progress.estimated_total()
-        result.rows, result.outdated, result.count = finished.rows, finished.outdated, finished.count
-
-    def _total(self) -> int | None:
-        """The rows of the input, where that is known before it is read."""
-        rows, job = self._rows, self._context.job
-        if rows.counted is not None or rows.source.rows_total is None:
-            return rows.counted
-        return rows.source.rows_total * job.variants * job.samples
+            self._terms.ledger.end_session()  # workers that were killed had requests in flight
 
     def _spent_before(self, number: int) -> Spent:
-        """What the worker of the shard `number` counts of earlier sessions: that of the first to be started all."""
+        """What the worker of the partition `number` counts of earlier sessions: that of the first to be started all."""
         if self._counting is None:
             self._counting = number
             self._lessor.expect(str(number))
         return self._spent if number == self._counting else NOTHING_SPENT
 
     def _assignment(self, mark: WorkerMark, own: Sequence[int]) -> Assignment:
-        """What the worker of `mark` is to do, whose shard has the segments `own` behind those of the base."""
-        context, rows = self._context, self._rows
+        """What the worker of `mark` is to do, whose partition has the segments `own` behind those of the base."""
+        context, terms = self._context, self._terms
+        price = wiring.price_label(context.job, terms.rates) or ""
         return Assignment(
             job=_of_one(context.job, self._workers),
-            rates=rows.rates,
-            rules=rows.rules,
+            rates=terms.rates,
             folder=self._folder,
             base=self._base,
             own=own,
-            shard=Shard(mark.number, self._shards, by_request=_may_share(context.job, rows.source)),
             mark=mark,
             environ=None if context.job.cluster.engine == RAY else dict(context.environ),
-            is_limited=rows.limit is not None,
-            stop_at=rows.stop_at,
+            stop_at=terms.stop_at,
             spent_before=self._spent_before(mark.number),
             answered_models=self._answered_models,
+            learned=PriceRatio(price, *terms.ledger.price_ratios.get(price, ())),
         )
 
     @property
     def _answered_models(self) -> frozenset[str]:
-        return frozenset(self._rows.ledger.answered_models.get(self._context.job.host, ()))
+        return frozenset(self._terms.ledger.answered_models.get(self._context.job.host, ()))
 
-    def _take_in(self, number: int, end: WorkerEnd) -> None:
-        """The shard `number` has ended: what that says of the run."""
-        result, rates = self._result, self._rows.rates
+    def _take_in(self, end: WorkerEnd) -> None:
+        """A partition has come to its `end`: what that says of the run."""
+        result = self._result
         result.stop = result.stop or end.halt
         result.error = result.error or end.error
         result.cancelled += end.cancelled
-        if end.listed is not None and not rates.has_list:
-            rates.learn(end.listed)
-        self.input.add(number, end)
 
     def _halt(self, halt: Halt) -> None:
         if self._crew is not None:
@@ -187,23 +200,23 @@ class ClusterRun:
         kind = None if attempt is None else attempt.verdict.kind
         return attempt is not None and kind in _ONCE_ANSWERED and attempt.request.model in self._answered_models
 
-    async def _tick(self, crew: Crew, follower: JournalFollower, progress: ClusterProgress) -> None:
+    async def _tick(self, crew: Crew, recorder: Recorder, progress: ClusterProgress) -> None:
         """Tell where the run stands, and look for another run that goes on with the same rows."""
         unknown = Counter[int]()
         while True:
             progress.report()
-            unknown = Counter({number: unknown[number] + 1 for number in follower.unknown()})
-            if not crew.stopping and (error := self._intrusion(unknown)) is not None:
+            unknown = Counter({number: unknown[number] + 1 for number in self._follower.unknown()})
+            if not crew.stopping and (error := self._intrusion(recorder, unknown)) is not None:
                 self._result.error = error
                 crew.drain()
                 self._tell_draining(str(error), self._context.job.drain)
             await asyncio.sleep(_TICK_S)
 
-    def _intrusion(self, unknown: Mapping[int, int]) -> BatchchatError | None:
+    def _intrusion(self, recorder: Recorder, unknown: Mapping[int, int]) -> BatchchatError | None:
         """The error that another process goes on with the run; `unknown` segments were seen so often."""
         number = next((number for number, ticks in unknown.items() if ticks > _TICKS_TO_INTRUSION), None)
         if number is None:
-            return self._context.takeover.error
+            return recorder.intrusion
         return MachineError(
             f"another process has begun {segment_path(self._folder, number)}, while this run goes on. Every row"
             f" reported as done is kept. {WAY_OUT}"
@@ -238,12 +251,3 @@ def _of_one(job: JobSpec, workers: int) -> JobSpec:
     """
     retry = replace(job.retry, stop_after_failures=_NEVER)
     return replace(job, concurrency=-(-job.concurrency // workers), retry=retry, on_finish=None)
-
-
-def _may_share(job: JobSpec, source: Source) -> bool:
-    """Whether rows with equal requests may be sent once, so that they have to be in one shard."""
-    if job.dedupe != AUTO:
-        return bool(job.dedupe)
-    axes = (axis for axis in job.matrix or () if axis.key == "params.temperature")
-    temperatures = [value for axis in axes for _, value in axis.values] or [job.params.get("temperature")]
-    return 0 in temperatures or source.may_name_models

@@ -1,6 +1,6 @@
-"""The workers of a run: each has one shard at a time, is replaced where it is killed, told what concerns all, awaited.
+"""The workers of a run: each sends a partition, is replaced where it is killed, told what concerns all, awaited.
 
-There may be more shards than workers are at work at a time: whoever has finished one makes room for the next one's.
+There may be more partitions than workers at a time: whoever has finished one makes room for the next one's.
 A worker that ends for a reason which the others show to be none (the endpoint answers them) begins again. One that is
 killed is replaced after a pause; three in succession that have not finished a row end the run.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 from batchchat.cluster.assignment import (
     Assignment,
     EndReceived,
-    RowsAsked,
-    RowsGranted,
+    RowsHanded,
+    RowsWanted,
     Signalled,
     Stopped,
     Synced,
@@ -25,14 +26,14 @@ from batchchat.cluster.assignment import (
     WorkerEnd,
     WorkerMark,
 )
+from batchchat.cluster.channel import Channel
 from batchchat.cluster.deaths import Deaths
 from batchchat.cluster.follower import JournalFollower
+from batchchat.cluster.handout import Handout
 from batchchat.cluster.lessor import Lessor
 from batchchat.cluster.local import WorkerHandle
 from batchchat.cluster.messages import Ask
 from batchchat.cluster.news import WorkerNews
-from batchchat.cluster.row_quota import RowQuota
-from batchchat.cluster.shard_queue import ShardQueue
 from batchchat.dispatch.pause import pause
 from batchchat.errors import BatchchatError, MachineError
 from batchchat.execution.messages import OWN_BOUNDS
@@ -55,13 +56,13 @@ class WorkerDefectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CrewPlan:
-    """How the workers of `shards` shards are made, `workers` at a time: `start` one, and give it what `assign` says.
+    """How workers are made for so many `partitions`, `workers` at a time: by `start`, and each does what `assign` says.
 
-    `assign` is called with the worker's mark and the segments of those it replaces. `goes_on` says whether a shard is
-    begun again after a halt that is not the run's. `drain_s` is what requests in flight get after a signal.
+    `assign` is called with the worker's mark and the segments of those it replaces. `goes_on` says whether a partition
+    is begun again after a halt that is not the run's. `drain_s` is what requests in flight get after a signal.
     """
 
-    shards: int
+    partitions: int
     workers: int
     start: Callable[[WorkerMark], Coroutine[None, None, WorkerHandle]]
     assign: Callable[[WorkerMark, Sequence[int]], Assignment]
@@ -69,30 +70,24 @@ class CrewPlan:
     drain_s: float
 
     def name_of(self, number: int) -> str:
-        """The worker of the shard `number`, as a person counts them."""
-        if self.shards == self.workers:
+        """The worker of the partition `number`, as a person counts them."""
+        if self.partitions == self.workers:
             return f"worker {number + 1} of {self.workers}"
-        return f"the worker of partition {number + 1} of {self.shards}"
+        return f"the worker of partition {number + 1} of {self.partitions}"
 
 
 @dataclass(slots=True)
-class _Shard:
-    """Where a shard stands: its workers so far, their segments, and how many in succession died without a row.
-
-    Of a limit on rows its worker was `granted` so many; `due` are those of killed ones that have no record. They are
-    its next worker's, and nobody else's: it sends the very rows that these were sending.
-    """
+class _Partition:
+    """Where a partition stands: its workers so far, their segments, and how many in succession died without a row."""
 
     incarnation: int = 0
     writer: int | None = None
     segments: tuple[int, ...] = ()
     deaths: Deaths = field(default_factory=Deaths)
-    granted: int = 0
-    due: int = 0
 
 
 class Crew:
-    """Runs the workers of one session; `run` is called once. `ended` is told of each shard's end, if it began."""
+    """Has workers send the rows of `handout`; `run` is called once. `ended` is told how each partition ended."""
 
     def __init__(
         self,
@@ -101,19 +96,19 @@ class Crew:
         follower: JournalFollower,
         *,
         news: WorkerNews,
-        quota: RowQuota | None,
+        handout: Handout,
         signals: Signals,
-        ended: Callable[[int, WorkerEnd], None],
+        ended: Callable[[WorkerEnd], None],
     ) -> None:
         self._plan = plan
         self._lessor = lessor
         self._follower = follower
         self._news = news
-        self._quota = quota
+        self._handout = handout
         self._signals = signals
         self._ended = ended
-        self._shards = [_Shard() for _ in range(plan.shards)]
-        self._queue = ShardQueue(plan.shards, quota)
+        self._partitions: defaultdict[int, _Partition] = defaultdict(_Partition)
+        self._group = asyncio.TaskGroup()
         self._live: dict[int, WorkerHandle] = {}
         self._writers = 0
         self._stopping = asyncio.Event()
@@ -128,10 +123,9 @@ class Crew:
         """Returns once all workers have ended. Raises what is a defect of ours."""
         with self._signals.listening(self._signalled):
             try:
-                while self._queue.has_next and not self.stopping:
-                    async with asyncio.TaskGroup() as group:
-                        for _ in range(self._plan.workers):
-                            group.create_task(self._run_shards())
+                async with self._group as group:
+                    for _ in range(self._plan.workers):
+                        group.create_task(self._run_partitions())
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:
@@ -184,24 +178,27 @@ class Crew:
                         handle.channel.send(EndReceived())
                 await handle.end()
                 self._live.pop(number, None)
-                writer = self._shards[number].writer
-                assert writer is not None, "the shard has a worker"
+                writer = self._partitions[number].writer
+                assert writer is not None, "the partition has a worker"
                 await self._follower.end(writer)
             killing.cancel()
 
-    async def _run_shards(self) -> None:
-        """Run one shard after the other, as long as there is one that nobody has."""
-        while not self.stopping and (number := self._queue.take()) is not None:
-            end = await self._run_shard(number)
-            if end is not None:
-                self._close(number, end)
+    async def _run_partitions(self) -> None:
+        """Run one partition after the other, as long as there is a row that nobody has."""
+        try:
+            while not self.stopping and (number := await self._handout.begin(self._stopping.is_set)) is not None:
+                end = await self._run_partition(number)
+                if end is not None:
+                    self._close(end)
+        except BatchchatError as error:  # of the input, or of the journal
+            self._close(WorkerEnd(error=error))
 
-    async def _run_shard(self, number: int) -> WorkerEnd | None:
-        """Run the workers of a shard, one after the other, until its rows are done or the run stops.
+    async def _run_partition(self, number: int) -> WorkerEnd | None:
+        """Run the workers of a partition, one after the other, until its rows are done or the run stops.
 
         Returns the end of the last one; None where the run stops before that one was started.
         """
-        shard, pause_s = self._shards[number], 0.0
+        partition, pause_s = self._partitions[number], 0.0
         while True:
             if pause_s:
                 await pause(pause_s, self._stopping)
@@ -211,36 +208,31 @@ class Crew:
             if isinstance(end, WorkerDefect):
                 raise WorkerDefectError(f"{self._plan.name_of(number)}:\n{end.text}")
             if end is None:
-                if shard.deaths.are_too_many:
+                if partition.deaths.are_too_many:
                     return WorkerEnd(error=self._given_up(number, how))
-                pause_s = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**shard.deaths.without_a_row)
+                pause_s = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**partition.deaths.without_a_row)
             elif end.halt is not None and not self.stopping and self._plan.goes_on(end.halt):
-                self._take_back(end)
                 pause_s = _FIRST_PAUSE_S
             else:
                 return end
 
-    def _close(self, number: int, end: WorkerEnd) -> None:
-        """A shard has come to its end, or to that of the limit on rows."""
-        self._take_back(end)
-        self._queue.add_end(number, end)
+    def _close(self, end: WorkerEnd) -> None:
+        """A partition has come to its `end`."""
         if end.error is not None:
             self.drain()
         elif end.halt is not None and end.halt.reason not in OWN_BOUNDS:
             self.halt(end.halt)
-        self._ended(number, end)
-
-    def _take_back(self, end: WorkerEnd) -> None:
-        if self._quota is not None and end.limit_left:
-            self._quota.give_back(end.limit_left)
+        if end.error is not None or end.halt is not None:
+            self._handout.close()
+        self._ended(end)
 
     async def _run_worker(self, number: int) -> tuple[WorkerEnd | WorkerDefect | None, str]:
         """Run one worker to its end. What it says of that, None where it was killed; and how its process ended."""
-        shard = self._shards[number]
+        partition = self._partitions[number]
         self._writers += 1
-        shard.incarnation += 1
-        mark = WorkerMark(number, shard.incarnation, self._writers, shard.writer)
-        shard.writer, shard.granted = mark.writer, 0
+        partition.incarnation += 1
+        mark = WorkerMark(number, partition.incarnation, self._writers, partition.writer)
+        partition.writer = mark.writer
         try:
             handle = await self._start(mark)
         except OSError as error:
@@ -249,7 +241,7 @@ class Crew:
             return WorkerEnd(error=error), ""
         if handle is None:
             return WorkerEnd(), ""
-        handle.channel.send(self._plan.assign(mark, shard.segments))
+        handle.channel.send(self._plan.assign(mark, partition.segments))
         if self._halt is not None and self._signals.received is None:
             handle.channel.send(Stopped(self._halt))
         elif self.stopping:
@@ -265,11 +257,11 @@ class Crew:
             self._news.ended(number)
         self._live.pop(number, None)
         await self._follower.end(mark.writer)
-        shard.segments += tuple(self._follower.segments_of(mark.writer))
+        self._handout.ended(number, mark.writer)
+        partition.segments += tuple(self._follower.segments_of(mark.writer))
         if end is None:
-            shard.deaths.count(self._follower.row_counts[mark.writer])
-            shard.due += max(0, shard.granted - self._follower.sent_counts[mark.writer])
-        will_be_replaced = end is None and not self.stopping and not shard.deaths.are_too_many
+            partition.deaths.count(self._follower.row_counts[mark.writer])
+        will_be_replaced = end is None and not self.stopping and not partition.deaths.are_too_many
         linger_s = _LINGER_S if end is None else 0.0
         now, name = time.monotonic(), mark.name
         self._lessor.end(now, name, linger_s, is_replaced=will_be_replaced, has_settled=has_settled)
@@ -292,34 +284,40 @@ class Crew:
 
     async def _attend(self, mark: WorkerMark, handle: WorkerHandle) -> WorkerEnd | WorkerDefect | None:
         """Do what the worker asks for, until it is gone; what it said of its end."""
-        channel, end = handle.channel, None
-        while (message := await channel.receive()) is not None:
-            if isinstance(message, Ask):
-                if (grant := self._lessor.answer(time.monotonic(), message)) is not None:
-                    channel.send(grant)
-            elif isinstance(message, Synced):
-                await self._follower.follow(mark.writer, message.location)
-            elif isinstance(message, RowsAsked):
-                channel.send(RowsGranted(self._rows_for(self._shards[mark.number])))
-            elif isinstance(message, WorkerEnd | WorkerDefect):
-                end = message
-                channel.send(EndReceived())
-            else:
-                self._news.hear(mark.number, message)
+        channel, end, handing = handle.channel, None, None
+        try:
+            while (message := await channel.receive()) is not None:
+                if isinstance(message, Ask):
+                    if (grant := self._lessor.answer(time.monotonic(), message)) is not None:
+                        channel.send(grant)
+                elif isinstance(message, Synced):
+                    await self._follower.follow(mark.writer, message.location)
+                elif isinstance(message, RowsWanted):
+                    handing = self._group.create_task(self._hand(mark.number, message, channel))
+                elif isinstance(message, WorkerEnd | WorkerDefect):
+                    end = message
+                    channel.send(EndReceived())
+                else:
+                    self._news.hear(mark.number, message)
+        finally:
+            if handing is not None:  # a row that it would take now would be nobody's
+                handing.cancel()
+                await asyncio.wait((handing,))
         return end
 
-    def _rows_for(self, shard: _Shard) -> int:
-        """How many more rows of the run's limit the worker of `shard` may send."""
-        if self._quota is None or self.stopping:
-            return 0
-        rows, shard.due = shard.due or self._quota.take(), 0
-        shard.granted += rows
-        return rows
+    async def _hand(self, number: int, wanted: RowsWanted, channel: Channel) -> None:
+        """Hand the rows that are `wanted` to the worker of the partition `number`."""
+        try:
+            handed = await self._handout.hand(number, wanted, self._stopping.is_set)
+        except BatchchatError as error:
+            self._close(WorkerEnd(error=error))
+            handed = RowsHanded((), is_last=True)
+        channel.send(handed)
 
     def _given_up(self, number: int, how: str) -> BatchchatError:
         """The error of a run whose workers die one after the other."""
         return MachineError(
-            f"{self._plan.name_of(number)} died {self._shards[number].deaths.words}: it {how}."
+            f"{self._plan.name_of(number)} died {self._partitions[number].deaths.words}: it {how}."
             " Every row reported as done is kept. Set fewer `workers`, or free memory, then run the same command again."
         )
 

@@ -1,4 +1,4 @@
-"""How often the workers of one shard died, and when that is too often. Pure."""
+"""How often the workers of one partition died, and when that is too often. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX = 10
 
 
 class Deaths:
-    """Counts those of one shard; `without_a_row` are those in succession whose workers had finished no row."""
+    """Counts those of one partition; `without_a_row` are those in succession whose workers had finished no row."""
 
     def __init__(self) -> None:
         self.without_a_row = 0

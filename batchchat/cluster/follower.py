@@ -19,20 +19,24 @@ _BLOCK = 1 << 20
 
 
 class JournalFollower:
-    """Gives `apply` the location and the record of each line that is behind those of the segments `base`."""
+    """Gives `apply` the location and the record of each line of the segments that are written from `begin` on."""
 
-    def __init__(self, folder: Path, base: list[int], apply: Callable[[int, Any], None]) -> None:
+    def __init__(self, folder: Path, apply: Callable[[int, Any], None]) -> None:
         self._folder = folder
         self._apply = apply
-        self._known = {*base}
+        self._known = set[int]()
         self._segments: dict[int, list[int]] = {}
         """By writer, the segments that it has written so far."""
         self._at: dict[int, int] = {}
         """How far each of these was read, in bytes."""
         self.row_counts: Counter[int] = Counter()
         """By writer, the rows that it has finished."""
-        self.sent_counts: Counter[int] = Counter()
-        """By writer, how many of these were sent."""
+
+    def begin(self) -> list[int]:
+        """The segments that are there now, which are none of the workers'."""
+        before = segments(self._folder)
+        self._known.update(before)
+        return before
 
     def segments_of(self, writer: int) -> list[int]:
         """The segments of `writer`, as far as it has told of them."""
@@ -56,6 +60,10 @@ class JournalFollower:
         for number in self.segments_of(writer):
             await self._read(writer, number, None)
 
+    def add_own(self, number: int) -> None:
+        """The run itself writes the segment `number`, and applies what it writes."""
+        self._known.add(number)
+
     def unknown(self) -> list[int]:
         """The segments that no writer has told of by now."""
         return [number for number in segments(self._folder) if number not in self._known]
@@ -78,7 +86,6 @@ class JournalFollower:
                 if record is not None:
                     if record["kind"] == "row":
                         self.row_counts[writer] += 1
-                        self.sent_counts[writer] += bool(record.get("attempts"))
                     self._apply(journal_offset(number, at), record)
                 elif not line.endswith(b"\n"):
                     break  # torn; a replay says so

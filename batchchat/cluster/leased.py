@@ -14,9 +14,8 @@ from batchchat.cluster.spent import Spent
 from batchchat.dispatch.pause import pause
 from batchchat.execution import wiring
 from batchchat.execution.run_loop import RunLoop
-from batchchat.policy.budget import Budget, PriceRatio
+from batchchat.policy.budget import Budget
 from batchchat.policy.decision import Halt
-from batchchat.store.ledger import Ledger
 
 __all__ = ["Leased", "leased_by_worker"]
 
@@ -71,13 +70,10 @@ class Leased:
             self._send(self._lease.ask(time.monotonic(), loop.gate.waiting, loop.ceiling))
 
 
-def leased_by_worker(assignment: Assignment, ledger: Ledger, spent: Spent, send: Callable[[Ask], None]) -> Leased:
-    """The limits of the worker of `assignment`, which replaces workers that had `spent` something.
-
-    `ledger` has what was seen of the price, and `send` sends to the run.
-    """
+def leased_by_worker(assignment: Assignment, spent: Spent, send: Callable[[Ask], None]) -> Leased:
+    """The limits of the worker of `assignment`, which replaces some that had `spent` so much; `send` sends its asks."""
     job, mark = assignment.job, assignment.mark
-    budget = _budget(assignment, ledger, spent)
+    budget = _budget(assignment, spent)
     lease = Lease(
         mark.name,
         mark.incarnation,
@@ -88,16 +84,15 @@ def leased_by_worker(assignment: Assignment, ledger: Ledger, spent: Spent, send:
     return Leased(lease, budget, send)
 
 
-def _budget(assignment: Assignment, ledger: Ledger, spent: Spent) -> LeasedBudget | None:
+def _budget(assignment: Assignment, spent: Spent) -> LeasedBudget | None:
     """The worker's part of the cap, where the job has one; it begins with what is `spent` already."""
     job, rates = assignment.job, assignment.rates
-    label = wiring.price_label(job, rates)
-    if job.budget.max_cost is None or label is None:
+    if job.budget.max_cost is None or wiring.price_label(job, rates) is None:
         return None
     total = assignment.spent_before.plus(spent)
     return LeasedBudget(
         wiring.computed_cost_of(rates),
         paid_usd=total.paid_usd,
         uncertain=total.uncertain,
-        learned=PriceRatio(label, *ledger.price_ratios.get(label, ())),
+        learned=assignment.learned,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from batchchat.cluster.assignment import ModelsListed
 from batchchat.core.events import (
     CeilingLowered,
     CeilingRaised,
@@ -27,6 +29,7 @@ from batchchat.core.events import (
     StreamNoticed,
     Subscriber,
 )
+from batchchat.pricing.rates import ListedModel
 
 __all__ = ["WorkerNews"]
 
@@ -37,10 +40,14 @@ _OF_THE_RUN = (FirstFailure, Draining)
 
 
 class WorkerNews:
-    """Passes on to `tell` what workers say; `latest` has the progress of each that is at work, by its shard."""
+    """Passes on to `tell` what workers say, and to `learn` the endpoint's list of models.
 
-    def __init__(self, tell: Subscriber) -> None:
+    `latest` has the progress of each that is at work, by its partition.
+    """
+
+    def __init__(self, tell: Subscriber, learn: Callable[[Mapping[str, ListedModel]], None]) -> None:
         self._tell = tell
+        self._learn = learn
         self.latest: dict[int, Progress] = {}
         self.left: int | None = None
         """Rows of the run that are to be finished yet; None where that is not known."""
@@ -68,9 +75,11 @@ class WorkerNews:
             counts.update(progress.retries)
         return dict(counts)
 
-    def hear(self, number: int, event: Event) -> None:
-        """What the worker of shard `number` says."""
-        if isinstance(event, Progress):
+    def hear(self, number: int, event: Event | ModelsListed) -> None:
+        """What the worker of partition `number` says."""
+        if isinstance(event, ModelsListed):
+            self._learn(event.listed)
+        elif isinstance(event, Progress):
             self.latest[number] = event
         elif isinstance(event, EndpointDown):
             self._went_down(number, event)
@@ -84,7 +93,7 @@ class WorkerNews:
             self._tell(event)
 
     def ended(self, number: int) -> None:
-        """The worker of shard `number` is at work no more."""
+        """The worker of partition `number` is at work no more."""
         if (progress := self.latest.pop(number, None)) is not None:
             self._retries.update(progress.retries)
         self._down.pop(number, None)

@@ -8,6 +8,7 @@ from batchchat.cluster.news import WorkerNews
 from batchchat.core.conversation import ErrorKind
 from batchchat.core.events import Progress, Subscriber
 from batchchat.core.row_counts import RowCounts
+from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.progress import expected_cost_usd
 from batchchat.execution.throughput import Throughput
@@ -38,7 +39,7 @@ IDLE = Progress(
 class ClusterProgress:
     """Makes the `Progress` of a run of `job`, whose finished rows are counted in `finished`, and nothing else does.
 
-    `total` is the number of its rows, None where only the workers of its `shards` count them. At most `limit` are sent.
+    `feed` knows what was read of the input. At most `limit` are sent.
     """
 
     def __init__(
@@ -48,67 +49,41 @@ class ClusterProgress:
         news: WorkerNews,
         tell: Subscriber,
         *,
-        total: int | None,
-        shards: int,
+        feed: Feed,
         limit: int | None,
     ) -> None:
         self._job = job
         self._finished = finished
         self._news = news
         self._tell = tell
-        self._total = total
-        self._shards = shards
+        self._feed = feed
         self._limit = limit
         self._start = time.monotonic()
         self._throughput = Throughput()
-        self._shard_totals: dict[int, tuple[int | None, bool]] = {}
-        self._counted = 0
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the run began to send."""
         return time.monotonic() - self._start
 
-    def count_shard(self, number: int, total: int | None, *, estimated: bool) -> None:
-        """The worker of shard `number` has ended, and knows so many rows of it."""
-        self._shard_totals[number] = total, estimated
-
-    def count_input(self, total: int) -> None:
-        """A worker has read all of the input, which has `total` rows, those of shards that have not begun as well."""
-        self._counted = max(total, self._counted)
-
-    def total(self) -> tuple[int | None, bool]:
-        """The rows of the input, and whether that is an estimate."""
-        if self._total is not None:
-            return self._total, False
-        latest = {number: (worker.total, worker.estimated) for number, worker in self._news.latest.items()}
-        totals = {**latest, **self._shard_totals}
-        counts = [count for count, _ in totals.values() if count is not None]
-        are_estimated = len(counts) < self._shards or any(estimated for _, estimated in totals.values())
-        if are_estimated and self._counted:
-            return self._counted, False
-        if not counts:
-            return None, True
-        return sum(counts) * self._shards // len(counts), are_estimated
-
     def left(self) -> int | None:
         """Rows of the input that have no record yet; None where its end was not seen."""
-        total, estimated = self.total()
+        total, estimated = self._feed.total()
         return None if total is None or estimated else total - self._finished.totals.finished
 
     def estimated_total(self) -> int | None:
         """About how many rows the input has; None where its end was seen, or nothing is known."""
-        total, estimated = self.total()
+        total, estimated = self._feed.total()
         return total if estimated else None
 
     def report(self) -> None:
         """Tell where the run stands."""
         finished, workers = self._finished, [*self._news.latest.values()]
-        left, (input_total, estimated) = self.left(), self.total()
+        left, (input_total, estimated) = self.left(), self._feed.total()
         self._news.left = None if left is None else left + finished.outdated
         total = input_total
         if self._limit is not None:
-            max_done = finished.done_before + self._limit
+            max_done = finished.done_before + self._limit + self._feed.kept
             if total is None or estimated or total > max_done:
                 total, estimated = max_done, False
         cost, totals, throughput = finished.paid_usd, finished.totals, self._throughput

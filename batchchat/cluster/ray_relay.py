@@ -59,8 +59,8 @@ class Relay:
             descriptor = lock_worker_file(order.file)
         except FileNotFoundError:
             return host, (
-                f"{host} does not have the run folder {order.file.path.parent} of this machine. Put `output.path` and"
-                " the input on a file system that all nodes share, or run a part on each machine with --shard I/N."
+                f"{host} does not have the run folder {order.file.path.parent} of this machine. Put `output.path` on a"
+                " file system that all nodes share, or run a part on each machine with --shard I/N."
             )
         except OSError as error:
             return host, f"{host} can't lock {order.file.path}: {error.strerror}."

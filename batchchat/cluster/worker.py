@@ -1,4 +1,4 @@
-"""A worker: a process that sends one shard of a run's rows, and writes what comes of them in segments of its own.
+"""A worker: a process that sends the rows that the run hands it, and writes what comes of them in segments of its own.
 
     python -m batchchat.cluster.worker FD
 
@@ -22,8 +22,8 @@ from typing import Any
 from batchchat.cluster.assignment import (
     Assignment,
     EndReceived,
-    RowsAsked,
-    RowsGranted,
+    ModelsListed,
+    RowsHanded,
     Signalled,
     Stopped,
     Synced,
@@ -31,9 +31,10 @@ from batchchat.cluster.assignment import (
     WorkerEnd,
 )
 from batchchat.cluster.channel import Channel
+from batchchat.cluster.handed_rows import HandedRows
 from batchchat.cluster.leased import Leased, leased_by_worker
 from batchchat.cluster.messages import Ask, Grant
-from batchchat.cluster.spent import Spent
+from batchchat.cluster.spent import NOTHING_SPENT, Spent
 from batchchat.core.conversation import Status
 from batchchat.core.events import Event, Progress
 from batchchat.errors import BatchchatError
@@ -41,15 +42,12 @@ from batchchat.execution import wiring
 from batchchat.execution.context import RunContext, RunOptions
 from batchchat.execution.event_loop import event_loop
 from batchchat.execution.exit_reason import RunLoopResult
-from batchchat.execution.feed import Feed
-from batchchat.execution.input_notes import input_notes
 from batchchat.execution.recorder import Apply, Recorder
-from batchchat.execution.send_plan import SendPlan
-from batchchat.execution.send_rows import send_rows
+from batchchat.execution.row_sender import RowSender
+from batchchat.execution.send_plan import SendTerms
 from batchchat.execution.signals import HANDLED, Signals
 from batchchat.execution.subscribers import Subscribers
 from batchchat.policy.decision import Halt
-from batchchat.sources import Source, open_source
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
 from batchchat.store.segment_file import ResumePoint
@@ -74,12 +72,13 @@ class Worker:
         self._redactor = wiring.redactor_for(assignment.job, self._environ)
         self._leased: Leased | None = None
         self._halt: Halt | None = None
-        self._granted: asyncio.Future[int] | None = None
+        self._rows: HandedRows | None = None
+        self._has_list = assignment.rates.has_list
         self._location = self._reported_location = 0
         """Of the last record that is synced, and of the last one that the run was told of."""
 
     async def run(self) -> None:
-        """Send the shard's rows, and tell the run how that ended; return when it knows, or is gone."""
+        """Send the rows, and tell the run how that ended; return when it knows, or is gone."""
         listening = asyncio.create_task(self._listen())
         end = await self._ended()
         self._tell_synced()
@@ -87,9 +86,9 @@ class Worker:
         await listening
 
     async def _ended(self) -> WorkerEnd | WorkerDefect:
-        """Send the shard's rows; how that ended."""
+        """Send the rows; how that ended."""
         try:
-            return await self._send_shard()
+            return await self._send()
         except BatchchatError as error:
             return WorkerEnd(error=error)
         except Exception:  # noqa: BLE001 (the run says it, as a defect of its own)
@@ -103,44 +102,36 @@ class Worker:
             if isinstance(message, Grant):
                 if self._leased is not None:
                     self._leased.hear(message)
-            elif isinstance(message, RowsGranted):
-                self._grant(message.rows)
+            elif isinstance(message, RowsHanded):
+                if self._rows is not None:
+                    self._rows.hear(message)
             elif isinstance(message, Signalled):
-                self._grant(0)
                 self._signals.receive(message.number)
+                self._end_rows()
             elif isinstance(message, Stopped):
-                self._grant(0)
                 self._halt = message.halt
                 if self._leased is not None:
                     self._leased.stop(message.halt)
-        self._grant(0)
+                self._end_rows()
         self._signals.receive(signal.SIGTERM)
+        self._end_rows()
 
-    async def _send_shard(self) -> WorkerEnd:
+    def _end_rows(self) -> None:
+        """Take no more of the rows that were handed over."""
+        if self._rows is not None:
+            self._rows.end()
+
+    async def _send(self) -> WorkerEnd:
         assignment = self._assignment
         job, rates, environ = assignment.job, assignment.rates, self._environ
         ledger = Ledger(assignment.folder)
-        await self._replay(ledger, assignment.base)
-        before = Spent(ledger.paid_usd, ledger.uncertain_cost)
-        await self._replay(ledger, assignment.own)
-        spent = Spent(ledger.paid_usd, ledger.uncertain_cost).since(before)
         ledger.answered_models.setdefault(job.host, set()).update(assignment.answered_models)
-        self._leased = leased_by_worker(assignment, ledger, spent, self._ask)
+        self._leased = leased_by_worker(assignment, await self._spent(), self._ask)
         if self._halt is not None:
             self._leased.stop(self._halt)
-        source = open_source(job.input, job.template, job.systems)
         options = RunOptions(lambda _: None, None)
         context = RunContext(job, options, environ, environ, self._signals, self._redactor, Subscribers([self._tell]))
-        rows = SendPlan(
-            source,
-            ledger,
-            assignment.rules,
-            rates,
-            limit=0 if assignment.is_limited else None,
-            more=self._ask_for_rows if assignment.is_limited else None,
-            stop_at=assignment.stop_at,
-            shard=assignment.shard,
-        )
+        terms = SendTerms(ledger, rates, stop_at=assignment.stop_at)
         recorders = list[Recorder]()
 
         def open_recorder(apply: Apply, max_unsynced: int) -> Recorder:
@@ -156,14 +147,32 @@ class Worker:
         try:
             async with wiring.senders_for(job, rates, environ, self._redactor) as senders:
                 try:
-                    feed = await send_rows(context, rows, senders, open_recorder, result, leased=self._leased)
+                    sender = RowSender(context, terms, senders, open_recorder, leased=self._leased)
+                    self._rows = HandedRows(sender.scripts, self._channel.send)
+                    if self._signals.received is not None or self._halt is not None:
+                        self._end_rows()
+                    await sender.send(self._rows, result)
                 finally:
                     unwritten = [recorder.close() for recorder in recorders]
                 result.error = result.error or next((error for error in unwritten if error is not None), None)
         finally:
             self._leased.end()
             ledger.close()
-        return self._end(result, feed, source)
+        return WorkerEnd(result.stop, result.error, result.cancelled)
+
+    async def _spent(self) -> Spent:
+        """What the workers of the partition that this one replaces have spent, where a cap is on that."""
+        assignment = self._assignment
+        if assignment.job.budget.max_cost is None or not assignment.own:
+            return NOTHING_SPENT
+        ledger = Ledger(assignment.folder)
+        try:
+            await self._replay(ledger, assignment.base)
+            before = Spent(ledger.paid_usd, ledger.uncertain_cost)
+            await self._replay(ledger, assignment.own)
+            return Spent(ledger.paid_usd, ledger.uncertain_cost).since(before)
+        finally:
+            ledger.close()
 
     async def _replay(self, ledger: Ledger, numbers: Iterable[int]) -> None:
         """Apply the segments of `numbers`, of writers that are no more, to `ledger`."""
@@ -173,38 +182,6 @@ class Worker:
             if count % _RECORDS_A_TURN == 0:
                 await asyncio.sleep(0)
         ledger.end_session()
-        ledger.index.forget_ordinals()  # what the input has is not known yet
-
-    def _end(self, result: RunLoopResult, feed: Feed, source: Source) -> WorkerEnd:
-        total, is_estimated = feed.total()
-        return WorkerEnd(
-            halt=result.stop,
-            error=result.error,
-            cancelled=result.cancelled,
-            is_exhausted=feed.exhausted,
-            rows_read=feed.rows_read,
-            good_rows=feed.good_rows,
-            first_bad=feed.first_bad,
-            left_out=source.left_out,
-            total=total,
-            is_estimated=is_estimated,
-            input_rows=source.counted_rows,
-            limit_left=feed.limit_left,
-            notes=input_notes(self._assignment.job, source),
-            listed=self._assignment.rates.listed,
-        )
-
-    async def _ask_for_rows(self) -> int:
-        """How many more rows may be sent of the run's limit; the run answers at once."""
-        if self._signals.received is not None or self._halt is not None:
-            return 0
-        self._granted = asyncio.get_running_loop().create_future()
-        self._channel.send(RowsAsked())
-        return await self._granted
-
-    def _grant(self, rows: int) -> None:
-        if self._granted is not None and not self._granted.done():
-            self._granted.set_result(rows)
 
     def _noting(self, apply: Apply) -> Apply:
         """`apply`, and tell the run how far the journal is synced: at once of a failure, since it counts those.
@@ -226,6 +203,10 @@ class Worker:
             self._channel.send(Synced(self._location))
 
     def _ask(self, ask: Ask) -> None:
+        rates = self._assignment.rates
+        if rates.listed is not None and not self._has_list:
+            self._has_list = True
+            self._channel.send(ModelsListed(rates.listed))
         self._tell_synced()
         self._channel.send(ask)
 

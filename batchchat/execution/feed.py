@@ -9,57 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from batchchat.core.attempt import NO_SPEND, Attempt, Spend
 from batchchat.core.conversation import BadRow, Key
 from batchchat.core.record import RowRecord, add_spend
-from batchchat.core.row_history import RowHistory
-from batchchat.core.shard import UnansweredRows
+from batchchat.core.row_history import AcceptedReply, RowHistory
+from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.dispatch.work import Work
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.input_total import InputTotal
+from batchchat.execution.row_supply import never
 from batchchat.execution.tasks import RowTask, new_record_of_bad_row
 from batchchat.execution.unsendable import UnsendableRows
 from batchchat.store.ledger import Ledger
 
-__all__ = ["Feed", "RowLimit"]
+__all__ = ["Feed"]
 
 _TURN_S = 0.02
 """How long rows are passed over before the event loop runs again."""
 _STORE_POLL_S = 0.02
 """How often it is looked whether a store has sent the next rows."""
-
-
-def _never() -> bool:
-    return False
-
-
-class RowLimit:
-    """How many rows are `left` to take, None for all.
-
-    Where the limit is shared with others `more` gives a further part of it, 0 at its end.
-    """
-
-    def __init__(self, left: int | None = None, more: Callable[[], Awaitable[int]] | None = None) -> None:
-        self.left = left
-        self._more = more
-        self._asking = asyncio.Lock()
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether no row may be taken any more."""
-        return self.left == 0 and self._more is None
-
-    async def grow(self) -> bool:
-        """Whether there is more; asked for once, whoever waits for it."""
-        async with self._asking:
-            if self.left == 0 and self._more is not None:
-                self.left = await self._more()
-                if not self.left:
-                    self._more = None
-        return self.left != 0
 
 
 class _Turns:
@@ -79,7 +50,7 @@ class _Turns:
         """Whether this turn has lasted long enough."""
         return time.monotonic() >= self._end
 
-    async def pause(self, stopped: Callable[[], bool] = _never) -> bool:
+    async def pause(self, stopped: Callable[[], bool] = never) -> bool:
         """Let the event loop run; whether to go on. Of several workers one at a time does, with a turn between each."""
         async with self._pausing:
             await asyncio.sleep(0)
@@ -110,7 +81,7 @@ class _RowsRead:
 
 
 class Feed:
-    """Takes rows from `tasks`, as many as `limit` allows; `keep` is given the records of those that are not sent.
+    """Takes rows from `tasks`, at most `limit` (None: all); `keep` is given the records of those that are not sent.
 
     `kept` counts the rows that were finished without being sent; `unshared` those that share an answer which there was
     not yet when they were read. Where only `unanswered` rows are in tasks, those that these pass over count as read.
@@ -123,7 +94,7 @@ class Feed:
         keep: Callable[[RowRecord], object],
         total: InputTotal,
         *,
-        limit: RowLimit,
+        limit: int | None = None,
         unsendable: UnsendableRows | None,
         unanswered: UnansweredRows | None = None,
     ) -> None:
@@ -152,11 +123,29 @@ class Feed:
         """How many of these are not invalid."""
         return self._read.good_rows
 
-    async def take(self, stopped: Callable[[], bool] = _never) -> Work | None:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next row is still on its way from a store."""
+        return self._total.is_waiting
+
+    def left_to_take(self) -> int | None:
+        """About how many rows are left, at most; None where that is not known."""
+        total, _ = self.total()
+        left = None if total is None else total - self.rows_read
+        return left if self._limit is None else min(self._limit, self._limit if left is None else left)
+
+    def extent(self) -> tuple[Callable[[], int], int]:
+        """How much of the input was read, and all of it: in rows where their number is known by now, else in bytes."""
+        rows, is_estimate = self.total()
+        if rows is not None and not is_estimate:
+            return lambda: self.rows_read, rows
+        return lambda: self._total.bytes_read, self._total.bytes_total
+
+    async def take(self, stopped: Callable[[], bool] = never) -> Work | None:
         """The next row to send, or None at the input's end, at the limit, or where the search for one is `stopped`."""
         if self._turns.is_pausing and not await self._turns.pause(stopped):
             return None
-        while self._limit.left != 0 or await self._limit.grow():
+        while self._limit != 0:
             if self._total.is_waiting:  # a read would hold up the answers that come in meanwhile
                 if stopped():
                     return None
@@ -187,6 +176,33 @@ class Feed:
         self._read.good_taken += 1
         if self._shared(task) or (task.shared is None and not task.disposition.sends):
             return None
+        work = self._prepared(task)
+        self.taken += 1
+        if work is not None and self._limit is not None:
+            self._limit -= 1
+        return work
+
+    def again(self, work: Work) -> Work | None:
+        """The row of `work` once more, after what its sender, which is gone, has recorded of it.
+
+        None where that leaves it no attempt, which is recorded.
+        """
+        script = work.script
+        disposition = Disposition.SEND_FAILED if work.history.failed else Disposition.SEND_AGAIN
+        return self._prepared(RowTask(script.row, script, disposition, None))
+
+    def writer_ended(self, writer: int) -> None:
+        """One of the journal's writers is gone: what it was sending may have been billed."""
+        self._ledger.unfinished.end_writer(writer)
+
+    def accepted(self, work: Work) -> list[AcceptedReply]:
+        """The replies to those requests of `work` that earlier runs, or senders which are gone, had accepted."""
+        if not work.attempts:
+            return []
+        return self._ledger.accepted_replies(work.script.row.key, work.script.identity, work.history)
+
+    def _prepared(self, task: RowTask) -> Work | None:
+        """The work of `task`, with what earlier attempts at it have come to; None where it can't be sent."""
         history = self._ledger.unfinished.history(task.row.key, task.script.identity)
         answered = self._answered(task, history)
         return None if self._refused(task, history, answered) else self._work(task, history, answered)
@@ -240,17 +256,11 @@ class Feed:
         if spend != NO_SPEND:
             add_spend(record, spend)
         self._put(record)
-        self.taken += 1
         return True
 
     async def at_end(self) -> bool:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
-        return self._limit.is_reached or await self.take() is None
-
-    @property
-    def limit_left(self) -> int | None:
-        """How many more rows might be taken of the limit; None without one."""
-        return self._limit.left
+        return self._limit == 0 or await self.take() is None
 
     async def count_rest(self, within_s: float) -> None:
         """Count the rows that were not taken, so that it is known how many are left. Gives up after `within_s`."""
@@ -266,9 +276,6 @@ class Feed:
         self._total.counted = self.rows_read + more
 
     def _work(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> Work:
-        self.taken += 1
-        if self._limit.left is not None:
-            self._limit.left -= 1
         ledger = self._ledger
         sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
         spend = self._spend(task.row.key, answered) if sent_before else NO_SPEND

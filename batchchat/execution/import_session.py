@@ -19,7 +19,7 @@ from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import OnChanged
 from batchchat.execution.ending import RunResult
 from batchchat.execution.exit_reason import RunLoopResult
-from batchchat.execution.feed import Feed, RowLimit
+from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.input_total import InputTotal
 from batchchat.execution.opening import OpenRun
@@ -75,7 +75,7 @@ class ImportSession(Session):
         # Neither a context window nor the limits of `retry` bound what was answered already.
         rows = tasks(self._source, scripts_for(self._job, rates), ledger.index, self._planner.rules)
         total = InputTotal(self._source, counted=counts.total)
-        feed = Feed(rows, ledger, recorder.keep, total, limit=RowLimit(), unsendable=None)
+        feed = Feed(rows, ledger, recorder.keep, total, unsendable=None)
         try:
             try:
                 await self._take_in(feed, recorder, wiring.batch_judge_for(self._job, rates))

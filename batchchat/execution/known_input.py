@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from batchchat.core.events import Planned
-from batchchat.core.shard import UnansweredRows
+from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.feed import Feed

@@ -13,8 +13,8 @@ from batchchat.core.events import AwaitedRow, Event, Progress, Subscriber
 from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import Dispatcher
 from batchchat.execution.engine import Engine
-from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
+from batchchat.execution.row_supply import RowSupply
 from batchchat.execution.throughput import Throughput
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ProgressReporter:
     def __init__(
         self,
         engine: Engine,
-        feed: Feed,
+        supply: RowSupply,
         finished: FinishedRows,
         retries: Counter[str],
         tell: Subscriber,
@@ -45,7 +45,7 @@ class ProgressReporter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
-        self._feed = feed
+        self._supply = supply
         self._retries = retries
         self._tell = tell
         self._limit = limit
@@ -62,12 +62,12 @@ class ProgressReporter:
 
     def left(self) -> int | None:
         """Rows of the input that have no record yet; None where its end was not seen."""
-        total, estimated = self._feed.total()
+        total, estimated = self._supply.total()
         return None if total is None or estimated else total - self.finished.totals.finished
 
     def estimated_total(self) -> int | None:
         """About how many rows the input has; None where its end was seen, or nothing is known."""
-        total, estimated = self._feed.total()
+        total, estimated = self._supply.total()
         return total if estimated else None
 
     def tell(self, event: Event) -> None:
@@ -119,10 +119,10 @@ class ProgressReporter:
 
     def _total(self) -> tuple[int | None, bool]:
         """Rows that are to be done, and whether that is an estimate."""
-        total, estimated = self._feed.total()
+        total, estimated = self._supply.total()
         if self._limit is None:
             return total, estimated
-        max_done = self.finished.done_before + self._limit + self._feed.kept
+        max_done = self.finished.done_before + self._limit + self._supply.kept
         return (max_done, False) if total is None or estimated or total > max_done else (total, False)
 
     def _awaited(self, dispatcher: Dispatcher) -> AwaitedRow | None:

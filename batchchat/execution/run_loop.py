@@ -16,10 +16,10 @@ from batchchat.dispatch.gate import Gate
 from batchchat.dispatch.lane import Lane
 from batchchat.dispatch.work import Work
 from batchchat.execution.engine import Engine
-from batchchat.execution.feed import Feed
 from batchchat.execution.messages import OWN_BOUNDS
 from batchchat.execution.progress import ProgressReporter
 from batchchat.execution.recorder import Recorder
+from batchchat.execution.row_supply import RowSupply
 from batchchat.execution.signals import Signals
 from batchchat.policy.deadline import TIME_UP, is_due
 from batchchat.policy.decision import Halt
@@ -33,11 +33,11 @@ class RunLoop:
     """Sends the rows of one run; `run` is called once."""
 
     def __init__(
-        self, engine: Engine, recorder: Recorder, feed: Feed, progress: ProgressReporter, signals: Signals
+        self, engine: Engine, recorder: Recorder, supply: RowSupply, progress: ProgressReporter, signals: Signals
     ) -> None:
         self._engine = engine
         self._recorder = recorder
-        self._feed = feed
+        self._supply = supply
         self._progress = progress
         self._signals = signals
         self._dispatcher = Dispatcher(engine.sending, self._take, recorder, engine.observer)
@@ -91,7 +91,7 @@ class RunLoop:
         return stop
 
     def _take(self) -> Awaitable[Work | None]:
-        return self._feed.take(lambda: self._dispatcher.stopping)
+        return self._supply.take(lambda: self._dispatcher.stopping)
 
     async def _dispatch(self) -> Halt | None:
         ticker = asyncio.create_task(self._tick())
@@ -111,7 +111,7 @@ class RunLoop:
 
     async def _nothing_was_kept_back(self) -> bool:
         """True if all rows were already sent when the run was stopped. Takes from the feed to find out."""
-        if self._progress.finished.count != self._feed.taken or not await self._feed.at_end():
+        if self._progress.finished.count != self._supply.taken or not await self._supply.at_end():
             return False
         await self._recorder.settled()
         return True

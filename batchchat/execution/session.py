@@ -7,7 +7,7 @@ decision. A row is in the journal before it is reported. The Parquet is made of 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -32,9 +32,10 @@ from batchchat.execution.opening import OpenRun, locked_folder, stop_time
 from batchchat.execution.plan import PlanCounts
 from batchchat.execution.planning import Planner
 from batchchat.execution.recorder import Apply, Recorder
+from batchchat.execution.row_sender import LeasedLimits
 from batchchat.execution.run_record import run_record
-from batchchat.execution.send_plan import SendPlan
-from batchchat.execution.send_rows import LeasedLimits, send_rows
+from batchchat.execution.send_plan import SendPlan, SendTerms
+from batchchat.execution.send_rows import send_rows
 from batchchat.execution.started import started
 from batchchat.job import JobSpec
 from batchchat.pricing.for_job import no_price, rates_for
@@ -92,8 +93,8 @@ class Session:
 
     sends = True
     """Whether rows are sent to the endpoint."""
-    passes_over = True
-    """Whether rows that are known to be answered need not be read again."""
+    is_only_writer = True
+    """Whether no other process of the run writes the journal."""
 
     def __init__(self, context: RunContext, run: OpenRun) -> None:
         self._lock = run.lock
@@ -161,7 +162,7 @@ class Session:
 
     def _goes_on(self) -> bool:
         """Whether the run only goes on where the one before it was, and sends while it reads; that is told."""
-        if not self.sends or not self.passes_over or self._known.nothing_left() is not None:
+        if not self.sends or self._known.nothing_left() is not None:
             return False
         if (planned := self._known.going_on()) is None:
             return False
@@ -171,13 +172,9 @@ class Session:
     def _finish(self, result: RunLoopResult, rates: Rates) -> RunResult:
         return finish(self._context, self._folder, self._ledger, result, rates, early=self._early)
 
-    def _tell_notes(self, notes_of_all: Sequence[str] | None = None) -> None:
-        """Say what is new of the notes about the input: at first of its first rows, at the end of all.
-
-        `notes_of_all` are what others that read it have noted.
-        """
-        now = input_notes(self._job, self._source) if notes_of_all is None else notes_of_all
-        if notes := self._known.new_notes(now):
+    def _tell_notes(self) -> None:
+        """Say what is new of the notes about the input: at first of its first rows, at the end of all."""
+        if notes := self._known.new_notes(input_notes(self._job, self._source)):
             self._tell(InputNoted(tuple(notes)))
 
     def _replay(self) -> Checkpoints:
@@ -240,7 +237,7 @@ class Session:
         journal = self._checkpoints.replayed.tail
         is_elsewhere = self._ledger.last_run.get("host") != socket.gethostname() or bool(self._context.takeover.fetched)
         apart = bool(self._ledger.runs) and is_elsewhere  # who wrote the last segment may be at it still
-        point = ResumePoint(journal.end, journal.last, apart)
+        point = ResumePoint(journal.end, journal.last, apart, shared=not self.is_only_writer)
         self._recorder = Recorder(
             partial(Journal, self._folder, point),
             apply,
@@ -325,16 +322,19 @@ class Session:
 
     def _rows(self, rates: Rates, counts: PlanCounts | None) -> SendPlan:
         """The rows that are to be sent, after a plan with its `counts`."""
-        return SendPlan(
-            self._source,
+        terms = SendTerms(
             self._ledger,
-            self._planner.rules,
             rates,
             limit=self._context.options.limit,
-            counted=self._known.total if counts is None else counts.total,
             outdated=0 if counts is None else counts.replaced,
             undecided=0 if counts is None else counts.rows[Disposition.UNDECIDED],
             stop_at=self._stop_at,
+        )
+        return SendPlan(
+            self._source,
+            self._planner.rules,
+            terms,
+            counted=self._known.total if counts is None else counts.total,
             unanswered=self._known.unanswered if counts is None else None,
         )
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from batchchat.core.attempt import MaxUsage, Script
 from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import RowRecord, record_of_bad_row
-from batchchat.core.shard import Shard, UnansweredRows
+from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.execution.disposition import Disposition, OnChanged, disposition
 from batchchat.execution.equal_requests import EqualRequests, SharedSource
 from batchchat.execution.resend import NO_RESEND, Resend
@@ -74,11 +74,10 @@ def tasks(
     scripts: Scripts,
     index: Index,
     rules: ResumeRules,
-    shard: Shard | None = None,
     *,
     unanswered: UnansweredRows | None = None,
 ) -> Iterator[RowTask | BadRow]:
-    """Every row that those of `source` become, or those of a `shard`; each gets its entry in `index`.
+    """Every row that those of `source` become; each gets its entry in `index`.
 
     Where it is known which input rows are `unanswered`, the others are passed over: nothing is made of them.
     """
@@ -88,7 +87,7 @@ def tasks(
         index.set_ordinal(entry, row.ordinal)
         return entry
 
-    return _tasks(source, scripts, index, rules, entry_of, shard=shard, unanswered=unanswered)
+    return _tasks(source, scripts, index, rules, entry_of, unanswered=unanswered)
 
 
 def looked_up_tasks(source: Source, scripts: Scripts, index: Index, rules: ResumeRules) -> Iterator[RowTask | BadRow]:
@@ -103,22 +102,17 @@ def _tasks(
     rules: ResumeRules,
     entry_of: Callable[[Row | BadRow], int | None],
     *,
-    shard: Shard | None = None,
     unanswered: UnansweredRows | None = None,
 ) -> Iterator[RowTask | BadRow]:
     expansion, equal = scripts.expansion, EqualRequests(index, resent_since=rules.resend.since)
-    for input_row in source.read(unanswered if shard is None or shard.by_request else shard):
+    for input_row in source.read(unanswered):
         if isinstance(input_row, BadRow):
-            if shard is not None and not shard.has(input_row.ordinal):
-                continue
             for bad_row in expansion.bad_rows(input_row):
                 entry_of(bad_row)
                 yield bad_row
             continue
         for row, variant in expansion.rows(input_row):
             script = scripts.script_for(row, variant)
-            if shard is not None and shard.by_request and not shard.has(script.identity):
-                continue
             task = _task(row, script, index, entry_of(row), rules)
             if scripts.shares is not None and scripts.shares(script.params):
                 yield _shared(task, equal)

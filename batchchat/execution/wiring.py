@@ -25,7 +25,7 @@ from batchchat.execution.endpoints_of_run import one_endpoint, rate_policies, se
 from batchchat.execution.engine import Engine
 from batchchat.execution.recorder import Recorder
 from batchchat.execution.scripts import format_ladder_for
-from batchchat.execution.send_plan import SendPlan
+from batchchat.execution.send_plan import SendTerms
 from batchchat.execution.spending import Spending
 from batchchat.job import JobSpec
 from batchchat.job.paths import secrets_of_input
@@ -83,12 +83,12 @@ def batch_judge_for(job: JobSpec, rates: Rates) -> BatchJudge:
 
 
 def engine_for(
-    context: RunContext, rows: SendPlan, senders: Sequence[Sender], recorder: Recorder, job_limits: JobLimits
+    context: RunContext, terms: SendTerms, senders: Sequence[Sender], recorder: Recorder, job_limits: JobLimits
 ) -> Engine:
-    """What the requests of `rows` go through, by a sender for each endpoint of the context's job."""
-    job, ledger, tell = context.job, rows.ledger, context.tell
+    """What the requests of rows go through, sent by `terms`, by a sender for each endpoint of the context's job."""
+    job, ledger, tell = context.job, terms.ledger, context.tell
     # Without a price as many may be billed as may be in flight, and as many that are not yet synced.
-    spending = Spending(price_label(job, rows.rates), job_limits.budget, 2 * job.concurrency, recorder.hold, tell)
+    spending = Spending(price_label(job, terms.rates), job_limits.budget, 2 * job.concurrency, recorder.hold, tell)
     formats = format_ladder_for(job)
     if job.endpoints:
         from batchchat.policy.in_flight_limit import InFlightLimit
@@ -119,7 +119,7 @@ def engine_for(
         endpoints.observer,
         drain_s=job.drain,
         attempt_s=job.timeout.total,
-        stop_at=rows.stop_at,
+        stop_at=terms.stop_at,
         formats=formats,
         membership=endpoints.membership,
     )

@@ -15,7 +15,7 @@ __all__ = ["CPU", "LOCAL", "MAX_WORKERS", "RAY", "ClusterSpec", "partition_count
 
 MAX_WORKERS = 256
 MAX_PARTITIONS = 1000
-"""Each partition's worker reads the whole input."""
+"""Each partition has a process of its own to be started."""
 LOCAL, RAY = "local", "ray"
 """The values of `cluster.engine`."""
 CPU = "CPU"

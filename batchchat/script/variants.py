@@ -76,7 +76,12 @@ class RowExpansion:
         """How many rows an input row becomes."""
         self._variants = variants
         self.samples = samples
+        self._by_name = {variant.name: variant for variant in variants}
         self._changes_nothing = self.rows_each == 1 and variants[0] is NO_VARIANT
+
+    def variant_of(self, key: Key) -> Variant:
+        """The variant of the row of `key`, which `rows` has made."""
+        return self._by_name[key.variant]
 
     def rows(self, row: Row) -> Iterable[tuple[Row, Variant]]:
         """The rows of `row`, each with its variant. Their ordinals follow each other."""

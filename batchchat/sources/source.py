@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchchat.core.conversation import BadRow, Row
-    from batchchat.core.shard import OrdinalFilter
+    from batchchat.core.unanswered_rows import UnansweredRows
     from batchchat.job.spec import InputSpec
     from batchchat.job.template import TemplateSpec
     from batchchat.sources.files import InputFile, Record
@@ -173,9 +173,9 @@ class Source:
         """
         return self._rows_at_end if self.rows_total is None and self._columns.spec.shard is None else self.rows_total
 
-    def read(self, shard: OrdinalFilter | None = None) -> Iterator[Row | BadRow]:
-        """The rows, from the first, or those that `shard` has. Raises `InputError` if a file was removed since."""
-        rows = self._rows(shard)
+    def read(self, unanswered: UnansweredRows | None = None) -> Iterator[Row | BadRow]:
+        """The rows, from the first, or those `unanswered`. Raises `InputError` if a file was removed since."""
+        rows = self._rows(unanswered)
         return rows if self._sample is None else self._sample.select(rows)
 
     @property
@@ -186,7 +186,7 @@ class Source:
             sentences.append(f"{rows_left_out(self.left_out)} left out by `input.where`.")
         return sentences
 
-    def _rows(self, shard: OrdinalFilter | None = None, *, of_all: bool = False) -> Iterator[Row | BadRow]:
+    def _rows(self, unanswered: UnansweredRows | None = None, *, of_all: bool = False) -> Iterator[Row | BadRow]:
         self.bytes_read = before = self.left_out = 0
         self._rows_at_end = None
         spec = self._columns.spec
@@ -200,7 +200,7 @@ class Source:
             def on_progress(of_this_file: int, start: int = start) -> None:
                 self.bytes_read = start + of_this_file
 
-            rows = self._rows_of(builder, file, read_records(file, self._selection, on_progress), shard)
+            rows = self._rows_of(builder, file, read_records(file, self._selection, on_progress), unanswered)
             yield from (row for row in islice(rows, remaining) if row is not None)
             before += file.size
             self.bytes_read = before
@@ -211,9 +211,9 @@ class Source:
         self._rows_at_end = builder.rows
 
     def _rows_of(
-        self, builder: RowBuilder, file: InputFile, records: Iterator[Record], shard: OrdinalFilter | None
+        self, builder: RowBuilder, file: InputFile, records: Iterator[Record], unanswered: UnansweredRows | None
     ) -> Iterator[Row | BadRow | None]:
-        """The rows of the `records` of a file; None for one of another shard, or that `shard` does not have.
+        """The rows of the `records` of a file; None for one of another shard, or that is passed over.
 
         Those of which `input.where` holds not are no rows.
         """
@@ -224,7 +224,7 @@ class Source:
                 self.left_out += 1
                 continue
             problem = holds if isinstance(holds, Bad) else None
-            if shard is None or shard.has(builder.rows):
+            if unanswered is None or unanswered.has(builder.rows):
                 yield builder.build(file.label, line, columns, sparse=sparse, problem=problem)
             else:
                 builder.skip(file.label, line, columns, sparse=sparse, problem=problem)

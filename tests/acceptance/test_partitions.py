@@ -19,7 +19,7 @@ from tests.acceptance.servers import mock_thread
 from tests.acceptance.test_workers import (
     CONCURRENCY,
     replaced,
-    segments_with_rows,
+    segments_with_answers,
     sent_more_than_once,
     whole,
     workers_of,
@@ -61,7 +61,7 @@ def test_as_many_at_a_time_as_workers(job: Job) -> None:
         job.write(concurrency=CONCURRENCY, workers=2, cluster__partitions=6)
         with patch.object(local, "_spawn", processes.spawn):
             in_parts = figures(job)
-        assert segments_with_rows(job) == 6
+        assert segments_with_answers(job) == 6
         stats = mock.stats()
         alone = figures(job, "--set", "workers=1")
     assert (len(processes.living), max(processes.living)) == (6, 2)
@@ -76,12 +76,12 @@ def test_a_killed_workers_partition_goes_on(job: Job) -> None:
         job.write(rows(300), endpoint__base_url=mock.url, concurrency=CONCURRENCY, workers=2, cluster__partitions=6)
         running = job.start()
         victim = workers_of(running, 2)[0]
-        until(lambda: job.acknowledged() > 20 and segments_with_rows(job) == 2, "rows of both workers")
+        until(lambda: job.acknowledged() > 20 and segments_with_answers(job) == 2, "rows of both workers")
         os.kill(victim, signal.SIGKILL)
         ended = running.end(PATIENCE_S)
         whole(job, ended, 300)
         stats = mock.stats()
-    assert segments_with_rows(job) == 7
+    assert segments_with_answers(job) == 7
     assert sent_more_than_once(job, 300) == []
     assert stats["requests"] <= 300 + CONCURRENCY
     assert stats["max_in_flight"] <= CONCURRENCY

@@ -96,7 +96,7 @@ def test_leases_that_break_in_mid_run_stop_it(job: Job) -> None:
 @pytest.mark.field
 def test_a_process_that_is_suspended_with_the_lock_is_told(job: Job) -> None:
     """Nothing is sent meanwhile; when the lock is free the run goes on."""
-    with mock_thread(latency_s=0.05) as mock:
+    with mock_thread(latency_s=0.4) as mock:  # it would take 20 s: a lease lasts for ten
         job.write(rows(400), endpoint__base_url=mock.url, concurrency=CEILING, limits__share="team")
         try:
             running = job.start("--progress", "log", env=environ(job.folder))

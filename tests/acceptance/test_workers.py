@@ -23,6 +23,7 @@ from batchchat.cluster import local
 from tests.acceptance.job import PATIENCE_S, Ended, Job, Running, rows, until
 from tests.acceptance.servers import mock_thread
 from tests.field.endpoint import Asked, endpoint, error, ok
+from tests.sources.web import web_server
 
 CONCURRENCY = 12
 
@@ -54,9 +55,9 @@ def replaced(running: Running, gone: set[int]) -> int:
     return next(iter({*children(running.process.pid)} - gone), 0)
 
 
-def segments_with_rows(job: Job) -> int:
-    """How many segments of the journal have a row."""
-    return sum(b'{"kind":"row"' in path.read_bytes() for path in job.run_folder.glob("journal-*.jsonl"))
+def segments_with_answers(job: Job) -> int:
+    """How many segments of the journal have a row that was answered: the run itself records those that are not sent."""
+    return sum(b'"status":"answered"' in path.read_bytes() for path in job.run_folder.glob("journal-*.jsonl"))
 
 
 def sent_more_than_once(job: Job, count: int) -> list[str]:
@@ -85,7 +86,7 @@ def test_each_row_once(job: Job, workers: int) -> None:
     assert stats["requests"] == stats["billed_rows"] == 400
     assert stats["statuses"] == {"200": 400}
     assert CONCURRENCY // 2 < stats["max_in_flight"] <= CONCURRENCY
-    assert segments_with_rows(job) == workers
+    assert segments_with_answers(job) == workers
     assert ended.headline.startswith("job: 400 of 400 rows answered for $")
 
 
@@ -114,17 +115,17 @@ def test_the_figures_are_those_of_one_process(job: Job) -> None:
 
 
 def test_a_killed_worker_is_replaced(job: Job) -> None:
-    """Its shard goes on in another process: no row is lost, and none that it had answered is sent again."""
+    """Its rows go on in another process: no row is lost, and none that it had answered is sent again."""
     with mock_thread(latency_s=0.05, max_concurrent=CONCURRENCY) as mock:
         job.write(rows(600), endpoint__base_url=mock.url, concurrency=CONCURRENCY, workers=2)
         running = job.start()
         victim = workers_of(running, 2)[1]
-        until(lambda: job.acknowledged() > 100 and segments_with_rows(job) == 2, "rows of both workers")
+        until(lambda: job.acknowledged() > 100 and segments_with_answers(job) == 2, "rows of both workers")
         os.kill(victim, signal.SIGKILL)
         ended = running.end(PATIENCE_S)
         whole(job, ended, 600)
         stats = mock.stats()
-    assert segments_with_rows(job) == 3
+    assert segments_with_answers(job) == 3
     assert sent_more_than_once(job, 600) == []
     assert stats["requests"] <= 600 + CONCURRENCY
     assert stats["max_in_flight"] <= CONCURRENCY
@@ -344,12 +345,12 @@ def test_a_limit_on_rows_is_one_for_all(job: Job) -> None:
 
 
 @pytest.mark.field
-def test_a_limit_above_what_a_shard_has(job: Job) -> None:
-    """Where the rows that are left are all of one shard, that one may send all of the limit."""
+def test_a_limit_above_what_one_worker_sends(job: Job) -> None:
+    """Bad rows use up nothing of it: the run records them, and hands over none."""
     with mock_thread(latency_s=0.0) as mock:
         job.write(rows(60), endpoint__base_url=mock.url)
         job.write([row if n % 2 else {**row, "messages": []} for n, row in enumerate(rows(60))], workers=2)
-        assert job.run("--limit", "29").code in {0, 3}  # 3 where the worker of the bad rows had a part of it
+        assert job.run("--limit", "29").code == 3
         assert mock.stats()["requests"] == 29
 
 
@@ -433,8 +434,8 @@ def test_rows_that_fail_alike_stop_all(job: Job) -> None:
 
 
 @pytest.mark.field
-def test_failures_of_one_shard_alone_stop_nothing(job: Job) -> None:
-    """Every second row is bad: over all rows no two in succession fail, though one worker sees nothing else."""
+def test_failures_of_one_worker_alone_stop_nothing(job: Job) -> None:
+    """Every second row is bad: over all rows no two in succession fail, though one worker may see many."""
     good = bad = 0
 
     def answer(asked: Asked) -> Any:
@@ -485,7 +486,7 @@ def test_an_outage_is_told_once(job: Job) -> None:
 
 @pytest.mark.field
 def test_equal_requests_are_sent_once(job: Job) -> None:
-    """Rows with equal requests are of one shard, so that they share an answer."""
+    """Rows with equal requests share an answer, whichever worker got it."""
     same = [{"id": f"r{n:04}", "messages": [{"role": "user", "content": f"Question {n % 10}"}]} for n in range(60)]
     with mock_thread(latency_s=0.0) as mock:
         job.write(same, endpoint__base_url=mock.url, workers=3, params={"temperature": 0})
@@ -527,14 +528,64 @@ def test_status_while_it_goes_on(job: Job) -> None:
 
 
 @pytest.mark.field
-def test_what_can_not_be_shared_is_refused(job: Job) -> None:
-    """A list of ids is resent by one process: the message names the key and the way out."""
+def test_a_killed_workers_turns_are_not_paid_again(job: Job) -> None:
+    """The worker that replaces it goes on with the turn that was in flight."""
+    is_killed = threading.Event()
+
+    def answer(asked: Asked) -> Any:
+        return [5.0 if asked.text.startswith("Two") and not is_killed.is_set() else 0.0, ok("yes")]
+
+    with endpoint(answer) as server:
+        conversations = [{"id": f"r{n:04}", "turns": [f"One {n}", f"Two {n}"]} for n in range(12)]
+        job.write(conversations, endpoint__base_url=server.url, concurrency=4, workers=2, input__format="turns")
+        running = job.start()
+        victim = workers_of(running, 2)[0]
+        until(lambda: sum(asked.text.startswith("Two") for asked in server.asked) == 4, "second turns")
+        os.kill(victim, signal.SIGKILL)
+        is_killed.set()
+        whole(job, running.end(PATIENCE_S), 12)
+    counts = Counter(asked.text for asked in server.asked)
+    assert {counts[f"One {n}"] for n in range(12)} == {1}
+    assert sorted(counts[f"Two {n}"] for n in range(12)) == [1] * 10 + [2] * 2
+
+
+@pytest.mark.field
+def test_a_list_of_ids_is_sent_again(job: Job) -> None:
+    """Each of them once, though the resend is stopped half-way; ids that the input does not have are told."""
     with mock_thread(latency_s=0.0) as mock:
-        job.write(rows(10), endpoint__base_url=mock.url, workers=2)
-        whole(job, job.run(), 10)
-        (job.folder / "ids").write_text("r0001\n")
-        ended = job.run("--resend", "@ids")
-        assert ended.code == 2
-        assert "--set workers=1" in ended.err
-        assert job.run("--resend", "@ids", "--set", "workers=1").code == 0
-        assert mock.stats()["requests"] == 11
+        job.write(rows(30), endpoint__base_url=mock.url, workers=2)
+        whole(job, job.run(), 30)
+        (job.folder / "ids").write_text("".join(f"r{n:04}\n" for n in range(0, 40, 2)))
+        for sent in (40, 45):
+            ended = job.run("--resend", "@ids", "--limit", "10")
+            assert ended.code == 0, ended.err
+            assert "5 ids of ids are not in the input" in ended.err
+            assert mock.stats()["requests"] == sent
+    answers = Counter(record["id"] for record in job.journal() if record["kind"] == "row")
+    assert answers == Counter({f"r{n:04}": 2 - n % 2 for n in range(30)})
+
+
+@pytest.mark.field
+def test_a_half_finished_run_goes_on_where_it_was(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run of one process knows of its input the workers' run knows: it looks at no answered row first."""
+    monkeypatch.setattr("batchchat.execution.known_input._LONG_BYTES", 0)
+    with mock_thread(latency_s=0.0) as mock:
+        job.write(rows(300), endpoint__base_url=mock.url, workers=2)
+        assert job.run("--limit", "200", "--set", "workers=1").code == 0
+        with patch("batchchat.execution.planning.plan", side_effect=AssertionError("all rows were looked at")):
+            whole(job, job.run(), 300)
+        assert mock.stats()["requests"] == 300
+
+
+def test_the_input_is_read_once(job: Job) -> None:
+    """By the run: as many workers and partitions as there may be ask the web server for nothing."""
+    pytest.importorskip("obstore", reason="obstore is not installed (extra `stores`)")
+    with web_server() as web, mock_thread(latency_s=0.0) as mock:
+        web.content = b"".join(json.dumps(row).encode() + b"\n" for row in rows(400))
+        job.write(input__path=web.url("in.jsonl"), endpoint__base_url=mock.url, concurrency=CONCURRENCY)
+        ranges = list[list[str]]()
+        for settings in ((), ("--set", "workers=3", "--set", "cluster.partitions=5")):
+            web.requests.clear()
+            whole(job, job.run("--fresh", *settings), 400)
+            ranges.append(sorted(web.ranges_asked))
+    assert ranges[0] == ranges[1]

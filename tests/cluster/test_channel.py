@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import Any
 
-from batchchat.cluster.assignment import RowsGranted, Synced
+from batchchat.cluster.assignment import RowsWanted, Synced
 from batchchat.cluster.channel import Channel
 from tests.acceptance.job import PATIENCE_S
 
@@ -22,7 +22,7 @@ def test_messages_come_whole_and_in_order() -> None:
 
     async def play() -> list[Any]:
         ours, theirs = await pair()
-        for message in (Synced(7), {"body": "x" * 3_000_000}, RowsGranted(2)):
+        for message in (Synced(7), {"body": "x" * 3_000_000}, RowsWanted(2, 1)):
             ours.send(message)
         closing = asyncio.create_task(ours.close())
         messages = [await theirs.receive() for _ in range(4)]
@@ -30,7 +30,7 @@ def test_messages_come_whole_and_in_order() -> None:
         await theirs.close()
         return messages
 
-    assert asyncio.run(play()) == [Synced(7), {"body": "x" * 3_000_000}, RowsGranted(2), None]
+    assert asyncio.run(play()) == [Synced(7), {"body": "x" * 3_000_000}, RowsWanted(2, 1), None]
 
 
 def test_who_is_gone_is_told_nothing() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
+from batchchat.cluster.assignment import ModelsListed
 from batchchat.cluster.news import WorkerNews
 from batchchat.cluster.progress import IDLE
 from batchchat.core.events import (
@@ -19,12 +21,13 @@ from batchchat.core.events import (
     RowOverdue,
     StreamNoticed,
 )
+from batchchat.pricing.rates import ListedModel
 
 
 def news_of(*said: tuple[int, Event]) -> list[Event]:
     """What is told of what two workers said."""
     events = list[Event]()
-    news = WorkerNews(events.append)
+    news = WorkerNews(events.append, lambda _: None)
     for number in (0, 1):
         news.hear(number, IDLE._replace(ceiling=4))
     for number, event in said:
@@ -70,3 +73,10 @@ def test_the_highest_ratio_is_told() -> None:
     ]
     events = news_of((0, ratios[0]), (1, ratios[1]), (0, ratios[2]))
     assert events == [ratios[0], PriceRatioRaised(Decimal(2), Decimal("0.6"))]
+
+
+def test_a_list_of_models_is_learned() -> None:
+    """It says how long a row may be that is handed out after that; nobody is told."""
+    listed, events = list[Any](), list[Event]()
+    WorkerNews(events.append, listed.append).hear(0, ModelsListed({"m": ListedModel(None, 7)}))
+    assert (listed, events) == ([{"m": ListedModel(None, 7)}], [])

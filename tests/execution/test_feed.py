@@ -12,11 +12,11 @@ import pytest
 
 from batchchat.core.attempt import MaxUsage, Request
 from batchchat.core.conversation import Key, Row
-from batchchat.core.shard import UnansweredRows
+from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.dispatch.work import Work
 from batchchat.execution import feed as feed_module
 from batchchat.execution.context_check import ContextCheck
-from batchchat.execution.feed import Feed, RowLimit
+from batchchat.execution.feed import Feed
 from batchchat.execution.input_total import InputTotal
 from batchchat.execution.tasks import ResumeRules, Scripts, tasks
 from batchchat.execution.unsendable import UnsendableRows
@@ -37,7 +37,7 @@ def feed(source: Source, ledger: Ledger, keep: Callable[[Any], object], limit: i
     context = ContextWindow(lambda _model: 1_000, tokenizer_for)
     check = ContextCheck(context)
     rows = tasks(source, Scripts(lambda row, _: script(row)), ledger.index, ResumeRules())
-    return Feed(rows, ledger, keep, InputTotal(source), limit=RowLimit(limit), unsendable=UnsendableRows(check))
+    return Feed(rows, ledger, keep, InputTotal(source), limit=limit, unsendable=UnsendableRows(check))
 
 
 def passing(source: Source, ledger: Ledger, answered: Sequence[int]) -> Feed:
@@ -46,7 +46,7 @@ def passing(source: Source, ledger: Ledger, answered: Sequence[int]) -> Feed:
     rows = tasks(source, Scripts(lambda row, _: script(row)), ledger.index, ResumeRules(), unanswered=unanswered)
     unsendable = UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for)))
     total = InputTotal(source)
-    return Feed(rows, ledger, lambda _: None, total, limit=RowLimit(), unsendable=unsendable, unanswered=unanswered)
+    return Feed(rows, ledger, lambda _: None, total, unsendable=unsendable, unanswered=unanswered)
 
 
 def taken(source: Feed) -> list[str]:
@@ -121,7 +121,6 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
         Ledger(tmp_path),
         lambda _record: None,
         InputTotal(source),
-        limit=RowLimit(),
         unsendable=UnsendableRows(ContextCheck(ContextWindow(lambda _model: None, tokenizer_for))),
     )
     with pytest.raises(RuntimeError, match="a"):

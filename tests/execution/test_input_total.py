@@ -8,14 +8,13 @@ from typing import Any
 from batchchat.execution.input_total import InputTotal
 
 
-def test_a_shard_has_its_part_of_what_is_known() -> None:
-    """About, since a hash may decide which rows are its own; to the row once they were counted."""
+def test_each_row_of_the_input_becomes_so_many() -> None:
+    """As far as they were counted when it was opened; to the row once it was read."""
     source: Any = SimpleNamespace(rows_total=100, estimated_rows=lambda rows_read: None)
-    assert InputTotal(source, rows_each=3).rows(7) == (300, False)
-    total = InputTotal(source, rows_each=3, shards=4)
-    assert (total.rows(7), total.is_counted) == ((75, True), True)
-    total.counted = 78
-    assert total.rows(7) == (78, False)
+    total = InputTotal(source, rows_each=3)
+    assert (total.rows(7), total.is_counted) == ((300, False), True)
+    total.counted = 306
+    assert total.rows(7) == (306, False)
 
 
 def test_what_is_not_known_is_estimated() -> None:

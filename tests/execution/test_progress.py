@@ -14,7 +14,7 @@ from batchchat.execution.anomaly_detector import AnomalyDetector
 from batchchat.execution.context_check import ContextCheck
 from batchchat.execution.endpoint_limits import EndpointLimits
 from batchchat.execution.engine import Engine
-from batchchat.execution.feed import Feed, RowLimit
+from batchchat.execution.feed import Feed
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.input_total import InputTotal
 from batchchat.execution.progress import ProgressReporter
@@ -58,7 +58,7 @@ def report(folder: Path, *records: Any, limit: int | None = None, outdated: int 
         check = ContextCheck(ContextWindow(lambda _model: None, tokenizer_for))
         rows = tasks(source, Scripts(lambda row, _: Steps(row)), ledger.index, ResumeRules())
         total = InputTotal(source, counted=3)
-        feed = Feed(rows, ledger, recorder.keep, total, limit=RowLimit(limit), unsendable=UnsendableRows(check))
+        feed = Feed(rows, ledger, recorder.keep, total, limit=limit, unsendable=UnsendableRows(check))
         dispatcher = Dispatcher(sending, feed.take, recorder, observer)
         reporter = ProgressReporter(
             engine, feed, finished, Counter({"timeout": 2}), events.append, limit=limit, clock=lambda: now

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchchat.core.conversation import Row
 from batchchat.core.key_shard import KeyShard
-from batchchat.core.shard import Shard
+from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.errors import InputError
 from tests.sources.folder import Folder, user
 
@@ -82,11 +82,11 @@ def test_only_the_first_rows(folder: Folder, first: int) -> None:
 
 
 def test_a_pass_that_has_come_to_its_end_has_counted_the_rows(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them, though only one of three shards was wanted; a job that is a shard counts no other's."""
+    """All of them, though most are answered; a job that is a shard counts no other's."""
     monkeypatch.setattr("batchchat.sources.first_rows._COUNT_WITHIN_S", -1.0)
     folder.write("a.jsonl", [*GOOD, {"id": "r0", "messages": []}])
     source = folder.open("a.jsonl")
-    rows = source.read(Shard(1, 3))
+    rows = source.read(UnansweredRows(range(1, 5), 1))
     next(rows)
     counts = [source.counted_rows]
     assert len(list(rows)) == 1
@@ -295,20 +295,22 @@ def test_memory_does_not_grow_with_the_input(folder: Folder) -> None:
 
 @pytest.mark.parametrize("id_", ["id", None])
 @pytest.mark.parametrize("name", ["in.jsonl", "in.parquet", "in.json"])
-def test_shards_have_every_row_once(folder: Folder, name: str, id_: str | None) -> None:
-    """Each row is in one shard, just as a reading of all has it: ids that repeat and bad rows, too."""
+def test_rows_that_are_passed_over_change_no_other(folder: Folder, name: str, id_: str | None) -> None:
+    """Each is just as a reading of all has it: ids that repeat and bad rows, too."""
     rows = [*GOOD, GOOD[1], {"id": "", "messages": user("no id")}, {"id": "r9", "messages": []}, *GOOD[3:]]
     folder.write(name, json.dumps(rows).encode() if name.endswith(".json") else rows)
     source = folder.open(name, id=id_)
-    shards = [list(source.read(Shard(number, 3))) for number in range(3)]
-    assert sorted((row for shard in shards for row in shard), key=lambda row: row.ordinal) == list(source.read())
-    assert [{row.ordinal % 3 for row in shard} for shard in shards] == [{0}, {1}, {2}]
+    for number in range(3):
+        answered = [row.ordinal for row in source.read() if row.ordinal % 3 != number]
+        unanswered = list(source.read(UnansweredRows(answered, 1)))
+        assert unanswered == [row for row in source.read() if row.ordinal % 3 == number]
 
 
-def test_shards_of_a_sample_and_of_a_filter(folder: Folder) -> None:
-    """The rows that are left are shared out, by their ordinals."""
+def test_rows_that_are_passed_over_of_a_sample_and_of_a_filter(folder: Folder) -> None:
+    """By the ordinals of the rows that are left."""
     folder.write("in.jsonl", [{"id": f"r{n}", "n": n, "messages": user(f"hi {n}")} for n in range(40)])
     for keys in ({"random": 9}, {"where": "n % 3"}, {"first": 7}):
         source = folder.open("in.jsonl", id="id", **keys)
-        shards = [row.key for number in range(2) for row in source.read(Shard(number, 2))]
-        assert sorted(shards) == sorted(row.key for row in source.read())
+        every = list(source.read())
+        unanswered = source.read(UnansweredRows([row.ordinal for row in every[::2]], 1))
+        assert [row.key for row in unanswered] == [row.key for row in every[1::2]]

@@ -1,37 +1,13 @@
-"""Which rows of an input a process sends, where several share a run."""
+"""Which rows of an input a run has to look at, where an earlier one has answered the others."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
 
-__all__ = ["OrdinalFilter", "Shard", "UnansweredRows"]
+__all__ = ["UnansweredRows"]
 
 _MADE_EACH = 64
-
-
-class OrdinalFilter(Protocol):
-    """Which rows of an input are made; the others are passed over."""
-
-    def has(self, number: int, /) -> bool:
-        """Whether the input row with this ordinal is made."""
-
-
-class Shard(NamedTuple):
-    """The shard `number`, from 0, of `of`: every `of`-th row of the input.
-
-    With `by_request` a good row's shard is that of the hash of its request, so that rows with equal requests are in one
-    shard and can share an answer.
-    """
-
-    number: int
-    of: int
-    by_request: bool = False
-
-    def has(self, number: int) -> bool:
-        """Whether the row is of this shard: `number` is its ordinal in the input, or the hash of its request."""
-        return number % self.of == self.number
 
 
 class UnansweredRows:
