@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchchat.cluster.spent import Spent
+from batchchat.core.totals import Totals
 from batchchat.errors import BatchchatError
 from batchchat.job import JobSpec
 from batchchat.policy.budget import PriceRatio
@@ -59,8 +60,9 @@ class Assignment:
     The journal is in `folder`: the segments `base` were there before the session's workers began, and those in `own`
     are of workers of the same partition that this one replaces. A cap (`budget.max_cost`) is leased, and so are the
     rates a minute. What was `spent_before` the session counts as this worker's. `answered_models` have answered at the
-    endpoint by now, and `learned` is what was seen of the job's price. Proxies and certificates are those of `environ`;
-    None is the environment of the worker's own process, which may be on another machine.
+    endpoint by now, `learned` is what was seen of the job's price, and `totals` are the sums over all finished rows,
+    which say how long answers take. Proxies and certificates are those of `environ`; None is the environment of the
+    worker's own process, which may be on another machine.
     """
 
     job: JobSpec
@@ -74,6 +76,7 @@ class Assignment:
     spent_before: Spent
     answered_models: frozenset[str]
     learned: PriceRatio
+    totals: Totals
 
 
 class EndReceived(NamedTuple):

@@ -174,6 +174,7 @@ class ClusterRun:
             spent_before=self._spent_before(mark.number),
             answered_models=self._answered_models,
             learned=PriceRatio(price, *terms.ledger.price_ratios.get(price, ())),
+            totals=terms.ledger.totals,
         )
 
     @property

@@ -3,35 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 from batchchat.cluster.assignment import RowsHanded, RowsWanted
 from batchchat.cluster.handed_row import unpacked
 from batchchat.dispatch.work import Work
-from batchchat.execution.row_supply import never
 from batchchat.execution.tasks import Scripts
 
 __all__ = ["HandedRows"]
 
 _MAX_AHEAD = 256
 _MAX_BYTES_AHEAD = 1 << 20
+_AHEAD_S = 2.0
+"""A worker that is much slower than the others keeps the run waiting at its end by about so long."""
+_MIN_ELAPSED_S = 0.001
+
+
+class _Pace:
+    """How fast rows are taken: `ahead` is how many of them from one ask to the next, in as long as `_AHEAD_S`."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._asked_at: float | None = None
+        self._taken = 0
+        self.ahead = 0
+
+    def measure(self, taken: int) -> None:
+        """Rows are asked for now that so many were `taken`."""
+        now = self._clock()
+        if self._asked_at is not None:
+            elapsed_s = max(now - self._asked_at, _MIN_ELAPSED_S)
+            self.ahead = int((taken - self._taken) / elapsed_s * _AHEAD_S)
+        self._asked_at, self._taken = now, taken
 
 
 class HandedRows:
     """Gives the rows that the run hands over, with scripts of `scripts`; `ask` asks it for more.
 
-    It has rows ahead, which nobody waits for: answers often come together, and the next requests must not wait for the
-    run; and one message of many rows costs both less than many. Near the input's end the run allows fewer.
+    It has rows ahead, which nobody waits for, as many as it takes in two seconds: answers often come together, and the
+    next requests must not wait for the run; and one message of many rows costs both less than many. Near the end of the
+    input the run allows fewer.
     """
 
     kept = 0
 
-    def __init__(self, scripts: Scripts, ask: Callable[[RowsWanted], None]) -> None:
+    def __init__(
+        self, scripts: Scripts, ask: Callable[[RowsWanted], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._scripts = scripts
         self._ask = ask
         self._rows: deque[bytes] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._pace = _Pace(clock)
         self._max_ahead = _MAX_AHEAD
         self._bytes = 0
         """Of the rows that are here."""
@@ -41,7 +66,7 @@ class HandedRows:
         self._is_ended = False
         self.taken = 0
 
-    async def take(self, stopped: Callable[[], bool] = never) -> Work | None:
+    async def take(self, stopped: Callable[[], bool]) -> Work | None:
         while not self._rows and not self._is_last and not self._is_ended:
             await self._next()
             if stopped():
@@ -106,6 +131,7 @@ class HandedRows:
         self._is_due = False
         if self._lacks():
             self._is_asked = True
+            self._pace.measure(self.taken)
             present, waiting = len(self._rows), len(self._waiting)
             needed = max(waiting - present, 0)
             self._ask(RowsWanted(needed, max(self._ahead + waiting - present - needed, 0)))
@@ -113,7 +139,7 @@ class HandedRows:
     @property
     def _ahead(self) -> int:
         """How many rows may be here that nobody waits for."""
-        return self._max_ahead if self._bytes < _MAX_BYTES_AHEAD else 0
+        return min(self._pace.ahead, self._max_ahead) if self._bytes < _MAX_BYTES_AHEAD else 0
 
     def _lacks(self) -> bool:
         """Whether to ask now: not before half of the rows ahead are taken."""

@@ -125,6 +125,7 @@ class Worker:
         assignment = self._assignment
         job, rates, environ = assignment.job, assignment.rates, self._environ
         ledger = Ledger(assignment.folder)
+        ledger.totals = assignment.totals
         ledger.answered_models.setdefault(job.host, set()).update(assignment.answered_models)
         self._leased = leased_by_worker(assignment, await self._spent(), self._ask)
         if self._halt is not None:

@@ -11,19 +11,21 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from batchchat.core.attempt import NO_SPEND, Attempt, Spend
 from batchchat.core.conversation import BadRow, Key
 from batchchat.core.record import RowRecord, add_spend
 from batchchat.core.row_history import AcceptedReply, RowHistory
-from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.dispatch.work import Work
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.input_total import InputTotal
-from batchchat.execution.row_supply import never
 from batchchat.execution.tasks import RowTask, new_record_of_bad_row
 from batchchat.execution.unsendable import UnsendableRows
 from batchchat.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from batchchat.core.unanswered_rows import UnansweredRows
 
 __all__ = ["Feed"]
 
@@ -31,6 +33,10 @@ _TURN_S = 0.02
 """How long rows are passed over before the event loop runs again."""
 _STORE_POLL_S = 0.02
 """How often it is looked whether a store has sent the next rows."""
+
+
+def _never() -> bool:
+    return False
 
 
 class _Turns:
@@ -50,7 +56,7 @@ class _Turns:
         """Whether this turn has lasted long enough."""
         return time.monotonic() >= self._end
 
-    async def pause(self, stopped: Callable[[], bool] = never) -> bool:
+    async def pause(self, stopped: Callable[[], bool] = _never) -> bool:
         """Let the event loop run; whether to go on. Of several workers one at a time does, with a turn between each."""
         async with self._pausing:
             await asyncio.sleep(0)
@@ -141,7 +147,7 @@ class Feed:
             return lambda: self.rows_read, rows
         return lambda: self._total.bytes_read, self._total.bytes_total
 
-    async def take(self, stopped: Callable[[], bool] = never) -> Work | None:
+    async def take(self, stopped: Callable[[], bool] = _never) -> Work | None:
         """The next row to send, or None at the input's end, at the limit, or where the search for one is `stopped`."""
         if self._turns.is_pausing and not await self._turns.pause(stopped):
             return None

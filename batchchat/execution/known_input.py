@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchchat.core.events import Planned
-from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.execution.context import RunContext
 from batchchat.execution.disposition import Disposition
 from batchchat.execution.feed import Feed
@@ -26,6 +25,9 @@ from batchchat.job.spec import AUTO
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
 from batchchat.version import __version__
+
+if TYPE_CHECKING:
+    from batchchat.core.unanswered_rows import UnansweredRows
 
 __all__ = ["KnownInput", "asked_of", "may_share"]
 
@@ -174,6 +176,8 @@ class KnownInput:
         """The rows of the known input that have no answer; None where it is not known."""
         if self._reading is None:
             return None
+        from batchchat.core.unanswered_rows import UnansweredRows
+
         return UnansweredRows(self._ledger.index.answered_ordinals(), self._job.variants * self._job.samples)
 
     @property

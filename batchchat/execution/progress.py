@@ -14,11 +14,11 @@ from batchchat.core.totals import Totals
 from batchchat.dispatch.dispatcher import Dispatcher
 from batchchat.execution.engine import Engine
 from batchchat.execution.finished_rows import FinishedRows
-from batchchat.execution.row_supply import RowSupply
 from batchchat.execution.throughput import Throughput
 
 if TYPE_CHECKING:
     from batchchat.execution.endpoint_figures import EndpointFigures
+    from batchchat.execution.row_supply import RowSupply
 
 __all__ = ["ProgressReporter", "expected_cost_usd"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from batchchat.dispatch.lane import Send
 from batchchat.errors import BatchchatError
@@ -15,11 +15,13 @@ from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.finished_rows import FinishedRows
 from batchchat.execution.progress import ProgressReporter
 from batchchat.execution.recorder import Apply, Recorder
-from batchchat.execution.row_supply import RowSupply
 from batchchat.execution.run_loop import RunLoop
 from batchchat.execution.scripts import scripts_for
 from batchchat.execution.send_plan import SendTerms
 from batchchat.job import JobSpec
+
+if TYPE_CHECKING:
+    from batchchat.execution.row_supply import RowSupply
 
 __all__ = ["LeasedLimits", "OpenRecorder", "RowSender"]
 

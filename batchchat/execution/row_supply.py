@@ -7,12 +7,7 @@ from typing import Protocol
 
 from batchchat.dispatch.work import Work
 
-__all__ = ["RowSupply", "never"]
-
-
-def never() -> bool:
-    """Of a search for a row that nothing stops."""
-    return False
+__all__ = ["RowSupply"]
 
 
 class RowSupply(Protocol):
@@ -28,7 +23,7 @@ class RowSupply(Protocol):
     @property
     def kept(self) -> int: ...
 
-    async def take(self, stopped: Callable[[], bool] = never) -> Work | None:
+    async def take(self, stopped: Callable[[], bool], /) -> Work | None:
         """The next row to send, or None where there is none, or the search for one is `stopped`."""
 
     async def at_end(self) -> bool:

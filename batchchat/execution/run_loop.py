@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from batchchat.core.events import Draining
 from batchchat.dispatch.dispatcher import Dispatcher
@@ -19,10 +20,12 @@ from batchchat.execution.engine import Engine
 from batchchat.execution.messages import OWN_BOUNDS
 from batchchat.execution.progress import ProgressReporter
 from batchchat.execution.recorder import Recorder
-from batchchat.execution.row_supply import RowSupply
 from batchchat.execution.signals import Signals
 from batchchat.policy.deadline import TIME_UP, is_due
 from batchchat.policy.decision import Halt
+
+if TYPE_CHECKING:
+    from batchchat.execution.row_supply import RowSupply
 
 __all__ = ["RunLoop"]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from batchchat.core.conversation import BadRow
-from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.execution.tasks import ResumeRules, RowTask, Scripts, tasks
 from batchchat.pricing.rates import Rates
 from batchchat.sources import Source
 from batchchat.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from batchchat.core.unanswered_rows import UnansweredRows
 
 __all__ = ["SendPlan", "SendTerms"]
 

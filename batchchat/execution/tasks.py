@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchchat.core.attempt import MaxUsage, Script
 from batchchat.core.conversation import BadRow, Key, Row, Status
 from batchchat.core.record import RowRecord, record_of_bad_row
-from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.execution.disposition import Disposition, OnChanged, disposition
 from batchchat.execution.equal_requests import EqualRequests, SharedSource
 from batchchat.execution.resend import NO_RESEND, Resend
@@ -20,6 +19,9 @@ from batchchat.hash_table import stable_hash64
 from batchchat.script.variants import RowExpansion, Variant
 from batchchat.sources import Source
 from batchchat.store.index import Index
+
+if TYPE_CHECKING:
+    from batchchat.core.unanswered_rows import UnansweredRows
 
 __all__ = ["ResumeRules", "RowTask", "Scripts", "looked_up_tasks", "new_record_of_bad_row", "tasks"]
 

@@ -38,11 +38,20 @@ class Worker:
         self.asked: list[RowsWanted] = []
         self.ids: list[str | None] = []
         self.is_stopped = False
-        self.rows = HandedRows(SCRIPTS, self.asked.append)
+        self.now = 0.0
+        self.rows = HandedRows(SCRIPTS, self.asked.append, lambda: self.now)
 
     async def take(self) -> None:
         work = await self.rows.take(lambda: self.is_stopped)
         self.ids.append(None if work is None else work.script.row.key.id)
+
+    async def answered(self, *numbers: int) -> None:
+        """Take a row, for which it has to wait until the run hands it these."""
+        taking = asyncio.create_task(self.take())
+        await settle()
+        self.rows.hear(RowsHanded(handed(*numbers)))
+        await taking
+        await settle()
 
 
 def play(scene: Coroutine[Any, Any, None]) -> None:
@@ -63,7 +72,7 @@ def test_it_asks_once_for_all_who_wait() -> None:
             for _ in range(5):
                 group.create_task(worker.take())
             await settle()
-            assert worker.asked == [RowsWanted(5, 256)]
+            assert worker.asked == [RowsWanted(5, 0)]
             worker.rows.hear(RowsHanded(handed(0, 1, 2), max_ahead=0))
             await settle()
             assert (worker.ids, worker.asked[1:]) == (["0", "1", "2"], [RowsWanted(2, 0)])
@@ -77,32 +86,34 @@ def test_it_asks_once_for_all_who_wait() -> None:
 
 
 def test_it_has_rows_ahead() -> None:
-    """As many as the run allows: it asks for others when half of them are taken."""
+    """As many as it takes in two seconds, and the run allows: it asks for others when half of them are taken."""
 
     async def scene() -> None:
         worker = Worker()
-        taking = asyncio.create_task(worker.take())
-        await settle()
-        worker.rows.hear(RowsHanded(handed(*range(5)), max_ahead=4))
-        await taking
+        await worker.answered(0, 1, 2)
         for _ in range(2):
             await worker.take()
-        await settle()
-        assert len(worker.asked) == 1
+        worker.now = 1.5
+        await worker.answered(3, 4, 5, 6, 7)
+        assert worker.asked == [RowsWanted(1, 0), RowsWanted(1, 4)]
         await worker.take()
         await settle()
-        assert worker.asked[1:] == [RowsWanted(0, 3)]
-        worker.rows.hear(RowsHanded(handed(5), max_ahead=0))
+        assert len(worker.asked) == 2  # three of four are there still
+        worker.now = 2.0
+        await worker.take()
         await worker.take()
         await settle()
-        assert len(worker.asked) == 2
+        assert worker.asked[2:] == [RowsWanted(0, 15)]  # four rows in half a second, and one is there
+        worker.rows.hear(RowsHanded(handed(8), max_ahead=1))
         await worker.take()
-        taking = asyncio.create_task(worker.take())
         await settle()
-        assert worker.asked[2:] == [RowsWanted(1, 0)]
+        assert len(worker.asked) == 3
+        await worker.take()
+        await settle()
+        assert worker.asked[3:] == [RowsWanted(0, 1)]
         worker.rows.hear(RowsHanded((), is_last=True))
-        await taking
-        assert worker.ids == [*(f"{n}" for n in range(6)), None]
+        await worker.take()
+        assert worker.ids[-2:] == ["8", None]
 
     play(scene())
 
@@ -113,15 +124,15 @@ def test_long_rows_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def scene() -> None:
         worker = Worker()
-        taking = asyncio.create_task(worker.take())
-        await settle()
-        worker.rows.hear(RowsHanded(handed(0, 1, 2)))
-        await taking
-        await settle()
-        assert len(worker.asked) == 1
+        await worker.answered(0, 1, 2)
+        for _ in range(2):
+            await worker.take()
+        worker.now = 0.01
+        await worker.answered(3, 4, 5)
+        assert worker.asked[1:] == [RowsWanted(1, 256)]
         await worker.take()
         await settle()
-        assert worker.asked[1:] == [RowsWanted(0, 255)]
+        assert worker.asked[2:] == [RowsWanted(0, 255)]
 
     play(scene())
 
@@ -150,7 +161,7 @@ def test_whether_all_was_sent_is_for_the_run_to_say() -> None:
             worker = Worker()
             asking = asyncio.create_task(worker.rows.at_end())
             await settle()
-            assert worker.asked == [RowsWanted(1, 256)]
+            assert worker.asked == [RowsWanted(1, 0)]
             worker.rows.hear(RowsHanded(() if last else handed(0), is_last=last))
             assert await asking is last
 

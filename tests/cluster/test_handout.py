@@ -18,7 +18,6 @@ from batchchat.dispatch.work import Work
 from batchchat.errors import InputError
 from batchchat.execution.feed import Feed
 from batchchat.execution.input_total import InputTotal
-from batchchat.execution.row_supply import never
 from batchchat.execution.scripts import scripts_for
 from batchchat.execution.tasks import ResumeRules, tasks
 from batchchat.pricing.for_job import rates_for
@@ -29,6 +28,11 @@ from tests.job.given import MOCK, load
 JOB = load(MOCK)
 SCRIPTS = scripts_for(JOB, rates_for(JOB))
 ROWS = [{"id": f"{n}", "prompt": "Hi"} for n in range(10)]
+
+
+def never() -> bool:
+    """Nothing stops the search for a row."""
+    return False
 
 
 async def room() -> None:

@@ -132,8 +132,9 @@ def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
 COUNT = 5_000
 
 
-def test_rows_that_are_passed_over_hold_up_nothing(tmp_path: Path) -> None:
+def test_rows_that_are_passed_over_hold_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop runs all the while, and where the run is stopped meanwhile nothing more is given out."""
+    monkeypatch.setattr(feed_module, "_TURN_S", 0.002)  # a fast machine passes over all of them in ten times that
     source, ledger = opened(tmp_path, *({"id": f"{n}", "prompt": "Hi"} for n in range(COUNT))), Ledger(tmp_path)
     for number in range(COUNT - 1):
         ledger.index.finish(ledger.index.add(Key(f"{number}")), "answered", 1, 0)
