@@ -93,10 +93,14 @@ class ModelsListed(NamedTuple):
 
 
 class RowsWanted(NamedTuple):
-    """The worker waits for rows, and wants others to be there before it does; there is one such message at a time."""
+    """The worker waits for so many rows, and wants others to be there before it does: so many `ahead` of that.
+
+    It has `present` that it does not wait for. There is one such message at a time.
+    """
 
     needed: int
     ahead: int
+    present: int = 0
 
 
 class RowsHanded(NamedTuple):
@@ -136,7 +140,7 @@ class WorkerDefect(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnd:
-    """How a worker ended: what stopped it, and what it has read of the input.
+    """How a worker ended.
 
     `halt` or `error` stopped it, if anything did. `cancelled` requests were in flight then.
     """

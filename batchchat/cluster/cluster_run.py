@@ -115,7 +115,9 @@ class ClusterRun:
         feed = feed_of(rows, job, scripts, recorder)
         handout = self._handout = Handout(feed, self._partitions, self._workers, recorder.room)
         progress = ClusterProgress(job, self._finished, self._news, context.tell, feed=feed, limit=terms.limit)
-        plan = CrewPlan(self._partitions, self._workers, start, self._assignment, self._is_of_one, job.drain)
+        plan = CrewPlan(
+            self._partitions, self._workers, start, self._assignment, self._is_of_one, job.drain, terms.stop_at
+        )
         crew = self._crew = Crew(
             plan,
             self._lessor,

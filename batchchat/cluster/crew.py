@@ -35,9 +35,10 @@ from batchchat.cluster.local import WorkerHandle
 from batchchat.cluster.messages import Ask
 from batchchat.cluster.news import WorkerNews
 from batchchat.dispatch.pause import pause
-from batchchat.errors import BatchchatError, MachineError
+from batchchat.errors import BatchchatError, InputError, MachineError
 from batchchat.execution.messages import OWN_BOUNDS
 from batchchat.execution.signals import Signals
+from batchchat.policy.deadline import TIME_UP
 from batchchat.policy.decision import Halt
 
 __all__ = ["Crew", "CrewPlan"]
@@ -59,7 +60,8 @@ class CrewPlan:
     """How workers are made for so many `partitions`, `workers` at a time: by `start`, and each does what `assign` says.
 
     `assign` is called with the worker's mark and the segments of those it replaces. `goes_on` says whether a partition
-    is begun again after a halt that is not the run's. `drain_s` is what requests in flight get after a signal.
+    is begun again after a halt that is not the run's. `drain_s` is what requests in flight get after a signal, and
+    `stop_at` when the run is to end, in seconds since the epoch.
     """
 
     partitions: int
@@ -68,6 +70,7 @@ class CrewPlan:
     assign: Callable[[WorkerMark, Sequence[int]], Assignment]
     goes_on: Callable[[Halt], bool]
     drain_s: float
+    stop_at: float | None
 
     def name_of(self, number: int) -> str:
         """The worker of the partition `number`, as a person counts them."""
@@ -186,12 +189,14 @@ class Crew:
     async def _run_partitions(self) -> None:
         """Run one partition after the other, as long as there is a row that nobody has."""
         try:
-            while not self.stopping and (number := await self._handout.begin(self._stopping.is_set)) is not None:
+            while not self.stopping and (number := await self._handout.begin(self._is_over)) is not None:
                 end = await self._run_partition(number)
                 if end is not None:
                     self._close(end)
-        except BatchchatError as error:  # of the input, or of the journal
-            self._close(WorkerEnd(error=error))
+            if not self.stopping and self._is_time_up() and not self._handout.is_at_end:
+                self._ended(WorkerEnd(Halt(TIME_UP)))
+        except BatchchatError as error:
+            self._break_off(error)
 
     async def _run_partition(self, number: int) -> WorkerEnd | None:
         """Run the workers of a partition, one after the other, until its rows are done or the run stops.
@@ -215,6 +220,20 @@ class Crew:
                 pause_s = _FIRST_PAUSE_S
             else:
                 return end
+
+    def _is_time_up(self) -> bool:
+        return self._plan.stop_at is not None and time.time() >= self._plan.stop_at
+
+    def _is_over(self) -> bool:
+        """Whether no row is handed over any more."""
+        return self.stopping or self._is_time_up()
+
+    def _break_off(self, error: BatchchatError) -> None:
+        """No further row can be read: those that workers have are sent. None can be kept where the journal fails."""
+        if not isinstance(error, InputError):
+            self.drain()
+        self._handout.close()
+        self._ended(WorkerEnd(error=error))
 
     def _close(self, end: WorkerEnd) -> None:
         """A partition has come to its `end`."""
@@ -308,9 +327,9 @@ class Crew:
     async def _hand(self, number: int, wanted: RowsWanted, channel: Channel) -> None:
         """Hand the rows that are `wanted` to the worker of the partition `number`."""
         try:
-            handed = await self._handout.hand(number, wanted, self._stopping.is_set)
+            handed = await self._handout.hand(number, wanted, self._is_over)
         except BatchchatError as error:
-            self._close(WorkerEnd(error=error))
+            self._break_off(error)
             handed = RowsHanded((), is_last=True)
         channel.send(handed)
 

@@ -16,6 +16,8 @@ __all__ = ["JournalFollower"]
 
 _RECORDS_A_TURN = 100
 _BLOCK = 1 << 20
+_THE_RUN = 0
+"""As a writer: its records name none."""
 
 
 class JournalFollower:
@@ -98,7 +100,7 @@ class JournalFollower:
 
 
 def _named_writer(path: Path) -> int | None:
-    """The writer that the first record of the segment names: a worker's first is its hold. None where it names none."""
+    """The writer of a segment, by its first record: a worker's is its hold, which names it. None where that is torn."""
     with path.open("rb") as file:
         record = records.decode(file.readline().removesuffix(b"\n"))
-    return None if record is None else record.get("writer")
+    return None if record is None else record.get("writer", _THE_RUN)

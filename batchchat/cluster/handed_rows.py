@@ -42,17 +42,22 @@ class _Pace:
 class HandedRows:
     """Gives the rows that the run hands over, with scripts of `scripts`; `ask` asks it for more.
 
+    Rows that `refused` has ended are not given: they have had all their attempts, at workers that are gone.
+
     It has rows ahead, which nobody waits for, as many as it takes in two seconds: answers often come together, and the
     next requests must not wait for the run; and one message of many rows costs both less than many. Near the end of the
     input the run allows fewer.
     """
 
-    kept = 0
-
     def __init__(
-        self, scripts: Scripts, ask: Callable[[RowsWanted], None], clock: Callable[[], float] = time.monotonic
+        self,
+        scripts: Scripts,
+        ask: Callable[[RowsWanted], None],
+        refused: Callable[[Work], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scripts = scripts
+        self._refused = refused
         self._ask = ask
         self._rows: deque[bytes] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -64,22 +69,24 @@ class HandedRows:
         self._is_last = False
         """Whether the run has no more for this worker."""
         self._is_ended = False
-        self.taken = 0
+        self.taken = self.kept = 0
 
     async def take(self, stopped: Callable[[], bool]) -> Work | None:
-        while not self._rows and not self._is_last and not self._is_ended:
-            await self._next()
-            if stopped():
-                self._wake(len(self._waiting))
-                return None
-        if not self._rows or stopped():
-            return None
-        data = self._rows.popleft()
-        work = unpacked(data, self._scripts)
-        self._bytes -= len(data)
-        self.taken += 1
-        self._ask_soon()
-        return work
+        while not stopped():
+            if not self._rows:
+                if self._is_last or self._is_ended:
+                    return None
+                await self._next()
+                continue
+            data = self._rows.popleft()
+            work = unpacked(data, self._scripts)
+            self._bytes -= len(data)
+            self.taken += 1
+            self._ask_soon()
+            if not self._refused(work):
+                return work
+            self.kept += 1
+        return None
 
     async def at_end(self) -> bool:
         while not self._rows and not self._is_last:
@@ -103,8 +110,11 @@ class HandedRows:
         self._ask_soon()
 
     def end(self) -> None:
-        """Nothing is taken any more."""
+        """The run hands nothing over any more."""
         self._is_ended = True
+        self.wake()
+
+    def wake(self) -> None:
         self._wake(len(self._waiting))
 
     async def _next(self) -> None:
@@ -133,8 +143,8 @@ class HandedRows:
             self._is_asked = True
             self._pace.measure(self.taken)
             present, waiting = len(self._rows), len(self._waiting)
-            needed = max(waiting - present, 0)
-            self._ask(RowsWanted(needed, max(self._ahead + waiting - present - needed, 0)))
+            needed, spare = max(waiting - present, 0), max(present - waiting, 0)
+            self._ask(RowsWanted(needed, max(self._ahead - spare, 0), spare))
 
     @property
     def _ahead(self) -> int:

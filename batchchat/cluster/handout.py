@@ -7,6 +7,8 @@ one first, with all that was recorded of it.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -16,6 +18,7 @@ from batchchat.cluster.handed_row import packed
 from batchchat.cluster.partition_shares import PartitionShares
 from batchchat.core.conversation import Key
 from batchchat.dispatch.work import Work
+from batchchat.errors import InputError
 from batchchat.execution.feed import Feed
 
 __all__ = ["Handout"]
@@ -24,6 +27,8 @@ _MAX_BYTES = 1 << 20
 """Of the rows that are handed over at once."""
 _MAX_ROWS = 256
 """So many take some 15 ms to read: the other workers, and whoever looks at the run, must not wait long."""
+_SEARCH_S = 0.02
+"""How long others are looked for where there is a row by now."""
 
 
 class _Handed(NamedTuple):
@@ -49,6 +54,7 @@ class Handout:
         self._handed: dict[Key, _Handed] = {}
         self._due: dict[int, deque[Work]] = {}
         self._taking = asyncio.Lock()
+        self._broken: InputError | None = None
 
     async def begin(self, stopped: Callable[[], bool]) -> int | None:
         """The number of a partition for which there is a row; None where there is none."""
@@ -66,21 +72,31 @@ class Handout:
     async def hand(self, number: int, wanted: RowsWanted, stopped: Callable[[], bool]) -> RowsHanded:
         """As many rows as are `wanted`, or fewer, for the worker of the partition `number`; none where it had all."""
         rows, size, max_ahead = list[bytes](), 0, self._max_ahead()
-        ahead = wanted.ahead if max_ahead is None else min(wanted.ahead, max_ahead)
+        ahead = wanted.ahead if max_ahead is None else min(wanted.ahead, max(0, max_ahead - wanted.present))
         if not (count := min(wanted.needed + ahead, _MAX_ROWS)):
-            return RowsHanded((), max_ahead=0)
+            return RowsHanded((), max_ahead=max_ahead)
+        search_ends = math.inf
 
-        def has_space() -> bool:
-            return len(rows) < count and size < _MAX_BYTES and not stopped()
+        def is_done() -> bool:
+            """Whether what is there is to be sent now: rows to be sent may be rare among those that are kept."""
+            is_full = len(rows) >= count or size >= _MAX_BYTES
+            return is_full or stopped() or (bool(rows) and time.monotonic() > search_ends)
 
-        while has_space() and self._due[number]:
-            if (due := self._feed.again(self._due[number].popleft())) is not None:
-                rows.append(self._give(number, due))
-                size += len(rows[-1])
+        while not is_done() and self._due[number]:
+            rows.append(self._give(number, self._feed.again(self._due[number].popleft())))
+            size += len(rows[-1])
+        if is_done() or (rows and self._taking.locked()):
+            return RowsHanded(rows, is_last=not rows, max_ahead=max_ahead)
         async with self._taking:
-            while has_space() and self._shares.has_room(number) and not (rows and self._feed.is_waiting):
+            search_ends = time.monotonic() + _SEARCH_S
+            while not is_done() and self._shares.has_room(number) and not (rows and self._feed.is_waiting):
                 before = self._extent()
-                work = await self._take(stopped)
+                try:
+                    work = await self._take(is_done)
+                except InputError:
+                    if not rows:
+                        raise
+                    break  # those that were read are sent
                 self._shares.add(number, self._extent() - before)
                 if work is None:
                     break
@@ -110,9 +126,20 @@ class Handout:
         left = self._feed.left_to_take()
         return None if left is None else max(left, 0) // (2 * self._workers)
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether no row is left to be handed over, but those that a worker leaves."""
+        return self._feed.is_at_end
+
     async def _take(self, stopped: Callable[[], bool]) -> Work | None:
+        if self._broken is not None:
+            raise self._broken
         await self._room()
-        return await self._feed.take(stopped)
+        try:
+            return await self._feed.take(stopped)
+        except InputError as error:
+            self._broken = error
+            raise
 
     def _give(self, number: int, work: Work) -> bytes:
         self._handed[work.script.row.key] = _Handed(number, work)

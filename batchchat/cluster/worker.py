@@ -37,6 +37,7 @@ from batchchat.cluster.messages import Ask, Grant
 from batchchat.cluster.spent import NOTHING_SPENT, Spent
 from batchchat.core.conversation import Status
 from batchchat.core.events import Event, Progress
+from batchchat.dispatch.work import Work
 from batchchat.errors import BatchchatError
 from batchchat.execution import wiring
 from batchchat.execution.context import RunContext, RunOptions
@@ -47,6 +48,7 @@ from batchchat.execution.row_sender import RowSender
 from batchchat.execution.send_plan import SendTerms
 from batchchat.execution.signals import HANDLED, Signals
 from batchchat.execution.subscribers import Subscribers
+from batchchat.execution.unsendable import UnsendableRows
 from batchchat.policy.decision import Halt
 from batchchat.store.journal import Journal
 from batchchat.store.ledger import Ledger
@@ -149,7 +151,7 @@ class Worker:
             async with wiring.senders_for(job, rates, environ, self._redactor) as senders:
                 try:
                     sender = RowSender(context, terms, senders, open_recorder, leased=self._leased)
-                    self._rows = HandedRows(sender.scripts, self._channel.send)
+                    self._rows = HandedRows(sender.scripts, self._channel.send, partial(self._refused, sender))
                     if self._signals.received is not None or self._halt is not None:
                         self._end_rows()
                     await sender.send(self._rows, result)
@@ -160,6 +162,14 @@ class Worker:
             self._leased.end()
             ledger.close()
         return WorkerEnd(result.stop, result.error, result.cancelled)
+
+    def _refused(self, sender: RowSender, work: Work) -> bool:
+        """Whether a row has no attempt left after what workers that are gone have recorded of it; it is ended then."""
+        limits = UnsendableRows(None, wiring.limit_reached_for(self._assignment.job))
+        record = limits.record_of(work) if work.history.billed else None
+        if record is not None:
+            sender.recorder.keep(record)
+        return record is not None
 
     async def _spent(self) -> Spent:
         """What the workers of the partition that this one replaces have spent, where a cap is on that."""

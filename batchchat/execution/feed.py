@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchchat.core.attempt import NO_SPEND, Attempt, Spend
 from batchchat.core.conversation import BadRow, Key
-from batchchat.core.record import RowRecord, add_spend
+from batchchat.core.record import RowRecord
 from batchchat.core.row_history import AcceptedReply, RowHistory
 from batchchat.dispatch.work import Work
 from batchchat.execution.disposition import Disposition
@@ -134,6 +134,11 @@ class Feed:
         """Whether the next row is still on its way from a store."""
         return self._total.is_waiting
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether no row is left to take, by the input or by the limit."""
+        return self.exhausted or self._limit == 0
+
     def left_to_take(self) -> int | None:
         """About how many rows are left, at most; None where that is not known."""
         total, _ = self.total()
@@ -184,14 +189,16 @@ class Feed:
             return None
         work = self._prepared(task)
         self.taken += 1
-        if work is not None and self._limit is not None:
+        if self._refused(work):
+            return None
+        if self._limit is not None:
             self._limit -= 1
         return work
 
-    def again(self, work: Work) -> Work | None:
+    def again(self, work: Work) -> Work:
         """The row of `work` once more, after what its sender, which is gone, has recorded of it.
 
-        None where that leaves it no attempt, which is recorded.
+        That may leave it no attempt. Who is to send it ends it then: in the journal that must be behind its attempts.
         """
         script = work.script
         disposition = Disposition.SEND_FAILED if work.history.failed else Disposition.SEND_AGAIN
@@ -207,11 +214,16 @@ class Feed:
             return []
         return self._ledger.accepted_replies(work.script.row.key, work.script.identity, work.history)
 
-    def _prepared(self, task: RowTask) -> Work | None:
-        """The work of `task`, with what earlier attempts at it have come to; None where it can't be sent."""
-        history = self._ledger.unfinished.history(task.row.key, task.script.identity)
+    def _prepared(self, task: RowTask) -> Work:
+        """The work of `task`, with what earlier attempts at it have come to."""
+        ledger = self._ledger
+        history = ledger.unfinished.history(task.row.key, task.script.identity)
         answered = self._answered(task, history)
-        return None if self._refused(task, history, answered) else self._work(task, history, answered)
+        sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
+        spend = self._spend(task.row.key, answered) if sent_before else NO_SPEND
+        if task.disposition is Disposition.SEND_FAILED:
+            history = replace(history, failed=True)
+        return Work(task.script, time.monotonic(), spend, history, attempts=answered)
 
     def _keep_bad(self, row: BadRow) -> None:
         self.first_bad = self.first_bad or f"{row.location}: {row.error}"
@@ -253,16 +265,16 @@ class Feed:
         self.unshared += task.shared.sends
         return task.shared.sends
 
-    def _refused(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> bool:
+    def _refused(self, work: Work) -> bool:
         """True if the row can't be sent; it is then recorded as failed."""
-        record = None if self._unsendable is None else self._unsendable.record(task.script, history, answered)
+        record = None if self._unsendable is None else self._unsendable.record_of(work)
         if record is None:
             return False
-        spend = self._spend(task.row.key, answered)
-        if spend != NO_SPEND:
-            add_spend(record, spend)
         self._put(record)
         return True
+
+    def wake(self) -> None:
+        """Nobody waits for long without a look at whether it is stopped."""
 
     async def at_end(self) -> bool:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
@@ -280,14 +292,6 @@ class Feed:
                     self._total.at_least = self.rows_read + more
                     return
         self._total.counted = self.rows_read + more
-
-    def _work(self, task: RowTask, history: RowHistory, answered: list[Attempt]) -> Work:
-        ledger = self._ledger
-        sent_before = ledger.pending_spend or task.disposition is not Disposition.SEND_NEW
-        spend = self._spend(task.row.key, answered) if sent_before else NO_SPEND
-        if task.disposition is Disposition.SEND_FAILED:
-            history = replace(history, failed=True)
-        return Work(task.script, time.monotonic(), spend, history, attempts=answered)
 
     def total(self) -> tuple[int | None, bool]:
         """Rows of the input, and whether that is an estimate from the bytes read so far."""

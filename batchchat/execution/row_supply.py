@@ -26,6 +26,9 @@ class RowSupply(Protocol):
     async def take(self, stopped: Callable[[], bool], /) -> Work | None:
         """The next row to send, or None where there is none, or the search for one is `stopped`."""
 
+    def wake(self) -> None:
+        """Nothing is sent any more: whoever waits for a row sees that it is stopped."""
+
     async def at_end(self) -> bool:
         """True if no row is left to take. It takes the next row to find out, so nothing may be taken afterwards."""
 

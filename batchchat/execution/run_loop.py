@@ -136,6 +136,8 @@ class RunLoop:
     async def _tick(self) -> None:
         while True:
             self._progress.report(self._dispatcher)
+            if self._dispatcher.stopping:
+                self._supply.wake()
             self._check_deadline()
             self._check_endpoint()
             self._check_journal()

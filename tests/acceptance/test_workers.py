@@ -550,6 +550,66 @@ def test_a_killed_workers_turns_are_not_paid_again(job: Job) -> None:
 
 
 @pytest.mark.field
+def test_a_row_that_a_kill_leaves_no_attempt(job: Job) -> None:
+    """It fails, and costs in the journal what it costs in the run; a resend gives it all its attempts anew."""
+    is_killed = threading.Event()
+
+    def answer(asked: Asked) -> Any:
+        if asked.text != "Question 0" or is_killed.is_set():
+            return [0.05, ok("yes")]
+        return error(504, "slow") if asked.attempt == 1 else [20.0, ok("late")]
+
+    with endpoint(answer) as server:
+        limits = {"max_possibly_billed": 2, "max_wait": 1}
+        job.write(rows(40), endpoint__base_url=server.url, concurrency=4, workers=2, retry=limits)
+        job.write(params={"max_tokens": 10}, price={"input": 1, "output": 1})
+        running = job.start("--json")
+        workers = workers_of(running, 2)
+        until(lambda: server.attempts["Question 0"] == 2, "the second attempt")
+        until(lambda: job.acknowledged() == 39, "all other rows")
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        is_killed.set()
+        ended = running.end(PATIENCE_S)
+        assert ended.code == 3, ended.err
+        assert server.attempts["Question 0"] == 2
+        (failed,) = [row for row in job.table() if row["status"] == "failed"]
+        assert "2 attempts may have been billed" in failed["error"]
+        status = json.loads(job.run("status", "job.yaml", "--json").out)
+        summary = json.loads(ended.out)
+        assert summary["cost_usd"]["known"] == status["cost_usd"]
+        lines = [record["kind"] for record in job.journal() if record.get("id") == "r0000"]
+        assert lines == ["step", "step", "row"]
+        whole(job, job.run("--resend", "failed"), 40)
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_input_that_breaks_cuts_nothing_off(job: Job, workers: int) -> None:
+    """What was read of it is sent, and has all its time."""
+    with mock_thread(latency_s=1.0) as mock:
+        for name in "ab":
+            lines = [json.dumps(row) for row in rows(12, 0 if name == "a" else 12)]
+            (job.folder / f"{name}.jsonl").write_text("\n".join(lines))
+        job.write(
+            input__path=["a.jsonl", "b.jsonl"],
+            endpoint__base_url=mock.url,
+            concurrency=4,
+            workers=workers,
+            drain=0.1,
+            input__id="id",
+        )
+        running = job.start()
+        until(lambda: mock.stats()["in_flight"] == 4, "requests")
+        (job.folder / "b.jsonl").unlink()
+        ended = running.end(PATIENCE_S)
+        assert (ended.code, "b.jsonl is not there" in ended.errors[0]) == (2, True), ended.err
+        stats = mock.stats()
+    assert stats["requests"] == stats["billed_rows"] == job.acknowledged() == 12
+
+
+@pytest.mark.field
 def test_a_list_of_ids_is_sent_again(job: Job) -> None:
     """Each of them once, though the resend is stopped half-way; ids that the input does not have are told."""
     with mock_thread(latency_s=0.0) as mock:

@@ -63,12 +63,13 @@ def test_a_worker_goes_on_in_another_segment(tmp_path: Path) -> None:
 def test_what_a_killed_worker_left(tmp_path: Path) -> None:
     """All that is intact counts, synced or not, of a segment that it never told of, too; a torn line does not."""
     followed = Followed(tmp_path)
-    write_segment(tmp_path, 2, ROWS[:2])
+    hold = {"kind": "hold", "requests": 4, "usd": None, "writer": 7}
+    write_segment(tmp_path, 2, [hold, *ROWS[:2]])
     with segment_path(tmp_path, 2).open("ab") as file:
         file.write(records.encode(ROWS[2])[:-9])
     assert followed.follower.unknown() == [2]
     asyncio.run(followed.follower.end(7))
-    assert followed.ids == ["0", "1"]
+    assert [record.get("id") for _, record in followed.applied] == [None, "0", "1"]
     assert followed.follower.segments_of(7) == [2]
     assert followed.follower.unknown() == []
 
@@ -82,3 +83,13 @@ def test_two_that_die_at_once_keep_their_own_segments(tmp_path: Path) -> None:
     asyncio.run(followed.follower.end(2))
     asyncio.run(followed.follower.end(1))
     assert (followed.follower.segments_of(1), followed.follower.segments_of(2)) == ([2], [3])
+
+
+def test_a_segment_of_the_run_itself_is_no_workers(tmp_path: Path) -> None:
+    """The run applies what it writes, though it has just begun another segment, of which it has not told yet."""
+    followed = Followed(tmp_path)
+    write_segment(tmp_path, 2, ROWS[:1])
+    asyncio.run(followed.follower.end(1))
+    assert (followed.applied, followed.follower.unknown()) == ([], [2])
+    followed.follower.add_own(2)
+    assert followed.follower.unknown() == []

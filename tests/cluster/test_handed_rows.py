@@ -39,7 +39,11 @@ class Worker:
         self.ids: list[str | None] = []
         self.is_stopped = False
         self.now = 0.0
-        self.rows = HandedRows(SCRIPTS, self.asked.append, lambda: self.now)
+        self.refused: set[str] = set()
+        self.rows = HandedRows(SCRIPTS, self.asked.append, self.is_refused, lambda: self.now)
+
+    def is_refused(self, work: Work) -> bool:
+        return work.script.row.key.id in self.refused
 
     async def take(self) -> None:
         work = await self.rows.take(lambda: self.is_stopped)
@@ -103,7 +107,7 @@ def test_it_has_rows_ahead() -> None:
         await worker.take()
         await worker.take()
         await settle()
-        assert worker.asked[2:] == [RowsWanted(0, 15)]  # four rows in half a second, and one is there
+        assert worker.asked[2:] == [RowsWanted(0, 15, 1)]  # four rows in half a second, and one is there
         worker.rows.hear(RowsHanded(handed(8), max_ahead=1))
         await worker.take()
         await settle()
@@ -132,13 +136,13 @@ def test_long_rows_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert worker.asked[1:] == [RowsWanted(1, 256)]
         await worker.take()
         await settle()
-        assert worker.asked[2:] == [RowsWanted(0, 255)]
+        assert worker.asked[2:] == [RowsWanted(0, 255, 1)]
 
     play(scene())
 
 
 def test_who_waits_is_woken_where_nothing_is_sent_any_more() -> None:
-    """By the run, or since this worker has stopped; what was handed over stays where it is."""
+    """By the run, or since this worker has stopped; what is handed over then stays where it is."""
 
     async def scene() -> None:
         for is_own in (False, True):
@@ -148,9 +152,26 @@ def test_who_waits_is_woken_where_nothing_is_sent_any_more() -> None:
                     group.create_task(worker.take())
                 await settle()
                 worker.is_stopped = is_own
-                worker.rows.hear(RowsHanded(handed(7))) if is_own else worker.rows.end()
+                worker.rows.wake() if is_own else worker.rows.end()
             assert worker.ids == [None] * 3
+            worker.rows.hear(RowsHanded(handed(7)))
             assert not await worker.rows.at_end()
+
+    play(scene())
+
+
+def test_a_row_without_an_attempt_left_is_not_given() -> None:
+    """It counts as taken, and as finished without being sent."""
+
+    async def scene() -> None:
+        worker = Worker()
+        worker.refused = {"0", "2"}
+        await worker.answered(0, 1, 2)
+        taking = asyncio.create_task(worker.take())
+        await settle()
+        worker.rows.hear(RowsHanded((), is_last=True))
+        await taking
+        assert (worker.ids, worker.rows.taken, worker.rows.kept) == (["1", None], 3, 2)
 
     play(scene())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,14 @@ from batchchat.cluster import handout as handout_module
 from batchchat.cluster.assignment import RowsHanded, RowsWanted
 from batchchat.cluster.handed_row import unpacked
 from batchchat.cluster.handout import Handout
-from batchchat.core.conversation import Key
+from batchchat.core.conversation import BadRow, Key
 from batchchat.core.row_history import CANCELLED, SENT
 from batchchat.dispatch.work import Work
 from batchchat.errors import InputError
 from batchchat.execution.feed import Feed
 from batchchat.execution.input_total import InputTotal
 from batchchat.execution.scripts import scripts_for
-from batchchat.execution.tasks import ResumeRules, tasks
+from batchchat.execution.tasks import ResumeRules, RowTask, tasks
 from batchchat.pricing.for_job import rates_for
 from batchchat.store.ledger import Ledger
 from tests.execution.opened import opened
@@ -42,11 +44,24 @@ async def room() -> None:
 class Handed:
     """The rows of an input, handed to workers of `partitions` partitions, two at a time."""
 
-    def __init__(self, folder: Path, *rows: Any, partitions: int = 2, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *rows: Any,
+        partitions: int = 2,
+        limit: int | None = None,
+        breaks_after: int | None = None,
+    ) -> None:
         self.ledger = Ledger(folder)
         source = opened(folder, *rows)
+
+        def read() -> Iterator[RowTask | BadRow]:
+            yield from islice(tasks(source, SCRIPTS, self.ledger.index, ResumeRules()), breaks_after)
+            if breaks_after is not None:
+                raise InputError("gone")
+
         self.feed = Feed(
-            tasks(source, SCRIPTS, self.ledger.index, ResumeRules()),
+            read(),
             self.ledger,
             lambda _: None,
             InputTotal(source),
@@ -165,15 +180,55 @@ def test_long_rows_go_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_input_that_breaks_is_no_end(tmp_path: Path) -> None:
+    """What was read is sent, by the worker that has it or by its next one; then each that asks for more hears of it."""
+
+    async def play() -> None:
+        handed = Handed(tmp_path, *ROWS, breaks_after=6)
+        for _ in range(2):
+            await handed.handout.begin(never)
+        assert await handed.ids(0, 9) == ["0", "2", "3", "4", "5"]
+        assert await handed.ids(1, 1) == ["1"]
+        for number in range(2):
+            with pytest.raises(InputError, match="gone"):
+                await handed.works(number, 4)
+        assert not handed.feed.exhausted
+        handed.handout.ended(0, 1)
+        assert await handed.ids(0, 9) == ["0", "2", "3", "4", "5"]
+
+    asyncio.run(play())
+
+
+def test_rows_that_are_rare_are_handed_over_as_they_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker has all of them, and none waits for the end of the input while there is one."""
+    monkeypatch.setattr(handout_module, "_SEARCH_S", 0.0)
+
+    async def play() -> None:
+        rare = [{**ROWS[0], "id": f"{n}", **({} if n % 100 == 0 else {"prompt": ""})} for n in range(1000)]
+        handed = Handed(tmp_path, *rare)
+        for _ in range(2):
+            await handed.handout.begin(never)
+        read = list[int]()
+        for number in (0, 1, 0, 1):
+            assert len(await handed.ids(number, 9)) == 1
+            read.append(handed.feed.rows_read)
+        assert read == [101, 101, 201, 301]
+
+    asyncio.run(play())
+
+
+def test_nothing_is_handed_over_where_the_run_is_over(tmp_path: Path) -> None:
+    """A worker that asks then hears that there is no more, though the input is not at its end."""
+
     async def play() -> None:
         handed = Handed(tmp_path, *ROWS)
         await handed.handout.begin(never)
-
-        async def broken(_stopped: object) -> Work | None:
-            raise InputError("gone")
-
-        handed.feed.take = broken  # type: ignore[assignment]
-        with pytest.raises(InputError, match="gone"):
-            await handed.handout.hand(0, RowsWanted(4, 0), never)
+        assert (await handed.handout.hand(0, RowsWanted(4, 0), lambda: True)).is_last
+        ends = [handed.handout.is_at_end]
+        assert await handed.ids(0, 20) == [f"{n}" for n in range(10)]
+        assert await handed.ids(0, 1) == []
+        assert [*ends, handed.handout.is_at_end] == [False, True]
+        limited = Handed(tmp_path, *ROWS, limit=1)
+        await limited.handout.begin(never)
+        assert limited.handout.is_at_end
 
     asyncio.run(play())
