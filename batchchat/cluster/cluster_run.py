@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batchchat.cluster.assignment import Assignment, WorkerEnd, WorkerMark
+from batchchat.cluster.assigner import Assigner
+from batchchat.cluster.assignment import WorkerEnd, WorkerMark
 from batchchat.cluster.crew import Crew, CrewPlan
 from batchchat.cluster.follower import JournalFollower
 from batchchat.cluster.handout import Handout
@@ -19,12 +19,10 @@ from batchchat.cluster.local import WorkerHandle
 from batchchat.cluster.news import WorkerNews
 from batchchat.cluster.progress import ClusterProgress
 from batchchat.cluster.run_streak import RunStreak
-from batchchat.cluster.spent import NOTHING_SPENT, Spent
 from batchchat.core.conversation import ErrorKind, Status
 from batchchat.core.events import Draining
 from batchchat.core.record import key_of
 from batchchat.errors import BatchchatError, MachineError
-from batchchat.execution import wiring
 from batchchat.execution.context import RunContext
 from batchchat.execution.exit_reason import RunLoopResult
 from batchchat.execution.feed import Feed
@@ -34,8 +32,7 @@ from batchchat.execution.scripts import scripts_for
 from batchchat.execution.send_plan import SendPlan
 from batchchat.execution.send_rows import end_feed, feed_of
 from batchchat.job import JobSpec
-from batchchat.job.cluster import RAY, partition_count, worker_count
-from batchchat.policy.budget import PriceRatio
+from batchchat.job.cluster import partition_count, worker_count
 from batchchat.policy.circuit_breaker import OUTAGE
 from batchchat.policy.decision import Halt
 from batchchat.store.segment_file import WAY_OUT
@@ -48,7 +45,6 @@ _TICKS_TO_INTRUSION = 50
 """A segment that no worker has told of for ten seconds is another run's."""
 _ONCE_ANSWERED = {ErrorKind.FORBIDDEN, ErrorKind.NOT_FOUND, ErrorKind.BAD_RESPONSE}
 """Refusals that stop a run only while the endpoint and model have answered nothing."""
-_NEVER = 1 << 62
 
 
 class ClusterRun:
@@ -62,17 +58,10 @@ class ClusterRun:
         self._context = context
         self._folder = folder
         self._rows = rows
-        self._terms = terms
         self._result = result
-        self._workers = worker_count(job.cluster, job.workers, job.concurrency)
-        self._partitions = partition_count(job.cluster, self._workers)
         self._finished = FinishedRows(terms.ledger, terms.outdated, context.tell, terms.undecided)
         self._news = WorkerNews(context.tell, terms.rates.learn)
-        self._base = list[int]()
-        self._spent = NOTHING_SPENT
-        self._counting: int | None = None
-        """The partition whose worker counts what earlier sessions have spent."""
-        self._lessor = _lessor_for(job)
+        self._assigner: Assigner | None = None
         self._crew: Crew | None = None
         self._handout: Handout | None = None
         self._follower = JournalFollower(folder, self._apply)
@@ -94,7 +83,7 @@ class ClusterRun:
         if record["kind"] != "row":
             self._finished.apply(location, record)
             return
-        key, index = key_of(record), self._terms.ledger.index
+        key, index = key_of(record), self._rows.terms.ledger.index
         failed_before = index.status(index.add(key)) == Status.FAILED
         self._finished.apply(location, record)
         self._streak.add(record, failed_before=failed_before)
@@ -108,19 +97,19 @@ class ClusterRun:
 
         Returns the feed, which knows what was read.
         """
-        context, rows, terms, job = self._context, self._rows, self._terms, self._context.job
-        self._base = self._follower.begin()
-        self._spent = Spent(terms.ledger.paid_usd, terms.ledger.uncertain_cost)
+        context, rows, terms, job = self._context, self._rows, self._rows.terms, self._context.job
+        lessor, base = _lessor_for(job), self._follower.begin()
+        workers = worker_count(job.cluster, job.workers, job.concurrency)
+        partitions = partition_count(job.cluster, workers)
+        assigner = self._assigner = Assigner(context, terms, self._folder, base, workers=workers, lessor=lessor)
         scripts = scripts_for(job, terms.rates)
         feed = feed_of(rows, job, scripts, recorder)
-        handout = self._handout = Handout(feed, self._partitions, self._workers, recorder.room)
+        handout = self._handout = Handout(feed, partitions, workers, recorder.room)
         progress = ClusterProgress(job, self._finished, self._news, context.tell, feed=feed, limit=terms.limit)
-        plan = CrewPlan(
-            self._partitions, self._workers, start, self._assignment, self._is_of_one, job.drain, terms.stop_at
-        )
+        plan = CrewPlan(partitions, workers, start, assigner.assign, self._is_of_one, job.drain, terms.stop_at)
         crew = self._crew = Crew(
             plan,
-            self._lessor,
+            lessor,
             self._follower,
             news=self._news,
             handout=handout,
@@ -151,37 +140,7 @@ class ClusterRun:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking
-            self._terms.ledger.end_session()  # workers that were killed had requests in flight
-
-    def _spent_before(self, number: int) -> Spent:
-        """What the worker of the partition `number` counts of earlier sessions: that of the first to be started all."""
-        if self._counting is None:
-            self._counting = number
-            self._lessor.expect(str(number))
-        return self._spent if number == self._counting else NOTHING_SPENT
-
-    def _assignment(self, mark: WorkerMark, own: Sequence[int]) -> Assignment:
-        """What the worker of `mark` is to do, whose partition has the segments `own` behind those of the base."""
-        context, terms = self._context, self._terms
-        price = wiring.price_label(context.job, terms.rates) or ""
-        return Assignment(
-            job=_of_one(context.job, self._workers),
-            rates=terms.rates,
-            folder=self._folder,
-            base=self._base,
-            own=own,
-            mark=mark,
-            environ=None if context.job.cluster.engine == RAY else dict(context.environ),
-            stop_at=terms.stop_at,
-            spent_before=self._spent_before(mark.number),
-            answered_models=self._answered_models,
-            learned=PriceRatio(price, *terms.ledger.price_ratios.get(price, ())),
-            totals=terms.ledger.totals,
-        )
-
-    @property
-    def _answered_models(self) -> frozenset[str]:
-        return frozenset(self._terms.ledger.answered_models.get(self._context.job.host, ()))
+            self._rows.terms.ledger.end_session()  # workers that were killed had requests in flight
 
     def _take_in(self, end: WorkerEnd) -> None:
         """A partition has come to its `end`: what that says of the run."""
@@ -197,11 +156,11 @@ class ClusterRun:
 
     def _is_of_one(self, halt: Halt) -> bool:
         """Whether only the worker that halts has that reason: others are answered, or were."""
-        attempt = halt.attempt
         if halt.reason == OUTAGE:
             return bool(self._news.latest) and not self._news.is_down
-        kind = None if attempt is None else attempt.verdict.kind
-        return attempt is not None and kind in _ONCE_ANSWERED and attempt.request.model in self._answered_models
+        if (attempt := halt.attempt) is None or self._assigner is None:
+            return False
+        return attempt.verdict.kind in _ONCE_ANSWERED and attempt.request.model in self._assigner.answered_models
 
     async def _tick(self, crew: Crew, recorder: Recorder, progress: ClusterProgress) -> None:
         """Tell where the run stands, and look for another run that goes on with the same rows."""
@@ -245,12 +204,3 @@ def _lessor_for(job: JobSpec) -> Lessor:
         max_cost_usd=job.budget.max_cost,
     )
     return Lessor(terms)
-
-
-def _of_one(job: JobSpec, workers: int) -> JobSpec:
-    """The job as one of its workers has it: an even share of the requests in flight, so that no more are at risk.
-
-    What stops all of them is counted over all.
-    """
-    retry = replace(job.retry, stop_after_failures=_NEVER)
-    return replace(job, concurrency=-(-job.concurrency // workers), retry=retry, on_finish=None)
