@@ -59,6 +59,7 @@ __all__ = ["main"]
 
 _RECORDS_A_TURN = 2000
 _FAILED = Status.FAILED.value
+_WHERE = "the last by a worker that died"
 _MAX_BACKLOG_BYTES = 1 << 20
 """A run that takes no messages, as while it is suspended, is told no more of the progress."""
 
@@ -165,7 +166,7 @@ class Worker:
 
     def _refused(self, sender: RowSender, work: Work) -> bool:
         """Whether a row has no attempt left after what workers that are gone have recorded of it; it is ended then."""
-        limits = UnsendableRows(None, wiring.limit_reached_for(self._assignment.job))
+        limits = UnsendableRows(None, wiring.limit_reached_for(self._assignment.job), where=_WHERE)
         record = limits.record_of(work) if work.history.billed else None
         if record is not None:
             sender.recorder.keep(record)

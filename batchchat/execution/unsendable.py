@@ -17,17 +17,20 @@ __all__ = ["UnsendableRows"]
 class UnsendableRows:
     """Looks at each row that is to be sent.
 
-    `limit_reached` says why a row may not be sent again after the attempts of earlier runs, counted by kind. None is no
-    `context_check`.
+    `limit_reached` says why a row may not be sent again after the attempts that were made at it, counted by kind, and
+    `where` says where these were. None is no `context_check`.
     """
 
     def __init__(
         self,
         context_check: ContextCheck | None,
         limit_reached: Callable[[Mapping[str, int]], str | None] = lambda _: None,
+        *,
+        where: str = "in earlier runs",
     ) -> None:
         self._context_check = context_check
         self._limit_reached = limit_reached
+        self._where = where
 
     def record(self, script: Script, history: RowHistory, answered: Sequence[Attempt] = ()) -> RowRecord | None:
         """The record of the row of `script` if it can't be sent after its `history`; None where it can.
@@ -52,5 +55,5 @@ class UnsendableRows:
         from batchchat.script.replay import unsent
 
         last = history.last or Failure(ErrorKind.OTHER, "")
-        text = f"{last.text or 'no earlier run could finish this row'}; {why}, in earlier runs"
+        text = f"{last.text or 'no earlier attempt finished this row'}; {why}, {self._where}"
         return record_of_unsent(unsent(script, answered, Failure(last.kind, text)), script.identity)

@@ -575,7 +575,8 @@ def test_a_row_that_a_kill_leaves_no_attempt(job: Job) -> None:
         assert ended.code == 3, ended.err
         assert server.attempts["Question 0"] == 2
         (failed,) = [row for row in job.table() if row["status"] == "failed"]
-        assert "2 attempts may have been billed" in failed["error"]
+        words = "2 attempts may have been billed (`retry.max_possibly_billed`), the last by a worker that died"
+        assert words in failed["error"]
         status = json.loads(job.run("status", "job.yaml", "--json").out)
         summary = json.loads(ended.out)
         assert summary["cost_usd"]["known"] == status["cost_usd"]
