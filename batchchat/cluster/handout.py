@@ -124,7 +124,7 @@ class Handout:
         Half of its even part of those: another worker might send the last ones sooner.
         """
         left = self._feed.left_to_take()
-        return None if left is None else max(left, 0) // (2 * self._workers)
+        return None if left is None else left // (2 * self._workers)
 
     @property
     def is_at_end(self) -> bool:

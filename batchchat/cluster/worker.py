@@ -166,8 +166,10 @@ class Worker:
 
     def _refused(self, sender: RowSender, work: Work) -> bool:
         """Whether a row has no attempt left after what workers that are gone have recorded of it; it is ended then."""
+        if not work.history.billed:
+            return False
         limits = UnsendableRows(None, wiring.limit_reached_for(self._assignment.job), where=_WHERE)
-        record = limits.record_of(work) if work.history.billed else None
+        record = limits.record_of(work)
         if record is not None:
             sender.recorder.keep(record)
         return record is not None

@@ -142,8 +142,8 @@ class Feed:
     def left_to_take(self) -> int | None:
         """About how many rows are left, at most; None where that is not known."""
         total, _ = self.total()
-        left = None if total is None else total - self.rows_read
-        return left if self._limit is None else min(self._limit, self._limit if left is None else left)
+        left = None if total is None else max(0, total - self.rows_read)
+        return min((bound for bound in (left, self._limit) if bound is not None), default=None)
 
     def extent(self) -> tuple[Callable[[], int], int]:
         """How much of the input was read, and all of it: in rows where their number is known by now, else in bytes."""

@@ -82,7 +82,7 @@ class Source:
     ) -> None:
         self.format, self.recognised = form[0].name, form[1]
         self.left_out = 0
-        self._rows_at_end: int | None = None
+        self._is_at_end = False
         self._remote: RemoteObject | None = None
         self._following: InputFile | None = None
         self._inputs = inputs.files
@@ -165,14 +165,6 @@ class Source:
         spec = self._columns.spec
         return rows if spec.first is None or spec.shard is not None else min(rows, spec.first)
 
-    @property
-    def counted_rows(self) -> int | None:
-        """The rows of the input, once the current pass has come to its end or if they were known before.
-
-        None where only a shard of the rows is read.
-        """
-        return self._rows_at_end if self.rows_total is None and self._columns.spec.shard is None else self.rows_total
-
     def read(self, unanswered: UnansweredRows | None = None) -> Iterator[Row | BadRow]:
         """The rows, from the first, or those `unanswered`. Raises `InputError` if a file was removed since."""
         rows = self._rows(unanswered)
@@ -182,13 +174,13 @@ class Source:
     def notes(self) -> list[str]:
         """What is to be said of the rows read so far, the first ones included: fields that are not sent, and names."""
         sentences = self._unsent.sentences()
-        if self._rows_at_end is not None and self.left_out:
+        if self._is_at_end and self.left_out:
             sentences.append(f"{rows_left_out(self.left_out)} left out by `input.where`.")
         return sentences
 
     def _rows(self, unanswered: UnansweredRows | None = None, *, of_all: bool = False) -> Iterator[Row | BadRow]:
         self.bytes_read = before = self.left_out = 0
-        self._rows_at_end = None
+        self._is_at_end = False
         spec = self._columns.spec
         builder = RowBuilder(self._columns, self._unsent, None if of_all else spec.shard)
         remaining = spec.first
@@ -208,7 +200,7 @@ class Source:
                 remaining = spec.first - builder.rows
                 if not remaining:
                     break
-        self._rows_at_end = builder.rows
+        self._is_at_end = True
 
     def _rows_of(
         self, builder: RowBuilder, file: InputFile, records: Iterator[Record], unanswered: UnansweredRows | None

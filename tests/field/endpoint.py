@@ -38,7 +38,10 @@ Step = bytes | float | End
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One POST: the `number`-th of all and the `attempt`-th with this `text`, `at` seconds after the first."""
+    """One POST: the `number`-th of all and the `attempt`-th with this `text`, `at` seconds after the first.
+
+    `peer` is the port at which the client has this connection.
+    """
 
     number: int
     attempt: int
@@ -48,6 +51,7 @@ class Asked:
     path: str
     at: float
     in_flight: int
+    peer: int
 
 
 Answer = Callable[[Asked], "Step | list[Step]"]
@@ -105,6 +109,7 @@ class Endpoint:
             path,
             now - self._first_at,
             self.in_flight,
+            writer.get_extra_info("peername")[1],
         )
         self.asked.append(asked)
         try:

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchchat.core.conversation import Row
-from batchchat.core.key_shard import KeyShard
 from batchchat.core.unanswered_rows import UnansweredRows
 from batchchat.errors import InputError
 from tests.sources.folder import Folder, user
@@ -79,23 +78,6 @@ def test_only_the_first_rows(folder: Folder, first: int) -> None:
     folder.write("a.jsonl", b"\nbroken\n" + b"\n\n".join(json.dumps(row).encode() for row in GOOD[:4]))
     folder.write("b.jsonl", GOOD)
     assert folder.rows("*.jsonl", first=first) == folder.rows("*.jsonl")[:first]
-
-
-def test_a_pass_that_has_come_to_its_end_has_counted_the_rows(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them, though most are answered; a job that is a shard counts no other's."""
-    monkeypatch.setattr("batchchat.sources.first_rows._COUNT_WITHIN_S", -1.0)
-    folder.write("a.jsonl", [*GOOD, {"id": "r0", "messages": []}])
-    source = folder.open("a.jsonl")
-    rows = source.read(UnansweredRows(range(1, 5), 1))
-    next(rows)
-    counts = [source.counted_rows]
-    assert len(list(rows)) == 1
-    assert [*counts, source.counted_rows] == [None, 6]
-    part = folder.open("a.jsonl", shard=KeyShard(1, 2))
-    assert 0 < len(list(part.read())) < 6
-    assert part.counted_rows is None
-    monkeypatch.undo()
-    assert folder.open("a.jsonl").counted_rows == 6  # a small input is counted when it is opened
 
 
 def test_parquet_alone_declares_its_rows_and_types(folder: Folder) -> None:
